@@ -1,0 +1,1 @@
+"""What a model needs and what it is: signals, networks, training, export, runtime."""

@@ -1,0 +1,61 @@
+"""What the model says of one window, in the user's terms."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from models.signals.modalities import Modality
+
+FloatArray = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A value with its 10 % and 90 % bounds."""
+
+    value: float
+    lo: float
+    hi: float
+
+
+@dataclass(frozen=True, slots=True)
+class RestoredWave:
+    """The newest hop of a restored channel, on the 100-Hz grid.
+
+    ``first_index`` counts grid samples from time zero; ``values`` [hop · rate] in the modality's canonical unit, NaN
+    where the cell was measured or nothing may be shown. ``lo``/``hi`` bound the 10–90 % band, same shape.
+    """
+
+    modality: Modality
+    first_index: int
+    rate_hz: int
+    values: FloatArray
+    lo: FloatArray
+    hi: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """One window's result.
+
+    presence: bool [M, N] it was made from. valid: False if the output was not finite or came too late, with
+    ``reason``. abstain: True where the model should not be asked (no modality present, or no level known), with
+    ``reason``. risk: per horizon in minutes. pressures: MAP, SBP, DBP of the newest frame, None unless ABP is absent
+    and may be estimated. not_estimable: why a modality's absent channel is not shown.
+    """
+
+    window_end_s: int
+    presence: npt.NDArray[np.bool_]
+    valid: bool
+    abstain: bool
+    reason: str
+    risk: dict[int, Interval]
+    depth: Interval | None
+    pressures: dict[str, Interval] | None
+    eeg_features: dict[str, float] | None
+    restored: tuple[RestoredWave, ...] = ()
+    not_estimable: dict[Modality, str] = field(default_factory=dict)
+    ages_s: tuple[float, ...] = ()

@@ -1,0 +1,53 @@
+"""What travels in a bundle: the specification of inputs, outputs and calibration of one exported model."""
+
+from __future__ import annotations
+
+import msgspec
+
+BUNDLE_SCHEMA = 1
+
+OUTPUTS: dict[str, str] = {
+    # name in the graph -> shape and meaning (B batch, M modalities, N frames, L samples, d token width)
+    "risk": "[B, 3] probability of hypotension (MAP < 65 mmHg for 60 s) within 5, 10 and 15 min, non-decreasing",
+    "risk_lo": "[B, 3] 10 % bound",
+    "risk_hi": "[B, 3] 90 % bound",
+    "depth": "[B, 3] depth of anaesthesia 0-100 (not BIS), 10/50/90 % quantiles before conformal widening",
+    "pressure": "[B, 3, 3] MAP, SBP, DBP of the newest frame in mmHg by 10/50/90 % quantiles before widening",
+    "abp_wave": "[B, L] restored arterial pressure, mmHg",
+    "ppg_wave": "[B, L] restored plethysmogram, in the units of the PPG input",
+    "ecg_wave": "[B, L] restored ECG, rhythm only, mV",
+    "eeg_features": "[B, 7] log10 power (uV^2) delta/theta/alpha/beta/gamma, SEF95 in Hz, suppression ratio 0-1",
+    "tokens": "[B, M, N, d] encoder tokens of pass 1 (undefined where absent)",
+    "restored_tokens": "[B, M, N, d] imputed tokens",
+    "fused": "[B, d] fused representation of pass 2",
+}
+
+
+class Conformal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Half-width to add to an interval, by missing fraction and (for pressures) age of the last measurement.
+
+    ``widen[i][j]`` belongs to missing fraction in ``missing_edges[i:i+2]`` and age in ``age_edges_s[j:j+2]``.
+    """
+
+    missing_edges: list[float]
+    age_edges_s: list[float]
+    widen: list[list[float]]
+
+
+class BundleSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``spec.json`` of a bundle. All lists of modalities are in the order of ``modalities``."""
+
+    schema: int
+    name: str                       # "PhysioME demo"
+    version: str
+    modalities: list[str]
+    rate_hz: int
+    frame_s: int
+    frames: int
+    hop_s: int
+    context_fields: list[str]
+    horizons_min: list[int]
+    token_width: int
+    conformal: dict[str, Conformal]  # keys: depth, map, sbp, dbp
+    preprocessing: str               # version of models.signals the model was trained with
+    trained_on: str                  # one line for the screen and the report

@@ -1,0 +1,74 @@
+"""What a display may ask of the running session, and what it may read: the seam that `ui` knows instead of Faust."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from models.signals.modalities import Modality
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelInfo:
+    """A channel as shown: which modality, the recording's label for it, unit and native rate."""
+
+    modality: Modality
+    label: str
+    unit: str
+    rate_hz: float
+
+
+@dataclass(frozen=True, slots=True)
+class SessionStatus:
+    """A snapshot for the status line; cheap to take once a frame.
+
+    latency_ms: stage -> (p50, p99) over the last minute; empty at speed max. ``error`` is set when the session died
+    (a sentence for the user); ``heartbeat_ns`` is the monotonic time of the stream loop's last sign of life.
+    ``spans``: coarse availability per modality for the replay bar, as (start_s, end_s) gaps.
+    """
+
+    position_s: float
+    duration_s: float
+    speed: float | None            # None: as fast as possible
+    paused: bool
+    ended: bool
+    backend: str
+    backend_detail: str
+    model: str
+    samples_lost: int
+    recording: bool
+    heartbeat_ns: int
+    latency_ms: dict[str, tuple[float, float]] = field(default_factory=dict)
+    dropped: frozenset[Modality] = frozenset()
+    error: str = ""
+
+
+class SessionControl(Protocol):
+    """Thread-safe; every call returns at once."""
+
+    @property
+    def title(self) -> str: ...
+
+    @property
+    def channels(self) -> tuple[ChannelInfo, ...]: ...
+
+    @property
+    def gaps_s(self) -> dict[Modality, tuple[tuple[float, float], ...]]: ...
+
+    def status(self) -> SessionStatus: ...
+
+    def pause(self) -> None: ...
+
+    def resume(self) -> None: ...
+
+    def set_speed(self, speed: float) -> None: ...
+
+    def seek(self, time_s: float) -> None: ...
+
+    def step(self, seconds: float) -> None: ...
+
+    def set_dropped(self, modality: Modality, dropped: bool) -> None: ...
+
+    def shown(self, stage: str, due_ns: int, shown_ns: int) -> None:
+        """The display reports the end of paint of a tick's samples (stage ``sample_to_screen``) or of a prediction
+        (``window_to_screen``), monotonic nanoseconds."""

@@ -1,0 +1,163 @@
+"""The wire: typed, versioned messages. One wave message = one bed, one tick, all modalities.
+
+Event time is integer nanoseconds from the recording's time zero. Stamps are monotonic nanoseconds of one host.
+Identity of a tick is (bed, session, epoch, tick_seq); a seek, restart or clock jump begins a new epoch.
+Encoding lives in :mod:`streams.codec`.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+WIRE_VERSION = 1
+
+TOPICS = ("waves", "vitals", "predictions", "alarms", "commands", "deadletters")
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True, tag_field="t", omit_defaults=True):
+    """Base of every message: which bed, which run, which epoch."""
+
+    v: int = WIRE_VERSION
+    bed: str
+    session: str
+    epoch: int
+
+
+class WaveChunk(msgspec.Struct, frozen=True, array_like=True):
+    """Samples of one channel: sample ``first_index + i`` lies at ``origin_ns + (first_index + i) · 1e9 / rate_hz``.
+
+    ``data`` is little-endian float32 in the modality's canonical unit, NaN where missing. ``withheld`` chunks carry
+    the truth of a dropped channel for comparison only: windower and display treat the channel as absent.
+    """
+
+    modality: str
+    label: str
+    rate_hz: float
+    origin_ns: int
+    first_index: int
+    data: bytes
+    withheld: bool = False
+
+
+class WaveTick(Record, frozen=True, tag="wave"):
+    """All samples with ``start_ns <= time < end_ns``. Empty ticks are sent. ``eos`` ends the bed's stream.
+
+    ``due_ns`` is the monotonic time at which the replay clock made the tick's last sample due (0 at speed max).
+    """
+
+    tick_seq: int
+    start_ns: int
+    end_ns: int
+    due_ns: int = 0
+    chunks: list[WaveChunk] = []
+    eos: bool = False
+
+
+class StateRecord(Record, frozen=True, tag="state"):
+    """State of every modality from ``time_ns`` on: "" while measured, else an ``Absence`` value. Sent on change
+    and once a second."""
+
+    time_ns: int
+    state: dict[str, str]
+
+
+class CellRecord(Record, frozen=True, tag="cell"):
+    """Presence of the 1-s cell ``[second, second + 1)``: "" if present, else an ``Absence`` value, by modality."""
+
+    second: int
+    absence: dict[str, str]
+
+
+class VitalsRecord(Record, frozen=True, tag="vitals"):
+    """Measured numerics at ``time_ns``, None where unknown (one record a second)."""
+
+    time_ns: int
+    hr: float | None = None
+    hr_source: str = ""
+    pulse_rate: float | None = None
+    abp_sys: float | None = None
+    abp_dia: float | None = None
+    abp_map: float | None = None
+    resp_rate: float | None = None
+    resp_source: str = ""
+    sef95: float | None = None
+    bsr: float | None = None
+    rppg_delay_s: float | None = None
+
+
+class BeatRecord(Record, frozen=True, tag="beat"):
+    """A detected beat (for the beat tone and the heart symbol)."""
+
+    time_ns: int
+    source: str
+
+
+class RestoredChunk(msgspec.Struct, frozen=True, array_like=True):
+    """A restored wave's newest hop, see :class:`models.runtime.prediction.RestoredWave`; float32 bytes."""
+
+    modality: str
+    rate_hz: int
+    first_index: int
+    data: bytes
+    lo: bytes
+    hi: bytes
+
+
+class PredictionRecord(Record, frozen=True, tag="prediction"):
+    """One window's prediction. Intervals are (value, lo, hi). ``stamps_ns``: stage -> monotonic nanoseconds
+    (``due``, ``received``, ``window``, ``inference_start``, ``inference_end``, ``published``)."""
+
+    window_end_ns: int
+    model: str
+    backend: str
+    modalities: list[str]
+    presence: list[list[bool]]
+    ages_s: list[float | None]
+    valid: bool
+    abstain: bool
+    reason: str
+    risk: dict[str, tuple[float, float, float]]
+    depth: tuple[float, float, float] | None = None
+    pressures: dict[str, tuple[float, float, float]] | None = None
+    eeg_features: dict[str, float] | None = None
+    restored: list[RestoredChunk] = []
+    not_estimable: dict[str, str] = {}
+    stamps_ns: dict[str, int] = {}
+
+
+class AlarmRecord(Record, frozen=True, tag="alarm"):
+    """An alarm condition that began or ended. priority: high, medium, low; kind: physiological, technical."""
+
+    time_ns: int
+    key: str
+    priority: str
+    kind: str
+    text: str
+    active: bool
+
+
+class CommandRecord(Record, frozen=True, tag="command"):
+    """An operator's action. name: drop, restore, pause, resume, seek, speed, step, acknowledge."""
+
+    id: str
+    operator: str
+    time_ns: int
+    name: str
+    args: dict[str, str | float] = {}
+
+
+class DeadLetter(Record, frozen=True, tag="deadletter"):
+    """A message that could not be used: where, why, and at most 1 KiB of it (no sample data)."""
+
+    topic: str
+    partition: int
+    offset: int
+    reason: str
+    size: int
+    head: bytes = b""
+
+
+AnyRecord = (
+    WaveTick | StateRecord | CellRecord | VitalsRecord | BeatRecord | PredictionRecord | AlarmRecord
+    | CommandRecord | DeadLetter
+)
