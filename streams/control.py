@@ -29,7 +29,7 @@ class SessionStatus:
 
     position_s: float
     duration_s: float
-    speed: float | None            # None: as fast as possible
+    speed: float | None  # None: as fast as possible
     paused: bool
     ended: bool
     backend: str

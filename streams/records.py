@@ -158,6 +158,13 @@ class DeadLetter(Record, frozen=True, tag="deadletter"):
 
 
 AnyRecord = (
-    WaveTick | StateRecord | CellRecord | VitalsRecord | BeatRecord | PredictionRecord | AlarmRecord
-    | CommandRecord | DeadLetter
+    WaveTick
+    | StateRecord
+    | CellRecord
+    | VitalsRecord
+    | BeatRecord
+    | PredictionRecord
+    | AlarmRecord
+    | CommandRecord
+    | DeadLetter
 )

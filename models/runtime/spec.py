@@ -38,7 +38,7 @@ class BundleSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``spec.json`` of a bundle. All lists of modalities are in the order of ``modalities``."""
 
     schema: int
-    name: str                       # "PhysioME demo"
+    name: str  # "PhysioME demo"
     version: str
     modalities: list[str]
     rate_hz: int
@@ -49,5 +49,5 @@ class BundleSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     horizons_min: list[int]
     token_width: int
     conformal: dict[str, Conformal]  # keys: depth, map, sbp, dbp
-    preprocessing: str               # version of models.signals the model was trained with
-    trained_on: str                  # one line for the screen and the report
+    preprocessing: str  # version of models.signals the model was trained with
+    trained_on: str  # one line for the screen and the report

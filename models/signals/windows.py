@@ -14,15 +14,15 @@ import numpy.typing as npt
 from models.signals.modalities import GRID_RATE_HZ, MODEL_MODALITIES, Modality
 
 CONTEXT_FIELDS: tuple[str, ...] = (
-    "level",          # last measured level: ABP MAP; PPG median of the last 60 s; ECG, EEG median of the last 10 s
-    "scale",          # last measured spread: ABP pulse pressure; PPG IQR of the last 60 s; ECG, EEG IQR (10 s)
-    "age_s",          # seconds from the end of the last present cell to the window's end; 0 while measured
-    "mean_60s",       # mean of the level over the last 1, 5 and 10 minutes, of present cells only
+    "level",  # last measured level: ABP MAP; PPG median of the last 60 s; ECG, EEG median of the last 10 s
+    "scale",  # last measured spread: ABP pulse pressure; PPG IQR of the last 60 s; ECG, EEG IQR (10 s)
+    "age_s",  # seconds from the end of the last present cell to the window's end; 0 while measured
+    "mean_60s",  # mean of the level over the last 1, 5 and 10 minutes, of present cells only
     "mean_300s",
     "mean_600s",
-    "own_delay_s",    # median delay from the ECG R peak to this modality's upstroke when last measured (ABP, PPG)
-    "ppg_delay_s",    # the R-to-PPG-upstroke delay at the time this modality was last measured
-    "delay_slope",    # ABP row: mmHg of MAP per second of R-to-PPG delay, shrunken regression over the last 10 min
+    "own_delay_s",  # median delay from the ECG R peak to this modality's upstroke when last measured (ABP, PPG)
+    "ppg_delay_s",  # the R-to-PPG-upstroke delay at the time this modality was last measured
+    "delay_slope",  # ABP row: mmHg of MAP per second of R-to-PPG delay, shrunken regression over the last 10 min
 )
 """Columns of ``context``; NaN where unknown (the model replaces it by a learned value)."""
 

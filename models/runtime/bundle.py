@@ -1,0 +1,141 @@
+"""A bundle on disk: one fp32 ONNX graph with its specification, card, golden cases and hashes.
+
+Layout: ``model.onnx  spec.json  card.md  golden.npz  manifest.json``. The manifest names the sha256 of every other
+file; a file that is missing, foreign or altered is refused before anything is parsed by a library.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+import numpy as np
+
+from models.runtime.backend import Arrays
+from models.runtime.spec import BUNDLE_SCHEMA, OUTPUTS, BundleSpec
+from models.signals.errors import BadInput
+from models.signals.modalities import Modality
+from models.signals.windows import CONTEXT_FIELDS, WindowSpec
+
+DEMO_BUNDLE = Path(__file__).resolve().parent.parent / "zoo" / "demo"
+MAX_FILE_BYTES = 4 << 30
+NEEDED_FILES = ("model.onnx", "spec.json", "golden.npz", "card.md")
+
+_T = TypeVar("_T")
+
+
+class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``manifest.json``: schema and sha256 of every file of the bundle."""
+
+    schema: int
+    files: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A verified bundle. Raises BadInput from :func:`load_bundle` when it cannot be trusted."""
+
+    path: Path
+    spec: BundleSpec
+    fingerprint: str  # first 12 hex digits of the graph's sha256
+
+    @property
+    def model_path(self) -> Path:
+        return self.path / "model.onnx"
+
+    @cached_property
+    def window_spec(self) -> WindowSpec:
+        s = self.spec
+        return WindowSpec(tuple(Modality(m) for m in s.modalities), s.rate_hz, s.frame_s, s.frames, s.hop_s)
+
+    def golden(self) -> dict[str, tuple[Arrays, Arrays]]:
+        """Golden cases: name -> (inputs, expected outputs). Keys in the file are ``case/in/name``, ``case/out/name``."""
+        cases: dict[str, tuple[Arrays, Arrays]] = {}
+        with np.load(self.path / "golden.npz", allow_pickle=False) as archive:
+            for key in archive.files:
+                case, side, name = key.split("/")
+                inputs, outputs = cases.setdefault(case, ({}, {}))
+                (inputs if side == "in" else outputs)[name] = archive[key]
+        return cases
+
+
+def load_bundle(path: Path | str | None = None) -> Bundle:
+    """Read and verify the bundle folder (the shipped demo model by default)."""
+    root = Path(path) if path is not None else DEMO_BUNDLE
+    advice = "give --bundle the folder of a model made by `vigil train` or `vigil export`"
+    if not root.is_dir():
+        raise BadInput("a model bundle (a folder with manifest.json)", f"no folder at {root}", advice)
+    manifest = _decode(root / "manifest.json", Manifest, advice)
+    if manifest.schema > BUNDLE_SCHEMA:
+        raise BadInput(
+            f"a bundle of schema {BUNDLE_SCHEMA} or older",
+            f"schema {manifest.schema} in {root}",
+            "update Vigil",
+        )
+    _verify_files(root, manifest, advice)
+    spec = _decode(root / "spec.json", BundleSpec, advice)
+    _verify_spec(spec, root)
+    return Bundle(root, spec, manifest.files["model.onnx"][:12])
+
+
+def _verify_files(root: Path, manifest: Manifest, advice: str) -> None:
+    for name in NEEDED_FILES:
+        if name not in manifest.files:
+            raise BadInput(f"{name} in the manifest of bundle {root}", "no such entry", advice)
+    for name, expected in manifest.files.items():
+        if Path(name).name != name:
+            raise BadInput("plain file names in a bundle's manifest", repr(name), advice)
+        file = root / name
+        if not file.is_file():
+            raise BadInput(f"the file {name} in bundle {root}", "nothing there", advice)
+        if file.stat().st_size > MAX_FILE_BYTES:
+            raise BadInput(f"at most {MAX_FILE_BYTES >> 30} GiB a bundle file", f"a larger {name}", advice)
+        with file.open("rb") as handle:
+            found = hashlib.file_digest(handle, "sha256").hexdigest()
+        if found != expected:
+            raise BadInput(
+                f"sha256 {expected[:12]}… for {name} of bundle {root}",
+                f"{found[:12]}…, so the file was altered or damaged",
+                "export or download the bundle again",
+            )
+
+
+def _verify_spec(spec: BundleSpec, root: Path) -> None:
+    known = [m.value for m in Modality]
+    unknown = [m for m in spec.modalities if m not in known]
+    if unknown or not spec.modalities:
+        raise BadInput(
+            f"modalities out of {', '.join(known)}",
+            f"{', '.join(unknown) or 'none'} in {root / 'spec.json'}",
+            "use a bundle made for this version of Vigil",
+        )
+    if tuple(spec.context_fields) != CONTEXT_FIELDS:
+        raise BadInput(
+            f"context fields {', '.join(CONTEXT_FIELDS)}",
+            f"{', '.join(spec.context_fields)} in {root / 'spec.json'}",
+            "export the model again with this version of Vigil",
+        )
+    if min(spec.rate_hz, spec.frame_s, spec.frames, spec.hop_s) < 1:
+        raise BadInput(
+            "a positive rate, frame, frame count and hop",
+            f"another in {root / 'spec.json'}",
+            "export it again",
+        )
+
+
+def _decode(path: Path, kind: type[_T], advice: str) -> _T:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except FileNotFoundError:
+        raise BadInput(f"{path.name} in a model bundle", f"none at {path}", advice) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, OSError) as error:
+        raise BadInput(f"a readable {path.name}", f"{path} ({error})", advice) from error
+
+
+def expected_outputs() -> tuple[str, ...]:
+    """Names that a graph must give."""
+    return tuple(OUTPUTS)

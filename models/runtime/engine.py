@@ -1,0 +1,168 @@
+"""From windows to predictions: batches the inputs, runs the backend, widens intervals, decides what may be shown.
+
+The rules of what may be drawn at all are those of ``estimable`` below; the display repeats none of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from models.runtime.backend import Arrays, Backend, BackendInfo
+from models.runtime.bundle import Bundle
+from models.runtime.calibration import half_width
+from models.runtime.estimable import not_estimable
+from models.runtime.prediction import Interval, Prediction, RestoredWave
+from models.signals.modalities import Modality
+from models.signals.windows import CONTEXT_FIELDS, Window, WindowSpec
+
+PRESSURES = ("map", "sbp", "dbp")
+EEG_FEATURES = ("delta", "theta", "alpha", "beta", "gamma", "sef95", "bsr")
+MIN_EEG_S = 15
+WAVE_OUTPUT = {Modality.ABP: "abp_wave", Modality.PPG: "ppg_wave", Modality.ECG: "ecg_wave"}
+_AGE = CONTEXT_FIELDS.index("age_s")
+_CHECKED = ("risk", "risk_lo", "risk_hi", "depth", "pressure", "eeg_features")
+
+
+class Engine:
+    """A bundle on a backend. Not thread-safe: one inference thread calls it."""
+
+    def __init__(self, bundle: Bundle, backend: Backend) -> None:
+        self._bundle, self._backend = bundle, backend
+        self._spec = bundle.window_spec
+        self._row = {m: i for i, m in enumerate(self._spec.modalities)}
+
+    @property
+    def window_spec(self) -> WindowSpec:
+        return self._spec
+
+    @property
+    def backend(self) -> BackendInfo:
+        return self._backend.info
+
+    @property
+    def model(self) -> str:
+        return self._bundle.spec.name
+
+    def close(self) -> None:
+        self._backend.close()
+
+    def predict(self, windows: Sequence[Window]) -> list[Prediction]:
+        """One prediction a window, in order."""
+        if not windows:
+            return []
+        outputs = self._backend.run(self.inputs(windows))
+        return [self._prediction(window, outputs, i) for i, window in enumerate(windows)]
+
+    def inputs(self, windows: Sequence[Window]) -> Arrays:
+        """The graph's inputs for a batch of windows."""
+        signals = np.stack([w.signals for w in windows])
+        batch: Arrays = {
+            m.value.lower(): np.ascontiguousarray(signals[:, row], np.float32) for m, row in self._row.items()
+        }
+        batch["presence"] = np.stack([w.presence for w in windows])
+        batch["context"] = np.stack([w.context for w in windows]).astype(np.float32, copy=False)
+        return batch
+
+    def _prediction(self, window: Window, outputs: Arrays, i: int) -> Prediction:
+        finite = all(bool(np.isfinite(outputs[name][i]).all()) for name in _CHECKED)
+        ages = tuple(float(a) for a in window.context[:, _AGE])
+        any_present = bool(window.presence.any())
+        horizons = self._bundle.spec.horizons_min
+        if not finite:
+            return Prediction(
+                window.end_s, window.presence, False, False, "the model's output was not finite", {}, None, None, None,
+                ages_s=ages,
+            )  # fmt: skip
+        missing = 1.0 - float(window.presence.mean())
+        risk = {
+            h: Interval(float(outputs["risk"][i, j]), float(outputs["risk_lo"][i, j]), float(outputs["risk_hi"][i, j]))
+            for j, h in enumerate(horizons)
+        }
+        refused = {m: why for m in self._absent_now(window) if (why := not_estimable(m, window, self._spec))}
+        return Prediction(
+            window_end_s=window.end_s,
+            presence=window.presence,
+            valid=True,
+            abstain=not any_present,
+            reason="" if any_present else "no sensor in the window: this is the prior, not a prediction",
+            risk=risk,
+            depth=self._depth(window, outputs["depth"][i], missing),
+            pressures=self._pressures(window, outputs["pressure"][i], missing, refused),
+            eeg_features=self._eeg(window, outputs["eeg_features"][i], any_present),
+            restored=self._restored(window, outputs, i, missing, refused),
+            not_estimable=refused,
+            ages_s=ages,
+        )
+
+    def _absent_now(self, window: Window) -> list[Modality]:
+        """Modalities of which a cell of the newest hop is absent."""
+        newest = window.cells[:, -self._spec.hop_s :].all(axis=1)
+        return [m for m, row in self._row.items() if not newest[row]]
+
+    def _depth(self, window: Window, raw: npt.NDArray[np.generic], missing: float) -> Interval | None:
+        row = self._row.get(Modality.EEG)
+        if row is None or int(window.cells[row].sum()) < MIN_EEG_S:
+            return None
+        widen = half_width(self._bundle.spec.conformal.get("depth"), missing, 0.0)
+        lo, value, hi = (float(v) for v in raw)
+        return Interval(value, max(0.0, lo - widen), min(100.0, hi + widen))
+
+    def _pressures(
+        self, window: Window, raw: npt.NDArray[np.generic], missing: float, refused: dict[Modality, str]
+    ) -> dict[str, Interval] | None:
+        if Modality.ABP not in self._absent_now(window) or Modality.ABP in refused:
+            return None
+        age = float(window.context[self._row[Modality.ABP], _AGE])
+        found = {}
+        for name, (lo, value, hi) in zip(PRESSURES, raw.tolist(), strict=True):
+            widen = half_width(self._bundle.spec.conformal.get(name), missing, age)
+            found[name] = Interval(value, lo - widen, hi + widen)
+        return found
+
+    def _eeg(self, window: Window, raw: npt.NDArray[np.generic], any_present: bool) -> dict[str, float] | None:
+        if Modality.EEG not in self._absent_now(window) or not any_present:
+            return None
+        return dict(zip(EEG_FEATURES, (float(v) for v in raw), strict=True))
+
+    def _restored(
+        self, window: Window, outputs: Arrays, i: int, missing: float, refused: dict[Modality, str]
+    ) -> tuple[RestoredWave, ...]:
+        count = self._spec.hop_s * self._spec.rate_hz
+        first = (window.end_s - self._spec.hop_s) * self._spec.rate_hz
+        waves = []
+        for modality in self._absent_now(window):
+            name = WAVE_OUTPUT.get(modality)
+            if name is None or modality in refused:
+                continue  # EEG is restored as features, never as a trace
+            values = np.array(outputs[name][i, -count:], np.float32)
+            if not np.isfinite(values).all():
+                refused[modality] = "the restored wave was not finite"
+                continue
+            measured = np.repeat(window.cells[self._row[modality], -self._spec.hop_s :], self._spec.rate_hz)
+            values[measured] = np.nan
+            lo, hi = self._band(modality, values, window, outputs["pressure"][i], missing)
+            waves.append(RestoredWave(modality, first, self._spec.rate_hz, values, lo, hi))
+        return tuple(waves)
+
+    def _band(
+        self,
+        modality: Modality,
+        values: npt.NDArray[np.float32],
+        window: Window,
+        pressure: npt.NDArray[np.generic],
+        missing: float,
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """10–90 % band of a restored wave: for ABP the pressures' intervals, interpolated between DBP, MAP and SBP."""
+        if modality is not Modality.ABP:
+            nothing = np.full_like(values, np.nan)
+            return nothing, nothing
+        intervals = self._pressures(window, pressure, missing, {})
+        assert intervals is not None
+        order = sorted((intervals[name] for name in PRESSURES), key=lambda interval: interval.value)
+        at = [interval.value for interval in order]
+        below = np.interp(values, at, [interval.lo - interval.value for interval in order])
+        above = np.interp(values, at, [interval.hi - interval.value for interval in order])
+        return (values + below).astype(np.float32), (values + above).astype(np.float32)
