@@ -1,0 +1,367 @@
+"""Heart beats in blocks of ECG, arterial pressure and plethysmogram: pure numpy, deterministic, under a millisecond.
+
+All detectors take one block of samples (in practice the last 8–12 s, but any length works), NaN where missing, and
+return fractional sample positions. Thresholds are local (neighbouring 2.5-s stretches), so a block may hold a change
+of amplitude. Nothing is found within a gap longer than 50 ms or beside one; whether an interval *between* two beats
+spans a gap is for the caller to check (:func:`spans_gap`).
+
+Sources. QRS: the energy of a band-passed signal against adaptive thresholds and a refractory period with the T-wave
+rule of Pan & Tompkins (IEEE Trans Biomed Eng 1985; 32:230–236); the band of about 8–20 Hz is the optimum of Elgendi
+et al. (PLoS ONE 2013; 8:e73557). Pulse: slope sum function of Zong, Heldt, Moody & Mark (Computers in Cardiology
+2003; 30:259–262). Pressure artefacts: Sun, Reisner & Mark (Computers in Cardiology 2006; 33:13–16).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+PulseKind = Literal["ABP", "PPG"]
+
+LONGEST_BRIDGED_GAP_S = 0.05  # shorter gaps are interpolated for filtering; 40 ms is what a 1-s cell tolerates
+LEVEL_BIN_S = 2.5  # holds at least one beat down to 24 beats/min
+
+# --- ECG
+QRS_NARROW_S, QRS_WIDE_S = 0.010, 0.022  # difference of Gaussians: pass band about 7–22 Hz (-3 dB)
+QRS_REFRACTORY_S = 0.20  # Pan & Tompkins 1985
+T_WAVE_S, T_WAVE_RATIO = 0.36, 0.5  # within 360 ms a deflection under half of the last QRS is a T wave
+QRS_RELATIVE = 0.28  # of the local level
+QRS_FLOOR_MV = 0.012  # band-passed; an R wave of 0.1 mV gives about 0.02
+QRS_CREST_FAINT, QRS_CREST = 4.8, 2.2  # level over median |band-passed|: Gaussian noise 4.3, a sine 1.4
+QRS_FAINT_MV = 0.05
+
+# --- pulses
+PULSE_RISE_S = 0.128  # window of the slope sum function, Zong 2003
+PULSE_REFRACTORY_S = 0.24
+PULSE_RELATIVE = 0.40
+PULSE_RISE_MMHG = 3.0  # smallest rise taken for a pulse of pressure
+PULSE_CREST = 1.7  # PPG: slope sum of a pulse over the mean rise; noise is near 1
+
+# --- pressure limits. Sun 2006 gives dia < 20, MAP < 30 or > 200, PP < 20, HR > 200, changes > 20 mmHg from one beat
+# to the next; the lower ones are widened, since shock (MAP 25, PP 10) is what a monitor is there to show.
+SYS_RANGE = (20.0, 300.0)
+DIA_RANGE = (10.0, 200.0)
+MAP_RANGE = (18.0, 220.0)
+LEAST_PULSE_PRESSURE = 6.0
+PERIOD_RANGE_S = (0.26, 3.0)
+LARGEST_CHANGE_MMHG = 40.0  # of sys or dia against the median of the neighbouring beats
+STEEPEST_FALL_MMHG_S = 1200.0  # a flush ends in a fall of thousands; a pulse falls by hundreds
+
+
+@dataclass(frozen=True, slots=True)
+class PressureBeats:
+    """Beats of an arterial pressure block, one element a beat.
+
+    onset, next_onset, sys_position: positions in samples (float64). sys, dia, map: mmHg; ``map`` is the mean between
+    the two onsets. valid: False where the beat breaks a limit of Sun 2006 or its interval holds a gap.
+    """
+
+    onset: Floats
+    next_onset: Floats
+    sys_position: Floats
+    sys: Floats
+    dia: Floats
+    map: Floats
+    valid: Bools
+
+    def __len__(self) -> int:
+        return len(self.onset)
+
+
+def r_peaks(x: npt.ArrayLike, rate_hz: float = 100) -> Floats:
+    """Positions of the R peaks (the main deflection of the QRS, either polarity), in fractional samples.
+
+    x: [n] ECG in mV, NaN where missing. Works from 0.1 to 5 mV and 25 to 220 beats/min; empty when there is no QRS
+    (asystole, noise alone, less than 0.5 s of signal).
+    """
+    values, bad = _bridged(x, rate_hz)
+    if values is None:
+        return np.empty(0)
+    band = _filtered(values, _qrs_kernel(rate_hz))
+    strength = np.abs(band)
+    strength[bad] = 0.0
+    candidates = _maxima(strength)
+    candidates = candidates[strength[candidates] > QRS_FLOOR_MV]
+    if not len(candidates):
+        return np.empty(0)
+    level = _level(strength, rate_hz)[candidates]
+    height = strength[candidates]
+    background = float(np.median(strength[~bad]))
+    keep = (height > QRS_RELATIVE * level) & (level > QRS_LEAST_CREST * background)
+    candidates, height = candidates[keep], height[keep]
+    chosen = _strongest_apart(candidates, height, QRS_REFRACTORY_S * rate_hz)
+    candidates, height = candidates[chosen], height[chosen]
+    candidates = candidates[_not_t_waves(candidates, height, rate_hz)]
+    if not len(candidates):
+        return np.empty(0)
+    if float(np.median(level)) < QRS_CREST * background and not _regular(candidates):
+        return np.empty(0)
+    # One polarity for the whole block, else R and S would alternate as fiducial; upright unless clearly not.
+    upright, inverted = (_extreme_near(sign * band, candidates, round(0.06 * rate_hz)) for sign in (1.0, -1.0))
+    if float(np.median(-band[inverted])) > 1.25 * float(np.median(band[upright])):
+        band, peaks = -band, inverted
+    else:
+        peaks = upright
+    inside = (peaks > 0) & (peaks < len(band) - 1)
+    return _distinct(_parabola(band, peaks[inside]), QRS_REFRACTORY_S * rate_hz)
+
+
+def upstrokes(x: npt.ArrayLike, rate_hz: float = 100, kind: PulseKind = "ABP") -> Floats:
+    """Positions of the steepest rise of each pulse, in fractional samples.
+
+    x: [n] pressure in mmHg (``kind="ABP"``) or plethysmogram in any unit (``"PPG"``), NaN where missing. Empty where
+    nothing pulsates.
+    """
+    values, bad = _bridged(x, rate_hz)
+    if values is None:
+        return np.empty(0)
+    slope = _filtered(values, _slope_kernel(rate_hz))
+    slope[bad] = 0.0
+    rise = np.maximum(slope, 0.0)
+    width = max(3, round(PULSE_RISE_S * rate_hz) | 1)
+    risen = np.convolve(rise, np.ones(width), "same")[: len(rise)]  # height climbed within 128 ms
+    candidates = _maxima(slope)
+    candidates = candidates[slope[candidates] > 0]
+    if not len(candidates):
+        return np.empty(0)
+    height = risen[candidates]
+    level = _level(risen, rate_hz)[candidates]
+    keep = height > PULSE_RELATIVE * level
+    if kind == "ABP":
+        keep &= height > PULSE_RISE_MMHG
+    else:
+        keep &= level > PULSE_CREST * float(np.mean(risen[~bad]))
+    candidates = candidates[keep]
+    # Rank by slope and height together: the height alone is flat over the window and would move the fiducial.
+    chosen = _strongest_apart(candidates, slope[candidates] * risen[candidates], PULSE_REFRACTORY_S * rate_hz)
+    candidates = candidates[chosen]
+    return _parabola(slope, candidates)
+
+
+def abp_beats(x: npt.ArrayLike, rate_hz: float = 100) -> PressureBeats:
+    """Complete beats of an arterial pressure block, x: [n] in mmHg, NaN where missing.
+
+    A beat runs from its onset (foot) to the next one; the last pulse of the block, whose end is not seen yet, is left
+    out, and so is a beat that spans a gap longer than 50 ms.
+    """
+    pressure = np.asarray(x, dtype=np.float64)
+    steep = upstrokes(pressure, rate_hz, "ABP")
+    if len(steep) < 2:
+        empty = np.empty(0)
+        return PressureBeats(empty, empty, empty, empty, empty, empty, np.empty(0, dtype=bool))
+    smooth, bad = _bridged(pressure, rate_hz)
+    assert smooth is not None  # upstrokes were found in it
+    feet = _feet(smooth, steep, rate_hz)
+    begin, end = feet[:-1], feet[1:]
+    reach = round(0.45 * rate_hz)
+    sys_at = np.empty(len(begin), dtype=np.intp)
+    for i, (a, b) in enumerate(zip(np.floor(steep[:-1]).astype(int), end, strict=True)):
+        sys_at[i] = a + int(np.argmax(smooth[a : max(a + 1, min(b, a + reach))]))
+    total = np.concatenate(([0.0], np.cumsum(0.5 * (smooth[1:] + smooth[:-1]))))
+    fall = np.diff(smooth, append=smooth[-1]) * rate_hz
+    steepest_fall = np.array([-fall[a:b].min() for a, b in zip(begin, end, strict=True)])
+    gaps = np.concatenate(([0], np.cumsum(bad)))
+    whole = gaps[end] == gaps[begin]
+    high, low = smooth[sys_at], smooth[begin]
+    mean = (total[end] - total[begin]) / (end - begin)
+    valid = whole & _plausible(high, low, mean, (end - begin) / rate_hz) & (steepest_fall < STEEPEST_FALL_MMHG_S)
+    return PressureBeats(
+        begin.astype(float), end.astype(float), sys_at.astype(float), high, low, mean, valid & _steady(high, low)
+    )
+
+
+def spans_gap(x: npt.ArrayLike, positions: npt.ArrayLike, rate_hz: float = 100) -> Bools:
+    """For each pair of neighbouring positions in samples: does a gap longer than 50 ms lie between them? [k - 1]"""
+    at = np.asarray(positions, dtype=np.float64)
+    if len(at) < 2:
+        return np.empty(0, dtype=bool)
+    missing = _long_gaps(~np.isfinite(np.asarray(x, dtype=np.float64)), rate_hz)
+    count = np.concatenate(([0], np.cumsum(missing)))
+    index = np.clip(np.round(at).astype(int), 0, len(missing))
+    return count[index[1:]] > count[index[:-1]]
+
+
+# ---------------------------------------------------------------------------------------------------- building blocks
+
+
+def _long_gaps(missing: Bools, rate_hz: float) -> Bools:
+    """The missing samples that belong to a run longer than the bridged gap."""
+    if not missing.any():
+        return missing
+    edges = np.flatnonzero(np.diff(missing.astype(np.int8), prepend=0, append=0))
+    starts, ends = edges[::2], edges[1::2]
+    long = (ends - starts) > LONGEST_BRIDGED_GAP_S * rate_hz + 1e-9
+    steps = np.zeros(len(missing) + 1, dtype=np.int64)
+    steps[starts[long]] += 1
+    steps[ends[long]] -= 1
+    return np.cumsum(steps[:-1]) > 0
+
+
+def _bridged(x: npt.ArrayLike, rate_hz: float) -> tuple[Floats | None, Bools]:
+    """The block with every gap interpolated for filtering, and the samples in or within 50 ms of a long gap.
+
+    None when less than half a second is there.
+    """
+    values = np.asarray(x, dtype=np.float64)
+    if values.ndim != 1:
+        raise ValueError(f"a block must have one dimension, got shape {values.shape}")
+    missing = ~np.isfinite(values)
+    if len(values) - int(np.count_nonzero(missing)) < 0.5 * rate_hz:
+        return None, missing
+    if not missing.any():
+        return values, missing
+    there = np.flatnonzero(~missing)
+    values = np.interp(np.arange(len(values)), there, values[there])
+    bad = _long_gaps(missing, rate_hz)
+    reach = round(0.05 * rate_hz)
+    return values, np.convolve(bad, np.ones(2 * reach + 1), "same")[: len(bad)] > 0.5
+
+
+@lru_cache(maxsize=16)
+def _qrs_kernel(rate_hz: float) -> Floats:
+    reach = int(np.ceil(4 * QRS_WIDE_S * rate_hz))
+    t = np.arange(-reach, reach + 1) / rate_hz
+    narrow, wide = np.exp(-0.5 * (t / QRS_NARROW_S) ** 2), np.exp(-0.5 * (t / QRS_WIDE_S) ** 2)
+    return narrow / narrow.sum() - wide / wide.sum()
+
+
+@lru_cache(maxsize=16)
+def _slope_kernel(rate_hz: float) -> Floats:
+    """Derivative of a Gaussian of 18 ms, in units per sample (differentiates up to about 9 Hz)."""
+    width = 0.018 * rate_hz
+    reach = int(np.ceil(4 * width))
+    t = np.arange(-reach, reach + 1, dtype=np.float64)
+    kernel = t * np.exp(-0.5 * (t / width) ** 2)
+    return kernel / float(np.sum(kernel * t))
+
+
+def _filtered(values: Floats, kernel: Floats) -> Floats:
+    """Zero-phase FIR (kernel not turned round) with the end values held, so that the ends of a block make no edge."""
+    reach = len(kernel) // 2
+    padded = np.concatenate((np.full(reach, values[0]), values, np.full(reach, values[-1])))
+    return np.correlate(padded, kernel, "valid")
+
+
+def _maxima(x: Floats) -> npt.NDArray[np.intp]:
+    """Indices of local maxima; the first sample of a plateau, never the ends."""
+    return np.flatnonzero((x[1:-1] > x[:-2]) & (x[1:-1] >= x[2:])) + 1
+
+
+def _level(strength: Floats, rate_hz: float) -> Floats:
+    """The local height of a beat: median over five 2.5-s bins of their maxima, linearly joined, per sample.
+
+    A median, so that one artefact does not blind the detector to its neighbours.
+    """
+    n = len(strength)
+    bins = max(1, int(n // (LEVEL_BIN_S * rate_hz)))
+    edges = np.linspace(0, n, bins + 1).astype(int)
+    peaks = np.maximum.reduceat(strength, edges[:-1])
+    if bins <= 5:
+        return np.full(n, _median_of_present(peaks))
+    padded = np.pad(peaks, 2, mode="reflect")
+    medians = np.array([_median_of_present(padded[i : i + 5]) for i in range(bins)])
+    return np.interp(np.arange(n), 0.5 * (edges[1:] + edges[:-1]), medians)
+
+
+def _median_of_present(peaks: Floats) -> float:
+    present = peaks[peaks > 0]
+    return float(np.median(present)) if len(present) else 0.0
+
+
+def _strongest_apart(positions: npt.NDArray[np.intp], strength: Floats, least: float) -> npt.NDArray[np.intp]:
+    """Indices (ascending) of the strongest candidates that lie at least ``least`` samples from a stronger one."""
+    at: list[int] = positions.tolist()
+    kept: list[int] = []
+    taken = np.ones(len(at), dtype=bool)
+    for i in np.argsort(-strength, kind="stable").tolist():
+        if taken[i]:
+            kept.append(i)
+            taken &= np.abs(positions - at[i]) >= least
+    return np.array(sorted(kept), dtype=np.intp)
+
+
+def _not_t_waves(positions: npt.NDArray[np.intp], height: Floats, rate_hz: float) -> Bools:
+    """Pan & Tompkins' rule: close behind a QRS, a deflection less than half as strong is its T wave."""
+    keep = np.ones(len(positions), dtype=bool)
+    last = -1
+    for i in range(len(positions)):
+        if last >= 0 and positions[i] - positions[last] < T_WAVE_S * rate_hz:
+            keep[i] = height[i] >= T_WAVE_RATIO * height[last]
+        if keep[i]:
+            last = i
+    return keep
+
+
+def _regular(positions: npt.NDArray[np.intp]) -> bool:
+    """Whether intervals change little from one to the next; beats picked from noise do not."""
+    intervals = np.diff(positions)
+    if len(intervals) < 4:
+        return False
+    return float(np.median(np.abs(np.diff(intervals)))) <= QRS_IRREGULAR * float(np.median(intervals))
+
+
+def _extreme_near(x: Floats, positions: npt.NDArray[np.intp], reach: int) -> npt.NDArray[np.intp]:
+    """The index of the largest value within ``reach`` samples of each position."""
+    index = np.clip(positions[:, None] + np.arange(-reach, reach + 1), 0, len(x) - 1)
+    return index[np.arange(len(positions)), np.argmax(x[index], axis=1)]
+
+
+def _parabola(x: Floats, peaks: npt.NDArray[np.intp]) -> Floats:
+    """Vertex of the parabola through each maximum and its two neighbours."""
+    before, at, after = x[peaks - 1], x[peaks], x[peaks + 1]
+    bend = before - 2 * at + after
+    shift = np.where(bend < 0, 0.5 * (before - after) / np.where(bend < 0, bend, 1.0), 0.0)
+    return peaks + np.clip(shift, -0.5, 0.5)
+
+
+def _distinct(positions: Floats, least: float) -> Floats:
+    """Positions without those that a refinement brought onto their neighbour."""
+    if len(positions) < 2:
+        return positions
+    return positions[np.concatenate(([True], np.diff(positions) > 0.5 * least))]
+
+
+def _feet(pressure: Floats, steep: Floats, rate_hz: float) -> npt.NDArray[np.intp]:
+    """The lowest sample between the last pulse's peak and each steepest rise, at most 300 ms before the rise."""
+    reach = round(0.30 * rate_hz)
+    feet = np.empty(len(steep), dtype=np.intp)
+    last = 0
+    for i, at in enumerate(np.ceil(steep).astype(int).tolist()):
+        a = max(0, at - reach, last)
+        stretch = pressure[a : at + 1]
+        # The last of equal minima: a clipped or flat diastole ends where the rise begins.
+        feet[i] = a + len(stretch) - 1 - int(np.argmin(stretch[::-1]))
+        last = at
+    return feet
+
+
+def _plausible(high: Floats, low: Floats, mean: Floats, period_s: Floats) -> Bools:
+    def within(v: Floats, limits: tuple[float, float]) -> Bools:
+        return (v >= limits[0]) & (v <= limits[1])
+
+    return (
+        within(high, SYS_RANGE)
+        & within(low, DIA_RANGE)
+        & within(mean, MAP_RANGE)
+        & (high - low >= LEAST_PULSE_PRESSURE)
+        & within(period_s, PERIOD_RANGE_S)
+    )
+
+
+def _steady(high: Floats, low: Floats) -> Bools:
+    """Beats whose sys and dia lie near the median of the block's neighbouring beats (Sun's beat-to-beat rule; against
+    the median rather than the last beat, so that one artefact does not take its neighbour with it)."""
+    if len(high) < 3:
+        return np.ones(len(high), dtype=bool)
+    steady = np.ones(len(high), dtype=bool)
+    for v in (high, low):
+        padded = np.pad(v, 3, mode="reflect" if len(v) > 3 else "edge")
+        middle = np.median(np.lib.stride_tricks.sliding_window_view(padded, 7), axis=1)
+        steady &= np.abs(v - middle) <= LARGEST_CHANGE_MMHG
+    return steady
