@@ -1,0 +1,244 @@
+"""Bytes to records and back: msgpack (msgspec), strictly validated.
+
+Whatever is wrong with a message becomes a :class:`DecodeError` of one sentence, the reason of its dead letter; no
+other exception leaves :func:`decode`. Bounds keep a hostile or broken message from costing more than its own size.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from models.signals.absence import Absence
+from models.signals.errors import VigilError
+from models.signals.modalities import Modality
+from streams.records import (
+    WIRE_VERSION,
+    AlarmRecord,
+    AnyRecord,
+    BeatRecord,
+    CellRecord,
+    CommandRecord,
+    DeadLetter,
+    PredictionRecord,
+    RestoredChunk,
+    StateRecord,
+    VitalsRecord,
+    WaveChunk,
+    WaveTick,
+)
+
+MAX_MESSAGE_BYTES = 1 << 20
+MAX_CHUNKS = 64
+MAX_RATE_HZ = 100_000.0
+MAX_TICK_NS = 60 * 10**9
+MAX_TIME_NS = 1 << 62  # 146 years: sums of two times still fit 64 bits
+MAX_TEXT = 1024
+MAX_NAME = 128
+ROUNDING_NS = 1_000  # a sample's time may be off its tick by the rounding of index / rate
+
+_MODALITIES = frozenset(m.value for m in Modality)
+_STATES = frozenset({"", *(a.value for a in Absence)})
+_PRIORITIES = frozenset({"high", "medium", "low"})
+_KINDS = frozenset({"physiological", "technical"})
+COMMANDS = frozenset({"drop", "restore", "pause", "resume", "seek", "speed", "step", "acknowledge"})
+
+
+class DecodeError(VigilError):
+    """A message that cannot be used; the text says why in one sentence and holds no sample data."""
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder: msgspec.msgpack.Decoder[AnyRecord] = msgspec.msgpack.Decoder(AnyRecord)
+
+
+def encode(record: AnyRecord) -> bytes:
+    """The record as msgpack."""
+    return _encoder.encode(record)
+
+
+def decode(data: bytes | None) -> AnyRecord:
+    """The record in ``data``, validated; DecodeError for anything else."""
+    if not data:
+        raise DecodeError("The message is empty.")
+    if len(data) > MAX_MESSAGE_BYTES:
+        raise DecodeError(f"The message has {len(data)} bytes, more than the {MAX_MESSAGE_BYTES} allowed.")
+    try:
+        record = _decoder.decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise DecodeError(f"The message is not a Vigil record: {_first_line(error)}.") from error
+    if record.v != WIRE_VERSION:
+        raise DecodeError(f"The message has wire version {record.v}, this program reads version {WIRE_VERSION}.")
+    _need(0 < len(record.bed) <= MAX_NAME, "the bed needs a name of 1 to 128 characters")
+    _need(0 < len(record.session) <= MAX_NAME, "the session needs a name of 1 to 128 characters")
+    _need(0 <= record.epoch < MAX_TIME_NS, "the epoch must not be negative")
+    _VALIDATORS[type(record)](record)
+    return record
+
+
+def samples_to_bytes(values: npt.NDArray[np.float32]) -> bytes:
+    """Little-endian float32 bytes of a wave."""
+    return values.astype("<f4", copy=False).tobytes()
+
+
+def chunk_values(data: bytes) -> npt.NDArray[np.float32]:
+    """The samples of a chunk's ``data``: float32 [n], read-only, NaN where missing."""
+    return np.frombuffer(data, "<f4")
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")[:200]
+
+
+def _need(condition: bool, rule: str) -> None:
+    if not condition:
+        raise DecodeError(f"The message breaks a rule: {rule}.")
+
+
+def _time(value: int) -> None:
+    _need(-MAX_TIME_NS <= value <= MAX_TIME_NS, "a time lies outside the range of the clock")
+
+
+def _finite(values: Iterable[float | None]) -> None:
+    for value in values:
+        _need(value is None or math.isfinite(value), "a number is not finite (unknown values are left out)")
+
+
+def _wave(tick: WaveTick) -> None:
+    _need(0 <= tick.tick_seq < MAX_TIME_NS, "tick_seq must not be negative")
+    _time(tick.start_ns)
+    _time(tick.end_ns)
+    _time(tick.due_ns)
+    _need(0 <= tick.end_ns - tick.start_ns <= MAX_TICK_NS, "a tick spans 0 to 60 s")
+    _need(len(tick.chunks) <= MAX_CHUNKS, f"a tick has at most {MAX_CHUNKS} channels")
+    seen: set[str] = set()
+    for chunk in tick.chunks:
+        _need(chunk.modality not in seen, "a tick has one channel per modality")
+        seen.add(chunk.modality)
+        _chunk(chunk, tick.start_ns, tick.end_ns)
+
+
+def _chunk(chunk: WaveChunk, start_ns: int, end_ns: int) -> None:
+    _need(chunk.modality in _MODALITIES, "the modality is not known")
+    _need(len(chunk.label) <= MAX_NAME, "the channel's label is too long")
+    rate, data = chunk.rate_hz, chunk.data
+    _need(0.0 < rate <= MAX_RATE_HZ, f"the rate must be above 0 and at most {MAX_RATE_HZ:.0f} Hz")
+    _time(chunk.origin_ns)
+    _need(0 <= chunk.first_index < 1 << 53, "first_index must be between 0 and 2^53")
+    _need(len(data) % 4 == 0, "the data is no whole number of float32 samples")
+    if not data:
+        return
+    last = chunk.first_index + len(data) // 4 - 1
+    first_ns = chunk.origin_ns + chunk.first_index * 1e9 / rate
+    last_ns = chunk.origin_ns + last * 1e9 / rate
+    _need(
+        start_ns - ROUNDING_NS <= first_ns and last_ns < end_ns + ROUNDING_NS,
+        "the samples lie outside their tick",
+    )
+    _need(not bool(np.isinf(np.frombuffer(data, "<f4")).any()), "a sample is infinite (missing samples are NaN)")
+
+
+def _absences(states: dict[str, str]) -> None:
+    for modality, state in states.items():
+        _need(modality in _MODALITIES, "the modality is not known")
+        _need(state in _STATES, "the state is not known")
+
+
+def _state(record: StateRecord) -> None:
+    _time(record.time_ns)
+    _absences(record.state)
+
+
+def _cell(record: CellRecord) -> None:
+    _need(abs(record.second) <= MAX_TIME_NS // 10**9, "the second lies outside the range of the clock")
+    _absences(record.absence)
+
+
+def _vitals(record: VitalsRecord) -> None:
+    _time(record.time_ns)
+    _need(max(len(record.hr_source), len(record.resp_source)) <= MAX_NAME, "a source's name is too long")
+    _finite(
+        (
+            record.hr,
+            record.pulse_rate,
+            record.abp_sys,
+            record.abp_dia,
+            record.abp_map,
+            record.resp_rate,
+            record.sef95,
+            record.bsr,
+            record.rppg_delay_s,
+        )
+    )
+
+
+def _beat(record: BeatRecord) -> None:
+    _time(record.time_ns)
+    _need(len(record.source) <= MAX_NAME, "the source's name is too long")
+
+
+def _prediction(record: PredictionRecord) -> None:
+    _time(record.window_end_ns)
+    rows = len(record.modalities)
+    _need(rows <= MAX_CHUNKS and all(m in _MODALITIES for m in record.modalities), "the modality is not known")
+    _need(len(record.presence) == rows and len(record.ages_s) == rows, "presence and ages need a row a modality")
+    _need(len({len(row) for row in record.presence}) <= 1, "the rows of presence differ in length")
+    _need(max(len(record.reason), len(record.model), len(record.backend)) <= MAX_TEXT, "a text is too long")
+    _finite(record.ages_s)
+    for interval in (*record.risk.values(), *(record.pressures or {}).values(), record.depth or ()):
+        _finite(interval)
+    _finite((record.eeg_features or {}).values())
+    for chunk in record.restored:
+        _restored(chunk)
+    _need(all(m in _MODALITIES for m in record.not_estimable), "the modality is not known")
+    for stamp in record.stamps_ns.values():
+        _time(stamp)
+
+
+def _restored(chunk: RestoredChunk) -> None:
+    _need(chunk.modality in _MODALITIES, "the modality is not known")
+    _need(0 < chunk.rate_hz <= MAX_RATE_HZ, "the rate must be above 0")
+    _need(abs(chunk.first_index) < 1 << 53, "first_index must be below 2^53")
+    _need(len(chunk.data) % 4 == 0, "the data is no whole number of float32 samples")
+    _need(len(chunk.data) == len(chunk.lo) == len(chunk.hi), "a restored wave and its band differ in length")
+    for data in (chunk.data, chunk.lo, chunk.hi):
+        _need(not bool(np.isinf(np.frombuffer(data, "<f4")).any()), "a restored sample is infinite")
+
+
+def _alarm(record: AlarmRecord) -> None:
+    _time(record.time_ns)
+    _need(record.priority in _PRIORITIES, "the priority is high, medium or low")
+    _need(record.kind in _KINDS, "the kind is physiological or technical")
+    _need(0 < len(record.key) <= MAX_NAME and len(record.text) <= MAX_TEXT, "key or text has a wrong length")
+
+
+def _command(record: CommandRecord) -> None:
+    _time(record.time_ns)
+    _need(record.name in COMMANDS, "the command is not known")
+    _need(0 < len(record.id) <= MAX_NAME and len(record.operator) <= MAX_NAME, "a name has a wrong length")
+    _need(len(record.args) <= 16, "a command has at most 16 arguments")
+    _finite(value for value in record.args.values() if isinstance(value, float))
+    _need(all(len(str(value)) <= MAX_TEXT for value in record.args.values()), "an argument is too long")
+
+
+def _dead(record: DeadLetter) -> None:
+    _need(len(record.head) <= 1024, "a dead letter holds at most 1 KiB of its message")
+    _need(len(record.topic) <= MAX_NAME and len(record.reason) <= MAX_TEXT, "a text is too long")
+
+
+_VALIDATORS: dict[type, Callable[[Any], None]] = {
+    WaveTick: _wave,
+    StateRecord: _state,
+    CellRecord: _cell,
+    VitalsRecord: _vitals,
+    BeatRecord: _beat,
+    PredictionRecord: _prediction,
+    AlarmRecord: _alarm,
+    CommandRecord: _command,
+    DeadLetter: _dead,
+}

@@ -1,0 +1,199 @@
+"""The wire survives a round trip, and nothing but DecodeError ever leaves the decoder."""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.signals.absence import Absence
+from models.signals.modalities import Modality
+from streams import records
+from streams.codec import MAX_MESSAGE_BYTES, DecodeError, chunk_values, decode, encode, samples_to_bytes
+
+names = st.text(min_size=1, max_size=20)
+times = st.integers(-(10**18), 10**18)
+modalities = st.sampled_from([m.value for m in Modality])
+states = st.dictionaries(modalities, st.sampled_from(["", *(a.value for a in Absence)]))
+numbers = st.floats(allow_nan=False, allow_infinity=False)
+maybe = st.none() | numbers
+common = {"bed": names, "session": names, "epoch": st.integers(0, 10**6)}
+intervals = st.tuples(numbers, numbers, numbers)
+
+
+@st.composite
+def wave_ticks(draw: st.DrawFn) -> records.WaveTick:
+    start = draw(st.integers(0, 10**15))
+    chunks = []
+    for modality in draw(st.lists(modalities, unique=True)):
+        rate = draw(st.sampled_from([62.5, 100.0, 125.0, 249.9, 500.0, 1000.0]))
+        origin = draw(st.integers(-(10**9), 10**9))
+        first = max(0, math.ceil((start - origin) * rate / 1e9))
+        values = draw(st.lists(st.floats(width=32, allow_infinity=False), max_size=60))
+        chunks.append((modality, rate, origin, first, values))
+    end = start
+    for _, rate, origin, first, values in chunks:
+        end = max(end, math.ceil(origin + (first + len(values)) * 1e9 / rate))
+    return records.WaveTick(
+        bed=draw(names),
+        session=draw(names),
+        epoch=draw(st.integers(0, 10**6)),
+        tick_seq=draw(st.integers(0, 10**9)),
+        start_ns=start,
+        end_ns=end,
+        due_ns=draw(st.integers(0, 10**18)),
+        eos=draw(st.booleans()),
+        chunks=[
+            records.WaveChunk(m, "II", rate, origin, first, samples_to_bytes(np.array(v, np.float32)), False)
+            for m, rate, origin, first, v in chunks
+        ],
+    )
+
+
+@st.composite
+def predictions(draw: st.DrawFn) -> records.PredictionRecord:
+    rows = draw(st.lists(modalities, unique=True))
+    width = draw(st.integers(0, 12))
+    wave = samples_to_bytes(np.linspace(0, 1, draw(st.integers(0, 100)), dtype=np.float32))
+    return records.PredictionRecord(
+        **{key: draw(value) for key, value in common.items()},
+        window_end_ns=draw(times),
+        model="demo",
+        backend="onnx",
+        modalities=rows,
+        presence=[draw(st.lists(st.booleans(), min_size=width, max_size=width)) for _ in rows],
+        ages_s=[draw(maybe) for _ in rows],
+        valid=draw(st.booleans()),
+        abstain=draw(st.booleans()),
+        reason=draw(names),
+        risk=draw(st.dictionaries(st.sampled_from(["5", "10", "15"]), intervals)),
+        depth=draw(st.none() | intervals),
+        pressures=draw(st.none() | st.dictionaries(names, intervals, max_size=3)),
+        restored=[records.RestoredChunk("ABP", 100, 5, wave, wave, wave)],
+        stamps_ns={"due": draw(times)},
+    )
+
+
+any_record = (
+    wave_ticks()
+    | predictions()
+    | st.builds(records.StateRecord, **common, time_ns=times, state=states)
+    | st.builds(records.CellRecord, **common, second=st.integers(-100, 10**6), absence=states)
+    | st.builds(records.VitalsRecord, **common, time_ns=times, hr=maybe, abp_map=maybe, hr_source=names)
+    | st.builds(records.BeatRecord, **common, time_ns=times, source=names)
+    | st.builds(
+        records.AlarmRecord,
+        **common,
+        time_ns=times,
+        key=names,
+        priority=st.sampled_from(["high", "medium", "low"]),
+        kind=st.sampled_from(["physiological", "technical"]),
+        text=names,
+        active=st.booleans(),
+    )
+    | st.builds(
+        records.CommandRecord,
+        **common,
+        id=names,
+        operator=names,
+        time_ns=times,
+        name=st.sampled_from(["drop", "seek", "acknowledge"]),
+        args=st.dictionaries(names, names | numbers, max_size=4),
+    )
+    | st.builds(
+        records.DeadLetter,
+        **common,
+        topic=names,
+        partition=st.integers(0, 8),
+        offset=st.integers(0, 10**9),
+        reason=names,
+        size=st.integers(0, 10**6),
+        head=st.binary(max_size=100),
+    )
+)
+
+
+@given(any_record)
+def test_round_trip(record: records.AnyRecord) -> None:
+    assert decode(encode(record)) == record
+
+
+@given(st.binary(max_size=400))
+def test_any_bytes_give_a_record_or_decode_error(data: bytes) -> None:
+    try:
+        decode(data)
+    except DecodeError as error:
+        assert "\n" not in str(error) and str(error).endswith(".")
+
+
+@given(any_record, st.data())
+def test_damaged_messages_give_a_record_or_decode_error(record: records.AnyRecord, data: st.DataObject) -> None:
+    message = bytearray(encode(record))
+    for _ in range(data.draw(st.integers(1, 5))):
+        message[data.draw(st.integers(0, len(message) - 1))] = data.draw(st.integers(0, 255))
+    cut = data.draw(st.integers(0, len(message)))
+    for damaged in (bytes(message), bytes(message[:cut])):
+        try:
+            decode(damaged)
+        except DecodeError:
+            continue
+
+
+def test_nan_is_missing_and_survives() -> None:
+    wave = np.array([1.0, np.nan, -3.5], np.float32)
+    np.testing.assert_array_equal(chunk_values(samples_to_bytes(wave)), wave)
+
+
+TICK = {"t": "wave", "v": 1, "bed": "b", "session": "s", "epoch": 0, "tick_seq": 0, "start_ns": 0, "end_ns": 10**8}
+ONE = samples_to_bytes(np.ones(1, np.float32))
+WRONG: list[tuple[str, dict[str, object] | bytes, str]] = [
+    ("empty", b"", "empty"),
+    ("too large", b"\x00" * (MAX_MESSAGE_BYTES + 1), "bytes"),
+    ("text", b"hello, monitor", "not a Vigil record"),
+    ("foreign tag", TICK | {"t": "invoice"}, "invoice"),
+    ("version", TICK | {"v": 7}, "version 7"),
+    ("no bed", TICK | {"bed": ""}, "bed"),
+    ("time runs back", TICK | {"end_ns": -1}, "0 to 60 s"),
+    ("absurd span", TICK | {"end_ns": 10**12}, "0 to 60 s"),
+    ("time overflows", TICK | {"start_ns": 2**63 - 1, "end_ns": 2**63 - 1}, "range of the clock"),
+    ("rate 0", TICK | {"chunks": [["ECG", "II", 0.0, 0, 0, ONE]]}, "rate"),
+    ("rate NaN", TICK | {"chunks": [["ECG", "II", math.nan, 0, 0, ONE]]}, "rate"),
+    ("rate infinite", TICK | {"chunks": [["ECG", "II", math.inf, 0, 0, ONE]]}, "rate"),
+    ("modality", TICK | {"chunks": [["NOSE", "II", 100.0, 0, 0, ONE]]}, "modality"),
+    ("twice", TICK | {"chunks": [["ECG", "II", 100.0, 0, 0, ONE]] * 2}, "one channel per modality"),
+    ("odd bytes", TICK | {"chunks": [["ECG", "II", 100.0, 0, 0, ONE + b"\x00"]]}, "float32"),
+    ("too many samples", TICK | {"chunks": [["ECG", "II", 100.0, 0, 0, ONE * 12]]}, "outside their tick"),
+    ("sample of elsewhere", TICK | {"chunks": [["ECG", "II", 100.0, 0, 900, ONE]]}, "outside their tick"),
+    ("negative index", TICK | {"chunks": [["ECG", "II", 100.0, 0, -1, ONE]]}, "first_index"),
+    (
+        "infinite",
+        TICK | {"chunks": [["ECG", "II", 100.0, 0, 0, samples_to_bytes(np.array([np.inf], np.float32))]]},
+        "infinite",
+    ),
+    (
+        "vitals NaN",
+        {"t": "vitals", "v": 1, "bed": "b", "session": "s", "epoch": 0, "time_ns": 0, "hr": math.nan},
+        "finite",
+    ),
+    (
+        "state of nowhere",
+        {"t": "state", "v": 1, "bed": "b", "session": "s", "epoch": 0, "time_ns": 0, "state": {"ECG": "asleep"}},
+        "state",
+    ),
+]
+
+
+@pytest.mark.parametrize(("message", "says"), [pytest.param(m, s, id=i) for i, m, s in WRONG])
+def test_what_is_wrong_is_said(message: dict[str, object] | bytes, says: str) -> None:
+    data = message if isinstance(message, bytes) else msgspec.msgpack.encode(message)
+    with pytest.raises(DecodeError, match=says):
+        decode(data)
+
+
+def test_none_is_a_decode_error() -> None:
+    with pytest.raises(DecodeError, match="empty"):
+        decode(None)
