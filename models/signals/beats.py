@@ -33,9 +33,9 @@ QRS_REFRACTORY_S = 0.20  # Pan & Tompkins 1985
 T_WAVE_S, T_WAVE_RATIO = 0.36, 0.5  # within 360 ms a deflection under half of the last QRS is a T wave
 QRS_RELATIVE = 0.28  # of the local level
 QRS_FLOOR_MV = 0.012  # band-passed; an R wave of 0.1 mV gives about 0.02
-QRS_CREST = 5.0  # level over median |band-passed|: QRS 10–30, Gaussian noise 4.3, a sine 1.4
+QRS_CREST = 6.0  # level over median |band-passed|: QRS 10–30, Gaussian noise 4.3, a sine 1.4
 # Below QRS_CREST (broad QRS at a high rate, noise) only a regular rhythm counts, below the next one nothing.
-QRS_LEAST_CREST, QRS_IRREGULAR = 2.2, 0.1
+QRS_LEAST_CREST, QRS_IRREGULAR = 2.2, 0.08
 
 # --- pulses
 PULSE_RISE_S = 0.128  # window of the slope sum function, Zong 2003
