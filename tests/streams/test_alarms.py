@@ -1,0 +1,137 @@
+"""Alarm conditions in event time: who may raise one, when it begins, what it says, when it ends."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.signals.absence import Absence
+from models.signals.modalities import Modality
+from streams.alarms import AlarmEngine, technical
+from streams.records import AlarmRecord, PredictionRecord, StateRecord, VitalsRecord
+
+S = 10**9
+
+
+def vitals(second: float, epoch: int = 0, **values: float | None) -> VitalsRecord:
+    return VitalsRecord(bed="a", session="s", epoch=epoch, time_ns=int(second * S), **values)
+
+
+def state(second: float, **states: str) -> StateRecord:
+    return StateRecord(bed="a", session="s", epoch=0, time_ns=int(second * S), state=states)
+
+
+def risk(second: int, value: float, *, valid: bool = True, abstain: bool = False, epoch: int = 0) -> PredictionRecord:
+    return PredictionRecord(
+        bed="a", session="s", epoch=epoch, window_end_ns=second * S, model="m", backend="b", modalities=[],
+        presence=[], ages_s=[], valid=valid, abstain=abstain, reason="", risk={"15": (value, 0.0, 1.0)},
+        pressures={"map": (30.0, 20.0, 40.0)},
+    )  # fmt: skip
+
+
+def said(records: list[AlarmRecord]) -> list[tuple[str, str, bool]]:
+    return [(r.text, r.priority, r.active) for r in records]
+
+
+def test_low_pressure_begins_after_its_delay_gets_worse_and_ends() -> None:
+    engine = AlarmEngine()
+    changes: list[tuple[float, tuple[str, str, bool]]] = []
+    for second in range(40):
+        pressure = 80.0 if second < 10 else 62.0 if second < 20 else 48.0 if second < 30 else 70.0
+        changes += [(second, c) for c in said(engine.on_vitals(vitals(second, abp_map=pressure)))]
+    assert changes == [
+        (15, ("ABP LOW 62 < 65", "medium", True)),
+        (20, ("ABP LOW 48 < 65", "high", True)),
+        (30, ("ABP LOW 48 < 65", "high", False)),
+    ]
+
+
+def test_what_clears_within_the_delay_is_no_alarm() -> None:
+    engine = AlarmEngine()
+    for second in range(60):
+        low = second % 4 == 0
+        assert engine.on_vitals(vitals(second, hr=30.0 if low else 70.0)) == []
+
+
+@pytest.mark.parametrize("rate,key", [(45.0, "hr.low"), (130.0, "hr.high")])
+def test_heart_rate_alarm_within_ten_seconds(rate: float, key: str) -> None:
+    engine = AlarmEngine()
+    begun = [r for s in range(11) for r in engine.on_vitals(vitals(s, hr=rate))]
+    assert [r.key for r in begun] == [key] and begun[0].time_ns <= 10 * S
+
+
+def test_an_unknown_numeric_ends_its_alarm() -> None:
+    engine = AlarmEngine()
+    for second in range(10):
+        engine.on_vitals(vitals(second, abp_map=50.0))
+    assert engine.active
+    assert [r.active for r in engine.on_vitals(vitals(10, abp_map=None))] == [False]
+    assert engine.active == {}
+
+
+def test_a_limit_is_not_violated_at_its_own_value() -> None:
+    engine = AlarmEngine()
+    assert [r for s in range(30) for r in engine.on_vitals(vitals(s, abp_map=65.0, hr=120.0))] == []
+
+
+def test_technical_conditions_follow_the_state() -> None:
+    engine = AlarmEngine()
+    assert engine.on_state(state(0, ECG="", ABP="", EEG="not connected")) == []
+    begun = engine.on_state(state(1, ECG="lead off", ABP="not pulsatile", PPG="lead off", EEG="not connected"))
+    assert {r.text for r in begun} == {"ECG LEADS OFF", "ABP NO PULSATILE", "PPG SENSOR OFF"}
+    assert {r.kind for r in begun} == {"technical"}
+    changed = engine.on_state(state(2, ECG="no data", ABP="", PPG="lead off"))
+    assert ("ECG NO SIGNAL", "low", True) in said(changed) and ("ABP NO PULSATILE", "medium", False) in said(changed)
+    assert len(changed) == 2
+
+
+@pytest.mark.parametrize("modality", list(Modality))
+@pytest.mark.parametrize("absence", list(Absence))
+def test_every_absence_has_a_text_or_is_meant_to_be_silent(modality: Modality, absence: Absence) -> None:
+    found = technical(modality, absence)
+    assert (found is None) == (absence is Absence.NOT_CONNECTED)
+    assert found is None or found[1].startswith(modality.value)
+
+
+def test_risk_needs_two_consecutive_valid_updates() -> None:
+    engine = AlarmEngine()
+    assert engine.on_prediction(risk(1, 0.9)) == []
+    assert engine.on_prediction(risk(1, 0.9)) == []  # the same window again
+    assert engine.on_prediction(risk(2, 0.5)) == []
+    assert engine.on_prediction(risk(3, 0.9)) == []
+    assert engine.on_prediction(risk(4, 0.95, valid=False)) == []
+    assert engine.on_prediction(risk(5, 0.9)) == []
+    assert engine.on_prediction(risk(60, 0.9)) == []  # too long ago to be consecutive
+    assert said(engine.on_prediction(risk(61, 0.91))) == [("HYPOTENSION RISK 91 > 85 (15 min)", "medium", True)]
+    assert said(engine.on_prediction(risk(62, 0.85))) == [("HYPOTENSION RISK 91 > 85 (15 min)", "medium", False)]
+
+
+def test_an_estimated_pressure_raises_nothing() -> None:
+    engine = AlarmEngine()
+    assert [r for s in range(60) for r in engine.on_prediction(risk(s, 0.1))] == []
+
+
+def test_a_new_epoch_ends_what_stood() -> None:
+    engine = AlarmEngine()
+    for second in range(10):
+        engine.on_vitals(vitals(second, abp_map=50.0))
+    ended = engine.on_vitals(vitals(3, epoch=1, abp_map=50.0))
+    assert [(r.active, r.epoch) for r in ended] == [(False, 1)]
+    assert engine.active == {}
+
+
+@given(st.lists(st.tuples(st.sampled_from(["map", "hr", "abp"]), st.none() | st.floats(0, 200)), max_size=80))
+def test_alarms_are_balanced(events: list[tuple[str, float | None]]) -> None:
+    """No alarm ends that has not begun, and what stands is what began last and has not ended."""
+    engine = AlarmEngine()
+    standing: set[str] = set()
+    for second, (what, value) in enumerate(events):
+        if what == "abp":
+            records = engine.on_state(state(second, ABP="flat" if value else ""))
+        else:
+            records = engine.on_vitals(vitals(second, **{"abp_map" if what == "map" else "hr": value}))
+        for record in records:
+            assert record.active or record.key in standing
+            standing = standing | {record.key} if record.active else standing - {record.key}
+    assert standing == set(engine.active)
