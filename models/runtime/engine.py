@@ -99,8 +99,8 @@ class Engine:
 
     def _absent_now(self, window: Window) -> list[Modality]:
         """Modalities of which a cell of the newest hop is absent."""
-        newest = window.cells[:, -self._spec.hop_s :].all(axis=1)
-        return [m for m, row in self._row.items() if not newest[row]]
+        newest = window.cells[:, -self._spec.hop_s :]
+        return [m for m, row in self._row.items() if not newest[row].all()]
 
     def _depth(self, window: Window, raw: npt.NDArray[np.generic], missing: float) -> Interval | None:
         row = self._row.get(Modality.EEG)

@@ -1,0 +1,52 @@
+# Shared by ./run and ./test: the virtual environment and Qt's system libraries. POSIX sh, sourced.
+
+say() { printf '%s\n' "$*" >&2; }
+
+find_python() {
+    for name in ${PYTHON:-} python3.13 python3.12 python3.11 python3; do
+        if command -v "$name" >/dev/null 2>&1 &&
+            "$name" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null; then
+            command -v "$name"
+            return 0
+        fi
+    done
+    say "Expected Python 3.11, 3.12 or 3.13, found none; install it (Debian/Ubuntu: sudo apt-get install python3 python3-venv) or set PYTHON."
+    return 1
+}
+
+# make_venv DIR EXTRAS: installs this folder into DIR once, and again when pyproject.toml changes.
+make_venv() {
+    stamp="$(cksum pyproject.toml | cut -d' ' -f1) $2"
+    if [ "$(cat "$1/.vigil-stamp" 2>/dev/null || true)" = "$stamp" ]; then return 0; fi
+    python="$(find_python)"
+    say "Setting up $1 with $python (once; a minute or two) …"
+    if ! "$python" -m venv "$1"; then
+        if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+            apt-get update -qq && apt-get install -y -qq python3-venv >/dev/null && "$python" -m venv "$1"
+        else
+            say "Python's venv module is missing; run: sudo apt-get install python3-venv"
+            return 1
+        fi
+    fi
+    "$1/bin/python" -m pip install --quiet --upgrade pip
+    if [ -n "$2" ]; then "$1/bin/python" -m pip install --quiet -e ".[$2]"; else "$1/bin/python" -m pip install --quiet -e .; fi
+    printf '%s' "$stamp" >"$1/.vigil-stamp"
+}
+
+QT_PACKAGES="libegl1 libgl1 libxkbcommon0 libxkbcommon-x11-0 libdbus-1-3 libfontconfig1 libxcb-cursor0 libxcb-icccm4 libxcb-image0 libxcb-keysyms1 libxcb-randr0 libxcb-render-util0 libxcb-shape0 libxcb-xinerama0 libxcb-xkb1 fonts-dejavu-core"
+
+# Qt loads these at run time and names only the first that is missing, so all are asked for at once.
+want_qt_libraries() {
+    command -v dpkg-query >/dev/null 2>&1 || return 0
+    missing=""
+    for package in $QT_PACKAGES; do
+        dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q "install ok installed" || missing="$missing $package"
+    done
+    [ -n "$missing" ] || return 0
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+        say "Installing the system libraries that Qt needs:$missing"
+        apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $missing >/dev/null && return 0
+    fi
+    say "Qt may need these system libraries:$missing"
+    say "Install them with: sudo apt-get install$missing"
+}

@@ -1,0 +1,153 @@
+"""The command line: ``vigil run | inspect | doctor | train``.
+
+Exit codes: 0 done; 1 the session died (the reason is printed); 2 bad input (one sentence says what to do); 130 Ctrl-C.
+Each command imports what it needs when it is called, so that ``--help`` and the first wave come at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from models.signals.errors import BackendUnavailable, BadInput, VigilError
+from monitor.settings import RunSettings, parse_channels, parse_drops, parse_speed
+
+DISCLAIMER = "For research and teaching, not for clinical decisions."
+
+app = typer.Typer(
+    name="vigil",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help=f"Real-time bedside monitoring that keeps working when sensors fail. {DISCLAIMER}",
+    epilog="Start with [bold]vigil run[/bold]: the built-in patient on the bedside display.",
+)
+train_app = typer.Typer(no_args_is_help=True, help="Train models (needs the extra `train`).")
+app.add_typer(train_app, name="train")
+
+SOURCE_HELP = (
+    "demo (the built-in patient; demo:seed=7,scenario=hypovolaemia), a .vital file, a WFDB header (.hea), "
+    "an .edf/.bdf file, or vitaldb:CASEID."
+)
+
+
+@app.command(epilog="Example: vigil run case.vital --from 600 --drop ABP:660-720 --report report.json")
+def run(
+    source: Annotated[str, typer.Argument(help=SOURCE_HELP)] = "demo",
+    speed: Annotated[
+        str, typer.Option(help="0.25–50 times real time, or max: as fast as possible, nothing skipped.")
+    ] = "1",
+    from_s: Annotated[
+        float, typer.Option("--from", help="Start at this time, seconds from the recording's start.")
+    ] = 0.0,
+    for_s: Annotated[float | None, typer.Option("--for", help="Stop after this many seconds of the recording.")] = None,
+    channels: Annotated[
+        list[str] | None, typer.Option(help="Which track is which signal: ECG=II,ABP=ART (see `vigil inspect`).")
+    ] = None,
+    drop: Annotated[
+        list[str] | None, typer.Option(help="Withhold a sensor, keeping the truth for comparison: ABP:120-240.")
+    ] = None,
+    bundle: Annotated[Path | None, typer.Option(help="Model bundle folder (default: the shipped demo model).")] = None,
+    backend: Annotated[str, typer.Option(help="auto, onnx (see `vigil doctor`).")] = "auto",
+    headless: Annotated[bool, typer.Option("--headless", help="No window; a line of progress instead.")] = False,
+    report: Annotated[Path | None, typer.Option(help="Write the run's report (JSON) here.")] = None,
+    vitals: Annotated[Path | None, typer.Option(help="Write vitals (CSV), one row a second.")] = None,
+    predictions: Annotated[Path | None, typer.Option(help="Write predictions (CSV), one row a window.")] = None,
+    restored: Annotated[Path | None, typer.Option(help="Write every channel as shown, estimates marked (NPZ).")] = None,
+    screenshot: Annotated[
+        Path | None, typer.Option(help="Save a picture of the display (PNG) just before the run ends.")
+    ] = None,
+) -> None:
+    """Replay a recording (or the built-in patient) through the monitor."""
+    from monitor.run import run_session
+
+    settings = RunSettings(
+        source=source,
+        speed=parse_speed(speed),
+        from_s=from_s,
+        for_s=for_s,
+        channels=parse_channels(channels or []),
+        drops=parse_drops(drop or []),
+        bundle=bundle,
+        backend=backend,
+        headless=headless,
+        report=report,
+        vitals=vitals,
+        predictions=predictions,
+        restored=restored,
+        screenshot=screenshot,
+    )
+    raise typer.Exit(run_session(settings))
+
+
+@app.command()
+def inspect(source: Annotated[str, typer.Argument(help=SOURCE_HELP)]) -> None:
+    """Tracks, rates, units, duration and gaps of a recording, and what each track is taken for."""
+    from monitor.inspect import print_inspection
+
+    print_inspection(source)
+
+
+@app.command()
+def doctor() -> None:
+    """Versions, backends and why each is or isn't usable, the Qt platform, and a three-second self-test."""
+    from monitor.doctor import examine
+
+    raise typer.Exit(examine())
+
+
+@train_app.command("demo")
+def train_demo_command(
+    out: Annotated[Path, typer.Option(help="Run folder: checkpoints, logs and the exported bundle.")] = Path(
+        "runs/demo"
+    ),
+    config: Annotated[Path | None, typer.Option(help="TOML configuration (default: the shipped demo.toml).")] = None,
+    resume: Annotated[bool, typer.Option(help="Go on from the run folder's last checkpoint.")] = True,
+) -> None:
+    """Train the demo model on the built-in simulator: about forty minutes on two cores."""
+    try:
+        from models.training.demo import train_demo
+    except ModuleNotFoundError as error:
+        raise BackendUnavailable(
+            f"Training needs {error.name}, which is not installed; run: pip install 'vigil-monitor[train]'."
+        ) from error
+    train_demo(out, config=config, resume=resume)
+
+
+def version_callback(value: bool) -> None:
+    if value:
+        from importlib.metadata import version
+
+        typer.echo(f"vigil {version('vigil-monitor')}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=version_callback, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Entry point: turns what a user may get wrong into one sentence and exit code 2."""
+    try:
+        app()
+    except (BadInput, BackendUnavailable) as error:
+        print(f"vigil: {error}", file=sys.stderr)
+        sys.exit(2)
+    except VigilError as error:
+        print(f"vigil: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+"""``vigil doctor``: what is installed, which backends are usable and why not, and a short test of the whole path."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import time
+from importlib.metadata import PackageNotFoundError, version
+
+from models.runtime.bundle import load_bundle
+from models.runtime.golden import GOLDEN_TOLERANCE, golden_difference
+from models.signals.errors import BackendUnavailable, VigilError
+
+PACKAGES = (
+    "faust-streaming",
+    "aiokafka",
+    "numpy",
+    "onnxruntime",
+    "PySide6_Essentials",
+    "pyqtgraph",
+    "vitaldb",
+    "wfdb",
+    "edfio",
+)
+OPTIONAL = {"torch": "training", "tensorrt": "NVIDIA GPUs", "pylsl": "live LSL streams"}
+SELF_TEST_S = 3.0
+
+
+def examine() -> int:
+    """Print the examination; 0 if Vigil can run here, 1 if not."""
+    _versions()
+    sound = [_backends(), _display(), _self_test()]
+    print("\nVigil can run here." if all(sound) else "\nVigil cannot run here as it is; see the lines marked ✗.")
+    return 0 if all(sound) else 1
+
+
+def _line(good: bool | None, name: str, text: str) -> None:
+    mark = {True: "✓", False: "✗", None: "·"}[good]
+    print(f"  {mark} {name:<20} {text}")
+
+
+def _versions() -> None:
+    print(f"Vigil {version('vigil-monitor')}, Python {platform.python_version()}, {platform.platform()}")
+    print(f"{os.cpu_count()} processors\n\nPackages")
+    for name in PACKAGES:
+        _line(True, name, version(name))
+    for name, purpose in OPTIONAL.items():
+        try:
+            _line(None, name, f"{version(name)} ({purpose})")
+        except PackageNotFoundError:
+            _line(None, name, f"not installed (only for {purpose})")
+
+
+def _backends() -> bool:
+    from models.runtime.select import CANDIDATES
+
+    print("\nInference backends (in the order `auto` tries them)")
+    try:
+        bundle = load_bundle()
+    except VigilError as error:
+        _line(False, "demo bundle", str(error))
+        return False
+    usable = 0
+    for name, open_backend in CANDIDATES.items():
+        try:
+            backend = open_backend(bundle)
+        except BackendUnavailable as error:
+            _line(None, name, str(error))
+            continue
+        worst = golden_difference(bundle, backend)
+        agreed = worst <= GOLDEN_TOLERANCE
+        usable += agreed
+        _line(agreed, name, f"{backend.info.detail}; golden cases agree within {worst:.1e}")
+        backend.close()
+    return usable > 0
+
+
+def _display() -> bool:
+    print("\nDisplay")
+    try:
+        from PySide6.QtGui import QGuiApplication
+    except ImportError as error:
+        _line(False, "Qt", f"cannot be loaded ({error}); install the system libraries that ./run names")
+        return False
+    if not has_screen() and "QT_QPA_PLATFORM" not in os.environ:
+        _line(None, "Qt", "no screen (DISPLAY and WAYLAND_DISPLAY are unset): the terminal view will be used")
+        return True
+    application = QGuiApplication.instance() or QGuiApplication(["vigil-doctor"])
+    screen = application.primaryScreen()  # type: ignore[attr-defined]
+    size = f"{screen.size().width()}×{screen.size().height()}, {screen.physicalDotsPerInch():.0f} dpi" if screen else ""
+    _line(True, "Qt", f"platform {QGuiApplication.platformName()} {size}")
+    return True
+
+
+def has_screen() -> bool:
+    """Whether a window can be opened; offscreen counts when it was asked for."""
+    if sys.platform in ("darwin", "win32"):
+        return True
+    return bool(
+        os.environ.get("DISPLAY")
+        or os.environ.get("WAYLAND_DISPLAY")
+        or os.environ.get("QT_QPA_PLATFORM") == "offscreen"
+    )
+
+
+def _self_test() -> bool:
+    from monitor.run import open_session
+    from monitor.settings import RunSettings
+
+    print("\nSelf-test: the built-in patient for three seconds")
+    began = time.perf_counter()
+    try:
+        session = open_session(RunSettings(for_s=SELF_TEST_S, headless=True))
+        session.start()
+        session.wait(timeout_s=30)
+        report = session.report()
+    except VigilError as error:
+        _line(False, "session", str(error))
+        return False
+    lost = sum(counts["lost"] for counts in report["samples"].values())
+    good = lost == 0 and report["predictions"] > 0
+    _line(
+        good,
+        "session",
+        f"{report['predictions']} predictions, {lost} samples lost, {time.perf_counter() - began:.1f} s",
+    )
+    for stage, figures in (report["latency_ms"] or {}).items():
+        _line(None, stage, f"p50 {figures['p50']:.1f} ms, p99 {figures['p99']:.1f} ms")
+    return good

@@ -1,0 +1,171 @@
+"""Files a run leaves behind: vitals and predictions as CSV, restored channels as NPZ.
+
+Each exporter is a callback for decoded records (called on the stream thread, so it only formats and appends) with a
+``close``. Column names and their order are stable and documented in the README.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterable
+from pathlib import Path
+from typing import IO, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from streams.records import AnyRecord, PredictionRecord, VitalsRecord, WaveTick
+
+VITALS_COLUMNS = (
+    "time_s", "hr", "hr_source", "pulse_rate", "abp_sys", "abp_dia", "abp_map", "resp_rate", "sef95", "bsr",
+)  # fmt: skip
+HORIZONS_MIN = (5, 10, 15)
+PREDICTION_COLUMNS = (
+    "time_s",
+    "window_end_s",
+    *(f"risk_{h}{suffix}" for h in HORIZONS_MIN for suffix in ("", "_lo", "_hi")),
+    "depth",
+    "depth_lo",
+    "depth_hi",
+    "valid",
+    "abstain",
+    "presence",
+)
+NS = 1_000_000_000
+
+
+class _Writer(Protocol):
+    def writerow(self, row: Iterable[object], /) -> object: ...
+
+
+class Exporter(Protocol):
+    def __call__(self, record: AnyRecord) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class VitalsCsv:
+    """One row a second; empty where unknown."""
+
+    def __init__(self, path: Path) -> None:
+        self._file, self._writer = _open_csv(path, VITALS_COLUMNS)
+
+    def __call__(self, record: AnyRecord) -> None:
+        if isinstance(record, VitalsRecord):
+            values = [getattr(record, name) for name in VITALS_COLUMNS[1:]]
+            self._writer.writerow([_text(record.time_ns / NS), *(_text(v) for v in values)])
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class PredictionsCsv:
+    """One row a prediction. ``time_s`` is the event time at which it was published: the window's end plus, in a
+    paced run, the latency; ``presence`` reads ``ECG=1111111111;ABP=0000000011;…``, a digit a frame, oldest first."""
+
+    def __init__(self, path: Path) -> None:
+        self._file, self._writer = _open_csv(path, PREDICTION_COLUMNS)
+
+    def __call__(self, record: AnyRecord) -> None:
+        if not isinstance(record, PredictionRecord):
+            return
+        nothing = (None, None, None)
+        risks = [v for h in HORIZONS_MIN for v in record.risk.get(str(h), nothing)]
+        end_s = record.window_end_ns / NS
+        row = [end_s + latency_s(record), end_s, *risks, *(record.depth or nothing)]
+        self._writer.writerow(
+            [*(_text(v) for v in row), int(record.valid), int(record.abstain), presence_text(record)],
+        )
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class RestoredNpz:
+    """Every channel as it would have been shown: measured samples, and estimates where cells were absent.
+
+    Keys a modality ``M``: ``M_time_s`` float64, ``M_value`` float32 in physical units, ``M_estimated`` bool, and
+    ``M_truth`` float32 where the channel was withheld (the withheld samples at those times, NaN elsewhere).
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._measured: dict[str, list[tuple[npt.NDArray[np.float64], npt.NDArray[np.float32]]]] = {}
+        self._estimated: dict[str, list[tuple[npt.NDArray[np.float64], npt.NDArray[np.float32]]]] = {}
+        self._truth: dict[str, list[tuple[npt.NDArray[np.float64], npt.NDArray[np.float32]]]] = {}
+
+    def __call__(self, record: AnyRecord) -> None:
+        if isinstance(record, WaveTick):
+            for chunk in record.chunks:
+                values = np.frombuffer(chunk.data, "<f4")
+                times = chunk.origin_ns / NS + (chunk.first_index + np.arange(len(values))) / chunk.rate_hz
+                side = self._truth if chunk.withheld else self._measured
+                side.setdefault(chunk.modality, []).append((times, values))
+        elif isinstance(record, PredictionRecord):
+            for restored in record.restored:
+                values = np.frombuffer(restored.data, "<f4")
+                times = (restored.first_index + np.arange(len(values))) / restored.rate_hz
+                self._estimated.setdefault(restored.modality, []).append((times, values))
+
+    def close(self) -> None:
+        arrays: dict[str, npt.NDArray[np.generic]] = {}
+        for modality in sorted(self._measured.keys() | self._estimated.keys() | self._truth.keys()):
+            measured_t, measured = _joined(self._measured.get(modality, []))
+            estimated_t, estimated = _joined(self._estimated.get(modality, []))
+            shown = np.isfinite(estimated)
+            time_s = np.concatenate([measured_t, estimated_t[shown]])
+            order = np.argsort(time_s, kind="stable")
+            arrays[f"{modality}_time_s"] = time_s[order]
+            arrays[f"{modality}_value"] = np.concatenate([measured, estimated[shown]])[order]
+            arrays[f"{modality}_estimated"] = np.r_[np.zeros(len(measured), bool), np.ones(shown.sum(), bool)][order]
+            if modality in self._truth:
+                arrays[f"{modality}_truth"] = _truth_at(time_s[order], *_joined(self._truth[modality]))
+        with self._path.open("wb") as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]
+
+
+def latency_s(record: PredictionRecord) -> float:
+    """Seconds from the window's end becoming due to the prediction being published; 0 at speed max."""
+    due, published = record.stamps_ns.get("due", 0), record.stamps_ns.get("published", 0)
+    return (published - due) / NS if due and published else 0.0
+
+
+def presence_text(record: PredictionRecord) -> str:
+    rows = zip(record.modalities, record.presence, strict=True)
+    return ";".join(f"{name}={''.join('1' if p else '0' for p in row)}" for name, row in rows)
+
+
+def _truth_at(
+    time_s: npt.NDArray[np.float64], truth_t: npt.NDArray[np.float64], truth: npt.NDArray[np.float32]
+) -> npt.NDArray[np.float32]:
+    """The withheld samples at ``time_s``, linear between neighbouring samples, NaN elsewhere (gaps included)."""
+    if len(truth_t) < 2:
+        return np.full(len(time_s), np.nan, np.float32)
+    values = np.interp(time_s, truth_t, truth, left=np.nan, right=np.nan)
+    spacing = np.diff(truth_t)
+    after = np.clip(np.searchsorted(truth_t, time_s), 1, len(truth_t) - 1)
+    values[spacing[after - 1] > 1.5 * np.median(spacing)] = np.nan
+    return values.astype(np.float32)
+
+
+def _joined(
+    parts: list[tuple[npt.NDArray[np.float64], npt.NDArray[np.float32]]],
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float32]]:
+    if not parts:
+        return np.empty(0), np.empty(0, np.float32)
+    return np.concatenate([t for t, _ in parts]), np.concatenate([v for _, v in parts])
+
+
+def _open_csv(path: Path, columns: tuple[str, ...]) -> tuple[IO[str], _Writer]:
+    file = path.open("w", newline="", encoding="utf-8")
+    writer = csv.writer(file)
+    writer.writerow(columns)
+    return file, writer
+
+
+def _text(value: float | str | None) -> str:
+    """A CSV cell: empty where unknown, at most four decimals."""
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return ""
+    return value if isinstance(value, str) else f"{value:.4f}".rstrip("0").rstrip(".")

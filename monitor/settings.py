@@ -1,0 +1,135 @@
+"""What the user asked of a run, parsed and checked in one place.
+
+Each parser takes the text of one command-line option and raises BadInput with what was expected and found.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from models.signals.errors import BadInput
+from models.signals.modalities import Modality
+
+MIN_SPEED, MAX_SPEED = 0.25, 50.0
+_DROP = re.compile(r"^(?P<modality>[A-Za-z]+):(?P<start>[^-]*)-(?P<end>.*)$")
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """Withhold a channel from ``start_s`` to ``end_s`` (end excluded, seconds from time zero)."""
+
+    modality: Modality
+    start_s: float
+    end_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class RunSettings:
+    """Everything `vigil run` needs. ``speed`` None means as fast as possible."""
+
+    source: str = "demo"
+    speed: float | None = 1.0
+    from_s: float = 0.0
+    for_s: float | None = None
+    channels: dict[str, str] = field(default_factory=dict)
+    drops: tuple[Drop, ...] = ()
+    bundle: Path | None = None
+    backend: str = "auto"
+    headless: bool = False
+    report: Path | None = None
+    vitals: Path | None = None
+    predictions: Path | None = None
+    restored: Path | None = None
+    screenshot: Path | None = None
+    broker: str | None = None
+
+
+def parse_speed(text: str) -> float | None:
+    """``max`` or a factor of 0.25–50."""
+    if text.strip().lower() == "max":
+        return None
+    speed = _number(text.rstrip("xX×"), "--speed")
+    if not MIN_SPEED <= speed <= MAX_SPEED:
+        raise BadInput(f"a speed of {MIN_SPEED:g} to {MAX_SPEED:g}, or max", text, "choose one of these")
+    return speed
+
+
+def parse_modality(text: str, option: str) -> Modality:
+    try:
+        return Modality(text.strip().upper())
+    except ValueError:
+        known = ", ".join(Modality)
+        raise BadInput(f"a modality out of {known} in {option}", repr(text), f"write one of {known}") from None
+
+
+def parse_channels(entries: list[str]) -> dict[str, str]:
+    """``["ECG=II,ABP=ART"]`` → ``{"ECG": "II", "ABP": "ART"}``; the option may be repeated."""
+    chosen: dict[str, str] = {}
+    for entry in (part for text in entries for part in text.split(",") if part.strip()):
+        name, equals, track = entry.partition("=")
+        if not equals or not track.strip():
+            raise BadInput("MODALITY=TRACK in --channels", repr(entry), "write for example --channels ECG=II,ABP=ART")
+        chosen[parse_modality(name, "--channels").value] = track.strip()
+    return chosen
+
+
+def parse_drops(entries: list[str]) -> tuple[Drop, ...]:
+    """``["ABP:120-240"]`` → drops; the end may be left out for "until the end"."""
+    return tuple(_drop(part.strip()) for text in entries for part in text.split(",") if part.strip())
+
+
+def _drop(text: str) -> Drop:
+    example = "write for example --drop ABP:120-240"
+    match = _DROP.match(text)
+    if match is None:
+        raise BadInput("MODALITY:START-END in --drop", repr(text), example)
+    modality = parse_modality(match["modality"], "--drop")
+    start = _number(match["start"], "--drop")
+    end = _number(match["end"], "--drop") if match["end"].strip() else math.inf
+    if start < 0 or end <= start:
+        raise BadInput("0 ≤ START < END in --drop, in seconds from time zero", repr(text), example)
+    return Drop(modality, start, end)
+
+
+def check_range(settings: RunSettings, duration_s: float) -> None:
+    """The parts of the settings that can only be judged once the recording is known."""
+    if not 0 <= settings.from_s < duration_s:
+        raise BadInput(
+            f"--from between 0 and {duration_s:.1f} s (the length of {settings.source})",
+            f"{settings.from_s:g}",
+            "choose a time inside the recording",
+        )
+    if settings.for_s is not None and not settings.for_s > 0:
+        raise BadInput(
+            "a positive number of seconds for --for", f"{settings.for_s:g}", "leave it out to run to the end"
+        )
+    for drop in settings.drops:
+        if drop.start_s >= duration_s:
+            raise BadInput(
+                f"--drop to begin before the recording ends at {duration_s:.1f} s",
+                f"{drop.modality}:{drop.start_s:g}-{drop.end_s:g}",
+                "choose a range inside the recording",
+            )
+
+
+def check_writable(path: Path | None, option: str) -> None:
+    """Refuse an output path before the run rather than after it."""
+    if path is None:
+        return
+    if path.is_dir():
+        raise BadInput(f"a file for {option}", f"the folder {path}", "give a file name")
+    if not path.resolve().parent.is_dir():
+        raise BadInput(f"an existing folder for {option}", f"none at {path.resolve().parent}", "make it first")
+
+
+def _number(text: str, option: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise BadInput(f"a number in {option}", repr(text), "write seconds as 120 or 12.5") from None
+    if not math.isfinite(value):
+        raise BadInput(f"a finite number in {option}", repr(text), "write seconds as 120 or 12.5")
+    return value

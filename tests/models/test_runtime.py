@@ -1,0 +1,255 @@
+"""Bundles are verified before use, and the engine shows only what may be shown."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from models.runtime.backend import Arrays, BackendInfo
+from models.runtime.bundle import DEMO_BUNDLE, Bundle, load_bundle
+from models.runtime.calibration import half_width
+from models.runtime.engine import Engine
+from models.runtime.golden import GOLDEN_TOLERANCE, golden_difference
+from models.runtime.select import CANDIDATES, select_engine
+from models.runtime.spec import BUNDLE_SCHEMA, BundleSpec, Conformal
+from models.signals.errors import BadInput
+from models.signals.modalities import MODEL_MODALITIES, Modality
+from models.signals.windows import CONTEXT_FIELDS, Window
+
+SPEC = BundleSpec(
+    schema=BUNDLE_SCHEMA,
+    name="test",
+    version="0",
+    modalities=[m.value for m in MODEL_MODALITIES],
+    rate_hz=100,
+    frame_s=3,
+    frames=10,
+    hop_s=1,
+    context_fields=list(CONTEXT_FIELDS),
+    horizons_min=[5, 10, 15],
+    token_width=8,
+    conformal={
+        "depth": Conformal(missing_edges=[0.0, 1.0], age_edges_s=[0.0, 1e9], widen=[[2.0]]),
+        "map": Conformal(missing_edges=[0.0, 0.5, 1.0], age_edges_s=[0.0, 60.0, 1e9], widen=[[1.0, 5.0], [2.0, 9.0]]),
+    },
+    preprocessing="1",
+    trained_on="nothing",
+)
+ECG, ABP, PPG, EEG = range(4)
+
+
+class FakeBackend:
+    """Gives finite outputs of the right shapes; ``poison`` names an output that is not finite."""
+
+    def __init__(self, poison: str = "") -> None:
+        self.poison = poison
+        self.info = BackendInfo("fake", "test")
+
+    def warm_up(self) -> None: ...
+
+    def close(self) -> None: ...
+
+    def run(self, inputs: Arrays) -> Arrays:
+        batch, length = inputs["abp"].shape
+        outputs: Arrays = {
+            "risk": np.tile(np.float32([0.2, 0.3, 0.4]), (batch, 1)),
+            "risk_lo": np.tile(np.float32([0.1, 0.2, 0.3]), (batch, 1)),
+            "risk_hi": np.tile(np.float32([0.3, 0.4, 0.5]), (batch, 1)),
+            "depth": np.tile(np.float32([40, 45, 99]), (batch, 1)),
+            "pressure": np.tile(np.float32([[70, 75, 80], [100, 110, 120], [50, 55, 60]]), (batch, 1, 1)),
+            "eeg_features": np.zeros((batch, 7), np.float32),
+        }
+        for name in ("abp_wave", "ppg_wave", "ecg_wave"):
+            outputs[name] = np.tile(np.linspace(55, 110, length, dtype=np.float32), (batch, 1))
+        if self.poison:
+            outputs[self.poison] = np.full_like(outputs[self.poison], np.nan)
+        return outputs
+
+
+def ecg_with_beats(seconds: int = 30) -> np.ndarray:
+    t = np.arange(seconds * 100) / 100
+    return sum(np.exp(-(((t - beat) / 0.02) ** 2)) for beat in np.arange(0.4, seconds, 0.8)).astype(np.float32)
+
+
+def window(absent: dict[int, slice] | None = None, age: float = 0.0, end_s: int = 100) -> Window:
+    """A window with all present but the cells of ``absent`` (row -> slice of cells)."""
+    signals = np.zeros((4, 3000), np.float32)
+    signals[ECG] = ecg_with_beats()
+    cells = np.ones((4, 30), bool)
+    for row, where in (absent or {}).items():
+        cells[row, where] = False
+        signals[row].reshape(30, 100)[where] = np.nan
+    presence = cells.reshape(4, 10, 3).all(axis=2)
+    context = np.zeros((4, len(CONTEXT_FIELDS)), np.float32)
+    context[ABP, CONTEXT_FIELDS.index("age_s")] = age
+    return Window(end_s, signals, presence, cells, context)
+
+
+def engine(poison: str = "") -> Engine:
+    return Engine(Bundle(Path(), SPEC, "0" * 12), FakeBackend(poison))
+
+
+def test_everything_present_restores_nothing() -> None:
+    (prediction,) = engine().predict([window()])
+    assert prediction.valid
+    assert not prediction.abstain
+    assert prediction.restored == ()
+    assert prediction.pressures is None
+    assert prediction.risk[10].value == pytest.approx(0.3)
+
+
+def test_an_absent_pressure_is_restored_for_its_absent_cells_only() -> None:
+    (prediction,) = engine().predict([window({ABP: slice(20, 30)}, age=10)])
+    (wave,) = prediction.restored
+    assert wave.modality is Modality.ABP
+    assert wave.first_index == 99 * 100
+    assert np.isfinite(wave.values).all()
+    assert (wave.lo < wave.values).all()
+    assert (wave.values < wave.hi).all()
+    assert prediction.pressures is not None
+    assert prediction.pressures["map"].lo == pytest.approx(69.0)  # widened by 1: little missing, young
+
+
+def test_a_pressure_that_came_back_is_not_drawn_over() -> None:
+    """The newest frame is still absent, its newest cell is measured again."""
+    (prediction,) = engine().predict([window({ABP: slice(20, 29)}, age=0)])
+    assert prediction.restored == ()
+    assert prediction.pressures is None
+
+
+@pytest.mark.parametrize(
+    ("absent", "age", "reason"),
+    [
+        ({ABP: slice(0, 30), PPG: slice(0, 30)}, 31.0, "no pulsatile PPG"),
+        ({ABP: slice(0, 30), PPG: slice(0, 30)}, np.nan, "no pulsatile PPG"),
+        ({EEG: slice(0, 30)}, 0.0, "never estimated"),
+    ],
+)
+def test_what_may_not_be_shown_says_why(absent: dict[int, slice], age: float, reason: str) -> None:
+    (prediction,) = engine().predict([window(absent, age)])
+    (modality,) = [m for m, why in prediction.not_estimable.items() if reason in why]
+    assert modality not in [wave.modality for wave in prediction.restored]
+
+
+def test_no_rhythm_no_estimate() -> None:
+    silent = window({ABP: slice(0, 30)}, age=5)
+    silent.signals[ECG, -800:] = 0.001 * np.random.default_rng(0).standard_normal(800)
+    (prediction,) = engine().predict([silent])
+    assert prediction.restored == ()
+    assert prediction.not_estimable[Modality.ABP] == "no rhythm on the ECG"
+
+
+def test_recent_pressure_without_ppg_may_be_carried_for_thirty_seconds() -> None:
+    absent = {ABP: slice(20, 30), PPG: slice(0, 30)}
+    (young,) = engine().predict([window(absent, age=29)])
+    assert any(w.modality is Modality.ABP for w in young.restored)
+
+
+def test_no_sensor_at_all_abstains_with_the_prior() -> None:
+    (prediction,) = engine().predict([window(dict.fromkeys(range(4), slice(0, 30)), age=np.nan)])
+    assert prediction.abstain
+    assert prediction.valid
+    assert prediction.restored == ()
+
+
+def test_depth_is_unknown_with_too_little_eeg() -> None:
+    (some,) = engine().predict([window({EEG: slice(0, 15)})])
+    (little,) = engine().predict([window({EEG: slice(0, 16)})])
+    assert some.depth is not None
+    assert some.depth.hi == 100.0  # widened, and cut at the end of the scale
+    assert little.depth is None
+
+
+@pytest.mark.parametrize("name", ["risk", "depth", "pressure", "eeg_features"])
+def test_non_finite_output_is_invalid(name: str) -> None:
+    (prediction,) = engine(poison=name).predict([window()])
+    assert not prediction.valid
+    assert prediction.risk == {}
+    assert "not finite" in prediction.reason
+
+
+def test_a_restored_wave_that_is_not_finite_is_not_shown() -> None:
+    (prediction,) = engine(poison="abp_wave").predict([window({ABP: slice(20, 30)}, age=10)])
+    assert prediction.restored == ()
+    assert "not finite" in prediction.not_estimable[Modality.ABP]
+
+
+def test_conformal_bins() -> None:
+    table = SPEC.conformal["map"]
+    assert half_width(None, 0.5, 10) == 0.0
+    assert [half_width(table, m, a) for m, a in [(0, 0), (0.49, 59), (0.5, 60), (1.0, 1e12)]] == [1.0, 1.0, 9.0, 9.0]
+    assert half_width(table, 0.0, float("nan")) == 5.0
+
+
+def write_bundle(folder: Path, spec: BundleSpec = SPEC, schema: int = BUNDLE_SCHEMA) -> Path:
+    folder.mkdir()
+    (folder / "model.onnx").write_bytes(b"not a graph")
+    (folder / "card.md").write_text("card")
+    np.savez(folder / "golden.npz")
+    (folder / "spec.json").write_bytes(msgspec.json.encode(spec))
+    names = ("model.onnx", "card.md", "golden.npz", "spec.json")
+    files = {n: hashlib.sha256((folder / n).read_bytes()).hexdigest() for n in names}
+    (folder / "manifest.json").write_text(json.dumps({"schema": schema, "files": files}))
+    return folder
+
+
+def test_a_missing_bundle_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="no folder at"):
+        load_bundle(tmp_path / "nowhere")
+    with pytest.raises(BadInput, match=r"manifest\.json"):
+        load_bundle(tmp_path)
+
+
+def test_a_tampered_file_is_refused(tmp_path: Path) -> None:
+    folder = write_bundle(tmp_path / "b")
+    (folder / "model.onnx").write_bytes(b"not the graph")
+    with pytest.raises(BadInput, match="altered or damaged"):
+        load_bundle(folder)
+
+
+def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="update Vigil"):
+        load_bundle(write_bundle(tmp_path / "b", schema=BUNDLE_SCHEMA + 1))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"modalities": ["ECG", "XYZ"]}, {"modalities": []}, {"context_fields": ["level"]}, {"frames": 0}],
+    ids=["unknown modality", "no modality", "other context", "no frames"],
+)
+def test_a_spec_that_does_not_fit_is_refused(tmp_path: Path, change: dict[str, object]) -> None:
+    with pytest.raises(BadInput):
+        load_bundle(write_bundle(tmp_path / "b", msgspec.structs.replace(SPEC, **change)))
+
+
+def test_a_manifest_cannot_point_outside(tmp_path: Path) -> None:
+    folder = write_bundle(tmp_path / "b")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["files"]["../secret"] = "0" * 64
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(BadInput, match="plain file names"):
+        load_bundle(folder)
+
+
+def test_a_file_that_is_no_graph_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="ONNX graph"):
+        select_engine(load_bundle(write_bundle(tmp_path / "b")), "onnx")
+
+
+def test_an_unknown_backend_lists_the_known(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="onnx"):
+        select_engine(load_bundle(write_bundle(tmp_path / "b")), "abacus")
+
+
+def test_the_shipped_bundle_is_sound_and_small() -> None:
+    bundle = load_bundle()
+    selection = select_engine(bundle)
+    assert selection.engine.window_spec.samples == 3000
+    assert golden_difference(bundle, CANDIDATES["onnx"](bundle)) <= GOLDEN_TOLERANCE
+    assert sum(f.stat().st_size for f in DEMO_BUNDLE.iterdir()) <= 15 * 2**20
+    selection.engine.close()
