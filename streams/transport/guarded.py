@@ -1,0 +1,156 @@
+"""What Vigil needs of any Faust consumer beyond Faust 0.15.3, as a mixin for the embedded and the Kafka transport.
+
+1. A fetch loop that dies takes the app down. Faust's own leaves a worker that calls itself ready and does nothing.
+2. Topics may be *rewound*: after a restart or failover they are read again from before the committed offset, so that
+   whoever cuts windows finds its window warm. Faust seeks to the committed offsets *after* the partitions-assigned
+   callbacks, so this has to happen in the consumer (``perform_seek``), and the committed offsets stay as they are,
+   lest repeated failovers rewind ever further.
+3. A group without a committed offset keeps the place it started from. Faust forgets it when messages arrive while
+   the flow is stopped, and with ``latest`` would skip them.
+4. When the buffers of all partitions were full, fetching goes on as soon as there is room, not after Faust's fixed
+   second of sleep.
+5. What was handled is committed before partitions are given up: fewer duplicates for the next owner.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from faust.transport.consumer import Consumer
+from faust.types import TP, Message
+
+
+@dataclass(frozen=True, slots=True)
+class Rewind:
+    """How far before the committed offset a topic is read again; the further of the two bounds counts.
+
+    messages: that many messages of each partition.
+    seconds: back to the first message whose timestamp is at most this old now.
+    """
+
+    messages: int = 0
+    seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.messages < 0 or self.seconds < 0:
+            raise ValueError(f"a rewind goes back, so its bounds are not negative, got {self}")
+
+
+class FetchLoopEnded(RuntimeError):
+    """The fetch loop returned or was cancelled although nobody stopped the app."""
+
+
+class GuardedConsumer(Consumer):
+    """Mixin; put it before a concrete consumer. ``transport.rewind`` maps topic names to :class:`Rewind`."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._started_at: dict[TP, int] = {}
+        self._room: asyncio.Future[None] | None = None
+
+    # -- 1: visible death -----------------------------------------------------------------------------------------
+
+    async def _drain_messages(self, fetcher: Any) -> None:
+        try:
+            await super()._drain_messages(fetcher)
+        except asyncio.CancelledError as exc:
+            await self._crash_unless_stopping(fetcher, exc)
+            raise
+        except Exception as exc:
+            await self.app.crash(exc)
+            raise
+        else:
+            await self._crash_unless_stopping(fetcher, None)
+
+    async def _crash_unless_stopping(self, fetcher: Any, cause: BaseException | None) -> None:
+        if self.app.should_stop or self.should_stop or fetcher.should_stop or self.app.rebalancing:
+            return
+        ended = FetchLoopEnded("the fetch loop ended although nobody stopped the app")
+        ended.__cause__ = cause
+        await self.app.crash(ended)
+
+    # -- 2 and 3: where reading starts ----------------------------------------------------------------------------
+
+    async def perform_seek(self) -> None:
+        await super().perform_seek()
+        rewinds: Mapping[str, Rewind] = getattr(self.transport, "rewind", {})
+        targets: dict[TP, int] = {}
+        for assigned in self.assignment():
+            tp = TP(assigned.topic, assigned.partition)
+            committed = self._committed_offset[tp]
+            if self._is_changelog_tp(tp):
+                continue  # tables place these themselves
+            if committed is None:
+                start = self._started_at.get(tp)
+                if start is None:
+                    position = await self.position(tp)
+                    if position is not None:
+                        self._started_at[tp] = position
+                else:
+                    targets[tp] = start
+            elif tp.topic in rewinds:
+                target = await self._rewound(tp, committed, rewinds[tp.topic])
+                if target < committed:
+                    targets[tp] = target
+        if targets:
+            await self.seek_wait(targets)
+            for tp, offset in targets.items():
+                self._read_offset[tp] = offset or None
+
+    async def _rewound(self, tp: TP, committed: int, rewind: Rewind) -> int:
+        target = committed - rewind.messages
+        if rewind.seconds:
+            found = await self._offset_at(tp, time.time() - rewind.seconds)
+            if found is not None:
+                target = min(target, found)
+        return max(target, (await self.earliest_offsets(tp))[tp])
+
+    async def _offset_at(self, tp: TP, timestamp: float) -> int | None:
+        """Offset of the first message at or after ``timestamp`` (seconds since 1970), None if there is none."""
+        raise NotImplementedError
+
+    def ack(self, message: Message) -> bool:
+        done = super().ack(message)
+        if message.acked:
+            # Faust forgets to do this for offsets before the committed one, and then waits for them when it stops.
+            self._unacked_messages.discard(message)
+        return done
+
+    # -- 4: no second of sleep ------------------------------------------------------------------------------------
+
+    async def _wait_next_records(self, timeout: float) -> Any:
+        if not self.app.client_only and self.flow_active and not self._get_active_partitions():
+            self._room = asyncio.get_running_loop().create_future()
+            await asyncio.wait({self._room}, timeout=timeout)
+            self._room = None
+            return {}, self._get_active_partitions()
+        return await super()._wait_next_records(timeout)
+
+    def _make_room(self) -> None:
+        if self._room is not None and not self._room.done():
+            self._room.set_result(None)
+
+    def on_buffer_drop(self, tp: TP) -> None:
+        super().on_buffer_drop(tp)
+        self._make_room()
+
+    def resume_partitions(self, tps: Iterable[TP]) -> None:
+        super().resume_partitions(tps)
+        self._make_room()
+
+    def stop_flow(self) -> None:
+        super().stop_flow()
+        self._make_room()
+
+    # -- 5: commit before giving up -------------------------------------------------------------------------------
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        if revoked and not self.app.should_stop:
+            await self.commit()
+        for tp in revoked:
+            self._started_at.pop(tp, None)
+        await super().on_partitions_revoked(revoked)
