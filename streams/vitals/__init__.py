@@ -1,0 +1,1 @@
+"""Numerics from measured signals: heart, pulse and respiratory rate, arterial pressures, processed EEG."""

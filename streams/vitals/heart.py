@@ -1,0 +1,160 @@
+"""Heart and pulse rate from trains of beats: one train a source, fed second by second, and the bedside averaging rule.
+
+The rule (IEC 60601-2-27 asks that it be disclosed; the customary one): the mean of the last twelve RR intervals less
+the largest and the smallest; if each of the last three is longer than 1200 ms, the mean of the last four. An interval
+never spans a gap or a stretch that was not measured, and a number ends with the beats it came from.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from models.signals.beats import spans_gap
+from models.signals.modalities import GRID_RATE_HZ, Modality
+
+Block = npt.NDArray[np.float32]
+Detector = Callable[[Block], npt.NDArray[np.float64]]
+
+GUARD_S = 0.30  # a beat is believed when this much signal follows it: filters and refractory rule are settled
+OVERLAP_S = 0.10  # looked back over, since a beat's position may move slightly from one block to the next
+REFRACTORY_S = 0.20
+SILENCE_S = 4.0  # without a beat for so long (15 beats/min) there is no rate: asystole, or lost pulses
+HISTORY = 96  # beats kept: 60 s at 96 beats/min, for the respiratory modulation
+INTERVALS = 12
+LEAST_INTERVALS = 3
+SLOW_RR_S, SLOW_INTERVALS = 1.2, 4
+RATE_RANGE = (15.0, 300.0)
+DELAY_RANGE_S = (0.05, 0.80)
+LEAST_DELAYS = 4
+DELAY_SPREAD_S = 0.06
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """One beat: event time, the height of its deflection (max less min around it) and its mean level, in the signal's
+    unit. ``joined``: the stretch from the beat before was measured without a gap, so the interval between counts."""
+
+    time_s: float
+    height: float
+    level: float
+    joined: bool
+
+
+class BeatTrain:
+    """The beats of one source, in order, each once, although each second looks at a block that overlaps the last.
+
+    detector: finds fractional sample positions in a block. before_s, after_s: the stretch around a beat from which
+    its height and level are taken. Clock-free; memory bounded.
+    """
+
+    def __init__(self, detector: Detector, before_s: float, after_s: float) -> None:
+        self._detector = detector
+        self._before = round(before_s * GRID_RATE_HZ)
+        self._after = round(after_s * GRID_RATE_HZ)
+        self._beats: deque[Beat] = deque(maxlen=HISTORY)
+        self._accepted_until_s = -np.inf
+        self._joined = False
+
+    @property
+    def beats(self) -> Sequence[Beat]:
+        return self._beats
+
+    def update(self, second: int, block: Block, measured: bool) -> list[Beat]:
+        """Take in the block that ends at ``second`` (its last sample lies at second − 10 ms); return the new beats."""
+        until = second - GUARD_S
+        if not measured:
+            self._joined = False
+            self._accepted_until_s = until
+            return []
+        start_s = second - len(block) / GRID_RATE_HZ
+        positions = self._detector(block)
+        times = start_s + positions / GRID_RATE_HZ
+        gaps = spans_gap(block, positions)
+        new: list[Beat] = []
+        for i in np.flatnonzero((times > self._accepted_until_s - OVERLAP_S) & (times <= until)).tolist():
+            time_s = float(times[i])
+            last = self._beats[-1].time_s if self._beats else -np.inf
+            if time_s < last + REFRACTORY_S:
+                continue
+            # Joined if the beat before in this block is the last one kept, and nothing is missing between.
+            follows = i > 0 and abs(float(times[i - 1]) - last) < OVERLAP_S and not gaps[i - 1]
+            at = int(positions[i])
+            around = block[max(0, at - self._before) : at + self._after + 1]
+            around = around[np.isfinite(around)]
+            if not len(around):
+                continue
+            beat = Beat(time_s, float(around.max() - around.min()), float(around.mean()), self._joined and follows)
+            self._beats.append(beat)
+            self._joined = True
+            new.append(beat)
+        self._accepted_until_s = until
+        return new
+
+    def intervals(self, second: float, span_s: float = 30.0) -> npt.NDArray[np.float64]:
+        """The unbroken RR intervals in seconds that ended within ``span_s`` before ``second``, oldest first."""
+        beats = list(self._beats)
+        return np.array(
+            [
+                b.time_s - a.time_s
+                for a, b in zip(beats, beats[1:], strict=False)
+                if b.joined and b.time_s > second - span_s
+            ]
+        )
+
+    def rate(self, second: float) -> float | None:
+        """Beats per minute by the averaging rule, None without enough beats or after ``SILENCE_S`` without one."""
+        if not self._beats or second - self._beats[-1].time_s > SILENCE_S:
+            return None
+        return averaged_rate(self.intervals(second))
+
+
+def averaged_rate(intervals_s: npt.ArrayLike) -> float | None:
+    """Rate per minute from RR intervals in seconds, oldest first; None from fewer than three.
+
+    >>> averaged_rate([0.75] * 20)
+    80.0
+    >>> averaged_rate([0.75] * 20 + [1.5] * 4)
+    40.0
+    """
+    rr = np.asarray(intervals_s, dtype=np.float64)
+    if len(rr) < LEAST_INTERVALS:
+        return None
+    if np.all(rr[-3:] > SLOW_RR_S):
+        mean = float(np.mean(rr[-SLOW_INTERVALS:]))
+    else:
+        last = np.sort(rr[-INTERVALS:])
+        mean = float(np.mean(last[1:-1] if len(last) > 4 else last))
+    rate = 60.0 / mean
+    return rate if RATE_RANGE[0] <= rate <= RATE_RANGE[1] else None
+
+
+def auto_rate(trains: Mapping[Modality, BeatTrain], second: float) -> tuple[float | None, Modality | None]:
+    """The rate of the first source that has one, in the order ECG, ABP, PPG, and that source."""
+    for source in (Modality.ECG, Modality.ABP, Modality.PPG):
+        if source in trains and (rate := trains[source].rate(second)) is not None:
+            return rate, source
+    return None, None
+
+
+def pulse_delay(ecg: BeatTrain, pulse: BeatTrain, second: float, span_s: float = 15.0) -> float | None:
+    """Median delay in seconds from an R peak to the next pulse's upstroke over the last beats.
+
+    None from fewer than four pairs or where they scatter by more than 60 ms (interquartile). It holds the delay of the
+    devices too, so only its changes within one recording mean anything.
+    """
+    r = np.array([b.time_s for b in ecg.beats if b.time_s > second - span_s])
+    u = np.array([b.time_s for b in pulse.beats if b.time_s > second - span_s])
+    if len(r) < LEAST_DELAYS or len(u) < LEAST_DELAYS:
+        return None
+    before = np.searchsorted(r, u - DELAY_RANGE_S[0]) - 1
+    delay = (u - r[np.maximum(before, 0)])[before >= 0]
+    delay = delay[delay <= DELAY_RANGE_S[1]]
+    if len(delay) < LEAST_DELAYS:
+        return None
+    lower, middle, upper = np.percentile(delay, (25, 50, 75))
+    return float(middle) if upper - lower <= DELAY_SPREAD_S else None

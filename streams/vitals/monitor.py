@@ -1,0 +1,130 @@
+"""All measured numerics of one bed, once a second, from the common grid: pure, clock-free, bounded.
+
+Only measured signals enter. What is not known is None, never an old number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+
+from models.signals.beats import r_peaks, upstrokes
+from models.signals.modalities import GRID_RATE_HZ, Modality
+from streams.vitals.eeg import SUPPRESSION_SPAN_S, spectral_edge, suppression_ratio
+from streams.vitals.heart import BeatTrain, auto_rate, pulse_delay
+from streams.vitals.pressure import PressureTrain
+from streams.vitals.respiration import SPAN_S as RESPIRATION_SPAN_S
+from streams.vitals.respiration import rate_of_modulation, rate_of_signal
+
+Grid = Callable[[Modality, int, int], npt.NDArray[np.float32]]
+
+BLOCK_S = 10
+"""Length of the block that beats are sought in: four beats at 24/min, and cheap enough for each second."""
+
+
+@dataclass(frozen=True, slots=True)
+class Vitals:
+    """The numerics at ``second``; fields as in :class:`streams.records.VitalsRecord`.
+
+    Rates per minute, pressures in mmHg, ``sef95`` in Hz, ``bsr`` 0–1, delay in seconds. ``beats``: new beats of the
+    heart-rate source since the last update, (event time in seconds, source), for the beat tone.
+    """
+
+    second: int
+    hr: float | None = None
+    hr_source: str = ""
+    pulse_rate: float | None = None
+    abp_sys: float | None = None
+    abp_dia: float | None = None
+    abp_map: float | None = None
+    resp_rate: float | None = None
+    resp_source: str = ""
+    sef95: float | None = None
+    bsr: float | None = None
+    rppg_delay_s: float | None = None
+    beats: list[tuple[float, str]] = field(default_factory=list)
+
+
+class VitalsMonitor:
+    """Feed it each completed second in turn; a jump in ``second`` (seek, restart) begins anew."""
+
+    def __init__(self) -> None:
+        self._second: int | None = None
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything: a new epoch."""
+        self._second = None
+        self._trains = {
+            Modality.ECG: BeatTrain(r_peaks, before_s=0.05, after_s=0.05),
+            Modality.ABP: BeatTrain(partial(upstrokes, kind="ABP"), before_s=0.20, after_s=0.25),
+            Modality.PPG: BeatTrain(partial(upstrokes, kind="PPG"), before_s=0.20, after_s=0.30),
+        }
+        self._pressure = PressureTrain()
+
+    def update(self, second: int, grid: Grid, measured: Mapping[Modality, bool]) -> Vitals:
+        """The numerics at event time ``second``.
+
+        grid(modality, first_g, last_g): samples first_g … last_g − 1 of the 100-Hz grid (sample g at g · 10 ms), NaN
+        where missing; everything below ``second`` · 100 must be there. measured: whether each modality's state is
+        *measured* now; one that is not listed is not measured.
+        """
+        if self._second is not None and second != self._second + 1:
+            self.reset()
+        self._second = second
+
+        def block(modality: Modality, span_s: int) -> npt.NDArray[np.float32]:
+            return grid(modality, (second - span_s) * GRID_RATE_HZ, second * GRID_RATE_HZ)
+
+        blocks = {m: block(m, BLOCK_S) for m in self._trains if measured.get(m, False)}
+        nothing = np.empty(0, dtype=np.float32)
+        new = {m: t.update(second, blocks.get(m, nothing), m in blocks) for m, t in self._trains.items()}
+        pressures = self._pressure.update(second, blocks.get(Modality.ABP, nothing), Modality.ABP in blocks)
+
+        known = {m: t for m, t in self._trains.items() if m in blocks}
+        hr, source = auto_rate(known, second)
+        pulse = next((r for m in (Modality.PPG, Modality.ABP) if m in known and (r := known[m].rate(second))), None)
+        delay = None
+        if Modality.ECG in known and Modality.PPG in known:
+            delay = pulse_delay(known[Modality.ECG], known[Modality.PPG], second)
+        resp, resp_source = self._respiration(second, block, measured, known)
+        sef95 = bsr = None
+        if measured.get(Modality.EEG, False):
+            eeg = block(Modality.EEG, SUPPRESSION_SPAN_S)
+            sef95, bsr = spectral_edge(eeg), suppression_ratio(eeg)
+        return Vitals(
+            second=second,
+            hr=hr,
+            hr_source=source.value if source else "",
+            pulse_rate=pulse,
+            abp_sys=pressures.sys if pressures else None,
+            abp_dia=pressures.dia if pressures else None,
+            abp_map=pressures.mean if pressures else None,
+            resp_rate=resp,
+            resp_source=resp_source,
+            sef95=sef95,
+            bsr=bsr,
+            rppg_delay_s=delay,
+            beats=[(b.time_s, source.value) for b in new[source]] if source else [],
+        )
+
+    def _respiration(
+        self,
+        second: int,
+        block: Callable[[Modality, int], npt.NDArray[np.float32]],
+        measured: Mapping[Modality, bool],
+        known: Mapping[Modality, BeatTrain],
+    ) -> tuple[float | None, str]:
+        """Rate and where it comes from: the respiration signal if it is measured, else ECG and PPG (or pressure)."""
+        if measured.get(Modality.RESP, False):
+            rate = rate_of_signal(block(Modality.RESP, RESPIRATION_SPAN_S))
+            return rate, Modality.RESP.value if rate is not None else ""
+        pulse = Modality.PPG if Modality.PPG in known else Modality.ABP
+        sources = [m for m in (Modality.ECG, pulse) if m in known]
+        ecg = known[Modality.ECG].beats if Modality.ECG in known else ()
+        rate = rate_of_modulation(ecg, known[pulse].beats if pulse in known else (), second)
+        return rate, "+".join(sources) if rate is not None else ""

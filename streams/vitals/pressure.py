@@ -1,0 +1,80 @@
+"""Systolic, diastolic and mean arterial pressure, beat by beat, averaged as a bedside monitor shows them.
+
+The average (last twelve valid beats, at most 12 s of them) is the shortest that comes within 1 mmHg of a Philips
+IntelliVue's own numerics in 98 % of an operation; see ``tests/streams/test_vitals_recordings.py``.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from models.signals.beats import abp_beats
+from models.signals.modalities import GRID_RATE_HZ
+
+SPAN_S = 12.0
+BEATS = 12
+SILENCE_S = 5.0  # without a valid beat for so long there is no pressure to show
+GUARD_S = 0.30  # as for the heart rate: the foot that ends a beat is settled when this much signal follows
+LEAST_BEATS = 2
+LEAST_VALID = 0.5  # of the beats of the last 12 s; fewer valid ones mean an artefact, not a pressure
+
+
+@dataclass(frozen=True, slots=True)
+class Pressures:
+    """mmHg."""
+
+    sys: float
+    dia: float
+    mean: float
+
+
+@dataclass(frozen=True, slots=True)
+class _BeatPressure:
+    end_s: float
+    sys: float
+    dia: float
+    mean: float
+    valid: bool
+
+
+class PressureTrain:
+    """Pressures of each complete beat, taken in once; clock-free, memory bounded."""
+
+    def __init__(self) -> None:
+        self._beats: deque[_BeatPressure] = deque(maxlen=4 * BEATS)
+        self._accepted_until_s = -np.inf
+
+    def update(self, second: int, block: npt.NDArray[np.float32], measured: bool) -> Pressures | None:
+        """Take in the block that ends at ``second``; return the averaged pressures, None where there are none."""
+        until = second - GUARD_S
+        if not measured:
+            # What was read before a disconnection, flush or drop is no longer the patient's pressure.
+            self._beats.clear()
+            self._accepted_until_s = until
+            return None
+        start_s = second - len(block) / GRID_RATE_HZ
+        found = abp_beats(block)
+        ends = start_s + found.next_onset / GRID_RATE_HZ
+        begins = start_s + found.onset / GRID_RATE_HZ
+        for i in np.flatnonzero((ends > self._accepted_until_s) & (ends <= until)).tolist():
+            if self._beats and begins[i] < self._beats[-1].end_s - 0.1:
+                continue  # its foot moved over the edge of the last block: already counted
+            self._beats.append(
+                _BeatPressure(
+                    float(ends[i]), float(found.sys[i]), float(found.dia[i]), float(found.map[i]), bool(found.valid[i])
+                )
+            )
+        self._accepted_until_s = until
+        return self._averaged(second)
+
+    def _averaged(self, second: int) -> Pressures | None:
+        recent = [b for b in self._beats if b.end_s > second - GUARD_S - SPAN_S][-BEATS:]
+        valid = [b for b in recent if b.valid]
+        if len(valid) < LEAST_BEATS or len(valid) < LEAST_VALID * len(recent) or second - valid[-1].end_s > SILENCE_S:
+            return None
+        n = len(valid)
+        return Pressures(sum(b.sys for b in valid) / n, sum(b.dia for b in valid) / n, sum(b.mean for b in valid) / n)
