@@ -1,0 +1,28 @@
+"""``python -m benchmarks NAME [options]``: each benchmark prints Markdown and, with ``--out``, writes it too."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+BENCHMARKS = {
+    "latency": "sample → screen, window → prediction and first wave of the built-in patient at real time",
+    "soak": "memory and losses over a long run",
+    "display": "frames per second of the display with 8 waves at 1920×1080",
+    "numerics": "our vitals against a recording's own monitor numerics",
+    "restoration": "hidden arterial pressure: the estimate beside hold and the anchored delay regression",
+    "throughput": "how fast a recording runs through the whole program at --speed max",
+}
+
+
+def main(argv: list[str]) -> int:
+    if not argv or argv[0] in ("-h", "--help") or argv[0] not in BENCHMARKS:
+        print("usage: python -m benchmarks NAME [options]; NAME is one of", file=sys.stderr)
+        for name, what in BENCHMARKS.items():
+            print(f"  {name:<12} {what}", file=sys.stderr)
+        return 0 if argv and argv[0] in ("-h", "--help") else 2
+    return int(importlib.import_module(f"benchmarks.{argv[0]}").main(argv[1:]) or 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
