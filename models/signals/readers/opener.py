@@ -1,0 +1,90 @@
+"""Open whatever a user names as SOURCE: the built-in patient, a file, a WFDB record or a VitalDB case."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from models.signals.errors import BadInput
+from models.signals.recording import Recording
+
+FORMATS = ".vital (Vital Recorder), .hea (WFDB header), .edf or .bdf"
+_DEMO = "models.data.simulator"
+_MAGIC_BYTES = 512
+
+
+def open_recording(source: str) -> Recording:
+    """The recording that ``source`` names.
+
+    source: ``demo`` or ``demo:key=value,…`` (simulator), ``vitaldb:CASEID`` (VitalDB's open data set), or a path to
+    a ``.vital``, ``.edf``, ``.bdf`` file or a WFDB header (with or without ``.hea``).
+
+    Raises BadInput, in one sentence, for anything that is not a recording or cannot be read as one.
+    """
+    text = str(source).strip()
+    scheme, colon, rest = text.partition(":")
+    if scheme.casefold() == "demo" and not Path(text).exists():
+        # Not imported from above: signal code knows no data sets; the simulator is one more source by name.
+        return importlib.import_module(_DEMO).open_demo(text)
+    if colon and scheme.casefold() == "vitaldb":
+        from models.signals.readers.vitaldb_open import open_case
+
+        return open_case(rest)
+    if re.match(r"[a-z][a-z0-9+.-]*://", text, re.IGNORECASE):
+        raise BadInput("a local file, 'demo' or 'vitaldb:CASEID'", f"the address {text!r}", "download the file first")
+    return _open_path(text)
+
+
+def _open_path(text: str) -> Recording:
+    path = _existing(Path(text).expanduser())
+    if path.is_dir():
+        raise BadInput("a recording", f"the folder {text!r}", f"name a file in it: {FORMATS}")
+    try:
+        with path.open("rb") as file:
+            head = file.read(_MAGIC_BYTES)
+    except OSError as error:
+        raise BadInput("a readable file", f"{text!r}: {error.strerror}", "check its permissions") from error
+    if not head:
+        raise BadInput("a recording", f"the empty file {path.name!r}", "choose another file, or copy it again")
+    return _reader(path, head)(path)
+
+
+def _existing(path: Path) -> Path:
+    """``path``, or the header of the WFDB record it names without a suffix. Raises BadInput where there is none."""
+    try:
+        if path.is_file() or (path.is_dir() and not path.with_name(path.name + ".hea").is_file()):
+            return path
+        header = path.with_name(path.name + ".hea")
+        if header.is_file():
+            return header
+        if path.exists():
+            raise BadInput("a recording", f"{str(path)!r}, which is no ordinary file", f"name a file: {FORMATS}")
+        beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+    except (OSError, ValueError) as error:  # ValueError: a NUL byte in the name
+        raise BadInput("a path", f"{str(path)!r} ({error})", f"name a file: {FORMATS}") from error
+    near = difflib.get_close_matches(path.name, beside, n=3)
+    remedy = f"did you mean {' or '.join(map(repr, near))}?" if near else "check the path, or use 'demo'"
+    raise BadInput("an existing recording", f"no file {str(path)!r}", remedy)
+
+
+def _reader(path: Path, head: bytes) -> Callable[[Path], Recording]:
+    """The reader for a file, by its suffix, or by its first bytes where the suffix says nothing."""
+    suffix = path.suffix.casefold()
+    if suffix == ".vital" or (head[:2] == b"\x1f\x8b" and suffix not in (".edf", ".bdf", ".hea")):
+        from models.signals.readers.vital import VitalRecording
+
+        return VitalRecording
+    if suffix == ".hea":
+        from models.signals.readers.wfdb_records import WfdbRecording
+
+        return WfdbRecording
+    if suffix in (".edf", ".bdf", ".rec") or head[:8] in (b"0       ", b"\xffBIOSEMI"):
+        from models.signals.readers.edf import EdfRecording
+
+        return EdfRecording
+    if suffix == ".dat" and path.with_suffix(".hea").is_file():
+        raise BadInput("a WFDB header", f"its data file {path.name!r}", f"open {path.with_suffix('.hea').name!r}")
+    raise BadInput(f"a recording: {FORMATS}", f"{path.name!r}, which is none of these", "choose another file")
