@@ -1,0 +1,37 @@
+"""Drives the pipeline of the live stream over a recording without a stream: for figures about signals and models."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from models.signals.pipeline import BedPipeline, Chunk, PipelineOutput
+
+from models.signals.channels import ChannelMap
+from models.signals.modalities import Modality
+from models.signals.windows import WindowSpec
+
+NS = 1_000_000_000
+
+
+def drive(
+    channels: ChannelMap,
+    spec: WindowSpec,
+    withheld: dict[Modality, list[tuple[float, float]]] | None = None,
+) -> Iterator[tuple[BedPipeline, PipelineOutput]]:
+    """Push a recording second by second; a second that touches a withheld range is withheld whole.
+
+    Yields the pipeline (for its grid) and what it gave, the end of the recording included.
+    """
+    pipeline = BedPipeline(spec, channels.channels.keys())
+    end_s = int(channels.duration_s) + 1
+    for second in range(end_s):
+        chunks = []
+        for modality, channel in channels.channels.items():
+            segment = channels.read(modality, second * NS, (second + 1) * NS)
+            if len(segment.values):
+                hidden = any(a < second + 1 and second < b for a, b in (withheld or {}).get(modality, []))
+                chunks.append(
+                    Chunk(modality, channel.rate_hz, channel.origin_ns, segment.first_index, segment.values, hidden)
+                )
+        yield pipeline, pipeline.push(chunks, second * NS, (second + 1) * NS)
+    yield pipeline, pipeline.finish(end_s * NS)

@@ -1,0 +1,204 @@
+"""Hidden arterial pressure on a real recording: the model's estimate beside hold and the anchored delay regression.
+
+The pressure is withheld for a stretch, again and again with measured stretches between, and the estimate of mean
+pressure is compared with what was withheld:
+
+- *hold*: the last measured level;
+- *delay regression*: level + slope · (R-to-PPG delay now − delay when last measured), the slope fitted on the ten
+  minutes before (both are fields of ``context``, so all three see the same past);
+- *model*: the bundle's own estimate, as the display would show it.
+
+Beat timing: upstrokes of the restored wave, appended second by second as on the screen, against those of the
+withheld wave (F1 at ±100 ms), beside a template that puts an upstroke one last-known delay after each R peak.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks.offline import drive
+from benchmarks.tables import machine, publish, table
+from models.runtime.bundle import load_bundle
+from models.runtime.engine import Engine
+from models.runtime.select import select_engine
+from models.signals.beats import r_peaks, upstrokes
+from models.signals.channels import ChannelMap, map_channels
+from models.signals.modalities import GRID_RATE_HZ, Modality
+from models.signals.readers.opener import open_recording
+from models.signals.windows import CONTEXT_FIELDS
+
+TOLERANCE_S = 0.1
+LEAD_S = 120  # measured seconds before the first hidden stretch
+BETWEEN_S = 60  # measured seconds between two
+MAP_SPAN_S = 5
+F = {name: i for i, name in enumerate(CONTEXT_FIELDS)}
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass
+class Truth:
+    """What was withheld: the pressure on the grid (NaN where absent or artefact) and its upstrokes in seconds."""
+
+    wave: Floats
+    upstrokes_s: Floats
+    r_peaks_s: Floats
+
+    def map_at(self, second: int) -> float:
+        """Mean over the last seconds up to ``second``; NaN unless all of it was measured."""
+        return float(self.wave[(second - MAP_SPAN_S) * GRID_RATE_HZ : second * GRID_RATE_HZ].mean())
+
+
+@dataclass
+class Hidden:
+    """Errors over the hidden seconds of one gap length, by method, and beat counts."""
+
+    errors: dict[str, list[float]] = field(default_factory=lambda: {"hold": [], "delay": [], "model": []})
+    last: dict[str, list[float]] = field(default_factory=lambda: {"hold": [], "delay": [], "model": []})
+    covered: list[bool] = field(default_factory=list)
+    hits: dict[str, Floats] = field(default_factory=lambda: {"model": np.zeros(3), "template": np.zeros(3)})
+    offsets_s: list[float] = field(default_factory=list)
+    gaps: int = 0
+    refused: int = 0
+
+
+def main(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks restoration", description=__doc__)
+    parser.add_argument("source", help="a recording with ECG, PPG and ABP")
+    parser.add_argument("--gaps", type=int, nargs="+", default=[30, 60, 180, 300, 600], help="seconds")
+    parser.add_argument("--bundle", type=Path)
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args(argv)
+    channels = map_channels(open_recording(options.source))
+    engine = select_engine(load_bundle(options.bundle)).engine
+    truth = _truth(channels, engine)
+    results = {gap: _hide(channels, engine, truth, gap) for gap in options.gaps}
+    publish(_report(channels.recording.name, engine.model, results), options.out)
+    return 0
+
+
+def _truth(channels: ChannelMap, engine: Engine) -> Truth:
+    length = (int(channels.duration_s) + 2) * GRID_RATE_HZ
+    wave, ecg = np.full(length, np.nan), np.full(length, np.nan)
+    for pipeline, output in drive(channels, engine.window_spec):
+        for cell in output.cells:
+            here = slice(cell.second * GRID_RATE_HZ, (cell.second + 1) * GRID_RATE_HZ)
+            for modality, into in ((Modality.ABP, wave), (Modality.ECG, ecg)):
+                if cell.absence.get(modality, "absent") is None:
+                    into[here] = pipeline.grid(modality, here.start, here.stop)
+    return Truth(wave, _beats(wave, lambda x: upstrokes(x, kind="ABP")), _beats(ecg, r_peaks))
+
+
+def _beats(x: Floats, detect, block_s: int = 10) -> Floats:  # type: ignore[no-untyped-def]
+    """Beats of a long signal in seconds, found in overlapping blocks as in the live path."""
+    found: list[float] = []
+    step, margin = block_s * GRID_RATE_HZ, 2 * GRID_RATE_HZ
+    for start in range(0, len(x), step):
+        first = max(0, start - margin)
+        at = first + detect(x[first : start + step + margin])
+        found.extend(at[(at >= start) & (at < start + step)] / GRID_RATE_HZ)
+    return np.array(found)
+
+
+def _hide(channels: ChannelMap, engine: Engine, truth: Truth, gap_s: int) -> Hidden:
+    end = int(channels.duration_s)
+    starts = range(LEAD_S, end - gap_s, gap_s + max(BETWEEN_S, gap_s // 2))
+    ranges = [(float(start), float(start + gap_s)) for start in starts]
+    result = Hidden(gaps=len(ranges))
+    shown = np.full(len(truth.wave), np.nan)
+    template: list[float] = []
+    for _, output in drive(channels, engine.window_spec, {Modality.ABP: ranges}):
+        for window in output.windows:
+            inside = next((r for r in ranges if r[0] < window.end_s <= r[1]), None)
+            if inside is None:
+                continue
+            (prediction,) = engine.predict([window])
+            row = engine.window_spec.modalities.index(Modality.ABP)
+            abp, ppg = window.context[row], window.context[engine.window_spec.modalities.index(Modality.PPG)]
+            for wave in prediction.restored:
+                if wave.modality is Modality.ABP:
+                    shown[wave.first_index : wave.first_index + len(wave.values)] = wave.values
+            beats = truth.r_peaks_s[(truth.r_peaks_s >= window.end_s - 1) & (truth.r_peaks_s < window.end_s)]
+            if np.isfinite(abp[F["own_delay_s"]]):
+                template.extend(beats + float(abp[F["own_delay_s"]]))
+            true = truth.map_at(window.end_s)
+            if not np.isfinite(true) or not np.isfinite(abp[F["level"]]):
+                continue
+            if prediction.pressures is None:
+                result.refused += 1
+                continue
+            held = float(abp[F["level"]])
+            moved = float(abp[F["delay_slope"]] * (ppg[F["own_delay_s"]] - abp[F["ppg_delay_s"]]))
+            estimate = prediction.pressures["map"]
+            values = {"hold": held, "delay": held + (moved if np.isfinite(moved) else 0.0), "model": estimate.value}
+            for name, value in values.items():
+                result.errors[name].append(value - true)
+                if window.end_s > inside[1] - 10:
+                    result.last[name].append(value - true)
+            result.covered.append(estimate.lo <= true <= estimate.hi)
+    hidden = np.isfinite(shown)
+    found = _beats(shown, lambda x: upstrokes(x, kind="ABP"))
+    for a, b in ranges:
+        inside_truth = truth.upstrokes_s[(truth.upstrokes_s >= a) & (truth.upstrokes_s < b)]
+        inside_truth = inside_truth[hidden[(inside_truth * GRID_RATE_HZ).astype(int)]]
+        for name, beats in (("model", found), ("template", np.array(template))):
+            mine = beats[(beats >= a) & (beats < b)] if len(beats) else beats
+            counts, offsets = _match(mine, inside_truth)
+            result.hits[name] += counts
+            if name == "model":
+                result.offsets_s.extend(offsets)
+    return result
+
+
+def _match(found: Floats, truth: Floats) -> tuple[Floats, list[float]]:
+    """(matched, found, true) counts, each true beat matched at most once, and the offsets of the matches."""
+    offsets = []
+    used = np.zeros(len(found), bool)
+    for beat in truth:
+        free = np.flatnonzero(~used & (np.abs(found - beat) <= TOLERANCE_S))
+        if len(free):
+            best = free[np.argmin(np.abs(found[free] - beat))]
+            used[best] = True
+            offsets.append(float(found[best] - beat))
+    return np.array([used.sum(), len(found), len(truth)], float), offsets
+
+
+def _f1(counts: Floats) -> float | None:
+    return float(2 * counts[0] / (counts[1] + counts[2])) if counts[1] + counts[2] else None
+
+
+def _report(name: str, model: str, results: dict[int, Hidden]) -> str:
+    pressure, timing = [], []
+    for gap, r in results.items():
+        mean = {m: float(np.abs(e).mean()) if e else None for m, e in r.errors.items()}
+        last = {m: float(np.abs(e).mean()) if e else None for m, e in r.last.items()}
+        bias = f"{np.mean(r.errors['model']):+.1f} ± {np.std(r.errors['model']):.1f}" if r.errors["model"] else None
+        covered = f"{100 * np.mean(r.covered):.0f} %" if r.covered else None
+        pressure.append(
+            [gap, r.gaps, mean["hold"], mean["delay"], mean["model"], last["hold"], last["delay"], last["model"], bias,
+             covered, r.refused]
+        )  # fmt: skip
+        offset = f"{1000 * np.median(r.offsets_s):+.0f} ms" if r.offsets_s else None
+        timing.append([gap, int(r.hits["model"][2]), _f1(r.hits["model"]), offset, _f1(r.hits["template"])])
+    return "\n".join(
+        [
+            f"## Hidden arterial pressure: `{name}`, {model}, {machine()}",
+            "",
+            "Mean absolute error of mean pressure in mmHg, over all hidden seconds and over the last ten of each gap; "
+            "the intervals should cover 80 %.",
+            "",
+            table(
+                ["hidden (s)", "gaps", "hold", "delay regr.", "model", "hold, end", "delay, end", "model, end",
+                 "model bias ± SD", "covered", "seconds not estimable"],
+                pressure,
+            ),
+            "",
+            "Beats within ±100 ms of the withheld wave's upstrokes.",
+            "",
+            table(["hidden (s)", "beats", "model F1", "model offset", "R + last delay F1"], timing),
+        ]
+    )  # fmt: skip
