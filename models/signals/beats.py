@@ -37,6 +37,9 @@ QRS_CREST = 6.0  # level over median |band-passed|: QRS 10–30, Gaussian noise 
 # Below QRS_CREST (broad QRS at a high rate, noise) only a regular rhythm counts, below the next one nothing.
 QRS_LEAST_CREST, QRS_IRREGULAR = 2.2, 0.08
 
+SHAPE_S, ALIKE = 0.08, 0.75  # half-width of the compared band-passed complex, least correlation of two of a class
+LEAST_ALIKE, LEAST_SHARE_ALIKE = 3, 0.4
+
 # --- pulses
 PULSE_RISE_S = 0.128  # window of the slope sum function, Zong 2003
 PULSE_REFRACTORY_S = 0.24
@@ -76,21 +79,27 @@ class PressureBeats:
 
 
 def r_peaks(x: npt.ArrayLike, rate_hz: float = 100) -> Floats:
-    """Positions of the R peaks (the main deflection of the QRS, either polarity), in fractional samples.
+    """Positions of the QRS complexes, in fractional samples: the middle of their energy, which is the R peak of a
+    complex that is mostly R (or mostly S), whichever its polarity.
 
     x: [n] ECG in mV, NaN where missing. Works from 0.1 to 5 mV and 25 to 220 beats/min; empty when there is no QRS
-    (asystole, noise alone, less than 0.5 s of signal).
+    (asystole, noise alone, less than 0.5 s of signal) or no two complexes look alike.
     """
+    return qrs_complexes(x, rate_hz)[0]
+
+
+def qrs_complexes(x: npt.ArrayLike, rate_hz: float = 100) -> tuple[Floats, int]:
+    """As :func:`r_peaks`, and the number of complexes that resemble no other: movement, cautery or a lone ectopic."""
     values, bad = _bridged(x, rate_hz)
     if values is None:
-        return np.empty(0)
+        return np.empty(0), 0
     band = _filtered(values, _qrs_kernel(rate_hz))
     strength = np.abs(band)
     strength[bad] = 0.0
     candidates = _maxima(strength)
     candidates = candidates[strength[candidates] > QRS_FLOOR_MV]
     if not len(candidates):
-        return np.empty(0)
+        return np.empty(0), 0
     level = _level(strength, rate_hz)[candidates]
     height = strength[candidates]
     background = float(np.median(strength[~bad]))
@@ -100,17 +109,16 @@ def r_peaks(x: npt.ArrayLike, rate_hz: float = 100) -> Floats:
     candidates, height = candidates[chosen], height[chosen]
     candidates = candidates[_not_t_waves(candidates, height, rate_hz)]
     if not len(candidates):
-        return np.empty(0)
+        return np.empty(0), 0
     if float(np.median(level)) < QRS_CREST * background and not _regular(candidates):
-        return np.empty(0)
-    # One polarity for the whole block, else R and S would alternate as fiducial; upright unless clearly not.
-    upright, inverted = (_extreme_near(sign * band, candidates, round(0.06 * rate_hz)) for sign in (1.0, -1.0))
-    if float(np.median(-band[inverted])) > 1.25 * float(np.median(band[upright])):
-        band, peaks = -band, inverted
-    else:
-        peaks = upright
+        return np.empty(0), 0
+    # The fiducial is the middle of the QRS energy: it does not jump from R to S when noise makes one the larger.
+    energy = _filtered(band * band, _energy_kernel(rate_hz))
+    peaks = _extreme_near(energy, candidates, round(0.04 * rate_hz))
     inside = (peaks > 0) & (peaks < len(band) - 1)
-    return _distinct(_parabola(band, peaks[inside]), QRS_REFRACTORY_S * rate_hz)
+    found = _distinct(_parabola(energy, peaks[inside]), QRS_REFRACTORY_S * rate_hz)
+    keep, strange = _of_one_heart(band, found, rate_hz)
+    return found[keep], strange
 
 
 def upstrokes(x: npt.ArrayLike, rate_hz: float = 100, kind: PulseKind = "ABP") -> Floats:
@@ -233,6 +241,14 @@ def _qrs_kernel(rate_hz: float) -> Floats:
 
 
 @lru_cache(maxsize=16)
+def _energy_kernel(rate_hz: float) -> Floats:
+    """Gaussian of 25 ms: one hump for a whole QRS."""
+    reach = int(np.ceil(4 * 0.025 * rate_hz))
+    kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / (0.025 * rate_hz)) ** 2)
+    return kernel / kernel.sum()
+
+
+@lru_cache(maxsize=16)
 def _slope_kernel(rate_hz: float) -> Floats:
     """Derivative of a Gaussian of 18 ms, in units per sample (differentiates up to about 9 Hz)."""
     width = 0.018 * rate_hz
@@ -305,6 +321,36 @@ def _regular(positions: npt.NDArray[np.intp]) -> bool:
     if len(intervals) < 4:
         return False
     return float(np.median(np.abs(np.diff(intervals)))) <= QRS_IRREGULAR * float(np.median(intervals))
+
+
+def _of_one_heart(band: Floats, found: Floats, rate_hz: float) -> tuple[Bools, int]:
+    """Which complexes are beats and which are movement or cautery among them, for beats look alike; and how many
+    resemble no other.
+
+    The largest class of similar complexes is the rhythm. A complex that resembles no other is kept where it may be an
+    ectopic beat, i.e. unless the rhythm runs on through it as if it were not there, or its neighbours are too many.
+    """
+    keep = np.ones(len(found), dtype=bool)
+    if len(found) < LEAST_ALIKE:
+        return keep, 0
+    reach = round(SHAPE_S * rate_hz)
+    index = np.clip(np.round(found).astype(int)[:, None] + np.arange(-reach, reach + 1), 0, len(band) - 1)
+    shape = band[index]
+    shape = shape - shape.mean(axis=1, keepdims=True)
+    shape /= np.maximum(np.sqrt((shape * shape).sum(axis=1, keepdims=True)), 1e-9)
+    alike = (shape[:, None, :] * shape[None, :, :]).sum(axis=2) > ALIKE  # sums, not BLAS: the same on every machine
+    count = alike.sum(axis=1)
+    rhythm = alike[int(np.argmax(count))]
+    members = np.flatnonzero(rhythm)
+    if len(members) < LEAST_ALIKE or len(members) < LEAST_SHARE_ALIKE * len(found):
+        return (np.zeros(len(found), dtype=bool) if len(found) > LEAST_ALIKE + 1 else keep), len(found)
+    usual = float(np.median(np.diff(found[members])))
+    for a, b in zip(members[:-1].tolist(), members[1:].tolist(), strict=True):
+        room = round((found[b] - found[a]) / usual) - 1  # beats that have room in between
+        strange = [i for i in range(a + 1, b) if count[i] <= 1 or room < 1]
+        if len(strange) > max(room, 0):
+            keep[strange] = False
+    return keep, int(np.count_nonzero(count <= 1))
 
 
 def _extreme_near(x: Floats, positions: npt.NDArray[np.intp], reach: int) -> npt.NDArray[np.intp]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +19,8 @@ from models.signals.beats import spans_gap
 from models.signals.modalities import GRID_RATE_HZ, Modality
 
 Block = npt.NDArray[np.float32]
-Detector = Callable[[Block], npt.NDArray[np.float64]]
+Detector = Callable[[Block], tuple[npt.NDArray[np.float64], int]]
+"""Fractional positions of the beats in a block, and how many further deflections look like no beat."""
 
 GUARD_S = 0.30  # a beat is believed when this much signal follows it: filters and refractory rule are settled
 OVERLAP_S = 0.10  # looked back over, since a beat's position may move slightly from one block to the next
@@ -28,6 +30,9 @@ HISTORY = 96  # beats kept: 60 s at 96 beats/min, for the respiratory modulation
 INTERVALS = 12
 LEAST_INTERVALS = 3
 SLOW_RR_S, SLOW_INTERVALS = 1.2, 4
+DOUBTFUL = 2  # deflections unlike a beat in one block; a single one may be an ectopic beat
+DOUBT_S = 10
+UNSTEADY, STEADY = 0.85, 0.95
 RATE_RANGE = (15.0, 300.0)
 DELAY_RANGE_S = (0.05, 0.80)
 LEAST_DELAYS = 4
@@ -59,20 +64,30 @@ class BeatTrain:
         self._beats: deque[Beat] = deque(maxlen=HISTORY)
         self._accepted_until_s = -np.inf
         self._joined = False
+        self._second = 0
+        self._strange_at = -np.inf
 
     @property
     def beats(self) -> Sequence[Beat]:
         return self._beats
 
+    @property
+    def doubtful(self) -> bool:
+        """Whether a block of the last 10 s held deflections that look like no beat: movement, cautery."""
+        return self._second - self._strange_at <= DOUBT_S
+
     def update(self, second: int, block: Block, measured: bool) -> list[Beat]:
         """Take in the block that ends at ``second`` (its last sample lies at second − 10 ms); return the new beats."""
+        self._second = second
         until = second - GUARD_S
         if not measured:
             self._joined = False
             self._accepted_until_s = until
             return []
         start_s = second - len(block) / GRID_RATE_HZ
-        positions = self._detector(block)
+        positions, strange = self._detector(block)
+        if strange >= DOUBTFUL:
+            self._strange_at = second
         times = start_s + positions / GRID_RATE_HZ
         gaps = spans_gap(block, positions)
         new: list[Beat] = []
@@ -97,13 +112,8 @@ class BeatTrain:
 
     def intervals(self, second: float, span_s: float = 30.0) -> npt.NDArray[np.float64]:
         """The unbroken RR intervals in seconds that ended within ``span_s`` before ``second``, oldest first."""
-        beats = list(self._beats)
         return np.array(
-            [
-                b.time_s - a.time_s
-                for a, b in zip(beats, beats[1:], strict=False)
-                if b.joined and b.time_s > second - span_s
-            ]
+            [b.time_s - a.time_s for a, b in pairwise(self._beats) if b.joined and b.time_s > second - span_s]
         )
 
     def rate(self, second: float) -> float | None:
@@ -133,12 +143,36 @@ def averaged_rate(intervals_s: npt.ArrayLike) -> float | None:
     return rate if RATE_RANGE[0] <= rate <= RATE_RANGE[1] else None
 
 
+def steadiness(intervals_s: npt.ArrayLike) -> float | None:
+    """Share of the last twelve intervals within 20 % of their median; None from fewer than six."""
+    rr = np.asarray(intervals_s, dtype=np.float64)[-INTERVALS:]
+    if len(rr) < INTERVALS // 2:
+        return None
+    middle = np.median(rr)
+    return float(np.mean(np.abs(rr - middle) <= 0.2 * middle))
+
+
 def auto_rate(trains: Mapping[Modality, BeatTrain], second: float) -> tuple[float | None, Modality | None]:
-    """The rate of the first source that has one, in the order ECG, ABP, PPG, and that source."""
-    for source in (Modality.ECG, Modality.ABP, Modality.PPG):
-        if source in trains and (rate := trains[source].rate(second)) is not None:
-            return rate, source
-    return None, None
+    """The rate of the first source that has one, in the order ECG, ABP, PPG, and that source.
+
+    One exception, as in Li, Mark & Clifford (Physiol Meas 2008; 29:15–32): an ECG that holds deflections unlike a beat
+    and whose intervals are unsteady gives way to a steady pulse. An arrhythmia without such deflections does not.
+    """
+    rates = [
+        (rate, source)
+        for source in (Modality.ECG, Modality.ABP, Modality.PPG)
+        if source in trains and (rate := trains[source].rate(second)) is not None
+    ]
+    if not rates:
+        return None, None
+    first = rates[0][1]
+    if trains[first].doubtful:
+        own = steadiness(trains[first].intervals(second))
+        if own is None or own < UNSTEADY:
+            for rate, source in rates[1:]:
+                if (steadiness(trains[source].intervals(second)) or 0.0) >= STEADY:
+                    return rate, source
+    return rates[0]
 
 
 def pulse_delay(ecg: BeatTrain, pulse: BeatTrain, second: float, span_s: float = 15.0) -> float | None:

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
-from models.signals.beats import r_peaks, upstrokes
+from models.signals.beats import qrs_complexes, upstrokes
 from models.signals.modalities import GRID_RATE_HZ, Modality
 from streams.vitals.eeg import SUPPRESSION_SPAN_S, spectral_edge, suppression_ratio
 from streams.vitals.heart import BeatTrain, auto_rate, pulse_delay
@@ -60,9 +59,9 @@ class VitalsMonitor:
         """Forget everything: a new epoch."""
         self._second = None
         self._trains = {
-            Modality.ECG: BeatTrain(r_peaks, before_s=0.05, after_s=0.05),
-            Modality.ABP: BeatTrain(partial(upstrokes, kind="ABP"), before_s=0.20, after_s=0.25),
-            Modality.PPG: BeatTrain(partial(upstrokes, kind="PPG"), before_s=0.20, after_s=0.30),
+            Modality.ECG: BeatTrain(qrs_complexes, before_s=0.05, after_s=0.05),
+            Modality.ABP: BeatTrain(lambda x: (upstrokes(x, kind="ABP"), 0), before_s=0.20, after_s=0.25),
+            Modality.PPG: BeatTrain(lambda x: (upstrokes(x, kind="PPG"), 0), before_s=0.20, after_s=0.30),
         }
         self._pressure = PressureTrain()
 

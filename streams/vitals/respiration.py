@@ -1,7 +1,7 @@
 """Respiratory rate: breaths of the respiration signal, else the modulation that breathing leaves in ECG and PPG.
 
 Breaths are counted by the advanced method of Schäfer & Kratky (Ann Biomed Eng 2008; 36:476–485): a breath is a pair of
-maxima above a threshold with exactly one minimum, below zero, between. A second estimate, the spectral peak, must agree.
+maxima above a threshold with exactly one minimum, below zero, between. A second estimate, by spectrum, must agree.
 The modulations (Charlton et al., IEEE Rev Biomed Eng 2018; 11:2–20) are of height, level and rhythm; their estimates
 are fused as Karlen et al. do (IEEE Trans Biomed Eng 2013; 60:1946–1953): where they disagree, the rate is unknown.
 """
@@ -114,7 +114,8 @@ def _count(x: Floats) -> float | None:
 
 def _vertices(x: Floats, peaks: npt.NDArray[np.intp]) -> Floats:
     bend = x[peaks - 1] - 2 * x[peaks] + x[peaks + 1]
-    return peaks + np.where(bend < 0, 0.5 * (x[peaks - 1] - x[peaks + 1]) / np.where(bend < 0, bend, 1.0), 0.0)
+    shift = np.where(bend < 0, 0.5 * (x[peaks - 1] - x[peaks + 1]) / np.where(bend < 0, bend, 1.0), 0.0)
+    return peaks.astype(np.float64) + shift
 
 
 def _spectral_peak(x: Floats) -> float | None:
