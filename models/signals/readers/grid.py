@@ -50,7 +50,8 @@ class BlockGrid:
     def gaps(self) -> list[tuple[int, int]]:
         """``[begin, end)`` index ranges without samples."""
         ends = self.first[:-1] + self.length[:-1]
-        return list(zip(ends.tolist(), self.first[1:].tolist(), strict=True))
+        pairs = zip(ends.tolist(), self.first[1:].tolist(), strict=True)
+        return [(begin, end) for begin, end in pairs if begin < end]
 
     def pieces(self, begin: int, end: int) -> Iterator[tuple[int, int, int]]:
         """The stored samples in the index range: (grid index, place in the stored samples, count)."""

@@ -15,7 +15,7 @@ import zlib
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -264,7 +264,7 @@ def _check_structure(path: Path) -> Counter[str]:
     return counted
 
 
-def _walk(stream: IO[bytes], name: str, counted: Counter[str]) -> None:
+def _walk(stream: gzip.GzipFile, name: str, counted: Counter[str]) -> None:
     head = stream.read(10)
     if head[:4] != b"VITA":
         raise BadInput("a .vital file", f"other content in {name!r}", "choose a file that Vital Recorder wrote")
@@ -315,7 +315,7 @@ def _count_record(
         counted["samples"] += samples
 
 
-def _skip(stream: IO[bytes], count: int) -> int:
+def _skip(stream: gzip.GzipFile, count: int) -> int:
     """Read and forget ``count`` bytes in bounded pieces; how many were missing."""
     while count > 0:
         got = len(stream.read(min(count, 1 << 20)))
