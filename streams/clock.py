@@ -51,7 +51,7 @@ class ReplayClock:
         self._epoch = 0
         self._paused = False
         self._started = False
-        self._anchor_event = span.start_ns
+        self._anchor_event = self._epoch_start = span.start_ns
         self._anchor_mono = 0
 
     @property
@@ -62,6 +62,11 @@ class ReplayClock:
     def epoch(self) -> int:
         """Counts the jumps of the clock; every seek begins a new one."""
         return self._epoch
+
+    @property
+    def epoch_start_ns(self) -> int:
+        """Where the epoch began: the span's start, or where the seek went."""
+        return self._epoch_start
 
     @property
     def speed(self) -> float | None:
@@ -118,7 +123,7 @@ class ReplayClock:
     def seek(self, event_ns: int) -> None:
         """Jump to ``event_ns`` (clipped to the span) in a new epoch; paused stays paused."""
         self._re_anchor()
-        self._anchor_event = self._span.clip(event_ns)
+        self._anchor_event = self._epoch_start = self._span.clip(event_ns)
         self._epoch += 1
 
     def step(self, delta_ns: int) -> None:

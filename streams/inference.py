@@ -1,0 +1,258 @@
+"""The inference thread and its mailbox: the only place where the stream meets the model.
+
+Windows come in process, not by topic. In a *paced* run the mailbox keeps the newest window of each bed and counts the
+ones it replaced; at speed max nothing is skipped: a full mailbox refuses, and the windower waits. The thread takes
+what is there, over all beds, as one micro-batch.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from threading import Condition
+from typing import Protocol
+
+from models.runtime.backend import BackendInfo
+from models.runtime.prediction import Interval, Prediction
+from models.signals.errors import VigilError
+from models.signals.windows import Window, WindowSpec
+from streams.accounting import Accounting
+from streams.codec import samples_to_bytes
+from streams.latency import LatencyBook
+from streams.records import PredictionRecord, RestoredChunk
+
+SECOND_NS = 1_000_000_000
+
+
+class Engine(Protocol):
+    """What runs the model; :class:`models.runtime.engine.Engine` is one. Called by the inference thread only."""
+
+    @property
+    def window_spec(self) -> WindowSpec: ...
+
+    @property
+    def backend(self) -> BackendInfo: ...
+
+    @property
+    def model(self) -> str: ...
+
+    def predict(self, windows: Sequence[Window], /) -> list[Prediction]: ...
+
+    def close(self) -> None: ...
+
+
+class InferenceError(VigilError):
+    """The model cannot go on; the session ends with this sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class WindowJob:
+    """A window on its way to the model. stamps: stage -> monotonic ns; ``due`` 0 where there is no deadline."""
+
+    bed: str
+    session: str
+    epoch: int
+    window: Window
+    stamps: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class EndOfBed:
+    """The bed's stream has ended: comes after its last window, and leaves after its last prediction."""
+
+    bed: str
+    session: str
+    epoch: int
+    time_ns: int
+
+
+Item = WindowJob | EndOfBed
+
+
+class Mailbox:
+    """Between windower (event loop) and inference thread; bounded, thread-safe.
+
+    capacity: windows that wait at speed max. A paced run holds one window a bed, whatever the capacity.
+    """
+
+    def __init__(self, capacity: int = 64) -> None:
+        self._capacity = capacity
+        self._items: deque[Item] = deque()
+        self._condition = Condition()
+        self._closed = False
+        self._on_space: Callable[[], None] = lambda: None
+
+    def on_space(self, call: Callable[[], None]) -> None:
+        """``call`` (from the inference thread) whenever items have been taken."""
+        self._on_space = call
+
+    def keep_newest(self, job: WindowJob) -> int:
+        """Leave the newest window of its bed; returns how many older ones it replaced."""
+        with self._condition:
+            kept = deque(item for item in self._items if isinstance(item, EndOfBed) or item.bed != job.bed)
+            skipped = len(self._items) - len(kept)
+            kept.append(job)
+            self._items = kept
+            self._condition.notify()
+            return skipped
+
+    def offer(self, item: Item) -> bool:
+        """Put it last; False if the mailbox is full. An end of bed is always taken."""
+        with self._condition:
+            if len(self._items) >= self._capacity and isinstance(item, WindowJob):
+                return False
+            self._items.append(item)
+            self._condition.notify()
+            return True
+
+    def take(self, limit: int, gather_s: float = 0.0, beds: int = 1) -> list[Item]:
+        """Wait for items and take at most ``limit``; empty once closed.
+
+        With several beds in step, wait up to ``gather_s`` more for the windows of all ``beds``.
+        """
+        with self._condition:
+            while not self._items and not self._closed:
+                self._condition.wait()
+            deadline = time.monotonic() + gather_s
+            while gather_s and not self._closed and len(self._items) < min(limit, beds):
+                left = deadline - time.monotonic()
+                if left <= 0 or not self._condition.wait(left):
+                    break
+            if self._closed:
+                return []
+            taken = [self._items.popleft() for _ in range(min(limit, len(self._items)))]
+        self._on_space()
+        return taken
+
+    def close(self) -> None:
+        """Let ``take`` return; what still waits is thrown away."""
+        with self._condition:
+            self._closed = True
+            self._items.clear()
+            self._condition.notify_all()
+
+    def __len__(self) -> int:
+        with self._condition:
+            return len(self._items)
+
+
+class InferenceThread:
+    """Body of the inference thread: loads the engine, then turns windows into prediction records until closed.
+
+    deliver: called from this thread with records and ends, in the order of the items taken.
+    deadline_s: a paced prediction later than this after its window was due is marked invalid.
+    batch: windows a micro-batch at most. gather_s: how long a window may wait for those of the other beds.
+    """
+
+    def __init__(
+        self,
+        mailbox: Mailbox,
+        load_engine: Callable[[], Engine],
+        spec: WindowSpec,
+        deliver: Callable[[Sequence[PredictionRecord | EndOfBed]], None],
+        accounting: Accounting,
+        latency: LatencyBook,
+        *,
+        deadline_s: float = 1.0,
+        batch: int = 16,
+        gather_s: float = 0.003,
+        monotonic_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self._mailbox, self._load, self._spec, self._deliver = mailbox, load_engine, spec, deliver
+        self._accounting, self._latency = accounting, latency
+        self._deadline_ns = int(deadline_s * SECOND_NS)
+        self._batch, self._gather_s, self._now = batch, gather_s, monotonic_ns
+        self._beds: set[str] = set()
+        self.backend: BackendInfo | None = None
+        self.model = ""
+
+    def run(self) -> None:
+        """Returns when the mailbox is closed; whatever the engine raises ends the session."""
+        engine = self._load()
+        try:
+            if engine.window_spec != self._spec:
+                raise InferenceError("The model's window differs from the one that the stream was started with.")
+            self.model, self.backend = engine.model, engine.backend
+            while items := self._mailbox.take(self._batch, self._gather_s, max(1, len(self._beds))):
+                self._deliver(self._handle(engine, items))
+        finally:
+            engine.close()
+
+    def _handle(self, engine: Engine, items: list[Item]) -> list[PredictionRecord | EndOfBed]:
+        jobs = [item for item in items if isinstance(item, WindowJob)]
+        begin = self._now()
+        predictions = engine.predict([job.window for job in jobs]) if jobs else []
+        end = self._now()
+        if len(predictions) != len(jobs):
+            raise InferenceError(f"The model gave {len(predictions)} predictions for {len(jobs)} windows.")
+        if jobs:
+            self._latency.add_ns("inference", begin, end)
+        results = iter(predictions)
+        handled: list[PredictionRecord | EndOfBed] = []
+        for item in items:
+            if isinstance(item, EndOfBed):
+                self._beds.discard(item.bed)
+                handled.append(item)
+                continue
+            self._beds.add(item.bed)
+            stamps = {**item.stamps, "inference_start": begin, "inference_end": end}
+            self._latency.add_ns("mailbox", stamps.get("window", 0), begin)
+            prediction = self._in_time(next(results), stamps.get("due", 0), end)
+            handled.append(self._record(item, prediction, stamps, engine))
+        self._accounting.count("predictions", len(jobs))
+        return handled
+
+    def _in_time(self, prediction: Prediction, due: int, end: int) -> Prediction:
+        late = end - due
+        if not due or late <= self._deadline_ns or not prediction.valid:
+            return prediction
+        return replace(prediction, valid=False, reason=f"the result came {late / SECOND_NS:.1f} s after its window")
+
+    def _record(
+        self, job: WindowJob, prediction: Prediction, stamps: dict[str, int], engine: Engine
+    ) -> PredictionRecord:
+        return PredictionRecord(
+            bed=job.bed,
+            session=job.session,
+            epoch=job.epoch,
+            window_end_ns=prediction.window_end_s * SECOND_NS,
+            model=engine.model,
+            backend=engine.backend.name,
+            modalities=[m.value for m in self._spec.modalities],
+            presence=prediction.presence.tolist(),
+            ages_s=_ages(prediction.ages_s, len(self._spec.modalities)),
+            valid=prediction.valid,
+            abstain=prediction.abstain,
+            reason=prediction.reason,
+            risk={str(minutes): _triple(interval) for minutes, interval in prediction.risk.items()},
+            depth=_triple(prediction.depth) if prediction.depth else None,
+            pressures={name: _triple(i) for name, i in prediction.pressures.items()} if prediction.pressures else None,
+            eeg_features=prediction.eeg_features,
+            restored=[
+                RestoredChunk(
+                    wave.modality.value,
+                    wave.rate_hz,
+                    wave.first_index,
+                    samples_to_bytes(wave.values),
+                    samples_to_bytes(wave.lo),
+                    samples_to_bytes(wave.hi),
+                )
+                for wave in prediction.restored
+            ],
+            not_estimable={m.value: why for m, why in prediction.not_estimable.items()},
+            stamps_ns=stamps,
+        )
+
+
+def _triple(interval: Interval) -> tuple[float, float, float]:
+    return interval.value, interval.lo, interval.hi
+
+
+def _ages(ages_s: tuple[float, ...], modalities: int) -> list[float | None]:
+    """Ages on the wire: None where never measured."""
+    if not ages_s:
+        return [None] * modalities
+    return [age if math.isfinite(age) else None for age in ages_s]
