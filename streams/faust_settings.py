@@ -9,9 +9,6 @@ from typing import Any
 
 from platformdirs import user_cache_path
 
-#: What is needed for a table manager without the fixed second of grace at start, see streams/prompt_tables.py.
-_TABLE_MANAGER = "streams.prompt_tables:PromptTableManager"
-
 
 def faust_settings(
     *, broker: str, partitions: int = 4, offset_reset: str = "latest", datadir: Path | None = None
@@ -47,7 +44,11 @@ def faust_settings(
         # On stop nobody waits for agents to finish what they hold (records are idempotent): milliseconds, not seconds.
         "stream_wait_empty": False,
         "stream_recovery_delay": 0.0,
-        "TableManager": _TABLE_MANAGER,
+        # Faust sleeps a fixed second at start in case tables are added late; see streams/prompt_tables.py.
+        "TableManager": "streams.prompt_tables:PromptTableManager",
+        # What leaves an agent takes the app down with its reason. Faust's default commits the message, restarts the
+        # agent with empty local state and says nothing but a log line.
+        "agent_supervisor": "mode.supervisors:CrashingSupervisor",
         # No web server (the default listens on 0.0.0.0:6066); were it ever switched on, then on loopback.
         "web_enabled": False,
         "web_bind": "127.0.0.1",

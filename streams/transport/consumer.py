@@ -11,6 +11,7 @@ from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 from faust.assignor.partition_assignor import PartitionAssignor
 from faust.types import TP, ConsumerMessage
 from mode import Service
+from mode.utils.times import want_seconds
 
 from models.signals.errors import BadInput
 from streams.transport.group import Group, Lead, Rejoin, Take
@@ -261,7 +262,8 @@ class EmbeddedConsumer(GuardedConsumer):
         return committed
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
-        return self._group.commit(offsets, self.member, self._generation)
+        plain = {(tp.topic, tp.partition): offset for tp, offset in offsets.items()}
+        return self._group.commit(plain, self.member, self._generation)
 
     async def _seek(self, partition: TP, offset: int) -> None:
         self._position[partition] = offset
@@ -308,14 +310,22 @@ def declare_topic(
     topic: str,
     partitions: int,
     *,
+    config: Mapping[str, Any] | None = None,
     retention: Any = None,
     compacting: bool | None = None,
     **_of_brokers: Any,
 ) -> None:
-    """Faust's ``create_topic`` on a hub. Replication and broker settings mean nothing inside one process."""
-    from mode.utils.times import want_seconds
+    """Faust's ``create_topic`` on a hub.
 
+    Understands ``retention`` and Kafka's topic settings ``retention.ms``, ``retention.bytes`` and ``cleanup.policy``;
+    replication and the other settings of brokers mean nothing inside one process.
+    """
+    config = config or {}
+    default = Retention()
     seconds = want_seconds(retention) if retention else None
-    hub.create_topic(
-        topic, partitions, retention=Retention(seconds=seconds) if seconds else None, compact=bool(compacting)
-    )
+    if float(config.get("retention.ms", -1)) > 0:
+        seconds = float(config["retention.ms"]) / 1000.0
+    size = int(config.get("retention.bytes", -1))
+    compact = bool(compacting) or "compact" in str(config.get("cleanup.policy", ""))
+    bound = Retention(bytes=size if size > 0 else default.bytes, seconds=seconds)
+    hub.create_topic(topic, partitions, retention=None if bound == default else bound, compact=compact)

@@ -2,18 +2,46 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+import aiokafka
 from aiokafka import TopicPartition
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from streams.transport.guarded import GuardedConsumer, Rewind
 
+# Faust lets an idle fetch wait 1.5 s at the broker; a seek or a resumed partition then waits that long for its turn.
+FETCH_MAX_WAIT_MS = 100
+
+
+class KafkaConsumerThread(driver.AIOKafkaConsumerThread):
+    """Faust's thread around aiokafka, with short idle fetches."""
+
+    def _create_worker_consumer(self, transport: driver.Transport) -> aiokafka.AIOKafkaConsumer:
+        consumer = super()._create_worker_consumer(transport)
+        consumer._fetch_max_wait_ms = FETCH_MAX_WAIT_MS  # read when it starts; Faust has no setting for it
+        return consumer
+
 
 class KafkaConsumer(GuardedConsumer, driver.Consumer):
     """aiokafka in a thread of its own, as Faust runs it."""
+
+    def _new_consumer_thread(self) -> driver.AIOKafkaConsumerThread:
+        return KafkaConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    async def on_stop(self) -> None:
+        try:
+            await super().on_stop()
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            # After a crash the thread drops the last commit, which cancels the wait for it; without this the rest of
+            # the consumer would never be stopped.
+            self.log.warning("the consumer's thread ended before the last offsets were committed")
 
     async def _offset_at(self, tp: TP, timestamp: float) -> int | None:
         thread = self._thread

@@ -67,6 +67,8 @@ class EmbeddedProducer(Producer):
         timestamp: float | None,
         headers: HeadersArg | None,
     ) -> RecordMetadata:
+        if key is None and value is None:  # aiokafka refuses these, so an app must not come to rely on them here
+            raise ProducerSendError(f"Expected a key or a value for {topic!r}, found neither; send at least one.")
         size = (len(key) if key else 0) + (len(value) if value else 0)
         if size > self.max_request_size:
             raise ProducerSendError(
