@@ -6,7 +6,7 @@ of amplitude. Nothing is found within a gap longer than 50 ms or beside one; whe
 spans a gap is for the caller to check (:func:`spans_gap`).
 
 Sources. QRS: the energy of a band-passed signal against adaptive thresholds and a refractory period with the T-wave
-rule of Pan & Tompkins (IEEE Trans Biomed Eng 1985; 32:230–236); the band of about 8–20 Hz is the optimum of Elgendi
+rule of Pan & Tompkins (IEEE Trans Biomed Eng 1985; 32:230–236); with a band at or above the 8–20 Hz of Elgendi
 et al. (PLoS ONE 2013; 8:e73557). Pulse: slope sum function of Zong, Heldt, Moody & Mark (Computers in Cardiology
 2003; 30:259–262). Pressure artefacts: Sun, Reisner & Mark (Computers in Cardiology 2006; 33:13–16).
 """
@@ -28,7 +28,7 @@ LONGEST_BRIDGED_GAP_S = 0.05  # shorter gaps are interpolated for filtering; 40 
 LEVEL_BIN_S = 2.5  # holds at least one beat down to 24 beats/min
 
 # --- ECG
-QRS_NARROW_S, QRS_WIDE_S = 0.010, 0.022  # difference of Gaussians: pass band about 7–22 Hz (-3 dB)
+QRS_NARROW_S, QRS_WIDE_S = 0.008, 0.016  # difference of Gaussians: about 11–27 Hz (-3 dB), T waves 14 dB down
 QRS_REFRACTORY_S = 0.20  # Pan & Tompkins 1985
 T_WAVE_S, T_WAVE_RATIO = 0.36, 0.5  # within 360 ms a deflection under half of the last QRS is a T wave
 QRS_RELATIVE = 0.28  # of the local level
