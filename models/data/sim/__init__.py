@@ -1,0 +1,12 @@
+"""The parts of the built-in patient simulator; its front is ``models.data.simulator``.
+
+subject        who the patient is, and which devices listen
+scenarios      what will happen: episodes of hypotension, decoys, anaesthesia
+pharmacology   propofol: three compartments, two effect sites, depth
+physiology     the course of one patient, beat by beat (the only sequential part)
+beats          the table of beats, and the windkessel in closed form
+ecg, pulse, eeg, respiration   beats and depth rendered as samples
+faults         what goes wrong at the sensors, with its truth
+noise          random numbers addressed by position, so that any chunking gives the same bits
+truth          what really happened
+"""

@@ -1,0 +1,90 @@
+"""Frontal electroencephalogram under propofol: noise whose spectrum follows the depth of anaesthesia.
+
+With depth the 1/f slope steepens (Colombo et al., NeuroImage 2019;189:631), slow and frontal alpha waves appear
+(Purdon et al., PNAS 2013;110:E1142), beta and muscle vanish, the spectral edge falls; deeper still alpha fades and the
+trace alternates between bursts and suppression. The spectrum is imposed frame by frame on white noise (overlap-add
+with root-Hann windows), so it is continuous, and the same under any chunking.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from models.data.sim.noise import Float64Array, Stream, normal_quantile, smooth, white
+from models.data.sim.pharmacology import suppression_percent
+from models.data.sim.subject import Device, Subject
+
+_FRAME_S, _HOP_S = 4, 2
+_BURST_SIGMA_S = 0.7  # bursts and suppressions of about 3 s each at 50 %
+_SUPPRESSED = 0.035  # what is left of the activity while suppressed (a few µV peak to peak)
+
+_DEPTHS = [0.0, 15.0, 30.0, 45.0, 60.0, 75.0, 93.0]
+_SLOPE = [2.7, 2.6, 2.45, 2.25, 1.9, 1.5, 1.15]  # exponent of 1/f^β
+_RMS_UV = [26.0, 26.0, 24.0, 20.0, 16.0, 12.0, 10.0]
+_ALPHA = [0.0, 0.02, 0.10, 0.30, 0.26, 0.08, 0.04]  # share of the power
+_DELTA = [0.40, 0.38, 0.32, 0.25, 0.15, 0.06, 0.03]
+_BETA = [0.0, 0.0, 0.004, 0.015, 0.06, 0.14, 0.16]
+_MUSCLE = [0.0, 0.0, 0.001, 0.003, 0.015, 0.08, 0.18]
+
+
+def _bump(f: Float64Array, centre: float, width: float) -> Float64Array:
+    shape = np.exp(-0.5 * ((f - centre) / width) ** 2)
+    return shape / np.sum(shape)
+
+
+def _gains(depth: Float64Array, f: Float64Array, rate_hz: float, subject: Subject) -> Float64Array:
+    """Amplitude gain [frames, bins] on white noise of unit variance for each frame's depth."""
+    col = [np.interp(depth, _DEPTHS, table)[:, None] for table in (_SLOPE, _ALPHA, _DELTA, _BETA, _MUSCLE)]
+    slope, alpha, delta, beta, muscle = col
+    alpha = alpha * subject.eeg_alpha
+    fall = np.maximum(f, 0.5)
+    background = fall**-slope
+    background = background / np.sum(background, axis=1, keepdims=True)
+    high = (f > 20.0) / np.sum(f > 20.0)
+    power = (
+        np.maximum(1.0 - alpha - delta - beta - muscle, 0.15) * background
+        + alpha * _bump(f, 10.3, 1.3)
+        + delta * _bump(f, 1.2, 0.6)
+        + beta * _bump(f, 19.0, 5.0)
+        + muscle * high
+    )
+    power = power * (f >= 0.4) / (1.0 + (f / 47.0) ** 8)  # the amplifier's band, 0.4–47 Hz
+    rms = np.interp(depth, _DEPTHS, _RMS_UV)[:, None] * subject.eeg_uv
+    return rms * np.sqrt(power * rate_hz * _FRAME_S / 2.0)
+
+
+def eeg(
+    first: int, count: int, rate_hz: int, depth_s: Float64Array, depth: Float64Array, seed: int, subject: Subject
+) -> Float64Array:
+    """Microvolts of samples ``first … first + count`` at ``rate_hz``; ``depth`` is sampled at times ``depth_s``."""
+    size, hop = _FRAME_S * rate_hz, _HOP_S * rate_hz
+    low = first // hop - 1
+    high = (first + count - 1) // hop
+    frames = high - low + 1
+    noise = white(seed, Stream.EEG_WHITE, low * hop, (frames - 1) * hop + size)
+    window = np.sin(np.pi * (np.arange(size) + 0.5) / size)
+    cut = np.lib.stride_tricks.sliding_window_view(noise, size)[::hop] * window
+    centre = (low + np.arange(frames)) * _HOP_S + _FRAME_S / 2.0
+    f = np.arange(size // 2 + 1) / _FRAME_S
+    shaped = np.fft.irfft(
+        np.fft.rfft(cut, axis=1) * _gains(np.interp(centre, depth_s, depth), f, rate_hz, subject), size
+    )
+    shaped *= window
+    halves = shaped.reshape(frames, 2, hop)
+    joined = (halves[1:, 0] + halves[:-1, 1]).ravel()
+    begin = first - (low + 1) * hop
+    wave = joined[begin : begin + count]
+    times = (first + np.arange(count)) / rate_hz
+    share = suppression_percent(np.interp(times, depth_s, depth)) / 100.0
+    if np.max(share) > 0.0:
+        level = smooth(seed, Stream.EEG_BURST, times, 8.0, _BURST_SIGMA_S)
+        # Bursts are taller than continuous activity; the edge of a burst lasts about 0.1 s.
+        activity = 1.0 / (1.0 + np.exp(-np.clip((level - normal_quantile(share)) / 0.05, -40.0, 40.0)))
+        activity = np.where(share > 0.0, activity, 1.0)
+        wave = wave * (_SUPPRESSED + (1.0 + 0.5 * np.minimum(share * 2.0, 1.0) - _SUPPRESSED) * activity)
+    return wave
+
+
+def eeg_sensor(wave: Float64Array, first: int, seed: int, device: Device) -> Float64Array:
+    """The amplifier's own noise in µV."""
+    return wave + device.eeg_noise_uv * white(seed, Stream.EEG_SENSOR, first, wave.size)

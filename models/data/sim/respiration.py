@@ -1,0 +1,26 @@
+"""Respiration as thoracic impedance: a ventilator's breath, with a trace of the heart."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from models.data.sim.beats import Beats
+from models.data.sim.noise import Float64Array, Stream, white
+
+
+def respiration(times_s: Float64Array, beats: Beats, breath: Float64Array) -> Float64Array:
+    """Impedance in arbitrary units (breath of about 2) at physiological ``times_s`` [n]; ``breath`` is in cycles.
+
+    Filled in the first third of a cycle, emptied exponentially; the heart adds a few per cent (cardiogenic artefact).
+    """
+    phase = 2.0 * np.pi * breath
+    wave = np.sin(phase + 0.55 * np.sin(phase))
+    if len(beats):
+        beat = np.clip(np.searchsorted(beats.r, times_s, side="right") - 1, 0, len(beats) - 1)
+        u = np.maximum(times_s - beats.r[beat], 0.0)
+        wave = wave + 0.035 * np.sin(2.0 * np.pi * np.minimum(u / 0.5, 1.0))
+    return wave
+
+
+def respiration_sensor(wave: Float64Array, first: int, seed: int) -> Float64Array:
+    return wave + 0.01 * white(seed, Stream.RESP_WHITE, first, wave.size)
