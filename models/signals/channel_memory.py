@@ -1,0 +1,135 @@
+"""What is remembered of one connected channel: native samples, their grid, its state, and what has still to be done.
+
+A channel may restart on another origin or at another (re-estimated) rate without a new epoch; each such *timeline*
+has its own native memory and the grid takes the later one where both reach.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+import numpy.typing as npt
+
+from models.signals.modalities import GRID_RATE_HZ, Modality
+from models.signals.resample import GRID_STEP_NS, Resampler
+from models.signals.ring import Ring
+from models.signals.state import SensorState
+
+FloatArray = npt.NDArray[np.float32]
+
+NATIVE_MEMORY_S = 16
+MOST_TIMELINES = 8
+WITHHELD_MEMORY_S = 64
+SECOND_NS = 1_000_000_000
+SILENT_NS = 2 * SECOND_NS
+
+
+class _Timeline:
+    def __init__(self, rate_hz: float, origin_ns: int) -> None:
+        self.resampler = Resampler(rate_hz, origin_ns)
+        self.native = Ring(int(NATIVE_MEMORY_S * rate_hz) + 1)
+
+    @property
+    def end_ns(self) -> int:
+        """Event time up to which samples have arrived."""
+        return self.resampler.time_ns(self.native.end)
+
+
+class ChannelMemory:
+    """One channel of one bed."""
+
+    def __init__(self, modality: Modality, grid_seconds: int) -> None:
+        self.modality = modality
+        self.state = SensorState(modality)
+        self._grid = Ring(grid_seconds * GRID_RATE_HZ)
+        self._forgotten_duplicates = 0
+        self._timelines: list[_Timeline] = []
+        self.reset(0)
+
+    def reset(self, start_ns: int) -> None:
+        """Begin a new epoch at ``start_ns``: nothing of before is kept but the count of duplicates."""
+        self._forgotten_duplicates = self.duplicate_samples
+        self._timelines = []
+        self._grid.clear()
+        self.state.reset()
+        self._start_g = -(-start_ns // GRID_STEP_NS)
+        self._todo_g = self._start_g
+        self._passed_ns = start_ns
+        self._withheld: deque[int] = deque(maxlen=WITHHELD_MEMORY_S)
+
+    @property
+    def duplicate_samples(self) -> int:
+        return self._forgotten_duplicates + sum(t.native.duplicates for t in self._timelines)
+
+    @property
+    def look_ahead_ns(self) -> int:
+        """How far past a grid sample its native samples reach."""
+        return max((t.resampler.look_ahead_ns for t in self._timelines), default=0)
+
+    def awaits(self, time_ns: int, now_ns: int) -> bool:
+        """Whether samples that grid samples before ``time_ns`` read may still come. A channel that has been silent
+        for two seconds is not waited for."""
+        passed = self._passed_ns >= time_ns - GRID_STEP_NS + self.look_ahead_ns
+        return not passed and now_ns - self._passed_ns <= SILENT_NS
+
+    def resampler(self, rate_hz: float, origin_ns: int) -> Resampler:
+        """The resampler of a timeline, which begins here if it is new. Raises BadInput for an unusable rate."""
+        return self._timeline(rate_hz, origin_ns).resampler
+
+    def add(self, rate_hz: float, origin_ns: int, first_index: int, values: FloatArray, withheld: bool) -> int | None:
+        """Take in samples; the first grid sample that may have changed, None if none has."""
+        timeline = self._timeline(rate_hz, origin_ns)
+        resampler = timeline.resampler
+        step_ns = 1e9 / resampler.rate_hz
+        last_index = first_index + len(values)
+        self.state.update(values, resampler.origin_ns + first_index * step_ns, step_ns, withheld)
+        self._passed_ns = max(self._passed_ns, resampler.time_ns(last_index))
+        if withheld:
+            first_s = resampler.time_ns(first_index) // SECOND_NS
+            for second in range(first_s, resampler.time_ns(last_index - 1) // SECOND_NS + 1):
+                if second not in self._withheld:
+                    self._withheld.append(second)
+            return None
+        changed = timeline.native.merge(first_index, values)
+        if changed is None:
+            return None
+        first_g = max(resampler.first_grid(changed[0]), self._start_g)
+        self._todo_g = min(self._todo_g, first_g)
+        return first_g
+
+    def was_withheld(self, second: int) -> bool:
+        return second in self._withheld
+
+    def complete(self, last_g: int) -> None:
+        """Bring the grid up to ``last_g`` (exclusive), with whatever has arrived."""
+        first_g = self._todo_g
+        if first_g >= last_g:
+            return
+        out: FloatArray | None = None
+        for timeline in self._timelines:
+            lo, hi = timeline.resampler.native_range(first_g, last_g)
+            if hi <= timeline.native.first or lo >= timeline.native.end:
+                continue
+            fresh = timeline.resampler(timeline.native.view(lo, hi), lo, first_g, last_g)
+            out = fresh if out is None else np.where(np.isnan(fresh), out, fresh)
+        self._grid.assign(first_g, np.full(last_g - first_g, np.nan, dtype=np.float32) if out is None else out)
+        self._todo_g = last_g
+
+    def grid(self, first_g: int, last_g: int) -> FloatArray:
+        """Read-only grid samples ``[first_g, last_g)``, NaN where missing or not yet completed."""
+        return self._grid.view(first_g, last_g)
+
+    def _timeline(self, rate_hz: float, origin_ns: int) -> _Timeline:
+        for timeline in self._timelines:
+            if timeline.resampler.rate_hz == rate_hz and timeline.resampler.origin_ns == origin_ns:
+                return timeline
+        timeline = _Timeline(rate_hz, origin_ns)
+        self._timelines.append(timeline)
+        # In the order of their origins, not of their arrival: which wins on the grid must not depend on that.
+        self._timelines.sort(key=lambda t: (t.resampler.origin_ns, t.resampler.rate_hz))
+        if len(self._timelines) > MOST_TIMELINES:
+            oldest = min((t for t in self._timelines if t is not timeline), key=lambda t: t.end_ns)
+            self._forgotten_duplicates += oldest.native.duplicates
+            self._timelines.remove(oldest)
+        return timeline

@@ -1,0 +1,246 @@
+"""The memory of a bed: what was last measured of each modality, and how old it is.
+
+One row of ``CONTEXT_FIELDS`` a modality, computed once per completed present cell from the grid that ends with it and
+from the rows of earlier cells; while a modality is absent its row stays as of its last present cell and only ``age_s``
+grows. So an absence of *a* seconds gives exactly the row of *a* seconds ago with another age: training can age a
+context without recomputing it. Rows of the newest cells are kept one by one, so that late samples can take back the
+last few and do them again.
+
+Levels: ABP the mean between the first and last upstroke of up to 5 s (the mean of whole beats), and the median
+of their peak-to-peak as pulse pressure; PPG median and interquartile range over its present cells of the last 60 s;
+ECG and EEG the same over 10 s. Delays: from the R peak to the steepest rise of the pulse that belongs to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from models.signals.modalities import GRID_RATE_HZ, Modality
+from models.signals.windows import CONTEXT_FIELDS
+
+Floats = npt.NDArray[np.float64]
+Grid = Callable[[Modality, int, int], npt.NDArray[np.float32]]
+
+MEMORY_S = 600
+AMENDABLE_S = 16
+PPG_MEMORY_S, WAVE_MEMORY_S, PRESSURE_S = 60, 10, 5
+_DECIMATE_PPG = 4  # a distribution needs no 100 Hz
+
+SHORTEST_DELAY_S, LONGEST_DELAY_S = 0.08, 1.2
+LEAST_DELAYS = 3
+LARGEST_SPREAD_S = 0.06  # delays scattered more widely do not belong together
+LEAST_CELLS_FOR_SLOPE = 30
+SLOPE_DELAY_ERROR_S = 0.004  # of one cell's median delay: regression dilution, and the ridge that goes with it
+SLOPE_PRIOR_CELLS = 30
+
+_COLUMN = {name: i for i, name in enumerate(CONTEXT_FIELDS)}
+_LEVEL, _SCALE, _AGE = _COLUMN["level"], _COLUMN["scale"], _COLUMN["age_s"]
+_OWN, _PPG_DELAY, _SLOPE = _COLUMN["own_delay_s"], _COLUMN["ppg_delay_s"], _COLUMN["delay_slope"]
+_MEANS = ((_COLUMN["mean_60s"], 60), (_COLUMN["mean_300s"], 300), (_COLUMN["mean_600s"], 600))
+
+
+class ContextMemory:
+    """Context of one bed. Cells must be added in order; ``forget`` takes back the newest ones.
+
+    modalities: rows of the context. start_s: the second of the first cell.
+    """
+
+    def __init__(self, modalities: Sequence[Modality], start_s: int = 0) -> None:
+        self._modalities = tuple(modalities)
+        self.reset(start_s)
+
+    def reset(self, start_s: int) -> None:
+        rows = len(self._modalities)
+        self._next_s = start_s
+        self._level = np.full((rows, 2 * MEMORY_S), np.nan)
+        self._ppg_delay = np.full(2 * MEMORY_S, np.nan)
+        self._base_s = start_s - MEMORY_S
+        self._rows: dict[int, tuple[Floats, Floats]] = {
+            start_s - 1: (np.full((rows, len(CONTEXT_FIELDS)), np.nan), np.full(rows, np.nan))
+        }
+
+    @property
+    def next_s(self) -> int:
+        """The second of the cell to be added next."""
+        return self._next_s
+
+    def forget(self, second: int) -> None:
+        """Take back the cells from ``second`` on (at most 16 of the newest)."""
+        if second >= self._next_s:
+            return
+        if second - 1 not in self._rows:
+            raise ValueError(f"cell {second} is too old to be amended; the next is {self._next_s}")
+        self._level[:, second - self._base_s :] = np.nan
+        self._ppg_delay[second - self._base_s :] = np.nan
+        for old in range(second, self._next_s):
+            del self._rows[old]
+        self._next_s = second
+
+    def add(
+        self, present: Mapping[Modality, npt.NDArray[np.bool_]], beats: Mapping[Modality, Floats], grid: Grid
+    ) -> None:
+        """Complete the cell ``next_s``.
+
+        present: per modality bool [60], which of the sixty cells up to and with this one are present. beats: positions
+        in seconds of event time of R peaks (ECG) and upstrokes (ABP, PPG) of the last ten seconds. grid: copies or
+        views of grid samples ``[first_g, last_g)``.
+        """
+        second = self._next_s
+        self._slide(second)
+        old_rows, old_ends = self._rows[second - 1]
+        rows, ends = old_rows.copy(), old_ends.copy()
+        here = second - self._base_s
+        trusted = {m: _trusted(beats[m], present[m], second) for m in beats if m in present}
+        delays: dict[Modality, float] = {}
+        if Modality.ECG in trusted and present[Modality.ECG][-1]:
+            for i, m in enumerate(self._modalities):
+                if m in (Modality.ABP, Modality.PPG) and m in trusted and present[m][-1]:
+                    delays[m] = pulse_delay(trusted[Modality.ECG], trusted[m], float(old_rows[i, _OWN]))
+        ppg_delay = delays.get(Modality.PPG, np.nan)
+        self._ppg_delay[here] = ppg_delay
+        for i, modality in enumerate(self._modalities):
+            if not present[modality][-1]:
+                continue
+            row = rows[i]
+            ends[i] = second + 1
+            row[_LEVEL], row[_SCALE] = self._measure(modality, present[modality], trusted.get(modality), grid, second)
+            self._level[i, here] = row[_LEVEL]
+            for column, span in _MEANS:
+                row[column] = _mean(self._level[i, here + 1 - span : here + 1])
+            own_delay = delays.get(modality, np.nan)
+            if np.isfinite(own_delay):
+                row[_OWN] = own_delay
+            if np.isfinite(ppg_delay):
+                row[_PPG_DELAY] = ppg_delay
+            if modality is Modality.ABP:
+                past = slice(here + 1 - MEMORY_S, here + 1)
+                row[_SLOPE] = delay_slope(self._ppg_delay[past], self._level[i, past])
+        self._rows[second] = rows, ends
+        self._rows.pop(second - AMENDABLE_S - 1, None)
+        self._next_s = second + 1
+
+    def at(self, end_s: int) -> npt.NDArray[np.float32]:
+        """The context [M, C] of the window that ends at ``end_s`` (one of the newest 16 cells' ends)."""
+        rows, ends = self._rows[end_s - 1]
+        rows = rows.copy()
+        rows[:, _AGE] = end_s - ends
+        return rows.astype(np.float32)
+
+    def _slide(self, second: int) -> None:
+        if second - self._base_s >= 2 * MEMORY_S:
+            shift = second - MEMORY_S - self._base_s
+            keep = 2 * MEMORY_S - shift
+            for memory in (self._level, self._ppg_delay):
+                memory[..., :keep] = memory[..., shift:].copy()
+                memory[..., keep:] = np.nan
+            self._base_s += shift
+
+    @staticmethod
+    def _measure(
+        modality: Modality, present: npt.NDArray[np.bool_], beats: Floats | None, grid: Grid, second: int
+    ) -> tuple[float, float]:
+        """Level and scale of a present cell, from present cells only."""
+        if modality is Modality.ABP:
+            span = _unbroken(present[-PRESSURE_S:])
+            first_g = (second + 1 - span) * GRID_RATE_HZ
+            return pressure_level(grid(modality, first_g, (second + 1) * GRID_RATE_HZ), beats, first_g)
+        span = PPG_MEMORY_S if modality is Modality.PPG else WAVE_MEMORY_S
+        step = _DECIMATE_PPG if modality is Modality.PPG else 1
+        values = grid(modality, (second + 1 - span) * GRID_RATE_HZ, (second + 1) * GRID_RATE_HZ)[::step]
+        values = values.reshape(span, -1)[present[-span:]].ravel()
+        return median_and_iqr(values)
+
+
+def median_and_iqr(values: npt.NDArray[np.float32]) -> tuple[float, float]:
+    """Median and interquartile range of the known values by order statistics; NaN where there are none."""
+    known = values[np.isfinite(values)]
+    count = len(known)
+    if not count:
+        return np.nan, np.nan
+    quarter, half, three = (count - 1) // 4, (count - 1) // 2, (3 * (count - 1)) // 4
+    ordered = np.partition(known, (quarter, half, three))
+    return float(ordered[half]), float(ordered[three]) - float(ordered[quarter])
+
+
+def pressure_level(values: npt.NDArray[np.float32], beats_s: Floats | None, first_g: int) -> tuple[float, float]:
+    """MAP and pulse pressure in mmHg of a stretch of ABP: over its whole beats where there are any, else over all."""
+    known = np.isfinite(values)
+    at = np.empty(0) if beats_s is None else np.rint(beats_s * GRID_RATE_HZ).astype(np.int64) - first_g
+    at = at[(at >= 0) & (at < len(values))]
+    if len(at) >= 2:
+        inside = slice(int(at[0]), int(at[-1]))
+        # From upstroke to upstroke: each piece holds one peak and one foot.
+        high = np.fmax.reduceat(values[inside], at[:-1] - at[0])
+        low = np.fmin.reduceat(values[inside], at[:-1] - at[0])
+        mean = float(values[inside][known[inside]].astype(np.float64).mean()) if known[inside].any() else np.nan
+        return mean, float(np.median(high - low))
+    some = values[known].astype(np.float64)
+    return (float(some.mean()), float(some.max() - some.min())) if len(some) else (np.nan, np.nan)
+
+
+def pulse_delay(r_peaks_s: Floats, pulses_s: Floats, before_s: float = np.nan) -> float:
+    """Median delay in seconds from R peaks to the pulses that belong to them; NaN if they do not fit.
+
+    Each pulse has the last R peak at least 80 ms before it and the one before that as candidates, since with a device
+    delay a pulse may come after the next R. The delay so far (``before_s``) decides where it is near one of them,
+    else the candidate with the smaller spread by a factor of two, else the nearer R.
+    """
+    if len(r_peaks_s) < LEAST_DELAYS or len(pulses_s) < LEAST_DELAYS:
+        return np.nan
+    last = np.searchsorted(r_peaks_s, pulses_s - SHORTEST_DELAY_S, side="right") - 1
+    candidates: list[tuple[float, float]] = []
+    for back in (0, 1):
+        of = last - back
+        delays = (pulses_s - r_peaks_s[np.maximum(of, 0)])[of >= 0]
+        delays = delays[delays <= LONGEST_DELAY_S]
+        if len(delays) >= LEAST_DELAYS:
+            middle = float(np.median(delays))
+            candidates.append((middle, float(np.median(np.abs(delays - middle)))))
+    candidates = [c for c in candidates if c[1] <= LARGEST_SPREAD_S]
+    if not candidates:
+        return np.nan
+    near = min(candidates, key=lambda c: abs(c[0] - before_s)) if np.isfinite(before_s) else None
+    if near is not None and abs(near[0] - before_s) < 0.1:
+        return near[0]
+    best = candidates[0]
+    for other in candidates[1:]:
+        if other[1] < 0.5 * best[1]:
+            best = other
+    return best[0]
+
+
+def delay_slope(delays_s: Floats, levels: Floats) -> float:
+    """mmHg of MAP per second of R-to-PPG delay by ridge regression; NaN with fewer than 30 cells that have both.
+
+    The ridge is the variance that errors of the delay add, for as many cells as there are and 30 more: without
+    variation of pressure the slope goes to 0, which is *hold*.
+    """
+    both = np.isfinite(delays_s) & np.isfinite(levels)
+    count = int(np.count_nonzero(both))
+    if count < LEAST_CELLS_FOR_SLOPE:
+        return np.nan
+    x, y = delays_s[both], levels[both]
+    x, y = x - x.mean(), y - y.mean()
+    ridge = (count + SLOPE_PRIOR_CELLS) * SLOPE_DELAY_ERROR_S**2
+    return float((x * y).sum() / ((x * x).sum() + ridge))
+
+
+def _trusted(beats_s: Floats, present: npt.NDArray[np.bool_], second: int) -> Floats:
+    """The beats that lie in present cells."""
+    cell = np.floor(beats_s).astype(np.int64) - (second + 1 - len(present))
+    inside = (cell >= 0) & (cell < len(present))
+    return beats_s[inside][present[cell[inside]]]
+
+
+def _unbroken(present: npt.NDArray[np.bool_]) -> int:
+    """How many cells up to the last are present without a break."""
+    gaps = np.flatnonzero(~present)
+    return len(present) - (int(gaps[-1]) + 1 if len(gaps) else 0)
+
+
+def _mean(values: Floats) -> float:
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else np.nan

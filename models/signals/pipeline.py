@@ -1,0 +1,267 @@
+"""From native samples to windows: the one path that training and the live stream share.
+
+    chunks ──▶ native memory ──resample──▶ grid memory ──▶ cells (presence) ──▶ context ──▶ windows
+       └────▶ sensor states (every tick)
+
+Everything behind the native memory is a pure function of which samples have arrived: the same data give the same
+cells and windows bit for bit, however they were cut into chunks, in whatever order and how often they came. The work
+is done once a second, when a cell closes, so a tick in between costs some 20 µs a channel.
+
+A cell and the window that ends with it close when every connected channel has passed their end and its look-ahead, or
+one push after that was due; each is emitted once. Samples up to 2 s late amend the memory and what is closed later,
+older ones are counted and ignored. Nothing is bridged: between two timelines of a channel (another origin or rate)
+as within one, what did not arrive is NaN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from models.signals.absence import Absence
+from models.signals.channel_memory import ChannelMemory
+from models.signals.context import AMENDABLE_S, PPG_MEMORY_S, ContextMemory
+from models.signals.errors import BadInput
+from models.signals.modalities import GRID_RATE_HZ, Modality
+from models.signals.presence import LOOK_BACK_SAMPLES, cell_absence, frame_presence
+from models.signals.quality import find_beats
+from models.signals.resample import GRID_STEP_NS
+from models.signals.windows import Window, WindowSpec
+
+FloatArray = npt.NDArray[np.float32]
+
+SECOND_NS = 1_000_000_000
+LATE_NS = 2 * SECOND_NS
+EARLY_NS = 2 * SECOND_NS
+GRID_MEMORY_S = 90
+BLOCK_NS = 8 * SECOND_NS  # longer pushes are worked off in blocks, so memories stay bounded
+LONGEST_JUMP_NS = 3600 * SECOND_NS
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Samples of one channel: sample ``first_index + i`` lies at ``origin_ns + (first_index + i) · 1e9 / rate_hz``.
+
+    values: float32 [n] in the canonical unit, NaN where missing. withheld: the operator dropped the channel; the
+    values are not looked at.
+    """
+
+    modality: Modality
+    rate_hz: float
+    origin_ns: int
+    first_index: int
+    values: FloatArray
+    withheld: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """Presence of ``[second, second + 1)``: None per modality where it was measured, else why not."""
+
+    second: int
+    absence: dict[Modality, Absence | None]
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineOutput:
+    """What one push brought: the states at its end, the cells and windows that closed, in order."""
+
+    states: dict[Modality, Absence | None]
+    cells: list[Cell] = field(default_factory=list)
+    windows: list[Window] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Intake:
+    """The samples ``[lo, hi)`` of a chunk that still have to be taken in."""
+
+    chunk: Chunk
+    channel: ChannelMemory
+    lo: int
+    hi: int
+
+
+class BedPipeline:
+    """One bed. ``connected``: the modalities that have a channel; one that appears later is connected then.
+
+    ``late_samples``: more than 2 s late, ignored; ``early_samples``: dated more than 2 s after the end of their push,
+    ignored. Raises BadInput for a chunk whose rate cannot be used or a spec that is not on the 100-Hz grid.
+    """
+
+    def __init__(self, spec: WindowSpec, connected: Collection[Modality]) -> None:
+        if spec.rate_hz != GRID_RATE_HZ:
+            raise BadInput(f"a model at {GRID_RATE_HZ} Hz", f"one at {spec.rate_hz} Hz", "use another bundle")
+        self.spec = spec
+        self.late_samples = 0
+        self.early_samples = 0
+        self._context = ContextMemory(spec.modalities)
+        self._presence_s = max(spec.window_s, PPG_MEMORY_S) + AMENDABLE_S
+        self._channels = {m: ChannelMemory(m, self._grid_seconds) for m in Modality if m in connected}
+        self.reset()
+
+    @property
+    def _grid_seconds(self) -> int:
+        return max(GRID_MEMORY_S, self.spec.window_s + AMENDABLE_S)
+
+    def reset(self) -> None:
+        """Begin a new epoch (seek, restart, clock jump): nothing of before is kept but the counters."""
+        self._started = False
+        self._begin(0)
+        self._started = False
+
+    def _begin(self, start_ns: int) -> None:
+        """Before the first push of an epoch: everything starts at ``start_ns``."""
+        self._started = True
+        self._start_ns = self._end_ns = self._due_ns = start_ns
+        self._next_s = self._amended_s = start_ns // SECOND_NS
+        self._newest: dict[Modality, Absence | None] = {}
+        self._present = {m: np.zeros(self._presence_s, dtype=np.bool_) for m in self.spec.modalities}
+        self._context.reset(self._next_s)
+        for channel in self._channels.values():
+            channel.reset(start_ns)
+
+    @property
+    def duplicate_samples(self) -> int:
+        """Samples for a time that already had one; the first one stays."""
+        return sum(c.duplicate_samples for c in self._channels.values())
+
+    def grid(self, modality: Modality, first_g: int, last_g: int) -> FloatArray:
+        """A copy of grid samples ``[first_g, last_g)`` (sample g at g · 10 ms), NaN where missing or not yet closed.
+
+        The newest 90 s before the last closed cell are kept.
+        """
+        channel = self._channels.get(modality)
+        if channel is None:
+            return np.full(max(last_g - first_g, 0), np.nan, dtype=np.float32)
+        return np.array(channel.grid(first_g, last_g))
+
+    def push(self, chunks: Sequence[Chunk], start_ns: int, end_ns: int) -> PipelineOutput:
+        """Take in what arrived for ``[start_ns, end_ns)`` and close what is complete.
+
+        A push may be of any length and may bring samples of earlier times. Pushes must not go back in time: begin a
+        new epoch with ``reset`` for that.
+        """
+        if not self._started or start_ns - self._end_ns > LONGEST_JUMP_NS:
+            self._begin(start_ns)
+        cells: list[Cell] = []
+        windows: list[Window] = []
+        pending = [p for chunk in chunks if (p := self._accept(chunk, start_ns, end_ns)) is not None]
+        block_end_ns = start_ns
+        while block_end_ns < end_ns:
+            block_end_ns = min(block_end_ns + BLOCK_NS, end_ns)
+            for intake in pending:
+                self._take(intake, block_end_ns if block_end_ns < end_ns else None)
+            self._end_ns = max(self._end_ns, block_end_ns)
+            self._close(cells, windows)
+        return PipelineOutput(self._states(), cells, windows)
+
+    def finish(self, end_ns: int) -> PipelineOutput:
+        """The stream has ended at ``end_ns``: close every whole cell before it."""
+        cells: list[Cell] = []
+        windows: list[Window] = []
+        self._end_ns = max(self._end_ns, end_ns)
+        self._close_before(self._end_ns // SECOND_NS, cells, windows)
+        return PipelineOutput(self._states(), cells, windows)
+
+    def _accept(self, chunk: Chunk, start_ns: int, end_ns: int) -> _Intake | None:
+        """The part of a chunk that is neither too late nor too early; the rest is counted."""
+        channel = self._channels.get(chunk.modality)
+        if channel is None:
+            channel = self._channels[chunk.modality] = ChannelMemory(chunk.modality, self._grid_seconds)
+            channel.reset(self._start_ns)
+        resampler = channel.resampler(chunk.rate_hz, chunk.origin_ns)
+        first, last = chunk.first_index, chunk.first_index + len(chunk.values)
+        oldest_ns = max(max(start_ns, self._end_ns) - LATE_NS, self._start_ns)
+        lo = min(max(resampler.index_at(oldest_ns), first), last)
+        hi = max(min(resampler.index_at(end_ns + EARLY_NS), last), lo)
+        self.late_samples += lo - first
+        self.early_samples += last - hi
+        return _Intake(chunk, channel, lo, hi) if lo < hi else None
+
+    def _take(self, intake: _Intake, before_ns: int | None) -> None:
+        """Hand the samples before ``before_ns`` (None: all that are left) to their channel."""
+        chunk, channel = intake.chunk, intake.channel
+        hi = intake.hi
+        if before_ns is not None:
+            hi = min(hi, channel.resampler(chunk.rate_hz, chunk.origin_ns).index_at(before_ns))
+        if hi <= intake.lo:
+            return
+        values = chunk.values[intake.lo - chunk.first_index : hi - chunk.first_index]
+        first_g = channel.add(chunk.rate_hz, chunk.origin_ns, intake.lo, values, chunk.withheld)
+        intake.lo = hi
+        if first_g is not None:
+            self._amended_s = min(self._amended_s, first_g // GRID_RATE_HZ)
+
+    def _close(self, cells: list[Cell], windows: list[Window]) -> None:
+        """Close the cells that every channel has passed, or that were due at the push before this one."""
+        look_ahead_ns = max((c.look_ahead_ns for c in self._channels.values()), default=0)
+        due_ns, self._due_ns = self._due_ns, self._end_ns - look_ahead_ns
+        last_s = self._next_s
+        while True:
+            end_ns = (last_s + 1) * SECOND_NS
+            if end_ns - GRID_STEP_NS > self._due_ns:
+                break
+            awaited = any(c.awaits(end_ns, self._end_ns) for c in self._channels.values())
+            if awaited and end_ns - GRID_STEP_NS > due_ns:
+                break
+            last_s += 1
+        self._close_before(last_s, cells, windows)
+
+    def _close_before(self, last_s: int, cells: list[Cell], windows: list[Window]) -> None:
+        if last_s <= self._next_s:
+            return
+        for channel in self._channels.values():
+            channel.complete(last_s * GRID_RATE_HZ)
+        first_s = min(self._amended_s, self._next_s)
+        self._context.forget(first_s)
+        for second in range(first_s, last_s):
+            cell = self._judge(second)
+            if second < self._next_s:
+                continue
+            cells.append(cell)
+            self._newest = cell.absence
+            if (second + 1) % self.spec.hop_s == 0:
+                window = self._window(second + 1)
+                if window is not None:
+                    windows.append(window)
+        self._next_s = self._amended_s = last_s
+
+    def _judge(self, second: int) -> Cell:
+        """Presence and context of one cell."""
+        last_g = (second + 1) * GRID_RATE_HZ
+        absence: dict[Modality, Absence | None] = dict.fromkeys(self.spec.modalities, Absence.NOT_CONNECTED)
+        beats: dict[Modality, npt.NDArray[np.float64]] = {}
+        for modality, channel in self._channels.items():
+            grid = channel.grid(last_g - LOOK_BACK_SAMPLES, last_g)
+            positions = find_beats(modality, grid)
+            absence[modality] = cell_absence(modality, grid, positions, channel.was_withheld(second))
+            beats[modality] = (positions + (last_g - LOOK_BACK_SAMPLES)) / GRID_RATE_HZ
+        for modality, present in self._present.items():
+            present[second % self._presence_s] = absence[modality] is None
+        self._context.add({m: self._cells(m, second + 1, PPG_MEMORY_S) for m in self._present}, beats, self._view)
+        return Cell(second, absence)
+
+    def _cells(self, modality: Modality, end_s: int, count: int) -> npt.NDArray[np.bool_]:
+        return self._present[modality][np.arange(end_s - count, end_s) % self._presence_s]
+
+    def _view(self, modality: Modality, first_g: int, last_g: int) -> FloatArray:
+        return self._channels[modality].grid(first_g, last_g)
+
+    def _window(self, end_s: int) -> Window | None:
+        """The window that ends at ``end_s``; None where nothing in it was measured."""
+        spec = self.spec
+        cells = np.stack([self._cells(m, end_s, spec.window_s) for m in spec.modalities])
+        if not cells.any():
+            return None
+        last_g = end_s * GRID_RATE_HZ
+        signals = np.stack([self.grid(m, last_g - spec.samples, last_g) for m in spec.modalities])
+        return Window(end_s, signals, frame_presence(cells, spec.frame_s), cells, self._context.at(end_s))
+
+    def _states(self) -> dict[Modality, Absence | None]:
+        states: dict[Modality, Absence | None] = dict.fromkeys(self.spec.modalities, Absence.NOT_CONNECTED)
+        for modality, channel in self._channels.items():
+            states[modality] = channel.state.at(self._end_ns, self._newest.get(modality))
+        return states

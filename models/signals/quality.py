@@ -1,0 +1,249 @@
+"""Signal quality of one second: from the ten seconds of grid that end with it, usable or why not.
+
+The indices are the published ones, in the form that a one-second verdict needs (no index may ask for more evidence
+than a sensor can give within a second or two of its return: with too little of it a cell has the benefit of the
+doubt, unless its level alone rules it out):
+
+* ABP — the signal abnormality index of Sun, Reisner & Mark (Computers in Cardiology 2006; 33:13–16): pressures,
+  pulse pressure and beat period within limits, and the noise criterion (there: the mean of all negative slopes). The
+  lower limits are widened: MAP 25 or a pulse pressure of 10 mmHg is what a monitor is there to show.
+* PPG — pulsatility: pulses found by the slope sum function (Zong et al., Computers in Cardiology 2003; 30:259–262)
+  and roughness. (Skewness, the best of eight
+  indices in Elgendi, Bioengineering 2016; 3:21, depends on the device's high-pass filter and is not used.)
+* ECG — amplitude, roughness and kurtosis (kSQI of Li, Mark & Clifford, Physiol Meas 2008; 29:15–32: QRS complexes
+  make the distribution peaked, noise does not). Asystole and ventricular fibrillation are measurements, not artefacts.
+* EEG — amplitude and muscle limits as in the montage-free screens of Nolan, Whelan & Reilly (FASTER; J Neurosci
+  Methods 2010; 192:152–162) with absolute limits, since one channel has no neighbours. Suppressed EEG is valid EEG:
+  only samples that do not move at all are flat.
+
+The thresholds are in one table each. All sums run over arrays of one fixed length, so results do not depend on the
+history of how samples arrived.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from models.signals.absence import Absence
+from models.signals.beats import r_peaks, upstrokes
+from models.signals.modalities import GRID_RATE_HZ, MODALITIES, Modality
+
+FloatArray = npt.NDArray[np.float32]
+Beats = npt.NDArray[np.float64]
+
+LOOK_BACK_S = 10
+_CELL = GRID_RATE_HZ
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a cell must hold to.
+
+    still: peak to peak below which a signal does not move (canonical unit), over ``still_s``. swing: largest peak to
+    peak within one second. rough: largest :func:`bends` of a second as a share of the peak to peak of the last 3 s;
+    pulses give 0.01–0.04, QRS complexes 0.03–0.27, shaking lines and noise 0.1–0.5.
+    """
+
+    still: float
+    still_s: int
+    swing: float
+    rough: float
+
+
+LIMITS: dict[Modality, Limits] = {
+    Modality.ECG: Limits(still=0.002, still_s=3, swing=8.0, rough=0.20),
+    Modality.ABP: Limits(still=0.05, still_s=2, swing=220.0, rough=0.085),
+    Modality.PPG: Limits(still=0.0, still_s=2, swing=np.inf, rough=0.20),
+    Modality.EEG: Limits(still=0.02, still_s=2, swing=600.0, rough=np.inf),
+    Modality.RESP: Limits(still=0.0, still_s=5, swing=np.inf, rough=np.inf),
+}
+
+PERIOD_S = 3  # holds a beat down to 20 beats/min (Sun 2006)
+
+# ABP, mmHg. Sun 2006 has MAP 30–200 and a pulse pressure of 20 at least; a MAP of 18–30 needs regular pulses as proof.
+OPEN_TO_AIR = 10.0
+LEAST_MEAN, PROVEN_MEAN, MOST_MEAN = 18.0, 30.0, 220.0
+PROOF_S, PROOF_BEATS, PROOF_IRREGULARITY = 6, 4, 0.15
+LEAST_PULSE_PRESSURE = 6.0
+FLUSH_RISE = 30.0  # a still second this far above the pulses before it is the pressure bag, not the patient
+
+# ECG, mV
+ELECTRODE_OFF = 4.5  # see models.signals.state
+NOISE_SWING, NOISE_KURTOSIS = 0.30, 5.0
+JUMP, JUMP_RATIO = 3.0, 4.0  # one second's swing, absolute and against the usual one
+
+# EEG, uV: mean absolute second difference over 20 ms; muscle or cautery of about 30 uV rms in every band
+MUSCLE = 60.0
+
+CLIPPED_SHARE = 0.30  # of one second at the very edge of the channel's range
+CLIPPED_SWING: dict[Modality, float] = {Modality.ECG: 1.0, Modality.EEG: 100.0}
+
+
+def find_beats(modality: Modality, grid: FloatArray) -> Beats:
+    """Positions in samples of the R peaks (ECG) or upstrokes (ABP, PPG) in ``grid``; empty for the others."""
+    if modality is Modality.ECG:
+        return r_peaks(grid, GRID_RATE_HZ)
+    if modality is Modality.ABP:
+        return upstrokes(grid, GRID_RATE_HZ, kind="ABP")
+    if modality is Modality.PPG:
+        return upstrokes(grid, GRID_RATE_HZ, kind="PPG")
+    return np.empty(0)
+
+
+def bends(cell: FloatArray) -> float:
+    """Mean absolute second difference over 20-ms steps, in the signal's unit; 0 where nothing can be computed."""
+    bend = np.abs(cell[4:] - 2.0 * cell[2:-2] + cell[:-4])
+    bend = bend[np.isfinite(bend)]
+    return float(bend.mean()) if len(bend) else 0.0
+
+
+def kurtosis(x: FloatArray) -> float:
+    """Fourth standardised moment of the known samples (3 for Gaussian noise, 1.5 for a sine); 0 where undefined."""
+    known = x[np.isfinite(x)].astype(np.float64)
+    if len(known) < 2:
+        return 0.0
+    square = (known - known.mean()) ** 2
+    variance = float(square.mean())
+    return float((square**2).mean()) / variance**2 if variance > 0 else 0.0
+
+
+def assess(modality: Modality, grid: FloatArray, beats: Beats) -> Absence | None:
+    """Why the last second of ``grid`` is not usable, or None.
+
+    grid: float32 [1000] of canonical units at 100 Hz, NaN where missing; its last second has at most 40 ms missing.
+    beats: of :func:`find_beats` on the same array.
+    """
+    view = _View.of(modality, grid, beats)
+    absent = _mean_pressure(view) if modality is Modality.ABP else None
+    if absent is None:
+        absent = _level(view)
+    if absent is None and modality in _RULES:
+        absent = _RULES[modality](view)
+    return absent
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """The quantities that the rules share. ``period``: the known samples of the last 3 s; ``whole``: nearly all."""
+
+    modality: Modality
+    grid: FloatArray
+    beats: Beats
+    cell: FloatArray
+    low: float
+    high: float
+    period: FloatArray
+    whole: bool
+
+    @classmethod
+    def of(cls, modality: Modality, grid: FloatArray, beats: Beats) -> _View:
+        cell = grid[-_CELL:]
+        period = grid[-PERIOD_S * _CELL :]
+        known = period[np.isfinite(period)]
+        whole = len(known) > 0.9 * len(period)
+        low, high = float(np.fmin.reduce(cell)), float(np.fmax.reduce(cell))
+        return cls(modality, grid, beats, cell, low, high, known, whole)
+
+    @property
+    def swing(self) -> float:
+        return self.high - self.low
+
+    @property
+    def period_swing(self) -> float:
+        return float(self.period.max() - self.period.min())
+
+    def pulsates(self, seconds: int = PERIOD_S) -> bool:
+        return bool((self.beats >= len(self.grid) - seconds * _CELL).any())
+
+
+def _level(view: _View) -> Absence | None:
+    """The rules that hold for every modality: range, rails, stillness, swing."""
+    info, limits = MODALITIES[view.modality], LIMITS[view.modality]
+    if (info.high is not None and view.high > info.high) or (info.low is not None and view.low < info.low):
+        return Absence.OUT_OF_RANGE
+    top, bottom = float(np.fmax.reduce(view.grid)), float(np.fmin.reduce(view.grid))
+    if view.swing <= limits.still and top - bottom > limits.still:
+        if view.low >= top - limits.still or (view.modality in CLIPPED_SWING and view.high <= bottom + limits.still):
+            return Absence.LEAD_OFF if _electrode_off(view) else Absence.SATURATED
+    if _electrode_off(view):
+        return Absence.LEAD_OFF
+    if view.swing <= limits.still:
+        recent = view.grid[-limits.still_s * _CELL :]
+        known = recent[np.isfinite(recent)]
+        if len(known) > len(recent) - _CELL // 2 and float(known.max() - known.min()) <= limits.still:
+            return Absence.FLAT
+    if view.modality in CLIPPED_SWING and top - bottom > CLIPPED_SWING[view.modality]:
+        edge = 0.002 * (top - bottom)
+        clipped = np.count_nonzero(view.cell > top - edge) + np.count_nonzero(view.cell < bottom + edge)
+        if clipped > CLIPPED_SHARE * _CELL:
+            return Absence.SATURATED
+    return Absence.ARTEFACT if view.swing > limits.swing else None
+
+
+def _electrode_off(view: _View) -> bool:
+    return view.modality is Modality.ECG and (view.low >= ELECTRODE_OFF or view.high <= -ELECTRODE_OFF)
+
+
+def _mean_pressure(view: _View) -> Absence | None:
+    mean = float(np.nansum(view.cell)) / np.count_nonzero(np.isfinite(view.cell))
+    # At a return the second itself counts, in a long diastole the beat around it.
+    mean_of_beat = max(mean, float(view.period.mean()))
+    if mean > MOST_MEAN or mean < OPEN_TO_AIR or mean_of_beat < LEAST_MEAN:
+        return Absence.OUT_OF_RANGE
+    return Absence.OUT_OF_RANGE if mean_of_beat < PROVEN_MEAN and not _regular(view) else None
+
+
+def _pressure(view: _View) -> Absence | None:
+    pulse_pressure = view.period_swing
+    if view.whole and pulse_pressure < LEAST_PULSE_PRESSURE:
+        return Absence.NOT_PULSATILE
+    before = view.grid[-PERIOD_S * _CELL : -_CELL]
+    if view.swing < LEAST_PULSE_PRESSURE and view.low > float(np.fmax.reduce(before)) + FLUSH_RISE:
+        return Absence.NOT_PULSATILE
+    if bends(view.cell) > LIMITS[Modality.ABP].rough * max(pulse_pressure, 20.0):
+        return Absence.ARTEFACT
+    return Absence.NOT_PULSATILE if view.whole and not view.pulsates() else None
+
+
+def _regular(view: _View) -> bool:
+    """Whether the newest seconds hold several pulses at even distances."""
+    beats = view.beats[view.beats >= len(view.grid) - PROOF_S * _CELL]
+    if len(beats) < PROOF_BEATS:
+        return False
+    intervals = np.diff(beats)
+    return float(intervals.std()) < PROOF_IRREGULARITY * float(intervals.mean())
+
+
+def _plethysmogram(view: _View) -> Absence | None:
+    if bends(view.cell) > LIMITS[Modality.PPG].rough * view.period_swing:
+        return Absence.ARTEFACT
+    return Absence.NOT_PULSATILE if view.whole and not view.pulsates() else None
+
+
+def _electrocardiogram(view: _View) -> Absence | None:
+    if view.swing > JUMP:
+        blocks = view.grid[:-_CELL].reshape(-1, _CELL)
+        swings = np.fmax.reduce(blocks, axis=1) - np.fmin.reduce(blocks, axis=1)
+        swings = swings[np.isfinite(swings)]
+        if len(swings) >= 3 and view.swing > JUMP_RATIO * float(np.median(swings)):
+            return Absence.ARTEFACT
+    rough = bends(view.cell) > LIMITS[Modality.ECG].rough * view.period_swing
+    if rough and view.swing > NOISE_SWING and kurtosis(view.period) < NOISE_KURTOSIS:
+        return Absence.ARTEFACT
+    return None
+
+
+def _electroencephalogram(view: _View) -> Absence | None:
+    return Absence.ARTEFACT if bends(view.cell) > MUSCLE else None
+
+
+_RULES: dict[Modality, Callable[[_View], Absence | None]] = {
+    Modality.ABP: _pressure,
+    Modality.PPG: _plethysmogram,
+    Modality.ECG: _electrocardiogram,
+    Modality.EEG: _electroencephalogram,
+}

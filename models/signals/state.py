@@ -1,0 +1,162 @@
+"""State of one sensor at every tick: measured, or why not. Drives display, vitals and technical alarms.
+
+No data after 0.5 s; lead off, saturated, out of range after 1 s; flat after 5 s; a failed quality index for as long as
+the newest completed 1-s cell fails it. All are *runs that reach to now*: one good sample ends a run, so a sensor that
+comes back is measured at once. Works on native samples and event time and reads no clock.
+
+Rails. An ECG whose electrode is off drifts to the end of its amplifier's input range, at least ±5 mV (IEC 60601-2-27,
+201.12.1.101.1; ±4.5 mV is taken here, for gain errors), so a run of one second beyond it is *lead off*. A run of one
+and the same value at the highest or lowest level that the channel has ever reached is *saturated*; the same value
+anywhere else is *flat*, after a longer time, since quantised signals do hold still for a while.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+import numpy.typing as npt
+
+from models.signals.absence import Absence
+from models.signals.modalities import MODALITIES, Modality
+
+FloatArray = npt.NDArray[np.float32]
+
+NO_DATA_NS = 500_000_000
+RAIL_NS = 1_000_000_000
+FLAT_NS = 5_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Rails:
+    """lead_off: |value| from which a lasting level means an electrode is off; inf where that cannot be told.
+
+    at_low: whether a value held at the channel's own lowest level means a saturated amplifier as one at its highest
+    does; a pulse wave without a pulse rests at its lowest level, so there it means flat.
+    """
+
+    lead_off: float
+    at_low: bool
+
+
+RAILS = MappingProxyType(
+    {
+        Modality.ECG: Rails(4.5, True),
+        Modality.ABP: Rails(float("inf"), False),
+        Modality.PPG: Rails(float("inf"), False),
+        Modality.EEG: Rails(float("inf"), True),
+        Modality.RESP: Rails(float("inf"), True),
+    }
+)
+
+
+# What only the quality of a completed cell can tell. The rest is told by the samples themselves, at every tick.
+_BY_QUALITY = (Absence.ARTEFACT, Absence.NOT_PULSATILE, Absence.OUT_OF_RANGE)
+
+
+class _Run:
+    """Since when a condition has held without a break, or None."""
+
+    __slots__ = ("since_ns",)
+
+    def __init__(self) -> None:
+        self.since_ns: float | None = None
+
+    def update(self, holds: npt.NDArray[np.bool_], times_ns: npt.NDArray[np.float64]) -> None:
+        broken = np.flatnonzero(~holds)
+        if not len(broken):
+            if self.since_ns is None:
+                self.since_ns = float(times_ns[0])
+        elif broken[-1] + 1 < len(holds):
+            self.since_ns = float(times_ns[broken[-1] + 1])
+        else:
+            self.since_ns = None
+
+    def lasts(self, now_ns: int, at_least_ns: int) -> bool:
+        return self.since_ns is not None and now_ns - self.since_ns >= at_least_ns
+
+
+class SensorState:
+    """The state machine of one connected channel.
+
+    ``update`` takes native samples in order of time; samples not newer than the newest seen are ignored (a late
+    chunk cannot change what is *now*). ``at`` gives the state at a time not before the newest sample.
+    """
+
+    def __init__(self, modality: Modality) -> None:
+        info = MODALITIES[modality]
+        self._low = -np.inf if info.low is None else info.low
+        self._high = np.inf if info.high is None else info.high
+        self._rails = RAILS[modality]
+        self._quick = min(self._high, self._rails.lead_off), max(self._low, -self._rails.lead_off)
+        self.reset()
+
+    def reset(self) -> None:
+        self._seen_ns = -np.inf
+        self._measured_until_ns = -np.inf
+        self._withheld_until_ns = -np.inf
+        self._outside, self._off, self._same = _Run(), _Run(), _Run()
+        self._last_value = np.nan
+        self._highest, self._lowest = -np.inf, np.inf
+
+    def update(self, values: FloatArray, first_ns: float, step_ns: float, withheld: bool = False) -> None:
+        """``values`` [n] float32, NaN where missing, the first at ``first_ns``, ``step_ns`` apart."""
+        count = len(values)
+        skip = 0
+        if first_ns <= self._seen_ns:
+            skip = int(np.floor((self._seen_ns - first_ns) / step_ns + 1e-6)) + 1
+        if skip >= count:
+            return
+        first_ns, values = first_ns + skip * step_ns, values[skip:]
+        last_ns = first_ns + (len(values) - 1) * step_ns
+        self._seen_ns = last_ns
+        if withheld:
+            self._withheld_until_ns = last_ns + step_ns
+            return
+        times = first_ns + np.arange(len(values)) * step_ns
+        lowest, highest = float(values.min()), float(values.max())  # NaN if any sample is missing
+        if not np.isfinite(lowest + highest):
+            finite = np.isfinite(values)
+            if not finite.any():
+                return
+            values, times = values[finite], times[finite]
+            lowest, highest = float(values.min()), float(values.max())
+        self._measured_until_ns = float(times[-1]) + step_ns
+        top, bottom = self._quick
+        if highest < top and lowest > bottom:
+            self._outside.since_ns = self._off.since_ns = None
+        else:
+            self._outside.update((values > self._high) | (values < self._low), times)
+            self._off.update(np.abs(values) >= self._rails.lead_off, times)
+        self._hold(values, times, lowest, highest)
+
+    def _hold(self, values: FloatArray, times: npt.NDArray[np.float64], lowest: float, highest: float) -> None:
+        """Since when the newest value has been one and the same."""
+        last = values[-1]
+        changes = np.flatnonzero(values[:-1] != last)
+        if len(changes):
+            self._same.since_ns = float(times[changes[-1] + 1])
+        elif self._same.since_ns is None or last != self._last_value:
+            self._same.since_ns = float(times[0])
+        self._last_value = last
+        self._highest, self._lowest = max(self._highest, highest), min(self._lowest, lowest)
+
+    def at(self, now_ns: int, cell: Absence | None = None) -> Absence | None:
+        """The state at ``now_ns``: None while measured. ``cell``: what the newest completed cell was judged to be."""
+        if self._withheld_until_ns > self._measured_until_ns:
+            return Absence.WITHHELD
+        if now_ns - self._measured_until_ns > NO_DATA_NS:
+            return Absence.NO_DATA
+        if self._off.lasts(now_ns, RAIL_NS):
+            return Absence.LEAD_OFF
+        if self._outside.lasts(now_ns, RAIL_NS):
+            return Absence.OUT_OF_RANGE
+        if self._same.lasts(now_ns, RAIL_NS):
+            at_top = self._last_value >= self._highest
+            at_bottom = self._rails.at_low and self._last_value <= self._lowest
+            if self._lowest < self._highest and (at_top or at_bottom):
+                return Absence.SATURATED
+            if self._same.lasts(now_ns, FLAT_NS):
+                return Absence.FLAT
+        return cell if cell in _BY_QUALITY else None
