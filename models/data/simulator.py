@@ -13,17 +13,16 @@ is simulated: figures obtained with it must say so.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
 from collections import OrderedDict
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from models.data.sim import ecg, eeg, pulse, respiration
+from models.data.sim.demo_source import DEMO_DURATION_S, parse_demo
 from models.data.sim.faults import Fault, apply_faults, plan_faults
 from models.data.sim.noise import Float64Array, Stream, derive_seed, generator
 from models.data.sim.pharmacology import suppression_percent
@@ -40,8 +39,6 @@ __all__ = ["SimulatedPatient", "open_demo", "simulate_patient"]
 PROFILES = ("train", "heldout")
 LONGEST_S = 7 * 86400.0
 SHORTEST_S = 10.0
-DEMO_SEED = 7
-DEMO_DURATION_S = 3600.0
 
 _BLOCK_S = 30
 _KEPT_BLOCKS = 12
@@ -355,59 +352,22 @@ def simulate_patient(
     )
 
 
-_KEYS = ("seed", "scenario", "duration", "faults", "device", "coupled")
-_SWITCH = {"on": True, "off": False, "true": True, "false": False, "yes": True, "no": False, "1": True, "0": False}
-
-
 def open_demo(spec: str) -> SimulatedPatient:
     """The built-in patient of a source text: ``demo`` or ``demo:key=value,…``.
 
     Keys: seed (whole number), scenario, duration (s), faults (on, off), device (train, heldout), coupled (on, off).
     Raises BadInput, in one sentence, for anything else.
     """
-    head, _, rest = spec.strip().partition(":")
-    if head.strip().casefold() != "demo":
-        raise BadInput("'demo' or 'demo:key=value,…'", repr(spec), "write for example demo:seed=7")
-    given: dict[str, str] = {}
-    for part in filter(None, (p.strip() for p in rest.split(","))):
-        key, equals, value = (p.strip() for p in part.partition("="))
-        key = key.casefold()
-        if key not in _KEYS or not equals or not value:
-            near = difflib.get_close_matches(key, _KEYS, 1)
-            hint = f"did you mean {near[0]!r}?" if near and near[0] != key else "write for example demo:seed=7"
-            raise BadInput(f"key=value with one of {', '.join(_KEYS)}", repr(part), hint)
-        if key in given:
-            raise BadInput(f"{key!r} once", repr(spec), "leave one of them out")
-        given[key] = value
+    options = parse_demo(spec)
     return SimulatedPatient(
-        _number(given, "seed", DEMO_SEED),
-        scenario=given.get("scenario", Scenario.DEMO.value).casefold(),
-        duration_s=_number(given, "duration", DEMO_DURATION_S),
-        device=given.get("device", "train").casefold(),
-        coupled=_switch(given, "coupled"),
-        faults=_switch(given, "faults"),
-        name="demo" + (":" + ",".join(f"{k}={v}" for k, v in given.items()) if given else ""),
+        options.seed,
+        scenario=options.scenario,
+        duration_s=options.duration_s,
+        device=options.device,
+        coupled=options.coupled,
+        faults=options.faults,
+        name=options.name,
     )
-
-
-_Number = TypeVar("_Number", int, float)
-
-
-def _number(given: dict[str, str], key: str, default: _Number) -> _Number:
-    text = given.get(key)
-    if text is None:
-        return default
-    try:
-        return type(default)(text)
-    except ValueError:
-        raise BadInput(f"a number for {key}", repr(text), f"write for example {key}={default:g}") from None
-
-
-def _switch(given: dict[str, str], key: str) -> bool:
-    text = given.get(key, "on").casefold()
-    if text not in _SWITCH:
-        raise BadInput(f"on or off for {key}", repr(given[key]), f"write {key}=on or {key}=off")
-    return _SWITCH[text]
 
 
 def _check(seed: int, scenario: str | None, duration_s: float, device: str) -> None:

@@ -82,9 +82,8 @@ class _State:
     recovering: bool
     since_start: float
     below_s: float
-    residue: float  # severity left of earlier episodes of the same second-order kind (kept while it fades)
-    residue_kind: Mechanism
-    pressor: float
+    pressor: float  # what is left of boluses
+    support: float  # slow infusion that keeps the patient from drifting low
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,8 +178,7 @@ class Course:
             ppg0=0.0, ppg_amp=1.0, ppg_tau=0.4, ppg_mean=1.0, map_beat=pressure, history=((t0, pressure),),
             ectopic=False, map_slow=pressure, vessels=0.0, breath_phase=0.0, breath_rate=s.breaths_min / 60.0,
             drift_svr=0.0, drift_hr=0.0, drift_ptt=0.0, effect=effect, depth=depth_index(start, s.ce50), episode=0,
-            severity=0.0, active=False, recovering=False, since_start=0.0, below_s=0.0, residue=0.0,
-            residue_kind=Mechanism.VASODILATION, pressor=0.0,
+            severity=0.0, active=False, recovering=False, since_start=0.0, below_s=0.0, pressor=0.0, support=0.0,
         )  # fmt: skip
 
     def _advance(self, index: int) -> _Chapter:
@@ -229,13 +227,14 @@ class Course:
         st.breath_rate += 0.15 * (rate - st.breath_rate)
         st.breath_phase += st.breath_rate
         st.pressor *= 1.0 - 1.0 / 240.0
-        st.residue *= 1.0 - 1.0 / 60.0
         self._episode(st, second, treatments)
 
     def _episode(self, st: _State, second: float, treatments: list[tuple[float, str]]) -> None:
         """Deepen, hold or end the episode of the plan that is due."""
         episodes = self.plan.episodes
         if not st.active:
+            # Between episodes the anaesthetist titrates a vasopressor slowly to a mean above 70 mmHg.
+            st.support = min(max(st.support + 2e-5 * min(70.0 - st.map_slow, 10.0), 0.0), 0.6)
             if st.episode < len(episodes) and episodes[st.episode].start_s <= second:
                 st.active, st.recovering, st.severity, st.since_start, st.below_s = True, False, 0.0, 0.0, 0.0
             else:
@@ -244,18 +243,15 @@ class Course:
         st.since_start += 1.0
         if st.recovering:
             st.severity *= 1.0 - 1.0 / now.recover_s
-            following = st.episode + 1
-            due = following < len(episodes) and episodes[following].start_s <= second
-            if st.severity < 0.02 or due:
-                st.residue, st.residue_kind = st.severity, now.mechanism
-                st.active, st.severity, st.episode = False, 0.0, following
+            if st.severity < 0.02:
+                st.active, st.severity, st.episode = False, 0.0, st.episode + 1
             return
         if now.mechanism is Mechanism.STIMULUS:
             st.severity = min(st.severity + 1.0 / now.ramp_s, 1.0)
-        elif st.map_slow > now.nadir:
+        elif (pressure := min(st.map_slow, st.map_beat)) > now.nadir:
             # Compensation differs between patients: severity goes on until the pressure is there, within limits.
-            step = min(max((st.map_slow - now.nadir) / 12.0, 0.15), 1.0) / now.ramp_s
-            st.severity = min(st.severity + step, 1.8)
+            step = min(max((pressure - now.nadir) / 12.0, 0.15), 1.0) / now.ramp_s
+            st.severity = min(st.severity + step, 2.2)
         st.below_s = st.below_s + 1.0 if st.map_slow < now.rescue_below else 0.0
         treated = st.below_s > now.rescue_after_s and now.rescue_below > 0.0
         if treated or st.since_start > now.ramp_s + now.hold_s:
@@ -267,12 +263,9 @@ class Course:
     def _beat(self, st: _State, noise: list[float], ectopic_draw: float) -> tuple[float, ...]:
         """One beat: its pulse from the state so far, then the interval to the next. Returns a row of ``Beats``."""
         s = self.subject
-        kind = self.plan.episodes[st.episode].mechanism if st.active else st.residue_kind
-        x = st.severity if st.active else st.residue
-        svr, preload, rate, contract = _EFFECTS[kind](x)
-        if st.active and st.residue > 0.01:
-            more = _EFFECTS[st.residue_kind](st.residue)
-            svr, preload, rate, contract = svr * more[0], preload * more[1], rate * more[2], contract * more[3]
+        svr = preload = rate = contract = 1.0
+        if st.active:
+            svr, preload, rate, contract = _EFFECTS[self.plan.episodes[st.episode].mechanism](st.severity)
         depress = st.effect
         reflex = 1.0 - 0.9 * depress  # gain left to the baroreflex
         t = st.t_r
@@ -287,7 +280,7 @@ class Course:
         mayer = s.mayer * reflex * math.sin(2.0 * math.pi * 0.095 * t + 1.5 * st.drift_hr)
         resistance = (
             self._r0 * (1.0 - 0.36 * depress) * svr * (1.0 + st.vessels) * (1.0 + mayer)
-            * math.exp(0.035 * st.drift_svr) * (1.0 + 0.22 * st.pressor)
+            * math.exp(0.035 * st.drift_svr) * (1.0 + 0.22 * st.pressor + st.support)
         )  # fmt: skip
         compliance = s.compliance * math.exp(-0.006 * (st.map_beat - s.map0))
 
@@ -340,8 +333,8 @@ class Course:
                 break
             delayed = value
         base = s.hr0 * rate * (1.0 - 0.10 * depress) * math.exp(0.03 * st.drift_hr) * (1.0 - 0.06 * st.pressor)
-        shift = s.brs_ms * 1e-3 * reflex * (delayed - set_point)
-        goal_rr = min(max(60.0 / base + min(max(shift, -0.14), 0.30), _RR_MIN_S), _RR_MAX_S)
+        shift = s.brs_ms * 1e-3 * reflex * (delayed - set_point) * (60.0 / base / 0.85)
+        goal_rr = min(max(60.0 / base * (1.0 + min(max(shift, -0.17), 0.35)), _RR_MIN_S), _RR_MAX_S)
         st.slow_rr += (goal_rr - st.slow_rr) * (1.0 - math.exp(-st.rr / 2.0))
         rsa = s.rsa_ms * 1e-3 * (1.0 - 0.65 * depress) * st.slow_rr * breath
         rr = st.slow_rr + rsa + 0.004 * noise[0] * st.slow_rr
@@ -365,7 +358,7 @@ def _decay(p0: float, amp: float, tau: float, ts: float, span: float, skew: floa
 _EFFECTS: dict[Mechanism, Callable[[float], tuple[float, float, float, float]]] = {
     # severity → factors of (resistance, preload, heart rate, contractility)
     Mechanism.VASODILATION: lambda x: (math.exp(-0.75 * x), 1.0, 1.0 + 0.03 * x, 1.0),
-    Mechanism.HYPOVOLAEMIA: lambda x: (1.0, math.exp(-1.05 * x), 1.0 + 0.18 * x, 1.0),
+    Mechanism.HYPOVOLAEMIA: lambda x: (1.0, math.exp(-1.05 * x), 1.0 + 0.22 * min(x, 1.0), 1.0),
     Mechanism.BRADYCARDIA: lambda x: (math.exp(-0.30 * x), 1.0, math.exp(-0.45 * x), 1.0),
     Mechanism.ABRUPT: lambda x: (math.exp(-0.20 * x), math.exp(-1.30 * x), 1.0 + 0.08 * x, 1.0),
     Mechanism.CARDIAC: lambda x: (1.0, 1.0, 1.0 + 0.10 * x, math.exp(-0.80 * x)),

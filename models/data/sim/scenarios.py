@@ -155,7 +155,7 @@ def _draw_episodes(
             mechanism, decoy = own or drawn, False
         episode = _draw_episode(rng, mechanism, time, decoy)
         episodes.append(episode)
-        time += episode.ramp_s + float(rng.uniform(240, 900))
+        time += episode.ramp_s + float(rng.uniform(200, 700))
     return tuple(episodes)
 
 

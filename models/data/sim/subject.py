@@ -65,7 +65,7 @@ def draw_subject(rng: np.random.Generator) -> Subject:
         hr0=normal(72, 9, 52, 96),
         map0=normal(93 + 4 * old, 8, 76, 116),
         sv0_ml=normal(76 - 6 * old, 11, 48, 108),
-        compliance=normal(1.65 - 0.35 * old, 0.2, 0.9, 2.4),
+        compliance=normal(1.35 - 0.28 * old, 0.17, 0.8, 2.0),
         impedance=normal(0.027 + 0.006 * old, 0.005, 0.015, 0.045),
         flow_skew=normal(0.75, 0.12, 0.4, 0.95),
         reflection=normal(0.13 - 0.04 * old, 0.03, 0.04, 0.22),
