@@ -45,7 +45,9 @@ PULSE_RISE_S = 0.128  # window of the slope sum function, Zong 2003
 PULSE_REFRACTORY_S = 0.24
 PULSE_RELATIVE = 0.40
 PULSE_RISE_MMHG = 3.0  # smallest rise taken for a pulse of pressure
-PULSE_CREST = 1.7  # PPG: slope sum of a pulse over the mean rise; noise is near 1
+# PPG: slope sum of a pulse over the mean one: 8 at 60/min, 2.8 at 180/min; noise 2.3, a random walk 3.4.
+PULSE_CREST, PULSE_IRREGULAR = 3.5, 0.12  # below, only a regular rhythm counts
+PULSE_LEAST_CREST = 1.7
 
 # --- pressure limits. Sun 2006 gives dia < 20, MAP < 30 or > 200, PP < 20, HR > 200, changes > 20 mmHg from one beat
 # to the next; the lower ones are widened, since shock (MAP 25, PP 10) is what a monitor is there to show.
@@ -110,7 +112,7 @@ def qrs_complexes(x: npt.ArrayLike, rate_hz: float = 100) -> tuple[Floats, int]:
     candidates = candidates[_not_t_waves(candidates, height, rate_hz)]
     if not len(candidates):
         return np.empty(0), 0
-    if float(np.median(level)) < QRS_CREST * background and not _regular(candidates):
+    if float(np.median(level)) < QRS_CREST * background and not _regular(candidates, QRS_IRREGULAR):
         return np.empty(0), 0
     # The fiducial is the middle of the QRS energy: it does not jump from R to S when noise makes one the larger.
     energy = _filtered(band * band, _energy_kernel(rate_hz))
@@ -140,16 +142,23 @@ def upstrokes(x: npt.ArrayLike, rate_hz: float = 100, kind: PulseKind = "ABP") -
     if not len(candidates):
         return np.empty(0)
     height = risen[candidates]
+    background = float(np.mean(risen[~bad]))
     level = _level(risen, rate_hz)[candidates]
     keep = height > PULSE_RELATIVE * level
     if kind == "ABP":
         keep &= height > PULSE_RISE_MMHG
     else:
-        keep &= level > PULSE_CREST * float(np.mean(risen[~bad]))
+        keep &= level > PULSE_LEAST_CREST * background
     candidates = candidates[keep]
     # Rank by slope and height together: the height alone is flat over the window and would move the fiducial.
     chosen = _strongest_apart(candidates, slope[candidates] * risen[candidates], PULSE_REFRACTORY_S * rate_hz)
     candidates = candidates[chosen]
+    if (
+        kind == "PPG"
+        and float(np.median(level)) < PULSE_CREST * background
+        and not _regular(candidates, PULSE_IRREGULAR)
+    ):
+        return np.empty(0)
     return _parabola(slope, candidates)
 
 
@@ -315,12 +324,12 @@ def _not_t_waves(positions: npt.NDArray[np.intp], height: Floats, rate_hz: float
     return keep
 
 
-def _regular(positions: npt.NDArray[np.intp]) -> bool:
+def _regular(positions: npt.NDArray[np.intp], tolerance: float) -> bool:
     """Whether intervals change little from one to the next; beats picked from noise do not."""
     intervals = np.diff(positions)
     if len(intervals) < 4:
         return False
-    return float(np.median(np.abs(np.diff(intervals)))) <= QRS_IRREGULAR * float(np.median(intervals))
+    return float(np.median(np.abs(np.diff(intervals)))) <= tolerance * float(np.median(intervals))
 
 
 def _of_one_heart(band: Floats, found: Floats, rate_hz: float) -> tuple[Bools, int]:
