@@ -1,0 +1,305 @@
+"""A stream without a stream: records as the real one sends them, and a session that only remembers what it was told.
+
+Waves are simple shapes with known values (pixels are checked against them), not physiology.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from models.signals.absence import Absence
+from models.signals.modalities import Modality
+from streams.control import ChannelInfo, SessionStatus
+from streams.feed import DisplayFeed
+from streams.records import (
+    AlarmRecord,
+    AnyRecord,
+    BeatRecord,
+    CellRecord,
+    PredictionRecord,
+    RestoredChunk,
+    StateRecord,
+    VitalsRecord,
+    WaveChunk,
+    WaveTick,
+)
+
+TICK_S = 0.05
+NS = 1_000_000_000
+RATES = {Modality.ECG: 500.0, Modality.ABP: 125.0, Modality.PPG: 125.0, Modality.EEG: 128.0}
+LABELS = {Modality.ECG: "II", Modality.ABP: "ART", Modality.PPG: "PLETH", Modality.EEG: "BIS 1"}
+MODEL = (Modality.ECG, Modality.ABP, Modality.PPG, Modality.EEG)
+
+
+def wave(modality: Modality, t: np.ndarray) -> np.ndarray:
+    """Values at times ``t`` [s] in canonical units; one beat every 0.8 s."""
+    phase = np.mod(t, 0.8)
+    match modality:
+        case Modality.ECG:
+            spike = 1.0 * np.exp(-(((phase - 0.30) / 0.012) ** 2)) - 0.25 * np.exp(-(((phase - 0.33) / 0.012) ** 2))
+            return (
+                spike + 0.12 * np.exp(-(((phase - 0.14) / 0.03) ** 2)) + 0.3 * np.exp(-(((phase - 0.55) / 0.05) ** 2))
+            )
+        case Modality.ABP:
+            return 70 + 45 * np.exp(-(((phase - 0.45) / 0.09) ** 2)) + 12 * np.exp(-(((phase - 0.66) / 0.07) ** 2))
+        case Modality.PPG:
+            return 0.2 + np.exp(-(((phase - 0.5) / 0.11) ** 2)) + 0.3 * np.exp(-(((phase - 0.72) / 0.08) ** 2))
+        case Modality.EEG:
+            return 22 * np.sin(2 * np.pi * 9.7 * t) * (1 + 0.6 * np.sin(2 * np.pi * 0.3 * t)) + 12 * np.sin(
+                2 * np.pi * 1.9 * t
+            )
+        case _:
+            return np.sin(2 * np.pi * 0.22 * t)
+
+
+@dataclass
+class Patient:
+    """Makes the records of event time [0, …) tick by tick.
+
+    absent: modality -> [(start, end, reason)], whole seconds; measured samples are NaN there unless ``keep_samples``.
+    """
+
+    absent: dict[Modality, list[tuple[int, int, Absence]]] = field(default_factory=dict)
+    modalities: tuple[Modality, ...] = MODEL
+    epoch: int = 0
+    session: str = "s"
+    bed: str = "Bed 3"
+    keep_samples: bool = False
+    cell_delay_s: float = 0.0
+    prediction_delay_s: float = 0.1
+    risk_15: float = 0.81
+    restore: bool = True
+
+    def reason(self, modality: Modality, second: float) -> str:
+        for begin, end, reason in self.absent.get(modality, []):
+            if begin <= second < end:
+                return reason.value
+        return ""
+
+    def _head(self) -> dict[str, object]:
+        return {"bed": self.bed, "session": self.session, "epoch": self.epoch}
+
+    def tick(self, seq: int, due_ns: int = 0, eos: bool = False) -> list[AnyRecord]:
+        """The wave tick ``seq`` and everything else that becomes known at its end."""
+        start, end = seq * TICK_S, (seq + 1) * TICK_S
+        chunks = []
+        for modality in self.modalities:
+            rate = RATES.get(modality, 62.5)
+            first, last = math.ceil(start * rate - 1e-6), math.ceil(end * rate - 1e-6)
+            times = np.arange(first, last) / rate
+            values = wave(modality, times).astype("<f4")
+            if not self.keep_samples:
+                gone = np.array([bool(self.reason(modality, float(t))) for t in times], bool)
+                values[gone] = np.nan
+            chunks.append(WaveChunk(modality.value, LABELS.get(modality, "x"), rate, 0, first, values.tobytes()))
+        out: list[AnyRecord] = [
+            WaveTick(
+                **self._head(),
+                tick_seq=seq,
+                start_ns=round(start * NS),
+                end_ns=round(end * NS),
+                due_ns=due_ns,
+                chunks=chunks,
+                eos=eos,
+            )
+        ]
+        second = round(end)
+        if abs(end - second) < TICK_S / 2:
+            out += self.second(second)
+        if abs(end - second - self.prediction_delay_s) < TICK_S / 2 and second >= 1:
+            out.append(self.prediction(second))
+        return out
+
+    def second(self, second: int) -> list[AnyRecord]:
+        """Cells of the second that ends at ``second``, states and numerics now."""
+        reasons = {m.value: self.reason(m, second - 1) for m in MODEL}
+        now = {m.value: self.reason(m, second) for m in MODEL}
+        pressure = not now["ABP"]
+        return [
+            StateRecord(**self._head(), time_ns=second * NS, state=now),
+            CellRecord(**self._head(), second=second - 1, absence=reasons),
+            VitalsRecord(
+                **self._head(),
+                time_ns=second * NS,
+                hr=75.0 if not now["ECG"] or pressure else None,
+                hr_source="ECG" if not now["ECG"] else "ABP",
+                pulse_rate=75.0 if not now["PPG"] else None,
+                abp_sys=118.0 if pressure else None,
+                abp_dia=71.0 if pressure else None,
+                abp_map=86.0 if pressure else None,
+                resp_rate=12.0,
+                resp_source="ECG",
+                sef95=None if now["EEG"] else 13.2,
+                bsr=None if now["EEG"] else 0.0,
+                rppg_delay_s=0.412,
+            ),
+            BeatRecord(**self._head(), time_ns=second * NS, source="ECG"),
+        ]
+
+    def prediction(
+        self, end: int, valid: bool = True, abstain: bool = False, reason: str = "", window_s: int = 30
+    ) -> PredictionRecord:
+        newest = end - 1
+        presence = [[not self.reason(m, end - window_s + 3 * k) for k in range(window_s // 3)] for m in MODEL]
+        for row, modality in zip(presence, MODEL, strict=True):
+            row[-1] = not self.reason(modality, newest)
+        restored, refused, ages = [], {}, []
+        for modality in MODEL:
+            age = 0.0
+            while age < end and self.reason(modality, newest - age):
+                age += 1.0
+            ages.append(age)
+            if not self.reason(modality, newest):
+                continue
+            if modality is Modality.EEG:
+                refused["EEG"] = "an EEG trace is never estimated"
+            elif not self.restore:
+                refused[modality.value] = "no pulsatile PPG, and no ABP within 30 s"
+            else:
+                times = np.arange(newest * 100, end * 100) / 100.0
+                values = (wave(modality, times) - (4 if modality is Modality.ABP else 0)).astype("<f4")
+                spread = np.float32(7.0) if modality is Modality.ABP else np.float32(np.nan)
+                restored.append(
+                    RestoredChunk(
+                        modality.value,
+                        100.0,
+                        newest * 100,
+                        values.tobytes(),
+                        (values - spread).tobytes(),
+                        (values + spread).tobytes(),
+                    )
+                )
+        abp_absent = bool(self.reason(Modality.ABP, newest))
+        return PredictionRecord(
+            **self._head(),
+            window_end_ns=end * NS,
+            model="PhysioME demo",
+            backend="onnx",
+            modalities=[m.value for m in MODEL],
+            presence=presence,
+            ages_s=list(ages),
+            valid=valid,
+            abstain=abstain,
+            reason=reason,
+            risk={
+                "5": (self.risk_15 - 0.10, 0.55, 0.82),
+                "10": (self.risk_15 - 0.03, 0.62, 0.88),
+                "15": (self.risk_15, 0.66, 0.90),
+            },
+            depth=(46.0, 38.0, 55.0),
+            pressures={"map": (66.0, 59.0, 73.0), "sbp": (92.0, 84.0, 101.0), "dbp": (51.0, 45.0, 57.0)}
+            if abp_absent and self.restore
+            else None,
+            restored=restored,
+            not_estimable=refused,
+            stamps_ns={"due": time.monotonic_ns()},
+        )
+
+    def alarm(
+        self,
+        key: str,
+        text: str,
+        priority: str = "low",
+        kind: str = "technical",
+        active: bool = True,
+        time_s: float = 0.0,
+    ) -> AlarmRecord:
+        return AlarmRecord(
+            **self._head(),
+            time_ns=round(time_s * NS),
+            key=key,
+            priority=priority,
+            kind=kind,
+            text=text,
+            active=active,
+        )
+
+    def run(self, feed: DisplayFeed, begin_s: float, end_s: float) -> None:
+        """Push all records of [begin, end) at once."""
+        for seq in range(round(begin_s / TICK_S), round(end_s / TICK_S)):
+            for record in self.tick(seq):
+                feed.push(record)
+
+
+class FakeSession:
+    """A SessionControl that remembers its calls; ``status_now`` is what it answers."""
+
+    def __init__(self, modalities: tuple[Modality, ...] = MODEL, duration_s: float = 2016.0) -> None:
+        self.calls: list[tuple[object, ...]] = []
+        self.reports: list[tuple[str, int, int]] = []
+        self.delay_s = 0.0
+        self.failing: Exception | None = None
+        self.frozen_heartbeat: int | None = None
+        self.changes: dict[str, object] = {}
+        self._channels = tuple(
+            ChannelInfo(
+                m,
+                LABELS.get(m, "x"),
+                {"ABP": "mmHg", "ECG": "mV", "EEG": "uV"}.get(m.value, "au"),
+                RATES.get(m, 62.5),
+            )
+            for m in modalities
+        )
+        self._duration_s = duration_s
+
+    @property
+    def title(self) -> str:
+        return "surgery1.vital"
+
+    @property
+    def channels(self) -> tuple[ChannelInfo, ...]:
+        return self._channels
+
+    @property
+    def gaps_s(self) -> dict[Modality, tuple[tuple[float, float], ...]]:
+        return {Modality.ABP: ((0.0, 428.0), (608.0, 1974.0)), Modality.EEG: ((1450.0, 1500.0),)}
+
+    def status(self) -> SessionStatus:
+        if self.delay_s:
+            time.sleep(self.delay_s)
+        heartbeat = self.frozen_heartbeat if self.frozen_heartbeat is not None else time.monotonic_ns()
+        values: dict[str, object] = {
+            "position_s": 1512.0,
+            "duration_s": self._duration_s,
+            "speed": 1.0,
+            "paused": False,
+            "ended": False,
+            "backend": "onnx",
+            "backend_detail": "ONNX Runtime 1.20, CPU, 1 thread",
+            "model": "PhysioME demo",
+            "samples_lost": 0,
+            "recording": True,
+            "heartbeat_ns": heartbeat,
+            "latency_ms": {"sample_to_screen": (71.0, 92.0), "window_to_prediction": (38.0, 61.0)},
+        }
+        return SessionStatus(**{**values, **self.changes})  # type: ignore[arg-type]
+
+    def _call(self, *call: object) -> None:
+        self.calls.append(call)
+        if self.failing is not None:
+            raise self.failing
+
+    def pause(self) -> None:
+        self._call("pause")
+
+    def resume(self) -> None:
+        self._call("resume")
+
+    def set_speed(self, speed: float) -> None:
+        self._call("speed", speed)
+
+    def seek(self, time_s: float) -> None:
+        self._call("seek", time_s)
+
+    def step(self, seconds: float) -> None:
+        self._call("step", seconds)
+
+    def set_dropped(self, modality: Modality, dropped: bool) -> None:
+        self._call("drop", modality, dropped)
+
+    def shown(self, stage: str, due_ns: int, shown_ns: int) -> None:
+        self.reports.append((stage, due_ns, shown_ns))

@@ -1,0 +1,86 @@
+"""Where things lie on the sweep: event time to device-pixel columns, and rows to lanes. Pure; columns are absolute.
+
+Column ``c`` of the paper lies at screen column ``c mod width``, in sweep number ``c div width``; the paper begins at
+``anchor_s``. With absolute columns, waves, presence cells and estimates cannot fall out of step.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+MM_PER_INCH = 25.4
+
+
+def pixels_per_mm(physical_dpi: float, device_ratio: float, believed: tuple[float, float], fallback: float) -> float:
+    """Device pixels per millimetre; ``fallback`` dpi where the screen's own figure cannot be true."""
+    dpi = physical_dpi if believed[0] <= physical_dpi <= believed[1] else fallback
+    return dpi * device_ratio / MM_PER_INCH
+
+
+@dataclass(frozen=True, slots=True)
+class Paper:
+    """width: device-pixel columns of one sweep. per_s: columns a second. gap: columns of the erase gap."""
+
+    width: int
+    per_s: float
+    gap: int
+    anchor_s: float
+
+    def column(self, time_s: float) -> float:
+        return (time_s - self.anchor_s) * self.per_s
+
+    def time(self, column: float) -> float:
+        return self.anchor_s + column / self.per_s
+
+    @property
+    def sweep_s(self) -> float:
+        return self.width / self.per_s
+
+    def pieces(self, begin: int, end: int) -> list[tuple[int, int, int]]:
+        """``[begin, end)`` cut at the screen's edge: (sweep number, first screen column, width)."""
+        out = []
+        while begin < end:
+            sweep = begin // self.width
+            stop = min(end, (sweep + 1) * self.width)
+            out.append((sweep, begin - sweep * self.width, stop - begin))
+            begin = stop
+        return out
+
+    def time_at(self, screen_column: int, beam_column: float) -> float | None:
+        """Event time shown at a screen column while the beam stands at ``beam_column``; None in the erase gap."""
+        sweep = math.floor(beam_column / self.width)
+        absolute = sweep * self.width + screen_column
+        if absolute > beam_column:
+            absolute -= self.width
+            if absolute < 0 or absolute + self.width <= beam_column + self.gap:
+                return None
+        return self.time(absolute)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Vertical layout of a lane in device pixels: header text, wave area, presence strip."""
+
+    top: int
+    height: int
+    wave_top: int
+    wave_height: int
+    strip_top: int
+    strip_height: int
+
+
+def rows(height: int, weights: list[float], unit: float) -> list[Row]:
+    """Share ``height`` among lanes by weight; ``unit`` is one interface pixel in device pixels."""
+    if not weights:
+        return []
+    header, strip, below = round(20 * unit), max(4, round(6 * unit)), round(7 * unit)
+    out, used, total = [], 0.0, sum(weights)
+    for weight in weights:
+        top = round(used)
+        used += height * weight / total
+        size = round(used) - top
+        strip_top = top + size - below - strip
+        wave_top = top + min(header, size // 3)
+        out.append(Row(top, size, wave_top, max(1, strip_top - round(3 * unit) - wave_top), strip_top, strip))
+    return out

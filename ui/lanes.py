@@ -1,0 +1,154 @@
+"""One channel as the display holds it: measured samples, estimates, presence cells, and what is said about them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from models.signals.modalities import Modality
+from streams.control import ChannelInfo
+from streams.records import RestoredChunk, WaveChunk
+from ui.buffers import CellRow, Float32, SampleRing
+from ui.crossfade import join_hop
+from ui.filters import DisplayFilter
+from ui.theme import LaneStyle, SweepStyle
+
+_LAGS_KEPT = 10
+_LAG_SLACK_S = 0.05
+
+
+class Trace:
+    """Measured samples of one channel: raw ring in, display-filtered ring out.
+
+    Filtering is put off until :meth:`settle` (once a frame), so that a burst of ticks costs one pass.
+    """
+
+    def __init__(self, chunk: WaveChunk, style: LaneStyle, sweep: SweepStyle) -> None:
+        origin_s = chunk.origin_ns * 1e-9
+        self.identity = (chunk.label, chunk.rate_hz, chunk.origin_ns)
+        self.raw = SampleRing(chunk.rate_hz, origin_s, sweep.history_s)
+        self._filter_args = (chunk.rate_hz, *style.filter, sweep.playout_margin_s) if style.filter else None
+        self.shown = SampleRing(chunk.rate_hz, origin_s, sweep.history_s) if style.filter else self.raw
+        self._filter: DisplayFilter | None = None
+        self._filtered_to = 0
+
+    def write(self, first_index: int, values: Float32) -> None:
+        if self._filter is not None and first_index < self._filtered_to:
+            self._filter = None  # late samples: filter again from shortly before them
+            self._filtered_to = first_index - int(self.raw.rate_hz)
+        self.raw.ring.write(first_index, values)
+
+    def settle(self) -> None:
+        """Bring the displayed ring up to date with the raw one."""
+        if self._filter_args is None:
+            return
+        ring = self.raw.ring
+        if self._filter is None:
+            self._filter = DisplayFilter(*self._filter_args)
+            self._filtered_to = max(self._filtered_to, ring.start)
+        begin = max(self._filtered_to, ring.start)
+        if ring.end <= begin:
+            return
+        values = self._filter.push(ring.read(begin, ring.end))
+        self._filtered_to = ring.end
+        self.shown.ring.write(max(0, begin - self._filter.delay), values[max(0, self._filter.delay - begin) :])
+
+
+class Estimate:
+    """Restored samples exactly as shown: appended hop by hop, cross-faded, never revised."""
+
+    def __init__(self, rate_hz: float, sweep: SweepStyle) -> None:
+        self.line = SampleRing(rate_hz, 0.0, sweep.history_s)
+        self.lo = SampleRing(rate_hz, 0.0, sweep.history_s)
+        self.hi = SampleRing(rate_hz, 0.0, sweep.history_s)
+        self._fade_s = sweep.crossfade_s
+        self._lags: list[float] = []
+
+    @property
+    def lag_s(self) -> float:
+        """How far behind the beam the estimate is drawn: long enough that each hop is there in time."""
+        return max(self._lags, default=1.0) + _LAG_SLACK_S
+
+    def append(self, chunk: RestoredChunk, cells: CellRow, beam_s: float) -> None:
+        """Take the part of ``chunk`` that is new and lies in absent cells; ``beam_s`` is the beam's time now."""
+        values, lo, hi = (np.frombuffer(part, "<f4") for part in (chunk.data, chunk.lo, chunk.hi))
+        end = self.line.ring.end
+        skip = max(0, end - chunk.first_index) if end else 0
+        if skip >= len(values) or not len(values) == len(lo) == len(hi):
+            return
+        first = chunk.first_index + skip
+        seconds = np.floor(self.line.times(first, first + len(values) - skip) + 1e-9).astype(np.int64)
+        allowed = cells.absent_mask(seconds)
+        values, lo, hi = (np.where(allowed, part[skip:], np.float32(np.nan)) for part in (values, lo, hi))
+        if not np.isfinite(values).any():
+            return
+        previous = tuple(float(ring.ring.read(first - 1, first)[0]) for ring in (self.line, self.lo, self.hi))
+        joined = join_hop(previous, values, lo, hi, chunk.rate_hz, self._fade_s)  # type: ignore[arg-type]
+        for ring, part in zip((self.line, self.lo, self.hi), joined, strict=True):
+            ring.ring.write(first, part)
+        self._lags = [*self._lags, beam_s - first / chunk.rate_hz][-_LAGS_KEPT:]
+
+
+@dataclass
+class Lane:
+    """A row of the screen. ``reason`` is "" while measured, else why not, since ``reason_since_s``."""
+
+    key: str
+    modality: Modality
+    style: LaneStyle
+    info: ChannelInfo | None
+    trace: Trace | None = None
+    estimate: Estimate | None = None
+    cells: CellRow = field(default_factory=lambda: CellRow(600))
+    reason: str = ""
+    reason_since_s: float = 0.0
+    not_estimable: str = ""
+    badges: dict[int, str] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        return self.modality.value
+
+    @property
+    def connected(self) -> bool:
+        return self.info is not None
+
+    def clear(self) -> None:
+        self.trace = self.estimate = None
+        self.cells = CellRow(600)
+        self.reason, self.reason_since_s, self.not_estimable = "", 0.0, ""
+        self.badges = {}
+
+    def range_of(self, begin_s: float, end_s: float) -> tuple[float, float] | None:
+        """Smallest and largest value worth scaling to in [begin, end): present cells and estimates, robustly.
+
+        Where no cell is known to be present, whatever was measured. None if there is nothing.
+        """
+        parts: list[Float32] = []
+        if self.trace is not None:
+            shown = self.trace.shown
+            first, last = shown.index_at(begin_s), shown.index_at(end_s)
+            values = shown.ring.read(first, last)
+            seconds = np.floor(shown.times(first, last) + 1e-9).astype(np.int64)
+            present = values[self.cells.present_mask(seconds)] if len(values) else values
+            parts.append(present if np.isfinite(present).any() else values)
+        if self.estimate is not None:
+            for ring in (self.estimate.lo, self.estimate.hi):
+                values = ring.ring.read(ring.index_at(begin_s), ring.index_at(end_s))
+                if np.isfinite(values).any():
+                    if len(parts) == 1 and not len(self.present_part(parts[0])):
+                        parts = []
+                    parts.append(values)
+        if not parts:
+            return None
+        joined = np.concatenate(parts)
+        joined = joined[np.isfinite(joined)]
+        if len(joined) == 0:
+            return None
+        low, high = np.percentile(joined, (0.5, 99.5))
+        return float(low), float(high)
+
+    @staticmethod
+    def present_part(values: Float32) -> Float32:
+        return values[np.isfinite(values)]

@@ -1,0 +1,389 @@
+"""The bedside screen: what is on it, and what happens sixty times a second.
+
+    top bar       bed, source, alarms                                      ui/top_bar.py, ui/alarm_view.py
+    banner        only when the display has something to say itself        ui/top_bar.py, ui/status_words.py
+    sweep         the waves, estimates and presence strips                 ui/sweep.py, ui/ink.py, ui/backdrop.py
+    numerics      one tile a lane                                          ui/numerics.py, ui/readouts.py
+    prediction    risk, trend, age; made from                              ui/prediction_tile.py, ui/prediction_view.py
+    replay bar    pause, speed, position, status                           ui/replay_bar.py, ui/status_words.py
+
+A frame (:meth:`MainWindow.frame`): drain the feed within a budget, fold the records into the state, move the beam,
+and every tenth of a second renew what is said in words. The window never waits for the session (ui/control_link.py).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+
+from PySide6.QtCore import QStandardPaths, Qt, QTimer
+from PySide6.QtGui import QAction, QActionGroup, QCloseEvent, QKeySequence, QResizeEvent, QShortcut
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QMainWindow, QMenu, QVBoxLayout, QWidget
+
+from streams.control import SessionControl
+from streams.feed import DisplayFeed
+from ui.alarm_view import chip
+from ui.control_link import ControlLink
+from ui.help_overlay import HelpOverlay
+from ui.look import Look
+from ui.numerics import NumericsPanel
+from ui.prediction_tile import MadeFromTile, PredictionTile
+from ui.prediction_view import prediction_words
+from ui.readouts import readout
+from ui.replay_bar import ReplayBar
+from ui.shortcuts import SHORTCUTS, next_speed
+from ui.state import DisplayState
+from ui.status_words import banner_words, status_words
+from ui.sweep import SweepView
+from ui.theme import Theme, default_theme
+from ui.top_bar import Banner, TopBar
+from ui.words import clock_words, speed_words
+
+FRAME_MS = 16
+_BUDGET_S = 0.001
+_BACKLOG_BUDGET_S = 0.006  # behind by so much that dropping records is near: waves before smoothness
+_BACKLOG = 256
+_BATCH = 16
+_WORDS_EVERY_S = 0.1
+_BEAT_LIT_S = 0.12
+
+
+class MainWindow(QMainWindow):
+    """The display of one session. ``start=False`` leaves the frames to the caller (tests)."""
+
+    def __init__(
+        self, control: SessionControl, feed: DisplayFeed, *, theme: Theme | None = None, start: bool = True
+    ) -> None:
+        super().__init__()
+        self.look = Look(theme or default_theme())
+        self.state = DisplayState(self.look.theme)
+        self.link = ControlLink(control)
+        self._feed = feed
+        self._words_s = 0.0
+        self._speed: float | None = 1.0
+        self._acknowledged: frozenset[str] = frozenset()
+        self._prediction_seen: int | None = None
+        self.frames = 0
+        self.pictures: Path | None = None
+        self.closing: Callable[[], None] = lambda: None
+        self.setWindowTitle("Vigil")
+        self._build()
+        self.resize(1456, 819)
+        self.setMinimumSize(1024, 640)
+        self._timer = QTimer(self)
+        self._timer.setTimerType(Qt.TimerType.PreciseTimer)
+        self._timer.timeout.connect(self.frame)
+        if start:
+            self._timer.start(FRAME_MS)
+
+    # Making -----------------------------------------------------------------------------------------------------
+
+    def _build(self) -> None:
+        look = self.look
+        self.menu = QMenu(self)
+        self.top = TopBar(look)
+        self.banner = Banner(look)
+        self.sweep = SweepView(self.state, look)
+        self.sweep.painted = self._painted
+        self.numerics = NumericsPanel(look)
+        self.prediction = PredictionTile(look)
+        self.made_from = MadeFromTile(look)
+        self.replay = ReplayBar(look, self.toggle_pause, self.set_speed, self.seek, self.step, self.menu)
+        self._tiles = QWidget()
+        tiles = QHBoxLayout(self._tiles)
+        tiles.addWidget(self.prediction, 6)
+        tiles.addWidget(self.made_from, 5)
+        self._tiles_layout = tiles
+        waves = QHBoxLayout()
+        waves.setSpacing(0)
+        waves.addWidget(self.sweep, 1)
+        waves.addWidget(self.numerics)
+        centre = QWidget()
+        centre.setStyleSheet(f"background: {look.theme.colour['background']};")
+        layout = QVBoxLayout(centre)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        layout.addWidget(self.top)
+        layout.addWidget(self.banner)
+        layout.addLayout(waves, 1)
+        layout.addWidget(self._tiles)
+        layout.addWidget(self.replay)
+        self.setCentralWidget(centre)
+        self._centre = centre
+        self.help = HelpOverlay(look, centre)
+        self.toast = QLabel(centre)
+        self.toast.hide()
+        self._toast_timer = QTimer(self)
+        self._toast_timer.setSingleShot(True)
+        self._toast_timer.timeout.connect(self.toast.hide)
+        self._build_menu()
+        for shortcut in SHORTCUTS:
+            action = getattr(self, shortcut.action)
+            if shortcut.argument is not None:
+                action = partial(action, shortcut.argument)
+            for key in shortcut.keys:
+                QShortcut(QKeySequence(key), self).activated.connect(lambda action=action: action())
+
+    def _build_menu(self) -> None:
+        speeds = self.menu.addMenu("Sweep speed")
+        group = QActionGroup(speeds)
+        self._sweep_actions: dict[float, QAction] = {}
+        for mm_s in self.look.theme.sweep.speeds_mm_s:
+            action = speeds.addAction(f"{mm_s:g} mm/s")
+            action.setCheckable(True)
+            action.setChecked(mm_s == self.sweep.speed_mm_s)
+            action.triggered.connect(lambda _checked=False, mm_s=mm_s: self.set_sweep_speed(mm_s))
+            group.addAction(action)
+            self._sweep_actions[mm_s] = action
+        for title, shown in (
+            ("ECG gain up", partial(self.change_gain, 1)),
+            ("ECG gain down", partial(self.change_gain, -1)),
+            ("Save a picture", self.screenshot),
+            ("Full screen", self.toggle_full_screen),
+            ("Keys …", self.toggle_help),
+            ("Quit", self.close),
+        ):
+            self.menu.addAction(title).triggered.connect(lambda _checked=False, shown=shown: shown())
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        look = self.look
+        look.set_window(self.width(), self.height())
+        self.top.setFixedHeight(look.px(34))
+        self.banner.setFixedHeight(look.px(28))
+        self.replay.setFixedHeight(look.px(36))
+        self._tiles.setFixedHeight(look.px(90))
+        self._tiles_layout.setContentsMargins(look.px(18), look.px(6), look.px(18), look.px(6))
+        self._tiles_layout.setSpacing(look.px(14))
+        self.numerics.setFixedWidth(min(look.px(372), round(self.width() * 0.29)))
+        self.replay.restyle()
+        super().resizeEvent(event)
+        centre = self._centre
+        self.help.setGeometry(centre.rect())
+        self._place_toast()
+
+    # Sixty times a second ---------------------------------------------------------------------------------------
+
+    def frame(self) -> None:
+        now_s = time.monotonic()
+        for sentence in self.link.poll(now_s):
+            self.say(sentence)
+        self._take_records()
+        status = self.link.status
+        if status is not None:
+            self._speed = status.speed
+            snapshot = self.link.snapshot
+            if snapshot is not None and self.state.set_channels(snapshot[1]):
+                self.sweep.relayout()
+        self.state.settle()
+        head_s = self.state.clock.advance(time.monotonic(), self._speed)
+        self.sweep.advance(head_s)
+        self.frames += 1
+        if now_s - self._words_s >= _WORDS_EVERY_S:
+            self._words_s = now_s
+            self._say_all(now_s, head_s)
+
+    def _take_records(self) -> None:
+        """Fold records in until the feed is empty or the frame's budget is spent."""
+        started = time.monotonic()
+        waiting = self._feed.status.waiting
+        budget = _BUDGET_S if waiting < _BACKLOG else _BACKLOG_BUDGET_S
+        while waiting > 0:
+            records = self._feed.drain(_BATCH)
+            if not records:
+                return
+            now_s = time.monotonic()
+            for record in records:
+                self.state.apply(record, now_s)
+            if time.monotonic() - started >= budget:
+                return
+
+    def _painted(self, shown_ns: int) -> None:
+        """End of a paint of the waves: report the ticks it completed."""
+        head_s = self.sweep.head_s
+        if head_s is None:
+            return
+        for _, due_ns in self.state.drawn_until(head_s):
+            self.link.report_shown("sample_to_screen", due_ns, shown_ns)
+
+    # Ten times a second -----------------------------------------------------------------------------------------
+
+    def _say_all(self, now_s: float, head_s: float | None) -> None:
+        state, status = self.state, self.link.status
+        running = status is not None and not status.paused and not status.ended and not state.ended
+        event_s = state.clock.source_now(now_s, running)
+        position_s = head_s if head_s is not None else (status.position_s if status is not None else 0.0)
+        self._say_numbers(state, event_s, now_s, head_s)
+        self._say_prediction(event_s)
+        alarms = list(state.alarms.values())
+        self._acknowledged &= state.alarms.keys()
+        chips = tuple(
+            found
+            for kind in ("technical", "physiological")
+            if (found := chip(alarms, kind, now_s, self.look.theme.alarm, self._acknowledged))
+        )
+        title = self.link.snapshot[3] if self.link.snapshot is not None else ""
+        source = f"{title}  ·  {clock_words(position_s)}  ·  {speed_words(self._speed)}"
+        if status is not None and status.paused:
+            source += "  ·  PAUSED"
+        self.top.show_state(state.bed or "Vigil", source, chips)
+        silent_s = now_s - status.heartbeat_ns * 1e-9 if status is not None else 0.0
+        self.banner.say(
+            *banner_words(
+                status,
+                self.link.failure,
+                silent_s,
+                now_s - self.link.answered_s,
+                self.look.theme.alarm.heartbeat_s,
+            )
+        )
+        if status is not None and self.link.snapshot is not None:
+            self.replay.show_state(position_s, status.duration_s, status.speed, status.paused, self.link.snapshot[2])
+        self.replay.status.say(*status_words(status, self._feed.status))
+
+    def _say_numbers(self, state: DisplayState, event_s: float, now_s: float, head_s: float | None) -> None:
+        stale_s = self._stale_s()
+        readouts = [readout(state, lane, event_s, stale_s) for lane in state.lanes]
+        beam = head_s or 0.0
+        lit = any(
+            0.0 <= beam - beat.time_ns * 1e-9 < _BEAT_LIT_S * max(1.0, self._speed or 1.0) for beat in state.beats
+        )
+        self.numerics.show_readouts(state.lanes, self.sweep.lane_rows, readouts, lit)
+
+    def _stale_s(self) -> float:
+        """Staleness is three seconds of the operator's time, so more event time when the replay runs faster."""
+        return self.look.theme.prediction.stale_s * max(1.0, self._speed or 50.0)
+
+    def _say_prediction(self, event_s: float) -> None:
+        record = self.state.prediction
+        words = prediction_words(record, event_s, self._stale_s(), self.look.theme.prediction.bands)
+        self.prediction.show_prediction(words, self.state.trend, event_s)
+        self.made_from.show_prediction(words)
+        if record is not None and record.window_end_ns != self._prediction_seen:
+            self._prediction_seen = record.window_end_ns
+            due = record.stamps_ns.get("due", 0)
+            if due:
+                self.link.report_shown("window_to_screen", due, time.monotonic_ns())
+
+    # The operator -----------------------------------------------------------------------------------------------
+
+    def toggle_pause(self) -> None:
+        status = self.link.status
+        if status is not None and status.paused:
+            self.link.do("resume", lambda control: control.resume())
+        else:
+            self.link.do("pause", lambda control: control.pause())
+
+    def set_speed(self, speed: float) -> None:
+        self.link.do(f"speed {speed_words(speed)}", lambda control: control.set_speed(speed))
+
+    def change_speed(self, direction: float) -> None:
+        self.set_speed(next_speed(self._speed, int(direction)))
+
+    def seek(self, time_s: float) -> None:
+        self.link.do(f"seek to {clock_words(time_s)}", lambda control: control.seek(time_s))
+
+    def seek_by(self, seconds: float) -> None:
+        status = self.link.status
+        if status is not None:
+            self.seek(min(max(0.0, status.position_s + seconds), max(0.0, status.duration_s)))
+
+    def step(self, seconds: float) -> None:
+        status = self.link.status
+        if status is not None and status.paused:
+            self.link.do("step", lambda control: control.step(seconds))
+
+    def toggle_sensor(self, row: float) -> None:
+        """Drop the sensor of a row, or give it back; what is withheld is marked so wherever it would be shown."""
+        number = int(row) - 1
+        status = self.link.status
+        if status is None or number >= len(self.state.lanes):
+            return
+        lane = self.state.lanes[number]
+        if not lane.connected:
+            self.say(f"{lane.title} is not connected")
+            return
+        drop = lane.modality not in status.dropped
+        self.link.do(
+            f"{'drop' if drop else 'restore'} {lane.title}",
+            lambda control: control.set_dropped(lane.modality, drop),
+        )
+        self.say(f"{lane.title} WITHHELD — press {number + 1} to restore" if drop else f"{lane.title} restored")
+
+    def change_gain(self, direction: float) -> None:
+        self.say(self.sweep.choose_scale("ECG", int(direction)))
+
+    def change_sensitivity(self, direction: float) -> None:
+        self.say(self.sweep.choose_scale("EEG", int(direction)))
+
+    def set_sweep_speed(self, mm_s: float) -> None:
+        self.sweep.set_sweep_speed(mm_s)
+        if mm_s in self._sweep_actions:
+            self._sweep_actions[mm_s].setChecked(True)
+        self.say(f"sweep {mm_s:g} mm/s")
+
+    def next_sweep_speed(self) -> None:
+        speeds = self.look.theme.sweep.speeds_mm_s
+        at = speeds.index(self.sweep.speed_mm_s) if self.sweep.speed_mm_s in speeds else -1
+        self.set_sweep_speed(speeds[(at + 1) % len(speeds)])
+
+    def acknowledge(self) -> None:
+        self._acknowledged = frozenset(self.state.alarms)
+        self.say("alarms acknowledged" if self._acknowledged else "no alarm to acknowledge")
+
+    def toggle_full_screen(self) -> None:
+        if self.isFullScreen():
+            self.showNormal()
+        else:
+            self.showFullScreen()
+
+    def toggle_help(self) -> None:
+        self.help.setVisible(not self.help.isVisible())
+        self.help.raise_()
+
+    def screenshot(self) -> None:
+        folder = self.pictures or Path(
+            QStandardPaths.writableLocation(QStandardPaths.StandardLocation.PicturesLocation) or "."
+        )
+        path = folder / f"vigil-{datetime.now():%Y%m%d-%H%M%S}.png"
+        self.say(f"saved {path}" if self.save_picture(path) else f"could not write {path}")
+
+    def save_picture(self, path: Path) -> bool:
+        """Write the window as it is to a PNG; False where the path cannot be written."""
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError:
+            return False
+        self.toast.hide()
+        return self.grab().save(str(path), "PNG")
+
+    def say(self, sentence: str) -> None:
+        """A few words to the operator, for four seconds."""
+        if not sentence:
+            return
+        self.toast.setText(sentence)
+        colours = self.look.theme.colour
+        self.toast.setStyleSheet(
+            f"background: {colours['panel_edge']}; color: {colours['text']};"
+            f" border-radius: 4px; padding: 7px 14px; font-size: {self.look.px(13)}px;"
+        )
+        self.toast.adjustSize()
+        self._place_toast()
+        self.toast.show()
+        self.toast.raise_()
+        self._toast_timer.start(4000)
+
+    def _place_toast(self) -> None:
+        centre = self._centre
+        self.toast.move(
+            (centre.width() - self.toast.width()) // 2,
+            centre.height() - self.look.px(150) - self.toast.height(),
+        )
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        self._timer.stop()
+        self.closing()
+        self.link.close()
+        super().closeEvent(event)

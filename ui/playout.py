@@ -1,0 +1,72 @@
+"""The screen's own clock: which event time the beam stands at now.
+
+Ticks come in steps with jitter; the beam must move smoothly. The clock learns the offset between event time and the
+monotonic clock from the ticks, runs ``delay = tick + margin`` behind, never moves back, and never overtakes the
+newest tick. The margin covers the wait of the display filters. Pure: the caller gives the time.
+"""
+
+from __future__ import annotations
+
+_SNAP_S = 0.4  # wall seconds of disagreement from which on following slowly would look like a fault
+_FOLLOW_S = 0.5  # time constant of the correction
+
+
+class PlayoutClock:
+    """Position of the beam in seconds of event time. All times given are monotonic seconds, ``speed`` is event
+    seconds per wall second, None for "as fast as possible" (then the beam stands at the newest sample)."""
+
+    def __init__(self, margin_s: float) -> None:
+        self._margin_s = margin_s
+        self.reset()
+
+    def reset(self) -> None:
+        self._locked = False  # follows the ticks; else the next step jumps to where the beam should be
+        self._speed: float | None = 1.0
+        self._newest = 0.0
+        self._tick_s = 0.05
+        self._arrived = 0.0
+        self._position: float | None = None
+        self._now = 0.0
+
+    @property
+    def started(self) -> bool:
+        return self._position is not None
+
+    @property
+    def newest_s(self) -> float:
+        return self._newest
+
+    def tick(self, start_s: float, end_s: float, now_s: float) -> None:
+        """A tick [start, end) has arrived."""
+        if end_s <= self._newest and self._position is not None:
+            return
+        self._newest, self._arrived = end_s, now_s
+        self._tick_s = max(0.001, end_s - start_s)
+        if self._position is None:
+            self._position, self._now = start_s, now_s
+
+    def source_now(self, now_s: float, running: bool) -> float:
+        """Event time the source has reached by now, also while no tick arrives (for the age of a prediction)."""
+        if self._position is None or not running or self._speed is None:
+            return self._newest
+        return self._newest + self._speed * max(0.0, now_s - self._arrived)
+
+    def advance(self, now_s: float, speed: float | None) -> float | None:
+        """Move the beam to ``now_s`` and return its event time; None before the first tick."""
+        if self._position is None:
+            return None
+        if speed != self._speed:
+            self._speed, self._locked = speed, False
+        dt, self._now = max(0.0, now_s - self._now), now_s
+        if speed is None:
+            self._position = max(self._position, self._newest)
+            return self._position
+        target = self._newest + speed * (now_s - self._arrived) - self._tick_s - self._margin_s * max(1.0, speed)
+        moved = self._position + speed * dt
+        error = target - moved
+        if not self._locked or abs(error) > speed * _SNAP_S:
+            moved, self._locked = target, True
+        else:
+            moved += error * min(1.0, dt / _FOLLOW_S)
+        self._position = max(self._position, min(moved, self._newest))
+        return self._position

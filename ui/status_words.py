@@ -1,0 +1,59 @@
+"""The status line and the banner, as words. Pure."""
+
+from __future__ import annotations
+
+from streams.control import SessionStatus
+from streams.feed import FeedStatus
+
+_STAGES = (("sample_to_screen", "sample→screen"), ("window_to_prediction", "window→prediction"))
+
+
+def status_words(status: SessionStatus | None, feed: FeedStatus) -> tuple[str, str]:
+    """The line and its longer form for the tooltip (backend detail, both percentiles, counts)."""
+    if status is None:
+        return "starting …", "The session is starting."
+    line, more = [], []
+    if status.backend or status.model:
+        line += [word for word in (status.backend, status.model) if word]
+        more.append(f"Model: {status.model or 'none'} on {status.backend_detail or status.backend or 'no backend'}")
+    else:
+        line.append("no model")
+    for stage, words in _STAGES:
+        if stage in status.latency_ms:
+            median, p99 = status.latency_ms[stage]
+            line.append(f"{words} {median:.0f} ms")
+            more.append(f"{words}: median {median:.1f} ms, 99 % within {p99:.1f} ms, last minute")
+    line.append(f"{status.samples_lost} lost")
+    more.append(f"{status.samples_lost} samples lost between source and stream")
+    if feed.dropped:
+        line.append(f"{feed.dropped} not drawn")
+        more.append(f"{feed.dropped} records came faster than the display could take them and were not drawn")
+    if status.recording:
+        line.append("REC")
+        more.append("The stream is being recorded")
+    return " · ".join(line), "\n".join(more)
+
+
+def banner_words(
+    status: SessionStatus | None, failure: str, silent_s: float, unanswered_s: float, limit_s: float
+) -> tuple[str, bool]:
+    """What the banner says and whether it is urgent.
+
+    silent_s: since the stream loop's last sign of life. unanswered_s: since the session last answered the display.
+    The display's own alarm: either over ``limit_s`` while the run is neither paused nor at its end.
+    """
+    if status is not None and status.error:
+        return f"SESSION STOPPED: {status.error}", True
+    if failure:
+        return failure, True
+    if status is None:
+        return ("THE SESSION DOES NOT START: no answer yet", True) if unanswered_s > 10 else ("", False)
+    if status.ended:
+        return "END OF RECORDING — drag the position bar or press ← to look again, Q to quit", False
+    if unanswered_s > limit_s:
+        return f"NO ANSWER FROM THE SESSION for {unanswered_s:.0f} s — what you see is not live", True
+    if status.paused:
+        return "", False
+    if silent_s > limit_s:
+        return f"NO SIGN OF LIFE FROM THE STREAM for {silent_s:.0f} s — what you see is not live", True
+    return "", False

@@ -1,0 +1,51 @@
+"""Times, numbers and sentences as the screen says them. Pure."""
+
+from __future__ import annotations
+
+import math
+
+INVALID = "-?-"
+
+
+def clock_words(seconds: float) -> str:
+    """``HH:MM:SS`` of the recording's own time; ``--:--:--`` where unknown."""
+    if not math.isfinite(seconds):
+        return "--:--:--"
+    whole = int(max(0.0, seconds) + 1e-6)
+    return f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}"
+
+
+def duration_words(seconds: float) -> str:
+    """``38 s``, ``4 min``, ``2 h``: how long ago or since when, in the coarsest honest unit."""
+    if not math.isfinite(seconds):
+        return "a long time"
+    if seconds < 100:
+        return f"{int(seconds)} s"
+    if seconds < 5400:
+        return f"{int(seconds / 60)} min"
+    return f"{int(seconds / 3600)} h"
+
+
+def number_words(value: float | None, decimals: int = 0) -> str:
+    """The number, or ``-?-`` where there is none."""
+    if value is None or not math.isfinite(value):
+        return INVALID
+    return f"{value:.{decimals}f}"
+
+
+def percent_words(fraction: float) -> str:
+    """Whole percent that never rounds a part up to all or down to nothing."""
+    if 0.0 < fraction < 0.01:
+        return "<1 %"
+    if 0.99 < fraction < 1.0:
+        return "99 %"
+    return f"{fraction * 100:.0f} %"
+
+
+def speed_words(speed: float | None) -> str:
+    return "max" if speed is None else f"{speed:g}×"
+
+
+def why_not(reason: str) -> str:
+    """A reason for the missing estimate as a clause; one that already says so is left alone."""
+    return reason if "estimated" in reason else f"not estimable: {reason}"
