@@ -41,4 +41,4 @@ def cell_absence(
 
 def frame_presence(cells: npt.NDArray[np.bool_], frame_s: int) -> npt.NDArray[np.bool_]:
     """bool [..., N] per frame from bool [..., N · frame_s] per cell: a frame is present iff its cells are."""
-    return cells.reshape(*cells.shape[:-1], -1, frame_s).all(axis=-1)
+    return np.logical_and.reduce(cells.reshape(*cells.shape[:-1], -1, frame_s), axis=-1)

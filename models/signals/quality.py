@@ -12,7 +12,7 @@ doubt, unless its level alone rules it out):
   indices in Elgendi, Bioengineering 2016; 3:21, depends on the device's high-pass filter and is not used.)
 * ECG — amplitude, roughness and kurtosis (kSQI of Li, Mark & Clifford, Physiol Meas 2008; 29:15–32: QRS complexes
   make the distribution peaked, noise does not). Asystole and ventricular fibrillation are measurements, not artefacts.
-* EEG — amplitude and muscle limits as in the montage-free screens of Nolan, Whelan & Reilly (FASTER; J Neurosci
+* EEG — amplitude, offset and muscle limits as in the montage-free screens of Nolan, Whelan & Reilly (FASTER; J Neurosci
   Methods 2010; 192:152–162) with absolute limits, since one channel has no neighbours. Suppressed EEG is valid EEG:
   only samples that do not move at all are flat.
 
@@ -58,7 +58,7 @@ LIMITS: dict[Modality, Limits] = {
     Modality.ECG: Limits(still=0.002, still_s=3, swing=8.0, rough=0.20),
     Modality.ABP: Limits(still=0.05, still_s=2, swing=220.0, rough=0.085),
     Modality.PPG: Limits(still=0.0, still_s=2, swing=np.inf, rough=0.20),
-    Modality.EEG: Limits(still=0.02, still_s=2, swing=600.0, rough=np.inf),
+    Modality.EEG: Limits(still=0.02, still_s=2, swing=400.0, rough=np.inf),
     Modality.RESP: Limits(still=0.0, still_s=5, swing=np.inf, rough=np.inf),
 }
 
@@ -74,10 +74,17 @@ FLUSH_RISE = 30.0  # a still second this far above the pulses before it is the p
 # ECG, mV
 ELECTRODE_OFF = 4.5  # see models.signals.state
 NOISE_SWING, NOISE_KURTOSIS = 0.30, 5.0
+NOISE_BENDS = 0.40  # of an ECG of 5 mV, if it is not noise; cautery gives 0.7 and more
 JUMP, JUMP_RATIO = 3.0, 4.0  # one second's swing, absolute and against the usual one
 
-# EEG, uV: mean absolute second difference over 20 ms; muscle or cautery of about 30 uV rms in every band
-MUSCLE = 60.0
+# PPG: motion makes pulses of its own. Atrial fibrillation has an irregularity of 0.15–0.3.
+MOTION_S, MOTION_BEATS, MOTION_IRREGULARITY = 5, 4, 0.32
+NOISE_ROUGH = 0.25  # bends as a share of one second's swing: ambient light without a pulse
+
+# EEG, uV: mean absolute second difference over 20 ms (muscle or cautery of about 25 uV rms in every band; clean EEG
+# stays below 30), and the offset of an open electrode, which an amplifier coupled to alternating current never shows
+MUSCLE = 50.0
+ELECTRODE_OFFSET = 300.0
 
 CLIPPED_SHARE = 0.30  # of one second at the very edge of the channel's range
 CLIPPED_SWING: dict[Modality, float] = {Modality.ECG: 1.0, Modality.EEG: 100.0}
@@ -166,11 +173,12 @@ def _level(view: _View) -> Absence | None:
     if (info.high is not None and view.high > info.high) or (info.low is not None and view.low < info.low):
         return Absence.OUT_OF_RANGE
     top, bottom = float(np.fmax.reduce(view.grid)), float(np.fmin.reduce(view.grid))
-    if view.swing <= limits.still and top - bottom > limits.still:
-        if view.low >= top - limits.still or (view.modality in CLIPPED_SWING and view.high <= bottom + limits.still):
-            return Absence.LEAD_OFF if _electrode_off(view) else Absence.SATURATED
     if _electrode_off(view):
         return Absence.LEAD_OFF
+    if view.swing <= limits.still and top - bottom > limits.still:
+        at_bottom = view.modality in CLIPPED_SWING and view.high <= bottom + limits.still
+        if view.low >= top - limits.still or at_bottom:
+            return Absence.SATURATED
     if view.swing <= limits.still:
         recent = view.grid[-limits.still_s * _CELL :]
         known = recent[np.isfinite(recent)]
@@ -221,7 +229,23 @@ def _regular(view: _View) -> bool:
 def _plethysmogram(view: _View) -> Absence | None:
     if bends(view.cell) > LIMITS[Modality.PPG].rough * view.period_swing:
         return Absence.ARTEFACT
-    return Absence.NOT_PULSATILE if view.whole and not view.pulsates() else None
+    if view.whole and not view.pulsates():
+        return Absence.NOT_PULSATILE
+    return Absence.ARTEFACT if _moving(view) else None
+
+
+def _moving(view: _View) -> bool:
+    """Whether the pulses of the newest seconds come at quite uneven distances."""
+    seconds = view.grid[-MOTION_S * _CELL :].reshape(MOTION_S, _CELL)
+    noise = [bends(s) > NOISE_ROUGH * float(np.fmax.reduce(s) - np.fmin.reduce(s)) for s in seconds]
+    unknown = np.isnan(seconds).any(axis=1) | np.array(noise)
+    # A finger that has just come back is not judged by the light before it.
+    usable = MOTION_S - (int(np.flatnonzero(unknown)[-1]) + 1 if unknown.any() else 0)
+    beats = view.beats[view.beats >= len(view.grid) - usable * _CELL]
+    if len(beats) < MOTION_BEATS:
+        return False
+    intervals = np.diff(beats)
+    return float(intervals.std()) > MOTION_IRREGULARITY * float(intervals.mean())
 
 
 def _electrocardiogram(view: _View) -> Absence | None:
@@ -231,13 +255,16 @@ def _electrocardiogram(view: _View) -> Absence | None:
         swings = swings[np.isfinite(swings)]
         if len(swings) >= 3 and view.swing > JUMP_RATIO * float(np.median(swings)):
             return Absence.ARTEFACT
-    rough = bends(view.cell) > LIMITS[Modality.ECG].rough * view.period_swing
-    if rough and view.swing > NOISE_SWING and kurtosis(view.period) < NOISE_KURTOSIS:
+    bend = bends(view.cell)
+    rough = bend > LIMITS[Modality.ECG].rough * view.period_swing and view.swing > NOISE_SWING
+    if (rough or bend > NOISE_BENDS) and kurtosis(view.period) < NOISE_KURTOSIS:
         return Absence.ARTEFACT
     return None
 
 
 def _electroencephalogram(view: _View) -> Absence | None:
+    if abs(float(np.median(view.cell[np.isfinite(view.cell)]))) > ELECTRODE_OFFSET:
+        return Absence.LEAD_OFF
     return Absence.ARTEFACT if bends(view.cell) > MUSCLE else None
 
 

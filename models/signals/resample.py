@@ -5,10 +5,11 @@ Each grid sample is a Kaiser-windowed-sinc average (Kaiser & Schafer 1980; Smith
 sampling-rate conversion method") of the native samples less than 20 ms away on either side: zero phase, so every
 modality has the same delay — none in event time, 20 ms of look-ahead in waiting.
 
-What 40 ms of support can do, and what it cannot: unity at DC for every phase; above 0.97 of the amplitude to 10 Hz and
-0.87 at 20 Hz; half at 40 Hz (the cut-off: 0.4 of the lower of the two rates); at most 0.09 from 80 Hz on, which is where
-content would fold back below 20 Hz. ``frequency_response`` gives the curve and the tests hold it to these figures. For
-channels below 62.5 Hz the support grows to 1.25 samples, so their look-ahead is longer.
+What 40 ms of support can do, and what it cannot. Unity at DC for every phase. From 125 Hz on: at least 0.95 of the
+amplitude at 10 Hz and 0.84 at 20 Hz, half at 40 Hz (the cut-off: 0.4 of the lower of the two rates), a quarter of
+50-Hz mains; from 250 Hz on at most 0.08 of 60 Hz and 0.035 of anything from 70 Hz up, which would fold to below 30 Hz.
+``frequency_response`` gives the curve and the tests hold it to these figures. At 62.5 Hz interpolation is little better
+than linear, and below that the support grows to 1.25 samples, so the look-ahead of such a channel is longer.
 
 Weights come from a table of 1024 phases a native sample, so a grid sample is a pure function of the native samples:
 how they were chunked on the way cannot change one bit of it.

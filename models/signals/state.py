@@ -114,7 +114,7 @@ class SensorState:
         if withheld:
             self._withheld_until_ns = last_ns + step_ns
             return
-        times = first_ns + np.arange(len(values)) * step_ns
+        times: npt.NDArray[np.float64] = first_ns + np.arange(len(values), dtype=np.float64) * step_ns
         lowest, highest = float(values.min()), float(values.max())  # NaN if any sample is missing
         if not np.isfinite(lowest + highest):
             finite = np.isfinite(values)
@@ -159,4 +159,6 @@ class SensorState:
                 return Absence.SATURATED
             if self._same.lasts(now_ns, FLAT_NS):
                 return Absence.FLAT
+        if cell is Absence.LEAD_OFF and self._rails.lead_off == np.inf:
+            return cell
         return cell if cell in _BY_QUALITY else None
