@@ -22,14 +22,6 @@ from threading import Lock
 
 import numpy as np
 
-STAGES = (
-    "sample_to_feed",
-    "sample_to_screen",
-    "window_to_prediction",
-    "window_to_screen",
-    "inference",
-    "mailbox",
-)
 _FLOOR_MS, _CEILING_MS, _GROWTH = 0.001, 3.6e6, 1.02
 _BUCKETS = math.ceil(math.log(_CEILING_MS / _FLOOR_MS) / math.log(_GROWTH)) + 2
 _SLICE_S, _SLICES = 10.0, 6
@@ -106,16 +98,15 @@ class LatencyBook:
         return found
 
     def report(self) -> dict[str, dict[str, float | None]]:
-        """Stage -> p50, p99, max in ms over the whole run; None where nothing was measured."""
+        """Stage -> p50, p99, max in ms over the whole run, for the stages that were measured."""
         with self._lock:
             return {
                 stage: {
                     "p50": _rounded(total.quantile(0.5)),
                     "p99": _rounded(total.quantile(0.99)),
-                    "max": _rounded(total.max_ms if total.count else None),
+                    "max": _rounded(total.max_ms),
                 }
-                for stage in STAGES
-                for total in (self._total.get(stage, Percentiles()),)
+                for stage, total in sorted(self._total.items())
             }
 
 

@@ -1,0 +1,516 @@
+"""One run of the monitor: recording, replay, stream, model and feed put together, watched and taken apart again.
+
+``start`` returns at once: the recording opens and Faust starts in parallel, each in its own thread, while the caller
+builds its display. Waves flow as soon as both are there; the model is loaded after that. A thread, agent or task
+that dies ends the session with a sentence, never in silence.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from threading import Event, Lock
+from typing import TYPE_CHECKING, Any
+
+from models.signals.channels import ChannelMap
+from models.signals.errors import BadInput, VigilError
+from models.signals.modalities import Modality
+from models.signals.windows import WindowSpec
+from streams.accounting import Accounting
+from streams.clock import SECOND_NS, ReplayClock, Span
+from streams.codec import encode
+from streams.commands import CommandApplier, CommandMaker
+from streams.control import ChannelInfo, SessionStatus
+from streams.feed import DisplayFeed
+from streams.inference import EndOfBed, Engine, InferenceThread, Mailbox
+from streams.latency import LatencyBook
+from streams.records import CommandRecord, PredictionRecord, WaveTick
+from streams.replay import BedReplay, Drop, ReplayPlayer
+from streams.stages import (
+    END_TOPICS,
+    SHOW,
+    WINDOW,
+    AlarmStage,
+    CommandStage,
+    ShowStage,
+    Subscriber,
+    WindowStage,
+    end_of_stream,
+)
+from streams.threads import WatchedThread
+from streams.transport.credits import Credits
+from streams.transport.hub import hub
+
+if TYPE_CHECKING:
+    import faust
+
+    from streams.app import Wire
+
+log = logging.getLogger("vigil.session")
+
+MAX_UNDER_WAY = 200  # ticks sent and not yet handled: 10 s of one bed
+HEARTBEAT_S = 0.25
+STALL_S = 5.0  # no tick handled for so long although some are under way: the stream is dead
+STOP_S = 5.0  # for a thread to end
+
+OpenSource = Callable[[], ChannelMap]
+_numbers = itertools.count(1)
+
+
+class SessionError(VigilError):
+    """A part of the session died; the text says which and why."""
+
+
+class Session:
+    """A running replay of one or more beds; implements :class:`streams.control.SessionControl`.
+
+    sources: bed -> how to open its recording (called in a thread of its own, errors come from :meth:`wait_opened`).
+    spec: the window that the model wants. load_engine: called in the inference thread once waves flow; None runs
+    without a model. speed: None for as fast as possible. from_s, for_s: the stretch to replay, seconds from time
+    zero. drops: channels withheld. feed: for a display. stay_open: stay seekable at the end of the recording instead
+    of stopping. broker: ``embedded://`` unless told otherwise.
+    """
+
+    def __init__(
+        self,
+        sources: Mapping[str, OpenSource],
+        spec: WindowSpec,
+        load_engine: Callable[[], Engine] | None,
+        *,
+        source: str = "",
+        speed: float | None = 1.0,
+        from_s: float = 0.0,
+        for_s: float | None = None,
+        drops: Sequence[Drop] = (),
+        feed: DisplayFeed | None = None,
+        stay_open: bool = False,
+        broker: str | None = None,
+        operator: str = "operator",
+    ) -> None:
+        if not sources:
+            raise BadInput("at least one bed", "none", "name a source")
+        self.id = f"{os.getpid()}-{next(_numbers)}-{time.time_ns() // 1_000_000:x}"
+        self._sources, self._spec, self._load_engine = dict(sources), spec, load_engine
+        self._source, self._speed, self._from_s, self._for_s, self._drops = source, speed, from_s, for_s, tuple(drops)
+        self._stay_open, self._broker = stay_open, broker or f"embedded://vigil-{self.id}"
+        self._maps: dict[str, ChannelMap] = {}
+        self._channels: tuple[ChannelInfo, ...] = ()
+        self._gaps: dict[Modality, tuple[tuple[float, float], ...]] = {}
+        self._title, self._duration_s = source, 0.0
+        self._player: ReplayPlayer | None = None
+        self._applier: CommandApplier | None = None
+        self._command = CommandMaker(next(iter(sources)), self.id, operator, self._position_ns)
+
+        self._accounting = Accounting()
+        self._latency = LatencyBook(time.monotonic)
+        self._credits = Credits(MAX_UNDER_WAY, [WINDOW, SHOW])
+        self._mailbox = Mailbox() if load_engine is not None else None
+        feeds = [feed] if feed is not None else []
+        self._show = ShowStage(feeds, self._accounting, self._latency, self._credits, self._on_end)
+        self._inference: InferenceThread | None = None
+        self._window: WindowStage | None = None
+
+        self._lock = Lock()
+        self._threads: list[WatchedThread] = []
+        self._opened, self._flowing, self._playing = Event(), Event(), Event()
+        self._ended, self._done, self._stopping = Event(), Event(), Event()
+        self._failure: BaseException | None = None
+        self._error = ""
+        self._acknowledged: dict[int, set[tuple[str, str]]] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop_stream: asyncio.Event | None = None
+        self._outbox: Any = None
+        self._early: list[CommandRecord] = []
+        self._heartbeat_ns = time.monotonic_ns()
+        self._began_ns = self._finished_ns = 0
+        self.first_shown_ns = 0
+        """Monotonic time at which the display had shown the first samples; 0 before."""
+
+    # -- life ---------------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Open the recording and start the stream, in the background."""
+        self._spawn("stream", self._run_stream)
+        self._spawn("open", self._open)
+
+    def wait_opened(self, timeout_s: float | None = None) -> bool:
+        """Wait until the channels are known; False on timeout. Raises what is wrong with the source (BadInput)."""
+        opened = self._opened.wait(timeout_s)
+        self._raise_failure()
+        return opened
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Wait for the end: of the recording, by :meth:`stop`, or by a failure, which is raised; False on timeout.
+
+        A session that does not stay open is taken down first.
+        """
+        done = self._done.wait(timeout_s)
+        if done and not self._stay_open:
+            self.stop()
+        self._raise_failure()
+        return done
+
+    def stop(self) -> None:
+        """End everything and wait for it; under a second. May be called more than once, from any other thread."""
+        self._begin_stop()
+        for thread in self._threads:
+            thread.join(STOP_S)
+        stuck = [thread.name for thread in self._threads if thread.is_alive()]
+        if stuck:
+            self._fail("stop", SessionError(f"The threads {', '.join(stuck)} did not end within {STOP_S:.0f} s."))
+        with self._lock:
+            maps, self._maps = self._maps, {}
+        for channels in maps.values():
+            channels.recording.close()
+
+    def subscribe(self, callback: Subscriber) -> None:
+        """``callback`` gets every decoded record, on the stream thread, truth of withheld channels included."""
+        self._show.subscribe(callback)
+
+    @property
+    def failure(self) -> BaseException | None:
+        """What ended the session, None while all is well."""
+        return self._failure
+
+    # -- the display's side -------------------------------------------------------------------------------------------
+
+    @property
+    def title(self) -> str:
+        return self._title
+
+    @property
+    def channels(self) -> tuple[ChannelInfo, ...]:
+        """Channels of the first bed, in the order of the screen; known once opened."""
+        return self._channels
+
+    @property
+    def gaps_s(self) -> dict[Modality, tuple[tuple[float, float], ...]]:
+        return self._gaps
+
+    def status(self) -> SessionStatus:
+        player, inference = self._player, self._inference
+        backend = inference.backend if inference is not None else None
+        return SessionStatus(
+            position_s=player.position_s if player else self._from_s,
+            duration_s=self._duration_s,
+            speed=player.speed if player else self._speed,
+            paused=player.paused if player else False,
+            ended=self._ended.is_set() or self._done.is_set(),
+            backend=backend.name if backend else "",
+            backend_detail=backend.detail if backend else "",
+            model=inference.model if inference else "",
+            samples_lost=self._accounting.samples_lost,
+            recording=False,
+            heartbeat_ns=self._heartbeat_ns,
+            latency_ms={} if self._speed is None else self._latency.recent(),
+            dropped=player.dropped_now() if player else frozenset(),
+            error=self._error,
+        )
+
+    def pause(self) -> None:
+        self._send(self._command("pause"))
+
+    def resume(self) -> None:
+        self._send(self._command("resume"))
+
+    def set_speed(self, speed: float) -> None:
+        self._send(self._command("speed", speed=speed))
+
+    def seek(self, time_s: float) -> None:
+        self._send(self._command("seek", time_s=time_s))
+
+    def step(self, seconds: float) -> None:
+        self._send(self._command("step", seconds=seconds))
+
+    def set_dropped(self, modality: Modality, dropped: bool) -> None:
+        self._send(self._command("drop" if dropped else "restore", modality=modality.value))
+
+    def shown(self, stage: str, due_ns: int, shown_ns: int) -> None:
+        if not self.first_shown_ns:
+            self.first_shown_ns = shown_ns
+        self._latency.add_ns(stage, due_ns, shown_ns)
+
+    # -- the account --------------------------------------------------------------------------------------------------
+
+    def report(self) -> dict[str, Any]:
+        """The run in numbers; the keys are stable (README, "Report")."""
+        now_ns = self._finished_ns or time.monotonic_ns()
+        inference, account = self._inference, self._accounting
+        backend = inference.backend if inference is not None else None
+        complete = self._ended.is_set() and self._credits.under_way == 0
+        return {
+            "source": self._source or self._title,
+            "seconds_streamed": round(account.counted("streamed_ns") / SECOND_NS / len(self._sources), 6),
+            "wall_seconds": round((now_ns - self._began_ns) / SECOND_NS, 3) if self._began_ns else 0.0,
+            "samples": account.samples(complete=complete),
+            "presence": account.presence(),
+            "absent_reasons": account.absent_reasons(),
+            "windows": account.counted("windows"),
+            "predictions": account.counted("predictions"),
+            "skipped_windows": account.counted("skipped_windows"),
+            "dead_letters": account.counted("dead_letters"),
+            "latency_ms": None if self._speed is None else self._latency.report(),
+            "backend": backend.name if backend else None,
+            "model": inference.model if inference else None,
+            "peak_rss_mb": round(peak_rss_mb(), 1),
+        }
+
+    # -- opening and playing ------------------------------------------------------------------------------------------
+
+    def _open(self) -> None:
+        """Body of the thread that opens the recordings and then decodes them ahead."""
+        maps = {bed: opener() for bed, opener in self._sources.items()}
+        with self._lock:
+            self._maps = maps
+        first = next(iter(maps.values()))
+        self._duration_s = max(channels.duration_s for channels in maps.values())
+        self._title = first.recording.name
+        self._channels = tuple(
+            ChannelInfo(m, first.channels[m].label, first.channels[m].unit, first.channels[m].rate_hz)
+            for m in Modality
+            if m in first.channels
+        )
+        self._gaps = {m: first.gaps_s(m) for m in first.channels}
+        span = self._span()
+        self._check_drops(first, span)
+        beds = [
+            BedReplay(bed, self.id, channels, min(round(channels.duration_s * SECOND_NS), span.end_ns), self._drops)
+            for bed, channels in maps.items()
+        ]
+        player = ReplayPlayer(beds, ReplayClock(span, self._speed), self._publish, self._credits, self._accounting)
+        self._player, self._applier = player, CommandApplier(player)
+        self._opened.set()
+        self._play_if_ready()
+        if self._stopping.is_set():
+            player.stop()
+        player.decode_ahead()
+
+    def _span(self) -> Span:
+        duration = self._duration_s
+        if not 0 <= self._from_s < duration:
+            raise BadInput(f"a start within the recording's {duration:.0f} s", f"{self._from_s:g} s", "start earlier")
+        if self._for_s is not None and not self._for_s > 0:
+            raise BadInput("a length above 0 s", f"{self._for_s:g} s", "leave it out to play to the end")
+        end_s = duration if self._for_s is None else min(duration, self._from_s + self._for_s)
+        return Span(round(self._from_s * SECOND_NS), round(end_s * SECOND_NS))
+
+    def _check_drops(self, channels: ChannelMap, span: Span) -> None:
+        for drop in self._drops:
+            if drop.modality not in channels.channels:
+                mapped = ", ".join(channels.channels)
+                raise BadInput(f"a channel to drop out of {mapped}", drop.modality, "name one that the recording has")
+            begin_s, end_s = span.start_ns / SECOND_NS, span.end_ns / SECOND_NS
+            if not (drop.start_s < drop.end_s and drop.start_s < end_s and drop.end_s > begin_s):
+                raise BadInput(
+                    f"a range to drop within {begin_s:g}-{end_s:g} s",
+                    f"{drop.modality}:{drop.start_s:g}-{drop.end_s:g}",
+                    "give start and end in seconds from the recording's start",
+                )
+
+    def _play_if_ready(self) -> None:
+        """Both the recording and the stream are there: let the clock run."""
+        with self._lock:
+            player = self._player
+            if player is None or not self._flowing.is_set() or self._playing.is_set():
+                return
+            self._playing.set()
+        self._began_ns = time.monotonic_ns()
+        player.start()
+        self._spawn("source", player.send)
+        if self._mailbox is not None and self._load_engine is not None:
+            self._inference = InferenceThread(
+                self._mailbox, self._load_engine, self._spec, self._predicted, self._accounting, self._latency
+            )
+            self._spawn("inference", self._inference.run)
+
+    def _publish(self, bed: str, message: bytes) -> None:
+        self._outbox.post("waves", bed, message)
+
+    def _predicted(self, results: Sequence[PredictionRecord | EndOfBed]) -> None:
+        """From the inference thread."""
+        for result in results:
+            record = end_of_stream(result, result.time_ns) if isinstance(result, EndOfBed) else result
+            self._outbox.post("predictions", record.bed, encode(record))
+
+    def _send(self, command: CommandRecord) -> None:
+        with self._lock:
+            if self._outbox is None:
+                self._early.append(command)
+                return
+        self._outbox.post("commands", command.bed, encode(command))
+
+    def _apply(self, command: CommandRecord) -> None:
+        if self._applier is None:
+            raise BadInput("an open recording", "none yet", "send the command again")
+        if self._ended.is_set() and command.name in ("seek", "step"):
+            self._ended.clear()
+            self._done.clear()
+        self._applier(command)
+
+    def _position_ns(self) -> int:
+        return round(self._player.position_s * SECOND_NS) if self._player else 0
+
+    # -- the stream thread --------------------------------------------------------------------------------------------
+
+    def _run_stream(self) -> None:
+        asyncio.run(self._stream())
+
+    async def _stream(self) -> None:
+        from streams.app import Outbox, Stages, create_app, make_send  # Faust: 0.65 s
+
+        outbox = Outbox()
+        made: list[faust.App] = []
+        send = make_send(lambda: made[0])
+        self._window = WindowStage(self._spec, self._mailbox, self._accounting, self._credits, send)
+        stages = Stages(self._window, AlarmStage(send), self._show, CommandStage(self.id, self._apply))
+        embedded = self._broker.startswith("embedded:")
+        app, wire = create_app(
+            self.id,
+            stages,
+            outbox,
+            broker=self._broker,
+            # The hub begins and ends with the session, so there is nothing older to skip.
+            offset_reset="earliest" if embedded else "latest",
+            on_ready=self._on_flowing,
+        )
+        made.append(app)
+        self._loop, self._stop_stream = asyncio.get_running_loop(), asyncio.Event()
+        if self._mailbox is not None:
+            made_room = self._window.made_room
+            self._mailbox.on_space(lambda: _call_soon(self._loop, made_room))
+        with self._lock:
+            self._outbox = outbox
+            early, self._early = self._early, []
+        for command in early:
+            self._send(command)
+        if self._stopping.is_set():
+            self._stop_stream.set()
+        try:
+            await self._run_app(app, wire)
+        finally:
+            await app.stop()
+            if embedded:
+                hub(self._broker.removeprefix("embedded://")).close()
+        if app.crash_reason is not None:
+            raise app.crash_reason
+
+    async def _run_app(self, app: faust.App, wire: Wire) -> None:
+        """Start the app and stay until it stops, dies or the session ends."""
+        assert self._stop_stream is not None
+        starting = asyncio.ensure_future(app.start())
+        stopping = asyncio.ensure_future(self._stop_stream.wait())
+        stopped = asyncio.ensure_future(app.wait_until_stopped())
+        beating = asyncio.ensure_future(self._beat(wire))
+        try:
+            await asyncio.wait({starting, stopping, stopped, beating}, return_when=asyncio.FIRST_COMPLETED)
+            if starting.done() and not starting.cancelled():
+                starting.result()
+                await asyncio.wait({stopping, stopped, beating}, return_when=asyncio.FIRST_COMPLETED)
+            if beating.done():
+                beating.result()
+        finally:
+            for task in (starting, stopping, stopped, beating):
+                task.cancel()
+            await asyncio.gather(starting, stopping, stopped, beating, return_exceptions=True)
+
+    async def _beat(self, wire: Wire) -> None:
+        """The stream's sign of life, and the watch over it."""
+        while True:
+            self._heartbeat_ns = time.monotonic_ns()
+            waiting = self._window is not None and self._window.waiting
+            ages = {p: time.monotonic() - at for (t, p), at in wire.last_message.items() if t == "waves"}
+            if self._credits.under_way and not waiting and ages and min(ages.values()) > STALL_S:
+                oldest = ", ".join(f"partition {p} {age:.0f} s ago" for p, age in sorted(ages.items()))
+                raise SessionError(f"The stream stands still: the last ticks were handled in {oldest}.")
+            await asyncio.sleep(HEARTBEAT_S)
+
+    def _on_flowing(self) -> None:
+        self._flowing.set()
+        self._play_if_ready()
+
+    def _on_end(self, topic: str, tick: WaveTick) -> None:
+        """A last consumer has seen the end of a bed on a topic; all of them make the end of the session."""
+        player = self._player
+        if tick.session != self.id or player is None:
+            return
+        acknowledged = self._acknowledged.setdefault(tick.epoch, set())
+        acknowledged.add((topic, tick.bed))
+        if len(acknowledged) < len(END_TOPICS) * len(self._sources) or tick.epoch != player.epoch:
+            return
+        self._acknowledged.clear()
+        self._finished_ns = time.monotonic_ns()
+        self._ended.set()
+        if not self._stay_open:
+            self._begin_stop()
+        self._done.set()
+
+    # -- the end ------------------------------------------------------------------------------------------------------
+
+    def _spawn(self, name: str, body: Callable[[], None]) -> None:
+        thread = WatchedThread(name, body, self._fail)
+        with self._lock:
+            self._threads.append(thread)
+        thread.start()
+
+    def _fail(self, where: str, error: BaseException) -> None:
+        """Something died: keep the first reason and end the session. From any thread."""
+        with self._lock:
+            if self._failure is not None:
+                return
+            self._failure = error
+            self._error = str(error) if isinstance(error, VigilError) else _sentence(where, error)
+        if not isinstance(error, BadInput):
+            log.error("%s", self._error, exc_info=error)
+        self._begin_stop()
+        self._opened.set()
+        self._done.set()
+
+    def _raise_failure(self) -> None:
+        if isinstance(self._failure, VigilError):
+            raise self._failure
+        if self._failure is not None:
+            raise SessionError(self._error) from self._failure
+
+    def _begin_stop(self) -> None:
+        """Tell every part to end, without waiting."""
+        self._stopping.set()
+        if not self._finished_ns:
+            self._finished_ns = time.monotonic_ns()
+        if self._player is not None:
+            self._player.stop()
+        self._credits.close()
+        if self._mailbox is not None:
+            self._mailbox.close()
+        if self._stop_stream is not None:
+            _call_soon(self._loop, self._stop_stream.set)
+        self._done.set()
+
+
+def _sentence(where: str, error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return f"The {where} failed: {type(error).__name__}{': ' + text if text else ''}."
+
+
+def _call_soon(loop: asyncio.AbstractEventLoop | None, call: Callable[[], None]) -> None:
+    """In the loop from any thread; nothing if the loop has ended."""
+    if loop is not None and not loop.is_closed():
+        loop.call_soon_threadsafe(call)
+
+
+def peak_rss_mb() -> float:
+    """Largest resident memory of this process so far, MiB (the present one where the system keeps no peak)."""
+    try:
+        import resource
+    except ModuleNotFoundError:  # Windows
+        import psutil
+
+        memory = psutil.Process().memory_info()
+        return float(getattr(memory, "peak_wset", memory.rss)) / 2**20
+    import sys
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)

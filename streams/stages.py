@@ -1,0 +1,207 @@
+"""What the agents of :mod:`streams.app` do with a decoded record; each stage is independent of Faust.
+
+Stages never hold up the loop for more than a few milliseconds, and never wait for a topic. The only stage that waits
+is the windower at speed max, for room in the mailbox of the inference thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Collection, Hashable
+from typing import Protocol
+
+from models.signals.windows import WindowSpec
+from streams.accounting import Accounting
+from streams.alarms import AlarmEngine
+from streams.feed import DisplayFeed
+from streams.inference import EndOfBed, Mailbox, WindowJob
+from streams.latency import LatencyBook
+from streams.records import (
+    AlarmRecord,
+    AnyRecord,
+    CommandRecord,
+    DeadLetter,
+    PredictionRecord,
+    StateRecord,
+    VitalsRecord,
+    WaveTick,
+)
+from streams.replay import tick_identity
+from streams.windower import BedWindower
+
+Send = Callable[[str, AnyRecord], Awaitable[None]]
+Subscriber = Callable[[AnyRecord], None]
+
+WINDOW, SHOW = "window", "show"
+"""Names of the stages that release the credits of a tick."""
+
+END_TOPICS = ("waves", "vitals", "predictions", "alarms")
+"""Topics on which a bed's end of stream travels; the last consumer acknowledges each."""
+
+
+class Releases(Protocol):
+    """What a stage needs of :class:`streams.transport.Credits`."""
+
+    def release(self, stage: str, tick: Hashable) -> None: ...
+
+
+def end_of_stream(like: AnyRecord | EndOfBed, time_ns: int) -> WaveTick:
+    """The end of a bed's stream as a message for any topic."""
+    return WaveTick(
+        bed=like.bed, session=like.session, epoch=like.epoch, tick_seq=0, start_ns=time_ns, end_ns=time_ns, eos=True
+    )
+
+
+class WindowStage:
+    """Ticks of all beds of this worker: states, cells and vitals go out by topic, windows to the mailbox."""
+
+    def __init__(
+        self,
+        spec: WindowSpec,
+        mailbox: Mailbox | None,
+        accounting: Accounting,
+        credits: Releases,
+        send: Send,
+        *,
+        monotonic_ns: Callable[[], int] = time.monotonic_ns,
+        make_windower: Callable[[WindowSpec, Accounting], BedWindower] = BedWindower,
+    ) -> None:
+        self._spec, self._mailbox, self._accounting = spec, mailbox, accounting
+        self._credits, self._send, self._now, self._make = credits, send, monotonic_ns, make_windower
+        self._beds: dict[str, BedWindower] = {}
+        self._room = asyncio.Event()
+        self.waiting = False
+        """True while a full mailbox holds this stage up (speed max)."""
+
+    def made_room(self) -> None:
+        """The inference thread has taken windows; called in the event loop."""
+        self._room.set()
+
+    async def handle(self, tick: WaveTick) -> None:
+        received = self._now()
+        windower = self._beds.get(tick.bed)
+        if windower is None:
+            windower = self._beds[tick.bed] = self._make(self._spec, self._accounting)
+        try:
+            handled = windower.handle(tick, received)
+            for record in handled.records:
+                await self._send("vitals", record)
+            for job in handled.windows:
+                job.stamps["window"] = self._now()
+                await self._hand_over(job, paced=tick.due_ns > 0)
+            if handled.ended:
+                await self._send("vitals", end_of_stream(tick, tick.end_ns))
+                await self._end(tick)
+        finally:
+            self._credits.release(WINDOW, tick_identity(tick))
+
+    async def _hand_over(self, job: WindowJob, *, paced: bool) -> None:
+        self._accounting.count("windows")
+        if self._mailbox is None:
+            return
+        if paced:
+            self._accounting.count("skipped_windows", self._mailbox.keep_newest(job))
+            return
+        self._room.clear()
+        while not self._mailbox.offer(job):
+            self.waiting = True
+            await self._room.wait()
+            self._room.clear()
+        self.waiting = False
+
+    async def _end(self, tick: WaveTick) -> None:
+        if self._mailbox is None:
+            await self._send("predictions", end_of_stream(tick, tick.end_ns))
+        else:
+            self._mailbox.offer(EndOfBed(tick.bed, tick.session, tick.epoch, tick.end_ns))
+
+
+class AlarmStage:
+    """States, vitals and predictions of all beds of this worker: alarm records."""
+
+    def __init__(self, send: Send, make_engine: Callable[[], AlarmEngine] = AlarmEngine) -> None:
+        self._send, self._make = send, make_engine
+        self._beds: dict[str, AlarmEngine] = {}
+        self._ended: dict[tuple[str, str, int], set[str]] = {}
+
+    async def handle(self, topic: str, record: AnyRecord) -> None:
+        engine = self._beds.get(record.bed)
+        if engine is None:
+            engine = self._beds[record.bed] = self._make()
+        changes: list[AlarmRecord] = []
+        if isinstance(record, StateRecord):
+            changes = engine.on_state(record)
+        elif isinstance(record, VitalsRecord):
+            changes = engine.on_vitals(record)
+        elif isinstance(record, PredictionRecord):
+            changes = engine.on_prediction(record)
+        elif isinstance(record, WaveTick) and record.eos:
+            await self._end(topic, record)
+        for change in changes:
+            await self._send("alarms", change)
+
+    async def _end(self, topic: str, tick: WaveTick) -> None:
+        """The alarms of a bed end when both of the topics that feed them have ended."""
+        key = (tick.bed, tick.session, tick.epoch)
+        ended = self._ended.setdefault(key, set())
+        ended.add(topic)
+        if ended >= {"vitals", "predictions"}:
+            del self._ended[key]
+            await self._send("alarms", end_of_stream(tick, tick.end_ns))
+
+
+class ShowStage:
+    """The last consumer: hands every record to the display feeds and subscribers, and measures latency there."""
+
+    def __init__(
+        self,
+        feeds: Collection[DisplayFeed],
+        accounting: Accounting,
+        latency: LatencyBook,
+        credits: Releases,
+        on_end: Callable[[str, WaveTick], None],
+        *,
+        monotonic_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self._feeds, self._accounting, self._latency = feeds, accounting, latency
+        self._credits, self._on_end, self._now = credits, on_end, monotonic_ns
+        self._subscribers: tuple[Subscriber, ...] = ()
+
+    def subscribe(self, callback: Subscriber) -> None:
+        self._subscribers = (*self._subscribers, callback)
+
+    async def handle(self, topic: str, record: AnyRecord) -> None:
+        try:
+            if isinstance(record, PredictionRecord):
+                record.stamps_ns["published"] = self._now()
+            if not (isinstance(record, WaveTick) and record.eos):
+                for feed in self._feeds:
+                    feed.push(record)
+                for subscriber in self._subscribers:
+                    subscriber(record)
+            self._measure(record)
+        finally:
+            if topic == "waves" and isinstance(record, WaveTick):
+                self._credits.release(SHOW, tick_identity(record))
+        if isinstance(record, WaveTick) and record.eos:
+            self._on_end(topic, record)
+
+    def _measure(self, record: AnyRecord) -> None:
+        if isinstance(record, WaveTick):
+            self._latency.add_ns("sample_to_feed", record.due_ns, self._now())
+        elif isinstance(record, PredictionRecord):
+            self._latency.add_ns("window_to_prediction", record.stamps_ns.get("due", 0), self._now())
+        elif isinstance(record, DeadLetter):
+            self._accounting.count("dead_letters")
+
+
+class CommandStage:
+    """Operators' commands to the session that they are for."""
+
+    def __init__(self, session: str, apply: Callable[[CommandRecord], None]) -> None:
+        self._session, self._apply = session, apply
+
+    async def handle(self, record: AnyRecord) -> None:
+        if isinstance(record, CommandRecord) and record.session == self._session:
+            self._apply(record)

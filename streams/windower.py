@@ -1,0 +1,200 @@
+"""One bed's ticks in, its states, cells, vitals, beats and windows out: pure, clock-free, bounded.
+
+Deliveries are at least once, so ticks are known by identity: what came before is dropped and counted, what was skipped
+is counted as lost by the samples' own indices and taken off again if it comes late. A new epoch or session resets
+everything; nothing of the old one is glued to the new.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from models.signals.absence import Absence
+from models.signals.modalities import Modality
+from models.signals.pipeline import BedPipeline, Cell, Chunk, PipelineOutput
+from models.signals.windows import WindowSpec
+from streams.accounting import Accounting
+from streams.clock import SECOND_NS
+from streams.codec import chunk_values
+from streams.inference import WindowJob
+from streams.records import AnyRecord, BeatRecord, CellRecord, StateRecord, VitalsRecord, WaveTick
+from streams.vitals.monitor import Vitals, VitalsMonitor
+
+MAX_MISSING = 4096  # skipped tick numbers remembered, to know a late tick from a duplicate
+MAX_STAMPS = 16  # whole seconds whose due time is remembered
+
+
+class Pipeline(Protocol):
+    """What the windower needs of :class:`models.signals.pipeline.BedPipeline`."""
+
+    def push(self, chunks: Sequence[Chunk], start_ns: int, end_ns: int, /) -> PipelineOutput: ...
+    def finish(self, end_ns: int, /) -> PipelineOutput: ...
+    def grid(self, modality: Modality, first_g: int, last_g: int, /) -> npt.NDArray[np.float32]: ...
+
+
+MakePipeline = Callable[[WindowSpec, Collection[Modality]], Pipeline]
+
+
+@dataclass(slots=True)
+class Handled:
+    """What one tick gave: records in order for the topic ``vitals``, windows for the model, and whether it was the
+    bed's last."""
+
+    records: list[AnyRecord] = field(default_factory=list)
+    windows: list[WindowJob] = field(default_factory=list)
+    ended: bool = False
+
+
+@dataclass(slots=True)
+class _Epoch:
+    """All that is known of one epoch of one session."""
+
+    session: str
+    number: int
+    end_ns: int  # event time reached
+    highest: int | None = None  # newest tick_seq
+    missing: OrderedDict[int, None] = field(default_factory=OrderedDict)
+    next_index: dict[str, int] = field(default_factory=dict)
+    stamps: OrderedDict[int, tuple[int, int]] = field(default_factory=OrderedDict)
+    state: dict[str, str] | None = None
+    state_second: int = -1
+    pipeline: Pipeline | None = None
+    vitals: VitalsMonitor = field(default_factory=VitalsMonitor)
+
+
+class BedWindower:
+    """State of one bed. Call :meth:`handle` with every tick of the bed in the order of delivery.
+
+    spec: the window that the model wants. make_pipeline: for tests; BedPipeline otherwise.
+    """
+
+    def __init__(self, spec: WindowSpec, accounting: Accounting, make_pipeline: MakePipeline = BedPipeline) -> None:
+        self._spec, self._accounting, self._make_pipeline = spec, accounting, make_pipeline
+        self._now = _Epoch("", -1, 0)
+
+    def handle(self, tick: WaveTick, received_ns: int) -> Handled:
+        """received_ns: monotonic time at which the tick arrived, for the stamps."""
+        if tick.session != self._now.session or tick.epoch > self._now.number:
+            self._now = _Epoch(tick.session, tick.epoch, tick.start_ns)
+        now = self._now
+        expected = tick.tick_seq if now.highest is None else now.highest + 1
+        if tick.epoch < now.number or not self._is_new(tick.tick_seq, expected):
+            self._accounting.duplicated(tick)
+            return Handled()
+        # A late tick brings its samples to the present: event time itself never runs back.
+        start_ns, now.end_ns = max(tick.start_ns, now.end_ns), max(tick.end_ns, now.end_ns)
+        if tick.eos:
+            handled = Handled(ended=True)
+            if now.pipeline is not None:
+                self._collect(handled, tick, now.pipeline.finish(now.end_ns), received_ns)
+            return handled
+        self._count(tick, skipped=tick.tick_seq > expected, late=tick.tick_seq < expected)
+        self._stamp(tick, received_ns)
+        if now.pipeline is None:
+            # A source names all of its channels in every tick, so the first one knows them.
+            now.pipeline = self._make_pipeline(self._spec, {Modality(c.modality) for c in tick.chunks})
+        handled = Handled()
+        output = now.pipeline.push(_chunks(tick), min(start_ns, now.end_ns), now.end_ns)
+        self._collect(handled, tick, output, received_ns)
+        return handled
+
+    def _is_new(self, sequence: int, expected: int) -> bool:
+        """Whether this tick has not been handled yet; notes what was skipped before it."""
+        now = self._now
+        if sequence < expected:
+            if sequence not in now.missing:
+                return False
+            del now.missing[sequence]
+            self._accounting.count("ticks_late")
+            return True
+        for skipped in range(max(expected, sequence - MAX_MISSING), sequence):
+            now.missing[skipped] = None
+        while len(now.missing) > MAX_MISSING:
+            now.missing.popitem(last=False)
+        self._accounting.count("ticks_missed", sequence - expected)
+        now.highest = sequence
+        return True
+
+    def _count(self, tick: WaveTick, *, skipped: bool, late: bool) -> None:
+        """Samples received, and lost where ticks are missing before this one."""
+        next_index = self._now.next_index
+        for chunk in tick.chunks:
+            samples = len(chunk.data) // 4
+            if not samples:
+                continue
+            self._accounting.received(chunk.modality, samples, withheld=chunk.withheld)
+            if late:
+                self._accounting.lost(chunk.modality, -samples)
+                continue
+            expected = next_index.get(chunk.modality)
+            if skipped and expected is not None and chunk.first_index > expected:
+                self._accounting.lost(chunk.modality, chunk.first_index - expected)
+            next_index[chunk.modality] = chunk.first_index + samples
+
+    def _stamp(self, tick: WaveTick, received_ns: int) -> None:
+        """When the end of each whole second was due, and when it arrived."""
+        stamps, second = self._now.stamps, tick.end_ns // SECOND_NS
+        if second * SECOND_NS > tick.start_ns and second not in stamps:
+            stamps[second] = (tick.due_ns, received_ns)
+            if len(stamps) > MAX_STAMPS:
+                stamps.popitem(last=False)
+
+    def _collect(self, handled: Handled, tick: WaveTick, output: PipelineOutput, received_ns: int) -> None:
+        now = self._now
+        state = {m.value: (why.value if why else "") for m, why in output.states.items()}
+        second = now.end_ns // SECOND_NS
+        if state and (state != now.state or second != now.state_second):
+            now.state, now.state_second = state, second
+            handled.records.append(StateRecord(**_head(tick), time_ns=now.end_ns, state=state))
+        for cell in output.cells:
+            self._cell(handled, tick, cell, output.states)
+        for window in output.windows:
+            due, received = now.stamps.get(window.end_s, (tick.due_ns, received_ns))
+            stamps = {"due": due, "received": received}
+            handled.windows.append(WindowJob(tick.bed, tick.session, tick.epoch, window, stamps))
+
+    def _cell(self, handled: Handled, tick: WaveTick, cell: Cell, states: dict[Modality, Absence | None]) -> None:
+        absence = {m.value: (why.value if why else "") for m, why in cell.absence.items()}
+        record = CellRecord(**_head(tick), second=cell.second, absence=absence)
+        self._accounting.cell(record)
+        handled.records.append(record)
+        assert self._now.pipeline is not None
+        measured = {m: states.get(m, Absence.NOT_CONNECTED) is None for m in Modality}
+        vitals = self._now.vitals.update(cell.second + 1, self._now.pipeline.grid, measured)
+        handled.records.append(_vitals_record(tick, vitals))
+        handled.records += [
+            BeatRecord(**_head(tick), time_ns=round(time_s * SECOND_NS), source=source)
+            for time_s, source in vitals.beats
+        ]
+
+
+def _head(tick: WaveTick) -> dict[str, Any]:
+    return {"bed": tick.bed, "session": tick.session, "epoch": tick.epoch}
+
+
+def _chunks(tick: WaveTick) -> list[Chunk]:
+    return [
+        Chunk(
+            modality=Modality(chunk.modality),
+            rate_hz=chunk.rate_hz,
+            origin_ns=chunk.origin_ns,
+            first_index=chunk.first_index,
+            values=chunk_values(chunk.data),
+            withheld=chunk.withheld,
+        )
+        for chunk in tick.chunks
+    ]
+
+
+_VITALS_FIELDS = tuple({f.name for f in fields(Vitals)} & set(VitalsRecord.__struct_fields__))
+
+
+def _vitals_record(tick: WaveTick, vitals: Vitals) -> VitalsRecord:
+    numbers = {name: getattr(vitals, name) for name in _VITALS_FIELDS}
+    return VitalsRecord(**_head(tick), time_ns=vitals.second * SECOND_NS, **numbers)
