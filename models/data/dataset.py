@@ -1,0 +1,107 @@
+"""Windows on disk: one folder a patient of memory-mapped .npy arrays, and a data set that draws from many of them.
+
+Groups (train, stop, calibration, test) hold disjoint patients.
+
+Arrays of a patient of T seconds and W windows: ``signals`` float32 [W, M, L] (as measured where a frame was present,
+else the clean signal), ``presence`` bool [W, M, N] as recorded, ``history`` float32 [T + 1, M, C] (row t: the context
+of the window that ends at t, NaN before the first), ``pressures`` [W, N, 3], ``r_times`` [W, R],
+``eeg`` [W, 7], ``depth`` [W], ``hypotension`` [W, 3], ``hypotensive_now`` bool [W], ``end_s`` int [W]; labels are NaN
+where unknown. ``index.json`` says seed, scenario, device and duration.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from models.signals.errors import BadInput
+
+GROUPS = ("train", "stop", "calibration", "test")
+ARRAYS = (
+    "signals", "presence", "history", "pressures", "r_times", "eeg", "depth", "hypotension", "hypotensive_now", "end_s",
+)  # fmt: skip
+
+Arrays = dict[str, npt.NDArray[np.generic]]
+
+
+def save_patient(folder: Path, arrays: Arrays, facts: dict[str, object]) -> None:
+    """Writes the arrays, then ``index.json``: a folder without it is unfinished and is made again."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ARRAYS:
+        np.save(folder / f"{name}.npy", arrays[name], allow_pickle=False)
+    scratch = folder / "index.json.part"
+    scratch.write_text(json.dumps(facts, indent=1), encoding="utf-8")
+    scratch.replace(folder / "index.json")
+
+
+@dataclass(frozen=True)
+class Patient:
+    """One patient's windows; arrays stay on disk until indexed."""
+
+    folder: Path
+    facts: dict[str, object]
+    arrays: Arrays
+
+    @property
+    def windows(self) -> int:
+        return len(self.arrays["end_s"])
+
+
+def open_patient(folder: Path) -> Patient:
+    """Raises BadInput where the folder is not a finished patient."""
+    try:
+        facts = json.loads((folder / "index.json").read_text(encoding="utf-8"))
+        arrays: Arrays = {
+            n: np.load(folder / f"{n}.npy", mmap_mode="r" if n == "signals" else None, allow_pickle=False)
+            for n in ARRAYS
+        }
+    except (OSError, ValueError) as error:
+        raise BadInput("a folder of training windows", f"{folder} ({error})", "make the data again") from error
+    return Patient(folder, facts, arrays)
+
+
+class WindowDataset:
+    """The windows of a group. Nothing is drawn here: indices and losses are seeded by the caller."""
+
+    def __init__(self, folders: Sequence[Path]) -> None:
+        if not folders:
+            raise BadInput("at least one patient folder", "none", "make the data first")
+        self.patients = [open_patient(f) for f in folders]
+        counts = [p.windows for p in self.patients]
+        self.patient_of = np.repeat(np.arange(len(counts)), counts)
+        self.window_of = np.concatenate([np.arange(c) for c in counts])
+
+    def __len__(self) -> int:
+        return len(self.patient_of)
+
+    def whole(self, name: str) -> npt.NDArray[np.generic]:
+        """One array of all windows; for ``history`` [P, T + 1, M, C], NaN-padded to the longest patient."""
+        parts = [p.arrays[name] for p in self.patients]
+        if name == "history":
+            longest = max(len(part) for part in parts)
+            return np.stack([_padded(part, longest, axis=0) for part in parts])
+        if name == "r_times":
+            widest = max(part.shape[1] for part in parts)
+            parts = [_padded(part, widest, axis=1) for part in parts]
+        return np.concatenate(parts)
+
+    def signals(self, indices: npt.NDArray[np.intp]) -> npt.NDArray[np.float32]:
+        """[len(indices), M, L] from disk."""
+        rows = [self.patients[self.patient_of[i]].arrays["signals"][self.window_of[i]] for i in indices]
+        return np.stack(rows).astype(np.float32, copy=False)
+
+
+def _padded(values: npt.NDArray[np.generic], length: int, axis: int) -> npt.NDArray[np.generic]:
+    shape = list(values.shape)
+    shape[axis] = length - shape[axis]
+    return np.concatenate([values, np.full(shape, np.nan, values.dtype)], axis=axis)
+
+
+def bootstrap_weights(patients: int, members: int, seed: int) -> npt.NDArray[np.float32]:
+    """Poisson bootstrap over patients, not windows: [patients, members]."""
+    return np.random.default_rng(seed).poisson(1.0, (patients, members)).astype(np.float32)

@@ -1,0 +1,126 @@
+"""Simulated patients to training windows on disk; one process a core, one folder a patient, resumable.
+
+Patients of the groups are disjoint by seed. The test group is listened to by the held-out device profile, which no
+other group has met.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from models.data.dataset import Arrays, save_patient
+from models.data.labels import eeg_features, frame_pressures, hypotension_labels, hypotensive_events, pressure_track
+from models.data.labels import r_times as find_r_times
+from models.data.simulator import simulate_patient
+from models.data.windows import cut_windows, grid_signal
+from models.signals.channels import map_channels
+from models.signals.modalities import Modality
+from models.signals.windows import CONTEXT_FIELDS, WindowSpec
+
+HELD_OUT_DEVICE = "heldout"
+
+
+@dataclass(frozen=True, slots=True)
+class PatientOrder:
+    """One patient to make. ``stride_s``: between windows; ``scenario`` None is drawn."""
+
+    folder: Path
+    group: str
+    seed: int
+    duration_s: int
+    stride_s: int
+    spec: WindowSpec
+    device: str = "train"
+    scenario: str | None = None
+    coupled: bool = True
+
+
+def make_patient(order: PatientOrder) -> None:
+    """Simulates one patient, cuts its windows by the live pipeline and writes them with their labels."""
+    patient = simulate_patient(
+        order.seed, scenario=order.scenario, duration_s=order.duration_s, device=order.device, coupled=order.coupled
+    )
+    channels = map_channels(patient)
+    modalities = order.spec.modalities
+    clean = np.stack([grid_signal(channels, m, order.duration_s, patient.read_clean) for m in modalities])
+    arrays = windows_with_labels(order, channels, clean, np.asarray(patient.truth.depth))
+    facts: dict[str, object] = {
+        "group": order.group, "seed": order.seed, "device": order.device, "duration_s": order.duration_s,
+        "stride_s": order.stride_s, "coupled": order.coupled, "windows": len(arrays["end_s"]), "name": patient.name,
+    }  # fmt: skip
+    save_patient(order.folder, arrays, facts)
+
+
+def windows_with_labels(order: PatientOrder, channels, clean: np.ndarray, depth_by_second: np.ndarray) -> Arrays:
+    """The arrays of one patient; clean float32 [M, T · rate] is the same recording without faults.
+
+    Signals are as measured where a frame is present and clean elsewhere, so that what a lost sensor would have shown
+    is known. Only windows whose clean signals are complete are kept.
+    """
+    spec = order.spec
+    m, rate, length = len(spec.modalities), spec.rate_hz, spec.samples
+    index = {modality: i for i, modality in enumerate(spec.modalities)}
+    history = np.full((order.duration_s + 1, m, len(CONTEXT_FIELDS)), np.nan, np.float32)
+    ends, signals, presence = [], [], []
+    for window in cut_windows(channels, spec, 1, end_s=order.duration_s):
+        history[window.end_s] = window.context
+        if window.end_s % order.stride_s or window.end_s < spec.window_s:
+            continue
+        truth = clean[:, (window.end_s - spec.window_s) * rate : window.end_s * rate]
+        if truth.shape[1] != length or np.isnan(truth).any():
+            continue
+        shown = np.repeat(window.presence, spec.frame_s * rate, axis=1) & np.isfinite(window.signals)
+        ends.append(window.end_s)
+        signals.append(np.where(shown, window.signals, truth))
+        presence.append(window.presence)
+    end_s = np.array(ends, np.int64)
+    track = pressure_track(clean[index[Modality.ABP]])
+    labels, now = hypotension_labels(hypotensive_events(track), end_s.astype(np.float64), float(order.duration_s))
+    starts = end_s[:, None] - spec.window_s + spec.frame_s * np.arange(spec.frames)
+    pressures = frame_pressures(track, starts.ravel().astype(np.float64), spec.frame_s)
+    beats = find_r_times(clean[index[Modality.ECG]])
+    second = np.minimum(end_s, len(depth_by_second)) - 1
+    eeg = [clean[index[Modality.EEG], (e - spec.window_s) * rate : e * rate] for e in ends]
+    return {
+        "signals": np.asarray(signals, np.float32).reshape(-1, m, length),
+        "presence": np.asarray(presence, np.bool_).reshape(-1, m, spec.frames),
+        "history": history,
+        "pressures": pressures.reshape(len(ends), spec.frames, 3),
+        "r_times": _padded_times(beats, end_s - spec.window_s, spec.window_s),
+        "eeg": eeg_features(np.asarray(eeg, np.float32).reshape(-1, length)),
+        "depth": depth_by_second[second].astype(np.float32),
+        "hypotension": labels,
+        "hypotensive_now": now,
+        "end_s": end_s,
+    }
+
+
+def _padded_times(times: np.ndarray, starts_s: np.ndarray, window_s: int) -> np.ndarray:
+    """Beat times of each window in s from its start, NaN-padded: float32 [W, R]."""
+    first, last = np.searchsorted(times, starts_s), np.searchsorted(times, starts_s + window_s)
+    out = np.full((len(starts_s), max(1, int((last - first).max(initial=0)))), np.nan, np.float32)
+    for row, (a, b) in enumerate(zip(first, last, strict=True)):
+        out[row, : b - a] = times[a:b] - starts_s[row]
+    return out
+
+
+def make_patients(orders: list[PatientOrder], processes: int, progress: Callable[[int, int], None]) -> None:
+    """Makes the patients whose folders are not finished yet."""
+    todo = [order for order in orders if not (order.folder / "index.json").is_file()]
+    done = len(orders) - len(todo)
+    progress(done, len(orders))
+    if processes <= 1 or len(todo) < 2:
+        for order in todo:
+            make_patient(order)
+            done += 1
+            progress(done, len(orders))
+        return
+    with multiprocessing.get_context("spawn").Pool(processes) as pool:
+        for _ in pool.imap_unordered(make_patient, todo):
+            done += 1
+            progress(done, len(orders))

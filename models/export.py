@@ -1,0 +1,196 @@
+"""From a trained PhysioME to a bundle: one fp32 ONNX with its spec, golden cases, card and hashes.
+
+The graph is static: a batch dimension, no control flow, no data-dependent shapes, no external data. Golden cases hold
+inputs and outputs of the torch model, so every backend can prove that it computes the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import onnx
+import torch
+
+from models.physiome import InferenceGraph, PhysioME, PhysioMEConfig
+from models.runtime.backend import Arrays
+from models.runtime.spec import BUNDLE_SCHEMA, OUTPUTS, BundleSpec, Conformal
+from models.signals.modalities import Modality
+from models.signals.windows import CONTEXT_FIELDS
+
+OPSET = 20
+FORBIDDEN_OPERATORS = frozenset({"If", "Loop", "Scan", "NonZero", "TopK", "Sort", "Unique", "SequenceAt", "Compress"})
+BUNDLE_LIMIT_BYTES = 15 << 20
+HORIZONS_MIN = [5, 10, 15]
+_GOLDEN_SKIPPED = ("tokens",)  # undefined where absent
+
+
+@dataclass(frozen=True, slots=True)
+class BundleText:
+    """Words of a bundle: name, version, one line on the training data, and the card (Markdown)."""
+
+    name: str
+    version: str
+    trained_on: str
+    preprocessing: str
+    card: str
+    conformal: dict[str, Conformal] = field(default_factory=dict)
+
+
+def input_names(config: PhysioMEConfig) -> list[str]:
+    return [m.value.lower() for m in config.modalities] + ["presence", "context"]
+
+
+def example_inputs(config: PhysioMEConfig, batch: int, seed: int = 0) -> Arrays:
+    """Plausible inputs: pulses at 70/min, a pressure near 85 mmHg, noise for the EEG; all present, context known."""
+    rng = np.random.default_rng(seed)
+    t = np.arange(config.samples) / config.rate_hz
+    phase = 2 * np.pi * (70 / 60) * t[None] + rng.uniform(0, 6, (batch, 1))
+    pulse = np.sin(phase) + 0.4 * np.sin(2 * phase + 0.8)
+    waves = {
+        Modality.ECG: np.exp(-((np.sin(phase / 2 + 0.4) / 0.08) ** 2)),
+        Modality.ABP: 85 + 20 * pulse,
+        Modality.PPG: 1.5 * pulse + 10,
+        Modality.EEG: 20 * rng.standard_normal((batch, config.samples)),
+    }
+    context = np.full((batch, len(config.modalities), len(CONTEXT_FIELDS)), np.nan, np.float32)
+    usual = {
+        Modality.ECG: (0.1, 0.2, 0, 0.1, 0.1, 0.1, np.nan, np.nan, np.nan),
+        Modality.ABP: (85, 45, 0, 85, 84, 80, 0.25, 0.5, -150),
+        Modality.PPG: (10, 2.0, 0, 10, 10, 10, 0.5, 0.5, np.nan),
+        Modality.EEG: (0, 25, 0, 0, 0, 0, np.nan, np.nan, np.nan),
+    }
+    for row, modality in enumerate(config.modalities):
+        context[:, row] = usual[modality]
+    arrays: Arrays = {m.value.lower(): waves[m].astype(np.float32) for m in config.modalities}
+    arrays["presence"] = np.ones((batch, len(config.modalities), config.frames), np.bool_)
+    arrays["context"] = context
+    return arrays
+
+
+def golden_inputs(config: PhysioMEConfig) -> dict[str, Arrays]:
+    """The cases: all present, each modality absent, absence frame by frame, all absent, NaN and 1e30 under the mask,
+    unknown context."""
+    base = example_inputs(config, 1, seed=7)
+    names = [m.value.lower() for m in config.modalities]
+    rng = np.random.default_rng(11)
+    cases: dict[str, Arrays] = {"all_present": base}
+
+    def case(presence: npt.NDArray[np.bool_], fill: float | None = None, unknown: bool = False) -> Arrays:
+        arrays = {k: v.copy() for k, v in base.items()}
+        arrays["presence"] = presence[None]
+        hidden = np.repeat(~presence, config.frame_samples, axis=1)
+        for row, name in enumerate(names):
+            if fill is not None:
+                arrays[name][0, hidden[row]] = fill
+        if unknown:
+            arrays["context"][:] = np.nan
+        return arrays
+
+    full = np.ones((len(names), config.frames), np.bool_)
+    for row, name in enumerate(names):
+        presence = full.copy()
+        presence[row] = False
+        cases[f"no_{name}"] = case(presence, fill=np.nan)
+        cases[f"no_{name}"]["context"][0, row, CONTEXT_FIELDS.index("age_s")] = 120.0
+    ragged = rng.random(full.shape) > 0.4
+    cases["frames_absent"] = case(ragged)
+    cases["frames_absent_nan"] = case(ragged, fill=np.nan)
+    cases["frames_absent_1e30"] = case(ragged, fill=1e30)
+    cases["all_absent"] = case(~full, fill=np.nan, unknown=True)
+    cases["context_unknown"] = case(full, unknown=True)
+    return cases
+
+
+def run_torch(model: PhysioME, inputs: Arrays) -> Arrays:
+    """Outputs of the torch model in eval mode, by name."""
+    model.eval()
+    names = input_names(model.config)
+    with torch.no_grad():
+        values = InferenceGraph(model)(*(torch.from_numpy(np.asarray(inputs[n])) for n in names))
+    return {name: value.numpy() for name, value in zip(OUTPUTS, values, strict=True)}
+
+
+def export_onnx(model: PhysioME, path: Path) -> None:
+    """Writes the fp32 graph with a dynamic batch; raises ValueError if an operator would need control flow."""
+    model.eval()
+    model.merge_adapters()
+    example = example_inputs(model.config, 2)
+    names = input_names(model.config)
+    arguments = tuple(torch.from_numpy(np.asarray(example[n])) for n in names)
+    batch = torch.export.Dim("batch", min=1, max=4096)
+    logging.getLogger("torch.onnx").setLevel(logging.WARNING)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            InferenceGraph(model), arguments, dynamo=True, opset_version=OPSET, input_names=names,
+            output_names=list(OUTPUTS), dynamic_shapes=tuple({0: batch} for _ in names), external_data=False,
+            verbose=False,
+        )  # fmt: skip
+    assert program is not None
+    program.save(str(path), external_data=False)
+    graph = onnx.load(str(path))
+    for entry in graph.metadata_props:
+        entry.value = ""
+    for node in graph.graph.node:  # stack traces name the machine that exported
+        del node.metadata_props[:]
+        node.doc_string = ""
+    for value in (*graph.graph.input, *graph.graph.output, *graph.graph.value_info, *graph.graph.initializer):
+        del value.metadata_props[:]
+    del graph.metadata_props[:]
+    del graph.graph.metadata_props[:]
+    onnx.checker.check_model(graph)
+    found = operators(graph) & FORBIDDEN_OPERATORS
+    if found:
+        raise ValueError(f"the exported graph holds control flow or data-dependent shapes: {sorted(found)}")
+    onnx.save(graph, str(path))
+
+
+def operators(graph: onnx.ModelProto) -> set[str]:
+    """Every operator type in the graph and its functions."""
+    found = {node.op_type for node in graph.graph.node}
+    for function in graph.functions:
+        found |= {node.op_type for node in function.node}
+    return found
+
+
+def bundle_spec(config: PhysioMEConfig, text: BundleText) -> BundleSpec:
+    return BundleSpec(
+        schema=BUNDLE_SCHEMA, name=text.name, version=text.version,
+        modalities=[m.value for m in config.modalities], rate_hz=config.rate_hz, frame_s=config.frame_s,
+        frames=config.frames, hop_s=1, context_fields=list(CONTEXT_FIELDS), horizons_min=HORIZONS_MIN,
+        token_width=config.width, conformal=text.conformal, preprocessing=text.preprocessing,
+        trained_on=text.trained_on,
+    )  # fmt: skip
+
+
+def export_bundle(model: PhysioME, folder: Path, text: BundleText) -> None:
+    """Writes ``model.onnx, spec.json, golden.npz, card.md, manifest.json``; the manifest last, each file atomically.
+
+    The model's LoRA adapters are merged. Raises ValueError if the bundle would exceed ``BUNDLE_LIMIT_BYTES``.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    export_onnx(model, folder / "model.onnx.part")
+    os.replace(folder / "model.onnx.part", folder / "model.onnx")
+    (folder / "spec.json").write_bytes(msgspec.json.format(msgspec.json.encode(bundle_spec(model.config, text))))
+    golden: dict[str, npt.NDArray[np.generic]] = {}
+    for case, inputs in golden_inputs(model.config).items():
+        golden |= {f"{case}/in/{name}": value for name, value in inputs.items()}
+        outputs = run_torch(model, inputs)
+        golden |= {f"{case}/out/{n}": v for n, v in outputs.items() if n not in _GOLDEN_SKIPPED}
+    np.savez_compressed(folder / "golden.npz", allow_pickle=False, **golden)  # type: ignore[arg-type]
+    (folder / "card.md").write_text(text.card, encoding="utf-8")
+    names = ("model.onnx", "spec.json", "golden.npz", "card.md")
+    size = sum((folder / name).stat().st_size for name in names)
+    if size > BUNDLE_LIMIT_BYTES:
+        raise ValueError(f"the bundle has {size} bytes; at most {BUNDLE_LIMIT_BYTES} are allowed")
+    hashes = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
+    manifest = {"schema": BUNDLE_SCHEMA, "files": hashes}
+    (folder / "manifest.json").write_bytes(msgspec.json.format(msgspec.json.encode(manifest)))

@@ -1,0 +1,183 @@
+"""Decoders of restored channels: pulse-locked waves for ABP, PPG and ECG; features, never a trace, for EEG.
+
+Timing comes from the sensors that still work, not from tokens. Every recording has its own delay between channels
+(devices add up to 0.5 s), which only ``context`` knows, so each source is first shifted by the delay it had to the
+target when both were last measured, and then read by dilated convolutions over the *whole* window at 25 Hz: a beat
+that straddles two frames is one beat. Shape, level and size are separate: ABP = MAP + PP · unit shape.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from models.signals.modalities import Modality
+from models.signals.windows import CONTEXT_FIELDS
+
+WAVE_MODALITIES: tuple[Modality, ...] = (Modality.ABP, Modality.PPG, Modality.ECG)
+"""Modalities restored as waves; each is also a source for the other two."""
+
+_F = {name: i for i, name in enumerate(CONTEXT_FIELDS)}
+_STRIDE = 4
+_DILATIONS = (1, 2, 4, 8, 1, 2)
+
+
+def shift(x: Tensor, samples: Tensor) -> Tensor:
+    """x(t + samples) by linear interpolation; x [B, S, L], samples [B, S] (fractional), 0 outside the window."""
+    length = x.shape[-1]
+    position = torch.arange(length, dtype=x.dtype, device=x.device) + samples.unsqueeze(-1)
+    left = position.floor()
+    share = position - left
+    inside = (position >= 0) & (position <= length - 1)
+    first = left.clamp(0, length - 1).long()
+    second = (left + 1).clamp(0, length - 1).long()
+    value = torch.gather(x, 2, first) * (1.0 - share) + torch.gather(x, 2, second) * share
+    return torch.where(inside, value, torch.zeros_like(value))
+
+
+def frame_interpolation(frames: int, steps: int) -> Tensor:
+    """Matrix [N, steps]: linear interpolation from frame centres, constant beyond the outer ones."""
+    centre = (torch.arange(steps, dtype=torch.float32) + 0.5) / steps * frames - 0.5
+    distance = (centre.clamp(0, frames - 1)[None] - torch.arange(frames, dtype=torch.float32)[:, None]).abs()
+    return (1.0 - distance).clamp(min=0.0)
+
+
+class ContextDelays(nn.Module):
+    """Seconds by which each source must be read ahead to line up with a target, from ``context``.
+
+    With R the R peak, A and P the pressure and plethysmogram upstrokes: A = R + a, P = R + p. The ABP row holds a and
+    the p of the same time; the PPG row holds the newest p. As pressure changes, a follows p by a learned share.
+    """
+
+    def __init__(self, modalities: tuple[Modality, ...]) -> None:
+        super().__init__()
+        self.abp, self.ppg = modalities.index(Modality.ABP), modalities.index(Modality.PPG)
+        self.default = nn.Parameter(torch.tensor([0.4, 0.6]))  # a, p where unknown
+        self.follow = nn.Parameter(torch.tensor(0.7))
+
+    def forward(self, context: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """context [B, M, C] -> delays a, p [B] in seconds, and whether each is known, float [B, 2]."""
+        own_a = context[:, self.abp, _F["own_delay_s"]]
+        then_p = context[:, self.abp, _F["ppg_delay_s"]]
+        now_p = context[:, self.ppg, _F["own_delay_s"]]
+        p_known, a_known = now_p == now_p, own_a == own_a
+        change = torch.where(p_known & (then_p == then_p), now_p - then_p, torch.zeros_like(now_p))
+        p = torch.where(p_known, now_p, torch.where(then_p == then_p, then_p, self.default[1]))
+        a = torch.where(a_known, own_a, self.default[0]) + self.follow * change.clamp(-0.2, 0.2)
+        return a.clamp(-1.0, 2.0), p.clamp(-1.0, 2.0), torch.stack([a_known, p_known], dim=-1).float()
+
+    def to_target(self, target: Modality, a: Tensor, p: Tensor) -> Tensor:
+        """Read-ahead in seconds [B, 3] of the sources in :data:`WAVE_MODALITIES` for one target."""
+        upstroke = {Modality.ECG: torch.zeros_like(a), Modality.ABP: a, Modality.PPG: p}
+        return torch.stack([upstroke[source] - upstroke[target] for source in WAVE_MODALITIES], dim=-1)
+
+
+class _ConditionedBlock(nn.Module):
+    """x + W·gelu(conv(x)·(1 + γ) + β), dilated, with γ and β from the window's condition vector."""
+
+    def __init__(self, channels: int, dilation: int, condition: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(channels, channels, 5, padding=2 * dilation, dilation=dilation)
+        self.film = nn.Linear(condition, 2 * channels)
+        self.mix = nn.Conv1d(channels, channels, 1)
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        gain, offset = self.film(condition).unsqueeze(-1).chunk(2, dim=1)
+        return x + self.mix(nn.functional.gelu(self.conv(x) * (1.0 + gain) + offset))
+
+
+class WaveDecoder(nn.Module):
+    """Aligned sources, slot tokens and a condition vector -> one unit-free wave [B, L] over the whole window."""
+
+    upsample: Tensor
+
+    def __init__(self, frames: int, samples: int, channels: int, width: int, condition: int) -> None:
+        super().__init__()
+        self.stem = nn.Conv1d(2 * len(WAVE_MODALITIES), channels, 9, stride=_STRIDE, padding=4)
+        self.token = nn.Linear(width, channels)
+        self.register_buffer("upsample", frame_interpolation(frames, samples // _STRIDE), persistent=False)
+        self.blocks = nn.ModuleList(_ConditionedBlock(channels, d, condition) for d in _DILATIONS)
+        self.expand = nn.Conv1d(channels, 8 * _STRIDE, 3, padding=1)
+        self.out = nn.Conv1d(8, 1, 9, padding=4)
+
+    def forward(self, aligned: Tensor, tokens: Tensor, condition: Tensor) -> Tensor:
+        """aligned [B, 6, L], tokens [B, N, d], condition [B, c]."""
+        x = self.stem(aligned) + self.token(tokens).transpose(1, 2) @ self.upsample
+        for block in self.blocks:
+            x = block(x, condition)
+        x = nn.functional.gelu(self.expand(x)).unflatten(1, (8, _STRIDE)).transpose(2, 3).flatten(2)
+        return self.out(x).squeeze(1)
+
+
+class WaveDecoders(nn.Module):
+    """The three wave decoders; returns raw shapes [B, L] by modality."""
+
+    def __init__(
+        self, modalities: tuple[Modality, ...], frames: int, frame_samples: int, rate_hz: int, channels: int,
+        width: int,
+    ):  # fmt: skip
+        super().__init__()
+        self.rate_hz, self.rows = rate_hz, [modalities.index(m) for m in WAVE_MODALITIES]
+        self.delays = ContextDelays(modalities)
+        self.condition = nn.Sequential(nn.Linear(2 * width + 2, width), nn.GELU(), nn.Linear(width, width))
+        samples = frames * frame_samples
+        self.decoders = nn.ModuleDict(
+            {m.value: WaveDecoder(frames, samples, channels, width, width) for m in WAVE_MODALITIES}
+        )
+
+    def forward(
+        self, scaled: Tensor, present: Tensor, slots: Tensor, fused: Tensor, embedded: Tensor, context: Tensor
+    ) -> dict[Modality, Tensor]:
+        """scaled and present [B, M, L], slots of pass 2 [B, M, N, d], fused and context embedding [B, d]."""
+        a, p, known = self.delays(context)
+        sources = torch.stack([scaled[:, r] for r in self.rows], dim=1)
+        masks = torch.stack([present[:, r] for r in self.rows], dim=1).float()
+        condition = self.condition(torch.cat([fused, embedded, known], dim=-1))
+        waves: dict[Modality, Tensor] = {}
+        for modality, row in zip(WAVE_MODALITIES, self.rows, strict=True):
+            ahead = self.delays.to_target(modality, a, p) * self.rate_hz
+            aligned = torch.cat([shift(sources, ahead), shift(masks, ahead)], dim=1)
+            waves[modality] = self.decoders[modality.value](aligned, slots[:, row], condition)
+        return waves
+
+
+def unit_shape(raw: Tensor, frames: int) -> Tensor:
+    """[B, L] -> zero mean over the window and unit mean peak-to-peak a frame (every 3-s frame holds a whole beat)."""
+    shape = raw - raw.mean(-1, keepdim=True)
+    parts = shape.unflatten(-1, (frames, -1))
+    size = (parts.amax(-1) - parts.amin(-1)).mean(-1, keepdim=True)
+    return shape / (size + 0.05)
+
+
+class PressureWave(nn.Module):
+    """ABP wave = MAP(t) + PP(t) · unit shape, mmHg; MAP and PP a frame, interpolated between frame centres."""
+
+    interpolation: Tensor
+
+    def __init__(self, frames: int, samples: int) -> None:
+        super().__init__()
+        self.frames = frames
+        self.register_buffer("interpolation", frame_interpolation(frames, samples), persistent=False)
+
+    def forward(self, raw: Tensor, mean: Tensor, pulse: Tensor) -> Tensor:
+        """raw [B, L], mean and pulse pressure [B, N] in mmHg -> [B, L] mmHg."""
+        return mean @ self.interpolation + (pulse @ self.interpolation) * unit_shape(raw, self.frames)
+
+
+class EegFeatures(nn.Module):
+    """log10 band powers (uV^2) delta/theta/alpha/beta/gamma, SEF95 in Hz, suppression ratio 0–1 of the window."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.head = nn.Sequential(nn.Linear(2 * width, width), nn.GELU(), nn.Linear(width, 7))
+        with torch.no_grad():
+            last = self.head[2]
+            assert isinstance(last, nn.Linear)
+            last.bias.copy_(torch.tensor([1.5, 1.0, 1.0, 0.5, 0.0, math.log(0.5), -2.0]))
+
+    def forward(self, slots: Tensor, fused: Tensor) -> Tensor:
+        """EEG slots of pass 2 [B, N, d], fused [B, d] -> [B, 7]."""
+        raw = self.head(torch.cat([slots.mean(1), fused], dim=-1))
+        return torch.cat([raw[:, :5], 47.0 * torch.sigmoid(raw[:, 5:6]), torch.sigmoid(raw[:, 6:])], dim=-1)

@@ -1,0 +1,107 @@
+"""Training objectives. Each is a function of tensors; weights and schedules live in ``models.training``.
+
+Masks select what counts; an empty selection gives a zero that still carries a graph. Sources: PhysioME
+(arXiv 2510.11110), NeuroNet (arXiv 2404.17585), NT-Xent (arXiv 2002.05709), quantile loss (Koenker & Bassett 1978).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+QUANTILES = (0.1, 0.5, 0.9)
+
+
+def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
+    """Mean of ``values`` where ``mask`` (bool, same shape); NaN values outside the mask do not count."""
+    kept = torch.where(mask, values, torch.zeros_like(values))
+    return kept.sum() / mask.sum().clamp(min=1)
+
+
+def token_loss(predicted: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    """Mean squared error a token over slots in ``mask`` [...]; tokens [..., d]. The target carries no gradient.
+
+    Divided by the target's variance over the batch, so that modalities weigh alike and a constant scores 1.
+    """
+    target = target.detach()
+    flat = target.flatten(0, -2)
+    scale = flat.var(0, unbiased=False).mean() + 1e-4
+    return masked_mean((predicted - target).square().mean(-1), mask) / scale
+
+
+def intra_loss(predicted: Tensor, target: Tensor, kept: Tensor, sampled: Tensor) -> Tensor:
+    """L_intra: tokens of kept modalities that were not sampled. Tokens [B, M, N, d]; masks bool [B, M, N]."""
+    rows = [token_loss(predicted[:, m], target[:, m], (kept & ~sampled)[:, m]) for m in range(target.shape[1])]
+    return torch.stack(rows).mean()
+
+
+def missing_loss(restored: Tensor, target: Tensor, presence: Tensor) -> Tensor:
+    """L_missing: encoder tokens of absent slots, from the restoration decoders. Shapes as :func:`intra_loss`."""
+    rows = [token_loss(restored[:, m], target[:, m], ~presence[:, m]) for m in range(target.shape[1])]
+    return torch.stack(rows).mean()
+
+
+def nt_xent(a: Tensor, b: Tensor, temperature: float = 0.1, valid: Tensor | None = None) -> Tensor:
+    """NT-Xent of two views [B, d]: each of the 2B has one positive and 2B − 2 negatives; by one matrix product.
+
+    ``valid`` bool [B] leaves pairs out, as anchors and as negatives.
+    """
+    count = a.shape[0]
+    z = functional.normalize(torch.cat([a, b]), dim=-1)
+    scores = z @ z.T / temperature
+    banned = torch.eye(2 * count, dtype=torch.bool, device=z.device)
+    if valid is None:
+        valid = torch.ones(count, dtype=torch.bool, device=z.device)
+    both = torch.cat([valid, valid])
+    scores = scores.masked_fill(banned | ~both[None, :], -1e4)
+    positive = torch.arange(2 * count, device=z.device).roll(count)
+    each = functional.cross_entropy(scores, positive, reduction="none")
+    return masked_mean(each, both)
+
+
+def contrastive_loss(
+    tokens: Tensor, fused_slots: Tensor, presence: Tensor, projectors: torch.nn.ModuleList, temperature: float
+) -> Tensor:
+    """L_contra: each modality's mean token against the fused mean token, where the modality has a present frame.
+
+    tokens, fused_slots [B, M, N, d]; one projector a modality and one, the last, for the fused side.
+    """
+    weight = presence.unsqueeze(-1).float()
+    fused = (fused_slots * weight).sum((1, 2)) / weight.sum((1, 2)).clamp(min=1)
+    rows = []
+    for m in range(tokens.shape[1]):
+        mean = (tokens[:, m] * weight[:, m]).sum(1) / weight[:, m].sum(1).clamp(min=1)
+        any_present = presence[:, m].any(-1)
+        rows.append(nt_xent(projectors[m](mean), projectors[-1](fused), temperature, any_present))
+    return torch.stack(rows).mean()
+
+
+def pinball(predicted: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    """Quantile loss; predicted [..., 3] by :data:`QUANTILES`, target and mask [...]."""
+    level = torch.tensor(QUANTILES, dtype=predicted.dtype, device=predicted.device)
+    error = target.unsqueeze(-1) - predicted
+    return masked_mean(torch.maximum(level * error, (level - 1.0) * error).sum(-1), mask)
+
+
+def hazard_loss(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
+    """Discrete-time survival likelihood of hypotension in (0, 5], (5, 10], (10, 15] min.
+
+    logits [B, K, H] of the hazards; labels [B, H] cumulative (1: an event within the horizon, 0: none, NaN: unknown);
+    weights [B, K] bootstrap weights. Interval j counts while no event came before it and its own fate is known.
+    """
+    before = torch.cat([torch.zeros_like(labels[:, :1]), labels[:, :-1]], dim=1)
+    counts = (before == 0) & (labels == labels)
+    target = torch.where(counts, labels, torch.zeros_like(labels)).unsqueeze(1).expand_as(logits)
+    each = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    weight = counts.unsqueeze(1) * weights.unsqueeze(-1)
+    return (each * weight).sum() / weight.sum().clamp(min=1)
+
+
+def wave_loss(predicted: Tensor, target: Tensor, mask: Tensor, smooth: float = 0.3) -> Tensor:
+    """Huber loss of a wave and of its slope (20 ms), so that upstrokes count; [B, L], mask bool [B, L]."""
+    level = functional.smooth_l1_loss(predicted, target, reduction="none", beta=smooth)
+    rise = functional.smooth_l1_loss(
+        predicted[:, 2:] - predicted[:, :-2], target[:, 2:] - target[:, :-2], reduction="none", beta=smooth
+    )
+    return masked_mean(level, mask) + 2.0 * masked_mean(rise, mask[:, 2:] & mask[:, :-2])

@@ -1,0 +1,144 @@
+"""Calibration on patients of their own: risk temperature by missing share, conformal widening by missing and age."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from models.data.missingness import LossPlan
+from models.physiome import PhysioME
+from models.runtime.spec import Conformal
+from models.signals.modalities import Modality
+from models.signals.windows import CONTEXT_FIELDS
+from models.training.sampling import Group, Losses
+
+AGE_EDGES_S = [0.0, 30.0, 60.0, 180.0, 600.0, 1800.0]
+MISSING_EDGES = [0.0, 0.3, 0.6, 1.0]
+LEVEL = 0.8
+_LEAST_WINDOWS = 40
+_AGE = CONTEXT_FIELDS.index("age_s")
+
+Floats = npt.NDArray[np.floating]
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """What a group's windows gave: arrays by output name, with the losses they were drawn under."""
+
+    rows: npt.NDArray[np.intp]
+    lost: Losses
+    values: dict[str, Floats]
+
+    @property
+    def missing(self) -> Floats:
+        """Share of absent frames."""
+        return 1.0 - self.lost.presence.mean((1, 2))
+
+    def age(self, row: int) -> Floats:
+        """Age of a modality's last measurement in s; NaN: never."""
+        return self.lost.context[:, row, _AGE]
+
+
+@torch.no_grad()
+def predict(
+    model: PhysioME, group: Group, rows: npt.NDArray[np.intp], lost: Losses, names: tuple[str, ...], batch: int = 64
+) -> Outputs:
+    """Runs the model over windows; ``names`` of outputs to keep (waves are decoded only if one is asked for)."""
+    model.eval()
+    waves = None if any(name.endswith("_wave") for name in names) else 0
+    kept: dict[str, list[Floats]] = {name: [] for name in names}
+    for first in range(0, len(rows), batch):
+        part = slice(first, first + batch)
+        data = group.batch(rows[part], Losses(lost.presence[part], lost.context[part]))
+        out = model(data.signals, data.presence, data.context, features=data.features, wave_rows=waves)
+        for name in names:
+            kept[name].append(out[name].numpy())
+    return Outputs(rows, lost, {name: np.concatenate(values) for name, values in kept.items()})
+
+
+def fit_temperature(model: PhysioME, group: Group, seed: int) -> None:
+    """Fits a and b of T = softplus(a + Σ b_m · missing_m) by the likelihood of the hazards; in place."""
+    rng = np.random.default_rng([seed, 31])
+    rows = np.arange(len(group))
+    lost = group.draw(rng, rows, LossPlan())
+    logits = torch.from_numpy(predict(model, group, rows, lost, ("hazard_logits",)).values["hazard_logits"])
+    presence = torch.from_numpy(lost.presence)
+    labels = torch.from_numpy(group.labels["hypotension"][rows])
+    before = torch.cat([torch.zeros_like(labels[:, :1]), labels[:, :-1]], dim=1)
+    counts = (before == 0) & (labels == labels)
+    head = model.hypotension
+    parameters = [head.temperature, head.temperature_missing]
+    for parameter in parameters:
+        parameter.requires_grad_(True)
+    optimiser = torch.optim.LBFGS(parameters, max_iter=60, line_search_fn="strong_wolfe")
+
+    def closure() -> torch.Tensor:
+        optimiser.zero_grad()
+        # The likelihood of what is shown: the mean risk of the members, interval by interval.
+        hazard = torch.sigmoid(head.cooled(logits, presence)).mean(1).clamp(1e-6, 1 - 1e-6)
+        loss = torch.nn.functional.binary_cross_entropy(hazard[counts], labels[counts])
+        loss = loss + 1e-3 * head.temperature_missing.square().sum()
+        loss.backward()
+        return loss
+
+    optimiser.step(closure)
+    for parameter in parameters:
+        parameter.requires_grad_(False)
+
+
+def conformal_table(lo: Floats, hi: Floats, truth: Floats, missing: Floats, age_s: Floats, by_age: bool) -> Conformal:
+    """Split-conformal widening of [lo, hi] to ``LEVEL`` by bins (CQR, Romano 2019), never negative.
+
+    A bin with fewer than 40 windows takes the value of all windows of its age (or of all). Never measured counts as
+    the oldest age.
+    """
+    known = np.isfinite(truth)
+    score = np.maximum(lo - truth, truth - hi)[known]
+    edges = AGE_EDGES_S if by_age else [0.0, AGE_EDGES_S[-1]]
+    age_bin = np.clip(np.searchsorted(edges, np.nan_to_num(age_s, nan=1e9)[known], "right") - 1, 0, len(edges) - 2)
+    missing_bin = np.clip(np.searchsorted(MISSING_EDGES, missing[known], "right") - 1, 0, len(MISSING_EDGES) - 2)
+    table = []
+    for i in range(len(MISSING_EDGES) - 1):
+        row = []
+        for j in range(len(edges) - 1):
+            chosen = score[(missing_bin == i) & (age_bin == j)]
+            if len(chosen) < _LEAST_WINDOWS:
+                chosen = score[age_bin == j]
+            if len(chosen) < _LEAST_WINDOWS:
+                chosen = score
+            row.append(round(max(0.0, conformal_quantile(chosen)), 3))
+        table.append(row)
+    return Conformal(list(MISSING_EDGES), [float(e) for e in edges], table)
+
+
+def conformal_quantile(scores: Floats, level: float = LEVEL) -> float:
+    """The ⌈(n + 1)·level⌉-th smallest score; 0 without any."""
+    if not len(scores):
+        return 0.0
+    rank = min(len(scores), int(np.ceil((len(scores) + 1) * level)))
+    return float(np.sort(scores)[rank - 1])
+
+
+def calibrate(model: PhysioME, group: Group, seed: int) -> dict[str, Conformal]:
+    """Fits the temperature in place and returns the widening of depth, map, sbp and dbp."""
+    fit_temperature(model, group, seed)
+    rng = np.random.default_rng([seed, 32])
+    rows = np.repeat(np.arange(len(group)), 2)
+    lost = group.draw(rng, rows, LossPlan(complete=0.1, subset=0.6, recent=0.2, ragged=0.1))
+    out = predict(model, group, rows, lost, ("depth", "pressure"))
+    abp, eeg = (model.config.modalities.index(m) for m in (Modality.ABP, Modality.EEG))
+    newest_absent = ~lost.presence[:, abp, -1]
+    tables = {}
+    for i, name in enumerate(("map", "sbp", "dbp")):
+        truth = np.where(newest_absent, group.labels["pressures"][rows][:, -1, i], np.nan)
+        quantiles = out.values["pressure"][:, i]
+        tables[name] = conformal_table(quantiles[:, 0], quantiles[:, 2], truth, out.missing, out.age(abp), by_age=True)
+    enough = lost.presence[:, eeg].sum(-1) * model.config.frame_s >= 15  # the engine says "unknown" below that
+    depth = np.where(enough, group.labels["depth"][rows], np.nan)
+    tables["depth"] = conformal_table(
+        out.values["depth"][:, 0], out.values["depth"][:, 2], depth, out.missing, out.age(eeg), by_age=False
+    )
+    return tables

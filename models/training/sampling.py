@@ -1,0 +1,81 @@
+"""From a group of windows on disk to batches; randomness is the caller's, seeded by step, so that runs can resume."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from models.data.dataset import WindowDataset, bootstrap_weights
+from models.data.missingness import LossPlan, draw_ages, lose, ragged
+from models.networks.heads import ENSEMBLE
+from models.physiome import PhysioMEConfig
+from models.training.fusion_stage import Batch
+
+Indices = npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True, slots=True)
+class Losses:
+    """Presence bool [B, M, N] and context float32 [B, M, C] of windows whose sensors were lost."""
+
+    presence: npt.NDArray[np.bool_]
+    context: npt.NDArray[np.float32]
+
+
+class Group:
+    """A group's labels in memory, its signals on disk and, once cached, its frame features in memory."""
+
+    def __init__(self, dataset: WindowDataset, config: PhysioMEConfig, seed: int) -> None:
+        self.dataset, self.config = dataset, config
+        self.labels = {
+            name: dataset.whole(name)
+            for name in ("pressures", "r_times", "eeg", "depth", "hypotension", "hypotensive_now", "end_s")
+        }
+        self.presence = dataset.whole("presence").astype(np.bool_)
+        self.history = dataset.whole("history").astype(np.float32)
+        self.features: torch.Tensor | None = None
+        self.bootstrap = bootstrap_weights(len(dataset.patients), ENSEMBLE, seed)
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def lost(self, rows: Indices, ages_s: npt.NDArray[np.float64]) -> Losses:
+        """Windows ``rows`` whose modalities were lost ``ages_s`` [B, M] before their end (0: not lost)."""
+        presence, context = lose(
+            self.presence[rows], self.history, self.dataset.patient_of[rows],
+            self.labels["end_s"][rows].astype(np.int64), ages_s, self.config.frame_s, self.config.modalities,
+        )  # fmt: skip
+        return Losses(presence, context)
+
+    def draw(self, rng: np.random.Generator, rows: Indices, plan: LossPlan) -> Losses:
+        """Losses by the plan of training."""
+        ages, is_ragged = draw_ages(rng, len(rows), len(self.config.modalities), plan)
+        lost = self.lost(rows, ages)
+        lost.presence[is_ragged] = ragged(rng, lost.presence[is_ragged])
+        return lost
+
+    def batch(self, rows: Indices, lost: Losses, signal_rows: int | None = None) -> Batch:
+        """``signal_rows``: only so many windows' signals are read (the rest are zeros, for windows without waves)."""
+        if self.features is None:
+            raise RuntimeError("cache the frame features first")
+        count = len(rows) if signal_rows is None else min(signal_rows, len(rows))
+        m = len(self.config.modalities)
+        signals = np.zeros((len(rows), m, self.config.samples), np.float32)
+        if count:
+            signals[:count] = self.dataset.signals(rows[:count])
+        pick = {name: torch.from_numpy(np.asarray(values[rows])) for name, values in self.labels.items()}
+        return Batch(
+            signals=torch.from_numpy(signals),
+            features=self.features[torch.from_numpy(rows)],
+            presence=torch.from_numpy(lost.presence),
+            context=torch.from_numpy(lost.context),
+            pressures=pick["pressures"],
+            r_times=pick["r_times"],
+            eeg=pick["eeg"],
+            depth=pick["depth"],
+            hypotension=pick["hypotension"],
+            bootstrap=torch.from_numpy(self.bootstrap[self.dataset.patient_of[rows]]),
+        )
