@@ -30,7 +30,11 @@ LEVEL_BIN_S = 2.5  # holds at least one beat down to 24 beats/min
 # --- ECG
 QRS_NARROW_S, QRS_WIDE_S = 0.008, 0.016  # difference of Gaussians: about 11–27 Hz (-3 dB), T waves 14 dB down
 QRS_REFRACTORY_S = 0.20  # Pan & Tompkins 1985
-T_WAVE_S, T_WAVE_RATIO = 0.36, 0.5  # within 360 ms a deflection under half of the last QRS is a T wave
+T_WAVE_S, T_WAVE_RATIO, T_WAVE_SHARPNESS = (
+    0.36,
+    0.5,
+    0.4,
+)  # within 360 ms a deflection under half of the last QRS is a T wave
 QRS_RELATIVE = 0.28  # of the local level
 QRS_FLOOR_MV = 0.012  # band-passed; an R wave of 0.1 mV gives about 0.02
 QRS_CREST = 6.0  # level over median |band-passed|: QRS 10–30, Gaussian noise 4.3, a sine 1.4
@@ -109,7 +113,7 @@ def qrs_complexes(x: npt.ArrayLike, rate_hz: float = 100) -> tuple[Floats, int]:
     candidates, height = candidates[keep], height[keep]
     chosen = _strongest_apart(candidates, height, QRS_REFRACTORY_S * rate_hz)
     candidates, height = candidates[chosen], height[chosen]
-    candidates = candidates[_not_t_waves(candidates, height, rate_hz)]
+    candidates = candidates[_not_t_waves(values, candidates, height, rate_hz)]
     if not len(candidates):
         return np.empty(0), 0
     if float(np.median(level)) < QRS_CREST * background and not _regular(candidates, QRS_IRREGULAR):
@@ -312,11 +316,19 @@ def _strongest_apart(positions: npt.NDArray[np.intp], strength: Floats, least: f
     return np.array(sorted(kept), dtype=np.intp)
 
 
-def _not_t_waves(positions: npt.NDArray[np.intp], height: Floats, rate_hz: float) -> Bools:
-    """Pan & Tompkins' rule: close behind a QRS, a deflection less than half as strong is its T wave."""
+def _not_t_waves(values: Floats, positions: npt.NDArray[np.intp], height: Floats, rate_hz: float) -> Bools:
+    """Pan & Tompkins' rule: close behind a QRS, a deflection less than half as strong is its T wave; so is one close
+    behind or before a far sharper one, however tall it is."""
+    step = max(1, round(0.01 * rate_hz))
+    bend = np.zeros(len(values))
+    bend[step:-step] = np.abs(values[2 * step :] - 2 * values[step:-step] + values[: -2 * step])
+    sharpness = bend[_extreme_near(bend, positions, round(0.04 * rate_hz))]
+    close = np.diff(positions) < T_WAVE_S * rate_hz
     keep = np.ones(len(positions), dtype=bool)
+    keep[1:] &= ~(close & (sharpness[1:] < T_WAVE_SHARPNESS * sharpness[:-1]))
+    keep[:-1] &= ~(close & (sharpness[:-1] < T_WAVE_SHARPNESS * sharpness[1:]))
     last = -1
-    for i in range(len(positions)):
+    for i in np.flatnonzero(keep).tolist():
         if last >= 0 and positions[i] - positions[last] < T_WAVE_S * rate_hz:
             keep[i] = height[i] >= T_WAVE_RATIO * height[last]
         if keep[i]:

@@ -82,7 +82,7 @@ class BeatTrain:
         until = second - GUARD_S
         if not measured:
             self._joined = False
-            self._accepted_until_s = until
+            self._accepted_until_s = second + OVERLAP_S
             return []
         start_s = second - len(block) / GRID_RATE_HZ
         positions, strange = self._detector(block)
@@ -107,7 +107,7 @@ class BeatTrain:
             self._beats.append(beat)
             self._joined = True
             new.append(beat)
-        self._accepted_until_s = until
+        self._accepted_until_s = max(self._accepted_until_s, until)
         return new
 
     def intervals(self, second: float, span_s: float = 30.0) -> npt.NDArray[np.float64]:

@@ -47,6 +47,7 @@ class PressureTrain:
     def __init__(self) -> None:
         self._beats: deque[_BeatPressure] = deque(maxlen=4 * BEATS)
         self._accepted_until_s = -np.inf
+        self._unmeasured_until_s = -np.inf
 
     def update(self, second: int, block: npt.NDArray[np.float32], measured: bool) -> Pressures | None:
         """Take in the block that ends at ``second``; return the averaged pressures, None where there are none."""
@@ -54,13 +55,15 @@ class PressureTrain:
         if not measured:
             # What was read before a disconnection, flush or drop is no longer the patient's pressure.
             self._beats.clear()
-            self._accepted_until_s = until
+            self._accepted_until_s = self._unmeasured_until_s = float(second)
             return None
         start_s = second - len(block) / GRID_RATE_HZ
         found = abp_beats(block)
         ends = start_s + found.next_onset / GRID_RATE_HZ
         begins = start_s + found.onset / GRID_RATE_HZ
         for i in np.flatnonzero((ends > self._accepted_until_s) & (ends <= until)).tolist():
+            if begins[i] < self._unmeasured_until_s:
+                continue
             if self._beats and begins[i] < self._beats[-1].end_s - 0.1:
                 continue  # its foot moved over the edge of the last block: already counted
             self._beats.append(
@@ -68,7 +71,7 @@ class PressureTrain:
                     float(ends[i]), float(found.sys[i]), float(found.dia[i]), float(found.map[i]), bool(found.valid[i])
                 )
             )
-        self._accepted_until_s = until
+        self._accepted_until_s = max(self._accepted_until_s, until)
         return self._averaged(second)
 
     def _averaged(self, second: int) -> Pressures | None:
