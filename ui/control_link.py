@@ -7,9 +7,9 @@ reports; the Qt thread reads the latest snapshot and collects errors.
 
 from __future__ import annotations
 
-import time
+import math
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 
 from models.signals.modalities import Modality
 from streams.control import ChannelInfo, SessionControl, SessionStatus
@@ -22,17 +22,20 @@ Snapshot = tuple[SessionStatus, tuple[ChannelInfo, ...], Gaps, str]
 
 
 class ControlLink:
-    """``snapshot`` is None until the session first answered. Call :meth:`poll` once a frame."""
+    """``snapshot`` is None until the session first answered. Call :meth:`poll` once a frame.
 
-    def __init__(self, control: SessionControl) -> None:
+    worker: runs the calls, one after the other (default: a thread of its own).
+    """
+
+    def __init__(self, control: SessionControl, now_s: float, worker: Executor | None = None) -> None:
         self._control = control
-        self._worker = ThreadPoolExecutor(1, "display-control")
+        self._worker = worker or ThreadPoolExecutor(1, "display-control")
         self._polling: Future[Snapshot] | None = None
-        self._polled_s = -1.0
+        self._polled_s = -math.inf
         self._actions: list[tuple[str, Future[None]]] = []
         self._reports: list[tuple[str, int, int]] = []
         self.snapshot: Snapshot | None = None
-        self.answered_s = time.monotonic()
+        self.answered_s = now_s
         self.failure = ""
 
     @property

@@ -225,13 +225,13 @@ class LaneInk:
 
     def _badge_start(self, second: int, paper: Paper) -> tuple[int, str]:
         """The second at which the badge running through ``second`` began, and its words as they were then."""
-        badges = self.lane.badges
-        first = second
-        while first - 1 in badges and self.lane.cells.is_absent(first - 1):
-            first -= 1
+        badge = self.lane.badges.get(second)
+        if badge is None:
+            return second, ""
         every = self._tape_period(paper)
-        start = first + (second - first) // every * every
-        return start, badges.get(start, "")
+        start = badge.run_start + (second - badge.run_start) // every * every
+        first = self.lane.badges.get(start)
+        return start, first.words if first is not None else badge.words
 
     def _tape_period(self, paper: Paper) -> int:
         return max(4, math.ceil(330.0 * self._unit / paper.per_s + _TAPE_SPACE_S / 2))
@@ -257,7 +257,7 @@ class LaneInk:
                         painter,
                         paper,
                         "reason",
-                        self._reason_words(cell.reason),
+                        self.lane.words_of_reason(start, self._reason_words(cell.reason)),
                         start,
                         a,
                         b,

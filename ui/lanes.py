@@ -16,6 +16,7 @@ from ui.theme import LaneStyle, SweepStyle
 
 _LAGS_KEPT = 10
 _LAG_SLACK_S = 0.05
+_WORDS_KEPT = 600
 
 
 class Trace:
@@ -90,6 +91,14 @@ class Estimate:
         self._lags = [*self._lags, beam_s - first / chunk.rate_hz][-_LAGS_KEPT:]
 
 
+@dataclass(frozen=True, slots=True)
+class Badge:
+    """The words over one second of an estimate, and the second at which its unbroken run began."""
+
+    words: str
+    run_start: int
+
+
 @dataclass
 class Lane:
     """A row of the screen. ``reason`` is "" while measured, else why not, since ``reason_since_s``."""
@@ -104,7 +113,8 @@ class Lane:
     reason: str = ""
     reason_since_s: float = 0.0
     not_estimable: str = ""
-    badges: dict[int, str] = field(default_factory=dict)
+    badges: dict[int, Badge] = field(default_factory=dict)
+    reason_words: dict[int, str] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -118,37 +128,46 @@ class Lane:
         self.trace = self.estimate = None
         self.cells = CellRow(600)
         self.reason, self.reason_since_s, self.not_estimable = "", 0.0, ""
-        self.badges = {}
+        self.badges, self.reason_words = {}, {}
 
     def range_of(self, begin_s: float, end_s: float) -> tuple[float, float] | None:
         """Smallest and largest value worth scaling to in [begin, end): present cells and estimates, robustly.
 
         Where no cell is known to be present, whatever was measured. None if there is nothing.
         """
-        parts: list[Float32] = []
+        measured, judged = np.empty(0, np.float32), False
         if self.trace is not None:
             shown = self.trace.shown
             first, last = shown.index_at(begin_s), shown.index_at(end_s)
-            values = shown.ring.read(first, last)
+            measured = shown.ring.read(first, last)
             seconds = np.floor(shown.times(first, last) + 1e-9).astype(np.int64)
-            present = values[self.cells.present_mask(seconds)] if len(values) else values
-            parts.append(present if np.isfinite(present).any() else values)
+            present = measured[self.cells.present_mask(seconds)] if len(measured) else measured
+            judged = bool(np.isfinite(present).any())
+            measured = present if judged else measured
+        estimated = np.empty(0, np.float32)
         if self.estimate is not None:
-            for ring in (self.estimate.lo, self.estimate.hi):
-                values = ring.ring.read(ring.index_at(begin_s), ring.index_at(end_s))
-                if np.isfinite(values).any():
-                    if len(parts) == 1 and not len(self.present_part(parts[0])):
-                        parts = []
-                    parts.append(values)
-        if not parts:
-            return None
-        joined = np.concatenate(parts)
+            rings = (self.estimate.line, self.estimate.lo, self.estimate.hi)
+            estimated = np.concatenate([r.ring.read(r.index_at(begin_s), r.index_at(end_s)) for r in rings])
+        shows_estimate = bool(np.isfinite(estimated).any())
+        # An artefact must not squeeze the estimate drawn beside it into a flat line.
+        joined = estimated if shows_estimate and not judged else np.concatenate((measured, estimated))
         joined = joined[np.isfinite(joined)]
         if len(joined) == 0:
             return None
         low, high = np.percentile(joined, (0.5, 99.5))
         return float(low), float(high)
 
-    @staticmethod
-    def present_part(values: Float32) -> Float32:
-        return values[np.isfinite(values)]
+    def put_badge(self, second: int, words: str) -> None:
+        """What is to stand over the estimate of one second."""
+        before = self.badges.get(second - 1)
+        unbroken = before is not None and self.cells.is_absent(second - 1)
+        self.badges[second] = Badge(words, before.run_start if before is not None and unbroken else second)
+        while len(self.badges) > _WORDS_KEPT:
+            del self.badges[next(iter(self.badges))]
+
+    def words_of_reason(self, start: int, words: str) -> str:
+        """The words of the tape that begins at second ``start``: those it began with."""
+        kept = self.reason_words.setdefault(start, words)
+        while len(self.reason_words) > _WORDS_KEPT:
+            del self.reason_words[next(iter(self.reason_words))]
+        return kept

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from concurrent.futures import Executor
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -52,7 +53,8 @@ _BEAT_LIT_S = 0.12
 
 
 class MainWindow(QMainWindow):
-    """The display of one session. ``start=False`` leaves the frames to the caller (tests)."""
+    """The display of one session. ``start=False`` leaves the frames to the caller (tests, which also bring their
+    clock and the worker that calls the session)."""
 
     def __init__(
         self, control: SessionControl, feed: DisplayFeed, *, theme: Theme | None = None, start: bool = True
@@ -60,7 +62,7 @@ class MainWindow(QMainWindow):
         super().__init__()
         self.look = Look(theme or default_theme())
         self.state = DisplayState(self.look.theme)
-        self.link = ControlLink(control)
+        self.link = ControlLink(control, monotonic(), worker)
         self._feed = feed
         self._words_s = 0.0
         self._speed: float | None = 1.0
@@ -73,11 +75,11 @@ class MainWindow(QMainWindow):
         self._build()
         self.resize(1456, 819)
         self.setMinimumSize(1024, 640)
-        self._timer = QTimer(self)
-        self._timer.setTimerType(Qt.TimerType.PreciseTimer)
-        self._timer.timeout.connect(self.frame)
+        self.frame_timer = QTimer(self)
+        self.frame_timer.setTimerType(Qt.TimerType.PreciseTimer)
+        self.frame_timer.timeout.connect(self.frame)
         if start:
-            self._timer.start(FRAME_MS)
+            self.frame_timer.start(FRAME_MS)
 
     # Making -----------------------------------------------------------------------------------------------------
 
@@ -167,7 +169,7 @@ class MainWindow(QMainWindow):
     # Sixty times a second ---------------------------------------------------------------------------------------
 
     def frame(self) -> None:
-        now_s = time.monotonic()
+        now_s = self._monotonic()
         for sentence in self.link.poll(now_s):
             self.say(sentence)
         self._take_records()
@@ -178,7 +180,7 @@ class MainWindow(QMainWindow):
             if snapshot is not None and self.state.set_channels(snapshot[1]):
                 self.sweep.relayout()
         self.state.settle()
-        head_s = self.state.clock.advance(time.monotonic(), self._speed)
+        head_s = self.state.clock.advance(self._monotonic(), self._speed)
         self.sweep.advance(head_s)
         self.frames += 1
         if now_s - self._words_s >= _WORDS_EVERY_S:
@@ -187,17 +189,17 @@ class MainWindow(QMainWindow):
 
     def _take_records(self) -> None:
         """Fold records in until the feed is empty or the frame's budget is spent."""
-        started = time.monotonic()
+        started = self._monotonic()
         waiting = self._feed.status.waiting
         budget = _BUDGET_S if waiting < _BACKLOG else _BACKLOG_BUDGET_S
         while waiting > 0:
             records = self._feed.drain(_BATCH)
             if not records:
                 return
-            now_s = time.monotonic()
+            now_s = self._monotonic()
             for record in records:
                 self.state.apply(record, now_s)
-            if time.monotonic() - started >= budget:
+            if self._monotonic() - started >= budget:
                 return
 
     def _painted(self, shown_ns: int) -> None:
@@ -265,7 +267,7 @@ class MainWindow(QMainWindow):
             self._prediction_seen = record.window_end_ns
             due = record.stamps_ns.get("due", 0)
             if due:
-                self.link.report_shown("window_to_screen", due, time.monotonic_ns())
+                self.link.report_shown("window_to_screen", due, round(self._monotonic() * 1e9))
 
     # The operator -----------------------------------------------------------------------------------------------
 
@@ -383,7 +385,7 @@ class MainWindow(QMainWindow):
         )
 
     def closeEvent(self, event: QCloseEvent) -> None:
-        self._timer.stop()
+        self.frame_timer.stop()
         self.closing()
         self.link.close()
         super().closeEvent(event)

@@ -59,7 +59,7 @@ def pressure_scale(low: float, high: float, room: int = 4) -> Scale:
 
 def auto_scale(low: float, high: float) -> Scale:
     span = max(high - low, 1e-6, 1e-3 * max(abs(low), abs(high)))
-    return Scale(low - 0.10 * span, high + 0.20 * span)
+    return Scale(low - 0.16 * span, high + 0.20 * span)
 
 
 class LaneScale:

@@ -30,7 +30,6 @@ from ui.theme import Theme
 
 _NS = 1e-9
 _ALARMS_KEPT = 256
-_BADGES_KEPT = 1200
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,9 +188,7 @@ class DisplayState:
                 lane_.estimate = Estimate(chunk.rate_hz, self.theme.sweep)
             lane_.estimate.append(chunk, lane_.cells, beam)
             second = int(chunk.first_index / chunk.rate_hz + 1e-9)
-            lane_.badges[second] = estimate_badge(record, lane_.modality)
-            while len(lane_.badges) > _BADGES_KEPT:
-                del lane_.badges[next(iter(lane_.badges))]
+            lane_.put_badge(second, estimate_badge(record, lane_.modality))
 
     def _alarm(self, record: AlarmRecord) -> None:
         if record.active:

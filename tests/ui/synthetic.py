@@ -166,7 +166,7 @@ class Patient:
                 restored.append(
                     RestoredChunk(
                         modality.value,
-                        100.0,
+                        100,
                         newest * 100,
                         values.tobytes(),
                         (values - spread).tobytes(),
