@@ -96,7 +96,7 @@ def _hint(wanted: str, tracks: Sequence[str]) -> str:
     near: dict[str, None] = {}
     for form in (_key, lambda name: _key(_short(name))):
         by_form = {form(t): t for t in tracks}
-        for hit in difflib.get_close_matches(_key(wanted), list(by_form), n=3, cutoff=0.5):
+        for hit in difflib.get_close_matches(_key(wanted), list(by_form), n=3, cutoff=0.4):
             near.setdefault(by_form[hit])
     if not near:
         return "choose one of these, or see 'vigil inspect' for all tracks"

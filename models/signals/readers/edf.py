@@ -26,6 +26,7 @@ from models.signals.recording import Segment, Track, TrackKind
 MAX_SIGNALS = 2048
 MAX_RECORD_BYTES = 256 << 20
 MAX_ONSET_S = 1e9
+MAX_RATE_HZ = 1e6
 BLOCK_BYTES = 1 << 20
 """Data records are decoded in blocks of about this size: a day-long file needs no more memory than a short one."""
 CACHED_BLOCKS = 4
@@ -159,9 +160,7 @@ class EdfRecording:
     def _place(self, number: int, name: str, header: Any) -> _Signal:
         layout = self._layout
         per_record = layout.per_record[number]
-        nominal = per_record / layout.record_s if layout.record_s > 0 else 0.0
-        if not nominal:
-            raise BadInput("a sampling rate above 0 Hz", f"0 Hz on {name!r} in {self._path.name!r}", _COPY_AGAIN)
+        nominal = per_record / layout.record_s
         lengths = np.full(layout.records, per_record, dtype=np.int64)
         rate, grid = place_blocks(self._onsets, lengths, nominal)
         if grid.dropped:
@@ -284,6 +283,11 @@ def _read_layout(path: Path) -> _Layout:
     )
     if min(samples) < 1 or layout.record_bytes > MAX_RECORD_BYTES:
         raise BadInput("1 sample or more of each signal in a data record", f"{min(samples)} in {name!r}", _COPY_AGAIN)
+    for rate in (n / layout.record_s if layout.record_s else 0.0 for n in layout.per_record):
+        if not 0 < rate <= MAX_RATE_HZ:
+            raise BadInput(
+                f"sampling rates above 0 and up to {MAX_RATE_HZ:,.0f} Hz", f"{rate:g} Hz in {name!r}", _COPY_AGAIN
+            )
     held, rest = divmod(size - len(header), layout.record_bytes)
     if layout.records == -1:  # the standard's mark of a file still being written: whole records count
         layout = replace(layout, records=held)

@@ -25,6 +25,8 @@ def open_recording(source: str) -> Recording:
     Raises BadInput, in one sentence, for anything that is not a recording or cannot be read as one.
     """
     text = str(source).strip()
+    if not text:
+        raise BadInput("a source", "empty text", f"use 'demo', 'vitaldb:CASEID' or a file: {FORMATS}")
     scheme, colon, rest = text.partition(":")
     if scheme.casefold() == "demo" and not Path(text).exists():
         # Not imported from above: signal code knows no data sets; the simulator is one more source by name.
@@ -55,9 +57,9 @@ def _open_path(text: str) -> Recording:
 def _existing(path: Path) -> Path:
     """``path``, or the header of the WFDB record it names without a suffix. Raises BadInput where there is none."""
     try:
-        if path.is_file() or (path.is_dir() and not path.with_name(path.name + ".hea").is_file()):
+        header = Path(f"{path}.hea")
+        if path.is_file() or (path.is_dir() and not header.is_file()):
             return path
-        header = path.with_name(path.name + ".hea")
         if header.is_file():
             return header
         if path.exists():

@@ -6,9 +6,9 @@ packet, so the file's structure is checked first, and every sample that the file
 
 from __future__ import annotations
 
-import contextlib
 import gzip
-import io
+import importlib
+import logging
 import math
 import struct
 import zlib
@@ -34,6 +34,8 @@ MAX_WAVE_RATE_HZ = 1e6
 LISTED_GAP_S = 0.04
 """Stretches of NaN from this length on are listed as gaps (packed files fill gaps with NaN)."""
 
+_log = logging.getLogger(__name__)
+
 _COPY_AGAIN = "copy or export the recording again"
 _WAVE, _NUMERIC, _TEXT = 1, 2, 5  # track types of the format
 _FLOAT_FORMATS = (1, 2)
@@ -44,13 +46,14 @@ _BYTES = {1: 4, 2: 8, 3: 1, 4: 1, 5: 2, 6: 2, 7: 4, 8: 4}
 def _package() -> Any:
     """The vitaldb package (0.2 s to import, hence late).
 
-    Its codes for 32-bit integers, 'l' and 'L', mean eight bytes to numpy and struct on 64-bit Linux.
+    Two of its habits are put right: its codes for 32-bit integers, 'l' and 'L', mean eight bytes to numpy and struct
+    on 64-bit Linux, and it prints what it has to say about a damaged file.
     """
-    import vitaldb.utils
-
-    vitaldb.utils.FMT_TYPE_LEN[7] = ("i", 4)
-    vitaldb.utils.FMT_TYPE_LEN[8] = ("I", 4)
-    return vitaldb.utils
+    utils: Any = importlib.import_module("vitaldb.utils")
+    utils.FMT_TYPE_LEN[7] = ("i", 4)
+    utils.FMT_TYPE_LEN[8] = ("I", 4)
+    utils.print = _log.info
+    return utils
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +74,11 @@ class _Wave:
 
     def _physical(self, stored: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         if self.stored.dtype.kind == "f":
-            values = stored.astype(np.float32)
+            with np.errstate(over="ignore", invalid="ignore"):
+                values = stored.astype(np.float32)
         else:
-            values = (stored * self.gain + self.offset).astype(np.float32)
+            with np.errstate(over="ignore", invalid="ignore"):
+                values = (stored * self.gain + self.offset).astype(np.float32)
             if self.no_value is not None:
                 values[stored == self.no_value] = np.nan
         # Vital Recorder writes infinities and values above 4e9 where a device sent none (vitaldb, get_track_samples)
@@ -210,21 +215,25 @@ def _nan_runs(wave: _Wave, shortest: int) -> list[tuple[int, int]]:
 
 
 def _load(path: Path) -> Any:
-    """The decoded file. The package prints its complaint and returns False where it cannot go on."""
+    """The decoded file. The package returns False where it cannot go on."""
     package = _package()
     file = package.VitalFile()
     file.dtstart = file.dtend = 0.0
-    said = io.StringIO()
-    with contextlib.redirect_stdout(said):
-        whole = file.load_vital(str(path.resolve()))
-    if not whole:
-        raise BadInput("a readable .vital file", f"damage in {path.name!r} ({said.getvalue().strip()})", _COPY_AGAIN)
+    if not file.load_vital(str(path.resolve())):
+        raise BadInput("a readable .vital file", f"damaged records in {path.name!r}", _COPY_AGAIN)
     return file
 
 
 def _check_arrived(path: Path, file: Any, counted: Counter[str]) -> None:
     """Every record and sample that the structure check counted must have come through the package."""
     arrived: Counter[str] = Counter()
+    waves = sum(trk.type == _WAVE for trk in file.trks.values())
+    if waves != counted["waves"]:  # the package would mix the samples of two tracks of one name
+        raise BadInput(
+            f"{counted['waves']} wave tracks with names of their own",
+            f"{waves} names in {path.name!r}",
+            "export the recording again with one track of each name",
+        )
     for trk in file.trks.values():
         for rec in trk.recs:
             if not (math.isfinite(rec["dt"]) and 0 <= rec["dt"] <= MAX_TIME_S):
@@ -237,7 +246,7 @@ def _check_arrived(path: Path, file: Any, counted: Counter[str]) -> None:
         if arrived[what] != counted[what]:
             raise BadInput(
                 f"{counted[what]} {what} in {path.name!r}",
-                f"{arrived[what]} that can be read (records without their track, or two tracks of one name)",
+                f"{arrived[what]} that can be read",
                 _COPY_AGAIN,
             )
 
@@ -292,6 +301,7 @@ def _walk(stream: gzip.GzipFile, name: str, counted: Counter[str]) -> None:
             track, of_type, sample_format = struct.unpack_from("<HBB", start)
             if of_type in (_WAVE, _NUMERIC) and sample_format not in _BYTES:
                 raise BadInput("a known sample format", f"{sample_format} in {name!r}", _COPY_AGAIN)
+            counted["waves"] += of_type == _WAVE and track not in formats
             formats[track] = of_type, sample_format
             counted["tracks"] += 1
         elif kind == 1 and len(start) >= 12:

@@ -28,6 +28,7 @@ from models.signals.units import factor, symbol
 
 NUMERIC_BELOW_HZ = 5.0
 """Signals slower than this are numerics (heart rate each second or minute), not waves."""
+MAX_RATE_HZ = 1e6
 BLOCK_S = 30.0
 MAX_BLOCK_SAMPLES = 2_000_000
 CACHED_BLOCKS = 8
@@ -178,7 +179,7 @@ class WfdbRecording:
             columns = [i for i, other in enumerate(files) if other == file]
             held = self._frames_in(file, formats[columns[0]], sum(per_frame[i] for i in columns),
                                    (skipped[columns[0]] if skipped else 0) or 0)  # fmt: skip
-            if not declared:
+            if declared is None:
                 declared = held
             if held is not None and held < (declared or 0):
                 raise BadInput(f"{declared} frames in {file!r}", f"{held}, so it is cut off", _REMEDY)
@@ -262,6 +263,8 @@ class WfdbRecording:
             done += count
 
     def _block_frames(self, segment: _SegmentFile) -> int:
+        if segment.header.sig_len is None:  # then the package can only read a whole segment
+            return segment.frames
         per_frame = sum(segment.header.samps_per_frame)
         return max(1, min(round(BLOCK_S * self._fs), MAX_BLOCK_SAMPLES // per_frame))
 
@@ -275,7 +278,7 @@ class WfdbRecording:
 
         segment = self._segments[number]
         first = block * block_frames
-        last = min(first + block_frames, segment.frames)
+        last = None if segment.header.sig_len is None else min(first + block_frames, segment.frames)
         try:
             record = wfdb.rdrecord(str(self._folder / segment.name), sampfrom=first, sampto=last, smooth_frames=False)
         except _DAMAGE as error:
@@ -309,8 +312,10 @@ def _plain(file: str) -> None:
 
 def _rate(fs: Any, name: str) -> float:
     rate = float(fs) if fs else 0.0
-    if not (math.isfinite(rate) and rate > 0):
-        raise BadInput("a sampling rate above 0 Hz", f"{rate:g} Hz in {name!r}", "correct the header")
+    if not 0 < rate <= MAX_RATE_HZ:
+        raise BadInput(
+            f"a sampling rate above 0 and up to {MAX_RATE_HZ:,.0f} Hz", f"{rate:g} Hz in {name!r}", "correct the header"
+        )
     return rate
 
 
