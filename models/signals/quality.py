@@ -209,9 +209,12 @@ def _pressure(view: _View) -> Absence | None:
     pulse_pressure = view.period_swing
     if view.whole and pulse_pressure < LEAST_PULSE_PRESSURE:
         return Absence.NOT_PULSATILE
-    before = view.grid[-PERIOD_S * _CELL : -_CELL]
-    if view.swing < LEAST_PULSE_PRESSURE and view.low > float(np.fmax.reduce(before)) + FLUSH_RISE:
-        return Absence.NOT_PULSATILE
+    if view.swing < LEAST_PULSE_PRESSURE:
+        seconds = view.grid[:-_CELL].reshape(-1, _CELL)
+        tops = np.fmax.reduce(seconds, axis=1)
+        tops = tops[tops - np.fmin.reduce(seconds, axis=1) >= LEAST_PULSE_PRESSURE]
+        if len(tops) and view.low > float(np.median(tops)) + FLUSH_RISE:
+            return Absence.NOT_PULSATILE
     if bends(view.cell) > LIMITS[Modality.ABP].rough * max(pulse_pressure, 20.0):
         return Absence.ARTEFACT
     return Absence.NOT_PULSATILE if view.whole and not view.pulsates() else None
@@ -229,23 +232,26 @@ def _regular(view: _View) -> bool:
 def _plethysmogram(view: _View) -> Absence | None:
     if bends(view.cell) > LIMITS[Modality.PPG].rough * view.period_swing:
         return Absence.ARTEFACT
-    if view.whole and not view.pulsates():
+    usable = _lit_seconds(view)
+    if usable >= PERIOD_S and not view.pulsates():
         return Absence.NOT_PULSATILE
-    return Absence.ARTEFACT if _moving(view) else None
-
-
-def _moving(view: _View) -> bool:
-    """Whether the pulses of the newest seconds come at quite uneven distances."""
-    seconds = view.grid[-MOTION_S * _CELL :].reshape(MOTION_S, _CELL)
-    noise = [bends(s) > NOISE_ROUGH * float(np.fmax.reduce(s) - np.fmin.reduce(s)) for s in seconds]
-    unknown = np.isnan(seconds).any(axis=1) | np.array(noise)
-    # A finger that has just come back is not judged by the light before it.
-    usable = MOTION_S - (int(np.flatnonzero(unknown)[-1]) + 1 if unknown.any() else 0)
     beats = view.beats[view.beats >= len(view.grid) - usable * _CELL]
     if len(beats) < MOTION_BEATS:
-        return False
+        return None
     intervals = np.diff(beats)
-    return float(intervals.std()) > MOTION_IRREGULARITY * float(intervals.mean())
+    moving = float(intervals.std()) > MOTION_IRREGULARITY * float(intervals.mean())
+    return Absence.ARTEFACT if moving else None
+
+
+def _lit_seconds(view: _View) -> int:
+    """How many of the newest five seconds hold a signal without a break: a finger that has just come back is not
+    judged by the bare light before it."""
+    seconds = view.grid[-MOTION_S * _CELL :].reshape(MOTION_S, _CELL)
+    swings = np.fmax.reduce(seconds, axis=1) - np.fmin.reduce(seconds, axis=1)
+    bare = [bends(s) > NOISE_ROUGH * float(w) for s, w in zip(seconds, swings, strict=True)]
+    missing = np.count_nonzero(np.isnan(seconds), axis=1) > _CELL // 10
+    broken = np.flatnonzero(missing | np.array(bare))
+    return MOTION_S - (int(broken[-1]) + 1 if len(broken) else 0)
 
 
 def _electrocardiogram(view: _View) -> Absence | None:

@@ -11,8 +11,8 @@ amplitude at 10 Hz and 0.84 at 20 Hz, half at 40 Hz (the cut-off: 0.4 of the low
 ``frequency_response`` gives the curve and the tests hold it to these figures. At 62.5 Hz interpolation is little better
 than linear, and below that the support grows to 1.25 samples, so the look-ahead of such a channel is longer.
 
-Weights come from a table of 1024 phases a native sample, so a grid sample is a pure function of the native samples:
-how they were chunked on the way cannot change one bit of it.
+Weights come from a table of 1024 (above 2 kHz: 64) phases a native sample, so a grid sample is a pure function of the
+native samples: how they were chunked on the way cannot change one bit of it.
 """
 
 from __future__ import annotations
@@ -30,24 +30,29 @@ FloatArray = npt.NDArray[np.float32]
 
 GRID_STEP_NS = 1_000_000_000 // GRID_RATE_HZ
 HALF_SUPPORT_S = 0.020
-MIN_RATE_HZ, MAX_RATE_HZ = 4.0, 20_000.0
-_PHASES = 1024
+MIN_RATE_HZ, MAX_RATE_HZ = 4.0, 100_000.0
+_FINE_PHASES, _COARSE_PHASES, _COARSE_FROM_HZ = 1024, 64, 2_000.0  # at most 8 us of rounding either way
 _BETA = 3.0
 _CUTOFF = 0.40  # of the lower of native and grid rate
 _MIN_MASS = 0.5  # share of the absolute weight that must be measured
+
+
+def _phases(rate_hz: float) -> int:
+    return _COARSE_PHASES if rate_hz > _COARSE_FROM_HZ else _FINE_PHASES
 
 
 @lru_cache(maxsize=64)
 def _kernel(rate_hz: float) -> tuple[npt.NDArray[np.float64], int, float]:
     """Weights [taps, phases + 1] (sum 1 for each phase), offset of the first tap, half support in seconds."""
     half_s = max(HALF_SUPPORT_S, 1.25 / rate_hz)
+    phases = _phases(rate_hz)
     reach = math.ceil(half_s * rate_hz)
     offsets = np.arange(-reach, reach + 1, dtype=np.float64)
-    phase = np.arange(_PHASES + 1, dtype=np.float64) / _PHASES
+    phase = np.arange(phases + 1, dtype=np.float64) / phases
     time_s = (offsets[:, None] - phase[None, :]) / rate_hz
     cutoff_hz = _CUTOFF * min(rate_hz, float(GRID_RATE_HZ))
     # Half a phase step inside the support: a sample exactly on its edge has weight 0 whichever way it rounds.
-    inside = np.abs(time_s) < half_s - 0.5 / (_PHASES * rate_hz)
+    inside = np.abs(time_s) < half_s - 0.5 / (phases * rate_hz)
     arch = np.sqrt(np.clip(1.0 - (time_s / half_s) ** 2, 0.0, None))
     weights = np.where(inside, np.sinc(2.0 * cutoff_hz * time_s) * np.i0(_BETA * arch), 0.0)
     weights /= weights.sum(axis=0)
@@ -60,13 +65,13 @@ def frequency_response(rate_hz: float, frequencies_hz: npt.ArrayLike, phase: flo
     weights, first, _ = _kernel(float(rate_hz))
     offsets = np.arange(first, first + len(weights)) - phase
     angle = 2.0 * np.pi * np.outer(np.asarray(frequencies_hz, dtype=np.float64), offsets) / rate_hz
-    return np.abs(np.exp(1j * angle) @ weights[:, round(phase * _PHASES)])
+    return np.abs(np.exp(1j * angle) @ weights[:, round(phase * _phases(rate_hz))])
 
 
 class Resampler:
     """Maps one channel (rate, origin) to the grid. Stateless: all calls are pure functions of their arguments.
 
-    Raises BadInput for a rate that is not within 4 Hz … 20 kHz.
+    Raises BadInput for a rate that is not within 4 Hz … 100 kHz.
     """
 
     def __init__(self, rate_hz: float, origin_ns: int = 0) -> None:
@@ -77,6 +82,7 @@ class Resampler:
         self.rate_hz = float(rate_hz)
         self.origin_ns = int(origin_ns)
         self._weights, self._first_tap, half_s = _kernel(self.rate_hz)
+        self._phases = _phases(self.rate_hz)
         self._mass = np.abs(self._weights)
         self._total_mass = self._mass.sum(axis=0)
         self.look_ahead_ns = math.ceil(half_s * 1e9)
@@ -113,7 +119,7 @@ class Resampler:
         grid_ns = np.arange(first_g, last_g, dtype=np.int64) * GRID_STEP_NS - self.origin_ns
         position = grid_ns.astype(np.float64) * self.rate_hz * 1e-9
         base = np.floor(position)
-        phase = np.rint((position - base) * _PHASES).astype(np.intp)
+        phase = np.rint((position - base) * self._phases).astype(np.intp)
         need_first, need_last = self.native_range(first_g, last_g)
         values = _padded(native, first_index, need_first, need_last)
         start = base.astype(np.intp) + (self._first_tap - need_first)
@@ -141,7 +147,7 @@ class Resampler:
     ) -> FloatArray:
         filled = np.where(finite, values, 0.0)
         out = self._accumulate(filled, start, phase, count)
-        nearest = start - self._first_tap + (phase > _PHASES // 2)
+        nearest = start - self._first_tap + (phase > self._phases // 2)
         weight, mass, missing = np.zeros(count), np.zeros(count), np.zeros(count, dtype=np.bool_)
         for tap, (weights, masses) in enumerate(zip(self._weights, self._mass, strict=True)):
             here = finite[start + tap]
