@@ -57,9 +57,17 @@ class MainWindow(QMainWindow):
     clock and the worker that calls the session)."""
 
     def __init__(
-        self, control: SessionControl, feed: DisplayFeed, *, theme: Theme | None = None, start: bool = True
+        self,
+        control: SessionControl,
+        feed: DisplayFeed,
+        *,
+        theme: Theme | None = None,
+        start: bool = True,
+        monotonic: Callable[[], float] = time.monotonic,
+        worker: Executor | None = None,
     ) -> None:
         super().__init__()
+        self._monotonic = monotonic
         self.look = Look(theme or default_theme())
         self.state = DisplayState(self.look.theme)
         self.link = ControlLink(control, monotonic(), worker)
