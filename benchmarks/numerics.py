@@ -111,7 +111,8 @@ def main(argv: list[str]) -> int:
         _, tolerance, aim = REFERENCES[a.field]
         met = None if aim is None else ("met" if a.within >= aim else "MISSED")
         rows.append(
-            [a.field, a.track, a.seconds, a.lag_s, f"{a.within:.1f} % within {tolerance:g}", f"{a.bias:+.2f} ± {a.sd:.2f}",
+            [a.field, a.track, a.seconds, a.lag_s, f"{a.within:.1f} % within {tolerance:g}",
+             f"{a.bias:+.2f} ± {a.sd:.2f}",
              a.unmatched, aim and f"{aim:g} %", met]
         )  # fmt: skip
     header = ["ours", "the monitor's", "seconds", "lag (s)", "agreement", "bias ± SD", "only theirs", "aim", ""]

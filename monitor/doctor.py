@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import platform
-import sys
 import time
 from importlib.metadata import PackageNotFoundError, version
 
 from models.runtime.bundle import load_bundle
 from models.runtime.golden import GOLDEN_TOLERANCE, golden_difference
 from models.signals.errors import BackendUnavailable, VigilError
+from monitor.screen import has_screen
 
 PACKAGES = (
     "faust-streaming",
@@ -83,7 +83,7 @@ def _display() -> bool:
     except ImportError as error:
         _line(False, "Qt", f"cannot be loaded ({error}); install the system libraries that ./run names")
         return False
-    if not has_screen() and "QT_QPA_PLATFORM" not in os.environ:
+    if not has_screen():
         _line(None, "Qt", "no screen (DISPLAY and WAYLAND_DISPLAY are unset): the terminal view will be used")
         return True
     application = QGuiApplication.instance() or QGuiApplication(["vigil-doctor"])
@@ -91,17 +91,6 @@ def _display() -> bool:
     size = f"{screen.size().width()}×{screen.size().height()}, {screen.physicalDotsPerInch():.0f} dpi" if screen else ""
     _line(True, "Qt", f"platform {QGuiApplication.platformName()} {size}")
     return True
-
-
-def has_screen() -> bool:
-    """Whether a window can be opened; offscreen counts when it was asked for."""
-    if sys.platform in ("darwin", "win32"):
-        return True
-    return bool(
-        os.environ.get("DISPLAY")
-        or os.environ.get("WAYLAND_DISPLAY")
-        or os.environ.get("QT_QPA_PLATFORM") == "offscreen"
-    )
 
 
 def _self_test() -> bool:

@@ -12,18 +12,10 @@ from pathlib import Path
 
 from models.signals.errors import BadInput
 from models.signals.modalities import Modality
+from streams.replay import Drop
 
 MIN_SPEED, MAX_SPEED = 0.25, 50.0
 _DROP = re.compile(r"^(?P<modality>[A-Za-z]+):(?P<start>[^-]*)-(?P<end>.*)$")
-
-
-@dataclass(frozen=True, slots=True)
-class Drop:
-    """Withhold a channel from ``start_s`` to ``end_s`` (end excluded, seconds from time zero)."""
-
-    modality: Modality
-    start_s: float
-    end_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +69,8 @@ def parse_channels(entries: list[str]) -> dict[str, str]:
 
 
 def parse_drops(entries: list[str]) -> tuple[Drop, ...]:
-    """``["ABP:120-240"]`` → drops; the end may be left out for "until the end"."""
+    """``["ABP:120-240"]`` → drops; the end may be left out for "until the end". The session checks them against the
+    recording's length."""
     return tuple(_drop(part.strip()) for text in entries for part in text.split(",") if part.strip())
 
 
@@ -92,27 +85,6 @@ def _drop(text: str) -> Drop:
     if start < 0 or end <= start:
         raise BadInput("0 ≤ START < END in --drop, in seconds from time zero", repr(text), example)
     return Drop(modality, start, end)
-
-
-def check_range(settings: RunSettings, duration_s: float) -> None:
-    """The parts of the settings that can only be judged once the recording is known."""
-    if not 0 <= settings.from_s < duration_s:
-        raise BadInput(
-            f"--from between 0 and {duration_s:.1f} s (the length of {settings.source})",
-            f"{settings.from_s:g}",
-            "choose a time inside the recording",
-        )
-    if settings.for_s is not None and not settings.for_s > 0:
-        raise BadInput(
-            "a positive number of seconds for --for", f"{settings.for_s:g}", "leave it out to run to the end"
-        )
-    for drop in settings.drops:
-        if drop.start_s >= duration_s:
-            raise BadInput(
-                f"--drop to begin before the recording ends at {duration_s:.1f} s",
-                f"{drop.modality}:{drop.start_s:g}-{drop.end_s:g}",
-                "choose a range inside the recording",
-            )
 
 
 def check_writable(path: Path | None, option: str) -> None:

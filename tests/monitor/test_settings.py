@@ -11,15 +11,8 @@ from hypothesis import strategies as st
 
 from models.signals.errors import BadInput
 from models.signals.modalities import Modality
-from monitor.settings import (
-    Drop,
-    RunSettings,
-    check_range,
-    check_writable,
-    parse_channels,
-    parse_drops,
-    parse_speed,
-)
+from monitor.settings import check_writable, parse_channels, parse_drops, parse_speed
+from streams.replay import Drop
 
 
 def test_speeds() -> None:
@@ -60,18 +53,6 @@ def test_no_text_gives_another_error(text: str) -> None:
             parse()
         except BadInput as error:
             assert str(error).startswith("Expected ")
-
-
-def test_ranges_are_checked_against_the_recording() -> None:
-    check_range(RunSettings(from_s=10, for_s=5, drops=(Drop(Modality.ABP, 0, 1e6),)), 100.0)
-    for wrong in (
-        RunSettings(from_s=100),
-        RunSettings(from_s=-1),
-        RunSettings(for_s=0),
-        RunSettings(drops=(Drop(Modality.ABP, 100, 200),)),
-    ):
-        with pytest.raises(BadInput):
-            check_range(wrong, 100.0)
 
 
 def test_outputs_are_checked_before_the_run(tmp_path: Path) -> None:

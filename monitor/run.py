@@ -1,0 +1,176 @@
+"""``vigil run``: a session with what looks at it — the display, the terminal view or nothing — and its exports."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from models.runtime.bundle import Bundle, load_bundle
+from models.signals.channels import ChannelMap, map_channels
+from monitor.exports import Exporter, PredictionsCsv, RestoredNpz, VitalsCsv
+from monitor.screen import has_screen
+from monitor.session import Session
+from monitor.settings import RunSettings, check_writable
+from streams.feed import DisplayFeed
+from streams.inference import Engine
+
+REFRESH_S = 0.25
+INTERRUPTED = 130
+
+
+def open_session(settings: RunSettings, feed: DisplayFeed | None = None, *, stay_open: bool = False) -> Session:
+    """The session that ``settings`` ask for, not yet started. Raises BadInput for a bundle that cannot be read."""
+    bundle = load_bundle(settings.bundle)
+
+    def open_source() -> ChannelMap:
+        from models.signals.readers.opener import open_recording
+
+        return map_channels(open_recording(settings.source), settings.channels)
+
+    def load_engine() -> Engine:
+        return _select(bundle, settings.backend)
+
+    return Session(
+        {"1": open_source},
+        bundle.window_spec,
+        load_engine,
+        source=settings.source if not os.path.exists(settings.source) else Path(settings.source).name,
+        speed=settings.speed,
+        from_s=settings.from_s,
+        for_s=settings.for_s,
+        drops=settings.drops,
+        feed=feed,
+        stay_open=stay_open,
+        broker=settings.broker,
+    )
+
+
+def run_session(settings: RunSettings) -> int:
+    """Run to the end (or until the window is closed, or Ctrl-C) and write what was asked for; the exit code."""
+    outputs = {
+        "--report": settings.report,
+        "--vitals": settings.vitals,
+        "--predictions": settings.predictions,
+        "--restored": settings.restored,
+        "--screenshot": settings.screenshot,
+    }
+    for option, path in outputs.items():
+        check_writable(path, option)
+    display = not settings.headless and has_screen()
+    terminal = not settings.headless and not display and sys.stdout.isatty()
+    # A run that was given an end or a report to write is over when the recording is; otherwise the window stays.
+    closes = settings.for_s is not None or any(outputs.values())
+    feed = DisplayFeed() if display or terminal else None
+    session = open_session(settings, feed, stay_open=display and not closes)
+    with ExitStack() as stack:
+        for exporter in _exporters(settings):
+            stack.callback(exporter.close)
+            session.subscribe(exporter)
+        session.start()
+        stack.callback(session.stop)
+        code = _look(settings, session, feed, display=display, terminal=terminal, closes=closes)
+    if settings.report is not None:
+        settings.report.write_text(json.dumps(_report(session, display), indent=2) + "\n", encoding="utf-8")
+    return code
+
+
+def _look(
+    settings: RunSettings, session: Session, feed: DisplayFeed | None, *, display: bool, terminal: bool, closes: bool
+) -> int:
+    """Show the session until it is over. Raises what ended it, if something did."""
+    if display:
+        assert feed is not None
+        from ui.app import make_application, run_display  # Qt loads while the recording opens and Faust starts
+
+        make_application()
+        session.wait_opened()
+        code = run_display(session, feed, screenshot=settings.screenshot, close_at_end=closes)
+        session.stop()
+        if session.failure is not None:
+            raise session.failure
+        return code
+    session.wait_opened()
+    try:
+        if terminal and feed is not None:
+            _terminal(session, feed)
+        else:
+            _progress(session, settings)
+    except KeyboardInterrupt:
+        session.stop()
+        return INTERRUPTED
+    return 0
+
+
+def _terminal(session: Session, feed: DisplayFeed) -> None:
+    from monitor.terminal import TerminalView, live
+
+    view = TerminalView(session, feed)
+    with live(view, sys.stdout) as screen:
+        while not session.wait(REFRESH_S):
+            view.update()
+            screen.update(view.render())
+        view.update()
+        screen.update(view.render())
+
+
+def _progress(session: Session, settings: RunSettings) -> None:
+    """A progress bar on the error stream, so that pipes stay clean."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    from monitor.terminal import clock, footer
+
+    columns = (
+        TextColumn("{task.fields[at]}"),
+        BarColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[status]}"),
+    )
+    begin, length = settings.from_s, session.status().duration_s - settings.from_s
+    total = length if settings.for_s is None else min(length, settings.for_s)
+    with Progress(*columns, console=Console(stderr=True), transient=False) as bar:
+        task = bar.add_task("run", total=total, at=clock(begin), status="")
+        while True:
+            over = session.wait(REFRESH_S)
+            status = session.status()
+            bar.update(task, completed=status.position_s - begin, at=clock(status.position_s), status=footer(status))
+            if over:
+                return
+
+
+def _exporters(settings: RunSettings) -> list[Exporter]:
+    chosen: list[Exporter] = []
+    if settings.vitals is not None:
+        chosen.append(VitalsCsv(settings.vitals))
+    if settings.predictions is not None:
+        chosen.append(PredictionsCsv(settings.predictions))
+    if settings.restored is not None:
+        chosen.append(RestoredNpz(settings.restored))
+    return chosen
+
+
+def _report(session: Session, display: bool) -> dict[str, Any]:
+    report = session.report()
+    first = None
+    if display and session.first_shown_ns:
+        import psutil
+
+        # Process start is wall time, the stamp is monotonic: both offsets are taken now.
+        ago_s = (time.monotonic_ns() - session.first_shown_ns) / 1e9
+        first = round(time.time() - ago_s - psutil.Process().create_time(), 3)
+    return report | {"first_wave_s": first}
+
+
+def _select(bundle: Bundle, backend: str) -> Engine:
+    from models.runtime.select import select_engine
+
+    selection = select_engine(bundle, backend)
+    for name, reason in selection.passed_over.items():
+        print(f"vigil: passed over {name}: {reason}", file=sys.stderr)
+    return selection.engine
