@@ -182,9 +182,11 @@ def create_app(
         for source in ("vitals", "predictions"):
             agent(source, "alarm", _bound(alarm.handle, source), owner=True)
     if (show := stages.show) is not None:
-        for source in ("waves", "vitals", "predictions", "alarms", "deadletters"):
-            alone = {"waves": window is None, "vitals": alarm is None, "predictions": alarm is None}
-            agent(source, "show", _bound(show.handle, source), owner=alone.get(source, source == "alarms"))
+        # Who reads a topic alone answers for its dead letters; nobody does for those of the dead letters themselves.
+        alone = {"waves": window is None, "vitals": alarm is None, "predictions": alarm is None,
+                 "commands": stages.command is None, "alarms": True, "deadletters": False}  # fmt: skip
+        for source in TOPICS:
+            agent(source, "show", _bound(show.handle, source), owner=alone[source])
     if (command := stages.command) is not None:
         agent("commands", "command", command.handle, owner=True)
 

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from models.signals.channels import Channel
+from models.data.simulator import open_demo
+from models.runtime.backend import BackendInfo
+from models.runtime.prediction import Interval, Prediction, RestoredWave
+from models.signals.channels import Channel, map_channels
 from models.signals.modalities import MODALITIES, Modality
 from models.signals.recording import Segment
+from models.signals.windows import Window, WindowSpec
 
 S = 1_000_000_000
 RATES = {Modality.ECG: 500.0, Modality.ABP: 125.0, Modality.PPG: 62.5, Modality.EEG: 128.0}
@@ -73,3 +77,88 @@ def running(*bodies: Callable[[], None], stop: Callable[[], None]) -> Iterator[N
         for future in futures:
             future.result(timeout=5)
     assert not [t for t in threading.enumerate() if t.name.startswith("ThreadPoolExecutor") and t.is_alive()]
+
+
+class NamedRecording:
+    """The part of a recording that a session reads beside the channels."""
+
+    def __init__(self, name: str = "test") -> None:
+        self.name, self.closed = name, False
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class PatientMap:
+    """A simulated patient's ECG, ABP and EEG, and a PPG at 100 Hz whose sample ``i`` has the value ``i``.
+
+    The index survives resampling (a symmetric, normalised kernel keeps a ramp), so windows can be checked too.
+    """
+
+    def __init__(self, seconds: float = 60.0, *, fail_at_s: float | None = None) -> None:
+        patient = open_demo(f"demo:seed=3,faults=off,duration={round(seconds)}")
+        self._mapped = map_channels(patient, {"PPG": "none", "RESP": "none"})
+        self.recording = NamedRecording()
+        self.duration_s = self._mapped.duration_s
+        self._counter = channel(Modality.PPG, 100.0, round(seconds * 100))
+        self._fail_ns = None if fail_at_s is None else round(fail_at_s * S)
+
+    @property
+    def channels(self) -> dict[Modality, Channel]:
+        return {**self._mapped.channels, Modality.PPG: self._counter}
+
+    def gaps_s(self, modality: Modality) -> tuple[tuple[float, float], ...]:
+        return ()
+
+    def read(self, modality: Modality, start_ns: int, end_ns: int) -> Segment:
+        if self._fail_ns is not None and end_ns > self._fail_ns:
+            raise OSError("disk gone")
+        if modality is not Modality.PPG:
+            return self._mapped.read(modality, start_ns, end_ns)
+        first = min(max(self._counter.first_index_at(start_ns), 0), self._counter.samples)
+        last = min(max(self._counter.first_index_at(end_ns), first), self._counter.samples)
+        return Segment(first, np.arange(first, last, dtype=np.float32))
+
+
+class FakeEngine:
+    """A model that remembers its windows; ``fail_at``: raises at that many seconds, ``wait``: blocks until set."""
+
+    def __init__(
+        self, *, spec: WindowSpec | None = None, fail_at: int | None = None, wait: threading.Event | None = None
+    ) -> None:
+        self.window_spec = spec or WindowSpec()
+        self.backend = BackendInfo("fake", "for tests")
+        self.model = "fake"
+        self.windows: list[Window] = []
+        self.batches: list[int] = []
+        self.closed = False
+        self._fail_at, self._wait = fail_at, wait
+
+    def predict(self, windows: Sequence[Window]) -> list[Prediction]:
+        if self._wait is not None:
+            assert self._wait.wait(30)
+        if self._fail_at is not None and any(w.end_s >= self._fail_at for w in windows):
+            raise ArithmeticError("the model broke")
+        self.windows += windows
+        self.batches.append(len(windows))
+        return [prediction(w) for w in windows]
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def prediction(window: Window) -> Prediction:
+    wave = np.linspace(60, 120, 100, dtype=np.float32)
+    return Prediction(
+        window_end_s=window.end_s,
+        presence=window.presence,
+        valid=True,
+        abstain=False,
+        reason="",
+        risk={m: Interval(0.1, 0.0, 0.2) for m in (5, 10, 15)},
+        depth=Interval(45.0, 40.0, 50.0),
+        pressures=None,
+        eeg_features=None,
+        restored=(RestoredWave(Modality.ABP, (window.end_s - 1) * 100, 100, wave, wave - 5, wave + 5),),
+        ages_s=tuple(float(a) for a in window.context[:, 2]),
+    )
