@@ -159,22 +159,21 @@ class SimulatedPatient:
     @cached_property
     def truth(self) -> Truth:
         """Simulates the whole recording (about 0.1 s an hour) the first time it is asked for."""
-        ecg_course, abp_course = self._courses[Modality.ECG], self._courses[Modality.ABP]
-        ppg_course, eeg_course = self._courses[Modality.PPG], self._courses[Modality.EEG]
         end = self.duration_s
-        heart = ecg_course.beats(-20.0, end + 4.0)
-        artery = heart if self.coupled else abp_course.beats(-20.0, end + 4.0)
-        finger = heart if self.coupled else ppg_course.beats(-20.0, end + 4.0)
+        lives = {id(course): course.life(end) for course in self._courses.values()}
+        life = {modality: lives[id(course)] for modality, course in self._courses.items()}
+        abp_subject = self._courses[Modality.ABP].subject
+        heart, artery, finger = (life[m][0] for m in (Modality.ECG, Modality.ABP, Modality.PPG))
         r = self._channel_time(Modality.ECG, heart.r)
         abp_foot = self._channel_time(Modality.ABP, artery.foot_abp)
         lag = _kernel_delay(self._filters[Modality.ABP], 125.0)
         abp_up = self._channel_time(
-            Modality.ABP, artery.foot_abp + pulse.upstroke_offsets(artery, abp_course.subject, "ABP") + lag
+            Modality.ABP, artery.foot_abp + pulse.upstroke_offsets(artery, abp_subject, "ABP") + lag
         )
         ppg_up = self._channel_time(
-            Modality.PPG, finger.foot_ppg + pulse.upstroke_offsets(finger, ppg_course.subject, "PPG")
+            Modality.PPG, finger.foot_ppg + pulse.upstroke_offsets(finger, self._courses[Modality.PPG].subject, "PPG")
         )
-        mean, systolic, diastolic = pulse.pressures(artery, abp_course.subject)
+        mean, systolic, diastolic = pulse.pressures(artery, abp_subject)
         abp_foot = abp_foot + lag
         pulses = slice(*np.searchsorted(abp_foot, [0.0, end]))
         onsets = abp_foot[pulses.start : pulses.stop + 1]
@@ -184,9 +183,9 @@ class SimulatedPatient:
         else:
             r, abp_up, ppg_up = (x[(x >= 0.0) & (x < end)] for x in (r, abp_up, ppg_up))
         seconds = np.arange(int(end), dtype=np.float64)
-        rows = eeg_course.seconds(0.0, end)
+        rows = life[Modality.EEG][1]
         depth = np.interp(self._body_time(Modality.EEG, seconds), rows.first + np.arange(rows.depth.size), rows.depth)
-        breaths = self._courses[Modality.RESP].seconds(0.0, end)
+        breaths = life[Modality.RESP][1]
         rate = np.diff(breaths.breath_phase) * 60.0
         all_r = self._channel_time(Modality.ECG, heart.r)
         return Truth(
@@ -203,7 +202,7 @@ class SimulatedPatient:
             suppression_percent=suppression_percent(depth),
             resp_rate_min=rate[-breaths.first : -breaths.first + seconds.size],
             hypotension=find_hypotension(onsets, mean[pulses]),
-            treatments=tuple(abp_course.treatments(end)),
+            treatments=tuple(life[Modality.ABP][2]),
             faults=self.faults,
             device=self.device,
         )
@@ -262,13 +261,16 @@ class SimulatedPatient:
         total = math.ceil(self.duration_s * wave.rate_hz - 1e-9)
         first = min(max(math.ceil(start_s * wave.rate_hz - 1e-6), 0), total)
         last = min(max(math.ceil(end_s * wave.rate_hz - 1e-6), first), total)
-        size = int(_BLOCK_S * wave.rate_hz)
+        return Segment(first, self._samples(track, first, last, clean))
+
+    def _samples(self, track: str, first: int, last: int, clean: bool) -> npt.NDArray[np.float32]:
+        size = int(_BLOCK_S * _WAVES[track].rate_hz)
         out = np.empty(last - first, dtype=np.float32)
         for index in range(first // size, -(-last // size)):
             low, high = max(first, index * size), min(last, (index + 1) * size)
             block = self._block(track, index, clean)
             out[low - first : high - first] = block[low - index * size : high - index * size]
-        return Segment(first, out)
+        return out
 
     def _block(self, track: str, index: int, clean: bool) -> npt.NDArray[np.float32]:
         wave = _WAVES[track]
@@ -287,7 +289,7 @@ class SimulatedPatient:
                 struck,
                 self.seed,
                 self.device,
-                lambda time: self._value_before(track, time),
+                lambda first, count: self._samples(track, first, first + count, clean=True).astype(np.float64),
             )
         else:
             block = self._render(wave, index * size, size)
@@ -300,12 +302,6 @@ class SimulatedPatient:
     def _faults_within(self, modality: Modality, index: int) -> list[Fault]:
         start, end = index * _BLOCK_S - 1.0, (index + 1) * _BLOCK_S  # ringing after a flush lasts under a second
         return [f for f in self._faults_of[modality] if f.start_s < end and f.end_s > start]
-
-    def _value_before(self, track: str, time_s: float) -> float:
-        rate = _WAVES[track].rate_hz
-        sample = max(math.ceil(time_s * rate) - 1, 0)
-        size = int(_BLOCK_S * rate)
-        return float(self._block(track, sample // size, clean=True)[sample % size])
 
     def _render(self, wave: _Wave, first: int, count: int) -> Float64Array:
         """Clean samples ``first … first + count`` of one channel, device included."""

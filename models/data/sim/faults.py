@@ -6,6 +6,7 @@ strike several sensors at once (electrocautery, motion, a cuff on the arm of the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -34,8 +35,8 @@ class FaultKind(StrEnum):
 MISSING = frozenset({(Modality.ABP, FaultKind.LEAD_OFF)}) | {(m, FaultKind.GAP) for m in Modality}
 """Faults that leave no samples (NaN); all others leave wrong ones."""
 
-USABLE = frozenset({FaultKind.DAMPED})
-"""Faults under which the rhythm and the mean are still right."""
+USABLE = frozenset({(Modality.ABP, FaultKind.DAMPED), (Modality.PPG, FaultKind.CAUTERY)})
+"""Faults under which rhythm and mean are still right."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,11 @@ class Fault:
     def missing(self) -> bool:
         """Whether there are no samples at all."""
         return (self.modality, self.kind) in MISSING
+
+    @property
+    def usable(self) -> bool:
+        """Whether rhythm and mean can still be read from the channel."""
+        return (self.modality, self.kind) in USABLE
 
 
 _M = Modality
@@ -126,11 +132,11 @@ def apply_faults(
     faults: list[Fault],
     seed: int,
     device: Device,
-    last_value: Callable[[float], float],
+    undisturbed: Callable[[int, int], Float64Array],
 ) -> Float64Array:
     """A copy of ``wave`` (samples ``first …`` of one channel in its own unit) with the faults written in.
 
-    ``last_value(t)`` is the undisturbed sample just before ``t``, for frozen signals.
+    ``undisturbed(first, count)`` gives clean samples from anywhere, for what depends on the past (frozen, damped).
     """
     out = wave.copy()
     for fault in faults:
@@ -138,7 +144,7 @@ def apply_faults(
         high = min(int(np.ceil(fault.end_s * rate_hz)) - first, wave.size)
         if high > low:
             times = (first + np.arange(low, high)) / rate_hz
-            out[low:high] = _faulty(fault, out[low:high], first + low, times, rate_hz, seed, device, last_value)
+            out[low:high] = _faulty(fault, out[low:high], first + low, times, rate_hz, seed, device, undisturbed)
         if fault.kind is FaultKind.FLUSH:
             _ringing(out, fault, first, rate_hz, device)
     return out
@@ -152,7 +158,7 @@ def _faulty(
     rate_hz: float,
     seed: int,
     device: Device,
-    last_value: Callable[[float], float],
+    undisturbed: Callable[[int, int], Float64Array],
 ) -> Float64Array:
     kind, modality = fault.kind, fault.modality
     own = derive_seed(seed, 1000 + list(Modality).index(modality))
@@ -162,7 +168,7 @@ def _faulty(
     slow = smooth(own, Stream.FAULT_SLOW, times, 20.0, 0.12)
     edge = np.minimum((times - fault.start_s) / 0.5, 1.0)
     if kind is FaultKind.FLAT:
-        return np.full(wave.size, last_value(fault.start_s))
+        return np.full(wave.size, undisturbed(max(math.ceil(fault.start_s * rate_hz) - 1, 0), 1)[0])
     if kind is FaultKind.LEAD_OFF:
         return _lead_off(modality, wave, times, noise, device, fault.start_s)
     if kind is FaultKind.OPEN:
@@ -180,16 +186,18 @@ def _faulty(
     if kind is FaultKind.FLUSH:
         return 300.0 + (wave - 300.0) * np.exp(-(times - fault.start_s) / 0.04)
     if kind is FaultKind.DAMPED:
-        # Pressure through a narrow line: first order, 1.2 Hz; the mean passes.
+        # Pressure through a narrow line: nearly critically damped at 1.6 Hz; the mean passes.
         kernel = catheter_kernel(rate_hz, 1.6, 0.98)
-        padded = np.concatenate([np.full(kernel.size - 1, wave[0]), wave])
+        past = undisturbed(max(first - kernel.size + 1, 0), min(first, kernel.size - 1))
+        padded = np.concatenate([np.full(kernel.size - 1 - past.size, wave[0]), past, wave])
         return wave + edge * (np.convolve(padded, kernel, mode="valid") - wave)
     if kind is FaultKind.MOTION:
         size = {Modality.ECG: 0.9, Modality.EEG: 180.0}.get(modality, 1.6 * device.ppg_gain)
-        return wave + edge * size * (slow + 0.08 * noise)
+        fade = np.minimum(edge, (fault.end_s - times) / 0.5)
+        return wave + fade * size * (slow + 0.08 * noise)
     # Cuff: pulses fade as it fills, return as it empties.
     part = (times - fault.start_s) / (fault.end_s - fault.start_s)
-    level = np.interp(part, [0.0, 0.25, 0.7, 1.0], [1.0, 0.03, 0.03, 1.0])
+    level = np.interp(part, [0.0, 0.25, 0.7, 1.0], [1.0, 0.0, 0.0, 1.0])
     rest = device.ppg_gain * device.ppg_offset
     return rest + (wave - rest) * level - device.ppg_gain * 0.4 * (1.0 - level)
 

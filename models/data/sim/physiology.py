@@ -122,26 +122,20 @@ class Course:
 
     def beats(self, start_s: float, end_s: float) -> Beats:
         """The beats whose R peak lies in [start_s, end_s), physiological time."""
-        parts = [c.beats for c in self._chapters(start_s, end_s)]
-        joined = Beats.concatenate(parts)
-        low, high = np.searchsorted(joined.r, [start_s, end_s])
-        return joined.select(int(low), int(high))
+        return _beats_within([c.beats for c in self._chapters(start_s, end_s)], start_s, end_s)
 
     def seconds(self, start_s: float, end_s: float) -> Seconds:
         """The rows of whole seconds that bracket [start_s, end_s]."""
         first, last = math.floor(start_s) - 1, math.ceil(end_s) + 2
-        parts = [c.seconds for c in self._chapters(first, last)]
-        skip = max(first - parts[0].first, 0)
-        stop = skip + last - first
-        columns = [
-            np.concatenate([getattr(p, name) for p in parts])[skip:stop]
-            for name in ("breath_phase", "depth", "concentration")
-        ]
-        return Seconds(parts[0].first + skip, *columns)
+        return _seconds_within([c.seconds for c in self._chapters(first, last)], first, last)
 
-    def treatments(self, end_s: float) -> list[tuple[float, str]]:
-        """What was given up to ``end_s`` and when; simulates as far."""
-        return [t for c in self._chapters(0.0, end_s) for t in c.treatments if 0.0 <= t[0] < end_s]
+    def life(self, end_s: float) -> tuple[Beats, Seconds, list[tuple[float, str]]]:
+        """All beats, seconds and treatments from 20 s before time zero to ``end_s``, in one pass."""
+        first, last = -20, math.ceil(end_s) + 4
+        chapters = self._chapters(first, last)
+        treatments = [t for c in chapters for t in c.treatments if 0.0 <= t[0] < end_s]
+        beats = _beats_within([c.beats for c in chapters], first, last)
+        return beats, _seconds_within([c.seconds for c in chapters], first, last), treatments
 
     def _chapters(self, start_s: float, end_s: float) -> list[_Chapter]:
         low = max(math.floor((start_s + LEAD_IN_S) / CHAPTER_S), 0)
@@ -348,6 +342,19 @@ class Course:
                st.ppg_amp, st.ppg_tau)  # fmt: skip
         st.t_r, st.rr = t + rr, rr
         return row
+
+
+def _beats_within(parts: list[Beats], start_s: float, end_s: float) -> Beats:
+    joined = Beats.concatenate(parts)
+    low, high = np.searchsorted(joined.r, [start_s, end_s])
+    return joined.select(int(low), int(high))
+
+
+def _seconds_within(parts: list[Seconds], first: int, last: int) -> Seconds:
+    skip = max(first - parts[0].first, 0)
+    rows = slice(skip, skip + last - first)
+    names = ("breath_phase", "depth", "concentration")
+    return Seconds(parts[0].first + skip, *(np.concatenate([getattr(p, n) for p in parts])[rows] for n in names))
 
 
 def _decay(p0: float, amp: float, tau: float, ts: float, span: float, skew: float) -> float:
