@@ -2,9 +2,50 @@
 
 from __future__ import annotations
 
-from models.signals.inspection import inspect
+from rich.console import Console
+from rich.table import Table
+
+from models.signals.inspection import TrackReport, inspect
+from monitor.terminal import clock
+
+MAX_GAPS = 3
 
 
-def print_inspection(source: str) -> None:
+def print_inspection(source: str, console: Console | None = None) -> None:
     """Print the table; raises BadInput when the source cannot be read."""
-    print(inspect(source))
+    found = inspect(source)
+    out = console or Console()
+    taken = [t.taken_for.value for t in found.tracks if t.taken_for is not None]
+    out.print(
+        f"[bold]{found.name}[/bold]  {clock(found.duration_s)} ({found.duration_s:.1f} s)"
+        f"  time zero at {found.zero_s:g} s of the file"
+    )
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in ("track", "kind", "rate (Hz)", "unit", "from (s)", "to (s)", "values", "gaps (s)", "taken for"):
+        table.add_column(name, justify="right" if name in ("rate (Hz)", "from (s)", "to (s)", "values") else "left")
+    for track in sorted(found.tracks, key=lambda t: (t.taken_for is None, t.kind.value != "wave", t.name)):
+        table.add_row(*_row(track), style=None if track.taken_for else "dim")
+    out.print(table)
+    for note in found.notes:
+        out.print(f"· {note}")
+    if found.problem:
+        out.print(f"[bold red]{found.problem}[/bold red]")
+    elif taken:
+        out.print(f"\n[bold]vigil run[/bold] would show {', '.join(taken)}; --channels MODALITY=TRACK changes that.")
+
+
+def _row(track: TrackReport) -> tuple[str, ...]:
+    gaps = [f"{a:.1f}–{b:.1f}" for a, b in track.gaps_s[:MAX_GAPS]]
+    if len(track.gaps_s) > MAX_GAPS:
+        gaps.append(f"… {len(track.gaps_s) - MAX_GAPS} more")
+    return (
+        track.name,
+        track.kind.value,
+        f"{track.rate_hz:g}" if track.rate_hz else "",
+        track.unit,
+        f"{track.start_s:.1f}",
+        f"{track.end_s:.1f}",
+        str(track.samples),
+        ", ".join(gaps),
+        f"[bold]{track.taken_for.value}[/bold]" if track.taken_for else track.reason,
+    )

@@ -19,7 +19,8 @@ leave the track out.
 
     def __init__(self, expected: str, found: str, remedy: str) -> None:
         self.expected, self.found, self.remedy = expected, found, remedy
-        super().__init__(f"Expected {expected}, found {found}; {remedy.rstrip('.')}.")
+        ending = "" if remedy.endswith((".", "?")) else "."
+        super().__init__(f"Expected {expected}, found {found}; {remedy}{ending}")
 
 
 class BackendUnavailable(VigilError):
