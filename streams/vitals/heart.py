@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.signals.beats import spans_gap
+from models.signals.context import pulse_delay
 from models.signals.modalities import GRID_RATE_HZ, Modality
 
 Block = npt.NDArray[np.float32]
@@ -34,9 +35,7 @@ DOUBTFUL = 2  # deflections unlike a beat in one block; a single one may be an e
 DOUBT_S = 10
 UNSTEADY, STEADY = 0.85, 0.95
 RATE_RANGE = (15.0, 300.0)
-DELAY_RANGE_S = (0.05, 0.80)
-LEAST_DELAYS = 4
-DELAY_SPREAD_S = 0.06
+DELAY_SPAN_S = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,20 +174,12 @@ def auto_rate(trains: Mapping[Modality, BeatTrain], second: float) -> tuple[floa
     return rates[0]
 
 
-def pulse_delay(ecg: BeatTrain, pulse: BeatTrain, second: float, span_s: float = 15.0) -> float | None:
-    """Median delay in seconds from an R peak to the next pulse's upstroke over the last beats.
+def r_to_pulse_delay(ecg: BeatTrain, pulse: BeatTrain, second: float, before_s: float | None) -> float | None:
+    """Median delay in seconds from an R peak to the pulse that belongs to it, over the last 15 s; None if unknown.
 
-    None from fewer than four pairs or where they scatter by more than 60 ms (interquartile). It holds the delay of the
-    devices too, so only its changes within one recording mean anything.
+    before_s: the delay so far, see :func:`models.signals.context.pulse_delay`. It holds the delay of the devices too,
+    so only its changes within one recording mean anything.
     """
-    r = np.array([b.time_s for b in ecg.beats if b.time_s > second - span_s])
-    u = np.array([b.time_s for b in pulse.beats if b.time_s > second - span_s])
-    if len(r) < LEAST_DELAYS or len(u) < LEAST_DELAYS:
-        return None
-    before = np.searchsorted(r, u - DELAY_RANGE_S[0]) - 1
-    delay = (u - r[np.maximum(before, 0)])[before >= 0]
-    delay = delay[delay <= DELAY_RANGE_S[1]]
-    if len(delay) < LEAST_DELAYS:
-        return None
-    lower, middle, upper = np.percentile(delay, (25, 50, 75))
-    return float(middle) if upper - lower <= DELAY_SPREAD_S else None
+    r, u = (np.array([b.time_s for b in train.beats if b.time_s > second - DELAY_SPAN_S]) for train in (ecg, pulse))
+    delay = pulse_delay(r, u, np.nan if before_s is None else before_s)
+    return delay if np.isfinite(delay) else None

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from models.signals.beats import qrs_complexes, upstrokes
 from models.signals.modalities import GRID_RATE_HZ, Modality
 from streams.vitals.eeg import SUPPRESSION_SPAN_S, spectral_edge, suppression_ratio
-from streams.vitals.heart import BeatTrain, auto_rate, pulse_delay
+from streams.vitals.heart import BeatTrain, auto_rate, r_to_pulse_delay
 from streams.vitals.pressure import PressureTrain
 from streams.vitals.respiration import SPAN_S as RESPIRATION_SPAN_S
 from streams.vitals.respiration import rate_of_modulation, rate_of_signal
@@ -64,6 +64,7 @@ class VitalsMonitor:
             Modality.PPG: BeatTrain(lambda x: (upstrokes(x, kind="PPG"), 0), before_s=0.20, after_s=0.30),
         }
         self._pressure = PressureTrain()
+        self._delay_s: float | None = None
 
     def update(self, second: int, grid: Grid, measured: Mapping[Modality, bool]) -> Vitals:
         """The numerics at event time ``second``.
@@ -89,7 +90,8 @@ class VitalsMonitor:
         pulse = next((r for m in (Modality.PPG, Modality.ABP) if m in known and (r := known[m].rate(second))), None)
         delay = None
         if Modality.ECG in known and Modality.PPG in known:
-            delay = pulse_delay(known[Modality.ECG], known[Modality.PPG], second)
+            delay = r_to_pulse_delay(known[Modality.ECG], known[Modality.PPG], second, self._delay_s)
+            self._delay_s = delay if delay is not None else self._delay_s
         resp, resp_source = self._respiration(second, block, measured, known)
         sef95 = bsr = None
         if measured.get(Modality.EEG, False):
