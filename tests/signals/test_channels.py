@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -172,7 +173,7 @@ def test_consecutive_ranges_give_every_sample_once_at_its_time(rate: float, orig
     assert abs(channel.origin_ns - origin_ns) <= 1000
     seen: list[int] = []
     edges = sorted(cuts)
-    for begin, end in zip(edges, edges[1:], strict=False):
+    for begin, end in pairwise(edges):
         segment = channels.read(Modality.ABP, begin, end)
         seen += range(segment.first_index, segment.first_index + len(segment.values))
         for place, value in enumerate(segment.values.tolist()):

@@ -101,7 +101,9 @@ def test_a_named_pipe_is_no_recording(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("source", ["demo", "demo:seed=7,scenario=hypovolaemia", "Demo"])
-def test_the_simulator_is_opened_by_name(monkeypatch: pytest.MonkeyPatch, source: str) -> None:
+def test_the_simulator_is_opened_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "demo").mkdir()  # does not stand in the way
     simulator = types.ModuleType("models.data.simulator")
     simulator.open_demo = lambda spec: ("opened", spec)  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "models.data.simulator", simulator)
@@ -183,7 +185,7 @@ def test_without_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     with socket.socket() as closed:  # a port that nothing listens on
         closed.bind(("127.0.0.1", 0))
         monkeypatch.setattr(dataset, "api_url", f"http://127.0.0.1:{closed.getsockname()[1]}")
-        with pytest.raises(BadInput, match="no connection.*or download case 1 elsewhere"):
+        with pytest.raises(BadInput, match=r"no connection.*or download case 1 elsewhere"):
             open_case("1", tmp_path)
 
 

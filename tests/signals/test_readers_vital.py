@@ -121,7 +121,7 @@ def test_rate_zero_and_gain_zero(tmp_path: Path) -> None:
     assert "gain is 0" in recording.notes[0]
     with pytest.raises(BadInput, match="above 0 Hz, found 0 Hz on track 'D/ECG'"):
         recording.read("D/ECG", 0, 1)
-    with pytest.raises(BadInput, match="'D/ECG': its sampling rate is 0 Hz.*1 more like it"):
+    with pytest.raises(BadInput, match=r"'D/ECG': its sampling rate is 0 Hz.*1 more like it"):
         map_channels(recording)
 
 

@@ -220,3 +220,19 @@ def test_s25047_layout_and_gaps(recordings: Path) -> None:
     assert np.nanpercentile(whole(recording, "ABP"), 95) < 30  # the channel that is there but invalid
     channels = map_channels(recording)
     assert channels.duration_s == pytest.approx(4140)
+
+
+@pytest.mark.parametrize(
+    "described", ["r.dat 32:3", "r.dat 8", "r.dat 61", "r.dat 212", "r.dat 310", "r.dat 311", "r.dat 24"]
+)
+def test_blocks_agree_with_reading_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, described: str) -> None:
+    """Skewed signals, differences (format 8) and packed formats: a block needs more than its own bytes."""
+    monkeypatch.setattr(wfdb_records, "BLOCK_S", 0.3)
+    noise = np.random.default_rng(1).integers(-(2**30), 2**30, 1000).astype(np.float64)
+    path = write_wfdb(tmp_path, "r", 250, {"II": ("mV", noise), "V": ("mV", noise[::-1])})
+    path.write_text(path.read_text().replace("r.dat 32", described, 1).replace("r.dat 32", described.split(":")[0], 1))
+    reference = wfdb.rdrecord(str(tmp_path / "r")).p_signal
+    recording = WfdbRecording(path)
+    for column, name in enumerate(("II", "V")):
+        np.testing.assert_allclose(whole(recording, name), reference[:, column], rtol=1e-6)
+    assert len(recording._cache) > 1 or described == "r.dat 8"

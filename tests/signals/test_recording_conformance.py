@@ -6,6 +6,7 @@ The protocol is :class:`models.signals.recording.Recording`; a new source is one
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -107,7 +108,7 @@ def test_a_whole_track_is_its_pieces(recording: Recording) -> None:
         assert whole.values.ndim == 1
         pieces, expected_index = [], 0
         edges = np.linspace(track.start_s, track.start_s + span, 38)
-        for begin, end in zip(edges, edges[1:], strict=False):
+        for begin, end in pairwise(edges):
             piece = recording.read(track.name, begin, end)
             assert piece.first_index == expected_index
             expected_index += len(piece.values)

@@ -45,7 +45,7 @@ def test_spellings_of_the_microvolt(spelling: str) -> None:
     [("mV", Modality.ABP), ("mmHg", Modality.ECG), ("furlong", Modality.EEG), ("", Modality.ABP), ("%", Modality.ECG)],
 )
 def test_a_unit_of_another_kind_is_refused_in_one_sentence(unit: str, modality: Modality) -> None:
-    with pytest.raises(BadInput, match="Expected a unit of .*, found the unit .*; choose") as caught:
+    with pytest.raises(BadInput, match=r"Expected a unit of .*, found the unit .*; choose") as caught:
         canonical_factor(unit, modality)
     assert "\n" not in str(caught.value)
 

@@ -28,7 +28,7 @@ def open_recording(source: str) -> Recording:
     if not text:
         raise BadInput("a source", "empty text", f"use 'demo', 'vitaldb:CASEID' or a file: {FORMATS}")
     scheme, colon, rest = text.partition(":")
-    if scheme.casefold() == "demo" and not Path(text).exists():
+    if scheme.casefold() == "demo":  # a file of that name is "./demo"
         # Not imported from above: signal code knows no data sets; the simulator is one more source by name.
         return importlib.import_module(_DEMO).open_demo(text)
     if colon and scheme.casefold() == "vitaldb":

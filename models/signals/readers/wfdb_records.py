@@ -31,6 +31,8 @@ NUMERIC_BELOW_HZ = 5.0
 MAX_RATE_HZ = 1e6
 BLOCK_S = 30.0
 MAX_BLOCK_SAMPLES = 2_000_000
+MAX_SKEW = 100_000
+"""Frames that a signal may be shifted by against the others."""
 CACHED_BLOCKS = 8
 
 _BYTES_PER_SAMPLE = {  # signal(5); compressed formats (508, 516, 524) have no fixed size
@@ -174,6 +176,8 @@ class WfdbRecording:
             raise BadInput("a WFDB header that describes its signals", f"{name + '.hea'!r}", _REMEDY)
         if any(n is None or n < 1 for n in per_frame):
             raise BadInput("one sample a frame or more", f"{min(n or 0 for n in per_frame)} in {name!r}", _REMEDY)
+        if sum(per_frame) > MAX_BLOCK_SAMPLES or any(abs(n or 0) > MAX_SKEW for n in header.skew or ()):
+            raise BadInput("frames of a size that can be read", f"{sum(per_frame)} samples each in {name!r}", _REMEDY)
         declared = frames if frames is not None else header.sig_len
         for file in dict.fromkeys(files):
             columns = [i for i, other in enumerate(files) if other == file]
@@ -263,7 +267,9 @@ class WfdbRecording:
             done += count
 
     def _block_frames(self, segment: _SegmentFile) -> int:
-        if segment.header.sig_len is None:  # then the package can only read a whole segment
+        if segment.header.sig_len is None or "8" in segment.header.fmt:
+            # Only a whole segment can be read: the package needs its length, and starts format 8 (differences)
+            # from the header's first value wherever it begins.
             return segment.frames
         per_frame = sum(segment.header.samps_per_frame)
         return max(1, min(round(BLOCK_S * self._fs), MAX_BLOCK_SAMPLES // per_frame))
