@@ -9,12 +9,16 @@ from models.signals.inspection import TrackReport, inspect
 from monitor.terminal import clock
 
 MAX_GAPS = 3
+PIPE_WIDTH = 160
+NUMBERS = ("rate (Hz)", "from (s)", "to (s)", "values")
 
 
 def print_inspection(source: str, console: Console | None = None) -> None:
     """Print the table; raises BadInput when the source cannot be read."""
     found = inspect(source)
     out = console or Console()
+    if not out.is_terminal:
+        out.width = PIPE_WIDTH  # nothing is cut off for a pipe or a file
     taken = [t.taken_for.value for t in found.tracks if t.taken_for is not None]
     out.print(
         f"[bold]{found.name}[/bold]  {clock(found.duration_s)} ({found.duration_s:.1f} s)"
@@ -22,7 +26,7 @@ def print_inspection(source: str, console: Console | None = None) -> None:
     )
     table = Table(box=None, header_style="bold", pad_edge=False)
     for name in ("track", "kind", "rate (Hz)", "unit", "from (s)", "to (s)", "values", "gaps (s)", "taken for"):
-        table.add_column(name, justify="right" if name in ("rate (Hz)", "from (s)", "to (s)", "values") else "left")
+        table.add_column(name, justify="right" if name in NUMBERS else "left", overflow="fold")
     for track in sorted(found.tracks, key=lambda t: (t.taken_for is None, t.kind.value != "wave", t.name)):
         table.add_row(*_row(track), style=None if track.taken_for else "dim")
     out.print(table)

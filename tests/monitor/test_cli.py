@@ -1,0 +1,165 @@
+"""The command line as a user meets it: what is wrong is said in one sentence, with exit code 2."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import vitaldb
+
+from monitor import cli
+
+Vigil = Callable[..., tuple[int, str, str]]
+FAST = ("--headless", "--speed", "max")
+
+
+@pytest.fixture
+def vigil(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Vigil:
+    """Calls the command line in this process: exit code, output, error output."""
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["vigil", *arguments])
+        capfd.readouterr()
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as end:
+            code = int(end.code or 0)
+        out, err = capfd.readouterr()
+        return code, out, err
+
+    return call
+
+
+def vital_file(path: Path, tracks: dict[str, tuple[np.ndarray, float, str]]) -> Path:
+    """A .vital file with wave tracks name -> (samples, rate, unit), written by the vitaldb package."""
+    file = vitaldb.VitalFile()
+    file.dtstart = 1_000_000_000.0
+    for name, (samples, rate, unit) in tracks.items():
+        step = max(1, int(rate))
+        records = [
+            {"dt": file.dtstart + i / max(rate, 1.0), "val": samples[i : i + step].astype(np.float32)}
+            for i in range(0, len(samples), step)
+        ]
+        file.add_track(name, records, srate=rate, unit=unit)
+    file.dtend = file.dtstart + max(len(s) / max(r, 1.0) for s, r, _ in tracks.values())
+    file.to_vital(str(path))
+    return path
+
+
+def pulse(seconds: int, rate: float = 100.0) -> np.ndarray:
+    t = np.arange(int(seconds * rate)) / rate
+    return 90 + 20 * np.sin(2 * np.pi * 1.2 * t) + 8 * np.sin(4 * np.pi * 1.2 * t + 0.8)
+
+
+def one_sentence(err: str) -> str:
+    (line,) = [line for line in err.strip().splitlines() if line.startswith("vigil: ")]
+    assert "Traceback" not in err
+    return line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("run", "/no/such/file.vital", *FAST), "no file"),
+        (("run", "demo:colour=red", *FAST), "colour"),
+        (("run", "demo:scenario=flood", *FAST), "hypovolaemia"),
+        (("run", "demo", "--drop", "ABP:240-120", *FAST), "--drop"),
+        (("run", "demo", "--drop", "ABP:99990-99991", *FAST), "range to drop"),
+        (("run", "demo", "--from", "1e9", *FAST), "start"),
+        (("run", "demo", "--for", "0", *FAST), "above 0"),
+        (("run", "demo", "--speed", "0"), "speed"),
+        (("run", "demo", "--channels", "ECG=III", *FAST), "SIM/ECG_II"),
+        (("run", "demo", "--channels", "ECG", *FAST), "--channels"),
+        (("run", "demo", "--bundle", "/no/bundle", *FAST), "bundle"),
+        (("run", "demo", "--backend", "abacus", *FAST), "abacus"),
+        (("run", "demo", "--report", "/no/such/folder/r.json", *FAST), "--report"),
+        (("inspect", "/no/such/file"), "no file"),
+    ],
+    ids=lambda v: " ".join(v[:4]) if isinstance(v, tuple) else "",
+)
+def test_bad_input_is_one_sentence_and_exit_code_2(vigil: Vigil, arguments: tuple[str, ...], words: str) -> None:
+    code, _, err = vigil(*arguments)
+    assert code == 2, err
+    assert words in one_sentence(err)
+
+
+def test_files_that_are_no_recording(vigil: Vigil, tmp_path: Path) -> None:
+    text = tmp_path / "notes.vital"
+    text.write_text("not a recording")
+    empty = tmp_path / "empty.vital"
+    empty.touch()
+    headless_header = tmp_path / "r.hea"
+    headless_header.write_text("r 1 100 1000\nr.dat 16 200/mmHg 16 0 0 0 0 ABP\n")
+    for path in (text, empty, headless_header, tmp_path):
+        code, _, err = vigil("run", str(path), *FAST)
+        assert code == 2, (path, err)
+        one_sentence(err)
+
+
+def test_a_truncated_vital_file(vigil: Vigil, tmp_path: Path) -> None:
+    whole = vital_file(tmp_path / "whole.vital", {"SNUADC/ART": (pulse(20), 100.0, "mmHg")})
+    cut = tmp_path / "cut.vital"
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    code, _, err = vigil("run", str(cut), *FAST)
+    assert code == 2, err
+    one_sentence(err)
+
+
+def test_nothing_that_can_be_mapped_lists_the_tracks(vigil: Vigil, tmp_path: Path) -> None:
+    path = vital_file(tmp_path / "gas.vital", {"Pump/RATE": (pulse(5), 62.5, "mL/h")})
+    code, _, err = vigil("run", str(path), *FAST)
+    assert code == 2
+    assert "Pump/RATE" in one_sentence(err)
+
+
+def test_a_channel_of_nothing_but_nan(vigil: Vigil, tmp_path: Path) -> None:
+    nothing = np.full(1000, np.nan)
+    path = vital_file(tmp_path / "nan.vital", {"SNUADC/ART": (nothing, 100.0, "mmHg")})
+    code, _, err = vigil("run", str(path), *FAST)
+    assert code == 2
+    assert "ART" in one_sentence(err)
+
+
+def test_a_run_leaves_its_files(vigil: Vigil, tmp_path: Path) -> None:
+    names = {n: tmp_path / n for n in ("report.json", "vitals.csv", "predictions.csv", "restored.npz")}
+    code, _, err = vigil(
+        "run", "demo:faults=off", "--for", "40", "--drop", "ABP:20-30", *FAST,
+        *(part for name, path in names.items() for part in (f"--{name.partition('.')[0]}", str(path))),
+    )  # fmt: skip
+    assert code == 0, err
+    report = json.loads(names["report.json"].read_text())
+    assert report["seconds_streamed"] == 40
+    assert report["latency_ms"] is None
+    assert report["samples"]["ECG"]["sent"] == report["samples"]["ECG"]["received"] == 40 * 500
+    assert report["samples"]["ABP"]["withheld"] == 10 * 125
+    assert report["absent_reasons"]["ABP"] == {"withheld": 10}
+    assert all(counts["lost"] == counts["duplicated"] == 0 for counts in report["samples"].values())
+    assert report["windows"] == report["predictions"] == 40
+    assert len(names["vitals.csv"].read_text().splitlines()) == 41
+    assert len(names["predictions.csv"].read_text().splitlines()) == 41
+    with np.load(names["restored.npz"]) as saved:
+        estimated = saved["ABP_estimated"]
+        time_s, truth = saved["ABP_time_s"], saved["ABP_truth"]
+    assert estimated.any()
+    assert time_s[estimated].min() >= 20
+    assert time_s[estimated].max() < 30
+    assert np.isfinite(truth[estimated]).mean() > 0.99
+
+
+def test_inspect_says_what_each_track_is_taken_for(vigil: Vigil, tmp_path: Path) -> None:
+    path = vital_file(tmp_path / "case.vital", {"SNUADC/ART": (pulse(20), 100.0, "mmHg")})
+    code, out, _ = vigil("inspect", str(path))
+    assert code == 0
+    assert "SNUADC/ART" in out
+    assert "ABP" in out
+
+
+@pytest.mark.parametrize("command", [(), ("run",), ("inspect",), ("doctor",), ("train", "demo")])
+def test_help_teaches(vigil: Vigil, command: tuple[str, ...]) -> None:
+    code, out, _ = vigil(*command, "--help")
+    assert code == 0
+    assert "Usage" in out
