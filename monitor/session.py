@@ -7,7 +7,6 @@ that dies ends the session with a sentence, never in silence.
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import logging
 import os
@@ -30,12 +29,14 @@ from streams.inference import EndOfBed, Engine, InferenceThread, Mailbox
 from streams.latency import LatencyBook
 from streams.records import CommandRecord, PredictionRecord, WaveTick
 from streams.replay import BedReplay, Drop, ReplayPlayer
+from streams.runner import EMBEDDED, StreamRunner
 from streams.stages import (
     END_TOPICS,
     SHOW,
     WINDOW,
     AlarmStage,
     CommandStage,
+    Send,
     ShowStage,
     Subscriber,
     WindowStage,
@@ -43,12 +44,9 @@ from streams.stages import (
 )
 from streams.threads import WatchedThread
 from streams.transport.credits import Credits
-from streams.transport.hub import hub
 
 if TYPE_CHECKING:
-    import faust
-
-    from streams.app import Wire
+    from streams.app import Stages
 
 log = logging.getLogger("vigil.session")
 
@@ -96,7 +94,7 @@ class Session:
         self.id = f"{os.getpid()}-{next(_numbers)}-{time.time_ns() // 1_000_000:x}"
         self._sources, self._spec, self._load_engine = dict(sources), spec, load_engine
         self._source, self._speed, self._from_s, self._for_s, self._drops = source, speed, from_s, for_s, tuple(drops)
-        self._stay_open, self._broker = stay_open, broker or f"embedded://vigil-{self.id}"
+        self._stay_open = stay_open
         self._maps: dict[str, ChannelMap] = {}
         self._channels: tuple[ChannelInfo, ...] = ()
         self._gaps: dict[Modality, tuple[tuple[float, float], ...]] = {}
@@ -114,6 +112,9 @@ class Session:
         self._inference: InferenceThread | None = None
         self._window: WindowStage | None = None
 
+        self._stream = StreamRunner(
+            self.id, broker or f"{EMBEDDED}vigil-{self.id}", self._make_stages, self._unread, self._on_flowing
+        )
         self._lock = Lock()
         self._threads: list[WatchedThread] = []
         self._opened, self._flowing, self._playing = Event(), Event(), Event()
@@ -121,11 +122,6 @@ class Session:
         self._failure: BaseException | None = None
         self._error = ""
         self._acknowledged: dict[int, set[tuple[str, str]]] = {}
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._stop_stream: asyncio.Event | None = None
-        self._outbox: Any = None
-        self._early: list[CommandRecord] = []
-        self._heartbeat_ns = time.monotonic_ns()
         self._began_ns = self._finished_ns = 0
         self.first_shown_ns = 0
         """Monotonic time at which the display had shown the first samples; 0 before."""
@@ -134,7 +130,7 @@ class Session:
 
     def start(self) -> None:
         """Open the recording and start the stream, in the background."""
-        self._spawn("stream", self._run_stream)
+        self._spawn("stream", self._stream.run)
         self._spawn("open", self._open)
 
     def wait_opened(self, timeout_s: float | None = None) -> bool:
@@ -205,7 +201,7 @@ class Session:
             model=inference.model if inference else "",
             samples_lost=self._accounting.samples_lost,
             recording=False,
-            heartbeat_ns=self._heartbeat_ns,
+            heartbeat_ns=self._stream.heartbeat_ns,
             latency_ms={} if self._speed is None else self._latency.recent(),
             dropped=player.dropped_now() if player else frozenset(),
             error=self._error,
@@ -328,20 +324,16 @@ class Session:
             self._spawn("inference", self._inference.run)
 
     def _publish(self, bed: str, message: bytes) -> None:
-        self._outbox.post("waves", bed, message)
+        self._stream.post("waves", bed, message)
 
     def _predicted(self, results: Sequence[PredictionRecord | EndOfBed]) -> None:
         """From the inference thread."""
         for result in results:
             record = end_of_stream(result, result.time_ns) if isinstance(result, EndOfBed) else result
-            self._outbox.post("predictions", record.bed, encode(record))
+            self._stream.post("predictions", record.bed, encode(record))
 
     def _send(self, command: CommandRecord) -> None:
-        with self._lock:
-            if self._outbox is None:
-                self._early.append(command)
-                return
-        self._outbox.post("commands", command.bed, encode(command))
+        self._stream.post("commands", command.bed, encode(command))
 
     def _apply(self, command: CommandRecord) -> None:
         if self._applier is None:
@@ -354,79 +346,21 @@ class Session:
     def _position_ns(self) -> int:
         return round(self._player.position_s * SECOND_NS) if self._player else 0
 
-    # -- the stream thread --------------------------------------------------------------------------------------------
+    # -- the stream ---------------------------------------------------------------------------------------------------
 
-    def _run_stream(self) -> None:
-        asyncio.run(self._stream())
+    def _make_stages(self, send: Send) -> Stages:
+        from streams.app import Stages
 
-    async def _stream(self) -> None:
-        from streams.app import Outbox, Stages, create_app, make_send  # Faust: 0.65 s
-
-        outbox = Outbox()
-        made: list[faust.App] = []
-        send = make_send(lambda: made[0])
         self._window = WindowStage(self._spec, self._mailbox, self._accounting, self._credits, send)
-        stages = Stages(self._window, AlarmStage(send), self._show, CommandStage(self.id, self._apply))
-        embedded = self._broker.startswith("embedded:")
-        app, wire = create_app(
-            self.id,
-            stages,
-            outbox,
-            broker=self._broker,
-            # The hub begins and ends with the session, so there is nothing older to skip.
-            offset_reset="earliest" if embedded else "latest",
-            on_ready=self._on_flowing,
-        )
-        made.append(app)
-        self._loop, self._stop_stream = asyncio.get_running_loop(), asyncio.Event()
         if self._mailbox is not None:
             made_room = self._window.made_room
-            self._mailbox.on_space(lambda: _call_soon(self._loop, made_room))
-        with self._lock:
-            self._outbox = outbox
-            early, self._early = self._early, []
-        for command in early:
-            self._send(command)
-        if self._stopping.is_set():
-            self._stop_stream.set()
-        try:
-            await self._run_app(app, wire)
-        finally:
-            await app.stop()
-            if embedded:
-                hub(self._broker.removeprefix("embedded://")).close()
-        if app.crash_reason is not None:
-            raise app.crash_reason
+            self._mailbox.on_space(lambda: self._stream.call_soon(made_room))
+        return Stages(self._window, AlarmStage(send), self._show, CommandStage(self.id, self._apply))
 
-    async def _run_app(self, app: faust.App, wire: Wire) -> None:
-        """Start the app and stay until it stops, dies or the session ends."""
-        assert self._stop_stream is not None
-        starting = asyncio.ensure_future(app.start())
-        stopping = asyncio.ensure_future(self._stop_stream.wait())
-        stopped = asyncio.ensure_future(app.wait_until_stopped())
-        beating = asyncio.ensure_future(self._beat(wire))
-        try:
-            await asyncio.wait({starting, stopping, stopped, beating}, return_when=asyncio.FIRST_COMPLETED)
-            if starting.done() and not starting.cancelled():
-                starting.result()
-                await asyncio.wait({stopping, stopped, beating}, return_when=asyncio.FIRST_COMPLETED)
-            if beating.done():
-                beating.result()
-        finally:
-            for task in (starting, stopping, stopped, beating):
-                task.cancel()
-            await asyncio.gather(starting, stopping, stopped, beating, return_exceptions=True)
-
-    async def _beat(self, wire: Wire) -> None:
-        """The stream's sign of life, and the watch over it."""
-        while True:
-            self._heartbeat_ns = time.monotonic_ns()
-            waiting = self._window is not None and self._window.waiting
-            ages = {p: time.monotonic() - at for (t, p), at in wire.last_message.items() if t == "waves"}
-            if self._credits.under_way and not waiting and ages and min(ages.values()) > STALL_S:
-                oldest = ", ".join(f"partition {p} {age:.0f} s ago" for p, age in sorted(ages.items()))
-                raise SessionError(f"The stream stands still: the last ticks were handled in {oldest}.")
-            await asyncio.sleep(HEARTBEAT_S)
+    def _unread(self) -> int:
+        """Ticks under way that no full mailbox holds up."""
+        held_up = self._window is not None and self._window.waiting
+        return 0 if held_up else self._credits.under_way
 
     def _on_flowing(self) -> None:
         self._flowing.set()
@@ -485,20 +419,13 @@ class Session:
         self._credits.close()
         if self._mailbox is not None:
             self._mailbox.close()
-        if self._stop_stream is not None:
-            _call_soon(self._loop, self._stop_stream.set)
+        self._stream.stop()
         self._done.set()
 
 
 def _sentence(where: str, error: BaseException) -> str:
     text = " ".join(str(error).split())
     return f"The {where} failed: {type(error).__name__}{': ' + text if text else ''}."
-
-
-def _call_soon(loop: asyncio.AbstractEventLoop | None, call: Callable[[], None]) -> None:
-    """In the loop from any thread; nothing if the loop has ended."""
-    if loop is not None and not loop.is_closed():
-        loop.call_soon_threadsafe(call)
 
 
 def peak_rss_mb() -> float:

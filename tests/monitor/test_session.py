@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator
 
 import pytest
 
-import monitor.session as module
 from models.signals.errors import BadInput, VigilError
 from models.signals.modalities import Modality
 from models.signals.windows import WindowSpec
 from monitor.session import Session, SessionError
+from streams.codec import encode
 from streams.control import SessionControl
 from streams.feed import DisplayFeed
 from streams.records import AnyRecord, CommandRecord, DeadLetter, PredictionRecord, StateRecord, WaveTick
@@ -245,9 +246,9 @@ def test_a_malformed_message_is_a_dead_letter_and_stops_nothing(make: Make) -> N
         ("waves", b"\xff\xfe nonsense"), ("waves", b""), ("vitals", b"{}"), ("predictions", b"\x81"),
         ("commands", b"\x00"),
     ]:  # fmt: skip
-        session._outbox.post(topic, "bed1", message)
-    session._outbox.post("commands", "bed1", module.encode(session._command("seek", time_s=float("1e300"))))
-    session._outbox.post("waves", "bed1", module.encode(session._command("pause")))
+        session._stream.post(topic, "bed1", message)
+    session._stream.post("commands", "bed1", encode(session._command("seek", time_s=float("1e300"))))
+    session._stream.post("waves", "bed1", encode(session._command("pause")))
     wait_until(lambda: session.report()["dead_letters"] == 7, what="seven dead letters")
     letters = [r for r in records if isinstance(r, DeadLetter)]
     assert sorted(x.topic for x in letters) == [
@@ -319,10 +320,10 @@ def test_another_window_than_promised_is_refused(make: Make) -> None:
 
 @pytest.mark.expects_error_log
 def test_a_stream_that_stands_still_is_noticed(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "STALL_S", 0.3)
+    monkeypatch.setattr("streams.runner.STALL_S", 0.3)
 
     async def stuck(*_: object) -> None:
-        await module.asyncio.sleep(3600)
+        await asyncio.sleep(3600)
 
     monkeypatch.setattr("streams.stages.WindowStage.handle", stuck)
     session = make()

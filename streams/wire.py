@@ -1,0 +1,98 @@
+"""The app's side of the wire: messages out from any thread, records in, dead letters."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from models.signals.errors import VigilError
+from streams.codec import DecodeError, decode, encode
+from streams.records import AnyRecord, DeadLetter
+
+if TYPE_CHECKING:
+    import faust
+    from faust.types import EventT
+
+_HEAD_BYTES = 64
+# Two agents read each message; the second finds it decoded.
+_decode = lru_cache(maxsize=512)(decode)
+
+
+@dataclass(slots=True)
+class Wire:
+    """The app's side of the wire: records in and out, dead letters, and when each partition was last heard."""
+
+    session: str
+    outbox: Outbox
+    last_message: dict[tuple[str, int], float] = field(default_factory=dict)
+
+    def read(self, event: EventT, *, owner: bool) -> AnyRecord | None:
+        """The event's record; None for one that cannot be read, which its ``owner`` puts among the dead letters."""
+        message = event.message
+        self.last_message[message.topic, message.partition] = time.monotonic()
+        try:
+            return _decode(message.value)
+        except DecodeError as error:
+            if owner:
+                self.refuse(event, error)
+            return None
+
+    def refuse(self, event: EventT, error: VigilError) -> None:
+        """Put the event's message among the dead letters."""
+        message = event.message
+        value: bytes = message.value or b""
+        letter = DeadLetter(
+            bed=(message.key or b"?")[:32].decode("utf-8", "replace") or "?",
+            session=self.session,
+            epoch=0,
+            topic=message.topic,
+            partition=message.partition,
+            offset=message.offset,
+            reason=str(error)[:1000],
+            size=len(value),
+            head=value[:_HEAD_BYTES],
+        )
+        self.outbox.post("deadletters", letter.bed, encode(letter))
+
+
+class Outbox:
+    """Messages from any thread to the app's producer, in order."""
+
+    def __init__(self) -> None:
+        self._messages: deque[tuple[str, bytes, bytes]] = deque()
+        self._news: asyncio.Event | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def post(self, topic: str, bed: str, message: bytes) -> None:
+        """From any thread; before the app runs it is kept, after its end it goes nowhere."""
+        self._messages.append((topic, bed.encode(), message))
+        loop, news = self._loop, self._news
+        if loop is not None and news is not None and not loop.is_closed():
+            loop.call_soon_threadsafe(news.set)
+
+    async def pump(self, app: faust.App) -> None:
+        """Hand everything to the producer until cancelled."""
+        self._loop, self._news = asyncio.get_running_loop(), asyncio.Event()
+        while True:
+            while self._messages:
+                await deliver(app, *self._messages.popleft())
+            await self._news.wait()
+            self._news.clear()
+
+
+async def deliver(app: faust.App, topic: str, key: bytes, message: bytes) -> None:
+    """Send one raw message; a delivery that fails later takes the app down."""
+    sent: Any = await app.producer.send(topic, key, message, None, None, None)
+    if sent.done():
+        sent.result()
+    else:
+        sent.add_done_callback(lambda done: _check(app, done))
+
+
+def _check(app: faust.App, done: asyncio.Future[Any]) -> None:
+    if not done.cancelled() and (error := done.exception()) is not None:
+        app.add_future(app.crash(error))
