@@ -1,8 +1,8 @@
 """Systolic, diastolic and mean arterial pressure, beat by beat, averaged as a bedside monitor shows them.
 
-The average is over the last twelve valid beats, at most 12 s of them. Against a Philips IntelliVue's own numerics over an
-operation, longer averages agree a little better (20 beats: 98 % of mean pressures within 0.7 mmHg, twelve 0.8, four
-1.0) but show a fall later; see ``tests/streams/test_vitals_recordings.py``.
+The average is over the last twelve valid beats, at most 12 s of them. Against a Philips IntelliVue's own numerics
+over an operation, longer averages agree a little better (20 beats: 98 % of mean pressures within 0.7 mmHg, twelve
+0.8, four 1.0) but show a fall later; see ``tests/streams/test_vitals_recordings.py``.
 """
 
 from __future__ import annotations
