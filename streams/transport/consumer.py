@@ -36,12 +36,14 @@ class Wakeup:
         self._set = False
         self._waiter: asyncio.Future[None] | None = None
 
-    def set(self) -> None:
-        """From any thread. An event loop that is closed has nobody left to wake."""
+    def set(self) -> bool:
+        """From any thread; False if the event loop is closed: there is nobody left to wake."""
+        if self._loop.is_closed():
+            return False
         if not self._set:
             self._set = True
-            if not self._loop.is_closed():
-                self._loop.call_soon_threadsafe(self._rouse)
+            self._loop.call_soon_threadsafe(self._rouse)
+        return True
 
     def _rouse(self) -> None:
         if self._waiter is not None and not self._waiter.done():
@@ -79,6 +81,7 @@ class EmbeddedConsumer(GuardedConsumer):
         self.member = f"{self.app.conf.id}-{next(_member_numbers)}"
         self.lapsed = 0  #: messages that retention dropped before this consumer read them
         self._topics: frozenset[str] = frozenset()
+        self._subscribed = False
         self._assigned: frozenset[TP] = frozenset()
         self._position: dict[TP, int] = {}
         self._generation = 0
@@ -118,6 +121,7 @@ class EmbeddedConsumer(GuardedConsumer):
     async def subscribe(self, topics: Iterable[str]) -> None:
         """Set the topics and join the group (or join it anew). Unknown topics are made, as Kafka does."""
         self._topics = frozenset(topics)
+        self._subscribed = True
         partitions = self.app.conf.topic_partitions
         for topic in self._topics:
             self.hub.create_topic(topic, partitions)
@@ -137,7 +141,7 @@ class EmbeddedConsumer(GuardedConsumer):
     async def _stay_in_group(self) -> None:
         try:
             while not self.should_stop:
-                if self._topics and not self.app.client_only and not self.hub.closed:
+                if self._subscribed and not self.app.client_only and not self.hub.closed:
                     await self._follow_group()
                 else:
                     await self._call.wait()

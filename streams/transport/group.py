@@ -50,9 +50,9 @@ Step = Rejoin | Lead | Take | Wait
 @dataclass(slots=True)
 class _Member:
     metadata: Any
-    wake: Callable[[], None]
-    joined: bool
-    took: bool
+    wake: Callable[[], bool]
+    joined: bool = True
+    took: int = 0  # the generation whose share it holds, 0 for none
 
 
 class Group:
@@ -80,26 +80,32 @@ class Group:
     def commit(
         self, offsets: Mapping[TopicPartition, int], member: str | None = None, generation: int | None = None
     ) -> bool:
-        """Commit; False (and nothing done) if ``member`` is no longer of this generation."""
+        """Commit; False (and nothing done) if ``member`` no longer holds its share of ``generation``.
+
+        It holds it until it joins the next round, so that it can commit what it handled before it gives up.
+        """
         with self._lock:
-            if member is not None and (member not in self._members or generation != self._generation):
-                return False
+            if member is not None:
+                me = self._members.get(member)
+                if me is None or me.took != generation:
+                    return False
             for (topic, partition), offset in offsets.items():
                 self._offsets[(topic, partition)] = offset
             return True
 
     # -- membership -----------------------------------------------------------------------------------------------
 
-    def join(self, member: str, metadata: Any, wake: Callable[[], None]) -> None:
-        """Enter, or enter again with new metadata; starts a round unless one is waiting for this member."""
+    def join(self, member: str, metadata: Any, wake: Callable[[], bool]) -> None:
+        """Enter, or enter again with new metadata; starts a round unless one is gathering already.
+
+        wake: called from any thread when :meth:`step` may have something new; False if the member is no more.
+        """
         with self._lock:
             known = self._members.get(member)
             if known is None or known.joined:
                 self._unsettle()
-            self._members[member] = _Member(metadata, wake, joined=True, took=False)
-            wakes = self._wakes()
-        for one in wakes:
-            one()
+            self._members[member] = _Member(metadata, wake)
+        self.wake_all()
 
     def leave(self, member: str) -> None:
         """Go; the others share out anew."""
@@ -107,9 +113,7 @@ class Group:
             if self._members.pop(member, None) is None:
                 return
             self._unsettle()
-            wakes = self._wakes()
-        for one in wakes:
-            one()
+        self.wake_all()
 
     def step(self, member: str) -> Step:
         """What this member has to do now."""
@@ -118,9 +122,9 @@ class Group:
             if me is None or not me.joined:
                 return Rejoin()
             if self._assignments is not None:
-                if me.took:
+                if me.took == self._generation:
                     return Wait()
-                me.took = True
+                me.took = self._generation
                 return Take(self._generation, self._assignments[member])
             everyone_is_here = all(one.joined for one in self._members.values())
             if everyone_is_here and member == next(iter(self._members)):
@@ -133,9 +137,7 @@ class Group:
             if generation != self._generation or set(assignments) != set(self._members):
                 return False
             self._assignments = dict(assignments)
-            wakes = self._wakes()
-        for one in wakes:
-            one()
+        self.wake_all()
         return True
 
     @property
@@ -148,20 +150,18 @@ class Group:
             return tuple(self._members)
 
     def wake_all(self) -> None:
+        """Tell every member to look again; one that died without leaving (its event loop is closed) is put out."""
         with self._lock:
-            wakes = self._wakes()
-        for one in wakes:
-            one()
+            wakes = [(name, member.wake) for name, member in self._members.items()]
+        for name, wake in wakes:
+            if not wake():
+                self.leave(name)
 
     def _unsettle(self) -> None:
-        # A round that is still gathering its members takes a newcomer in, or goes on without one that left.
-        if self._assignments is None and self._generation > 0:
-            return
+        # A new generation, so that an assignment computed for the old one is refused. A round that is still gathering
+        # takes a newcomer in, or goes on without one that left: those who have joined need not do so again.
         self._generation += 1
-        self._assignments = None
-        for one in self._members.values():
-            one.joined = False
-            one.took = False
-
-    def _wakes(self) -> list[Callable[[], None]]:
-        return [one.wake for one in self._members.values()]
+        if self._assignments is not None:
+            self._assignments = None
+            for one in self._members.values():
+                one.joined = False

@@ -51,7 +51,7 @@ class _Topic:
 
     def __init__(self, partitions: int, retention: Retention, compact: bool) -> None:
         self.logs = [PartitionLog(retention, compact) for _ in range(partitions)]
-        self.listeners: tuple[Callable[[], None], ...] = ()
+        self.listeners: tuple[Callable[[], object], ...] = ()
         self.turn = count()
 
 
@@ -172,7 +172,7 @@ class Hub:
 
     # -- listeners ------------------------------------------------------------------------------------------------
 
-    def listen(self, topics: Iterable[str], notify: Callable[[], None]) -> None:
+    def listen(self, topics: Iterable[str], notify: Callable[[], object]) -> None:
         """Call ``notify`` (from the producer's thread) after every append to these topics and on close."""
         with self._lock:
             self._check_open()
@@ -181,7 +181,7 @@ class Hub:
                 if notify not in entry.listeners:
                     entry.listeners = (*entry.listeners, notify)
 
-    def unlisten(self, notify: Callable[[], None]) -> None:
+    def unlisten(self, notify: Callable[[], object]) -> None:
         """Forget a listener; unknown ones are ignored."""
         with self._lock:
             for entry in self._topics.values():

@@ -53,10 +53,29 @@ class KafkaConsumer(GuardedConsumer, driver.Consumer):
         return None if entry is None else entry.offset
 
 
+class KafkaProducer(driver.Producer):
+    """aiokafka's producer; may be stopped while it is still connecting, and then leaves nothing running."""
+
+    _connecting: asyncio.Future[None] | None = None
+
+    async def on_start(self) -> None:
+        self._connecting = asyncio.ensure_future(super().on_start())
+        await asyncio.wait({self._connecting})
+        if not self._connecting.cancelled():
+            self._connecting.result()
+
+    async def on_stop(self) -> None:
+        if self._connecting is not None and not self._connecting.done():
+            self._connecting.cancel()
+            await asyncio.wait({self._connecting})
+        await super().on_stop()
+
+
 class KafkaTransport(driver.Transport):
     """``kafka://HOST:PORT``; see :func:`streams.transport.install`."""
 
     Consumer: ClassVar[Any] = KafkaConsumer
+    Producer: ClassVar[Any] = KafkaProducer
 
     def __init__(self, *args: Any, rewind: Mapping[str, Rewind] | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import faust
 from faust.transport.base import Transport
+from yarl import URL
 
 from models.signals.errors import BadInput
 from streams.transport.consumer import EmbeddedConsumer
@@ -44,17 +45,18 @@ def install(app: faust.App, rewind: Mapping[str, Rewind] | None = None) -> None:
     ``embedded://`` needs this only for ``rewind``; ``kafka://`` needs it for all that
     :mod:`streams.transport.guarded` lists. rewind: topic name -> how far to read again after a restart.
     """
-    urls = app.conf.broker_consumer
+    app.transport = _transport(app, app.conf.broker_consumer, rewind)
+    app.producer_transport = _transport(app, app.conf.broker_producer, None)
+
+
+def _transport(app: faust.App, urls: list[URL], rewind: Mapping[str, Rewind] | None) -> Transport:
     scheme = urls[0].scheme
-    transport: Transport
     if scheme == "embedded":
-        transport = EmbeddedTransport(urls, app, rewind=rewind)
-    elif scheme in ("kafka", "aiokafka"):
+        return EmbeddedTransport(urls, app, rewind=rewind)
+    if scheme in ("kafka", "aiokafka"):
         from streams.transport.kafka import KafkaTransport
 
-        transport = KafkaTransport(urls, app, rewind=rewind)
-    else:
-        raise BadInput(
-            "a broker URL with the scheme embedded or kafka", f"{scheme!r}", "use embedded://NAME or kafka://HOST:PORT"
-        )
-    app.transport = transport
+        return KafkaTransport(urls, app, rewind=rewind)
+    raise BadInput(
+        "a broker URL with the scheme embedded or kafka", f"{scheme!r}", "use embedded://NAME or kafka://HOST:PORT"
+    )

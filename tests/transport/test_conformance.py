@@ -424,6 +424,18 @@ def executor_threads() -> set[threading.Thread]:
 
 
 @in_loop
+async def test_a_worker_may_be_stopped_at_any_moment_of_its_start(broker: Broker):
+    for patience in range(0, 100, 9):
+        app = broker.app(f"hurried-{patience}")
+        Sink(app, broker.topic(app))
+        starting = asyncio.ensure_future(app.start())
+        for _ in range(patience):
+            await asyncio.sleep(0.0 if broker.kind == "embedded" else 0.002)
+        await asyncio.wait_for(app.stop(), 5)
+        await asyncio.wait_for(starting, 5)
+
+
+@in_loop
 async def test_a_worker_starts_and_stops_again_and_again_in_one_process(broker: Broker):
     async with sender(broker) as send:
         for turn in range(3):

@@ -1,0 +1,138 @@
+"""Credits: exact under duplicates, and nobody hangs."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streams.transport import Credits
+
+STAGES = ("windower", "recorder")
+
+
+@given(
+    limit=st.integers(1, 5),
+    operations=st.lists(
+        st.tuples(st.sampled_from(["acquire", "windower", "recorder", "forget"]), st.integers(0, 9)), max_size=80
+    ),
+)
+def test_never_more_than_the_limit_under_way_and_duplicates_free_nothing(limit, operations):
+    credits = Credits(limit, STAGES)
+    model: dict[int, set[str]] = {}
+    for what, tick in operations:
+        if what == "acquire":
+            may = tick in model or len(model) < limit
+            assert credits.acquire(tick, timeout=0) is may
+            if may:
+                model.setdefault(tick, set(STAGES))
+        elif what == "forget":
+            credits.forget(tick)
+            model.pop(tick, None)
+        else:
+            credits.release(what, tick)
+            model.get(tick, set()).discard(what)
+            model = {key: left for key, left in model.items() if left}
+        assert credits.under_way == len(model) <= limit
+
+
+def blocked(call) -> tuple[threading.Thread, list]:
+    result: list = []
+    thread = threading.Thread(target=lambda: result.append(call()))
+    thread.start()
+    return thread, result
+
+
+def test_a_source_waits_until_every_stage_has_handled_a_tick():
+    credits = Credits(1, STAGES)
+    assert credits.acquire("a")
+    thread, result = blocked(lambda: credits.acquire("b"))
+    credits.release("windower", "a")
+    credits.release("windower", "a")
+    thread.join(0.05)
+    assert thread.is_alive() and not result
+    credits.release("recorder", "a")
+    thread.join(10)
+    assert result == [True]
+
+
+def test_closing_frees_whoever_waits_and_all_who_come_later():
+    credits = Credits(1, STAGES)
+    assert credits.acquire("a")
+    waiting = [blocked(lambda: credits.acquire("b")), blocked(credits.wait_idle)]
+    credits.close()
+    for thread, result in waiting:
+        thread.join(10)
+        assert result == [False]
+    assert credits.closed
+    assert not credits.acquire("c")
+    assert not asyncio.run(credits.acquire_async("c"))
+
+
+def test_a_source_in_an_event_loop_waits_too():
+    async def source() -> None:
+        credits = Credits(1, ["windower"])
+        assert await credits.acquire_async("a")
+        assert not await credits.acquire_async("b", timeout=0.01)
+        waiting = asyncio.create_task(credits.acquire_async("b"))
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        thread = threading.Thread(target=credits.release, args=("windower", "a"))
+        thread.start()
+        assert await asyncio.wait_for(waiting, 10)
+        thread.join()
+        later = asyncio.create_task(credits.acquire_async("c"))
+        await asyncio.sleep(0)
+        threading.Thread(target=credits.close).start()
+        assert await asyncio.wait_for(later, 10) is False
+
+    asyncio.run(source())
+
+
+def test_a_cancelled_wait_leaves_nothing_behind():
+    async def source() -> None:
+        credits = Credits(1, ["windower"])
+        assert await credits.acquire_async("a")
+        waiting = asyncio.create_task(credits.acquire_async("b"))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert not credits._async_waiters
+        credits.release("windower", "a")
+        assert credits.under_way == 0
+
+    asyncio.run(source())
+
+
+def test_a_stage_that_has_gone_is_not_waited_for():
+    credits = Credits(2, STAGES)
+    assert credits.acquire("a") and credits.acquire("b")
+    credits.release("windower", "a")
+    credits.drop_stage("recorder")
+    assert credits.under_way == 1
+    credits.drop_stage("windower")
+    assert credits.closed, "without any stage nobody would ever release"
+
+
+def test_idle_is_when_everything_was_handled():
+    credits = Credits(4, ["windower"])
+    assert credits.wait_idle(0)
+    credits.acquire("a")
+    assert not credits.wait_idle(0)
+    thread, result = blocked(lambda: credits.wait_idle(10))
+    credits.release("windower", "a")
+    thread.join(10)
+    assert result == [True]
+
+
+def test_mistakes_are_named():
+    with pytest.raises(ValueError, match="at least 1 tick"):
+        Credits(0, STAGES)
+    with pytest.raises(ValueError, match="at least one stage"):
+        Credits(1, [])
+    with pytest.raises(KeyError, match="display"):
+        Credits(1, STAGES).release("display", "a")
