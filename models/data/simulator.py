@@ -160,7 +160,8 @@ class SimulatedPatient:
     def truth(self) -> Truth:
         """Simulates the whole recording (about 0.1 s an hour) the first time it is asked for."""
         end = self.duration_s
-        lives = {id(course): course.life(end) for course in self._courses.values()}
+        distinct = {id(course): course for course in self._courses.values()}
+        lives = {key: course.life(end) for key, course in distinct.items()}
         life = {modality: lives[id(course)] for modality, course in self._courses.items()}
         abp_subject = self._courses[Modality.ABP].subject
         heart, artery, finger = (life[m][0] for m in (Modality.ECG, Modality.ABP, Modality.PPG))
