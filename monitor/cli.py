@@ -12,8 +12,9 @@ from typing import Annotated
 
 import typer
 
+from models.signals.aliases import parse_overrides
 from models.signals.errors import BackendUnavailable, BadInput, VigilError
-from monitor.settings import RunSettings, parse_channels, parse_drops, parse_speed
+from monitor.settings import RunSettings, parse_drops, parse_speed
 
 DISCLAIMER = "For research and teaching, not for clinical decisions."
 
@@ -46,7 +47,8 @@ def run(
     ] = 0.0,
     for_s: Annotated[float | None, typer.Option("--for", help="Stop after this many seconds of the recording.")] = None,
     channels: Annotated[
-        list[str] | None, typer.Option(help="Which track is which signal: ECG=II,ABP=ART (see `vigil inspect`).")
+        list[str] | None,
+        typer.Option(help="Which track is which signal: ECG=II,ABP=ART,RESP=none (see `vigil inspect`)."),
     ] = None,
     drop: Annotated[
         list[str] | None, typer.Option(help="Withhold a sensor, keeping the truth for comparison: ABP:120-240.")
@@ -70,7 +72,7 @@ def run(
         speed=parse_speed(speed),
         from_s=from_s,
         for_s=for_s,
-        channels=parse_channels(channels or []),
+        channels=parse_overrides(channels or []),
         drops=parse_drops(drop or []),
         bundle=bundle,
         backend=backend,

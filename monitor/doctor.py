@@ -23,7 +23,7 @@ PACKAGES = (
     "wfdb",
     "edfio",
 )
-OPTIONAL = {"torch": "training", "tensorrt": "NVIDIA GPUs", "pylsl": "live LSL streams"}
+OPTIONAL = {"torch": "training", "tensorrt": "NVIDIA GPUs"}
 SELF_TEST_S = 3.0
 
 

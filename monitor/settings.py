@@ -10,8 +10,8 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from models.signals.aliases import modality_named
 from models.signals.errors import BadInput
-from models.signals.modalities import Modality
 from streams.replay import Drop
 
 MIN_SPEED, MAX_SPEED = 0.25, 50.0
@@ -49,25 +49,6 @@ def parse_speed(text: str) -> float | None:
     return speed
 
 
-def parse_modality(text: str, option: str) -> Modality:
-    try:
-        return Modality(text.strip().upper())
-    except ValueError:
-        known = ", ".join(Modality)
-        raise BadInput(f"a modality out of {known} in {option}", repr(text), f"write one of {known}") from None
-
-
-def parse_channels(entries: list[str]) -> dict[str, str]:
-    """``["ECG=II,ABP=ART"]`` → ``{"ECG": "II", "ABP": "ART"}``; the option may be repeated."""
-    chosen: dict[str, str] = {}
-    for entry in (part for text in entries for part in text.split(",") if part.strip()):
-        name, equals, track = entry.partition("=")
-        if not equals or not track.strip():
-            raise BadInput("MODALITY=TRACK in --channels", repr(entry), "write for example --channels ECG=II,ABP=ART")
-        chosen[parse_modality(name, "--channels").value] = track.strip()
-    return chosen
-
-
 def parse_drops(entries: list[str]) -> tuple[Drop, ...]:
     """``["ABP:120-240"]`` → drops; the end may be left out for "until the end". The session checks them against the
     recording's length."""
@@ -79,7 +60,7 @@ def _drop(text: str) -> Drop:
     match = _DROP.match(text)
     if match is None:
         raise BadInput("MODALITY:START-END in --drop", repr(text), example)
-    modality = parse_modality(match["modality"], "--drop")
+    modality = modality_named(match["modality"])
     start = _number(match["start"], "--drop")
     end = _number(match["end"], "--drop") if match["end"].strip() else math.inf
     if start < 0 or end <= start:

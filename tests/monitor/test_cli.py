@@ -73,7 +73,7 @@ def one_sentence(err: str) -> str:
         (("run", "demo", "--for", "0", *FAST), "above 0"),
         (("run", "demo", "--speed", "0"), "speed"),
         (("run", "demo", "--channels", "ECG=III", *FAST), "SIM/ECG_II"),
-        (("run", "demo", "--channels", "ECG", *FAST), "--channels"),
+        (("run", "demo", "--channels", "ECG", *FAST), "MODALITY=TRACK"),
         (("run", "demo", "--bundle", "/no/bundle", *FAST), "bundle"),
         (("run", "demo", "--backend", "abacus", *FAST), "abacus"),
         (("run", "demo", "--report", "/no/such/folder/r.json", *FAST), "--report"),
