@@ -1,0 +1,185 @@
+"""The mailbox skips or waits, the thread batches over beds, and what the model says arrives as it was said."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from models.runtime.prediction import Prediction
+from models.signals.modalities import Modality
+from models.signals.windows import CONTEXT_FIELDS, Window, WindowSpec
+from streams.accounting import Accounting
+from streams.codec import chunk_values, decode, encode
+from streams.inference import EndOfBed, InferenceError, InferenceThread, Mailbox, WindowJob
+from streams.latency import LatencyBook
+from streams.records import PredictionRecord
+from tests.streams.sources import FakeEngine, running, wait_until
+
+S = 10**9
+SPEC = WindowSpec()
+
+
+def window(end_s: int) -> Window:
+    rows = len(SPEC.modalities)
+    return Window(
+        end_s,
+        np.zeros((rows, SPEC.samples), np.float32),
+        np.ones((rows, SPEC.frames), bool),
+        np.ones((rows, SPEC.window_s), bool),
+        np.full((rows, len(CONTEXT_FIELDS)), np.nan, np.float32),
+    )
+
+
+def job(end_s: int, bed: str = "bed1", due: int = 0) -> WindowJob:
+    return WindowJob(bed, "s", 0, window(end_s), {"due": due, "window": due})
+
+
+class Desk:
+    """An inference thread with its mailbox; collects what it delivers."""
+
+    def __init__(self, engine: FakeEngine, **options: object) -> None:
+        self.engine, self.mailbox, self.accounting = engine, Mailbox(8), Accounting()
+        self.latency = LatencyBook(lambda: 0.0)
+        self.delivered: list[PredictionRecord | EndOfBed] = []
+        self.thread = InferenceThread(
+            self.mailbox, lambda: engine, SPEC, self.delivered.extend, self.accounting, self.latency, **options
+        )  # type: ignore[arg-type]
+
+    def running(self) -> object:
+        return running(self.thread.run, stop=self.mailbox.close)
+
+
+def test_paced_keeps_the_newest_window_of_each_bed() -> None:
+    box = Mailbox(2)
+    skipped = [box.keep_newest(job(s, bed)) for s in range(1, 6) for bed in ("a", "b", "c")]
+    assert sum(skipped) == 12 and len(box) == 3
+    assert [(i.bed, i.window.end_s) for i in box.take(10) if isinstance(i, WindowJob)] == [("a", 5), ("b", 5), ("c", 5)]
+
+
+def test_the_end_of_a_bed_is_never_skipped() -> None:
+    box = Mailbox(1)
+    box.keep_newest(job(1))
+    assert box.offer(EndOfBed("bed1", "s", 0, S))
+    assert box.keep_newest(job(2)) == 1
+    assert [type(item) for item in box.take(5)] == [EndOfBed, WindowJob]
+
+
+def test_at_max_a_full_mailbox_refuses_and_tells_of_room() -> None:
+    box, told = Mailbox(2), threading.Event()
+    box.on_space(told.set)
+    assert box.offer(job(1)) and box.offer(job(2)) and not box.offer(job(3))
+    assert box.offer(EndOfBed("bed1", "s", 0, S))
+    assert [len(box.take(1)), told.is_set()] == [1, True]
+    assert not box.offer(job(3)) and len(box.take(1)) == 1 and box.offer(job(3))
+
+
+def test_closing_wakes_who_waits() -> None:
+    box = Mailbox()
+    taken: list[list[object]] = []
+    with running(lambda: taken.append(list(box.take(1))), stop=box.close):
+        pass
+    assert taken == [[]]
+
+
+def test_windows_of_all_beds_go_as_one_batch() -> None:
+    engine = FakeEngine()
+    desk = Desk(engine, gather_s=5.0)
+    beds = [f"bed{i}" for i in range(4)]
+    with desk.running():  # type: ignore[attr-defined]
+        for bed in beds:
+            desk.mailbox.offer(job(1, bed))
+        wait_until(lambda: len(desk.delivered) == 4)
+        for bed in beds:
+            desk.mailbox.offer(job(2, bed))
+        wait_until(lambda: len(desk.delivered) == 8)
+    assert engine.batches[-1] == 4 and sum(engine.batches) == 8
+    assert engine.closed
+
+
+def test_results_leave_in_order_and_the_end_comes_last() -> None:
+    desk = Desk(FakeEngine())
+    for second in range(1, 6):
+        desk.mailbox.offer(job(second))
+    desk.mailbox.offer(EndOfBed("bed1", "s", 0, 5 * S))
+    with desk.running():  # type: ignore[attr-defined]
+        wait_until(lambda: len(desk.delivered) == 6)
+    ends = [r.window_end_ns // S for r in desk.delivered if isinstance(r, PredictionRecord)]
+    assert ends == [1, 2, 3, 4, 5] and isinstance(desk.delivered[-1], EndOfBed)
+    assert desk.accounting.counted("predictions") == 5
+
+
+def test_a_prediction_survives_the_wire_as_it_was_made() -> None:
+    desk = Desk(FakeEngine())
+    desk.mailbox.offer(job(7))
+    with desk.running():  # type: ignore[attr-defined]
+        wait_until(lambda: bool(desk.delivered))
+    record = desk.delivered[0]
+    assert isinstance(record, PredictionRecord)
+    assert decode(encode(record)) == record
+    assert record.risk["5"] == (0.1, 0.0, 0.2) and record.depth == (45.0, 40.0, 50.0)
+    assert record.presence == [[True] * 10] * 4 and record.ages_s == [None] * 4
+    restored = record.restored[0]
+    assert (restored.modality, restored.first_index, restored.rate_hz) == ("ABP", 600, 100)
+    np.testing.assert_array_equal(chunk_values(restored.hi), np.linspace(60, 120, 100, dtype=np.float32) + 5)
+
+
+@pytest.mark.parametrize(("late_s", "valid"), [(0.2, True), (1.5, False)])
+def test_a_result_that_comes_too_late_is_not_valid(late_s: float, valid: bool) -> None:
+    desk = Desk(FakeEngine(), monotonic_ns=lambda: 100 * S)
+    desk.mailbox.offer(job(7, due=round((100 - late_s) * S)))
+    with desk.running():  # type: ignore[attr-defined]
+        wait_until(lambda: bool(desk.delivered))
+    record = desk.delivered[0]
+    assert isinstance(record, PredictionRecord) and record.valid is valid
+    assert record.reason == ("" if valid else "the result came 1.5 s after its window")
+
+
+def test_without_a_deadline_nothing_is_late() -> None:
+    desk = Desk(FakeEngine(), monotonic_ns=lambda: 10**6 * S)
+    desk.mailbox.offer(job(7, due=0))
+    with desk.running():  # type: ignore[attr-defined]
+        wait_until(lambda: bool(desk.delivered))
+    assert isinstance(desk.delivered[0], PredictionRecord) and desk.delivered[0].valid
+
+
+def test_what_the_model_raises_leaves_the_thread_and_the_engine_is_closed() -> None:
+    engine = FakeEngine(fail_at=2)
+    desk = Desk(engine)
+    for second in (1, 2):
+        desk.mailbox.offer(job(second))
+    with pytest.raises(ArithmeticError, match="the model broke"):
+        desk.thread.run()
+    assert engine.closed
+
+
+def test_a_model_that_loses_a_window_is_found_out() -> None:
+    class Forgetful(FakeEngine):
+        def predict(self, windows: Sequence[Window]) -> list[Prediction]:
+            return super().predict(windows)[:-1]
+
+    desk = Desk(Forgetful())
+    desk.mailbox.offer(job(1))
+    with pytest.raises(InferenceError, match="0 predictions for 1 windows"):
+        desk.thread.run()
+
+
+def test_unknown_numbers_do_not_reach_the_wire_as_nan() -> None:
+    class Unknown(FakeEngine):
+        def predict(self, windows: Sequence[Window]) -> list[Prediction]:
+            return [
+                Prediction(w.end_s, w.presence, False, False, "the model's output was not finite", {}, None, None, None,
+                           not_estimable={Modality.EEG: "never"}, ages_s=(math.nan, math.inf, 1.0, 0.0))
+                for w in windows
+            ]  # fmt: skip
+
+    desk = Desk(Unknown())
+    desk.mailbox.offer(job(1))
+    with desk.running():  # type: ignore[attr-defined]
+        wait_until(lambda: bool(desk.delivered))
+    record = desk.delivered[0]
+    assert isinstance(record, PredictionRecord) and decode(encode(record)) == record
+    assert record.ages_s == [None, None, 1.0, 0.0] and record.not_estimable == {"EEG": "never"}

@@ -1,0 +1,179 @@
+"""One bed's ticks under every kind of delivery: duplicates, losses, late ticks, new epochs, absent sensors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.signals.modalities import Modality
+from models.signals.windows import Window, WindowSpec
+from streams.accounting import Accounting
+from streams.records import AnyRecord, BeatRecord, CellRecord, StateRecord, VitalsRecord, WaveTick
+from streams.replay import BedReplay
+from streams.windower import BedWindower
+from tests.streams.sources import PatientMap, S
+
+TICK = 50_000_000
+SPEC = WindowSpec(frames=3)
+_patient = PatientMap(40.0)
+
+
+def make_ticks(seconds: float, *, epoch: int = 0, start_s: float = 0.0, session: str = "s") -> list[WaveTick]:
+    """The ticks of the test patient, due at event time + 1 s on a monotonic clock."""
+    replay = BedReplay("bed1", session, _patient, 40 * S)
+    start, end = round(start_s * S), round((start_s + seconds) * S)
+    segments = replay.decode(start, end)
+    ticks = []
+    for sequence, at in enumerate(range(start, end, TICK)):
+        ticks.append(
+            WaveTick(
+                bed="bed1", session=session, epoch=epoch, tick_seq=sequence, start_ns=at, end_ns=at + TICK,
+                due_ns=at + TICK + S, chunks=replay.chunks(segments, at, at + TICK),
+            )
+        )  # fmt: skip
+    return ticks
+
+
+class Desk:
+    def __init__(self) -> None:
+        self.accounting = Accounting()
+        self.windower = BedWindower(SPEC, self.accounting)
+        self.records: list[AnyRecord] = []
+        self.windows: list[Window] = []
+        self.stamps: list[dict[str, int]] = []
+
+    def feed(self, ticks: Sequence[WaveTick]) -> Desk:
+        for tick in ticks:
+            handled = self.windower.handle(tick, tick.due_ns + 1_000_000)
+            self.records += handled.records
+            self.windows += [job.window for job in handled.windows]
+            self.stamps += [job.stamps for job in handled.windows]
+        return self
+
+    def of(self, kind: type) -> list[AnyRecord]:
+        return [r for r in self.records if isinstance(r, kind)]
+
+    @property
+    def ppg(self) -> dict[str, int]:
+        return self.accounting.samples(complete=False)["PPG"]
+
+
+def same(a: list[Window], b: list[Window]) -> None:
+    assert [w.end_s for w in a] == [w.end_s for w in b]
+    for one, other in zip(a, b, strict=True):
+        np.testing.assert_array_equal(one.signals, other.signals)
+        np.testing.assert_array_equal(one.cells, other.cells)
+        np.testing.assert_array_equal(one.context, other.context)
+
+
+CLEAN = Desk().feed(make_ticks(16))
+
+
+def test_once_a_second_cells_vitals_and_a_window() -> None:
+    assert [c.second for c in CLEAN.of(CellRecord)] == list(range(15))
+    assert [v.time_ns for v in CLEAN.of(VitalsRecord)] == [s * S for s in range(1, 16)]
+    assert [w.end_s for w in CLEAN.windows] == list(range(1, 16))
+    seconds = {r.time_ns // S for r in CLEAN.of(StateRecord)}
+    assert seconds == set(range(17)) or seconds == set(range(16))
+    assert CLEAN.of(VitalsRecord)[-1].hr is not None
+    beats = CLEAN.of(BeatRecord)
+    assert len(beats) > 8 and [b.time_ns for b in beats] == sorted(b.time_ns for b in beats)
+
+
+def test_stamps_are_those_of_the_tick_that_ended_the_window() -> None:
+    for window, stamps in zip(CLEAN.windows, CLEAN.stamps, strict=True):
+        assert stamps["due"] == window.end_s * S + S
+        assert stamps["received"] == stamps["due"] + 1_000_000
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.integers(0, 319), max_size=30))
+def test_duplicates_change_nothing_but_their_count(again: list[int]) -> None:
+    ticks = make_ticks(16)
+    delivered: list[WaveTick] = []
+    for i, tick in enumerate(ticks):
+        delivered += [tick] + [ticks[j] for j in again if j <= i and (i - j) % 7 == 0]
+    desk = Desk().feed(delivered)
+    same(desk.windows, CLEAN.windows)
+    assert desk.records == CLEAN.records
+    repeated = len(delivered) - len(ticks)
+    assert desk.accounting.counted("ticks_duplicated") == repeated
+    assert desk.ppg == {"sent": 0, "received": 1600, "lost": 0, "duplicated": 5 * repeated, "withheld": 0}
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.sets(st.integers(1, 318), max_size=40))
+def test_what_is_lost_is_counted_to_the_sample(gone: set[int]) -> None:
+    desk = Desk().feed([t for t in make_ticks(16) if t.tick_seq not in gone])
+    assert desk.ppg["lost"] == 5 * len(gone) and desk.ppg["received"] == 1600 - 5 * len(gone)
+    assert desk.accounting.counted("ticks_missed") == len(gone)
+    for window in desk.windows:
+        grid = np.arange((window.end_s - SPEC.window_s) * 100, window.end_s * 100)
+        signal = window.signals[SPEC.modalities.index(Modality.PPG)]
+        lost = np.isin(grid // 5, list(gone)) | (grid < 0)
+        # Under a lost tick the grid is missing, but for what its neighbours' kernel reaches over the edge: nothing.
+        assert np.isnan(signal[lost]).all(), "a lost sample was invented"
+
+
+def test_a_late_tick_is_taken_in_and_no_longer_lost() -> None:
+    ticks = make_ticks(16)
+    order = ticks[:100] + ticks[103:110] + ticks[100:103] + ticks[110:]
+    desk = Desk().feed(order)
+    assert desk.ppg["lost"] == 0 and desk.ppg["received"] == 1600
+    assert desk.accounting.counted("ticks_late") == 3
+    # The gap lies at 5.0-5.15 s; the window that ends at 12 s holds it, amended.
+    amended, clean = (next(w for w in d.windows if w.end_s == 12) for d in (desk, CLEAN))
+    np.testing.assert_array_equal(amended.signals, clean.signals)
+    np.testing.assert_array_equal(amended.cells, clean.cells)
+
+
+def test_a_worker_that_takes_over_begins_with_what_it_gets() -> None:
+    desk = Desk().feed(make_ticks(16)[200:])
+    assert desk.ppg["lost"] == 0
+    assert desk.windows[0].end_s == 11
+    assert not desk.windows[0].cells[:, :-1].any()
+
+
+@pytest.mark.parametrize("change", ["epoch", "session"])
+def test_a_new_epoch_or_session_glues_nothing(change: str) -> None:
+    old = make_ticks(12)
+    new = make_ticks(12, start_s=20, **({"epoch": 1} if change == "epoch" else {"session": "s2"}))
+    desk = Desk().feed(old).feed(new)
+    alone = Desk().feed(new)
+    same(desk.windows[-len(alone.windows) :], alone.windows)
+    assert desk.records[-len(alone.records) :] == alone.records
+
+
+def test_what_comes_after_its_epoch_is_a_duplicate() -> None:
+    desk = Desk().feed(make_ticks(4)).feed(make_ticks(4, epoch=1))
+    before = len(desk.records)
+    desk.feed(make_ticks(2)[:3])
+    assert len(desk.records) == before and desk.accounting.counted("ticks_duplicated") == 3
+
+
+def test_the_end_closes_what_is_complete_and_comes_once() -> None:
+    end = WaveTick(bed="bed1", session="s", epoch=0, tick_seq=320, start_ns=16 * S, end_ns=16 * S, eos=True)
+    desk = Desk().feed(make_ticks(16))
+    handled = desk.windower.handle(end, 0)
+    assert handled.ended and [job.window.end_s for job in handled.windows] == [16]
+    assert not desk.windower.handle(end, 0).ended
+
+
+def test_an_end_without_any_tick_is_an_end() -> None:
+    end = WaveTick(bed="bed1", session="s", epoch=0, tick_seq=0, start_ns=0, end_ns=0, eos=True)
+    handled = Desk().windower.handle(end, 0)
+    assert handled.ended and not handled.windows
+
+
+def test_memory_of_skipped_ticks_is_bounded() -> None:
+    desk = Desk()
+    ticks = make_ticks(0.1)
+    desk.feed([ticks[0]])
+    far = WaveTick(bed="bed1", session="s", epoch=0, tick_seq=10**9, start_ns=S, end_ns=S + TICK)
+    desk.feed([far])
+    assert len(desk.windower._now.missing) <= 4096
+    assert desk.accounting.counted("ticks_missed") == 10**9 - 1
