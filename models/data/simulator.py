@@ -185,7 +185,8 @@ class SimulatedPatient:
             r, abp_up, ppg_up = (x[(x >= 0.0) & (x < end)] for x in (r, abp_up, ppg_up))
         seconds = np.arange(int(end), dtype=np.float64)
         rows = life[Modality.EEG][1]
-        depth = np.interp(self._body_time(Modality.EEG, seconds), rows.first + np.arange(rows.depth.size), rows.depth)
+        eeg_body_s, row_s = self._body_time(Modality.EEG, seconds), rows.first + np.arange(rows.depth.size)
+        depth = np.interp(eeg_body_s, row_s, rows.depth)
         breaths = life[Modality.RESP][1]
         rate = np.diff(breaths.breath_phase) * 60.0
         all_r = self._channel_time(Modality.ECG, heart.r)
@@ -200,6 +201,7 @@ class SimulatedPatient:
             abp_offset_mmhg=self.device.abp_offset_mmhg,
             hr_bpm=60.0 / _trailing_mean(all_r[1:], np.diff(all_r), seconds, 8.0),
             depth=depth,
+            propofol_ug_ml=np.interp(eeg_body_s, row_s, rows.concentration),
             suppression_percent=suppression_percent(depth),
             resp_rate_min=rate[-breaths.first : -breaths.first + seconds.size],
             hypotension=find_hypotension(onsets, mean[pulses]),

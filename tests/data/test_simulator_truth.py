@@ -193,6 +193,7 @@ def test_propofol_lowers_pressure_unless_decoupled():
             falls.append(truth.map_mmhg[late].mean() - truth.map_mmhg[early].mean())
             if scenario == "induction":
                 assert truth.depth[0] > 90.0 and truth.depth[-1] < 60.0
+                assert truth.propofol_ug_ml[0] == 0.0 and truth.propofol_ug_ml[-1] > 1.5
         sums[scenario] = np.mean(falls)
     assert sums["induction"] < -10.0
     assert abs(sums["decoupled"]) < 8.0

@@ -36,7 +36,6 @@ class Stream(IntEnum):
     EEG_WHITE = 15
     EEG_BURST = 16
     EEG_SENSOR = 17
-    EEG_BLINK = 18
     RESP_WHITE = 19
     FAULT_FAST = 30  # + modality index
     FAULT_SLOW = 40  # + modality index

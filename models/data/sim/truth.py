@@ -22,8 +22,8 @@ class Truth:
     channels coupled the three arrays have one entry a beat and belong together; uncoupled they are independent.
     Pressure: one entry a pulse, from ``abp_onset_s`` to the next onset, in mmHg *in the artery*; the transducer shows
     ``abp_offset_mmhg`` more.
-    Per second (index = whole second): ``hr_bpm``, ``depth`` (100 awake … 0 isoelectric), ``suppression_percent``,
-    ``resp_rate_min``.
+    Per second (index = whole second): ``hr_bpm``, ``depth`` (100 awake … 0 isoelectric), ``propofol_ug_ml`` at the
+    effect site of the brain, ``suppression_percent`` (expected share of suppressed EEG), ``resp_rate_min``.
     Hypotension: ``[onset, end)`` of mean pressure below 65 mmHg for at least 60 s.
     """
 
@@ -37,6 +37,7 @@ class Truth:
     abp_offset_mmhg: float
     hr_bpm: Float64Array
     depth: Float64Array
+    propofol_ug_ml: Float64Array
     suppression_percent: Float64Array
     resp_rate_min: Float64Array
     hypotension: tuple[tuple[float, float], ...]
