@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.signals.modalities import GRID_RATE_HZ, Modality
-from models.signals.resample import GRID_STEP_NS, Resampler
+from models.signals.resample import GRID_STEP_NS, HALF_SUPPORT_S, Resampler
 from models.signals.ring import Ring
 from models.signals.state import SensorState
 
@@ -23,6 +23,7 @@ MOST_TIMELINES = 8
 WITHHELD_MEMORY_S = 64
 SECOND_NS = 1_000_000_000
 SILENT_NS = 2 * SECOND_NS
+LOOK_AHEAD_NS = round(HALF_SUPPORT_S * 1e9)
 
 
 class _Timeline:
@@ -65,7 +66,7 @@ class ChannelMemory:
     @property
     def look_ahead_ns(self) -> int:
         """How far past a grid sample its native samples reach."""
-        return max((t.resampler.look_ahead_ns for t in self._timelines), default=0)
+        return max((t.resampler.look_ahead_ns for t in self._timelines), default=LOOK_AHEAD_NS)
 
     def awaits(self, time_ns: int, now_ns: int) -> bool:
         """Whether samples that grid samples before ``time_ns`` read may still come. A channel that has been silent

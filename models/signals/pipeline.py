@@ -149,9 +149,7 @@ class BedPipeline:
         cells: list[Cell] = []
         windows: list[Window] = []
         pending = [p for chunk in chunks if (p := self._accept(chunk, start_ns, end_ns)) is not None]
-        block_end_ns = start_ns
-        while block_end_ns < end_ns:
-            block_end_ns = min(block_end_ns + BLOCK_NS, end_ns)
+        for block_end_ns in _block_ends(start_ns, end_ns):
             for intake in pending:
                 self._take(intake, block_end_ns if block_end_ns < end_ns else None)
             self._end_ns = max(self._end_ns, block_end_ns)
@@ -265,3 +263,7 @@ class BedPipeline:
         for modality, channel in self._channels.items():
             states[modality] = channel.state.at(self._end_ns, self._newest.get(modality))
         return states
+
+
+def _block_ends(start_ns: int, end_ns: int) -> list[int]:
+    return [*range(start_ns + BLOCK_NS, end_ns, BLOCK_NS), end_ns]

@@ -24,7 +24,8 @@ CONTEXT_FIELDS: tuple[str, ...] = (
     "ppg_delay_s",  # the R-to-PPG-upstroke delay at the time this modality was last measured
     "delay_slope",  # ABP row: mmHg of MAP per second of R-to-PPG delay, shrunken regression over the last 10 min
 )
-"""Columns of ``context``; NaN where unknown (the model replaces it by a learned value)."""
+"""Columns of ``context``; NaN where unknown (the model replaces it by a learned value). All but ``age_s`` are as of the
+modality's last present cell and stay while it is absent (see :mod:`models.signals.context`)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -22,7 +24,7 @@ def test_frequency_response_holds_what_the_documentation_says(rate: float) -> No
     assert np.allclose(gains([0.0]), 1.0, atol=1e-12)
     assert gains([10.0]).min() >= 0.95 and gains([10.0]).max() <= 1.005
     assert gains([20.0]).min() >= 0.84 and gains([20.0]).max() <= 1.005
-    assert 0.46 <= gains([40.0]).min() and gains([40.0]).max() <= 0.53
+    assert gains([40.0]).min() >= 0.46 and gains([40.0]).max() <= 0.53
     assert gains([50.0]).max() <= 0.28
     if rate >= 250.0:
         assert gains([60.0]).max() <= 0.08
@@ -76,7 +78,7 @@ def test_any_cut_of_grid_and_native_gives_the_same_bits(
     resampler = Resampler(rate, origin_ns)
     whole = resampler(native, 0, 0, 300)
     edges = [0, *sorted(set(cuts)), 300]
-    for first_g, last_g in zip(edges[:-1], edges[1:], strict=True):
+    for first_g, last_g in itertools.pairwise(edges):
         lo, hi = resampler.native_range(first_g, last_g)
         lo, hi = max(lo, 0), min(hi, len(native))
         part = resampler(native[lo:hi], lo, first_g, last_g)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -140,7 +142,7 @@ def test_state_does_not_depend_on_the_cutting(runs: list[tuple[float, int]], cut
     whole.update(wave, 0.0, STEP_NS)
     parts = SensorState(M.ECG)
     edges = [0, *sorted({c for c in cuts if c < len(wave)}), len(wave)]
-    for lo, hi in zip(edges[:-1], edges[1:], strict=True):
+    for lo, hi in itertools.pairwise(edges):
         lo = max(lo - overlap, 0)  # every chunk repeats some of the last
         parts.update(wave[lo:hi], lo * STEP_NS, STEP_NS)
     assert parts.at(now) == whole.at(now)
