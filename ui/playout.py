@@ -23,6 +23,7 @@ class PlayoutClock:
         self._locked = False  # follows the ticks; else the next step jumps to where the beam should be
         self._speed: float | None = 1.0
         self._newest = 0.0
+        self.first_s = 0.0  # start of the first tick: where the paper begins
         self._tick_s = 0.05
         self._arrived = 0.0
         self._position: float | None = None
@@ -44,6 +45,7 @@ class PlayoutClock:
         self._tick_s = max(0.001, end_s - start_s)
         if self._position is None:
             self._position, self._now = start_s, now_s
+            self.first_s = start_s
 
     def source_now(self, now_s: float, running: bool) -> float:
         """Event time the source has reached by now, also while no tick arrives (for the age of a prediction)."""

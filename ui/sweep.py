@@ -150,8 +150,8 @@ class SweepView(QWidget):
         if head_s is None or self._paper is None:
             return
         if self._anchor_s is None:
-            self._anchor_s = head_s
-            self._paper = Paper(self._paper.width, self._paper.per_s, self._paper.gap, head_s)
+            self._anchor_s = min(head_s, state.clock.first_s)
+            self._paper = Paper(self._paper.width, self._paper.per_s, self._paper.gap, self._anchor_s)
             for ink in self._inks:
                 ink.restart(self._paper, 0.0)
         self._head_s = head_s

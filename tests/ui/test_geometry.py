@@ -1,5 +1,6 @@
 """Where things lie: paper, rows, play-out, scales, points. Pure functions with known answers."""
 
+import itertools
 import math
 
 import numpy as np
@@ -30,7 +31,7 @@ def test_pieces_cover_each_column_once(begin: int, length: int) -> None:
     paper = Paper(700, 94.5, 14, 0.0)
     seen = [s * 700 + x + k for s, x, w in paper.pieces(begin, begin + length) for k in range(w)]
     assert seen == list(range(begin, begin + length))
-    assert all(0 <= x and x + w <= 700 for _, x, w in paper.pieces(begin, begin + length))
+    assert all(x >= 0 and x + w <= 700 for _, x, w in paper.pieces(begin, begin + length))
 
 
 def test_the_pointer_reads_this_sweep_left_of_the_beam_and_the_last_one_right_of_the_gap() -> None:
@@ -46,7 +47,7 @@ def test_the_pointer_reads_this_sweep_left_of_the_beam_and_the_last_one_right_of
 def test_rows_share_the_height_without_overlap(height: int, weights: list[float]) -> None:
     made = rows(height, weights, 1.0)
     assert made[0].top == 0
-    assert all(a.top + a.height == b.top for a, b in zip(made, made[1:], strict=False))
+    assert all(a.top + a.height == b.top for a, b in itertools.pairwise(made))
     assert abs(made[-1].top + made[-1].height - height) <= 1
     for row in made:
         assert row.top <= row.wave_top and row.wave_height >= 1
@@ -78,7 +79,7 @@ def test_the_beam_runs_smoothly_behind_the_newest_tick(jitter: list[float], spee
     assert np.all(steps >= 0)
     assert np.max(steps) < 2.2 * speed / 60
     behind = [now * speed - beam for now, beam in track]
-    assert 0 <= min(behind) and max(behind) < 0.05 + speed * (0.02 + 0.05 + 1 / 60) + 0.03
+    assert min(behind) >= 0 and max(behind) < 0.05 + speed * (0.02 + 0.05 + 1 / 60) + 0.03
 
 
 def test_the_beam_waits_when_the_stream_stalls_and_catches_up_after() -> None:

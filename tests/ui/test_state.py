@@ -1,0 +1,294 @@
+"""Records in, what the screen shows out: epochs, withheld channels, estimates in absent cells only, numerics, words."""
+
+import msgspec
+import numpy as np
+import pytest
+
+from models.signals.absence import Absence
+from models.signals.errors import BadInput
+from models.signals.modalities import Modality
+from streams.control import ChannelInfo
+from streams.feed import FeedStatus
+from streams.records import RestoredChunk, WaveChunk, WaveTick
+from tests.ui.synthetic import NS, FakeSession, Patient
+from ui.alarm_view import chip
+from ui.prediction_view import band_of, prediction_words
+from ui.readouts import readout
+from ui.shortcuts import SHORTCUTS, next_speed
+from ui.state import DisplayState
+from ui.status_words import banner_words, status_words
+from ui.theme import default_theme, parse_theme
+from ui.words import clock_words, duration_words, number_words, percent_words
+
+THEME = default_theme()
+STALE = 3.0
+
+
+def state_of(
+    patient: Patient, until_s: float, channels: tuple[ChannelInfo, ...] = FakeSession().channels
+) -> DisplayState:
+    state = DisplayState(THEME)
+    state.set_channels(channels)
+    feed(state, patient, 0.0, until_s)
+    return state
+
+
+def feed(state: DisplayState, patient: Patient, begin_s: float, until_s: float) -> None:
+    for seq in range(round(begin_s / 0.05), round(until_s / 0.05)):
+        for record in patient.tick(seq):
+            state.apply(record, 100.0 + seq * 0.05)
+        state.settle()
+
+
+def lane(state: DisplayState, modality: Modality):
+    found = state.lane(modality.value)
+    assert found is not None
+    return found
+
+
+def test_rows_are_the_connected_channels_and_what_the_model_reads() -> None:
+    state = DisplayState(THEME)
+    only = (ChannelInfo(Modality.ECG, "II", "mV", 500.0), ChannelInfo(Modality.ECG, "V", "mV", 500.0),
+            ChannelInfo(Modality.RESP, "RESP", "au", 62.5))  # fmt: skip
+    assert state.set_channels(only)
+    assert [row.key for row in state.lanes] == ["ECG", "ECG:V", "ABP", "PPG", "EEG", "RESP"]
+    assert lane(state, Modality.ABP).reason == Absence.NOT_CONNECTED.value
+    assert not state.set_channels(only)
+    assert state.lane("ECG", "V") is state.lanes[1]
+
+
+def test_samples_arrive_where_their_index_says() -> None:
+    state = state_of(Patient(), 3.0)
+    trace = lane(state, Modality.ABP).trace
+    assert trace.raw.ring.end == 375
+    from tests.ui.synthetic import wave
+
+    np.testing.assert_allclose(trace.raw.ring.read(0, 375), wave(Modality.ABP, np.arange(375) / 125.0), rtol=1e-6)
+
+
+def test_withheld_truth_is_never_taken_in() -> None:
+    state = state_of(Patient(), 2.0)
+    values = np.full(125, 80, "<f4").tobytes()
+    chunk = WaveChunk("ABP", "ART", 125.0, 0, 250, values, withheld=True)
+    state.apply(WaveTick(bed="Bed 3", session="s", epoch=0, tick_seq=40, start_ns=2 * NS, end_ns=3 * NS,
+                         chunks=[chunk]), 103.0)  # fmt: skip
+    assert lane(state, Modality.ABP).trace.raw.ring.end == 250
+    assert np.isnan(lane(state, Modality.ABP).trace.raw.ring.read(250, 375)).all()
+
+
+def test_a_new_epoch_clears_everything_and_late_records_of_the_old_one_are_ignored() -> None:
+    old = Patient(absent={Modality.ABP: [(4, 9, Absence.NO_DATA)]})
+    state = state_of(old, 8.0)
+    before = state.generation
+    state.apply(old.alarm("k", "ABP NO SIGNAL"), 109.0)
+    new = Patient(epoch=1)
+    for record in new.tick(2000):
+        state.apply(record, 110.0)
+    assert state.generation == before + 1
+    assert state.prediction is None and state.vitals is None and state.last_pressure is None
+    assert not state.alarms and not state.trend
+    assert lane(state, Modality.ABP).estimate is None and len(lane(state, Modality.ABP).cells) <= 1
+    for record in old.tick(160):
+        state.apply(record, 111.0)
+    assert state.clock.newest_s == pytest.approx(100.05)
+    assert lane(state, Modality.ECG).trace.raw.ring.start == 50_000
+
+
+def test_another_bed_is_not_shown() -> None:
+    state = state_of(Patient(), 1.0)
+    for record in Patient(bed="Bed 4").tick(500):
+        state.apply(record, 120.0)
+    assert state.bed == "Bed 3" and state.clock.newest_s == pytest.approx(1.0) and state.foreign > 0
+
+
+def test_estimates_are_kept_in_absent_cells_only_whatever_is_sent() -> None:
+    state = state_of(Patient(absent={Modality.ABP: [(4, 6, Absence.FLAT)]}), 8.0)
+    everywhere = np.full(300, 77, "<f4").tobytes()
+    rogue = Patient().prediction(7)
+    chunks = [RestoredChunk(name, 100, 500, everywhere, everywhere, everywhere) for name in ("ABP", "EEG")]
+    record = msgspec.structs.replace(rogue, window_end_ns=8 * NS, restored=chunks)
+    state.apply(record, 109.0)
+    line = lane(state, Modality.ABP).estimate.line.ring
+    shown = np.isfinite(line.read(0, 900))
+    assert shown[400:600].all() and not shown[:400].any() and not shown[600:].any()
+    assert lane(state, Modality.EEG).estimate is None
+
+
+def test_what_was_estimated_is_never_revised() -> None:
+    patient = Patient(absent={Modality.ABP: [(2, 30, Absence.NO_DATA)]})
+    state = state_of(patient, 6.0)
+    line = lane(state, Modality.ABP).estimate.line.ring
+    before = line.read(0, line.end)
+    end = line.end
+    chunk = RestoredChunk("ABP", 100, 300, *[np.full(200, 11, "<f4").tobytes()] * 3)
+    state.apply(msgspec.structs.replace(patient.prediction(5), window_end_ns=7 * NS, restored=[chunk]), 110.0)
+    np.testing.assert_array_equal(line.read(0, end), before)
+
+
+def test_an_invalid_prediction_draws_nothing() -> None:
+    patient = Patient(absent={Modality.ABP: [(2, 30, Absence.NO_DATA)]})
+    state = DisplayState(THEME)
+    state.set_channels(FakeSession().channels)
+    for second in range(1, 5):
+        for record in patient.second(second):
+            state.apply(record, float(second))
+        state.apply(patient.prediction(second, valid=False, reason="too late"), float(second))
+    assert lane(state, Modality.ABP).estimate is None
+    assert not state.trend
+
+
+def test_measured_pressure_then_estimate_then_nothing() -> None:
+    patient = Patient(absent={Modality.ABP: [(5, 99, Absence.NO_DATA)]})
+    state = state_of(patient, 4.5)
+    measured = readout(state, lane(state, Modality.ABP), 4.5, STALE)
+    assert (measured.value, measured.second, measured.mark) == ("118/71", "86", "")
+    assert measured.limits == "MAP 110 / 65"
+    feed(state, patient, 4.5, 12.5)
+    estimated = readout(state, lane(state, Modality.ABP), 12.5, STALE)
+    assert (estimated.value, estimated.second) == ("~92/51", "~66")
+    assert estimated.estimated and estimated.mark == "ESTIMATED"
+    assert estimated.notes == ("mean 59–73 (80 %)", "measured 118/71 (86), 8 s ago")
+    later = readout(state, lane(state, Modality.ABP), 20.0, STALE)
+    assert later.value == "-?-" and later.second == "" and not later.estimated
+
+
+def test_stale_vitals_are_not_shown_as_current() -> None:
+    state = state_of(Patient(), 4.1)
+    assert readout(state, lane(state, Modality.ECG), 6.9, STALE).value == "75"
+    assert readout(state, lane(state, Modality.ECG), 7.1, STALE).invalid
+
+
+def test_the_source_of_the_heart_rate_is_named() -> None:
+    state = state_of(Patient(absent={Modality.ECG: [(2, 9, Absence.LEAD_OFF)]}), 5.5)
+    assert readout(state, lane(state, Modality.ECG), 5.5, STALE).notes[0] == "source ABP ART"
+    state = state_of(Patient(absent={Modality.EEG: [(2, 9, Absence.ARTEFACT)]}), 5.5)
+    eeg = readout(state, lane(state, Modality.EEG), 5.5, STALE)
+    assert eeg.value == "-?-" and eeg.notes[0].startswith("artefact for ")
+    assert any(note.startswith("depth (not BIS) 46") for note in eeg.notes)
+
+
+def test_an_absence_is_timed_from_its_first_reason() -> None:
+    state = state_of(Patient(absent={Modality.ABP: [(2, 4, Absence.NO_DATA), (4, 9, Absence.FLAT)]}), 6.5)
+    assert lane(state, Modality.ABP).reason == "flat"
+    assert lane(state, Modality.ABP).reason_since_s == 2.0
+
+
+def test_memory_stays_bounded_over_hours() -> None:
+    state = DisplayState(THEME)
+    state.set_channels(FakeSession().channels)
+    patient = Patient(absent={Modality.ABP: [(0, 10**6, Absence.NO_DATA)]})
+    for second in range(1, 4000):
+        for record in (*patient.second(second), patient.prediction(second), *[patient.alarm(f"k{second}", "x")]):
+            state.apply(record, float(second))
+    abp = lane(state, Modality.ABP)
+    assert len(abp.cells) == 600 and len(abp.badges) <= 600 and len(state.trend) == 600
+    assert abp.estimate.line.ring.capacity == 60_000 and len(state.alarms) <= 256 and len(state.beats) <= 64
+
+
+def test_bands_are_those_of_the_number_as_shown() -> None:
+    assert [band_of(x, (50, 85)) for x in (0, 50, 50.4, 50.6, 85, 85.4, 85.6, 100)] == [
+        "low", "low", "low", "middle", "middle", "middle", "high", "high"]  # fmt: skip
+
+
+def test_a_prediction_says_its_age_and_when_it_is_stale() -> None:
+    record = Patient(risk_15=0.9).prediction(40)
+    fresh = prediction_words(record, 40.4, 3.0, (50, 85))
+    assert [r.value for r in fresh.risks] == ["80", "87", "90"] and not fresh.stale
+    assert [r.band for r in fresh.risks] == ["middle", "high", "high"]
+    assert fresh.age == "updated 0.4 s ago"
+    assert prediction_words(record, 43.5, 3.0, (50, 85)).stale
+    assert prediction_words(None, 1.0, 3.0, (50, 85)).risks[0].value == "-?-"
+
+
+def test_no_number_where_the_model_abstains_or_failed() -> None:
+    for kind in ({"valid": False, "reason": "the output was not finite"}, {"abstain": True, "reason": "no sensor"}):
+        words = prediction_words(Patient().prediction(40, **kind), 40.1, 3.0, (50, 85))
+        assert {risk.value for risk in words.risks} == {"-?-"} and {risk.band for risk in words.risks} == {""}
+        assert kind["reason"] in words.reason
+
+
+def test_made_from_gives_percent_present_and_age() -> None:
+    patient = Patient(absent={Modality.ABP: [(0, 99, Absence.NO_DATA)], Modality.EEG: [(33, 38, Absence.FLAT)]})
+    sources = {s.modality: s for s in prediction_words(patient.prediction(40), 40.1, 3.0, (50, 85)).sources}
+    assert sources["ABP"].words == "absent 40 s" and not sources["ABP"].present
+    assert sources["ECG"].words == "100 %"
+    assert sources["EEG"].present and 0.5 < sources["EEG"].fraction < 1.0
+
+
+def test_alarms_take_turns_and_flash_by_priority() -> None:
+    patient = Patient()
+    high = patient.alarm("a", "ABP LOW 48 < 65", "high", "physiological")
+    medium = patient.alarm("b", "HYPOTENSION RISK 90", "medium", "physiological")
+    inop = patient.alarm("c", "EEG HIGH IMPEDANCE", "low", "technical")
+    times = np.arange(0, 60, 0.01)
+    shown = [chip([medium, high, inop], "physiological", t, THEME.alarm, frozenset()) for t in times]
+    assert shown[0].text == "*** ABP LOW 48 < 65" and shown[0].more == 1
+    assert shown[250].text == "** HYPOTENSION RISK 90"
+    for only, low, top in ((high, 1.4, 2.8), (medium, 0.4, 0.8)):
+        lit = np.array([chip([only], "physiological", t, THEME.alarm, frozenset()).lit for t in times])
+        assert low <= np.sum(np.diff(lit.astype(int)) == 1) / 60 <= top
+        assert 0.2 <= lit.mean() <= 0.6
+        assert all(chip([only], "physiological", t, THEME.alarm, frozenset({only.key})).lit for t in times[::50])
+    technical = [chip([high, inop], "technical", t, THEME.alarm, frozenset()) for t in times]
+    assert {(c.text, c.lit) for c in technical} == {("EEG HIGH IMPEDANCE", True)}
+    assert chip([high], "technical", 0.0, THEME.alarm, frozenset()) is None
+
+
+def test_the_banner_is_the_displays_own_alarm() -> None:
+    session = FakeSession()
+    live = session.status()
+    assert banner_words(live, "", 0.5, 0.1, 2.0) == ("", False)
+    words, urgent = banner_words(live, "", 2.5, 0.1, 2.0)
+    assert "NO SIGN OF LIFE" in words and urgent
+    assert "NO ANSWER" in banner_words(live, "", 0.1, 2.5, 2.0)[0]
+    session.changes = {"paused": True}
+    assert banner_words(session.status(), "", 9.0, 0.1, 2.0) == ("", False)
+    session.changes = {"ended": True}
+    assert banner_words(session.status(), "", 9.0, 9.0, 2.0)[1] is False
+    session.changes = {"error": "The window stage stopped: index out of range."}
+    words, urgent = banner_words(session.status(), "", 0.0, 0.0, 2.0)
+    assert "The window stage stopped" in words and urgent
+
+
+def test_the_status_line_names_backend_latency_losses_and_drops() -> None:
+    line, more = status_words(FakeSession().status(), FeedStatus(100, 7, 0))
+    assert line == ("onnx · PhysioME demo · sample→screen 71 ms · window→prediction 38 ms · 0 lost · 7 not drawn · REC")
+    assert "ONNX Runtime" in more and "92.0" in more
+    assert status_words(None, FeedStatus(0, 0, 0))[0] == "starting …"
+
+
+def test_words() -> None:
+    assert (
+        clock_words(1512.9) == "00:25:12" and clock_words(float("nan")) == "--:--:--" and clock_words(-3) == "00:00:00"
+    )
+    assert [duration_words(s) for s in (38.7, 99.9, 240, 7300, float("inf"))] == [
+        "38 s",
+        "99 s",
+        "4 min",
+        "2 h",
+        "a long time",
+    ]
+    assert number_words(None) == number_words(float("nan")) == "-?-" and number_words(13.24, 1) == "13.2"
+    assert [percent_words(x) for x in (0, 0.004, 0.5, 0.999, 1)] == ["0 %", "<1 %", "50 %", "99 %", "100 %"]
+
+
+def test_speeds_step_through_the_list() -> None:
+    assert next_speed(1.0, 1) == 2.0 and next_speed(1.0, -1) == 0.5 and next_speed(50.0, 1) == 50.0
+    assert next_speed(0.25, -1) == 0.25 and next_speed(None, -1) == 50.0 and next_speed(3.3, 1) == 5.0
+    keys = [key for shortcut in SHORTCUTS for key in shortcut.keys]
+    assert len(keys) == len(set(keys))
+
+
+@pytest.mark.parametrize(("old", "new", "told"), [
+    ('scale = "pressure"', 'scale = "log"', "log"), ("filter = [0.5, 40.0]", "filter = [40.0, 0.5]", "filter"),
+    ("[lane.RESP]", "[lane.SPO2]", "SPO2"), ("dim = 0.42", 'dim = "x"', "float"),
+    ("choice = 30.0", "choice = 31.0", "31"),
+    ("rotate_s = 2.0", "rotat = 2.0", "rotat"),
+])  # fmt: skip
+def test_a_wrong_theme_gives_one_sentence(old: str, new: str, told: str) -> None:
+    from importlib import resources
+
+    text = resources.files("ui").joinpath("theme.toml").read_text("utf-8")
+    assert old in text
+    with pytest.raises(BadInput, match=told):
+        parse_theme(text.replace(old, new))

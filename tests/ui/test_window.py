@@ -1,0 +1,369 @@
+"""The real window, its pixels checked: sweep, gap, breaks, estimates, presence, prediction, alarms, banner."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from PySide6.QtCore import QPoint
+
+from models.signals.absence import Absence
+from models.signals.modalities import Modality
+from streams.feed import DisplayFeed
+from tests.ui.harness import Screen, hue_like, near
+from tests.ui.synthetic import MODEL, FakeSession, Patient
+from ui.theme import default_theme
+
+Make = Callable[..., Screen]
+THEME = default_theme()
+COLOUR = {m: THEME.lanes[m].colour for m in Modality}
+ESTIMATED = {m: THEME.lanes[m].estimated for m in Modality}
+
+
+def ink(screen: Screen, modality: Modality, least: float = 0.97) -> np.ndarray:
+    """Columns of a lane's wave area that hold any of its colour, bright or dimmed."""
+    return hue_like(screen.pixels(screen.wave_area(modality)), COLOUR[modality], least, 45).any(axis=0)
+
+
+def test_the_wave_is_drawn_up_to_the_beam_in_its_colour(screen: Make) -> None:
+    s = screen()
+    s.run_to(4.0)
+    for modality in MODEL:
+        bright = near(s.pixels(s.wave_area(modality)), COLOUR[modality], 60).any(axis=0)
+        beam = s.column(s.window.sweep.head_s)
+        assert bright[5 : beam - 12].mean() > 0.9, modality
+        assert not bright[beam + 3 :].any(), modality
+
+
+def test_the_erase_gap_runs_ahead_of_the_beam_and_the_last_sweep_is_dimmed(screen: Make) -> None:
+    s = screen()
+    sweep_s = s.window.sweep.paper.sweep_s
+    s.run_to(1.55 * sweep_s)
+    paper, beam = s.window.sweep.paper, s.column(s.window.sweep.head_s)
+    assert paper.gap == pytest.approx(0.02 * paper.width, abs=1)
+    for modality in (Modality.ECG, Modality.PPG):
+        pixels = s.pixels(s.wave_area(modality))
+        assert not hue_like(pixels[:, beam + 3 : beam + paper.gap - 2], COLOUR[modality]).any(), "ink in the gap"
+        right = pixels[:, beam + paper.gap + 4 : -4]
+        assert hue_like(right, COLOUR[modality], 0.95, 40).any(axis=0).mean() > 0.9, "the last sweep is gone"
+        assert not near(right, COLOUR[modality], 60).any(), "the last sweep is not dimmed"
+        assert near(pixels[:, 4 : beam - 12], COLOUR[modality], 60).any(axis=0).mean() > 0.9
+
+
+def test_the_incremental_picture_is_the_picture_drawn_at_once(screen: Make) -> None:
+    """Frame by frame or in one go from the buffers: the same wave, but for antialiasing where strokes join."""
+    s = screen(Patient(absent={Modality.ABP: [(3, 8, Absence.NO_DATA)]}))
+    s.run_to(0.7 * s.window.sweep.paper.sweep_s)
+    area = s.wave_area(Modality.PPG)
+    before = s.pixels(area)
+    s.window.sweep.relayout()
+    after = s.pixels(area)
+    assert np.mean(np.abs(before - after).max(axis=-1) > 90) < 0.004
+    moved = np.argmax(near(before, COLOUR[Modality.PPG], 80), axis=0) - np.argmax(
+        near(after, COLOUR[Modality.PPG], 80), axis=0)  # fmt: skip
+    assert np.mean(np.abs(moved) > 3) < 0.02
+
+
+def test_25_mm_a_second_on_the_screen(screen: Make) -> None:
+    s = screen()
+    s.run_to(5.0)
+    pixels = near(s.pixels(s.wave_area(Modality.ECG)), COLOUR[Modality.ECG], 70)
+    rows = np.where(pixels.any(axis=0), np.argmax(pixels, axis=0), pixels.shape[0])
+    peaks = [i for i in range(3, len(rows) - 3) if rows[i] == rows[i - 3 : i + 4].min() and rows[i] < rows.min() + 12]
+    starts = [p for k, p in enumerate(peaks) if k == 0 or p - peaks[k - 1] > 20]
+    period = np.mean(np.diff(starts))
+    dpi = s.window.screen().physicalDotsPerInch()
+    assert period == pytest.approx(0.8 * 25 * dpi / 25.4, rel=0.02)
+    height = np.median(rows[5:200]) - rows.min()
+    assert height == pytest.approx(1.0 * 10 * dpi / 25.4, rel=0.15)  # 1 mV, less what 0.5-40 Hz takes of a spike
+
+
+def test_a_gap_breaks_the_line(screen: Make) -> None:
+    s = screen(Patient(absent={m: [(3, 4, Absence.NO_DATA)] for m in MODEL}, restore=False))
+    s.run_to(6.0)
+    for modality in MODEL:
+        columns = ink(s, modality)
+        assert columns[s.columns(1, 3)].mean() > 0.9 and columns[s.columns(4, 5)].mean() > 0.9
+        wave = near(s.pixels(s.wave_area(modality)), COLOUR[modality], 60).any(axis=0)
+        assert not wave[s.columns(3, 4, 3)].any(), f"a line across the gap of {modality}"
+
+
+def test_estimates_appear_in_absent_cells_only_pale_dashed_and_with_the_word(screen: Make) -> None:
+    patient = Patient(absent={Modality.ABP: [(3, 8, Absence.NO_DATA)]})
+    s = screen(patient, size=(1600, 800))
+    s.run_to(10.5)
+    pixels = s.pixels(s.wave_area(Modality.ABP))
+    pale = near(pixels, ESTIMATED[Modality.ABP], 45)
+    bright = near(pixels, COLOUR[Modality.ABP], 45)
+    inside, before, after = s.columns(3, 8), s.columns(0.3, 3), s.columns(8, 10)
+    assert pale[:, inside].any(axis=0).mean() > 0.4
+    assert not pale[:, before].any() and not pale[:, after].any()
+    assert not bright[:, inside].any()
+    dashes = pale[:, inside].any(axis=0).astype(int)
+    assert np.sum(np.diff(dashes) == 1) > 15, "the estimate is not dashed"
+    assert bright[:, before].any(axis=0).mean() > 0.9 and bright[:, after].any(axis=0).mean() > 0.9
+    badge = pixels[: round(18 * s.window.look.unit), :]
+    background = near(badge, THEME.colour["background"], 14)
+    assert not background[:, s.column(3) + 10 : s.column(4) + 40].all(axis=0).any(), "no badge over the estimate"
+    assert s.lane(Modality.ABP).badges[3].words == "ESTIMATED from ECG, PPG, EEG  ±7 mmHg"
+    assert set(s.lane(Modality.ABP).badges) == {3, 4, 5, 6, 7}
+
+
+def test_the_uncertainty_band_is_drawn_without_seams(screen: Make) -> None:
+    s = screen(Patient(absent={Modality.ABP: [(3, 9, Absence.NO_DATA)]}))
+    s.run_to(10.0)
+    pixels = s.pixels(s.wave_area(Modality.ABP))[:, s.columns(4, 8)]
+    background = np.array([10.0, 13.0, 16.0])
+    # At the estimate's foot (66 mmHg) the band covers 59-73 at every column; a seam would be background or doubled.
+    scale = s.window.sweep.scale_of(s.lane(Modality.ABP)).scale
+    row = round(scale.y(61.5, 0, pixels.shape[0]))
+    line = pixels[row]
+    reds = line[:, 0]
+    foot = reds[(np.linalg.norm(line - background, axis=-1) > 20)]
+    assert len(foot) > 0.3 * len(reds)
+    assert np.ptp(foot) < 12, "the band has seams"
+
+
+def test_the_estimate_lags_and_says_so_and_the_measurement_is_back_at_once(screen: Make) -> None:
+    patient = Patient(absent={Modality.ABP: [(3, 8, Absence.NO_DATA)]})
+    s = screen(patient)
+    s.run_to(7.0)
+    lag = s.lane(Modality.ABP).estimate.lag_s
+    assert 1.0 < lag < 1.5
+    status = s.window.sweep._headers[1].status
+    assert f"the estimate lags {lag:.1f} s" in status and "NO DATA" in status
+    pale = near(s.pixels(s.wave_area(Modality.ABP)), ESTIMATED[Modality.ABP], 60).any(axis=0)
+    head = s.window.sweep.head_s
+    assert not pale[s.column(head - lag) + 4 :].any()
+    assert pale[s.column(head - lag) - 30 : s.column(head - lag)].any()
+    s.run_to(8.4)
+    bright = near(s.pixels(s.wave_area(Modality.ABP)), COLOUR[Modality.ABP], 60).any(axis=0)
+    assert bright[s.columns(8.0, s.window.sweep.head_s, 3)].mean() > 0.9
+
+
+def test_estimates_once_drawn_stay_as_drawn(screen: Make) -> None:
+    s = screen(Patient(absent={Modality.ABP: [(3, 30, Absence.NO_DATA)]}))
+    s.run_to(7.0)
+    done = s.columns(3, 5)
+    repaints = s.window.sweep.repaints
+    before = s.pixels(s.wave_area(Modality.ABP))[:, done]
+    s.run_to(8.0)
+    assert s.window.sweep.repaints == repaints, "the scale changed; the comparison would be of another picture"
+    np.testing.assert_array_equal(s.pixels(s.wave_area(Modality.ABP))[:, done], before)
+
+
+def test_eeg_never_gets_an_estimated_trace(screen: Make) -> None:
+    s = screen(Patient(absent={Modality.EEG: [(3, 30, Absence.ARTEFACT)]}))
+    s.run_to(7.0)
+    rows = s.pixels(s.wave_area(Modality.EEG))[: -round(16 * s.window.look.unit), s.columns(3, 6)]
+    assert near(rows, THEME.colour["background"], 14).all()
+    assert "an EEG trace is never estimated" in s.window.sweep._headers[3].status
+
+
+def test_not_estimable_is_said_in_the_lane(screen: Make) -> None:
+    s = screen(Patient(absent={Modality.ABP: [(3, 30, Absence.NO_DATA)]}, restore=False))
+    s.run_to(7.0)
+    assert "not estimable: no pulsatile PPG, and no ABP within 30 s" in s.window.sweep._headers[1].status
+    assert s.window.numerics.readouts["ABP"].value == "-?-"
+
+
+def test_the_presence_strip_follows_the_sweep_second_by_second(screen: Make) -> None:
+    s = screen(Patient(absent={Modality.ABP: [(3, 5, Absence.NO_DATA)], Modality.PPG: [(2, 3, Absence.WITHHELD)]}))
+    s.run_to(7.5)
+    strip = s.pixels(s.strip_area(Modality.ABP))
+    for second in range(1, 7):
+        cell = strip[:, s.columns(second, second + 1, 3)]
+        present = hue_like(cell, COLOUR[Modality.ABP], 0.98, 60)
+        absent = near(cell, THEME.colour["absent"], 60)
+        assert (present.mean() > 0.9) == (second not in (3, 4)), second
+        assert (0.05 < absent.mean() < 0.9) == (second in (3, 4)), second
+    assert near(strip[:, s.column(7) + 3 :], THEME.colour["background"], 14).all(), "a cell not yet judged is shown"
+    withheld = s.pixels(s.strip_area(Modality.PPG))[:, s.columns(2, 3, 3)]
+    assert near(withheld, THEME.colour["withheld"], 60).any()
+
+
+def test_the_pointer_learns_the_reason(screen: Make) -> None:
+    s = screen(Patient(absent={Modality.ABP: [(3, 5, Absence.FLAT)]}))
+    s.run_to(7.5)
+    area = s.strip_area(Modality.ABP)
+    assert s.window.sweep.words_at(QPoint(area.left() + s.column(3.5), area.top() + 1)) == "ABP  00:00:03  absent: flat"
+    assert s.window.sweep.words_at(QPoint(area.left() + s.column(2.5), area.top() + 1)) == "ABP  00:00:02  measured"
+    assert s.window.sweep.words_at(QPoint(2, 2)) == ""
+
+
+def test_a_seek_clears_the_sweep_and_starts_at_the_left(screen: Make) -> None:
+    s = screen()
+    s.run_to(5.0)
+    assert ink(s, Modality.PPG)[s.columns(1, 4)].all()
+    s.patient = Patient(epoch=1)
+    s.start_at(900.0)
+    s.run_to(901.0)
+    columns = ink(s, Modality.PPG)
+    beam = s.column(s.window.sweep.head_s)
+    assert beam < 1.1 * s.window.sweep.paper.per_s
+    assert columns[4 : beam - 4].mean() > 0.85 and not columns[beam + 4 :].any()
+    assert s.window.state.prediction is None or s.window.state.prediction.epoch == 1
+
+
+def test_resizing_keeps_the_waves(screen: Make) -> None:
+    s = screen()
+    s.run_to(4.0)
+    for size in ((1024, 640), (1920, 1080), (3840, 2160), (1280, 760)):
+        s.window.resize(*size)
+        s.frames(2)
+        assert ink(s, Modality.PPG)[4 : s.column(s.window.sweep.head_s) - 4].mean() > 0.85, size
+        right = s.window.numerics.geometry().right()
+        assert right == size[0] - 1 and s.window.replay.geometry().bottom() == size[1] - 1
+
+
+def test_stale_predictions_turn_grey_and_say_so(screen: Make) -> None:
+    s = screen(Patient(risk_15=0.95))
+    s.run_to(4.3)
+    tile = s.window.prediction
+    image = tile.grab().toImage().convertToFormat(tile.grab().toImage().Format.Format_RGB32)
+    high = THEME.colour["risk_high"]
+    assert near(s.pixels(tile.rect(), image), high, 40).any()
+    assert not tile.words.stale and tile.words.risks[2].value == "95"
+    s.patient.prediction_delay_s = 1e9  # no more predictions; the waves go on
+    s.run_to(9.0)
+    assert tile.words.stale and tile.words.age.startswith("STALE")
+    grey = s.pixels(tile.rect(), tile.grab().toImage().convertToFormat(image.format()))
+    assert not near(grey, high, 40).any() and near(grey, THEME.colour["stale"], 30).any()
+
+
+def test_a_dead_stream_raises_the_displays_own_alarm_and_ages_the_prediction(screen: Make) -> None:
+    s = screen()
+    s.run_to(4.3)
+    assert s.window.banner.words == ""
+    s.alive = False
+    s.frames(100)
+    assert s.window.banner.words == ""
+    s.frames(140)
+    assert "NO SIGN OF LIFE" in s.window.banner.words and s.window.banner.isVisible()
+    assert s.window.prediction.words.stale
+    assert s.window.numerics.readouts["ECG"].invalid
+
+
+def test_a_pause_is_no_alarm(screen: Make) -> None:
+    s = screen()
+    s.run_to(4.3)
+    s.session.changes = {"paused": True}
+    s.alive = False
+    s.frames(300)
+    assert s.window.banner.words == "" and not s.window.prediction.words.stale
+    assert not s.window.numerics.readouts["ECG"].invalid
+
+
+def test_a_failed_session_is_shown(screen: Make) -> None:
+    s = screen()
+    s.run_to(1.0)
+    s.session.changes = {"error": "The window stage stopped: boom."}
+    s.frames(20)
+    assert s.window.banner.isVisible() and "boom" in s.window.banner.words
+    red = s.pixels(s.window.banner.rect(), s.window.banner.grab().toImage().convertToFormat(s.image().format()))
+    assert hue_like(red, THEME.colour["alarm_high"], 0.95).mean() > 0.5
+
+
+def test_alarms_are_shown_until_they_end(screen: Make) -> None:
+    s = screen()
+    s.feed.push(s.patient.alarm("t", "ABP NO SIGNAL"))
+    s.feed.push(s.patient.alarm("p", "ABP LOW 48 < 65", "high", "physiological"))
+    s.run_to(1.0)
+    assert [c.text for c in s.window.top.chips] == ["ABP NO SIGNAL", "*** ABP LOW 48 < 65"]
+    lit = set()
+    for _ in range(60):
+        s.frames(2)
+        lit.add(s.window.top.chips[1].lit)
+    assert lit == {True, False}
+    s.window.acknowledge()
+    s.frames(10)
+    for _ in range(30):
+        s.frames(3)
+        assert s.window.top.chips[1].lit
+    s.feed.push(s.patient.alarm("p", "ABP LOW 48 < 65", "high", "physiological", active=False))
+    s.frames(10)
+    assert [c.text for c in s.window.top.chips] == ["ABP NO SIGNAL"]
+
+
+def test_the_frame_takes_no_more_than_its_budget_and_catches_up(screen: Make) -> None:
+    """A backlog is worked off over several frames; the beam never waits for all of it."""
+    s = screen()
+    s.run_to(1.0)
+    s.patient.run(s.feed, 1.0, 121.0)
+    waiting = s.feed.status.waiting
+    s.now += 1.0  # the screen's clock stands still within a frame: only the number of batches can end the loop
+    s.window._monotonic = _Steps(s.now, 0.0002)
+    s.window.frame()
+    taken = waiting - s.feed.status.waiting
+    assert 0 < taken < waiting
+    for _ in range(400):
+        s.window.frame()
+        if not s.feed.status.waiting:
+            break
+    assert s.feed.status.waiting == 0
+
+
+class _Steps:
+    """A clock that moves by a fixed step each time it is read."""
+
+    def __init__(self, start: float, step: float) -> None:
+        self.now, self.step = start, step
+
+    def __call__(self) -> float:
+        self.now += self.step
+        return self.now
+
+
+def test_ticks_are_reported_once_after_they_were_painted(screen: Make) -> None:
+    s = screen()
+    s.run_to(3.0)
+    s.frames(10)
+    reports = [r for r in s.session.reports if r[0] == "sample_to_screen"]
+    dues = [due for _, due, _ in reports]
+    assert len(dues) == len(set(dues)) and dues == sorted(dues)
+    assert len(dues) >= 55
+    assert any(stage == "window_to_screen" for stage, _, _ in s.session.reports)
+
+
+def test_at_full_speed_the_display_keeps_up_with_what_it_is_given(screen: Make) -> None:
+    session = FakeSession()
+    session.changes = {"speed": None}
+    s = screen(session=session)
+    s.frames(10)
+    s.patient.run(s.feed, 0.0, 90.0)
+    for _ in range(2000):
+        s.frames(1)
+        if not s.feed.status.waiting:
+            break
+    s.frames(5)
+    assert s.window.sweep.head_s == pytest.approx(90.0)
+    columns = ink(s, Modality.PPG)
+    assert columns.mean() > 0.85
+
+
+def test_a_feed_that_overflowed_shows_the_loss_as_a_gap(screen: Make) -> None:
+    s = screen()
+    s.run_to(2.0)
+    small = DisplayFeed(40)
+    s.window._feed = small
+    s.patient.run(small, 2.0, 5.0)
+    assert small.status.dropped > 0
+    s.session.changes = {"speed": None}
+    s.frames(30)
+    assert f"{small.status.dropped} not drawn" in s.window.replay.status.words
+    columns = ink(s, Modality.PPG)
+    assert not columns[s.columns(2.1, 3.0, 6)].any()
+
+
+def test_no_qt_signal_per_message() -> None:
+    """The stream's thread meets Qt nowhere: state and feed are plain Python, and only the timer drives the window."""
+    import ast
+    from pathlib import Path
+
+    for name in ("state", "lanes", "buffers", "playout", "crossfade", "filters", "readouts", "control_link"):
+        tree = ast.parse((Path(__file__).parents[2] / "ui" / f"{name}.py").read_text("utf-8"))
+        imported = {n.module or "" for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)} | {
+            a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names
+        }
+        assert not any(module.startswith("PySide6") for module in imported), name
