@@ -266,6 +266,8 @@ class EmbeddedConsumer(GuardedConsumer):
         return committed
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        if self.hub.closed:
+            return False
         plain = {(tp.topic, tp.partition): offset for tp, offset in offsets.items()}
         return self._group.commit(plain, self.member, self._generation)
 
@@ -331,5 +333,5 @@ def declare_topic(
         seconds = float(config["retention.ms"]) / 1000.0
     size = int(config.get("retention.bytes", -1))
     compact = bool(compacting) or "compact" in str(config.get("cleanup.policy", ""))
-    bound = Retention(bytes=size if size > 0 else default.bytes, seconds=seconds)
+    bound = Retention(bytes=size if size > 0 else default.bytes, seconds=seconds or default.seconds)
     hub.create_topic(topic, partitions, retention=None if bound == default else bound, compact=compact)

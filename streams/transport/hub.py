@@ -15,7 +15,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import count
 
 from models.signals.errors import VigilError
@@ -138,7 +138,8 @@ class Hub:
                     f"Expected a partition of {topic!r} below {len(entry.logs)}, found {partition}; "
                     "leave the partition to the key."
                 )
-            offset = entry.logs[partition].append(key, value, stamp, headers)
+            needed_from = partial(self._needed_from, (topic, partition))
+            offset = entry.logs[partition].append(key, value, stamp, headers, needed_from)
             listeners = entry.listeners
         for notify in listeners:
             notify()
@@ -265,6 +266,11 @@ class Hub:
                 f"Expected a partition of {topic!r} below {len(logs)}, found {partition}; check the assignment."
             )
         return logs[partition]
+
+    def _needed_from(self, tp: TopicPartition) -> int | None:
+        """The first offset that a group with members has not yet committed."""
+        offsets = [group.committed(tp) for group in self._groups.values() if group.members()]
+        return min((offset for offset in offsets if offset is not None), default=None)
 
     @staticmethod
     def _partition_for(entry: _Topic, key: bytes | None) -> int:

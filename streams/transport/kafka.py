@@ -8,9 +8,11 @@ from typing import Any, ClassVar
 
 import aiokafka
 from aiokafka import TopicPartition
+from aiokafka.errors import KafkaConnectionError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
+from models.signals.errors import BadInput
 from streams.transport.guarded import GuardedConsumer, Rewind
 
 # Faust lets an idle fetch wait 1.5 s at the broker; a seek or a resumed partition then waits that long for its turn.
@@ -56,13 +58,19 @@ class KafkaConsumer(GuardedConsumer, driver.Consumer):
 class KafkaProducer(driver.Producer):
     """aiokafka's producer; may be stopped while it is still connecting, and then leaves nothing running."""
 
+    transport: KafkaTransport
     _connecting: asyncio.Future[None] | None = None
 
     async def on_start(self) -> None:
         self._connecting = asyncio.ensure_future(super().on_start())
         await asyncio.wait({self._connecting})
-        if not self._connecting.cancelled():
+        if self._connecting.cancelled():
+            return
+        try:
             self._connecting.result()
+        except KafkaConnectionError as exc:
+            where = ", ".join(f"{url.host}:{url.port or self.transport.default_port}" for url in self.transport.url)
+            raise BadInput(f"a Kafka broker at {where}", "no answer", "start it, or use embedded://NAME") from exc
 
     async def on_stop(self) -> None:
         if self._connecting is not None and not self._connecting.done():

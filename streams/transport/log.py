@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Callable
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import NamedTuple
@@ -24,13 +25,14 @@ class Record(NamedTuple):
 class Retention:
     """How much of a partition is kept; the oldest messages go first, the newest is always kept.
 
-    messages, bytes: upper bounds. Defaults hold about five minutes of eight beds at 20 ticks a second and 2 kB.
-    seconds: age bound by the messages' own timestamps, None for none.
+    messages, bytes: hard bounds. The defaults hold two minutes of 24 beds at 20 ticks a second and 2 kB.
+    seconds: age bound by the messages' own timestamps, None for none. It spares what a working group has not yet
+        committed, so that a slow consumer loses nothing to it.
     """
 
     messages: int = 65_536
     bytes: int = 128 * 2**20
-    seconds: float | None = None
+    seconds: float | None = 120.0
 
     def __post_init__(self) -> None:
         if self.messages < 1 or self.bytes < 1 or (self.seconds is not None and not self.seconds > 0):
@@ -74,9 +76,14 @@ class PartitionLog:
         return len(self._records) - self._head
 
     def append(
-        self, key: bytes | None, value: bytes | None, timestamp: float, headers: tuple[tuple[str, bytes], ...] = ()
+        self,
+        key: bytes | None,
+        value: bytes | None,
+        timestamp: float,
+        headers: tuple[tuple[str, bytes], ...] = (),
+        needed_from: Callable[[], int | None] = lambda: None,
     ) -> int:
-        """Add a message; returns its offset."""
+        """Add a message; returns its offset. ``needed_from``: first offset somebody still needs, None for nobody."""
         if self._compact and key is None:
             raise KeyRequired(
                 "Expected a key on every message of a compacted topic, found none; give the message a key."
@@ -89,7 +96,7 @@ class PartitionLog:
             if len(self) >= self._compact_at:
                 self._drop_superseded()
         else:
-            self._drop_oldest(timestamp)
+            self._drop_oldest(timestamp, needed_from)
         return offset
 
     def read(self, offset: int, limit: int) -> list[Record]:
@@ -116,14 +123,18 @@ class PartitionLog:
             return min(index, len(self._records))
         return bisect_left(self._records, offset, lo=self._head, key=_OFFSET)
 
-    def _drop_oldest(self, now: float) -> None:
+    def _drop_oldest(self, now: float, needed_from: Callable[[], int | None]) -> None:
         keep, records = self._retention, self._records
+        needed: int | None = -1  # not asked yet
         while len(records) - self._head > 1:
             oldest = records[self._head]
             assert oldest is not None
-            aged = keep.seconds is not None and now - oldest.timestamp > keep.seconds
-            if len(records) - self._head <= keep.messages and self.bytes <= keep.bytes and not aged:
-                break
+            if len(records) - self._head <= keep.messages and self.bytes <= keep.bytes:
+                if keep.seconds is None or now - oldest.timestamp <= keep.seconds:
+                    break
+                needed = needed_from() if needed == -1 else needed
+                if needed is not None and oldest.offset >= needed:
+                    break
             records[self._head] = None
             self._head += 1
             self.bytes -= _size(oldest.key, oldest.value)

@@ -316,7 +316,7 @@ async def test_a_rewound_topic_is_read_again_from_before_the_commit_each_time_th
 async def test_a_topic_may_be_rewound_by_seconds(broker: Broker):
     now = time.time()
     async with sender(broker) as send:
-        await send.declare("waves", partitions=1)
+        await send.declare("waves", partitions=1, retention=3600)
         for i in range(50):  # ten seconds between messages, the last one now
             await send("waves", b"bed-1", b"x", timestamp=now - 10 * (49 - i))
     await one_run(broker, 50)
@@ -507,6 +507,24 @@ async def test_an_exception_in_the_fetch_loop_takes_the_app_down_with_its_reason
         await asyncio.wait_for(app.wait_until_stopped(), TIMEOUT_S)
         assert app.crashed
         assert str(app.crash_reason) == "in the fetch loop"
+
+
+@pytest.mark.expects_error_log
+@in_loop
+async def test_an_exception_while_committing_takes_the_app_down_with_its_reason(broker: Broker, monkeypatch):
+    app = broker.app(broker_commit_interval=0.05)
+    topic = broker.topic(app)
+    Sink(app, topic)
+
+    async def fail(offsets):
+        raise ZeroDivisionError("while committing")
+
+    async with running(app):
+        with monkeypatch.context() as patch:
+            patch.setattr(app.consumer, "_commit", fail)
+            await topic.send(key=b"bed-1", value=b"x")
+            await asyncio.wait_for(app.wait_until_stopped(), TIMEOUT_S)
+        assert str(app.crash_reason) == "while committing"
 
 
 # -- retention --------------------------------------------------------------------------------------------------------

@@ -143,6 +143,15 @@ async def test_a_table_outlives_the_compaction_of_its_changelog(embedded):
 
 @pytest.mark.expects_error_log
 @in_loop
+async def test_a_kafka_that_does_not_answer_is_one_sentence():
+    app = Broker("kafka", "kafka://127.0.0.1:1").app()
+    with pytest.raises(BadInput, match=r"Expected a Kafka broker at 127\.0\.0\.1:1, found no answer"):
+        await app.start()
+    await app.stop()
+
+
+@pytest.mark.expects_error_log
+@in_loop
 async def test_a_hub_closed_under_a_running_worker_ends_it_visibly():
     with hub("short-lived") as h:
         app = Broker("embedded", "embedded://short-lived").app()

@@ -78,6 +78,24 @@ def test_a_log_forgets_by_age_and_frees_its_memory():
     assert len(log._records) < 10_000
 
 
+def test_age_spares_what_a_working_group_still_needs():
+    with Hub("h", retention=Retention(messages=50, seconds=10.0)) as h:
+        h.create_topic("waves")
+        h.group("slow").join("worker", None, lambda: True)
+        h.group("gone").commit({("waves", 0): 0})  # has no members any more
+        h.commit("slow", {("waves", 0): 3})
+        for i in range(40):
+            h.produce("waves", None, b"x", timestamp=float(i))
+        assert h.earliest("waves", 0) == 3
+        h.commit("slow", {("waves", 0): 40})
+        h.produce("waves", None, b"x", timestamp=40.0)
+        assert h.earliest("waves", 0) == 30
+        h.group("slow").leave("worker")
+        for _ in range(100):
+            h.produce("waves", None, b"x", timestamp=40.0)
+        assert h.earliest("waves", 0) == 91, "the hard bound spares nobody"
+
+
 @pytest.mark.parametrize("bounds", [{"messages": 0}, {"bytes": 0}, {"seconds": 0.0}, {"seconds": float("nan")}])
 def test_impossible_retention_is_refused(bounds):
     with pytest.raises(ValueError, match="positive"):
