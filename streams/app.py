@@ -17,13 +17,15 @@ from typing import Any
 
 import faust
 
-from models.signals.errors import BadInput
+from models.signals.errors import BadInput, VigilError
 from streams.codec import DecodeError
 from streams.faust_settings import faust_settings
 from streams.records import TOPICS, AnyRecord, WaveTick
 from streams.stages import AlarmStage, CommandStage, ShowStage, WindowStage
 from streams.transport import install
 from streams.wire import Outbox, Wire
+
+Handle = Callable[[AnyRecord], Awaitable[None]]
 
 
 @dataclass(slots=True)
@@ -52,12 +54,14 @@ def create_app(
     partitions: int = 1,
     offset_reset: str = "latest",
     group: str | None = None,
+    only_own: bool = False,
     on_ready: Callable[[], None] = lambda: None,
 ) -> tuple[faust.App, Wire]:
     """The Faust app of one worker, ready to start.
 
     session: what its dead letters are filed under. broker: ``embedded://NAME`` or ``kafka://HOST:PORT``. group: the
-    consumer group; workers of one group share the beds. on_ready: called in the loop once partitions are assigned
+    consumer group; workers of one group share the beds. only_own: leave the records of other sessions alone (a broker
+    may be shared; a worker for all comers handles them). on_ready: called in the loop once partitions are assigned
     and messages flow.
     """
     app = CrashingApp(
@@ -67,23 +71,25 @@ def create_app(
     wire = Wire(session, outbox)
     topic = {name: _raw_topic(app, name, partitions) for name in TOPICS}
 
-    def agent(source: str, name: str, handle: Callable[[AnyRecord], Awaitable[None]], *, owner: bool) -> None:
-        """An agent on ``source`` that hands every readable record to ``handle``."""
+    def agent(
+        source: str, name: str, handle: Handle, *, owner: bool, refuses: tuple[type[VigilError], ...] = ()
+    ) -> None:
+        """An agent on ``source`` that hands every readable record to ``handle``, which may refuse one by raising."""
 
         async def run(stream: faust.StreamT) -> None:
             async for event in stream.events():
                 record = wire.read(event, owner=owner)
-                if record is None:
+                if record is None or (only_own and record.session != session):
                     continue
                 try:
                     await handle(record)
-                except (BadInput, DecodeError) as error:
+                except refuses as error:
                     wire.refuse(event, error)
 
         app.agent(topic[source], name=f"{name}_{source}")(run)
 
     if (window := stages.window) is not None:
-        agent("waves", "window", _ticks_only(window.handle), owner=True)
+        agent("waves", "window", _ticks_only(window.handle), owner=True, refuses=(BadInput, DecodeError))
     if (alarm := stages.alarm) is not None:
         for source in ("vitals", "predictions"):
             agent(source, "alarm", _bound(alarm.handle, source), owner=True)
@@ -94,7 +100,7 @@ def create_app(
         for source in TOPICS:
             agent(source, "show", _bound(show.handle, source), owner=alone[source])
     if (command := stages.command) is not None:
-        agent("commands", "command", command.handle, owner=True)
+        agent("commands", "command", command.handle, owner=True, refuses=(BadInput,))
 
     @app.task
     async def ready() -> None:
@@ -118,11 +124,11 @@ def _raw_topic(app: faust.App, name: str, partitions: int) -> Any:
     )
 
 
-def _bound(handle: Callable[[str, AnyRecord], Awaitable[None]], source: str) -> Callable[[AnyRecord], Awaitable[None]]:
+def _bound(handle: Callable[[str, AnyRecord], Awaitable[None]], source: str) -> Handle:
     return lambda record: handle(source, record)
 
 
-def _ticks_only(handle: Callable[[WaveTick], Awaitable[None]]) -> Callable[[AnyRecord], Awaitable[None]]:
+def _ticks_only(handle: Callable[[WaveTick], Awaitable[None]]) -> Handle:
     async def checked(record: AnyRecord) -> None:
         if not isinstance(record, WaveTick):
             raise DecodeError(f"The topic waves carries ticks, not records of the kind {type(record).__name__}.")

@@ -85,6 +85,7 @@ class StreamRunner:
             broker=self._broker,
             # An embedded hub begins and ends with the session, so there is nothing older to skip.
             offset_reset="earliest" if self._broker.startswith(EMBEDDED) else "latest",
+            only_own=True,
             on_ready=self._on_ready,
         )
         made.append(app)
