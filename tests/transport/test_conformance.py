@@ -397,6 +397,28 @@ async def test_workers_share_the_partitions_and_one_takes_over_when_the_other_go
         await until(lambda: {int(v) for v in [*first.values, *second.values]} == set(range(160)), "none is lost")
 
 
+@in_loop
+async def test_a_partition_that_is_taken_over_is_read_again_from_a_warm_window_before(broker: Broker):
+    one, two = (broker.app(rewind={"waves": Rewind(messages=10)}) for _ in range(2))
+    first, second = Sink(one, broker.topic(one)), Sink(two, broker.topic(two))
+    async with running(one), sender(broker) as send:
+        async with running(two):
+            await until(lambda: len(share(one, broker)) == len(share(two, broker)) == 2, "both work")
+            await until(lambda: not one.rebalancing and not two.rebalancing, "both are ready")
+            for value in numbered(200):
+                await send("waves", None, value, partition=int(value) % 4)
+            await until(lambda: len(first.events) + len(second.events) == 200, "each was handled once")
+            moved = share(two, broker)
+            first.events.clear()
+        await until(lambda: share(one, broker) == {0, 1, 2, 3} and not one.rebalancing, "the first took over")
+        await until(lambda: len(first.events) >= 40, "the windows are warm")
+    again = defaultdict(list)
+    for event in first.events:
+        again[event.message.partition].append(event.message.offset)
+    assert len(moved) == 2
+    assert {partition: again[partition] for partition in moved} == {p: list(range(40, 50)) for p in moved}
+
+
 # -- life -------------------------------------------------------------------------------------------------------------
 
 
