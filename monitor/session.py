@@ -341,6 +341,7 @@ class Session:
         if self._ended.is_set() and command.name in ("seek", "step"):
             self._ended.clear()
             self._done.clear()
+            self._finished_ns = 0
         self._applier(command)
 
     def _position_ns(self) -> int:

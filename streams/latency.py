@@ -25,6 +25,7 @@ import numpy as np
 _FLOOR_MS, _CEILING_MS, _GROWTH = 0.001, 3.6e6, 1.02
 _BUCKETS = math.ceil(math.log(_CEILING_MS / _FLOOR_MS) / math.log(_GROWTH)) + 2
 _SLICE_S, _SLICES = 10.0, 6
+_FRESH_S = 0.5
 
 
 class Percentiles:
@@ -68,6 +69,8 @@ class LatencyBook:
         self._lock = Lock()
         self._total: dict[str, Percentiles] = {}
         self._recent: dict[str, deque[tuple[int, Percentiles]]] = {}
+        self._recent_found: dict[str, tuple[float, float]] = {}
+        self._recent_at: float | None = None
 
     def add_ns(self, stage: str, begin_ns: int, end_ns: int) -> None:
         """Record a stage from ``begin_ns`` to ``end_ns`` (monotonic); nothing where there was no due time (0)."""
@@ -83,8 +86,11 @@ class LatencyBook:
             slices[-1][1].add(ms)
 
     def recent(self) -> dict[str, tuple[float, float]]:
-        """Stage -> (p50, p99) in ms over about the last minute."""
-        oldest = int(self._seconds() // _SLICE_S) - _SLICES
+        """Stage -> (p50, p99) in ms over about the last minute; worked out anew twice a second at most."""
+        now = self._seconds()
+        if self._recent_at is not None and 0 <= now - self._recent_at < _FRESH_S:
+            return self._recent_found
+        oldest = int(now // _SLICE_S) - _SLICES
         found: dict[str, tuple[float, float]] = {}
         with self._lock:
             for stage, slices in self._recent.items():
@@ -95,6 +101,7 @@ class LatencyBook:
                 p50, p99 = merged.quantile(0.5), merged.quantile(0.99)
                 if p50 is not None and p99 is not None:
                     found[stage] = (p50, p99)
+        self._recent_found, self._recent_at = found, now
         return found
 
     def report(self) -> dict[str, dict[str, float | None]]:

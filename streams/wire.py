@@ -66,18 +66,22 @@ class Outbox:
         self._messages: deque[tuple[str, bytes, bytes]] = deque()
         self._news: asyncio.Event | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._woken = False
 
     def post(self, topic: str, bed: str, message: bytes) -> None:
         """From any thread; before the app runs it is kept, after its end it goes nowhere."""
         self._messages.append((topic, bed.encode(), message))
         loop, news = self._loop, self._news
-        if loop is not None and news is not None and not loop.is_closed():
-            loop.call_soon_threadsafe(news.set)
+        if loop is None or news is None or self._woken or loop.is_closed():
+            return
+        self._woken = True  # one wake-up serves all messages until the pump looks again
+        loop.call_soon_threadsafe(news.set)
 
     async def pump(self, app: faust.App) -> None:
         """Hand everything to the producer until cancelled."""
-        self._loop, self._news = asyncio.get_running_loop(), asyncio.Event()
+        self._news, self._loop = asyncio.Event(), asyncio.get_running_loop()
         while True:
+            self._woken = False
             while self._messages:
                 await deliver(app, *self._messages.popleft())
             await self._news.wait()
