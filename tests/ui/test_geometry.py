@@ -95,6 +95,15 @@ def test_the_beam_waits_when_the_stream_stalls_and_catches_up_after() -> None:
     assert clock.source_now(8.0, running=False) == pytest.approx(newest + 0.05)
 
 
+def test_the_beam_never_moves_back_not_even_after_a_slow_frame() -> None:
+    clock = PlayoutClock(0.02)
+    play(clock, [0.0], seconds=2.0)
+    newest = clock.newest_s
+    assert clock.advance(5.0, 1.0) == pytest.approx(newest)
+    clock.tick(newest, newest + 0.01, 6.0)
+    assert clock.advance(6.0, 1.0) >= newest
+
+
 def test_as_fast_as_possible_stands_at_the_newest_sample() -> None:
     clock = PlayoutClock(0.02)
     assert clock.advance(0.0, None) is None
