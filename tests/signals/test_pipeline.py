@@ -43,7 +43,6 @@ def test_windows_carry_the_grid_of_their_seconds() -> None:
         assert window.cells[:, missing // 100 :].all()
         for row, modality in enumerate(SPEC.modalities):
             expected = whole[modality][max(window.end_s * 100 - 1200, 0) : window.end_s * 100]
-            # The very last grid samples of a stream know less of what follows than the whole resampled at once.
             assert window.signals[row, missing : missing + len(expected)].tobytes() == expected.tobytes()
         np.testing.assert_array_equal(window.presence, window.cells.reshape(4, 4, 3).all(axis=2))
 

@@ -167,28 +167,34 @@ def test_far_future_is_counted_and_ignored() -> None:
     shift_ns=st.integers(-4_000_000, 4_000_000),
     rate=st.sampled_from([125.0, 124.7, 250.0]),
     tick=st.sampled_from([0.05, 0.3, 4.0]),
+    overlap=st.sampled_from([1, 100]),
 )
 @SLOW
-def test_change_of_rate_or_origin_is_a_new_timeline_not_a_smear(shift_ns: int, rate: float, tick: float) -> None:
+def test_change_of_rate_or_origin_is_a_new_timeline_not_a_smear(
+    shift_ns: int, rate: float, tick: float, overlap: int
+) -> None:
     seconds = 12
     wave = np.arange(seconds * 250, dtype=np.float32)
-    second_origin = 6 * SECOND + 40_000_000 + shift_ns
+    second_origin = 6 * SECOND + 40_000_000 + shift_ns * overlap
 
     def sent(a: float, b: float) -> list[Chunk]:
         first = chunks_between({M.ABP: wave[: 6 * 125]}, a, b)
         return first + chunks_between({M.ABP: 5000 + wave}, a, b, second_origin, {M.ABP: rate})
 
-    def run(tick: float) -> np.ndarray:
+    def run(tick: float, backwards: bool = False) -> np.ndarray:
         pipeline = BedPipeline(SPEC, [M.ABP])
         for k in range(round(seconds / tick)):
             a, b = k * tick, (k + 1) * tick
-            pipeline.push(sent(a, b), round(a * 1e9), round(b * 1e9))
+            chunks = sent(a, b)
+            pipeline.push(chunks[::-1] if backwards else chunks, round(a * 1e9), round(b * 1e9))
         pipeline.finish(seconds * SECOND)
         return pipeline.grid(M.ABP, 0, seconds * 100)
 
     grid = run(tick)
-    assert grid.tobytes() == run(float(seconds)).tobytes()
-    # No grid sample mixes the two: below 751 or from 5000 on.
+    assert grid.tobytes() == run(float(seconds)).tobytes() == run(float(seconds), backwards=True).tobytes()
+    # No grid sample mixes the two: below 751 or from 5000 on; where both reach, the later timeline counts.
     known = grid[np.isfinite(grid)]
     assert ((known < 760) | (known > 4990)).all()
-    assert np.isnan(grid[602:603]).all() and np.isfinite(grid[606:]).all()
+    later = grid[second_origin // 10_000_000 + 2 :]
+    assert np.isfinite(later).all() and (later > 4990).all()
+    assert second_origin < 6 * SECOND + 30_000_000 or np.isnan(grid[602])
