@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from threading import Condition
 from typing import Protocol
 
@@ -28,6 +28,7 @@ WARD_BEDS = 32
 BLOCK_NS = SECOND_NS  # decoded at once in a paced run
 FAST_BLOCK_NS = 10 * SECOND_NS  # decoded at once at speed max: fewer, larger reads
 READ_AHEAD = 3  # blocks that wait for the sender
+STAGGERED_BEDS = 9  # from here on beds lag by different parts of a second
 
 
 class ChannelLike(Protocol):
@@ -69,6 +70,13 @@ class Drop:
 def tick_length_ns(beds: int) -> int:
     """50 ms; 100 ms from 32 beds, since a worker handles about 2,000 messages a second."""
     return WARD_TICK_NS if beds >= WARD_BEDS else TICK_NS
+
+
+def lags_ns(beds: int, tick_ns: int, hop_ns: int = SECOND_NS) -> list[int]:
+    """How far each bed's replay lags behind the clock: from nine beds on spread over a hop, in whole ticks, so that
+    not all of them close a second, and ask the model, at the same moment."""
+    steps = hop_ns // tick_ns if beds >= STAGGERED_BEDS else 1
+    return [i * steps // beds * tick_ns for i in range(beds)]
 
 
 def tick_identity(tick: WaveTick) -> tuple[str, str, int, int]:
@@ -137,12 +145,12 @@ class _Block:
 
 @dataclass(slots=True)
 class _Progress:
-    """Where the sender is in its epoch."""
+    """Where the sender is in its epoch, by bed: event time sent up to, next tick_seq, whether it has ended."""
 
     epoch: int
-    at_ns: int
-    sequence: list[int] = field(default_factory=list)  # next tick_seq of each bed
-    ended: list[bool] = field(default_factory=list)
+    at_ns: list[int]
+    sequence: list[int]
+    ended: list[bool]
 
 
 class ReplayPlayer:
@@ -166,6 +174,7 @@ class ReplayPlayer:
         self._beds, self._clock, self._publish, self._credits = list(beds), clock, publish, credits
         self._accounting, self._now = accounting, monotonic_ns
         self._tick_ns = tick_ns or tick_length_ns(len(beds))
+        self._lags_ns = lags_ns(len(beds), self._tick_ns)
         self._changed = Condition()
         self._blocks: deque[_Block] = deque()
         self._progress = self._begin()
@@ -201,19 +210,17 @@ class ReplayPlayer:
         """Body of the sending thread: every tick when it is due, in order; returns when stopped."""
         while True:
             with self._changed:
-                block = self._next_due()
-                if block is None:
+                due = self._next_due()
+                if due is None:
                     return
-                progress, start_ns = self._progress, self._progress.at_ns
-                end_ns = min(self._on_grid(start_ns + 1), self._end_ns)
-                progress.at_ns = end_ns
-                ticks = [t for i in range(len(self._beds)) for t in self._cut(i, progress, block, start_ns, end_ns)]
+                progress = self._progress
+                ticks = [tick for index, block in due for tick in self._cut(index, progress, block)]
             for tick in ticks:
                 if not self._hand_over(tick):
                     return
             with self._changed:
                 if progress is self._progress:
-                    self._clock.reached(end_ns)
+                    self._clock.reached(min(progress.at_ns))
 
     # -- the operator ---------------------------------------------------------------------------------------------
 
@@ -259,7 +266,7 @@ class ReplayPlayer:
     def sent_s(self) -> float:
         """Event time up to which everything has been handed over."""
         with self._changed:
-            return self._progress.at_ns / SECOND_NS
+            return min(self._progress.at_ns) / SECOND_NS
 
     @property
     def speed(self) -> float | None:
@@ -282,7 +289,7 @@ class ReplayPlayer:
     def dropped_now(self) -> frozenset[Modality]:
         """Modalities withheld at this moment, by the operator or by plan, on the first bed."""
         with self._changed:
-            at_ns = self._progress.at_ns
+            at_ns = self._progress.at_ns[0]
             return frozenset(m for m in Modality if self._beds[0].withheld(m, at_ns, at_ns + 1))
 
     # -- inside the lock ------------------------------------------------------------------------------------------
@@ -298,7 +305,7 @@ class ReplayPlayer:
 
     def _begin(self) -> _Progress:
         beds = len(self._beds)
-        return _Progress(self._clock.epoch, self._clock.epoch_start_ns, [0] * beds, [False] * beds)
+        return _Progress(self._clock.epoch, [self._clock.epoch_start_ns] * beds, [0] * beds, [False] * beds)
 
     def _on_grid(self, time_ns: int) -> int:
         """The first tick boundary at or after ``time_ns``."""
@@ -308,43 +315,53 @@ class ReplayPlayer:
         """The decoder need not go on: enough blocks wait, or everything is decoded."""
         return len(self._blocks) >= READ_AHEAD or at_ns >= self._end_ns
 
-    def _next_due(self) -> _Block | None:
-        """Wait for the next tick to be due and decoded; its block, or None when stopped."""
+    def _tick_end(self, index: int) -> int:
+        """Event time at which the next tick of a bed ends."""
+        return min(self._on_grid(self._progress.at_ns[index] + 1), self._end_ns)
+
+    def _next_due(self) -> list[tuple[int, _Block | None]] | None:
+        """Wait for the next ticks to be due and decoded; the beds that send one, each with its block (None at the
+        very end of the recording). None when stopped."""
         while not self._stopped:
             if self._progress.epoch != self._clock.epoch:
                 self._progress = self._begin()
             at_ns = self._progress.at_ns
-            if all(self._progress.ended):
+            playing = [i for i, ended in enumerate(self._progress.ended) if not ended]
+            if not playing:
                 self._changed.wait()
                 continue
-            due = self._clock.due_ns(min(self._on_grid(at_ns + 1), self._end_ns))
+            moments = {i: self._tick_end(i) + self._lags_ns[i] for i in playing}
+            moment = min(moments.values())
+            due = self._clock.due_ns(moment)
             if due is None:
                 self._changed.wait()
-            elif due > (now := self._now()):
+                continue
+            if due > (now := self._now()):
                 self._changed.wait((due - now) / SECOND_NS)
-            elif at_ns >= self._end_ns:
-                return _Block(self._progress.epoch, at_ns, at_ns, [{} for _ in self._beds])
-            elif (block := self._block_at(at_ns)) is None:
-                self._changed.wait()
-            else:
-                return block
+                continue
+            self._forget_before(min(at_ns[i] for i in playing))
+            blocks = [(i, self._block_at(at_ns[i])) for i in playing if moments[i] == moment]
+            if all(block is not None or at_ns[i] >= self._end_ns for i, block in blocks):
+                return blocks
+            self._changed.wait()
         return None
 
-    def _block_at(self, at_ns: int) -> _Block | None:
+    def _forget_before(self, at_ns: int) -> None:
         while self._blocks and (self._blocks[0].epoch != self._clock.epoch or self._blocks[0].end_ns <= at_ns):
             self._blocks.popleft()
             self._changed.notify_all()
-        return self._blocks[0] if self._blocks and self._blocks[0].start_ns <= at_ns else None
 
-    def _cut(self, index: int, progress: _Progress, block: _Block, start_ns: int, end_ns: int) -> list[WaveTick]:
-        """The ticks that bed ``index`` sends for ``[start_ns, end_ns)``: one, none after its end, two at its end."""
-        bed = self._beds[index]
+    def _block_at(self, at_ns: int) -> _Block | None:
+        return next((block for block in self._blocks if block.start_ns <= at_ns < block.end_ns), None)
+
+    def _cut(self, index: int, progress: _Progress, block: _Block | None) -> list[WaveTick]:
+        """What a bed sends next: a tick, and the end of its stream where that is reached."""
+        bed, start_ns, end_ns = self._beds[index], progress.at_ns[index], self._tick_end(index)
+        progress.at_ns[index] = end_ns
         ticks: list[WaveTick] = []
-        if progress.ended[index]:
-            return ticks
-        if start_ns < bed.end_ns:
+        if start_ns < bed.end_ns and block is not None:
             chunks = bed.chunks(block.segments[index], start_ns, end_ns)
-            due = self._clock.due_ns(last_sample_ns(chunks, end_ns)) or 0
+            due = self._clock.due_ns(last_sample_ns(chunks, end_ns) + self._lags_ns[index]) or 0
             ticks.append(self._tick(index, progress, start_ns, end_ns, due, chunks, eos=False))
         if end_ns >= bed.end_ns:
             progress.ended[index] = True

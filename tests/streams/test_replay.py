@@ -16,7 +16,16 @@ from streams.accounting import Accounting
 from streams.clock import ReplayClock, Span
 from streams.codec import chunk_values, decode
 from streams.records import WaveTick
-from streams.replay import TICK_NS, BedReplay, Drop, ReplayPlayer, last_sample_ns, tick_identity, tick_length_ns
+from streams.replay import (
+    TICK_NS,
+    BedReplay,
+    Drop,
+    ReplayPlayer,
+    lags_ns,
+    last_sample_ns,
+    tick_identity,
+    tick_length_ns,
+)
 from streams.transport.credits import Credits
 from tests.streams.sources import CountingMap, S, running, wait_until
 
@@ -219,6 +228,30 @@ def test_beds_end_each_for_itself() -> None:
 
 def test_ward_ticks_are_longer() -> None:
     assert (tick_length_ns(31), tick_length_ns(32)) == (50_000_000, 100_000_000)
+
+
+def test_beds_are_staggered_from_nine_on() -> None:
+    assert set(lags_ns(8, TICK_NS)) == {0}
+    for beds in (9, 20, 60):
+        tick = tick_length_ns(beds)
+        lags = lags_ns(beds, tick)
+        phases = [lags.count(lag) for lag in set(lags)]
+        assert lags[0] == 0 and max(lags) < S and all(lag % tick == 0 for lag in lags)
+        assert max(phases) <= -(-beds // (S // tick)), "too many beds at one moment"
+
+
+@pytest.mark.parametrize("speed", [50.0, None])
+def test_staggered_beds_lose_nothing_and_lag_by_their_part(speed: float | None) -> None:
+    desk = Desk(CountingMap(12.0), beds=10, speed=speed)
+    ticks = desk.play_out()
+    for i in range(10):
+        mine = [t for t in ticks if t.bed == f"bed{i}"]
+        np.testing.assert_array_equal(samples(mine, ECG), np.arange(6000, dtype=np.float32))
+        assert [t.tick_seq for t in mine] == list(range(241))
+    if speed is not None:
+        first = {t.bed: t.due_ns for t in ticks if t.tick_seq == 0}
+        lags = [(first[f"bed{i}"] - first["bed0"]) * speed / S for i in range(10)]
+        assert lags == pytest.approx([i / 10 for i in range(10)], abs=1e-6)
 
 
 def test_a_recording_that_fails_ends_the_thread_with_its_reason() -> None:
