@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 
 
 class Imputer(Protocol):
-    """Fills absent slots; must not read ``state.tokens`` where ``state.presence`` is False."""
+    """Fills absent slots; must not read ``state.tokens`` where ``state.presence`` is False. None leaves the learned
+    missing token in them."""
 
-    def impute(self, model: PhysioME, state: Fused) -> Tensor: ...
+    def impute(self, model: PhysioME, state: Fused) -> Tensor | None: ...
 
 
 class RestorationImputer:
@@ -37,17 +38,10 @@ class ZeroImputer:
 
 
 class MaskTokenImputer:
-    """The learned missing token μ of each modality. It lives in the fused space, behind the adapters, so it is handed
-    through the adapter's inverse by least squares: ``adapter(token) = μ`` in the sense of the smallest error."""
+    """The learned missing token μ of each modality, which lives in the fused space: nothing is imputed."""
 
-    def impute(self, model: PhysioME, state: Fused) -> Tensor:
-        rows = []
-        for m, adapter in enumerate(model.fusion.adapters):
-            norm, linear = adapter[0], adapter[1]  # type: ignore[index]
-            target = model.fusion.missing[0, m, 0] - linear.bias
-            solved = torch.linalg.lstsq(linear.weight, target.unsqueeze(-1)).solution.squeeze(-1)
-            rows.append((solved - norm.bias) / norm.weight)
-        return torch.stack(rows)[None, :, None].expand_as(state.tokens)
+    def impute(self, model: PhysioME, state: Fused) -> None:
+        return None
 
 
 class MeanImputer:

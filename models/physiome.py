@@ -143,11 +143,19 @@ class PhysioME(nn.Module):
         context_out, slots = self.fusion(self.fusion.adapt(tokens), presence, presence, embedded)
         return Fused(tokens, presence, context_out, slots)
 
-    def pass_two(self, tokens: Tensor, restored: Tensor, presence: Tensor, embedded: Tensor):
-        """Observed tokens blended with imputed ones, all of them keys -> fused [B, d], slots [B, M, N, d]."""
-        blended = torch.where(presence.unsqueeze(-1), tokens, restored)
+    def pass_two(
+        self, tokens: Tensor, restored: Tensor | None, presence: Tensor, embedded: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Observed tokens blended with imputed ones (None: the missing token), all of them keys.
+
+        Returns the fused representation [B, d] and the slots [B, M, N, d].
+        """
         every = torch.ones_like(presence)
-        context_out, slots = self.fusion(self.fusion.adapt(blended), every, every, embedded)
+        if restored is None:
+            blended, filled = tokens, presence
+        else:
+            blended, filled = torch.where(presence.unsqueeze(-1), tokens, restored), every
+        context_out, slots = self.fusion(self.fusion.adapt(blended), filled, every, embedded)
         pooled = torch.cat([context_out, slots.mean(2).flatten(1), slots[:, :, -1].flatten(1)], dim=-1)
         return self.pool(pooled), slots
 
@@ -183,7 +191,8 @@ class PhysioME(nn.Module):
             "depth": self.depth(slots[:, eeg], fused),
             "pressure": newest,
             "eeg_features": self.eeg_features(slots[:, eeg], fused),
-            "tokens": tokens, "restored_tokens": restored, "fused": fused,
+            "tokens": tokens, "restored_tokens": torch.zeros_like(tokens) if restored is None else restored,
+            "fused": fused,
             "pressure_frames": quantiles, "hazard_logits": logits, "embedded": embedded,
         }  # fmt: skip
         if wave_rows != 0:

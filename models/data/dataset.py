@@ -15,6 +15,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +27,7 @@ ARRAYS = (
     "signals", "presence", "history", "pressures", "r_times", "eeg", "depth", "hypotension", "hypotensive_now", "end_s",
 )  # fmt: skip
 
-Arrays = dict[str, npt.NDArray[np.generic]]
+Arrays = dict[str, npt.NDArray[Any]]
 
 
 def save_patient(folder: Path, arrays: Arrays, facts: dict[str, object]) -> None:
@@ -79,7 +80,7 @@ class WindowDataset:
     def __len__(self) -> int:
         return len(self.patient_of)
 
-    def whole(self, name: str) -> npt.NDArray[np.generic]:
+    def whole(self, name: str) -> npt.NDArray[Any]:
         """One array of all windows; for ``history`` [P, T + 1, M, C], NaN-padded to the longest patient."""
         parts = [p.arrays[name] for p in self.patients]
         if name == "history":
@@ -96,7 +97,7 @@ class WindowDataset:
         return np.stack(rows).astype(np.float32, copy=False)
 
 
-def _padded(values: npt.NDArray[np.generic], length: int, axis: int) -> npt.NDArray[np.generic]:
+def _padded(values: npt.NDArray[Any], length: int, axis: int) -> npt.NDArray[Any]:
     shape = list(values.shape)
     shape[axis] = length - shape[axis]
     return np.concatenate([values, np.full(shape, np.nan, values.dtype)], axis=axis)

@@ -31,7 +31,7 @@ class TokenDecoder(nn.Module):
         always = torch.ones_like(keys[:, :1]).expand(-1, own.shape[1])
         bias = key_bias(torch.cat([keys, always], dim=1))
         for block in self.blocks:
-            x = block.forward_memory(x, memory, bias)
+            x = block(x, memory, bias)
         return self.out(self.norm(x))
 
 

@@ -97,14 +97,18 @@ class Block(nn.Module):
         return x + self.perceptron(self.norm_perceptron(x))
 
 
-class MemoryBlock(Block):
+class MemoryBlock(nn.Module):
     """A block whose queries attend to a fixed memory and to themselves in one attention."""
 
-    def forward_memory(self, x: Tensor, memory: Tensor, bias: Tensor) -> Tensor:
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.block = Block(width, heads)
+
+    def forward(self, x: Tensor, memory: Tensor, bias: Tensor) -> Tensor:
         """x [B, Q, d], memory [B, K, d] (already normed), bias [B, 1, 1, K + Q]."""
-        normed = self.norm_attention(x)
-        x = x + self.attention(normed, torch.cat([memory, normed], dim=1), bias)
-        return x + self.perceptron(self.norm_perceptron(x))
+        normed = self.block.norm_attention(x)
+        x = x + self.block.attention(normed, torch.cat([memory, normed], dim=1), bias)
+        return x + self.block.perceptron(self.block.norm_perceptron(x))
 
 
 class Transformer(nn.Module):

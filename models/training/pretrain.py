@@ -110,7 +110,8 @@ class DPNeuroNet(nn.Module):
                 tokens, cls = self.encoder(features, keep)
                 reconstruction.append(self._reconstruct(tokens, features, keep))
                 summaries.append(cls)
-            masks.append(nt_xent(*(self.project_masks(c) for c in summaries), temperature))
+            first, second = (self.project_masks(c) for c in summaries)
+            masks.append(nt_xent(first, second, temperature))
             views.append(self.project_views(summaries[0]))
             if view == 0 and readout_weight:
                 tokens, _ = self.encoder(features, torch.ones_like(keep))

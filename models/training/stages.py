@@ -53,6 +53,7 @@ def pretrain(model: PhysioME, group: Group, config: TrainConfig, folder: Path, p
     rng = np.random.default_rng([config.seed, 0])
     sample = complete_scaled(model, group, rng.integers(0, len(group), min(_READOUT_SAMPLE, len(group))))
     for m, net in enumerate(nets):
+        assert isinstance(net, DPNeuroNet)
         net.fit_readout(sample[:, m])
     start, resume = 0, folder / "pretraining.safetensors"
     if resume.is_file():

@@ -1,0 +1,251 @@
+"""Held-out figures of a trained PhysioME on test patients, each beside the baseline it has to beat.
+
+Test patients are listened to by a device profile that training has not met. Nothing is chosen on them. Every number
+is of simulated patients, and the card says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from models.data.labels import HORIZONS_S
+from models.evaluation.metrics import auprc, auroc, beat_matches, brier, coverage, f1, token_r2
+from models.physiome import PhysioME
+from models.runtime.calibration import half_width
+from models.runtime.spec import Conformal
+from models.signals.beats import r_peaks, upstrokes
+from models.signals.modalities import GRID_RATE_HZ, Modality
+from models.signals.windows import CONTEXT_FIELDS
+from models.training.calibrate import Outputs, predict
+from models.training.sampling import Group, Losses
+
+PRESSURE_AGES_S = (30, 60, 120, 180, 300, 600, 1200)
+WAVE_AGES_S = (30, 180, 600)
+_WAVE_WINDOWS = 240
+_RESAMPLES = 300
+_C = {name: i for i, name in enumerate(CONTEXT_FIELDS)}
+
+Floats = npt.NDArray[np.floating]
+
+
+@dataclass
+class HeldOut:
+    """Figures by table; each row is a plain dictionary, ready for JSON and for the card."""
+
+    patients: int
+    windows: int
+    hypotension: list[dict[str, float | str]] = field(default_factory=list)
+    pressure: list[dict[str, float | str]] = field(default_factory=list)
+    beats: list[dict[str, float | str]] = field(default_factory=list)
+    depth: list[dict[str, float | str]] = field(default_factory=list)
+    tokens: list[dict[str, float | str]] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, object]:
+        return asdict(self)
+
+
+class Evaluation:
+    """Evaluates one model on one group; tables are filled by their methods."""
+
+    def __init__(self, model: PhysioME, group: Group, conformal: dict[str, Conformal], seed: int) -> None:
+        self.model, self.group, self.conformal = model, group, conformal
+        self.rng = np.random.default_rng([seed, 77])
+        self.index = {m: i for i, m in enumerate(model.config.modalities)}
+        self.found = HeldOut(len(group.dataset.patients), len(group))
+
+    def run(self) -> HeldOut:
+        self.hypotension()
+        self.pressure()
+        self.beats()
+        self.depth()
+        self.tokens()
+        return self.found
+
+    def _ages(self, rows: npt.NDArray[np.intp], **lost: float) -> npt.NDArray[np.float64]:
+        """[B, M] ages with the named modalities lost so many seconds ago."""
+        ages = np.zeros((len(rows), len(self.index)))
+        for name, age in lost.items():
+            ages[:, self.index[Modality(name.upper())]] = age
+        return ages
+
+    def _predict(self, rows: npt.NDArray[np.intp], lost: Losses, *names: str) -> Outputs:
+        return predict(self.model, self.group, rows, lost, names)
+
+    def _pressure_known(self, age_s: float) -> npt.NDArray[np.intp]:
+        """Windows of which the ABP was measured ``age_s`` before the end, and all else is measured now."""
+        end = self.group.labels["end_s"]
+        at = np.maximum(end - int(age_s), 0)
+        ages = self.group.history[self.group.dataset.patient_of, at, self.index[Modality.ABP], _C["age_s"]]
+        truth = np.isfinite(self.group.labels["pressures"][:, -1, 0])
+        return np.flatnonzero((end - age_s >= 60) & (ages == 0) & truth)
+
+    # -- hypotension --------------------------------------------------------------------------------------------
+
+    def hypotension(self) -> None:
+        """AUROC, AUPRC and Brier of the risks; baseline: the last measured MAP."""
+        rows = np.arange(len(self.group))
+        some_age = np.exp(self.rng.uniform(np.log(60.0), np.log(1200.0), len(rows))).round()
+        settings = {
+            "all sensors": self._ages(rows),
+            "ABP lost 1-20 min ago": self._ages(rows, abp=1.0) * some_age[:, None],
+            "ABP and EEG never measured": self._ages(rows, abp=np.inf, eeg=np.inf),
+        }  # fmt: skip
+        now = self.group.labels["hypotensive_now"].astype(bool)
+        for name, ages in settings.items():
+            lost = self.group.lost(rows, ages)
+            out = self._predict(rows, lost, "risk")
+            level = lost.context[:, self.index[Modality.ABP], _C["level"]]
+            for j, horizon in enumerate(HORIZONS_S):
+                label = self.group.labels["hypotension"][:, j]
+                for rule, use in (("excluded", ~now), ("included", np.ones_like(now))):
+                    kept = use & np.isfinite(label)
+                    known = kept & np.isfinite(level)
+                    positive = label > 0.5
+                    risk = out.values["risk"][:, j]
+                    low, high = self._interval(known, risk, -level, positive)
+                    if not kept.any():
+                        continue
+                    self.found.hypotension.append({
+                        "setting": name, "minutes": horizon / 60, "already_hypotensive": rule,
+                        "windows": int(kept.sum()),
+                        "prevalence": float(positive[kept].mean()), "auroc": auroc(risk[kept], positive[kept]),
+                        "auprc": auprc(risk[kept], positive[kept]), "brier": brier(risk[kept], positive[kept]),
+                        "auroc_map": auroc(-level[known], positive[known]),
+                        "auprc_map": auprc(-level[known], positive[known]),
+                        "gain_lo": low, "gain_hi": high,
+                    })  # fmt: skip
+
+    def _interval(
+        self, known: npt.NDArray[np.bool_], risk: Floats, baseline: Floats, positive: npt.NDArray[np.bool_]
+    ) -> tuple[float, float]:
+        """95 % interval of AUROC(model) − AUROC(baseline) by a bootstrap over patients."""
+        patient = self.group.dataset.patient_of
+        by_patient = [np.flatnonzero(known & (patient == p)) for p in range(len(self.group.dataset.patients))]
+        by_patient = [rows for rows in by_patient if len(rows)]
+        if len(by_patient) < 5:
+            return float("nan"), float("nan")
+        gains = []
+        for _ in range(_RESAMPLES):
+            rows = np.concatenate([by_patient[i] for i in self.rng.integers(0, len(by_patient), len(by_patient))])
+            gains.append(auroc(risk[rows], positive[rows]) - auroc(baseline[rows], positive[rows]))
+        low, high = np.nanquantile(gains, (0.025, 0.975))
+        return float(low), float(high)
+
+    # -- restored pressure --------------------------------------------------------------------------------------
+
+    def pressure(self) -> None:
+        """MAP of an ABP lost so long ago: the model, hold, and the delay regression anchored at the loss."""
+        abp, ppg = self.index[Modality.ABP], self.index[Modality.PPG]
+        for age in PRESSURE_AGES_S:
+            rows = self._pressure_known(age)
+            if not len(rows):
+                continue
+            lost = self.group.lost(rows, self._ages(rows, abp=age))
+            out = self._predict(rows, lost, "pressure")
+            truth = self.group.labels["pressures"][rows][:, -1]
+            row, other = lost.context[:, abp], lost.context[:, ppg]
+            term = row[:, _C["delay_slope"]] * (other[:, _C["own_delay_s"]] - row[:, _C["ppg_delay_s"]])
+            regression = row[:, _C["level"]] + np.nan_to_num(term)
+            middle = out.values["pressure"][:, :, 1]
+            error = middle[:, 0] - truth[:, 0]
+            missing = out.missing
+            widen = [half_width(self.conformal.get("map"), float(v), float(age)) for v in missing]
+            lo, hi = out.values["pressure"][:, 0, 0] - widen, out.values["pressure"][:, 0, 2] + widen
+            self.found.pressure.append({
+                "age_s": age, "windows": len(rows), "map_mae": float(np.abs(error).mean()),
+                "map_mae_hold": float(np.abs(row[:, _C["level"]] - truth[:, 0]).mean()),
+                "map_mae_delay_regression": float(np.abs(regression - truth[:, 0]).mean()),
+                "map_bias": float(error.mean()), "map_sd": float(error.std()),
+                "sbp_mae": float(np.abs(middle[:, 1] - truth[:, 1]).mean()),
+                "dbp_mae": float(np.abs(middle[:, 2] - truth[:, 2]).mean()),
+                "coverage_80": coverage(truth[:, 0], lo, hi),
+            })  # fmt: skip
+
+    # -- beats --------------------------------------------------------------------------------------------------
+
+    def beats(self) -> None:
+        """Beat F1 at ±100 ms over whole windows, frame edges included; beside a template drawn at R peaks."""
+        for age in WAVE_AGES_S:
+            rows = self._pressure_known(age)
+            rows = self.rng.permutation(rows)[:_WAVE_WINDOWS]
+            if not len(rows):
+                continue
+            for name, ages in (
+                ("ABP from ECG and PPG", {"abp": age}),
+                ("ABP from PPG (ECG hidden)", {"abp": age, "ecg": age}),
+                ("ABP from ECG (PPG hidden)", {"abp": age, "ppg": age}),
+                ("PPG from ECG and ABP", {"ppg": age}),
+                ("ECG from ABP and PPG", {"ecg": age}),
+                ("ECG from PPG", {"ecg": age, "abp": age}),
+            ):
+                self._beat_row(rows, name, ages, age)
+
+    def _beat_row(self, rows: npt.NDArray[np.intp], name: str, lost_s: Mapping[str, float], age: float) -> None:
+        target = Modality(name[:3])
+        lost = self.group.lost(rows, self._ages(rows, **lost_s))
+        sources = [i for m, i in self.index.items() if m is not Modality.EEG and m.value.lower() not in lost_s]
+        whole = lost.presence[:, sources].all((1, 2))
+        rows, lost = rows[whole], Losses(lost.presence[whole], lost.context[whole])
+        if not len(rows):
+            return
+        output = f"{target.value.lower()}_wave"
+        waves = self._predict(rows, lost, output).values[output]
+        signals = self.group.dataset.signals(rows)
+        counts, template = np.zeros(3, np.int64), np.zeros(3, np.int64)
+        delay = lost.context[:, self.index[target], _C["own_delay_s"]]
+        for i, row in enumerate(rows):
+            truth = self.group.labels["r_times"][row]
+            r_times = truth[np.isfinite(truth)].astype(np.float64)
+            if target is Modality.ECG:
+                true, found = r_times, r_peaks(waves[i]) / GRID_RATE_HZ
+            else:
+                true = upstrokes(signals[i, self.index[target]], kind=target.value) / GRID_RATE_HZ  # type: ignore[arg-type]
+                found = upstrokes(waves[i], kind=target.value) / GRID_RATE_HZ  # type: ignore[arg-type]
+                if "ecg" not in lost_s and np.isfinite(delay[i]):
+                    template += beat_matches(r_times + delay[i], true)
+            counts += beat_matches(found, true)
+        self.found.beats.append(
+            {"restored": name, "age_s": age, "windows": len(rows), "f1": f1(counts), "f1_template": f1(template)}
+        )
+
+    # -- depth and tokens ---------------------------------------------------------------------------------------
+
+    def depth(self) -> None:
+        """Depth with the EEG measured, by what else is there."""
+        rows = np.arange(len(self.group))
+        eeg = self.index[Modality.EEG]
+        for name, ages in (
+            ("all sensors", self._ages(rows)),
+            ("EEG alone", self._ages(rows, abp=np.inf, ppg=np.inf, ecg=np.inf)),
+        ):
+            lost = self.group.lost(rows, ages)
+            out = self._predict(rows, lost, "depth")
+            use = lost.presence[:, eeg].sum(-1) * self.model.config.frame_s >= 15
+            truth, missing = self.group.labels["depth"], out.missing
+            widen = np.array([half_width(self.conformal.get("depth"), float(v), 0.0) for v in missing])
+            value = out.values["depth"]
+            error = (value[:, 1] - truth)[use]
+            self.found.depth.append({
+                "setting": name, "windows": int(use.sum()), "mae": float(np.abs(error).mean()),
+                "rmse": float(np.sqrt((error**2).mean())),
+                "mae_of_mean": float(np.abs(truth[use] - truth[use].mean()).mean()),
+                "coverage_80": coverage(truth[use], (value[:, 0] - widen)[use], (value[:, 2] + widen)[use]),
+            })  # fmt: skip
+
+    def tokens(self) -> None:
+        """R² of restored encoder tokens against the group's mean token, one modality lost 5 min ago, all else there."""
+        rows = self.rng.permutation(len(self.group))[:400]
+        full = torch.ones(len(rows), len(self.index), self.model.config.frames, dtype=torch.bool)
+        assert self.group.features is not None
+        with torch.no_grad():
+            target = self.model.encode(self.group.features[torch.from_numpy(rows)], full).numpy()
+        for modality, m in self.index.items():
+            lost = self.group.lost(rows, self._ages(rows, **{modality.value.lower(): 300.0}))
+            restored = self._predict(rows, lost, "restored_tokens").values["restored_tokens"][:, m]
+            mean = target[:, m].mean((0, 1))
+            self.found.tokens.append({"modality": modality.value, "r2": token_r2(restored, target[:, m], mean)})
