@@ -185,7 +185,7 @@ def test_rhythm_target_has_a_bump_at_each_beat():
     times = torch.tensor([[0.5, 2.003, float("nan")], [7.999, float("nan"), float("nan")]])
     out = rhythm_target(times, 800, 100)
     assert out[0].argmax() in (50, 200) and abs(float(out[0, 50]) - 1.0) < 1e-6
-    assert int((out[0] > 0.5).sum()) in (10, 11, 12) and float(out[1, 799]) > 0.99 and float(out[1, :780].max()) == 0.0
+    assert int((out[0] > 0.5).sum()) in (10, 11, 12) and float(out[1, 799]) > 0.9 and float(out[1, :780].max()) == 0.0
 
 
 def test_cosine_rate_rises_then_falls():
