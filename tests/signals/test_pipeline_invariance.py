@@ -6,7 +6,7 @@ import itertools
 from dataclasses import replace
 
 import numpy as np
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from models.signals.absence import Absence
@@ -169,6 +169,7 @@ def test_far_future_is_counted_and_ignored() -> None:
     tick=st.sampled_from([0.05, 0.3, 4.0]),
     overlap=st.sampled_from([1, 100]),
 )
+@example(shift_ns=-4_000_000, rate=125.0, tick=0.3, overlap=100)
 @SLOW
 def test_change_of_rate_or_origin_is_a_new_timeline_not_a_smear(
     shift_ns: int, rate: float, tick: float, overlap: int
