@@ -53,7 +53,7 @@ class Bundle:
         return WindowSpec(tuple(Modality(m) for m in s.modalities), s.rate_hz, s.frame_s, s.frames, s.hop_s)
 
     def golden(self) -> dict[str, tuple[Arrays, Arrays]]:
-        """Golden cases: name -> (inputs, expected outputs); the file's keys are ``case/in/name`` and ``case/out/name``."""
+        """Golden cases: name -> (inputs, expected outputs). The keys are ``case/in/name`` and ``case/out/name``."""
         cases: dict[str, tuple[Arrays, Arrays]] = {}
         with np.load(self.path / "golden.npz", allow_pickle=False) as archive:
             for key in archive.files:

@@ -1,13 +1,15 @@
 """What may be drawn at all as an estimate of an absent channel (``reference``: restored waves).
 
 An absent arterial pressure is estimated only with a pulsatile PPG, or within 30 s of its last measurement while the
-heart visibly beats; ECG and PPG only from another channel that carries the pulse. EEG is never drawn.
+heart visibly beats; ECG and PPG only from another channel that carries the pulse. EEG is never drawn. A pulse channel
+that is connected and shows no pulse forbids it: electrical activity without a pulse must not be drawn as a pressure.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from models.signals.absence import Absence
 from models.signals.beats import r_peaks
 from models.signals.modalities import Modality
 from models.signals.windows import CONTEXT_FIELDS, Window, WindowSpec
@@ -20,6 +22,7 @@ PULSES = {
     Modality.PPG: (Modality.ECG, Modality.ABP),
     Modality.ECG: (Modality.PPG, Modality.ABP),
 }
+PULSE_CHANNELS = (Modality.PPG, Modality.ABP)
 _AGE = CONTEXT_FIELDS.index("age_s")
 
 
@@ -31,6 +34,9 @@ def not_estimable(modality: Modality, window: Window, spec: WindowSpec) -> str:
     measured = {m for m, i in row.items() if window.cells[i, -1]}
     if Modality.ECG in measured and not _has_rhythm(window, row[Modality.ECG], spec):
         return "no rhythm on the ECG"
+    pulseless = [m for m in PULSE_CHANNELS if window.newest.get(m) is Absence.NOT_PULSATILE]
+    if pulseless and not any(m in measured for m in PULSE_CHANNELS):
+        return f"the {' and the '.join(pulseless)} shows no pulse"
     if any(source in measured for source in PULSES.get(modality, ())):
         return ""
     if modality is Modality.ABP:

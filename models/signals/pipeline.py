@@ -256,7 +256,8 @@ class BedPipeline:
             return None
         last_g = end_s * GRID_RATE_HZ
         signals = np.stack([self.grid(m, last_g - spec.samples, last_g) for m in spec.modalities])
-        return Window(end_s, signals, frame_presence(cells, spec.frame_s), cells, self._context.at(end_s))
+        presence = frame_presence(cells, spec.frame_s)
+        return Window(end_s, signals, presence, cells, self._context.at(end_s), self._newest)
 
     def _states(self) -> dict[Modality, Absence | None]:
         states: dict[Modality, Absence | None] = dict.fromkeys(self.spec.modalities, Absence.NOT_CONNECTED)

@@ -6,11 +6,13 @@ one second brings one new frame; a frame is present iff each of its 1-s cells is
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
+from models.signals.absence import Absence
 from models.signals.modalities import GRID_RATE_HZ, MODEL_MODALITIES, Modality
 
 CONTEXT_FIELDS: tuple[str, ...] = (
@@ -54,7 +56,8 @@ class Window:
     signals: float32 [M, L] on the grid, physical units, NaN where missing (content under an absent frame is whatever
     was measured, possibly NaN; a model must not read it).
     presence: bool [M, N], per frame. cells: bool [M, window_s]. context: float32 [M, C], see ``CONTEXT_FIELDS``.
-    end_s: event time of the window's end, whole seconds from time zero.
+    end_s: event time of the window's end, whole seconds from time zero. newest: why each modality is absent from the
+    newest cell, None where it is present (RESP included where connected).
     """
 
     end_s: int
@@ -62,3 +65,4 @@ class Window:
     presence: npt.NDArray[np.bool_]
     cells: npt.NDArray[np.bool_]
     context: npt.NDArray[np.float32]
+    newest: Mapping[Modality, Absence | None] = field(default_factory=dict)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -17,6 +18,7 @@ from models.runtime.engine import Engine
 from models.runtime.golden import GOLDEN_TOLERANCE, golden_difference
 from models.runtime.select import CANDIDATES, select_engine
 from models.runtime.spec import BUNDLE_SCHEMA, BundleSpec, Conformal
+from models.signals.absence import Absence
 from models.signals.errors import BadInput
 from models.signals.modalities import MODEL_MODALITIES, Modality
 from models.signals.windows import CONTEXT_FIELDS, Window
@@ -142,6 +144,15 @@ def test_no_rhythm_no_estimate() -> None:
     (prediction,) = engine().predict([silent])
     assert prediction.restored == ()
     assert prediction.not_estimable[Modality.ABP] == "no rhythm on the ECG"
+
+
+def test_electrical_activity_without_a_pulse_is_never_drawn_as_a_pressure() -> None:
+    """Young enough to be carried, a regular ECG, but the PPG is on the finger and shows no pulse."""
+    absent = {ABP: slice(20, 30), PPG: slice(20, 30)}
+    arrest = replace(window(absent, age=5), newest={Modality.PPG: Absence.NOT_PULSATILE, Modality.ABP: Absence.NO_DATA})
+    (prediction,) = engine().predict([arrest])
+    assert prediction.restored == ()
+    assert "PPG shows no pulse" in prediction.not_estimable[Modality.ABP]
 
 
 def test_recent_pressure_without_ppg_may_be_carried_for_thirty_seconds() -> None:
