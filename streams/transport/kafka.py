@@ -17,6 +17,8 @@ from streams.transport.guarded import GuardedConsumer, Rewind
 
 # Faust lets an idle fetch wait 1.5 s at the broker; a seek or a resumed partition then waits that long for its turn.
 FETCH_MAX_WAIT_MS = 100
+# How long a stop waits for a connection that is being made; a broker that answers does so in milliseconds.
+CONNECT_GRACE_S = 1.0
 
 
 class KafkaConsumerThread(driver.AIOKafkaConsumerThread):
@@ -74,6 +76,8 @@ class KafkaProducer(driver.Producer):
 
     async def on_stop(self) -> None:
         if self._connecting is not None and not self._connecting.done():
+            # aiokafka forgets connections that it is making when it is cancelled, so it may finish if it can.
+            await asyncio.wait({self._connecting}, timeout=CONNECT_GRACE_S)
             self._connecting.cancel()
             await asyncio.wait({self._connecting})
         await super().on_stop()

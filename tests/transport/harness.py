@@ -16,6 +16,7 @@ from streams.faust_settings import faust_settings
 from streams.transport import Rewind, install
 
 TIMEOUT_S = 30.0
+KEYS = [f"bed-{n}".encode() for n in range(16)]
 _names = itertools.count(1)
 
 
@@ -161,3 +162,14 @@ async def sender(broker: Broker) -> AsyncIterator[Callable[..., Any]]:
         yield send
     finally:
         await app.stop()
+
+
+def numbered(n: int, start: int = 0) -> list[bytes]:
+    """``n`` different values, in order."""
+    return [str(i).encode() for i in range(start, start + n)]
+
+
+async def send_all(send: Callable[..., Any], suffix: str, values: list[bytes], key: bytes = b"bed-1") -> None:
+    """One after the other, all with one key."""
+    for value in values:
+        await send(suffix, key, value)
