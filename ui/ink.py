@@ -250,7 +250,7 @@ class LaneInk:
             b = paper.column(self.second + 1)
             if cell is not None and b > a:
                 self._cell(painter, paper, cell.reason, round(a), round(b), current_sweep, dim)
-                if cell.reason:
+                if cell.reason and cell.reason != Absence.NOT_CONNECTED.value:  # that, the header says for good
                     every = self._tape_period(paper)
                     start = cell.run_start + (self.second - cell.run_start) // every * every
                     self._tape(
@@ -291,7 +291,8 @@ class LaneInk:
                     self._look.colour("withheld" if withheld else "absent"),
                     Qt.BrushStyle.BDiagPattern if not withheld else Qt.BrushStyle.Dense5Pattern,
                 )
-                painter.fillRect(area, hatch)
+                if reason != Absence.NOT_CONNECTED.value:
+                    painter.fillRect(area, hatch)
             painter.restore()
 
     def _tape(

@@ -28,6 +28,7 @@ from streams.control import SessionControl
 from streams.feed import DisplayFeed
 from ui.alarm_view import chip
 from ui.control_link import ControlLink
+from ui.geometry import Row
 from ui.help_overlay import HelpOverlay
 from ui.look import Look
 from ui.numerics import NumericsPanel
@@ -73,6 +74,9 @@ class MainWindow(QMainWindow):
         self.link = ControlLink(control, monotonic(), worker)
         self._feed = feed
         self._words_s = 0.0
+        self._event_s = 0.0
+        self._said_beam = 0.0
+        self._said_rows: list[Row] = []
         self._speed: float | None = 1.0
         self._acknowledged: frozenset[str] = frozenset()
         self._prediction_seen: int | None = None
@@ -113,7 +117,7 @@ class MainWindow(QMainWindow):
         waves.addWidget(self.numerics)
         centre = QWidget()
         centre.setStyleSheet(f"background: {look.theme.colour['background']};")
-        layout = QVBoxLayout(centre)
+        layout = self._layout = QVBoxLayout(centre)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
         layout.addWidget(self.top)
@@ -194,6 +198,8 @@ class MainWindow(QMainWindow):
         if now_s - self._words_s >= _WORDS_EVERY_S:
             self._words_s = now_s
             self._say_all(now_s, head_s)
+        elif self._said_rows is not self.sweep.lane_rows:  # laid out anew: the numerics must not lag behind
+            self._say_numbers(self._event_s, head_s)
 
     def _take_records(self) -> None:
         """Fold records in until the feed is empty or the frame's budget is spent."""
@@ -223,9 +229,9 @@ class MainWindow(QMainWindow):
     def _say_all(self, now_s: float, head_s: float | None) -> None:
         state, status = self.state, self.link.status
         running = status is not None and not status.paused and not status.ended and not state.ended
-        event_s = state.clock.source_now(now_s, running)
+        event_s = self._event_s = state.clock.source_now(now_s, running)
         position_s = head_s if head_s is not None else (status.position_s if status is not None else 0.0)
-        self._say_numbers(state, event_s, now_s, head_s)
+        self._say_numbers(event_s, head_s)
         self._say_prediction(event_s)
         alarms = list(state.alarms.values())
         self._acknowledged &= state.alarms.keys()
@@ -238,7 +244,8 @@ class MainWindow(QMainWindow):
         source = f"{title}  ·  {clock_words(position_s)}  ·  {speed_words(self._speed)}"
         if status is not None and status.paused:
             source += "  ·  PAUSED"
-        self.top.show_state(state.bed or "Vigil", source, chips)
+        bed = f"Bed {state.bed}" if state.bed.isdigit() else state.bed
+        self.top.show_state(bed or "Vigil", source, chips)
         silent_s = now_s - status.heartbeat_ns * 1e-9 if status is not None else 0.0
         self.banner.say(
             *banner_words(
@@ -253,11 +260,14 @@ class MainWindow(QMainWindow):
             self.replay.show_state(position_s, status.duration_s, status.speed, status.paused, self.link.snapshot[2])
         self.replay.status.say(*status_words(status, self._feed.status))
 
-    def _say_numbers(self, state: DisplayState, event_s: float, now_s: float, head_s: float | None) -> None:
+    def _say_numbers(self, event_s: float, head_s: float | None) -> None:
+        state = self.state
+        self._said_rows = self.sweep.lane_rows
         stale_s = self._stale_s()
         readouts = [readout(state, lane, event_s, stale_s) for lane in state.lanes]
         beam = head_s or 0.0
-        lit = any(
+        moving, self._said_beam = beam != self._said_beam, beam
+        lit = moving and any(
             0.0 <= beam - beat.time_ns * 1e-9 < _BEAT_LIT_S * max(1.0, self._speed or 1.0) for beat in state.beats
         )
         self.numerics.show_readouts(state.lanes, self.sweep.lane_rows, readouts, lit)
@@ -367,6 +377,10 @@ class MainWindow(QMainWindow):
         except OSError:
             return False
         self.toast.hide()
+        if self.banner.isVisible() and not self.banner.urgent:
+            self.banner.say("", False)  # that the recording is over is no part of the picture
+            self._layout.activate()
+            self._say_numbers(self._event_s, self.sweep.head_s)
         return self.grab().save(str(path), "PNG")
 
     def say(self, sentence: str) -> None:

@@ -94,8 +94,9 @@ def _heart(state: DisplayState, lane: Lane, vitals: VitalsRecord | None, mark: s
     notes = []
     if vitals is not None and vitals.hr is not None and vitals.hr_source:
         source = state.lane(vitals.hr_source)
-        label = f" {source.info.label}" if source and source.info and source.info.label != vitals.hr_source else ""
-        notes.append(f"source {vitals.hr_source}{label}")
+        label = source.info.label if source is not None and source.info is not None else ""
+        named = label if label.startswith(vitals.hr_source) else f"{vitals.hr_source} {label}".strip()
+        notes.append(f"source {named}")
     has_resp_row = any(row.modality is Modality.RESP for row in state.lanes)
     if vitals is not None and vitals.resp_rate is not None and not has_resp_row:
         source_words = f" ({vitals.resp_source})" if vitals.resp_source else ""

@@ -30,6 +30,7 @@ from ui.theme import Theme
 
 _NS = 1e-9
 _ALARMS_KEPT = 256
+_CREDIT_S = 0.020
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +147,10 @@ class DisplayState:
             if lane.trace is None or lane.trace.identity != (chunk.label, chunk.rate_hz, chunk.origin_ns):
                 lane.trace = Trace(chunk, lane.style, self.theme.sweep)
             lane.trace.write(chunk.first_index, _floats(chunk))
-        self.clock.tick(tick.start_ns * _NS, tick.end_ns * _NS, now_s)
+        # Records wait up to a frame in the feed; the stamp of the replay clock tells when the tick was really due. It
+        # is believed for so long only: beyond that it may be another host's clock, or the stream may be late.
+        due_s = tick.due_ns * _NS if tick.due_ns else now_s
+        self.clock.tick(tick.start_ns * _NS, tick.end_ns * _NS, min(now_s, max(due_s, now_s - _CREDIT_S)))
         if tick.due_ns:
             self.undrawn.append((tick.end_ns * _NS, tick.due_ns))
         self.ended = self.ended or tick.eos

@@ -26,6 +26,7 @@ from ui.state import DisplayState
 from ui.words import clock_words, why_not
 
 _RANGE_S = 8.0
+_EMPTY_SHARE = 0.45
 _OBSERVE_EVERY_S = 1.0
 _OBSERVE_FIRST_S = 0.25
 
@@ -45,6 +46,7 @@ class SweepView(QWidget):
         self._headers: list[Header] = []
         self._scales: dict[str, LaneScale] = {}
         self._rows: list[Row] = []
+        self._weights: list[float] = []
         self._paper: Paper | None = None
         self._beam = 0.0
         self._head_s: float | None = None
@@ -97,6 +99,13 @@ class SweepView(QWidget):
     def scale_of(self, lane: Lane) -> LaneScale:
         return self._scales[lane.key]
 
+    def _weigh(self) -> list[float]:
+        """Share of the height a lane gets: little where there is nothing to draw."""
+        return [
+            lane.style.height * (1.0 if lane.connected or lane.estimate is not None else _EMPTY_SHARE)
+            for lane in self._state.lanes
+        ]
+
     def relayout(self) -> None:
         """Make everything anew for the present size, rows, sweep speed or scales."""
         ratio = self.ratio
@@ -106,8 +115,8 @@ class SweepView(QWidget):
         px_per_mm = self.px_per_mm
         sweep = self._look.theme.sweep
         lanes = self._state.lanes
-        weights = [lane.style.height * (1.0 if lane.connected or lane.estimate is not None else 0.55) for lane in lanes]
-        self._rows = rows(height, weights, self._look.unit * ratio)
+        self._weights = self._weigh()
+        self._rows = rows(height, self._weights, self._look.unit * ratio)
         self._paper = Paper(
             columns,
             self.speed_mm_s * px_per_mm,
@@ -146,6 +155,8 @@ class SweepView(QWidget):
             self._generation = state.generation
             self._anchor_s = self._head_s = None
             self._beam, self._gap_end, self._observed_s = 0.0, 0, -math.inf
+            self.relayout()
+        elif self._weights != self._weigh():  # the first estimate of a channel that is not connected
             self.relayout()
         if head_s is None or self._paper is None:
             return

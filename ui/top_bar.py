@@ -97,14 +97,14 @@ class Banner(QWidget):
         super().__init__(parent)
         self._look = look
         self.words = ""
-        self._urgent = False
+        self.urgent = False
         self.hide()
 
     def say(self, words: str, urgent: bool) -> None:
         """Show ``words``; "" hides the banner."""
-        if (words, urgent) == (self.words, self._urgent):
+        if (words, urgent) == (self.words, self.urgent):
             return
-        self.words, self._urgent = words, urgent
+        self.words, self.urgent = words, urgent
         self.setToolTip(words)
         self.setVisible(bool(words))
         self.update()
@@ -112,8 +112,8 @@ class Banner(QWidget):
     def paintEvent(self, event: QPaintEvent) -> None:
         look = self._look
         painter = QPainter(self)
-        colour = look.colour("alarm_high") if self._urgent else look.colour("accent")
-        painter.fillRect(self.rect(), mixed(colour, look.colour("background"), 0.15 if self._urgent else 0.55))
+        colour = look.colour("alarm_high") if self.urgent else look.colour("accent")
+        painter.fillRect(self.rect(), mixed(colour, look.colour("background"), 0.15 if self.urgent else 0.55))
         font = look.font(13.5, True)
         words = elided(self.words, font, self.width() - 36 * look.unit)
         base = self.height() / 2 + QFontMetricsF(font).capHeight() / 2

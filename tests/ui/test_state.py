@@ -281,7 +281,7 @@ def test_speeds_step_through_the_list() -> None:
 
 @pytest.mark.parametrize(("old", "new", "told"), [
     ('scale = "pressure"', 'scale = "log"', "log"), ("filter = [0.5, 40.0]", "filter = [40.0, 0.5]", "filter"),
-    ("[lane.RESP]", "[lane.SPO2]", "SPO2"), ("dim = 0.42", 'dim = "x"', "float"),
+    ("[lane.RESP]", "[lane.SPO2]", "SPO2"), ("dim = 0.48", 'dim = "x"', "float"),
     ("choice = 30.0", "choice = 31.0", "31"),
     ("rotate_s = 2.0", "rotat = 2.0", "rotat"),
 ])  # fmt: skip

@@ -372,3 +372,35 @@ def test_no_qt_signal_per_message() -> None:
             a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names
         }
         assert not any(module.startswith("PySide6") for module in imported), name
+
+
+def test_an_unconnected_channel_is_given_room_once_it_is_estimated(screen: Make) -> None:
+    session = FakeSession((Modality.ECG, Modality.PPG, Modality.EEG))
+    patient = Patient(
+        absent={Modality.ABP: [(0, 99, Absence.NOT_CONNECTED)]},
+        modalities=(Modality.ECG, Modality.PPG, Modality.EEG),
+    )
+    patient.restore = False
+    s = screen(patient, session)
+    s.run_to(3.0)
+    heights = [row.height for row in s.window.sweep.lane_rows]
+    assert heights[1] < 0.6 * heights[0]
+    assert s.window.sweep._headers[1].status.startswith("NOT CONNECTED")
+    patient.restore = True
+    s.run_to(6.5)
+    heights = [row.height for row in s.window.sweep.lane_rows]
+    assert heights[1] == pytest.approx(heights[0], abs=1)
+    pale = near(s.pixels(s.wave_area(Modality.ABP)), ESTIMATED[Modality.ABP], 60).any(axis=0)
+    assert pale[s.columns(3, 5)].mean() > 0.3
+
+
+def test_numerics_stand_beside_their_waves_after_a_change_of_layout(screen: Make) -> None:
+    s = screen()
+    s.run_to(2.0)
+    for error in ("boom", ""):
+        s.session.changes = {"error": error}
+        for _ in range(30):
+            s.frames(1)
+            s.window.frame()
+            assert [row for _, row, _ in s.window.numerics._shown] == s.window.sweep.lane_rows
+        assert s.window.banner.isVisible() == bool(error)
