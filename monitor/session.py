@@ -101,6 +101,7 @@ class Session:
         self._title, self._duration_s = source, 0.0
         self._player: ReplayPlayer | None = None
         self._applier: CommandApplier | None = None
+        self._early: list[CommandRecord] = []
         self._command = CommandMaker(next(iter(sources)), self.id, operator, self._position_ns)
 
         self._accounting = Accounting()
@@ -278,7 +279,11 @@ class Session:
             for bed, channels in maps.items()
         ]
         player = ReplayPlayer(beds, ReplayClock(span, self._speed), self._publish, self._credits, self._accounting)
-        self._player, self._applier = player, CommandApplier(player)
+        with self._lock:
+            self._player, self._applier = player, CommandApplier(player)
+            early, self._early = self._early, []
+        for command in early:
+            self._send(command)
         self._opened.set()
         self._play_if_ready()
         if self._stopping.is_set():
@@ -336,13 +341,16 @@ class Session:
         self._stream.post("commands", command.bed, encode(command))
 
     def _apply(self, command: CommandRecord) -> None:
-        if self._applier is None:
-            raise BadInput("an open recording", "none yet", "send the command again")
+        with self._lock:
+            applier = self._applier
+            if applier is None:  # the recording is still being opened
+                self._early.append(command)
+                return
         if self._ended.is_set() and command.name in ("seek", "step"):
             self._ended.clear()
             self._done.clear()
             self._finished_ns = 0
-        self._applier(command)
+        applier(command)
 
     def _position_ns(self) -> int:
         return round(self._player.position_s * SECOND_NS) if self._player else 0

@@ -80,12 +80,15 @@ class Outbox:
     async def pump(self, app: faust.App) -> None:
         """Hand everything to the producer until cancelled."""
         self._news, self._loop = asyncio.Event(), asyncio.get_running_loop()
-        while True:
-            self._woken = False
-            while self._messages:
-                await deliver(app, *self._messages.popleft())
-            await self._news.wait()
-            self._news.clear()
+        try:
+            while True:
+                self._woken = False
+                while self._messages:
+                    await deliver(app, *self._messages.popleft())
+                await self._news.wait()
+                self._news.clear()
+        finally:
+            self._loop = None
 
 
 async def deliver(app: faust.App, topic: str, key: bytes, message: bytes) -> None:

@@ -363,3 +363,26 @@ def test_settings_that_make_no_sense(make: Make, options: dict[str, object], say
 
 def test_an_error_of_the_session_is_a_vigil_error() -> None:
     assert issubclass(SessionError, VigilError)
+
+
+def test_commands_wait_for_a_recording_that_opens_slowly(make: Make) -> None:
+    gate, patient = threading.Event(), PatientMap(600.0)
+
+    def slow() -> PatientMap:
+        assert gate.wait(20)
+        return patient
+
+    session = Session({"bed1": slow}, WindowSpec(), None, speed=50.0)  # type: ignore[dict-item]
+    try:
+        session.start()
+        session.pause()
+        session.set_dropped(Modality.ABP, True)
+        session.set_speed(99.0)
+        wait_until(lambda: len(session._early) == 3, what="the commands")
+        gate.set()
+        wait_until(lambda: session.status().paused and session.status().dropped == {Modality.ABP})
+        wait_until(lambda: session.report()["dead_letters"] == 1, what="the nonsense among the dead letters")
+        assert session.status().error == ""
+    finally:
+        gate.set()
+        session.stop()
