@@ -15,13 +15,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 
 from PySide6.QtCore import QStandardPaths, Qt, QTimer
-from PySide6.QtGui import QAction, QActionGroup, QCloseEvent, QKeySequence, QResizeEvent, QShortcut
+from PySide6.QtGui import QAction, QActionGroup, QCloseEvent, QImage, QKeySequence, QResizeEvent, QShortcut
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QMainWindow, QMenu, QVBoxLayout, QWidget
 
 from streams.control import SessionControl
@@ -72,6 +72,8 @@ class MainWindow(QMainWindow):
         self.look = Look(theme or default_theme())
         self.state = DisplayState(self.look.theme)
         self.link = ControlLink(control, monotonic(), worker)
+        self._writer = worker or ThreadPoolExecutor(1, "display-picture")
+        self._pictures: list[tuple[Path, Future[bool]]] = []
         self._feed = feed
         self._words_s = 0.0
         self._event_s = 0.0
@@ -197,6 +199,7 @@ class MainWindow(QMainWindow):
         self.frames += 1
         if now_s - self._words_s >= _WORDS_EVERY_S:
             self._words_s = now_s
+            self._tell_pictures()
             self._say_all(now_s, head_s)
         elif self._said_rows is not self.sweep.lane_rows:  # laid out anew: the numerics must not lag behind
             self._say_numbers(self._event_s, head_s)
@@ -368,20 +371,26 @@ class MainWindow(QMainWindow):
             QStandardPaths.writableLocation(QStandardPaths.StandardLocation.PicturesLocation) or "."
         )
         path = folder / f"vigil-{datetime.now():%Y%m%d-%H%M%S}.png"
-        self.say(f"saved {path}" if self.save_picture(path) else f"could not write {path}")
+        # Compressing a PNG takes longer than a frame, so another thread does it.
+        self._pictures.append((path, self._writer.submit(write_picture, self.picture(), path)))
+
+    def _tell_pictures(self) -> None:
+        for path, written in [picture for picture in self._pictures if picture[1].done()]:
+            self._pictures.remove((path, written))
+            self.say(f"saved {path}" if written.result() else f"could not write {path}")
 
     def save_picture(self, path: Path) -> bool:
-        """Write the window as it is to a PNG; False where the path cannot be written."""
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError:
-            return False
+        """Write the window as it is to a PNG and wait for it; False where the path cannot be written."""
+        return write_picture(self.picture(), path)
+
+    def picture(self) -> QImage:
+        """The window as it is, without passing remarks."""
         self.toast.hide()
         if self.banner.isVisible() and not self.banner.urgent:
             self.banner.say("", False)  # that the recording is over is no part of the picture
             self._layout.activate()
             self._say_numbers(self._event_s, self.sweep.head_s)
-        return self.grab().save(str(path), "PNG")
+        return self.grab().toImage()
 
     def say(self, sentence: str) -> None:
         """A few words to the operator, for four seconds."""
@@ -410,4 +419,14 @@ class MainWindow(QMainWindow):
         self.frame_timer.stop()
         self.closing()
         self.link.close()
+        self._writer.shutdown(wait=False)
         super().closeEvent(event)
+
+
+def write_picture(image: QImage, path: Path) -> bool:
+    """Write a PNG, making its folder; False where that cannot be done."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return image.save(str(path), "PNG")

@@ -138,7 +138,7 @@ def _pressure(
     ago = (
         f"measured {_triple(last)}, {duration_words(max(0.0, now_s - last.time_ns * _NS))} ago"
         if last is not None
-        else "never measured"
+        else "no value measured yet"
     )
     pressures = prediction.pressures if prediction is not None else None
     if lane.reason and pressures and {"sbp", "dbp", "map"} <= pressures.keys():

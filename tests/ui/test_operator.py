@@ -146,12 +146,14 @@ def test_the_picture_key_saves_a_picture_and_says_where(screen: Make, tmp_path: 
     s.run_to(1.0)
     s.window.pictures = tmp_path / "new"
     s.window.screenshot()
+    s.frames(10)
     (saved,) = (tmp_path / "new").glob("vigil-*.png")
     assert not QImage(str(saved)).isNull() and str(saved) in s.window.toast.text()
     blocked = tmp_path / "file"
     blocked.write_text("")
     s.window.pictures = blocked
     s.window.screenshot()
+    s.frames(10)
     assert "could not write" in s.window.toast.text()
 
 
