@@ -18,6 +18,7 @@ from streams.control import SessionControl
 from streams.feed import DisplayFeed
 from streams.records import AnyRecord, CommandRecord, DeadLetter, PredictionRecord, StateRecord, WaveTick
 from streams.replay import Drop
+from streams.stages import END_TOPICS
 from tests.streams.sources import FakeEngine, PatientMap, wait_until
 
 Make = Callable[..., Session]
@@ -224,6 +225,18 @@ def test_a_session_that_stays_open_can_be_replayed_after_its_end(make: Make) -> 
     assert session.status().ended
     heartbeat = session.status().heartbeat_ns
     wait_until(lambda: session.status().heartbeat_ns > heartbeat, what="a heartbeat after the end")
+
+
+def test_the_end_of_an_epoch_that_was_left_is_not_the_end(make: Make) -> None:
+    session = make()
+    session.start()
+    session.pause()
+    session.seek(100.0)
+    wait_until(lambda: session._player is not None and session._player.epoch == 1)
+    old = WaveTick(bed="bed1", session=session.id, epoch=0, tick_seq=9, start_ns=0, end_ns=0, eos=True)
+    for topic in END_TOPICS:
+        session._on_end(topic, old)
+    assert not session.wait(0) and not session.status().ended
 
 
 def test_what_the_display_shows_is_in_the_latencies(make: Make) -> None:
