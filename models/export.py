@@ -21,6 +21,7 @@ import torch
 
 from models.physiome import InferenceGraph, PhysioME, PhysioMEConfig
 from models.runtime.backend import Arrays
+from models.runtime.bundle import NEEDED_FILES
 from models.runtime.spec import BUNDLE_SCHEMA, OUTPUTS, BundleSpec, Conformal
 from models.signals.modalities import Modality
 from models.signals.windows import CONTEXT_FIELDS
@@ -174,7 +175,7 @@ def bundle_spec(config: PhysioMEConfig, text: BundleText) -> BundleSpec:
 def export_bundle(model: PhysioME, folder: Path, text: BundleText) -> None:
     """Writes ``model.onnx, spec.json, golden.npz, card.md, manifest.json``; the manifest last, each file atomically.
 
-    The model's LoRA adapters are merged. Raises ValueError if the bundle would exceed ``BUNDLE_LIMIT_BYTES``.
+    The model's LoRA adapters are merged. Raises ValueError as :func:`seal` does.
     """
     folder.mkdir(parents=True, exist_ok=True)
     export_onnx(model, folder / "model.onnx.part")
@@ -187,10 +188,21 @@ def export_bundle(model: PhysioME, folder: Path, text: BundleText) -> None:
         golden |= {f"{case}/out/{n}": v for n, v in outputs.items() if n not in _GOLDEN_SKIPPED}
     np.savez_compressed(folder / "golden.npz", allow_pickle=False, **golden)  # type: ignore[arg-type]
     (folder / "card.md").write_text(text.card, encoding="utf-8")
-    names = ("model.onnx", "spec.json", "golden.npz", "card.md")
-    size = sum((folder / name).stat().st_size for name in names)
+    seal(folder)
+
+
+def append_to_card(folder: Path, text: str) -> None:
+    """Adds a section (such as figures on real recordings) to a bundle's card and seals the bundle again."""
+    card = folder / "card.md"
+    card.write_text(card.read_text(encoding="utf-8").rstrip() + "\n\n" + text.strip() + "\n", encoding="utf-8")
+    seal(folder)
+
+
+def seal(folder: Path) -> None:
+    """Writes the manifest: sha256 of every file. ValueError if the bundle exceeds ``BUNDLE_LIMIT_BYTES``."""
+    size = sum((folder / name).stat().st_size for name in NEEDED_FILES)
     if size > BUNDLE_LIMIT_BYTES:
         raise ValueError(f"the bundle has {size} bytes; at most {BUNDLE_LIMIT_BYTES} are allowed")
-    hashes = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
+    hashes = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in NEEDED_FILES}
     manifest = {"schema": BUNDLE_SCHEMA, "files": hashes}
     (folder / "manifest.json").write_bytes(msgspec.json.format(msgspec.json.encode(manifest)))

@@ -45,7 +45,7 @@ class FusionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     batch: int = 48
     wave_batch: int = 16
     rate: float = 1e-3
-    warmup: int = 200
+    warmup: int = 100
     clip: float = 1.0
     weight_decay: float = 0.02
     ema: float = 0.998

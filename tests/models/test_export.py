@@ -10,6 +10,7 @@ import torch
 from models.export import (
     FORBIDDEN_OPERATORS,
     BundleText,
+    append_to_card,
     example_inputs,
     export_bundle,
     golden_inputs,
@@ -103,6 +104,8 @@ def test_graph_does_not_grow_with_the_batch(exported):
 def test_a_damaged_bundle_is_refused(exported, tmp_path):
     for file in exported[1].iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
+    append_to_card(tmp_path, "## More\n\nfigures")
+    assert "## More" in (load_bundle(tmp_path).path / "card.md").read_text(encoding="utf-8")
     card = tmp_path / "card.md"
     card.write_text("other", encoding="utf-8")
     with pytest.raises(BadInput, match=r"card\.md"):
