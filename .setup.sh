@@ -33,20 +33,31 @@ make_venv() {
     printf '%s' "$stamp" >"$1/.vigil-stamp"
 }
 
-QT_PACKAGES="libegl1 libgl1 libxkbcommon0 libxkbcommon-x11-0 libdbus-1-3 libfontconfig1 libxcb-cursor0 libxcb-icccm4 libxcb-image0 libxcb-keysyms1 libxcb-randr0 libxcb-render-util0 libxcb-shape0 libxcb-xinerama0 libxcb-xkb1 fonts-dejavu-core"
+# Shared library that Qt loads at run time = Debian's package that has it (newer releases know the name as an alias).
+QT_LIBRARIES="libglib-2.0.so.0=libglib2.0-0 libEGL.so.1=libegl1 libGL.so.1=libgl1 libfontconfig.so.1=libfontconfig1
+libdbus-1.so.3=libdbus-1-3 libxkbcommon.so.0=libxkbcommon0 libxkbcommon-x11.so.0=libxkbcommon-x11-0
+libxcb-cursor.so.0=libxcb-cursor0 libxcb-icccm.so.4=libxcb-icccm4 libxcb-image.so.0=libxcb-image0
+libxcb-keysyms.so.1=libxcb-keysyms1 libxcb-randr.so.0=libxcb-randr0 libxcb-render-util.so.0=libxcb-render-util0
+libxcb-shape.so.0=libxcb-shape0 libxcb-xkb.so.1=libxcb-xkb1"
 
-# Qt loads these at run time and names only the first that is missing, so all are asked for at once.
+# Qt names only the first library that is missing, so all are asked for at once.
 want_qt_libraries() {
-    command -v dpkg-query >/dev/null 2>&1 || return 0
+    [ "$(uname -s)" = Linux ] && command -v apt-get >/dev/null 2>&1 || return 0
+    known="$(/sbin/ldconfig -p 2>/dev/null || true)"
     missing=""
-    for package in $QT_PACKAGES; do
-        dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q "install ok installed" || missing="$missing $package"
+    for pair in $QT_LIBRARIES; do
+        case "$known" in
+            *"${pair%%=*}"*) ;;
+            *) missing="$missing ${pair#*=}" ;;
+        esac
     done
+    [ -d /usr/share/fonts/truetype/dejavu ] || missing="$missing fonts-dejavu-core"
     [ -n "$missing" ] || return 0
-    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+    if [ "$(id -u)" = 0 ]; then
         say "Installing the system libraries that Qt needs:$missing"
+        # shellcheck disable=SC2086
         apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $missing >/dev/null && return 0
     fi
-    say "Qt may need these system libraries:$missing"
+    say "Qt needs these system libraries for the display:$missing"
     say "Install them with: sudo apt-get install$missing"
 }
