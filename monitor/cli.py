@@ -14,6 +14,7 @@ import typer
 
 from models.signals.aliases import parse_overrides
 from models.signals.errors import BackendUnavailable, BadInput, VigilError
+from monitor.logs import log_to_file
 from monitor.settings import RunSettings, parse_drops, parse_speed
 
 DISCLAIMER = "For research and teaching, not for clinical decisions."
@@ -139,13 +140,15 @@ def root(
 
 def main() -> None:
     """Entry point: turns what a user may get wrong into one sentence and exit code 2."""
+    log_path = log_to_file()
     try:
         app()
     except (BadInput, BackendUnavailable) as error:
         print(f"vigil: {error}", file=sys.stderr)
         sys.exit(2)
     except VigilError as error:
-        print(f"vigil: {error}", file=sys.stderr)
+        where = f" (details: {log_path})" if log_path else ""
+        print(f"vigil: {error}{where}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)

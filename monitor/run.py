@@ -91,8 +91,7 @@ def _look(
         session.wait_opened()
         code = run_display(session, feed, screenshot=settings.screenshot, close_at_end=closes)
         session.stop()
-        if session.failure is not None:
-            raise session.failure
+        session.wait(0)  # raises what ended it, in one sentence
         return code
     session.wait_opened()
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TextIO
 
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.panel import Panel
 from rich.table import Table
@@ -59,7 +59,7 @@ class TerminalView:
         table = Table.grid(padding=(0, 2))
         for channel in self._control.channels:
             table.add_row(*self._row(channel.modality))
-        parts = [self._alarm_line(), table, self._prediction_line(), Text(footer(status), style="dim")]
+        parts: list[RenderableType] = [self._alarm_line(), table, self._prediction_line(), Text(footer(status), style="dim")]
         title = f"{self._control.title}  {clock(status.position_s)} / {clock(status.duration_s)}"
         return Panel(
             Group(*parts), title=title, subtitle="Research and teaching only — not for clinical decisions", expand=False

@@ -22,6 +22,7 @@ def vigil(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) ->
 
     def call(*arguments: str) -> tuple[int, str, str]:
         monkeypatch.setattr("sys.argv", ["vigil", *arguments])
+        monkeypatch.setattr(cli, "log_to_file", lambda: None)  # the suite's own log rules stay in force
         capfd.readouterr()
         try:
             cli.main()

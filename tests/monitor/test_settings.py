@@ -34,7 +34,7 @@ def test_drops() -> None:
 
 @pytest.mark.parametrize("bad", ["ABP", "ABP:", "ABP:120", "ABP:240-120", "ABP:5-5", "ABP:-5-10", "XYZ:1-2", "ABP:a-b"])
 def test_a_wrong_drop_is_one_sentence(bad: str) -> None:
-    with pytest.raises(BadInput, match="--drop|modalities") as caught:
+    with pytest.raises(BadInput, match=r"--drop|modalities") as caught:
         parse_drops([bad])
     assert "\n" not in str(caught.value)
 
