@@ -46,7 +46,6 @@ def open_session(settings: RunSettings, feed: DisplayFeed | None = None, *, stay
         drops=settings.drops,
         feed=feed,
         stay_open=stay_open,
-        broker=settings.broker,
     )
 
 

@@ -36,7 +36,6 @@ class RunSettings:
     predictions: Path | None = None
     restored: Path | None = None
     screenshot: Path | None = None
-    broker: str | None = None
 
 
 def parse_speed(text: str) -> float | None:

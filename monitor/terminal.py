@@ -59,7 +59,8 @@ class TerminalView:
         table = Table.grid(padding=(0, 2))
         for channel in self._control.channels:
             table.add_row(*self._row(channel.modality))
-        parts: list[RenderableType] = [self._alarm_line(), table, self._prediction_line(), Text(footer(status), style="dim")]
+        last = Text(footer(status), style="dim")
+        parts: list[RenderableType] = [self._alarm_line(), table, self._prediction_line(), last]
         title = f"{self._control.title}  {clock(status.position_s)} / {clock(status.duration_s)}"
         return Panel(
             Group(*parts), title=title, subtitle="Research and teaching only — not for clinical decisions", expand=False
