@@ -429,4 +429,4 @@ def write_picture(image: QImage, path: Path) -> bool:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError:
         return False
-    return image.save(str(path), "PNG")
+    return image.save(str(path), b"PNG")
