@@ -1,7 +1,8 @@
 """Files a run leaves behind: vitals and predictions as CSV, restored channels as NPZ.
 
 Each exporter is a callback for decoded records (called on the stream thread, so it only formats and appends) with a
-``close``. Column names and their order are stable and documented in the README.
+``close``. A file is begun with its first record, so a run that never starts leaves what lies there alone. Column names
+and their order are stable and documented in the README.
 """
 
 from __future__ import annotations
@@ -35,29 +36,47 @@ PREDICTION_COLUMNS = (
 NS = 1_000_000_000
 
 
-class _Writer(Protocol):
-    def writerow(self, row: Iterable[object], /) -> object: ...
-
-
 class Exporter(Protocol):
     def __call__(self, record: AnyRecord) -> None: ...
 
-    def close(self) -> None: ...
+    def close(self, *, failed: bool = False) -> None:
+        """Finish the file. failed: the run did not go through, so without any record there is nothing to write."""
+
+
+class _Csv:
+    """A CSV file that is begun with its first row."""
+
+    def __init__(self, path: Path, columns: tuple[str, ...]) -> None:
+        self._path, self._columns = path, columns
+        self._file: IO[str] | None = None
+
+    def row(self, cells: Iterable[object]) -> None:
+        csv.writer(self._begun()).writerow(cells)
+
+    def close(self, *, failed: bool) -> None:
+        if self._file is not None or not failed:
+            self._begun().close()
+
+    def _begun(self) -> IO[str]:
+        if self._file is None:
+            self._file = self._path.open("w", newline="", encoding="utf-8")
+            csv.writer(self._file).writerow(self._columns)
+        return self._file
 
 
 class VitalsCsv:
     """One row a second; empty where unknown."""
 
     def __init__(self, path: Path) -> None:
-        self._file, self._writer = _open_csv(path, VITALS_COLUMNS)
+        self._csv = _Csv(path, VITALS_COLUMNS)
 
     def __call__(self, record: AnyRecord) -> None:
         if isinstance(record, VitalsRecord):
             values = [getattr(record, name) for name in VITALS_COLUMNS[1:]]
-            self._writer.writerow([_text(record.time_ns / NS), *(_text(v) for v in values)])
+            self._csv.row([_text(record.time_ns / NS), *(_text(v) for v in values)])
 
-    def close(self) -> None:
-        self._file.close()
+    def close(self, *, failed: bool = False) -> None:
+        self._csv.close(failed=failed)
 
 
 class PredictionsCsv:
@@ -65,7 +84,7 @@ class PredictionsCsv:
     paced run, the latency; ``presence`` reads ``ECG=1111111111;ABP=0000000011;…``, a digit a frame, oldest first."""
 
     def __init__(self, path: Path) -> None:
-        self._file, self._writer = _open_csv(path, PREDICTION_COLUMNS)
+        self._csv = _Csv(path, PREDICTION_COLUMNS)
 
     def __call__(self, record: AnyRecord) -> None:
         if not isinstance(record, PredictionRecord):
@@ -74,12 +93,10 @@ class PredictionsCsv:
         risks = [v for h in HORIZONS_MIN for v in record.risk.get(str(h), nothing)]
         end_s = record.window_end_ns / NS
         row = [end_s + latency_s(record), end_s, *risks, *(record.depth or nothing)]
-        self._writer.writerow(
-            [*(_text(v) for v in row), int(record.valid), int(record.abstain), presence_text(record)],
-        )
+        self._csv.row([*(_text(v) for v in row), int(record.valid), int(record.abstain), presence_text(record)])
 
-    def close(self) -> None:
-        self._file.close()
+    def close(self, *, failed: bool = False) -> None:
+        self._csv.close(failed=failed)
 
 
 class RestoredNpz:
@@ -108,7 +125,9 @@ class RestoredNpz:
                 times = (restored.first_index + np.arange(len(values))) / restored.rate_hz
                 self._estimated.setdefault(restored.modality, []).append((times, values))
 
-    def close(self) -> None:
+    def close(self, *, failed: bool = False) -> None:
+        if failed and not (self._measured or self._estimated or self._truth):
+            return
         arrays: dict[str, npt.NDArray[np.generic]] = {}
         for modality in sorted(self._measured.keys() | self._estimated.keys() | self._truth.keys()):
             measured_t, measured = _joined(self._measured.get(modality, []))
@@ -155,13 +174,6 @@ def _joined(
     if not parts:
         return np.empty(0), np.empty(0, np.float32)
     return np.concatenate([t for t, _ in parts]), np.concatenate([v for _, v in parts])
-
-
-def _open_csv(path: Path, columns: tuple[str, ...]) -> tuple[IO[str], _Writer]:
-    file = path.open("w", newline="", encoding="utf-8")
-    writer = csv.writer(file)
-    writer.writerow(columns)
-    return file, writer
 
 
 def _text(value: float | str | None) -> str:

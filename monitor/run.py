@@ -6,16 +6,18 @@ import json
 import os
 import sys
 import time
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from models.runtime.bundle import Bundle, load_bundle
 from models.signals.channels import ChannelMap, map_channels
+from models.signals.errors import VigilError
 from monitor.exports import Exporter, PredictionsCsv, RestoredNpz, VitalsCsv
 from monitor.screen import has_screen
 from monitor.session import Session
-from monitor.settings import RunSettings, check_writable
+from monitor.settings import RunSettings, check_outputs
 from streams.feed import DisplayFeed
 from streams.inference import Engine
 
@@ -58,8 +60,7 @@ def run_session(settings: RunSettings) -> int:
         "--restored": settings.restored,
         "--screenshot": settings.screenshot,
     }
-    for option, path in outputs.items():
-        check_writable(path, option)
+    check_outputs(outputs, settings.source)
     display = not settings.headless and has_screen()
     terminal = not settings.headless and not display and sys.stdout.isatty()
     # A run that was given an end or a report to write is over when the recording is; otherwise the window stays.
@@ -68,14 +69,35 @@ def run_session(settings: RunSettings) -> int:
     session = open_session(settings, feed, stay_open=display and not closes)
     with ExitStack() as stack:
         for exporter in _exporters(settings):
-            stack.callback(exporter.close)
+            stack.push(_closing(exporter))
             session.subscribe(exporter)
         session.start()
         stack.callback(session.stop)
         code = _look(settings, session, feed, display=display, terminal=terminal, closes=closes)
     if settings.report is not None:
-        settings.report.write_text(json.dumps(_report(session, display), indent=2) + "\n", encoding="utf-8")
+        text = json.dumps(_report(session, display), indent=2) + "\n"
+        with _writing():
+            settings.report.write_text(text, encoding="utf-8")
     return code
+
+
+def _closing(exporter: Exporter) -> Callable[[object, object, object], None]:
+    """An exit that finishes the exporter's file and knows whether the run went through."""
+
+    def close(kind: object, _error: object, _trace: object) -> None:
+        with _writing():
+            exporter.close(failed=kind is not None)
+
+    return close
+
+
+@contextmanager
+def _writing() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        where = f" {error.filename}" if error.filename else ""
+        raise VigilError(f"The output{where} could not be written: {error.strerror or error}.") from error
 
 
 def _look(

@@ -6,7 +6,9 @@ Each parser takes the text of one command-line option and raises BadInput with w
 from __future__ import annotations
 
 import math
+import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -67,14 +69,36 @@ def _drop(text: str) -> Drop:
     return Drop(modality, start, end)
 
 
-def check_writable(path: Path | None, option: str) -> None:
-    """Refuse an output path before the run rather than after it."""
-    if path is None:
-        return
-    if path.is_dir():
-        raise BadInput(f"a file for {option}", f"the folder {path}", "give a file name")
-    if not path.resolve().parent.is_dir():
-        raise BadInput(f"an existing folder for {option}", f"none at {path.resolve().parent}", "make it first")
+def check_outputs(outputs: Mapping[str, Path | None], source: str) -> None:
+    """Refuse output paths (option -> path) before the run rather than after it: one that cannot be written, one that
+    is given twice, and the recording itself."""
+    seen: dict[Path, str] = {}
+    for option, path in outputs.items():
+        if path is None:
+            continue
+        _check_writable(path, option)
+        if path.is_file() and os.path.isfile(source) and path.samefile(source):
+            raise BadInput(f"a file of its own for {option}", f"the recording {path} itself", "give another file name")
+        real = path.resolve()
+        if real in seen and (path.is_file() or not path.exists()):  # /dev/null may be given twice
+            raise BadInput(f"a file of its own for {option}", f"that of {seen[real]}, {path}", "give another file name")
+        seen[real] = option
+
+
+def _check_writable(path: Path, option: str) -> None:
+    try:
+        if path.is_dir():
+            raise BadInput(f"a file for {option}", f"the folder {path}", "give a file name")
+        if not path.resolve().parent.is_dir():
+            raise BadInput(f"an existing folder for {option}", f"none at {path.resolve().parent}", "make it first")
+        new = not path.exists()
+        if new or path.is_file():
+            path.open("ab").close()  # what lies there stays until the run has something to write
+        if new:
+            path.resolve().unlink()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise BadInput(f"a file that can be written for {option}", f"{path} ({reason})", "choose another") from error
 
 
 def _number(text: str, option: str) -> float:

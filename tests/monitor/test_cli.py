@@ -151,6 +151,24 @@ def test_a_run_leaves_its_files(vigil: Vigil, tmp_path: Path) -> None:
     assert np.isfinite(truth[estimated]).mean() > 0.99
 
 
+def test_a_run_that_cannot_begin_leaves_earlier_results_alone(vigil: Vigil, tmp_path: Path) -> None:
+    names = {"vitals": tmp_path / "v.csv", "predictions": tmp_path / "p.csv", "restored": tmp_path / "r.npz"}
+    for path in names.values():
+        path.write_text("of an earlier run")
+    options = [part for name, path in names.items() for part in (f"--{name}", str(path))]
+    code, _, err = vigil("run", "/no/such/file.vital", *FAST, *options)
+    assert code == 2, err
+    assert {path.read_text() for path in names.values()} == {"of an earlier run"}
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@pytest.mark.parametrize("option", ["--report", "--vitals", "--restored"])
+def test_a_full_disk_is_said_in_one_sentence(vigil: Vigil, option: str) -> None:
+    code, _, err = vigil("run", "demo", "--for", "2", *FAST, option, "/dev/full")
+    assert code == 1, err
+    assert "could not be written" in one_sentence(err)
+
+
 def test_inspect_says_what_each_track_is_taken_for(vigil: Vigil, tmp_path: Path) -> None:
     path = vital_file(tmp_path / "case.vital", {"SNUADC/ART": (pulse(20), 100.0, "mmHg")})
     code, out, _ = vigil("inspect", str(path))

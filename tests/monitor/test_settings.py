@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from models.signals.errors import BadInput
 from models.signals.modalities import Modality
-from monitor.settings import check_writable, parse_drops, parse_speed
+from monitor.settings import check_outputs, parse_drops, parse_speed
 from streams.replay import Drop
 
 
@@ -49,9 +49,29 @@ def test_no_text_gives_another_error(text: str) -> None:
 
 
 def test_outputs_are_checked_before_the_run(tmp_path: Path) -> None:
-    check_writable(None, "--report")
-    check_writable(tmp_path / "report.json", "--report")
-    with pytest.raises(BadInput, match="folder"):
-        check_writable(tmp_path, "--report")
-    with pytest.raises(BadInput, match="existing folder"):
-        check_writable(tmp_path / "no" / "report.json", "--report")
+    report = tmp_path / "report.json"
+    check_outputs({"--report": report, "--vitals": None}, "demo")
+    assert not report.exists()
+    null = Path("/dev/null")
+    check_outputs({"--vitals": null, "--predictions": null}, "demo")
+    for path, words in (
+        (tmp_path, "folder"),
+        (tmp_path / "no" / "report.json", "existing folder"),
+        (Path("/proc/nothing.csv"), "can be written"),
+        (tmp_path / ("n" * 300), "can be written"),
+        (tmp_path / "nul\0", "can be written"),
+    ):
+        with pytest.raises(BadInput, match=words):
+            check_outputs({"--report": path}, "demo")
+
+
+def test_an_output_never_takes_the_place_of_the_recording_or_another_output(tmp_path: Path) -> None:
+    case, link, out = tmp_path / "case.vital", tmp_path / "link", tmp_path / "out.csv"
+    case.write_bytes(b"a patient's recording")
+    link.symlink_to(case)
+    for path in (case, link):
+        with pytest.raises(BadInput, match="recording"):
+            check_outputs({"--vitals": path}, str(case))
+    with pytest.raises(BadInput, match="--vitals"):
+        check_outputs({"--vitals": out, "--predictions": tmp_path / "." / "out.csv"}, str(case))
+    assert case.read_bytes() == b"a patient's recording"
