@@ -16,13 +16,15 @@ import msgspec
 import numpy as np
 
 from models.runtime.backend import Arrays
-from models.runtime.spec import BUNDLE_SCHEMA, OUTPUTS, BundleSpec
+from models.runtime.spec import BUNDLE_SCHEMA, BundleSpec
 from models.signals.errors import BadInput
-from models.signals.modalities import Modality
+from models.signals.modalities import GRID_RATE_HZ, Modality
 from models.signals.windows import CONTEXT_FIELDS, WindowSpec
 
 DEMO_BUNDLE = Path(__file__).resolve().parent.parent / "zoo" / "demo"
 MAX_FILE_BYTES = 4 << 30
+MAX_WINDOW_S = 600
+HORIZONS = 3  # of the graph's risk output
 NEEDED_FILES = ("model.onnx", "spec.json", "golden.npz", "card.md")
 
 _T = TypeVar("_T")
@@ -119,12 +121,19 @@ def _verify_spec(spec: BundleSpec, root: Path) -> None:
             f"{', '.join(spec.context_fields)} in {root / 'spec.json'}",
             "export the model again with this version of Vigil",
         )
-    if min(spec.rate_hz, spec.frame_s, spec.frames, spec.hop_s) < 1:
-        raise BadInput(
-            "a positive rate, frame, frame count and hop",
-            f"another in {root / 'spec.json'}",
-            "export it again",
-        )
+    where, again = f"another in {root / 'spec.json'}", "export the model again with this version of Vigil"
+    if spec.rate_hz != GRID_RATE_HZ:
+        raise BadInput(f"a model at {GRID_RATE_HZ} Hz", f"{spec.rate_hz} Hz in {root / 'spec.json'}", again)
+    if len(set(spec.modalities)) < len(spec.modalities):
+        raise BadInput("each modality once", where, again)
+    if min(spec.frame_s, spec.frames, spec.hop_s) < 1 or not spec.hop_s <= spec.frame_s * spec.frames <= MAX_WINDOW_S:
+        raise BadInput(f"frames of a window of at most {MAX_WINDOW_S} s, and a hop within it", where, again)
+    if len(spec.horizons_min) != HORIZONS:
+        raise BadInput(f"{HORIZONS} horizons", where, again)
+    for name, table in spec.conformal.items():
+        rows, columns = len(table.missing_edges) - 1, len(table.age_edges_s) - 1
+        if min(rows, columns) < 1 or [len(row) for row in table.widen] != [columns] * rows:
+            raise BadInput(f"a value for each bin of the conformal table {name}", where, again)
 
 
 def _decode(path: Path, kind: type[_T], advice: str) -> _T:
@@ -134,8 +143,3 @@ def _decode(path: Path, kind: type[_T], advice: str) -> _T:
         raise BadInput(f"{path.name} in a model bundle", f"none at {path}", advice) from None
     except (msgspec.DecodeError, UnicodeDecodeError, OSError) as error:
         raise BadInput(f"a readable {path.name}", f"{path} ({error})", advice) from error
-
-
-def expected_outputs() -> tuple[str, ...]:
-    """Names that a graph must give."""
-    return tuple(OUTPUTS)

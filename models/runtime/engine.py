@@ -81,15 +81,16 @@ class Engine:
             h: Interval(float(outputs["risk"][i, j]), float(outputs["risk_lo"][i, j]), float(outputs["risk_hi"][i, j]))
             for j, h in enumerate(horizons)
         }
-        refused = {m: why for m in self._absent_now(window) if (why := not_estimable(m, window, self._spec))}
+        nothing = "" if any_present else "no sensor in the window: this is the prior, not a prediction"
+        refused = {m: why for m in self._absent_now(window) if (why := nothing or not_estimable(m, window, self._spec))}
         return Prediction(
             window_end_s=window.end_s,
             presence=window.presence,
             valid=True,
             abstain=not any_present,
-            reason="" if any_present else "no sensor in the window: this is the prior, not a prediction",
+            reason=nothing,
             risk=risk,
-            depth=self._depth(window, outputs["depth"][i], missing),
+            depth=self._depth(window, outputs["depth"][i], missing) if any_present else None,
             pressures=self._pressures(window, outputs["pressure"][i], missing, refused),
             eeg_features=self._eeg(window, outputs["eeg_features"][i], any_present),
             restored=self._restored(window, outputs, i, missing, refused),

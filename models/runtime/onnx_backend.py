@@ -37,10 +37,9 @@ class OnnxBackend:
         options.log_severity_level = 3
         try:
             self._session = onnxruntime.InferenceSession(str(model_path), options, providers=["CPUExecutionProvider"])
-        except (RuntimeError, ValueError, onnxruntime.capi.onnxruntime_pybind11_state.Fail) as error:
-            raise _bad_graph(model_path, str(error).splitlines()[0]) from error
-        except Exception as error:
-            raise _bad_graph(model_path, f"{type(error).__name__}: {str(error).splitlines()[0]}") from error
+        except Exception as error:  # ONNX Runtime's own classes have no common base
+            reason = (str(error).splitlines() or [""])[0]
+            raise _bad_graph(model_path, f"{type(error).__name__}: {reason}") from error
         self._spec = spec
         self._outputs = [o.name for o in self._session.get_outputs()]
         self._check(model_path)

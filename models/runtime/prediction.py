@@ -42,9 +42,9 @@ class Prediction:
     """One window's result.
 
     presence: bool [M, N] it was made from. valid: False if the output was not finite or came too late, with
-    ``reason``. abstain: True where the model should not be asked (no modality present, or no level known), with
-    ``reason``. risk: per horizon in minutes. pressures: MAP, SBP, DBP of the newest frame, None unless ABP is absent
-    and may be estimated. not_estimable: why a modality's absent channel is not shown.
+    ``reason``. abstain: True where the model saw nothing (no frame of any modality present), with ``reason``; risk is
+    then the prior, and nothing is estimated. risk: per horizon in minutes. pressures: MAP, SBP, DBP of the newest
+    frame, None unless ABP is absent and may be estimated. not_estimable: why a modality's absent channel is not shown.
     """
 
     window_end_s: int

@@ -168,6 +168,24 @@ def test_no_sensor_at_all_abstains_with_the_prior() -> None:
     assert prediction.restored == ()
 
 
+def test_what_the_model_did_not_see_is_no_ground_for_an_estimate() -> None:
+    """A PPG on the finger for a second: a measured cell, but no frame of anything for the model to read."""
+    everything = dict.fromkeys((ECG, ABP, EEG), slice(0, 30)) | {PPG: slice(0, 29)}
+    (prediction,) = engine().predict([window(everything, age=5)])
+    assert prediction.abstain
+    assert prediction.pressures is None
+    assert prediction.restored == ()
+    assert "no sensor" in prediction.not_estimable[Modality.ABP]
+
+
+def test_depth_needs_a_frame() -> None:
+    """Twenty cells of EEG that never make a frame of three."""
+    gappy = window(dict.fromkeys((ECG, ABP, PPG), slice(0, 30)) | {EEG: slice(0, 30, 3)}, age=np.nan)
+    (prediction,) = engine().predict([gappy])
+    assert prediction.abstain
+    assert prediction.depth is None
+
+
 def test_depth_is_unknown_with_too_little_eeg() -> None:
     (some,) = engine().predict([window({EEG: slice(0, 15)})])
     (little,) = engine().predict([window({EEG: slice(0, 16)})])
@@ -230,11 +248,23 @@ def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"modalities": ["ECG", "XYZ"]}, {"modalities": []}, {"context_fields": ["level"]}, {"frames": 0}],
-    ids=["unknown modality", "no modality", "other context", "no frames"],
-)
+    [
+        {"modalities": ["ECG", "XYZ"]},
+        {"modalities": []},
+        {"modalities": ["ECG", "ECG"]},
+        {"context_fields": ["level"]},
+        {"frames": 0},
+        {"frames": 10**9},
+        {"rate_hz": 50},
+        {"hop_s": 31},
+        {"horizons_min": [5, 10]},
+        {"conformal": {"map": Conformal(missing_edges=[0.0, 0.5, 1.0], age_edges_s=[0.0, 1e9], widen=[[1.0]])}},
+    ],
+    ids=["unknown modality", "no modality", "one twice", "other context", "no frames", "endless", "other rate",
+         "hop beyond the window", "other horizons", "ragged table"],
+)  # fmt: skip
 def test_a_spec_that_does_not_fit_is_refused(tmp_path: Path, change: dict[str, object]) -> None:
-    with pytest.raises(BadInput):
+    with pytest.raises(BadInput, match=r"spec\.json"):
         load_bundle(write_bundle(tmp_path / "b", msgspec.structs.replace(SPEC, **change)))
 
 
