@@ -107,12 +107,13 @@ class _Standing:
 
 class AlarmEngine:
     """Alarms of one bed. Feed it every record of states, vitals and predictions in order; each call returns the
-    alarms that began, changed (worse value, other reason or priority) or ended. A new epoch ends all of the old."""
+    alarms that began, changed (worse value, other reason or priority) or ended. A new epoch or session ends all of the
+    old; what still comes from an earlier epoch (a window that was with the model at a seek) is left aside."""
 
     def __init__(self, limits: tuple[Limit, ...] = DEFAULT_LIMITS, risk: RiskLimit | None = None) -> None:
         self._limits = limits
         self._risk = risk or RiskLimit()
-        self._epoch: int | None = None
+        self._session, self._epoch = "", -1
         self._active: dict[str, _Active] = {}
         self._standing: dict[str, _Standing] = {}
         self._risk_run: list[int] = []
@@ -125,6 +126,8 @@ class AlarmEngine:
         return {key: alarm.text for key, alarm in self._active.items()}
 
     def on_state(self, record: StateRecord) -> list[AlarmRecord]:
+        if self._is_past(record):
+            return []
         changes = list(self._new_epoch(record, record.time_ns))
         for modality in Modality:
             state = record.state.get(modality.value, "")
@@ -134,12 +137,16 @@ class AlarmEngine:
         return changes
 
     def on_vitals(self, record: VitalsRecord) -> list[AlarmRecord]:
+        if self._is_past(record):
+            return []
         changes = list(self._new_epoch(record, record.time_ns))
         for limit in self._limits:
             changes += self._set(record, record.time_ns, limit.key, self._check(limit, record))
         return changes
 
     def on_prediction(self, record: PredictionRecord) -> list[AlarmRecord]:
+        if self._is_past(record):
+            return []
         changes = list(self._new_epoch(record, record.window_end_ns))
         if self._last_window_ns is not None and record.window_end_ns <= self._last_window_ns:
             return changes  # delivered twice
@@ -185,10 +192,13 @@ class AlarmEngine:
         self._active[key] = wanted
         return [_record(source, time_ns, key, wanted, active=True)]
 
+    def _is_past(self, record: Record) -> bool:
+        return record.session == self._session and record.epoch < self._epoch
+
     def _new_epoch(self, record: Record, time_ns: int) -> Iterator[AlarmRecord]:
-        if record.epoch == self._epoch:
+        if (record.session, record.epoch) == (self._session, self._epoch):
             return
-        self._epoch = record.epoch
+        self._session, self._epoch = record.session, record.epoch
         for key, alarm in self._active.items():
             yield _record(record, time_ns, key, alarm, active=False)
         self._active.clear()

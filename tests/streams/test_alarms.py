@@ -135,3 +135,23 @@ def test_alarms_are_balanced(events: list[tuple[str, float | None]]) -> None:
             assert record.active or record.key in standing
             standing = standing | {record.key} if record.active else standing - {record.key}
     assert standing == set(engine.active)
+
+
+def test_a_prediction_of_the_epoch_before_disturbs_nothing() -> None:
+    """The inference thread may finish a window of before a seek after the new epoch's first vitals."""
+    engine = AlarmEngine()
+    begun = [c for s in range(100, 110) for c in engine.on_vitals(vitals(s, epoch=1, abp_map=50.0))]
+    assert [r.active for r in begun] == [True]
+    assert engine.on_prediction(risk(900, 0.99, epoch=0)) == []
+    assert engine.on_vitals(vitals(110, epoch=1, abp_map=50.0)) == []
+    assert list(engine.active) == ["map.low"]
+
+
+def test_another_session_of_the_bed_begins_anew() -> None:
+    engine = AlarmEngine()
+    for second in range(10):
+        engine.on_vitals(vitals(second, abp_map=50.0))
+    other = VitalsRecord(bed="a", session="other", epoch=0, time_ns=0, abp_map=80.0)
+    (ended,) = engine.on_vitals(other)
+    assert not ended.active
+    assert ended.session == "other"
