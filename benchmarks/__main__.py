@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import sys
 
+from models.signals.errors import BadInput
+
 BENCHMARKS = {
     "latency": "sample → screen, window → prediction and first wave of the built-in patient at real time",
     "soak": "memory and losses over a long run",
@@ -21,7 +23,11 @@ def main(argv: list[str]) -> int:
         for name, what in BENCHMARKS.items():
             print(f"  {name:<12} {what}", file=sys.stderr)
         return 0 if argv and argv[0] in ("-h", "--help") else 2
-    return int(importlib.import_module(f"benchmarks.{argv[0]}").main(argv[1:]) or 0)
+    try:
+        return int(importlib.import_module(f"benchmarks.{argv[0]}").main(argv[1:]) or 0)
+    except BadInput as error:
+        print(f"benchmarks: {error}", file=sys.stderr)
+        return 2
 
 
 if __name__ == "__main__":

@@ -29,8 +29,7 @@ SELF_TEST_S = 3.0
 
 def examine() -> int:
     """Print the examination; 0 if Vigil can run here, 1 if not."""
-    _versions()
-    sound = [_backends(), _display(), _self_test()]
+    sound = [_versions(), _backends(), _display(), _self_test()]
     print("\nVigil can run here." if all(sound) else "\nVigil cannot run here as it is; see the lines marked ✗.")
     return 0 if all(sound) else 1
 
@@ -40,16 +39,22 @@ def _line(good: bool | None, name: str, text: str) -> None:
     print(f"  {mark} {name:<20} {text}")
 
 
-def _versions() -> None:
+def _versions() -> bool:
     print(f"Vigil {version('vigil-monitor')}, Python {platform.python_version()}, {platform.platform()}")
     print(f"{os.cpu_count()} processors\n\nPackages")
+    missing = 0
     for name in PACKAGES:
-        _line(True, name, version(name))
+        try:
+            _line(True, name, version(name))
+        except PackageNotFoundError:
+            _line(False, name, "not installed; run: pip install vigil-monitor")
+            missing += 1
     for name, purpose in OPTIONAL.items():
         try:
             _line(None, name, f"{version(name)} ({purpose})")
         except PackageNotFoundError:
             _line(None, name, f"not installed (only for {purpose})")
+    return not missing
 
 
 def _backends() -> bool:
@@ -101,11 +106,17 @@ def _self_test() -> bool:
     began = time.perf_counter()
     try:
         session = open_session(RunSettings(for_s=SELF_TEST_S, headless=True))
-        session.start()
-        session.wait(timeout_s=30)
-        report = session.report()
+        try:
+            session.start()
+            ended = session.wait(timeout_s=30)
+            report = session.report()
+        finally:
+            session.stop()
     except VigilError as error:
         _line(False, "session", str(error))
+        return False
+    if not ended:
+        _line(False, "session", "three seconds of the patient were not through after thirty")
         return False
     lost = sum(counts["lost"] for counts in report["samples"].values())
     good = lost == 0 and report["predictions"] > 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from models.signals.inspection import TrackReport, inspect
@@ -21,7 +22,7 @@ def print_inspection(source: str, console: Console | None = None) -> None:
         out.width = PIPE_WIDTH  # nothing is cut off for a pipe or a file
     taken = [t.taken_for.value for t in found.tracks if t.taken_for is not None]
     out.print(
-        f"[bold]{found.name}[/bold]  {clock(found.duration_s)} ({found.duration_s:.1f} s)"
+        f"[bold]{escape(found.name)}[/bold]  {clock(found.duration_s)} ({found.duration_s:.1f} s)"
         f"  time zero at {found.zero_s:g} s of the file"
     )
     table = Table(box=None, header_style="bold", pad_edge=False)
@@ -31,9 +32,9 @@ def print_inspection(source: str, console: Console | None = None) -> None:
         table.add_row(*_row(track), style=None if track.taken_for else "dim")
     out.print(table)
     for note in found.notes:
-        out.print(f"· {note}")
+        out.print(f"· {escape(note)}")
     if found.problem:
-        out.print(f"[bold red]{found.problem}[/bold red]")
+        out.print(f"[bold red]{escape(found.problem)}[/bold red]")
     elif taken:
         out.print(f"\n[bold]vigil run[/bold] would show {', '.join(taken)}; --channels MODALITY=TRACK changes that.")
 
@@ -43,13 +44,13 @@ def _row(track: TrackReport) -> tuple[str, ...]:
     if len(track.gaps_s) > MAX_GAPS:
         gaps.append(f"… {len(track.gaps_s) - MAX_GAPS} more")
     return (
-        track.name,
+        escape(track.name),  # a file may call its tracks what it likes; none of that is markup
         track.kind.value,
         f"{track.rate_hz:g}" if track.rate_hz else "",
-        track.unit,
+        escape(track.unit),
         f"{track.start_s:.1f}",
-        f"{track.end_s:.1f}",
+        f"{track.end_s:.1f}" if track.rate_hz else "",
         str(track.samples),
         ", ".join(gaps),
-        f"[bold]{track.taken_for.value}[/bold]" if track.taken_for else track.reason,
+        f"[bold]{track.taken_for.value}[/bold]" if track.taken_for else escape(track.reason),
     )

@@ -150,7 +150,7 @@ def _progress(session: Session, settings: RunSettings) -> None:
         BarColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[status]}"),
+        TextColumn("{task.fields[status]}", markup=False),
     )
     begin, length = settings.from_s, session.status().duration_s - settings.from_s
     total = length if settings.for_s is None else min(length, settings.for_s)

@@ -7,6 +7,7 @@ from typing import TextIO
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
@@ -14,10 +15,14 @@ from rich.text import Text
 from models.signals.modalities import Modality
 from streams.control import SessionControl, SessionStatus
 from streams.feed import DisplayFeed
-from streams.records import AlarmRecord, CellRecord, PredictionRecord, StateRecord, VitalsRecord
+from streams.records import AlarmRecord, CellRecord, PredictionRecord, StateRecord, VitalsRecord, WaveTick
 
 COLOURS = {Modality.ECG: "green", Modality.ABP: "red", Modality.PPG: "cyan", Modality.EEG: "yellow"}
 STRIP_S = 40
+STALE_S = 5.0
+"""A prediction older than this is not shown, nor the pressures estimated with it; in fast replay that many seconds of
+real time, as on the display."""
+FASTEST = 50.0  # what "as fast as possible" counts as
 UNKNOWN = "-?-"
 
 
@@ -32,14 +37,19 @@ class TerminalView:
         self._alarms: dict[str, AlarmRecord] = {}
         self._cells: dict[str, deque[bool]] = {}
         self._epoch = -1
+        self._time_ns = 0
 
     def update(self) -> None:
         for record in self._feed.drain(4096):
-            if record.epoch != self._epoch:
-                self._epoch = record.epoch
+            if record.epoch < self._epoch:
+                continue  # a window that was with the model at a seek
+            if record.epoch > self._epoch:
+                self._epoch, self._time_ns = record.epoch, 0
                 self._vitals = self._prediction = None
                 self._cells.clear()
-            if isinstance(record, VitalsRecord):
+            if isinstance(record, WaveTick):
+                self._time_ns = record.end_ns
+            elif isinstance(record, VitalsRecord):
                 self._vitals = record
             elif isinstance(record, PredictionRecord):
                 self._prediction = record
@@ -63,7 +73,10 @@ class TerminalView:
         parts: list[RenderableType] = [self._alarm_line(), table, self._prediction_line(), last]
         title = f"{self._control.title}  {clock(status.position_s)} / {clock(status.duration_s)}"
         return Panel(
-            Group(*parts), title=title, subtitle="Research and teaching only — not for clinical decisions", expand=False
+            Group(*parts),
+            title=escape(title),
+            subtitle="Research and teaching only — not for clinical decisions",
+            expand=False,
         )
 
     def _row(self, modality: Modality) -> tuple[Text, Text, Text, Text]:
@@ -82,7 +95,8 @@ class TerminalView:
     def _numeric(self, modality: Modality, colour: str) -> Text:
         v = self._vitals
         if modality is Modality.ABP:
-            estimated = self._prediction.pressures if self._prediction and self._prediction.valid else None
+            p = self._prediction
+            estimated = p.pressures if p is not None and p.valid and not self._is_stale(p) else None
             if v is not None and v.abp_map is not None:
                 return Text(f"{number(v.abp_sys)}/{number(v.abp_dia)} ({number(v.abp_map)}) mmHg", style=colour)
             if estimated:
@@ -103,9 +117,16 @@ class TerminalView:
             return Text("Hypotension MAP < 65: no prediction yet", style="dim")
         if not p.valid or p.abstain:
             return Text(f"Hypotension MAP < 65: {p.reason}", style="yellow")
+        if self._is_stale(p):
+            age_s = (self._time_ns - p.window_end_ns) / 1e9
+            return Text(f"Hypotension MAP < 65: no prediction for {age_s:.0f} s", style="yellow")
         risks = "   ".join(f"{h} min {100 * r[0]:.0f} ({100 * r[1]:.0f}–{100 * r[2]:.0f})" for h, r in p.risk.items())
         depth = f"   depth (not BIS) {p.depth[0]:.0f} ({p.depth[1]:.0f}–{p.depth[2]:.0f})" if p.depth else ""
         return Text(f"Hypotension MAP < 65:  {risks}{depth}")
+
+    def _is_stale(self, prediction: PredictionRecord) -> bool:
+        speed = self._control.status().speed
+        return self._time_ns - prediction.window_end_ns > STALE_S * 1e9 * max(1.0, speed or FASTEST)
 
     def _alarm_line(self) -> Text:
         line = Text()
