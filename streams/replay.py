@@ -93,7 +93,8 @@ class BedReplay:
     def __init__(self, bed: str, session: str, channels: Channels, end_ns: int, drops: Sequence[Drop] = ()) -> None:
         self.bed, self.session, self.end_ns = bed, session, end_ns
         self._channels = channels
-        self._drops = [(d.modality, round(d.start_s * SECOND_NS), round(d.end_s * SECOND_NS)) for d in drops]
+        # float: an open end is infinite
+        self._drops = [(d.modality, d.start_s * SECOND_NS, d.end_s * SECOND_NS) for d in drops]
         self.held: set[Modality] = set()  # withheld by the operator now
 
     def decode(self, start_ns: int, end_ns: int) -> dict[Modality, Segment]:

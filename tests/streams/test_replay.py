@@ -125,6 +125,12 @@ def test_a_withheld_channel_is_marked_and_keeps_its_truth() -> None:
     assert not any(c.withheld for t in ticks for c in t.chunks if c.modality != "ABP")
 
 
+def test_an_open_end_withholds_to_the_end() -> None:
+    ticks = Desk(CountingMap(3.0), drops=(Drop(ABP, 2.0, float("inf")),)).play_out()
+    held = [t.start_ns for t in ticks for c in t.chunks if c.modality == "ABP" and c.withheld]
+    assert (min(held), max(held)) == (2 * S, 3 * S - 50_000_000)
+
+
 def test_the_operator_withholds_from_the_next_tick_on() -> None:
     desk = Desk(CountingMap(60.0), speed=50.0)
     with desk.playing():
