@@ -79,8 +79,10 @@ def run_display(
         status = window.link.status
         over = status is not None and (status.ended or bool(status.error))
         if closing and over and feed.status.waiting == 0:
-            save()
-            window.close()
+            try:
+                save()
+            finally:
+                window.close()
 
     timer = QTimer(window)
     timer.timeout.connect(check_end)
