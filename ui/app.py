@@ -73,7 +73,8 @@ def run_display(
 
     def save() -> None:
         if screenshot is not None and not saved:
-            saved.append(window.save_picture(screenshot))
+            saved.append(False)  # tried once, whatever comes of it
+            saved[0] = window.save_picture(screenshot)
 
     def check_end() -> None:
         status = window.link.status
