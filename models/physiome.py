@@ -27,6 +27,8 @@ from models.runtime.spec import OUTPUTS
 from models.signals.modalities import MODEL_MODALITIES, Modality
 from models.signals.windows import WindowSpec
 
+_CONCEPTS = 9 + 3 + 7  # pressures, depth and EEG features that the risk is computed from
+
 
 @dataclass(frozen=True, slots=True)
 class PhysioMEConfig:
@@ -94,7 +96,7 @@ class PhysioME(nn.Module):
         self.pool = nn.Sequential(nn.Linear((1 + 2 * m) * c.width, c.width), nn.GELU(), nn.LayerNorm(c.width))
         self.anchor = PressureAnchor(c.modalities)
         self.pressure = PressureHead(c.width, c.width)
-        self.hypotension = HypotensionHead(c.width + PressureAnchor.features + 3, m)
+        self.hypotension = HypotensionHead(PressureAnchor.features + _CONCEPTS, m)
         self.depth = DepthHead(c.width)
         self.eeg_features = EegFeatures(c.width)
         self.waves = WaveDecoders(c.modalities, c.frames, c.frame_samples, c.rate_hz, c.wave_channels, c.width)
@@ -183,14 +185,18 @@ class PhysioME(nn.Module):
         level, pulse, term, anchors = self.anchor(context, filled)
         quantiles, mean, size = self.pressure(slots[:, abp], fused, level, pulse, term, anchors)
         newest = quantiles[:, -1]
-        hints = torch.cat([fused, anchors, (newest[..., 1] - 80.0) / 25.0], dim=-1)
-        logits = self.hypotension.logits(hints)
+        depth, eeg_features = self.depth(slots[:, eeg], fused), self.eeg_features(slots[:, eeg], fused)
+        # The risk sees the fused representation through what can be read from it (a concept bottleneck, Koh 2020):
+        # given all of it, the head learnt to know its few hundred training patients instead.
+        concepts = ((newest - 80.0).flatten(1) / 25.0, (depth - 50.0) / 25.0, eeg_features[:, :5] - 1.0,
+                    eeg_features[:, 5:6] / 10.0 - 1.5, eeg_features[:, 6:])  # fmt: skip
+        logits = self.hypotension.logits(torch.cat([anchors, *concepts], dim=-1).detach())
         cumulative = self.hypotension.cumulative(self.hypotension.cooled(logits, presence))
         out = {
             "risk": cumulative.mean(1), "risk_lo": cumulative.amin(1), "risk_hi": cumulative.amax(1),
-            "depth": self.depth(slots[:, eeg], fused),
+            "depth": depth,
             "pressure": newest,
-            "eeg_features": self.eeg_features(slots[:, eeg], fused),
+            "eeg_features": eeg_features,
             "tokens": tokens, "restored_tokens": torch.zeros_like(tokens) if restored is None else restored,
             "fused": fused,
             "pressure_frames": quantiles, "hazard_logits": logits, "embedded": embedded,

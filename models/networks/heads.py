@@ -82,8 +82,9 @@ class HypotensionHead(nn.Module):
     and greatest its bounds. Logits are divided by T = softplus(a + Σ b_m · missing_m), fitted after training.
     """
 
-    def __init__(self, inputs: int, modalities: int, horizons: int = 3, hidden: int = 24) -> None:
+    def __init__(self, inputs: int, modalities: int, horizons: int = 3, hidden: int = 16) -> None:
         super().__init__()
+        self.dropout = nn.Dropout(0.1)
         self.hidden = nn.Linear(inputs, ENSEMBLE * hidden)
         self.weight = nn.Parameter(torch.randn(ENSEMBLE, hidden, horizons) / math.sqrt(hidden))
         self.bias = nn.Parameter(torch.full((ENSEMBLE, 1, horizons), -2.5))
@@ -92,7 +93,7 @@ class HypotensionHead(nn.Module):
 
     def logits(self, features: Tensor) -> Tensor:
         """[B, inputs] -> hazard logits [B, K, H] before the temperature."""
-        x = nn.functional.gelu(self.hidden(features)).unflatten(-1, (ENSEMBLE, -1)).transpose(0, 1)
+        x = nn.functional.gelu(self.hidden(self.dropout(features))).unflatten(-1, (ENSEMBLE, -1)).transpose(0, 1)
         return (x @ self.weight + self.bias).transpose(0, 1)
 
     def cooled(self, logits: Tensor, presence: Tensor) -> Tensor:

@@ -37,6 +37,17 @@ def shift(x: Tensor, samples: Tensor) -> Tensor:
     return torch.where(inside, value, torch.zeros_like(value))
 
 
+def steepness(x: Tensor) -> Tensor:
+    """|x(t + 20 ms) − x(t − 20 ms)| of [B, S, L] against its mean over the window, clipped to 0–3.
+
+    Tells where a QRS or an upstroke is, whichever way and however strongly the lead is connected.
+    """
+    ahead = torch.cat([x[..., 2:], x[..., -1:], x[..., -1:]], dim=-1)
+    behind = torch.cat([x[..., :1], x[..., :1], x[..., :-2]], dim=-1)
+    steep = (ahead - behind).abs()
+    return (steep / (8.0 * steep.mean(-1, keepdim=True) + 0.01)).clamp(max=3.0)
+
+
 def frame_interpolation(frames: int, steps: int) -> Tensor:
     """Matrix [N, steps]: linear interpolation from frame centres, constant beyond the outer ones."""
     centre = (torch.arange(steps, dtype=torch.float32) + 0.5) / steps * frames - 0.5
@@ -95,7 +106,7 @@ class WaveDecoder(nn.Module):
 
     def __init__(self, frames: int, samples: int, channels: int, width: int, condition: int) -> None:
         super().__init__()
-        self.stem = nn.Conv1d(2 * len(WAVE_MODALITIES), channels, 9, stride=_STRIDE, padding=4)
+        self.stem = nn.Conv1d(3 * len(WAVE_MODALITIES), channels, 9, stride=_STRIDE, padding=4)
         self.token = nn.Linear(width, channels)
         self.register_buffer("upsample", frame_interpolation(frames, samples // _STRIDE), persistent=False)
         self.blocks = nn.ModuleList(_ConditionedBlock(channels, d, condition) for d in _DILATIONS)
@@ -103,7 +114,7 @@ class WaveDecoder(nn.Module):
         self.out = nn.Conv1d(8, 1, 9, padding=4)
 
     def forward(self, aligned: Tensor, tokens: Tensor, condition: Tensor) -> Tensor:
-        """aligned [B, 6, L], tokens [B, N, d], condition [B, c]."""
+        """aligned [B, 9, L] (signal, steepness and mask a source), tokens [B, N, d], condition [B, c]."""
         x = self.stem(aligned) + self.token(tokens).transpose(1, 2) @ self.upsample
         for block in self.blocks:
             x = block(x, condition)
@@ -134,11 +145,12 @@ class WaveDecoders(nn.Module):
         a, p, known = self.delays(context)
         sources = torch.stack([scaled[:, r] for r in self.rows], dim=1)
         masks = torch.stack([present[:, r] for r in self.rows], dim=1).float()
+        sources = torch.cat([sources, steepness(sources) * masks, masks], dim=1)
         condition = self.condition(torch.cat([fused, embedded, known], dim=-1))
         waves: dict[Modality, Tensor] = {}
         for modality, row in zip(WAVE_MODALITIES, self.rows, strict=True):
             ahead = self.delays.to_target(modality, a, p) * self.rate_hz
-            aligned = torch.cat([shift(sources, ahead), shift(masks, ahead)], dim=1)
+            aligned = shift(sources, ahead.repeat(1, 3))
             waves[modality] = self.decoders[modality.value](aligned, slots[:, row], condition)
         return waves
 

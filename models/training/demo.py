@@ -33,6 +33,7 @@ from models.training.sampling import Group
 from models.training.stages import cache_features, fuse, pretrain
 
 PREPROCESSING = "models.signals 1"
+SEEDS_A_GROUP = 100_000
 
 
 def train_demo(
@@ -90,16 +91,16 @@ def train(out: Path, settings: TrainConfig, resume: bool, bar: Progress) -> tupl
 
 
 def patient_orders(settings: TrainConfig, folder: Path) -> list[PatientOrder]:
-    """Who is simulated: seeds run on through the groups, so no patient is in two; the test group has other devices."""
+    """Who is simulated: seeds of a group run on from its own base, so no patient is in two; the test group has other
+    devices."""
     data, spec = settings.data, SIZES[settings.size].window_spec
     orders: list[PatientOrder] = []
-    seed = data.first_seed
-    for group in GROUPS:
+    for base, group in enumerate(GROUPS):
+        test = group == "test"
+        stride, device = (data.test_stride_s, HELD_OUT_DEVICE) if test else (data.stride_s, "train")
         for k in range(getattr(data, f"{group}_patients")):
-            test = group == "test"
-            stride, device = (data.test_stride_s, HELD_OUT_DEVICE) if test else (data.stride_s, "train")
+            seed = data.first_seed + base * SEEDS_A_GROUP + k
             orders.append(PatientOrder(folder / group / f"{k:04d}", group, seed, data.duration_s, stride, spec, device))
-            seed += 1
     return orders
 
 

@@ -21,7 +21,7 @@ from models.training.pretrain import projector
 
 WEIGHTS: dict[str, float] = {
     "intra": 0.5, "missing": 1.0, "contrastive": 0.2, "pressure": 1.0, "pressure_present": 0.2, "depth": 1.0,
-    "hypotension": 2.0, "eeg": 0.5, "wave_abp": 1.0, "wave_ppg": 1.0, "wave_ecg": 2.0,
+    "hypotension": 2.0, "eeg": 0.5, "wave_abp": 2.0, "wave_ppg": 1.0, "wave_ecg": 2.0,
 }  # fmt: skip
 _EEG_CENTRE = torch.tensor([1.5, 1.0, 1.0, 0.5, 0.0, 15.0, 0.0])
 _EEG_SCALE = torch.tensor([0.6, 0.6, 0.6, 0.6, 0.6, 5.0, 0.3])

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from models.imputers import HoldImputer, MaskTokenImputer, MeanImputer, OracleImputer, RestorationImputer, ZeroImputer
 from models.networks.heads import HypotensionHead
-from models.networks.waves import ContextDelays, PressureWave, shift, unit_shape
+from models.networks.waves import ContextDelays, PressureWave, shift, steepness, unit_shape
 from models.physiome import PhysioME
 from models.runtime.spec import OUTPUTS
 from models.signals.modalities import Modality
@@ -233,6 +233,16 @@ def test_shift_reads_ahead_by_fractions_and_zero_outside():
     assert torch.allclose(shift(x, torch.tensor([[2.5]]))[0, 0, :7], torch.arange(7) + 2.5)
     assert (shift(x, torch.tensor([[2.5]]))[0, 0, 7:] == 0).all()
     assert torch.allclose(shift(x, torch.tensor([[-3.0]]))[0, 0], torch.tensor([0.0, 0, 0, 0, 1, 2, 3, 4, 5, 6]))
+
+
+def test_steepness_finds_beats_of_any_gain_and_polarity():
+    t = torch.arange(1000)
+    spikes = torch.exp(-0.5 * ((t % 80 - 40) / 1.5) ** 2)
+    found = steepness(torch.stack([spikes, -0.2 * spikes, 4.0 * spikes])[None])[0]
+    near = (t % 80 - 40).abs() < 6
+    assert (found[:, near].amax(-1) > 1.0).all() and (found[:, ~near] < 0.1).all()
+    assert torch.allclose(found[0], found[2], atol=0.1)
+    assert (steepness(torch.zeros(1, 1, 50)) == 0).all()
 
 
 def test_sources_are_aligned_by_the_context():

@@ -222,7 +222,7 @@ def test_shipped_configuration_is_valid_and_errors_name_the_field(tmp_path):
     config = load_config()
     assert config.size == "demo" and config.fingerprint == load_config(DEMO_CONFIG).fingerprint
     wrong = tmp_path / "wrong.toml"
-    wrong.write_text(DEMO_CONFIG.read_text(encoding="utf-8").replace("steps = 110", 'steps = "many"'), encoding="utf-8")
+    wrong.write_text(DEMO_CONFIG.read_text(encoding="utf-8").replace("steps = 140", 'steps = "many"'), encoding="utf-8")
     with pytest.raises(BadInput, match=r"pretrain\.steps"):
         load_config(wrong)
     with pytest.raises(BadInput, match="readable"):
