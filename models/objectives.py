@@ -98,10 +98,13 @@ def hazard_loss(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
     return (each * weight).sum() / weight.sum().clamp(min=1)
 
 
-def wave_loss(predicted: Tensor, target: Tensor, mask: Tensor, smooth: float = 0.3) -> Tensor:
-    """Huber loss of a wave and of its slope (20 ms), so that upstrokes count; [B, L], mask bool [B, L]."""
+def wave_loss(predicted: Tensor, target: Tensor, weight: Tensor, smooth: float = 0.3) -> Tensor:
+    """Huber loss of a wave and of its steps from sample to sample, so that upstrokes count and fuzz does not pay.
+
+    predicted, target, weight [B, L]; samples of weight 0 do not count.
+    """
     level = functional.smooth_l1_loss(predicted, target, reduction="none", beta=smooth)
-    rise = functional.smooth_l1_loss(
-        predicted[:, 2:] - predicted[:, :-2], target[:, 2:] - target[:, :-2], reduction="none", beta=smooth
-    )
-    return masked_mean(level, mask) + 2.0 * masked_mean(rise, mask[:, 2:] & mask[:, :-2])
+    step = functional.smooth_l1_loss(predicted.diff(), target.diff(), reduction="none", beta=0.5 * smooth)
+    both = torch.minimum(weight[:, 1:], weight[:, :-1])
+    level_mean = (level * weight).sum() / weight.sum().clamp(min=1.0)
+    return level_mean + 4.0 * (step * both).sum() / both.sum().clamp(min=1.0)

@@ -26,6 +26,7 @@ WEIGHTS: dict[str, float] = {
 _EEG_CENTRE = torch.tensor([1.5, 1.0, 1.0, 0.5, 0.0, 15.0, 0.0])
 _EEG_SCALE = torch.tensor([0.6, 0.6, 0.6, 0.6, 0.6, 5.0, 0.3])
 _R_WIDTH_S = 0.025
+_NEWEST_S, _NEWEST_WEIGHT = 2, 4.0  # only the newest second is shown, and it lacks the future that others have
 _SCALE, _LEVEL = CONTEXT_FIELDS.index("scale"), CONTEXT_FIELDS.index("level")
 
 
@@ -126,7 +127,8 @@ class FusionStage(nn.Module):
     def _wave_losses(self, batch: Batch, out: dict[str, Tensor], rows: int) -> dict[str, Tensor]:
         config = self.model.config
         index = {m: i for i, m in enumerate(config.modalities)}
-        absent = ~batch.presence[:rows].repeat_interleave(config.frame_samples, dim=-1)
+        absent = (~batch.presence[:rows].repeat_interleave(config.frame_samples, dim=-1)).float()
+        absent[..., -_NEWEST_S * config.rate_hz :] *= _NEWEST_WEIGHT
         pressures, abp = batch.pressures[:rows], batch.signals[:rows, index[Modality.ABP]]
         known = (pressures == pressures).all(-1).all(-1)
         shape = pulse_target(abp, torch.where(known[:, None, None], pressures, torch.ones_like(pressures)))
@@ -137,9 +139,9 @@ class FusionStage(nn.Module):
         rhythm = rhythm_target(batch.r_times[:rows], config.samples, config.rate_hz)
         return {
             "wave_abp": objectives.wave_loss(
-                unit_shape(out["raw_abp"], config.frames), shape, absent[:, index[Modality.ABP]] & known[:, None]
+                unit_shape(out["raw_abp"], config.frames), shape, absent[:, index[Modality.ABP]] * known[:, None]
             ),
-            "wave_ppg": objectives.wave_loss(out["raw_ppg"], ppg, absent[:, index[Modality.PPG]] & ppg_known[:, None]),
+            "wave_ppg": objectives.wave_loss(out["raw_ppg"], ppg, absent[:, index[Modality.PPG]] * ppg_known[:, None]),
             "wave_ecg": objectives.wave_loss(out["raw_ecg"], rhythm, absent[:, index[Modality.ECG]], smooth=0.1),
         }
 

@@ -8,7 +8,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.objectives import hazard_loss, intra_loss, masked_mean, missing_loss, nt_xent, pinball, token_loss
+from models.objectives import (
+    hazard_loss,
+    intra_loss,
+    masked_mean,
+    missing_loss,
+    nt_xent,
+    pinball,
+    token_loss,
+    wave_loss,
+)
 
 
 def naive_nt_xent(a: torch.Tensor, b: torch.Tensor, temperature: float) -> float:
@@ -80,3 +89,14 @@ def test_hazards_count_only_what_is_known_and_not_yet_happened():
     logits.grad = None
     hazard_loss(logits, labels, weights).backward()
     assert not logits.grad[:, 1].any()
+
+
+def test_wave_loss_sees_fuzz_and_ignores_weight_zero():
+    target = torch.sin(torch.arange(200) / 9.0)[None]
+    fuzz = target + 0.1 * (-1.0) ** torch.arange(200)
+    offset = target + 0.1
+    weight = torch.ones(1, 200)
+    assert wave_loss(target, target, weight) == 0.0
+    assert wave_loss(fuzz, target, weight) > 3 * wave_loss(offset, target, weight)
+    weight[:, 100:] = 0.0
+    assert wave_loss(torch.cat([target[:, :100], fuzz[:, 100:]], dim=1), target, weight) == 0.0
