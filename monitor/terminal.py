@@ -19,7 +19,7 @@ from streams.records import AlarmRecord, CellRecord, PredictionRecord, StateReco
 
 COLOURS = {Modality.ECG: "green", Modality.ABP: "red", Modality.PPG: "cyan", Modality.EEG: "yellow"}
 STRIP_S = 40
-STALE_S = 5.0
+STALE_S = 3.0
 """A prediction older than this is not shown, nor the pressures estimated with it; in fast replay that many seconds of
 real time, as on the display."""
 FASTEST = 50.0  # what "as fast as possible" counts as
