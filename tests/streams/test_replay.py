@@ -127,7 +127,7 @@ def test_a_withheld_channel_is_marked_and_keeps_its_truth() -> None:
 
 def test_an_open_end_withholds_to_the_end() -> None:
     ticks = Desk(CountingMap(3.0), drops=(Drop(ABP, 2.0, float("inf")),)).play_out()
-    held = [t.start_ns for t in ticks for c in t.chunks if c.modality == "ABP" and c.withheld]
+    held = [t.start_ns for t in ticks for c in t.chunks if c.modality == "ABP" and c.withheld and c.data]
     assert (min(held), max(held)) == (2 * S, 3 * S - 50_000_000)
 
 
