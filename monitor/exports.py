@@ -80,8 +80,8 @@ class VitalsCsv:
 
 
 class PredictionsCsv:
-    """One row a prediction. ``time_s`` is the event time at which it was published: the window's end plus, in a
-    paced run, the latency; ``presence`` reads ``ECG=1111111111;ABP=0000000011;…``, a digit a frame, oldest first."""
+    """One row a prediction. ``time_s`` is the window's end plus, in a paced run, the seconds of latency until it was
+    published; ``presence`` reads ``ECG=1111111111;ABP=0000000011;…``, a digit a frame, oldest first."""
 
     def __init__(self, path: Path) -> None:
         self._csv = _Csv(path, PREDICTION_COLUMNS)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -71,14 +73,33 @@ def run_session(settings: RunSettings) -> int:
         for exporter in _exporters(settings):
             stack.push(_closing(exporter))
             session.subscribe(exporter)
+        stack.callback(_write_report, settings.report, session, display)
         session.start()
         stack.callback(session.stop)
-        code = _look(settings, session, feed, display=display, terminal=terminal, closes=closes)
-    if settings.report is not None:
-        text = json.dumps(_report(session, display), indent=2) + "\n"
-        with _writing():
-            settings.report.write_text(text, encoding="utf-8")
-    return code
+        with _termination_as_interrupt():
+            return _look(settings, session, feed, display=display, terminal=terminal, closes=closes)
+
+
+def _write_report(path: Path | None, session: Session, display: bool) -> None:
+    """After the end, also of a session that died: that is when it is wanted. Nothing where none was ever open."""
+    if path is None or not session.channels:
+        return
+    text = json.dumps(_report(session, display), indent=2) + "\n"
+    with _writing():
+        path.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def _termination_as_interrupt() -> Iterator[None]:
+    """A plain ``kill`` ends the run like Ctrl-C: the files are finished. Only where this is the main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
 
 
 def _closing(exporter: Exporter) -> Callable[[object, object, object], None]:
@@ -184,7 +205,7 @@ def _report(session: Session, display: bool) -> dict[str, Any]:
         # Process start is wall time, the stamp is monotonic: both offsets are taken now.
         ago_s = (time.monotonic_ns() - session.first_shown_ns) / 1e9
         first = round(time.time() - ago_s - psutil.Process().create_time(), 3)
-    return report | {"first_wave_s": first}
+    return report | {"first_wave_s": first, "error": session.status().error or None}
 
 
 def _select(bundle: Bundle, backend: str) -> Engine:

@@ -57,7 +57,7 @@ def run_display(
     """Show the session until the window is closed; returns the exit code (0; 1 if the session failed).
 
     screenshot: save a picture when the run ends (or the window is closed before), then close. close_at_end: close
-    when the run ends also without a picture. size: of the window in logical pixels. Ctrl-C closes the window.
+    when the run ends also without a picture. size: of the window in logical pixels. Ctrl-C and SIGTERM close it.
     Raises BadInput where the picture cannot be written.
     """
     application = make_application()
@@ -89,12 +89,13 @@ def run_display(
     timer.timeout.connect(check_end)
     timer.start(_END_CHECK_MS)
     window.closing = save
-    previous = signal.signal(signal.SIGINT, lambda *_: window.close()) if _in_main_thread() else None
+    ends = (signal.SIGINT, signal.SIGTERM) if _in_main_thread() else ()
+    previous = {number: signal.signal(number, lambda *_: window.close()) for number in ends}
     try:
         application.exec()
     finally:
-        if previous is not None:
-            signal.signal(signal.SIGINT, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
     if screenshot is not None and saved != [True]:
         raise BadInput("a picture file that can be written", os.fspath(screenshot), "choose another path")
     status = window.link.status

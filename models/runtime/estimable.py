@@ -31,7 +31,7 @@ def not_estimable(modality: Modality, window: Window, spec: WindowSpec) -> str:
     if modality is Modality.EEG:
         return "an EEG trace is never estimated"
     row = {m: i for i, m in enumerate(spec.modalities)}
-    measured = {m for m, i in row.items() if window.cells[i, -1]}
+    measured = {m for m, i in row.items() if window.presence[i, -1]}  # what the model saw of the newest frame
     if Modality.ECG in measured and not _has_rhythm(window, row[Modality.ECG], spec):
         return "no rhythm on the ECG"
     pulseless = [m for m in PULSE_CHANNELS if window.newest.get(m) is Absence.NOT_PULSATILE]

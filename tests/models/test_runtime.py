@@ -155,6 +155,12 @@ def test_electrical_activity_without_a_pulse_is_never_drawn_as_a_pressure() -> N
     assert "PPG shows no pulse" in prediction.not_estimable[Modality.ABP]
 
 
+def test_a_source_that_the_model_did_not_see_is_no_ground_for_an_estimate() -> None:
+    """The PPG is back for a second: its cell is measured, its frame is not yet seen by the model."""
+    (prediction,) = engine().predict([window({ABP: slice(0, 30), PPG: slice(20, 29)}, age=31)])
+    assert Modality.ABP in prediction.not_estimable
+
+
 def test_recent_pressure_without_ppg_may_be_carried_for_thirty_seconds() -> None:
     absent = {ABP: slice(20, 30), PPG: slice(0, 30)}
     (young,) = engine().predict([window(absent, age=29)])

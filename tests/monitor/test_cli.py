@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -182,3 +187,26 @@ def test_help_teaches(vigil: Vigil, command: tuple[str, ...]) -> None:
     code, out, _ = vigil(*command, "--help")
     assert code == 0
     assert "Usage" in out
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("screen", [{}, {"QT_QPA_PLATFORM": "offscreen"}], ids=["no screen", "window"])
+def test_a_run_that_is_ended_from_outside_finishes_its_files(
+    tmp_path: Path, number: signal.Signals, screen: dict[str, str]
+) -> None:
+    vitals, report = tmp_path / "v.csv", tmp_path / "r.json"
+    environment = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")}
+    command = [sys.executable, "-m", "monitor", "run", "demo", "--vitals", str(vitals), "--report", str(report)]
+    process = subprocess.Popen(command, env=environment | screen, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 60
+        while not vitals.exists():
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        process.send_signal(number)
+        assert process.wait(30) in (0, 130)
+    finally:
+        process.kill()
+    assert vitals.read_text().count("\n") >= 2
+    assert json.loads(report.read_text())["samples"]["ECG"]["sent"] > 0
