@@ -21,7 +21,7 @@ from models.signals.modalities import Modality
 from models.training import checkpoint
 from models.training.calibrate import conformal_quantile, conformal_table
 from models.training.config import DEMO_CONFIG, DataConfig, FusionConfig, PretrainConfig, TrainConfig, load_config
-from models.training.demo import patient_orders, train, train_demo
+from models.training.demo import ProgressBars, StageClock, patient_orders, train, train_demo
 from models.training.fusion_stage import WEIGHTS, FusionStage, rhythm_target, weighted
 from models.training.loop import cosine_rate
 from models.training.pretrain import DPNeuroNet, augment
@@ -234,3 +234,17 @@ def test_a_foreign_file_is_no_checkpoint(tmp_path):
     path.write_bytes(b"not a checkpoint")
     with pytest.raises(BadInput, match="safetensors"):
         checkpoint.load(path)
+
+
+def test_progress_bars_name_stages_and_time_adds_up(capsys, tmp_path):
+    bar = ProgressBars()
+    for stage, done in (("one", 1), ("one", 2), ("two", 1), ("three", 2)):
+        bar(stage, done, 2)
+    shown = capsys.readouterr().err
+    assert all(word in shown for word in ("one", "two", "three", "100%", "50%"))
+    (tmp_path / "seconds.txt").write_text("data\t10.0\n", encoding="utf-8")
+    clock = StageClock(tmp_path / "seconds.txt")
+    with clock("data"):
+        pass
+    assert clock.seconds["data"] >= 10.0
+    assert StageClock(tmp_path / "seconds.txt").seconds.keys() == {"data"}
