@@ -17,6 +17,7 @@ import numpy.typing as npt
 from models.signals.absence import Absence
 from models.signals.errors import VigilError
 from models.signals.modalities import Modality
+from models.signals.resample import MAX_RATE_HZ, MIN_RATE_HZ
 from streams.records import (
     WIRE_VERSION,
     AlarmRecord,
@@ -35,7 +36,6 @@ from streams.records import (
 
 MAX_MESSAGE_BYTES = 1 << 20
 MAX_CHUNKS = 64
-MAX_RATE_HZ = 100_000.0
 MAX_TICK_NS = 60 * 10**9
 MAX_TIME_NS = 1 << 62  # 146 years: sums of two times still fit 64 bits
 MAX_TEXT = 1024
@@ -127,7 +127,8 @@ def _chunk(chunk: WaveChunk, start_ns: int, end_ns: int) -> None:
     _need(chunk.modality in _MODALITIES, "the modality is not known")
     _need(len(chunk.label) <= MAX_NAME, "the channel's label is too long")
     rate, data = chunk.rate_hz, chunk.data
-    _need(0.0 < rate <= MAX_RATE_HZ, f"the rate must be above 0 and at most {MAX_RATE_HZ:.0f} Hz")
+    # What could not be resampled is refused here, before any of its tick is counted as received.
+    _need(MIN_RATE_HZ <= rate <= MAX_RATE_HZ, f"the rate must lie within {MIN_RATE_HZ:g} and {MAX_RATE_HZ:.0f} Hz")
     _time(chunk.origin_ns)
     _need(0 <= chunk.first_index < 1 << 53, "first_index must be between 0 and 2^53")
     _need(len(data) % 4 == 0, "the data is no whole number of float32 samples")

@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.signals.absence import Absence
+from models.signals.errors import BadInput
 from models.signals.modalities import Modality
+from models.signals.resample import Resampler
 from streams import records
 from streams.codec import MAX_MESSAGE_BYTES, DecodeError, chunk_values, decode, encode, samples_to_bytes
 
@@ -161,6 +163,8 @@ WRONG: list[tuple[str, dict[str, object] | bytes, str]] = [
     ("absurd span", TICK | {"end_ns": 10**12}, "0 to 60 s"),
     ("time overflows", TICK | {"start_ns": 2**63 - 1, "end_ns": 2**63 - 1}, "range of the clock"),
     ("rate 0", TICK | {"chunks": [["ECG", "II", 0.0, 0, 0, ONE]]}, "rate"),
+    ("rate below what can be resampled", TICK | {"chunks": [["ECG", "II", 3.99, 0, 0, ONE]]}, "rate must lie within 4"),
+    ("rate above it", TICK | {"chunks": [["ECG", "II", 100_001.0, 0, 0, ONE]]}, "100000 Hz"),
     ("rate NaN", TICK | {"chunks": [["ECG", "II", math.nan, 0, 0, ONE]]}, "rate"),
     ("rate infinite", TICK | {"chunks": [["ECG", "II", math.inf, 0, 0, ONE]]}, "rate"),
     ("modality", TICK | {"chunks": [["NOSE", "II", 100.0, 0, 0, ONE]]}, "modality"),
@@ -192,6 +196,18 @@ def test_what_is_wrong_is_said(message: dict[str, object] | bytes, says: str) ->
     data = message if isinstance(message, bytes) else msgspec.msgpack.encode(message)
     with pytest.raises(DecodeError, match=says):
         decode(data)
+
+
+@given(st.floats(1e-3, 1e7))
+def test_every_rate_that_is_read_can_be_resampled_and_no_other(rate: float) -> None:
+    message = msgspec.msgpack.encode(TICK | {"chunks": [["ECG", "II", rate, 0, 0, b""]]})
+    try:
+        Resampler(rate)
+    except BadInput:
+        with pytest.raises(DecodeError, match="rate"):
+            decode(message)
+    else:
+        decode(message)
 
 
 def test_none_is_a_decode_error() -> None:
