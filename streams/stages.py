@@ -11,6 +11,8 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Hashable
 from typing import Protocol
 
+from msgspec.structs import replace
+
 from models.signals.windows import WindowSpec
 from streams.accounting import Accounting
 from streams.alarms import AlarmEngine
@@ -174,7 +176,8 @@ class ShowStage:
     async def handle(self, topic: str, record: AnyRecord) -> None:
         try:
             if isinstance(record, PredictionRecord):
-                record.stamps_ns["published"] = self._now()
+                # A new record: the one that came is shared with whoever else reads its message.
+                record = replace(record, stamps_ns={**record.stamps_ns, "published": self._now()})
             if not (isinstance(record, WaveTick) and record.eos):
                 for feed in self._feeds:
                     feed.push(record)

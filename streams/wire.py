@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
+from collections import OrderedDict, deque
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from models.signals.errors import VigilError
@@ -18,8 +17,36 @@ if TYPE_CHECKING:
     from faust.types import EventT
 
 _HEAD_BYTES = 64
-# Two agents read each message; the second finds it decoded.
-_decode = lru_cache(maxsize=512)(decode)
+REMEMBERED_MESSAGES, REMEMBERED_BYTES = 512, 8 << 20
+
+
+class DecodedMessages:
+    """The newest messages, decoded: two agents read each one, and the second finds it done.
+
+    Its records are shared, so nobody may change one. At most ``messages`` of at most ``size`` bytes together.
+    """
+
+    def __init__(self, messages: int = REMEMBERED_MESSAGES, size: int = REMEMBERED_BYTES) -> None:
+        self._most, self._most_bytes = messages, size
+        self._records: OrderedDict[bytes, AnyRecord] = OrderedDict()
+        self.size = 0
+        """Bytes of the messages that are remembered; a record takes about as much again."""
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def read(self, message: bytes | None) -> AnyRecord:
+        """The record in ``message``; DecodeError as :func:`streams.codec.decode`."""
+        if not message:
+            return decode(message)
+        record = self._records.get(message)
+        if record is None:
+            record = self._records[message] = decode(message)
+            self.size += len(message)
+            while len(self._records) > self._most or self.size > self._most_bytes:
+                oldest, _ = self._records.popitem(last=False)
+                self.size -= len(oldest)
+        return record
 
 
 @dataclass(slots=True)
@@ -29,13 +56,14 @@ class Wire:
     session: str
     outbox: Outbox
     last_message: dict[tuple[str, int], float] = field(default_factory=dict)
+    decoded: DecodedMessages = field(default_factory=DecodedMessages)
 
     def read(self, event: EventT, *, owner: bool) -> AnyRecord | None:
         """The event's record; None for one that cannot be read, which its ``owner`` puts among the dead letters."""
         message = event.message
         self.last_message[message.topic, message.partition] = time.monotonic()
         try:
-            return _decode(message.value)
+            return self.decoded.read(message.value)
         except DecodeError as error:
             if owner:
                 self.refuse(event, error)
