@@ -28,7 +28,7 @@ from models.signals.errors import BadInput
 from models.signals.modalities import GRID_RATE_HZ, Modality
 from models.signals.presence import LOOK_BACK_SAMPLES, cell_absence, frame_presence
 from models.signals.quality import find_beats
-from models.signals.resample import GRID_STEP_NS
+from models.signals.resample import GRID_STEP_NS, Resampler
 from models.signals.windows import Window, WindowSpec
 
 FloatArray = npt.NDArray[np.float32]
@@ -80,6 +80,7 @@ class _Intake:
 
     chunk: Chunk
     channel: ChannelMemory
+    resampler: Resampler
     lo: int
     hi: int
 
@@ -100,6 +101,7 @@ class BedPipeline:
         self._context = ContextMemory(spec.modalities)
         self._presence_s = max(spec.window_s, PPG_MEMORY_S) + AMENDABLE_S
         self._channels = {m: ChannelMemory(m, self._grid_seconds) for m in Modality if m in connected}
+        self._resamplers: dict[Modality, Resampler] = {}
         self.reset()
 
     @property
@@ -166,25 +168,33 @@ class BedPipeline:
 
     def _accept(self, chunk: Chunk, start_ns: int, end_ns: int) -> _Intake | None:
         """The part of a chunk that is neither too late nor too early; the rest is counted."""
+        resampler = self._resampler(chunk)
         channel = self._channels.get(chunk.modality)
         if channel is None:
             channel = self._channels[chunk.modality] = ChannelMemory(chunk.modality, self._grid_seconds)
             channel.reset(self._start_ns)
-        resampler = channel.resampler(chunk.rate_hz, chunk.origin_ns)
         first, last = chunk.first_index, chunk.first_index + len(chunk.values)
         oldest_ns = max(max(start_ns, self._end_ns) - LATE_NS, self._start_ns)
         lo = min(max(resampler.index_at(oldest_ns), first), last)
         hi = max(min(resampler.index_at(end_ns + EARLY_NS), last), lo)
         self.late_samples += lo - first
         self.early_samples += last - hi
-        return _Intake(chunk, channel, lo, hi) if lo < hi else None
+        return _Intake(chunk, channel, resampler, lo, hi) if lo < hi else None
+
+    def _resampler(self, chunk: Chunk) -> Resampler:
+        """The channel's resampler. It begins no timeline: that is for samples that are in time, since the memory holds
+        only a few and a new one may take the place of another."""
+        known = self._resamplers.get(chunk.modality)
+        if known is None or known.rate_hz != chunk.rate_hz or known.origin_ns != chunk.origin_ns:
+            known = self._resamplers[chunk.modality] = Resampler(chunk.rate_hz, chunk.origin_ns)
+        return known
 
     def _take(self, intake: _Intake, before_ns: int | None) -> None:
         """Hand the samples before ``before_ns`` (None: all that are left) to their channel."""
         chunk, channel = intake.chunk, intake.channel
         hi = intake.hi
         if before_ns is not None:
-            hi = min(hi, channel.resampler(chunk.rate_hz, chunk.origin_ns).index_at(before_ns))
+            hi = min(hi, intake.resampler.index_at(before_ns))
         if hi <= intake.lo:
             return
         values = chunk.values[intake.lo - chunk.first_index : hi - chunk.first_index]

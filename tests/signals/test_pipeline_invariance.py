@@ -6,6 +6,7 @@ import itertools
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -161,6 +162,20 @@ def test_far_future_is_counted_and_ignored() -> None:
     pipeline.push([Chunk(M.ABP, 125.0, 0, 10**9, np.ones(10, np.float32))], 0, SECOND)
     assert pipeline.early_samples == 10
     assert pipeline.push([], SECOND, 2 * SECOND).states[M.ABP] is Absence.NO_DATA
+
+
+@pytest.mark.parametrize("at_s", (-60, 60))
+def test_samples_out_of_time_take_no_timeline_from_those_in_time(at_s: int) -> None:
+    waves = bed_waves(14)
+    pipeline, reference = BedPipeline(SPEC, list(waves)), BedPipeline(SPEC, list(waves))
+    found, expected = Collected.empty(), Collected.empty()
+    for k in range(14):
+        chunks = chunks_between(waves, k, k + 1)
+        ghosts = [Chunk(M.ABP, 125.0, (k + at_s) * SECOND + i, 0, np.ones(9, np.float32)) for i in range(12)]
+        found.add(pipeline.push([*ghosts, *chunks, *ghosts], k * SECOND, (k + 1) * SECOND), k)
+        expected.add(reference.push(chunks, k * SECOND, (k + 1) * SECOND), k)
+    assert_all_same(found, expected)
+    assert pipeline.late_samples + pipeline.early_samples == 14 * 24 * 9
 
 
 @given(
