@@ -2,7 +2,7 @@
 
 Deliveries are at least once, so ticks are known by identity: what came before is dropped and counted, what was skipped
 is counted as lost by the samples' own indices and taken off again if it comes late. A new epoch or session resets
-everything; nothing of the old one is glued to the new.
+everything; so does a jump of the clock, forward or back. Nothing of before is glued to what comes after.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from models.signals.absence import Absence
 from models.signals.modalities import Modality
-from models.signals.pipeline import BedPipeline, Cell, Chunk, PipelineOutput
+from models.signals.pipeline import BedPipeline, Cell, Chunk, PipelineOutput, clock_jumped
 from models.signals.windows import WindowSpec
 from streams.accounting import Accounting
 from streams.clock import SECOND_NS
@@ -87,14 +87,20 @@ class BedWindower:
         if tick.epoch < now.number or not self._is_new(tick.tick_seq, expected):
             self._accounting.duplicated(tick)
             return Handled()
-        # A late tick brings its samples to the present: event time itself never runs back.
-        start_ns, now.end_ns = max(tick.start_ns, now.end_ns), max(tick.end_ns, now.end_ns)
+        skipped, late = max(0, tick.tick_seq - expected), tick.tick_seq < expected
+        jumped = not late and clock_jumped(now.end_ns, tick.start_ns, self._spec.window_s)
         if tick.eos:
             handled = Handled(ended=True)
             if now.pipeline is not None:
+                now.end_ns = now.end_ns if late or jumped else max(tick.end_ns, now.end_ns)
                 self._collect(handled, tick, now.pipeline.finish(now.end_ns), received_ns)
             return handled
-        self._count(tick, skipped=tick.tick_seq > expected, late=tick.tick_seq < expected)
+        self._count(tick, skipped=skipped > 0 and (not jumped or _is_outage(now, tick, skipped)), late=late)
+        if jumped:
+            now = self._begin_anew(tick)
+        # A late tick brings its samples to the present, whatever times it claims: event time itself never runs back.
+        start_ns = now.end_ns if late else max(tick.start_ns, now.end_ns)
+        now.end_ns = now.end_ns if late else max(tick.end_ns, now.end_ns)
         self._stamp(tick, received_ns)
         if now.pipeline is None:
             # A source names all of its channels in every tick, so the first one knows them.
@@ -103,6 +109,15 @@ class BedWindower:
         output = now.pipeline.push(_chunks(tick), min(start_ns, now.end_ns), now.end_ns)
         self._collect(handled, tick, output, received_ns)
         return handled
+
+    def _begin_anew(self, tick: WaveTick) -> _Epoch:
+        """The clock has jumped to ``tick``: only what identifies ticks is kept. The pipeline sees the jump itself and
+        keeps its counters and which channels there are."""
+        self._accounting.count("clock_jumps")
+        was = self._now
+        now = self._now = _Epoch(was.session, was.number, tick.start_ns, was.highest, was.missing, was.next_index)
+        now.pipeline = was.pipeline
+        return now
 
     def _is_new(self, sequence: int, expected: int) -> bool:
         """Whether this tick has not been handled yet; notes what was skipped before it."""
@@ -172,6 +187,11 @@ class BedWindower:
             BeatRecord(**_head(tick), time_ns=round(time_s * SECOND_NS), source=source)
             for time_s, source in vitals.beats
         ]
+
+
+def _is_outage(before: _Epoch, tick: WaveTick, skipped: int) -> bool:
+    """Whether the ticks that were skipped account for a jump forward: what they held is then lost."""
+    return 0 < tick.start_ns - before.end_ns <= 2 * skipped * (tick.end_ns - tick.start_ns)
 
 
 def _head(tick: WaveTick) -> dict[str, Any]:

@@ -9,7 +9,9 @@ is done once a second, when a cell closes, so a tick in between costs some 20 µ
 
 A cell and the window that ends with it close when every connected channel has passed their end and its look-ahead, or
 one push after that was due; each is emitted once. Samples up to 2 s late amend the memory and what is closed later,
-older ones are counted and ignored. Nothing is bridged: between two timelines of a channel (another origin or rate)
+older ones are counted and ignored. A push that leaves out a whole window, or goes back further than a sample may be
+late, is a jump of the clock: everything begins anew there, so one push never works off an absurd time. Nothing is
+bridged: between two timelines of a channel (another origin or rate)
 as within one, what did not arrive is NaN.
 """
 
@@ -38,7 +40,6 @@ LATE_NS = 2 * SECOND_NS
 EARLY_NS = 2 * SECOND_NS
 GRID_MEMORY_S = 90
 BLOCK_NS = 8 * SECOND_NS  # longer pushes are worked off in blocks, so memories stay bounded
-LONGEST_JUMP_NS = 3600 * SECOND_NS
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,15 @@ class Chunk:
     first_index: int
     values: FloatArray
     withheld: bool = False
+
+
+def clock_jumped(reached_ns: int, start_ns: int, window_s: int) -> bool:
+    """Whether a push that starts at ``start_ns`` after ``reached_ns`` is no continuation but a jump of the clock.
+
+    Forward from a whole window on: no window could hold data of both sides. Back from 2 s on: the samples would all be
+    too late. Whatever is less is a gap, or an overlap, in one and the same time.
+    """
+    return not -LATE_NS <= start_ns - reached_ns <= window_s * SECOND_NS
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,10 +153,10 @@ class BedPipeline:
     def push(self, chunks: Sequence[Chunk], start_ns: int, end_ns: int) -> PipelineOutput:
         """Take in what arrived for ``[start_ns, end_ns)`` and close what is complete.
 
-        A push may be of any length and may bring samples of earlier times. Pushes must not go back in time: begin a
-        new epoch with ``reset`` for that.
+        A push may be of any length and may bring samples of earlier times. One that jumps in time, see
+        :func:`clock_jumped`, begins anew at its start.
         """
-        if not self._started or start_ns - self._end_ns > LONGEST_JUMP_NS:
+        if not self._started or clock_jumped(self._end_ns, start_ns, self.spec.window_s):
             self._begin(start_ns)
         cells: list[Cell] = []
         windows: list[Window] = []
@@ -159,10 +169,12 @@ class BedPipeline:
         return PipelineOutput(self._states(), cells, windows)
 
     def finish(self, end_ns: int) -> PipelineOutput:
-        """The stream has ended at ``end_ns``: close every whole cell before it."""
+        """The stream has ended at ``end_ns``: close every whole cell before it. An end that is a jump of the clock away
+        ends where the last push did."""
         cells: list[Cell] = []
         windows: list[Window] = []
-        self._end_ns = max(self._end_ns, end_ns)
+        if not clock_jumped(self._end_ns, end_ns, self.spec.window_s):
+            self._end_ns = max(self._end_ns, end_ns)
         self._close_before(self._end_ns // SECOND_NS, cells, windows)
         return PipelineOutput(self._states(), cells, windows)
 

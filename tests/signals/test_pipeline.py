@@ -208,14 +208,40 @@ def test_new_epoch_keeps_nothing_but_the_counters() -> None:
     assert_all_same(found, expected)
 
 
-def test_clock_jump_of_more_than_an_hour_begins_anew() -> None:
+@pytest.mark.parametrize("jump_s", (-100_000, -60, -3, 13, 3599, 200_000, 2**61 // SECOND))
+def test_clock_jump_begins_anew_in_either_direction(jump_s: int) -> None:
+    waves = bed_waves(14)
+    pipeline, fresh = BedPipeline(SPEC, list(waves)), BedPipeline(SPEC, list(waves))
+    pipeline.push(chunks_between(waves, 0, 10), 0, 10 * SECOND)
+    at = 10 + jump_s
+    found, expected = Collected.empty(), Collected.empty()
+    for k in range(6):
+        chunks = [replace(c, origin_ns=at * SECOND) for c in chunks_between(waves, k, k + 1)]
+        found.add(pipeline.push(chunks, (at + k) * SECOND, (at + k + 1) * SECOND), k)
+        expected.add(fresh.push(chunks, (at + k) * SECOND, (at + k + 1) * SECOND), k)
+    assert [c.second for c in found.cells] == [at + s for s in range(5)]
+    assert_all_same(found, expected)
+    assert pipeline.late_samples == pipeline.early_samples == 0
+
+
+def test_a_gap_of_less_than_a_window_is_a_gap() -> None:
+    waves = bed_waves(40)
+    pipeline, found = BedPipeline(SPEC, list(waves)), Collected.empty()
+    for k in [*range(10), *range(22, 40)]:
+        found.add(pipeline.push(chunks_between(waves, k, k + 1), k * SECOND, (k + 1) * SECOND), k)
+    assert [c.second for c in found.cells] == list(range(39))
+    assert found.cells[15].absence[M.ECG] is Absence.NO_DATA
+    ages = {w.end_s: w.context[0, CONTEXT_FIELDS.index("age_s")] for w in found.windows}
+    assert ages[21] == 11.0 and ages[24] == 0.0
+
+
+@pytest.mark.parametrize("end_s", (10, 15, 10_000, 2**61 // SECOND, -500))
+def test_the_end_works_off_no_absurd_time(end_s: int) -> None:
     waves = bed_waves(10)
     pipeline = BedPipeline(SPEC, list(waves))
-    pipeline.push(chunks_between(waves, 0, 10), 0, 10 * SECOND)
-    jump = 200_000
-    chunks = [replace(c, origin_ns=jump * SECOND) for c in chunks_between(waves, 0, 5)]
-    output = pipeline.push(chunks, jump * SECOND, (jump + 5) * SECOND)
-    assert [c.second for c in output.cells] == [jump + s for s in range(4)]
+    before = pipeline.push(chunks_between(waves, 0, 10), 0, 10 * SECOND).cells
+    after = pipeline.finish(end_s * SECOND).cells
+    assert len(before) + len(after) == (15 if end_s == 15 else 10)
 
 
 def test_push_without_duration_takes_what_it_brings() -> None:

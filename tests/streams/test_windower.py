@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from models.signals.modalities import Modality
+from models.signals.pipeline import BedPipeline, Chunk, PipelineOutput
 from models.signals.windows import Window, WindowSpec
 from streams.accounting import Accounting
 from streams.records import AnyRecord, BeatRecord, CellRecord, StateRecord, VitalsRecord, WaveTick
@@ -177,3 +179,101 @@ def test_memory_of_skipped_ticks_is_bounded() -> None:
     desk.feed([far])
     assert len(desk.windower._now.missing) <= 4096
     assert desk.accounting.counted("ticks_missed") == 10**9 - 1
+
+
+# -- jumps of the clock ---------------------------------------------------------------------------------------------
+
+
+def at_other_time(ticks: Sequence[WaveTick], shift_ns: int, first_seq: int) -> list[WaveTick]:
+    """The same ticks as a source whose clock has jumped would send them, numbered on from ``first_seq``."""
+    return [
+        replace(
+            tick, tick_seq=first_seq + i, start_ns=tick.start_ns + shift_ns, end_ns=tick.end_ns + shift_ns,
+            chunks=[replace(c, origin_ns=c.origin_ns + shift_ns) for c in tick.chunks],
+        )
+        for i, tick in enumerate(ticks)
+    ]  # fmt: skip
+
+
+class CountingPipeline(BedPipeline):
+    """Knows the most cells that one call has closed."""
+
+    most_cells = 0
+
+    def push(self, chunks: Sequence[Chunk], start_ns: int, end_ns: int) -> PipelineOutput:
+        output = super().push(chunks, start_ns, end_ns)
+        CountingPipeline.most_cells = max(CountingPipeline.most_cells, len(output.cells))
+        return output
+
+
+@pytest.mark.parametrize("absurd_ns", [2**61, -(2**61), 3599 * S, 14 * S, -30 * S])
+def test_one_tick_of_an_absurd_time_does_not_blind_the_bed(absurd_ns: int) -> None:
+    """The bed begins anew behind it, as after a seek; the rest is as if it had begun there."""
+    ticks, seq = make_ticks(20), 100
+    (absurd,) = at_other_time([ticks[seq]], absurd_ns, seq)
+    CountingPipeline.most_cells = 0
+    desk = Desk()
+    desk.windower = BedWindower(SPEC, desk.accounting, CountingPipeline)
+    desk.feed(ticks[:seq]).feed([absurd])
+    records, windows = len(desk.records), len(desk.windows)
+    desk.feed(at_other_time(ticks[seq:], 0, seq + 1))
+    alone = Desk().feed(at_other_time(ticks[seq:], 0, 0))
+    assert alone.windows[-1].end_s == 19
+    same(desk.windows[windows:], alone.windows)
+    assert desk.records[records:] == alone.records
+    assert CountingPipeline.most_cells == 1
+    assert desk.accounting.counted("clock_jumps") == 2
+    assert desk.ppg["received"] == 2005 and desk.ppg["lost"] == 0
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(-(2**40), 2**40), st.integers(20, 200))
+def test_a_clock_that_jumps_and_stays_begins_anew_with_bounded_work(shift_ns: int, seq: int) -> None:
+    ticks = make_ticks(12)
+    CountingPipeline.most_cells = 0
+    desk = Desk()
+    desk.windower = BedWindower(SPEC, desk.accounting, CountingPipeline)
+    desk.feed(ticks[:seq]).feed(at_other_time(ticks[seq:], shift_ns, seq))
+    assert CountingPipeline.most_cells <= SPEC.window_s + 1
+    assert desk.accounting.counted("clock_jumps") == (not -2 * S <= shift_ns <= SPEC.window_s * S)
+    end_s = (12 * S + shift_ns) // S
+    if shift_ns > -2 * S:
+        assert desk.of(CellRecord)[-1].second >= end_s - 3
+
+
+def test_a_gap_of_seconds_in_a_recording_or_on_the_way_is_no_jump() -> None:
+    ticks = make_ticks(40)
+    empty = [replace(t, chunks=[]) if 10 * S <= t.start_ns < 35 * S else t for t in ticks]
+    desk = Desk().feed(empty)
+    assert desk.accounting.counted("clock_jumps") == 0
+    assert [c.second for c in desk.of(CellRecord)] == list(range(39))
+    lost = Desk().feed([t for t in ticks if not 10 * S <= t.start_ns < 18 * S])
+    assert lost.accounting.counted("clock_jumps") == 0 and lost.ppg["lost"] == 800
+    assert [c.second for c in lost.of(CellRecord)] == list(range(39))
+
+
+def test_what_an_outage_longer_than_a_window_took_is_lost() -> None:
+    ticks = make_ticks(40)
+    desk = Desk().feed([t for t in ticks if not 10 * S <= t.start_ns < 30 * S])
+    assert desk.accounting.counted("clock_jumps") == 1
+    assert desk.ppg["lost"] == 2000 and desk.ppg["received"] == 2000
+    assert desk.windows[-1].end_s == 39
+
+
+def test_a_late_tick_cannot_move_the_clock() -> None:
+    ticks = make_ticks(16)
+    (strange,) = at_other_time([ticks[100]], 2**60, 100)
+    desk = Desk().feed([*ticks[:100], *ticks[101:105], strange, *ticks[105:]])
+    assert desk.accounting.counted("clock_jumps") == 0
+    assert [w.end_s for w in desk.windows] == list(range(1, 16))
+
+
+@pytest.mark.parametrize("seq", [320, 50])
+def test_an_end_of_an_absurd_time_is_an_end(seq: int) -> None:
+    ticks = make_ticks(16)
+    if seq == 50:
+        del ticks[50]
+    desk = Desk().feed(ticks)
+    end = WaveTick(bed="bed1", session="s", epoch=0, tick_seq=seq, start_ns=2**61, end_ns=2**61, eos=True)
+    handled = desk.windower.handle(end, 0)
+    assert handled.ended and [job.window.end_s for job in handled.windows] == [16]
