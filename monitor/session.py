@@ -250,6 +250,7 @@ class Session:
             "predictions": account.counted("predictions"),
             "skipped_windows": account.counted("skipped_windows"),
             "dead_letters": account.counted("dead_letters"),
+            "late_samples": account.counted("late_samples"),
             "latency_ms": None if self._speed is None else self._latency.report(),
             "backend": backend.name if backend else None,
             "model": inference.model if inference else None,

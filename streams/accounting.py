@@ -78,7 +78,8 @@ class Accounting:
                     presence.present += 1
 
     def count(self, what: str, by: int = 1) -> None:
-        """A plain counter: windows, predictions, skipped_windows, dead_letters, ticks …"""
+        """A plain counter: windows, predictions, skipped_windows, dead_letters, ticks_…, clock_jumps, and
+        late_samples, early_samples: received, but dated too far from the present to be used."""
         with self._lock:
             self._counts[what] += by
 

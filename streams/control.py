@@ -24,7 +24,6 @@ class SessionStatus:
 
     latency_ms: stage -> (p50, p99) over the last minute; empty at speed max. ``error`` is set when the session died
     (a sentence for the user); ``heartbeat_ns`` is the monotonic time of the stream loop's last sign of life.
-    ``spans``: coarse availability per modality for the replay bar, as (start_s, end_s) gaps.
     """
 
     position_s: float

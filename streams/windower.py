@@ -33,6 +33,9 @@ MAX_STAMPS = 16  # whole seconds whose due time is remembered
 class Pipeline(Protocol):
     """What the windower needs of :class:`models.signals.pipeline.BedPipeline`."""
 
+    late_samples: int
+    early_samples: int
+
     def push(self, chunks: Sequence[Chunk], start_ns: int, end_ns: int, /) -> PipelineOutput: ...
     def finish(self, end_ns: int, /) -> PipelineOutput: ...
     def grid(self, modality: Modality, first_g: int, last_g: int, /) -> npt.NDArray[np.float32]: ...
@@ -106,9 +109,17 @@ class BedWindower:
             # A source names all of its channels in every tick, so the first one knows them.
             now.pipeline = self._make_pipeline(self._spec, {Modality(c.modality) for c in tick.chunks})
         handled = Handled()
-        output = now.pipeline.push(_chunks(tick), min(start_ns, now.end_ns), now.end_ns)
+        output = self._push(now.pipeline, tick, min(start_ns, now.end_ns), now.end_ns)
         self._collect(handled, tick, output, received_ns)
         return handled
+
+    def _push(self, pipeline: Pipeline, tick: WaveTick, start_ns: int, end_ns: int) -> PipelineOutput:
+        """Hand a tick to the pipeline; samples that it could not place in time were received, but are counted too."""
+        late, early = pipeline.late_samples, pipeline.early_samples
+        output = pipeline.push(_chunks(tick), start_ns, end_ns)
+        self._accounting.count("late_samples", pipeline.late_samples - late)
+        self._accounting.count("early_samples", pipeline.early_samples - early)
+        return output
 
     def _begin_anew(self, tick: WaveTick) -> _Epoch:
         """The clock has jumped to ``tick``: only what identifies ticks is kept. The pipeline sees the jump itself and

@@ -134,6 +134,7 @@ def test_without_a_model_the_waves_flow_and_the_run_ends() -> None:
     assert session.wait(30)
     report = session.report()
     assert (report["windows"], report["predictions"], report["model"]) == (20, 0, None)
+    assert (report["dead_letters"], report["late_samples"]) == (0, 0)
 
 
 def test_three_beds_each_get_their_own(make: Make) -> None:

@@ -133,6 +133,16 @@ def test_a_late_tick_is_taken_in_and_no_longer_lost() -> None:
     np.testing.assert_array_equal(amended.cells, clean.cells)
 
 
+def test_samples_that_come_too_late_are_received_but_counted() -> None:
+    ticks = make_ticks(16)
+    desk = Desk().feed([*ticks[:100], *ticks[103:150], *ticks[100:103], *ticks[150:]])  # 2.35 s late
+    samples = desk.accounting.samples(complete=False)
+    assert desk.ppg["lost"] == 0 and desk.ppg["received"] == 1600
+    three_ticks = sum(counts["received"] for counts in samples.values()) * 3 // 320
+    assert desk.accounting.counted("late_samples") == pytest.approx(three_ticks, abs=4)
+    assert CLEAN.accounting.counted("late_samples") == CLEAN.accounting.counted("early_samples") == 0
+
+
 def test_a_worker_that_takes_over_begins_with_what_it_gets() -> None:
     desk = Desk().feed(make_ticks(16)[200:])
     assert desk.ppg["lost"] == 0
@@ -264,6 +274,7 @@ def test_a_late_tick_cannot_move_the_clock() -> None:
     ticks = make_ticks(16)
     (strange,) = at_other_time([ticks[100]], 2**60, 100)
     desk = Desk().feed([*ticks[:100], *ticks[101:105], strange, *ticks[105:]])
+    assert desk.accounting.counted("early_samples") == sum(len(c.data) // 4 for c in strange.chunks)
     assert desk.accounting.counted("clock_jumps") == 0
     assert [w.end_s for w in desk.windows] == list(range(1, 16))
 
