@@ -25,9 +25,9 @@ from models.networks.transformer import LowRankLinear, low_rank_layers
 from models.networks.waves import EegFeatures, PressureWave, WaveDecoders
 from models.runtime.spec import OUTPUTS
 from models.signals.modalities import MODEL_MODALITIES, Modality
-from models.signals.windows import WindowSpec
+from models.signals.windows import CONTEXT_FIELDS, WindowSpec
 
-_CONCEPTS = 9 + 3 + 7  # pressures, depth and EEG features that the risk is computed from
+_CONCEPTS = 9 + 3 + 1  # pressures, depth and suppression that the risk is computed from
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ class PhysioME(nn.Module):
         self.pool = nn.Sequential(nn.Linear((1 + 2 * m) * c.width, c.width), nn.GELU(), nn.LayerNorm(c.width))
         self.anchor = PressureAnchor(c.modalities)
         self.pressure = PressureHead(c.width, c.width)
-        self.hypotension = HypotensionHead(PressureAnchor.features + _CONCEPTS, m)
+        self.hypotension = HypotensionHead(PressureAnchor.pressure_features + _CONCEPTS, m)
         self.depth = DepthHead(c.width)
         self.eeg_features = EegFeatures(c.width)
         self.waves = WaveDecoders(c.modalities, c.frames, c.frame_samples, c.rate_hz, c.wave_channels, c.width)
@@ -183,14 +183,15 @@ class PhysioME(nn.Module):
 
         abp, eeg = (self.config.modalities.index(m) for m in (Modality.ABP, Modality.EEG))
         level, pulse, term, anchors = self.anchor(context, filled)
-        quantiles, mean, size = self.pressure(slots[:, abp], fused, level, pulse, term, anchors)
+        age = context[:, abp, CONTEXT_FIELDS.index("age_s")]
+        quantiles, mean, size = self.pressure(slots[:, abp], fused, level, pulse, term, anchors, age)
         newest = quantiles[:, -1]
         depth, eeg_features = self.depth(slots[:, eeg], fused), self.eeg_features(slots[:, eeg], fused)
         # The risk sees the fused representation through what can be read from it (a concept bottleneck, Koh 2020):
         # given all of it, the head learnt to know its few hundred training patients instead.
-        concepts = ((newest - 80.0).flatten(1) / 25.0, (depth - 50.0) / 25.0, eeg_features[:, :5] - 1.0,
-                    eeg_features[:, 5:6] / 10.0 - 1.5, eeg_features[:, 6:])  # fmt: skip
-        logits = self.hypotension.logits(torch.cat([anchors, *concepts], dim=-1).detach())
+        concepts = ((newest - 80.0).flatten(1) / 25.0, (depth - 50.0) / 25.0, eeg_features[:, 6:])
+        hints = torch.cat([self.anchor.pressure_only(anchors), *concepts], dim=-1)
+        logits = self.hypotension.logits(hints.detach())
         cumulative = self.hypotension.cumulative(self.hypotension.cooled(logits, presence))
         out = {
             "risk": cumulative.mean(1), "risk_lo": cumulative.amin(1), "risk_hi": cumulative.amax(1),

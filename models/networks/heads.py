@@ -11,6 +11,8 @@ from models.signals.modalities import Modality
 from models.signals.windows import CONTEXT_FIELDS
 
 _F = {name: i for i, name in enumerate(CONTEXT_FIELDS)}
+LARGEST_DELAY_CHANGE_S = 0.12
+"""Pulse transit time changes by tens of ms; a larger step means that the delay was taken from another beat."""
 ENSEMBLE = 9
 """Of nine exchangeable members the least and the greatest are on average the 10 % and 90 % points of their
 distribution (the expected quantile of the minimum of K draws is 1/(K + 1)); no sorting operator is needed."""
@@ -23,19 +25,25 @@ class PressureAnchor(nn.Module):
     """
 
     features = 2 * len(CONTEXT_FIELDS) + 4
+    pressure_features = 6 + 2  # those that no device delay can reach: what the risk is computed from
 
     def __init__(self, modalities: tuple[Modality, ...]) -> None:
         super().__init__()
         self.abp, self.ppg = modalities.index(Modality.ABP), modalities.index(Modality.PPG)
         self.default = nn.Parameter(torch.tensor([80.0, 50.0]))  # MAP, pulse pressure where never measured
 
+    def pressure_only(self, features: Tensor) -> Tensor:
+        """Of the features [B, F]: the ABP row's level, scale, age and means, and whether a level is known."""
+        return torch.cat([features[:, : _F["mean_600s"] + 1], features[:, -2:]], dim=-1)
+
     def forward(self, context: Tensor, filled: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """context and its filled normal form [B, M, C] -> level, pulse pressure, delay term [B] mmHg, features."""
         row = context[:, self.abp]
         level, pulse = row[:, _F["level"]], row[:, _F["scale"]]
         known = level == level
-        term = row[:, _F["delay_slope"]] * (context[:, self.ppg, _F["own_delay_s"]] - row[:, _F["ppg_delay_s"]])
-        term_known = term == term
+        change = context[:, self.ppg, _F["own_delay_s"]] - row[:, _F["ppg_delay_s"]]
+        term = row[:, _F["delay_slope"]] * change
+        term_known = (term == term) & (change.abs() < LARGEST_DELAY_CHANGE_S)
         term = torch.where(term_known, term.clamp(-40.0, 40.0), torch.zeros_like(term))
         level = torch.where(known, level.clamp(0.0, 250.0), self.default[0])
         pulse = torch.where(pulse == pulse, pulse.clamp(5.0, 200.0), self.default[1])
@@ -47,7 +55,8 @@ class PressureAnchor(nn.Module):
 class PressureHead(nn.Module):
     """MAP, SBP and DBP of every frame by 10/50/90 % quantiles: the anchor plus a learned correction.
 
-    SBP = MAP + (1 − f)·PP and DBP = MAP − f·PP with f near 1/3; spreads are positive, so quantiles never cross.
+    SBP = MAP + (1 − f)·PP and DBP = MAP − f·PP with f near 1/3; spreads are positive, so quantiles never cross. The
+    correction grows with the age of the anchor as 1 − exp(−(age + 3 s)/τ): right after a loss nothing beats *hold*.
     """
 
     def __init__(self, width: int, hidden: int) -> None:
@@ -56,18 +65,22 @@ class PressureHead(nn.Module):
         self.window = nn.Linear(width + PressureAnchor.features, hidden)
         self.hidden = nn.Linear(hidden, hidden)
         self.out = nn.Linear(hidden, 10)
+        self.log_tau = nn.Parameter(torch.tensor(math.log(60.0)))
         nn.init.zeros_(self.out.weight)
         with torch.no_grad():
             self.out.bias.copy_(torch.tensor([0.0, -1.0, 0.0, 0.0, *([0.5] * 6)]))
 
     def forward(
-        self, slots: Tensor, fused: Tensor, level: Tensor, pulse: Tensor, term: Tensor, anchors: Tensor
+        self, slots: Tensor, fused: Tensor, level: Tensor, pulse: Tensor, term: Tensor, anchors: Tensor, age_s: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """ABP slots of pass 2 [B, N, d] -> quantiles [B, N, 3 (MAP, SBP, DBP), 3], MAP and PP medians [B, N]."""
+        """ABP slots of pass 2 [B, N, d], age of the ABP [B] (NaN: never measured) -> quantiles
+        [B, N, 3 (MAP, SBP, DBP), 3], MAP and PP medians [B, N]."""
+        age = torch.where(age_s == age_s, age_s, torch.full_like(age_s, 1e5)).clamp(0.0, 1e5)
+        trust = 1.0 - torch.exp(-(age + 3.0) / torch.exp(self.log_tau)).unsqueeze(-1)
         x = self.slot(slots) + self.window(torch.cat([fused, anchors], dim=-1)).unsqueeze(1)
         y = self.out(nn.functional.gelu(self.hidden(nn.functional.gelu(x))))
-        mean = level[:, None] + torch.sigmoid(y[..., 1]) * term[:, None] + 20.0 * y[..., 0]
-        size = pulse[:, None] * torch.exp(0.7 * torch.tanh(y[..., 2]))
+        mean = level[:, None] + trust * (torch.sigmoid(y[..., 1]) * term[:, None] + 20.0 * y[..., 0])
+        size = pulse[:, None] * torch.exp(0.7 * trust * torch.tanh(y[..., 2]))
         share = torch.sigmoid(y[..., 3] - math.log(2.0))
         middle = torch.stack([mean, mean + (1.0 - share) * size, mean - share * size], dim=-1)
         spread = 5.0 * nn.functional.softplus(y[..., 4:])

@@ -13,6 +13,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from models.networks.heads import LARGEST_DELAY_CHANGE_S
 from models.signals.modalities import Modality
 from models.signals.windows import CONTEXT_FIELDS
 
@@ -74,9 +75,11 @@ class ContextDelays(nn.Module):
         then_p = context[:, self.abp, _F["ppg_delay_s"]]
         now_p = context[:, self.ppg, _F["own_delay_s"]]
         p_known, a_known = now_p == now_p, own_a == own_a
-        change = torch.where(p_known & (then_p == then_p), now_p - then_p, torch.zeros_like(now_p))
-        p = torch.where(p_known, now_p, torch.where(then_p == then_p, then_p, self.default[1]))
-        a = torch.where(a_known, own_a, self.default[0]) + self.follow * change.clamp(-0.2, 0.2)
+        change = now_p - then_p
+        change = torch.where(change.abs() < LARGEST_DELAY_CHANGE_S, change, torch.zeros_like(change))
+        # Where both are known they agree but for the change: a step to another beat would part P from A.
+        p = torch.where(then_p == then_p, then_p + change, torch.where(p_known, now_p, self.default[1]))
+        a = torch.where(a_known, own_a, self.default[0]) + self.follow * change
         return a.clamp(-1.0, 2.0), p.clamp(-1.0, 2.0), torch.stack([a_known, p_known], dim=-1).float()
 
     def to_target(self, target: Modality, a: Tensor, p: Tensor) -> Tensor:

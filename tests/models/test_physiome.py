@@ -185,10 +185,10 @@ def test_pressure_starts_from_the_anchor():
     signals, presence, context = stacked(1)
     presence[:, ROW[Modality.ABP]] = False
     abp, ppg = ROW[Modality.ABP], ROW[Modality.PPG]
-    context[:, abp, C["level"]], context[:, abp, C["delay_slope"]] = 71.0, -200.0
+    context[:, abp, C["level"]], context[:, abp, C["delay_slope"]], context[:, abp, C["age_s"]] = 71.0, -200.0, 600.0
     context[:, abp, C["ppg_delay_s"]], context[:, ppg, C["own_delay_s"]] = 0.50, 0.55
     out = run(model, signals, presence, context)
-    share = torch.sigmoid(torch.tensor(-1.0))
+    share = torch.sigmoid(torch.tensor(-1.0)) * (1.0 - np.exp(-(600.0 + 3.0) / 60.0))
     assert torch.allclose(out["pressure"][0, 0, 1], 71.0 + share * -200.0 * 0.05, atol=1e-3)
     quantiles = out["pressure_frames"]
     assert (quantiles[..., 1:] > quantiles[..., :-1]).all()
@@ -256,6 +256,12 @@ def test_sources_are_aligned_by_the_context():
     ahead = delays.to_target(Modality.ABP, a, p)
     assert torch.allclose(ahead, torch.tensor([[0.0, 0.3, -0.2]]), atol=1e-6)  # ABP, PPG, ECG
     assert known.tolist() == [[1.0, 1.0]]
+    context[0, ppg, C["own_delay_s"]] = 0.53  # pressure has fallen: both delays grow
+    a, p, _ = delays(context)
+    assert abs(float(p) - 0.53) < 1e-6 and abs(float(a) - 0.2 - 0.03 * 0.7) < 1e-6
+    context[0, ppg, C["own_delay_s"]] = 1.3  # taken from the beat before: not believed
+    a, p, _ = delays(context)
+    assert abs(float(p) - 0.5) < 1e-6 and abs(float(a) - 0.2) < 1e-6
     _, _, unknown = delays(torch.full_like(context, float("nan")))
     assert unknown.tolist() == [[0.0, 0.0]]
 
