@@ -245,6 +245,7 @@ def test_steepness_finds_beats_of_any_gain_and_polarity():
     assert (steepness(torch.zeros(1, 1, 50)) == 0).all()
 
 
+@torch.no_grad()
 def test_sources_are_aligned_by_the_context():
     """A PPG pulse 0.5 s and a pressure pulse 0.2 s after R: read 0.3 s ahead, the PPG lines up with the pressure."""
     delays = ContextDelays(CI.modalities)
