@@ -16,6 +16,11 @@ from models.signals.modalities import Modality
 from streams.records import AlarmRecord, PredictionRecord, Record, StateRecord, VitalsRecord
 
 SECOND_NS = 1_000_000_000
+ASYSTOLE_S, NO_BEATS_S = 4.0, 8.0
+"""A measured ECG that is still for longer than the first is asystole, unless a pulse is measured (heart rates end at
+15 beats/min). In one that moves but shows no beats for longer than the second (movement, fibrillation, complexes that
+the detector misses) asystole cannot be told: a technical condition of its own says so."""
+ASYSTOLE, NO_BEATS = "asystole", "ecg.no_beats"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +28,7 @@ class Limit:
     """A limit on one measured numeric.
 
     vital: field of VitalsRecord. below: True for a lower limit. extreme: the value from which the priority is high.
-    delay_s: the condition must have stood so long before it is an alarm.
+    delay_s: the condition must have stood so long before it is an alarm. extreme_delay_s: shorter, beyond ``extreme``.
     """
 
     key: str
@@ -33,19 +38,20 @@ class Limit:
     value: float
     extreme: float
     delay_s: float
+    extreme_delay_s: float
 
     def violated(self, measured: float, threshold: float) -> bool:
         return measured < threshold if self.below else measured > threshold
 
 
 DEFAULT_LIMITS: tuple[Limit, ...] = (
-    # key         text             field        below  limit extreme delay: HR within 10 s, pressure 20 s of the onset
-    Limit("hr.low", "HR LOW", "hr", True, 50.0, 40.0, 3.0),
-    Limit("hr.high", "HR HIGH", "hr", False, 120.0, 150.0, 3.0),
-    Limit("map.low", "ABP LOW", "abp_map", True, 65.0, 50.0, 5.0),
-    Limit("map.high", "ABP HIGH", "abp_map", False, 110.0, 130.0, 5.0),
-    Limit("resp.low", "RR LOW", "resp_rate", True, 6.0, 4.0, 10.0),
-    Limit("resp.high", "RR HIGH", "resp_rate", False, 30.0, 40.0, 10.0),
+    # key         text             field        below  limit extreme delays: HR within 10 s, pressure 20 s of the onset
+    Limit("hr.low", "HR LOW", "hr", True, 50.0, 40.0, 3.0, 1.0),
+    Limit("hr.high", "HR HIGH", "hr", False, 120.0, 150.0, 3.0, 1.0),
+    Limit("map.low", "ABP LOW", "abp_map", True, 65.0, 50.0, 5.0, 5.0),
+    Limit("map.high", "ABP HIGH", "abp_map", False, 110.0, 130.0, 5.0, 5.0),
+    Limit("resp.low", "RR LOW", "resp_rate", True, 6.0, 4.0, 10.0, 10.0),
+    Limit("resp.high", "RR HIGH", "resp_rate", False, 30.0, 40.0, 10.0, 10.0),
 )
 """Adult defaults, common on monitors; the low pressure limit is the hypotension that the model predicts."""
 
@@ -142,7 +148,8 @@ class AlarmEngine:
         changes = list(self._new_epoch(record, record.time_ns))
         for limit in self._limits:
             changes += self._set(record, record.time_ns, limit.key, self._check(limit, record))
-        return changes
+        changes += self._set(record, record.time_ns, ASYSTOLE, self._asystole(record))
+        return changes + self._set(record, record.time_ns, NO_BEATS, self._no_beats(record))
 
     def on_prediction(self, record: PredictionRecord) -> list[AlarmRecord]:
         if self._is_past(record):
@@ -169,16 +176,37 @@ class AlarmEngine:
 
     def _check(self, limit: Limit, record: VitalsRecord) -> _Active | None:
         measured: float | None = getattr(record, limit.vital)
+        if measured is None and limit.key in self._standing and _too_slow_to_tell(limit, record):
+            measured = self._standing[limit.key].worst
         if measured is None or not limit.violated(measured, limit.value):
             self._standing.pop(limit.key, None)
             return None
         standing = self._standing.setdefault(limit.key, _Standing(record.time_ns, measured))
         standing.worst = min(standing.worst, measured) if limit.below else max(standing.worst, measured)
-        if record.time_ns - standing.since_ns < limit.delay_s * SECOND_NS:
+        extreme = limit.violated(standing.worst, limit.extreme)
+        if record.time_ns - standing.since_ns < (limit.extreme_delay_s if extreme else limit.delay_s) * SECOND_NS:
             return None
-        priority = "high" if limit.violated(standing.worst, limit.extreme) else "medium"
+        priority = "high" if extreme else "medium"
         sign = "<" if limit.below else ">"
         return _Active(priority, "physiological", f"{limit.text} {standing.worst:.0f} {sign} {limit.value:.0f}")
+
+    def _asystole(self, record: VitalsRecord) -> _Active | None:
+        """A measured ECG that had beats and is still, and no pulse. A lone beat does not end it, a rhythm does."""
+        still_s = record.ecg_stillness_s
+        if still_s is None or record.pulse_rate is not None:
+            return None
+        if still_s > ASYSTOLE_S or (ASYSTOLE in self._active and record.hr is None):
+            return _Active("high", "physiological", "ASYSTOLE")
+        return None
+
+    def _no_beats(self, record: VitalsRecord) -> _Active | None:
+        """No beats in an ECG that is measured and moves, and no pulse."""
+        silence_s = record.ecg_silence_s
+        if silence_s is None or record.pulse_rate is not None or ASYSTOLE in self._active:
+            return None
+        if silence_s > NO_BEATS_S or (NO_BEATS in self._active and record.hr is None):
+            return _Active("medium", "technical", "ECG NO BEATS FOUND")
+        return None
 
     def _set(self, source: Record, time_ns: int, key: str, wanted: _Active | None) -> list[AlarmRecord]:
         """The change from what stands under ``key`` to ``wanted``, at most one record."""
@@ -205,6 +233,11 @@ class AlarmEngine:
         self._standing.clear()
         self._risk_run, self._worst_risk = [], 0.0
         self._last_window_ns = None
+
+
+def _too_slow_to_tell(limit: Limit, record: VitalsRecord) -> bool:
+    """Whether a low heart rate is unknown only because too few beats come although the ECG is measured."""
+    return limit.vital == "hr" and limit.below and record.ecg_silence_s is not None
 
 
 def _record(source: Record, time_ns: int, key: str, alarm: _Active, *, active: bool) -> AlarmRecord:

@@ -174,6 +174,8 @@ def _vitals(record: VitalsRecord) -> None:
             record.sef95,
             record.bsr,
             record.rppg_delay_s,
+            record.ecg_silence_s,
+            record.ecg_stillness_s,
         )
     )
 

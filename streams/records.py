@@ -69,7 +69,10 @@ class CellRecord(Record, frozen=True, tag="cell"):
 
 
 class VitalsRecord(Record, frozen=True, tag="vitals"):
-    """Measured numerics at ``time_ns``, None where unknown (one record a second)."""
+    """Measured numerics at ``time_ns``, None where unknown (one record a second).
+
+    ``ecg_silence_s``: seconds of measured ECG without a beat up to now, at most some ten; ``ecg_stillness_s``: those of
+    them without any deflection. None while the ECG is not measured and before its first beat."""
 
     time_ns: int
     hr: float | None = None
@@ -83,6 +86,8 @@ class VitalsRecord(Record, frozen=True, tag="vitals"):
     sef95: float | None = None
     bsr: float | None = None
     rppg_delay_s: float | None = None
+    ecg_silence_s: float | None = None
+    ecg_stillness_s: float | None = None
 
 
 class BeatRecord(Record, frozen=True, tag="beat"):

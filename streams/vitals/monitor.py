@@ -24,12 +24,15 @@ Grid = Callable[[Modality, int, int], npt.NDArray[np.float32]]
 BLOCK_S = 10
 """Length of the block that beats are sought in: four beats at 24/min, and cheap enough for each second."""
 
+LEAST_DEFLECTION_MV = 0.15
+"""Of an ECG that is not still: the amplitude that IEC 60601-2-27 does not let a monitor take for a QRS complex."""
+
 
 @dataclass(frozen=True, slots=True)
 class Vitals:
     """The numerics at ``second``; fields as in :class:`streams.records.VitalsRecord`.
 
-    Rates per minute, pressures in mmHg, ``sef95`` in Hz, ``bsr`` 0–1, delay in seconds. ``beats``: new beats of the
+    Rates per minute, pressures in mmHg, ``sef95`` in Hz, ``bsr`` 0–1, times in seconds. ``beats``: new beats of the
     heart-rate source since the last update, (event time in seconds, source), for the beat tone.
     """
 
@@ -45,6 +48,8 @@ class Vitals:
     sef95: float | None = None
     bsr: float | None = None
     rppg_delay_s: float | None = None
+    ecg_silence_s: float | None = None
+    ecg_stillness_s: float | None = None
     beats: list[tuple[float, str]] = field(default_factory=list)
 
 
@@ -59,7 +64,7 @@ class VitalsMonitor:
         """Forget everything: a new epoch."""
         self._second = None
         self._trains = {
-            Modality.ECG: BeatTrain(qrs_complexes, before_s=0.05, after_s=0.05),
+            Modality.ECG: BeatTrain(qrs_complexes, before_s=0.05, after_s=0.05, deflection=LEAST_DEFLECTION_MV),
             Modality.ABP: BeatTrain(lambda x: (upstrokes(x, kind="ABP"), 0), before_s=0.20, after_s=0.25),
             Modality.PPG: BeatTrain(lambda x: (upstrokes(x, kind="PPG"), 0), before_s=0.20, after_s=0.30),
         }
@@ -110,6 +115,8 @@ class VitalsMonitor:
             sef95=sef95,
             bsr=bsr,
             rppg_delay_s=delay,
+            ecg_silence_s=self._trains[Modality.ECG].silence_s,
+            ecg_stillness_s=self._trains[Modality.ECG].stillness_s,
             beats=[(b.time_s, source.value) for b in new[source]] if source else [],
         )
 
