@@ -16,6 +16,7 @@ from models.signals.modalities import Modality
 from streams.records import AlarmRecord, PredictionRecord, Record, StateRecord, VitalsRecord
 
 SECOND_NS = 1_000_000_000
+JUMP_NS = 10 * SECOND_NS  # between the vitals of one second and the next: the clock has jumped
 ASYSTOLE_S, NO_BEATS_S = 4.0, 8.0
 """A measured ECG that is still for longer than the first is asystole, unless a pulse is measured (heart rates end at
 15 beats/min). In one that moves but shows no beats for longer than the second (movement, fibrillation, complexes that
@@ -114,7 +115,8 @@ class _Standing:
 class AlarmEngine:
     """Alarms of one bed. Feed it every record of states, vitals and predictions in order; each call returns the
     alarms that began, changed (worse value, other reason or priority) or ended. A new epoch or session ends all of the
-    old; what still comes from an earlier epoch (a window that was with the model at a seek) is left aside."""
+    old, and so does a jump of the clock, which shows in the vitals of one second after the other; what still comes from
+    an earlier epoch (a window that was with the model at a seek) is left aside."""
 
     def __init__(self, limits: tuple[Limit, ...] = DEFAULT_LIMITS, risk: RiskLimit | None = None) -> None:
         self._limits = limits
@@ -125,6 +127,7 @@ class AlarmEngine:
         self._risk_run: list[int] = []
         self._worst_risk = 0.0
         self._last_window_ns: int | None = None
+        self._last_vitals_ns: int | None = None
 
     @property
     def active(self) -> dict[str, str]:
@@ -146,6 +149,9 @@ class AlarmEngine:
         if self._is_past(record):
             return []
         changes = list(self._new_epoch(record, record.time_ns))
+        if self._last_vitals_ns is not None and not -JUMP_NS < record.time_ns - self._last_vitals_ns < JUMP_NS:
+            changes += self._end_all(record, record.time_ns)
+        self._last_vitals_ns = record.time_ns
         for limit in self._limits:
             changes += self._set(record, record.time_ns, limit.key, self._check(limit, record))
         changes += self._set(record, record.time_ns, ASYSTOLE, self._asystole(record))
@@ -156,7 +162,9 @@ class AlarmEngine:
             return []
         changes = list(self._new_epoch(record, record.window_end_ns))
         if self._last_window_ns is not None and record.window_end_ns <= self._last_window_ns:
-            return changes  # delivered twice
+            if record.window_end_ns > self._last_window_ns - JUMP_NS:
+                return changes  # delivered twice
+            self._risk_run, self._worst_risk = [], 0.0
         self._last_window_ns = record.window_end_ns
         limit = self._risk
         interval = record.risk.get(limit.horizon_min) if record.valid and not record.abstain else None
@@ -227,12 +235,15 @@ class AlarmEngine:
         if (record.session, record.epoch) == (self._session, self._epoch):
             return
         self._session, self._epoch = record.session, record.epoch
+        yield from self._end_all(record, time_ns)
+
+    def _end_all(self, record: Record, time_ns: int) -> Iterator[AlarmRecord]:
         for key, alarm in self._active.items():
             yield _record(record, time_ns, key, alarm, active=False)
         self._active.clear()
         self._standing.clear()
         self._risk_run, self._worst_risk = [], 0.0
-        self._last_window_ns = None
+        self._last_window_ns = self._last_vitals_ns = None
 
 
 def _too_slow_to_tell(limit: Limit, record: VitalsRecord) -> bool:

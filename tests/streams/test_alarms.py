@@ -155,3 +155,20 @@ def test_another_session_of_the_bed_begins_anew() -> None:
     (ended,) = engine.on_vitals(other)
     assert not ended.active
     assert ended.session == "other"
+
+
+@pytest.mark.parametrize("to_s", [-(10**6), 80, 115, 10**6])
+def test_a_jump_of_the_clock_ends_what_stood_and_blinds_nothing(to_s: int) -> None:
+    engine = AlarmEngine()
+    for second in range(90, 101):
+        engine.on_vitals(vitals(second, abp_map=50.0))
+        engine.on_prediction(risk(second, 0.95))
+    assert set(engine.active) == {"map.low", "risk.hypotension"}
+    ended = engine.on_vitals(vitals(to_s, abp_map=50.0))
+    assert {(r.key, r.active) for r in ended} == {("map.low", False), ("risk.hypotension", False)}
+    engine.on_prediction(risk(101, 0.95))  # was with the model at the jump
+    assert "risk.hypotension" not in engine.active
+    for second in range(to_s + 1, to_s + 6):
+        engine.on_vitals(vitals(second, abp_map=50.0))
+        engine.on_prediction(risk(second, 0.95))
+    assert set(engine.active) == {"map.low", "risk.hypotension"}
