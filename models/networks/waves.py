@@ -3,7 +3,9 @@
 Timing comes from the sensors that still work, not from tokens. Every recording has its own delay between channels
 (devices add up to 0.5 s), which only ``context`` knows, so each source is first shifted by the delay it had to the
 target when both were last measured, and then read by dilated convolutions over the *whole* window at 25 Hz: a beat
-that straddles two frames is one beat. Shape, level and size are separate: ABP = MAP + PP · unit shape.
+that straddles two frames is one beat. Each source is given as it is and as *beats*, impulses at its QRS complexes or
+upstrokes: the first carries shape, the second does not depend on the device. Training hides the first now and then, so
+that a foreign device's shape cannot undo the rhythm. Shape, level and size are separate: ABP = MAP + PP · unit shape.
 """
 
 from __future__ import annotations
@@ -23,6 +25,8 @@ WAVE_MODALITIES: tuple[Modality, ...] = (Modality.ABP, Modality.PPG, Modality.EC
 _F = {name: i for i, name in enumerate(CONTEXT_FIELDS)}
 _STRIDE = 4
 _DILATIONS = (1, 2, 4, 8, 1, 2)
+_HIDE_SHAPE = 0.35  # share of windows and sources whose shape is hidden in training
+_LOWEST, _HIGHEST = -0.65, 0.9  # of a pressure wave about its mean, in pulse pressures
 
 
 def shift(x: Tensor, samples: Tensor) -> Tensor:
@@ -47,6 +51,39 @@ def steepness(x: Tensor) -> Tensor:
     behind = torch.cat([x[..., :1], x[..., :1], x[..., :-2]], dim=-1)
     steep = (ahead - behind).abs()
     return (steep / (8.0 * steep.mean(-1, keepdim=True) + 0.01)).clamp(max=3.0)
+
+
+def beats(x: Tensor, present: Tensor) -> Tensor:
+    """Impulses (σ 30 ms, height 1) at the QRS complexes or upstrokes of each source; x and present [B, S, L].
+
+    A beat is where the smoothed slope (of the ECG the squared slope over 20 ms, which T waves lack; of pulses the
+    rise over 50 ms) is the largest within ±300 ms and at least 0.3 of the largest within ±2 s. Rows are in the order
+    of :data:`WAVE_MODALITIES`. Nothing within 50 ms of an absent sample counts: the step to zero there is no beat.
+    Carries no gradient.
+    """
+    x = x.detach()
+    rows = [_squared_slope(x[:, i]) if m is Modality.ECG else _rise(x[:, i]) for i, m in enumerate(WAVE_MODALITIES)]
+    near_gap = nn.functional.max_pool1d(1.0 - present, 11, 1, 5)
+    smooth = nn.functional.avg_pool1d(torch.stack(rows, dim=1), 7, 1, 3) * (1.0 - near_gap)
+    around = nn.functional.max_pool1d(smooth, 61, 1, 30)
+    largest = nn.functional.max_pool1d(smooth, 401, 1, 200)
+    peak = ((smooth >= around) & (smooth > 0.3 * largest) & (smooth > 1e-6)).to(x.dtype)
+    offset = torch.arange(-10, 11, dtype=x.dtype, device=x.device)
+    kernel = torch.exp(-0.5 * (offset / 3.0).square())
+    spread = nn.functional.conv1d(peak.flatten(0, 1).unsqueeze(1), kernel[None, None], padding=10)
+    return spread.squeeze(1).unflatten(0, peak.shape[:2]).clamp(max=1.0)
+
+
+def _squared_slope(x: Tensor) -> Tensor:
+    """(x(t + 10 ms) − x(t − 10 ms))², [B, L]."""
+    return (torch.cat([x[:, 1:], x[:, -1:]], -1) - torch.cat([x[:, :1], x[:, :-1]], -1)).square()
+
+
+def _rise(x: Tensor) -> Tensor:
+    """x(t + 30 ms) − x(t − 20 ms) where positive, [B, L]."""
+    ahead = torch.cat([x[:, 3:], x[:, -1:].expand(-1, 3)], -1)
+    behind = torch.cat([x[:, :1].expand(-1, 2), x[:, :-2]], -1)
+    return (ahead - behind).clamp(min=0.0)
 
 
 def frame_interpolation(frames: int, steps: int) -> Tensor:
@@ -109,7 +146,7 @@ class WaveDecoder(nn.Module):
 
     def __init__(self, frames: int, samples: int, channels: int, width: int, condition: int) -> None:
         super().__init__()
-        self.stem = nn.Conv1d(3 * len(WAVE_MODALITIES), channels, 9, stride=_STRIDE, padding=4)
+        self.stem = nn.Conv1d(4 * len(WAVE_MODALITIES), channels, 9, stride=_STRIDE, padding=4)
         self.token = nn.Linear(width, channels)
         self.register_buffer("upsample", frame_interpolation(frames, samples // _STRIDE), persistent=False)
         self.blocks = nn.ModuleList(_ConditionedBlock(channels, d, condition) for d in _DILATIONS)
@@ -117,7 +154,7 @@ class WaveDecoder(nn.Module):
         self.out = nn.Conv1d(8, 1, 9, padding=4)
 
     def forward(self, aligned: Tensor, tokens: Tensor, condition: Tensor) -> Tensor:
-        """aligned [B, 9, L] (signal, steepness and mask a source), tokens [B, N, d], condition [B, c]."""
+        """aligned [B, 12, L] (signal, steepness, mask and beats a source), tokens [B, N, d], condition [B, c]."""
         x = self.stem(aligned) + self.token(tokens).transpose(1, 2) @ self.upsample
         for block in self.blocks:
             x = block(x, condition)
@@ -148,12 +185,17 @@ class WaveDecoders(nn.Module):
         a, p, known = self.delays(context)
         sources = torch.stack([scaled[:, r] for r in self.rows], dim=1)
         masks = torch.stack([present[:, r] for r in self.rows], dim=1).float()
-        sources = torch.cat([sources, steepness(sources) * masks, masks], dim=1)
+        impulses = beats(sources, masks)
+        shapes = torch.stack([sources, steepness(sources) * masks], dim=1)
+        if self.training:
+            hidden = torch.rand(shapes.shape[0], 1, shapes.shape[2], 1, device=shapes.device) < _HIDE_SHAPE
+            shapes = torch.where(hidden, torch.zeros_like(shapes), shapes)
+        sources = torch.cat([shapes.flatten(1, 2), masks, impulses], dim=1)
         condition = self.condition(torch.cat([fused, embedded, known], dim=-1))
         waves: dict[Modality, Tensor] = {}
         for modality, row in zip(WAVE_MODALITIES, self.rows, strict=True):
             ahead = self.delays.to_target(modality, a, p) * self.rate_hz
-            aligned = shift(sources, ahead.repeat(1, 3))
+            aligned = shift(sources, ahead.repeat(1, 4))
             waves[modality] = self.decoders[modality.value](aligned, slots[:, row], condition)
         return waves
 
@@ -163,7 +205,7 @@ def unit_shape(raw: Tensor, frames: int) -> Tensor:
     shape = raw - raw.mean(-1, keepdim=True)
     parts = shape.unflatten(-1, (frames, -1))
     size = (parts.amax(-1) - parts.amin(-1)).mean(-1, keepdim=True)
-    return shape / (size + 0.05)
+    return (shape / (size + 0.05)).clamp(_LOWEST, _HIGHEST)
 
 
 class PressureWave(nn.Module):

@@ -43,7 +43,7 @@ class FusionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     steps: int
     batch: int = 48
-    wave_batch: int = 16
+    wave_batch: int = 0  # windows of a batch whose waves are decoded; 0 leaves them to the wave stage
     rate: float = 1e-3
     warmup: int = 100
     clip: float = 1.0
@@ -59,6 +59,19 @@ class FusionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     weights: dict[str, float] = {}
 
 
+class WaveConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Decoders of restored waves, everything else frozen."""
+
+    steps: int
+    batch: int = 24
+    rate: float = 2e-3
+    warmup: int = 50
+    clip: float = 1.0
+    weight_decay: float = 0.01
+    ema: float = 0.995
+    evaluate_every: int = 200
+
+
 class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole run."""
 
@@ -70,6 +83,7 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     data: DataConfig
     pretrain: PretrainConfig
     fusion: FusionConfig
+    waves: WaveConfig
 
     @property
     def fingerprint(self) -> str:

@@ -1,6 +1,6 @@
 """``vigil train demo``: from nothing to a bundle, in about forty minutes on two cores.
 
-    simulate → pre-train encoders → cache frame features → PhysioME stage → calibrate → held-out figures → bundle
+    simulate → pre-train encoders → cache frame features → fuse → waves → calibrate → held-out figures → bundle
 
 Everything depends on the configuration and its seed only. A run that was interrupted goes on with ``resume``: finished
 patients and the last checkpoints are kept.
@@ -31,6 +31,7 @@ from models.training.config import DEMO_CONFIG, TrainConfig, load_config
 from models.training.loop import Progress
 from models.training.sampling import Group
 from models.training.stages import cache_features, fuse, pretrain
+from models.training.wave_stage import train_waves
 
 PREPROCESSING = "models.signals 1"
 SEEDS_A_GROUP = 100_000
@@ -77,6 +78,8 @@ def train(out: Path, settings: TrainConfig, resume: bool, bar: Progress) -> tupl
             cache_features(model, group, bar, name)
     with clock("fusion"):
         fuse(model, groups["train"], groups["stop"], settings, out, bar)
+    with clock("waves"):
+        train_waves(model, groups["train"], groups["stop"], settings, out, bar)
     with clock("calibration and figures"):
         conformal = calibrate(model, groups["calibration"], settings.seed)
         found = Evaluation(model, groups["test"], conformal, settings.seed).run()

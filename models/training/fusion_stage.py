@@ -86,7 +86,7 @@ class FusionStage(nn.Module):
         parts = self._token_losses(batch, target, out, generator)
         parts |= self._head_losses(batch, out)
         if wave_rows:
-            parts |= self._wave_losses(batch, out, wave_rows)
+            parts |= wave_losses(self.model, batch, out, wave_rows)
         return parts
 
     def _token_losses(
@@ -124,26 +124,28 @@ class FusionStage(nn.Module):
             "eeg": objectives.masked_mean(nn.functional.smooth_l1_loss(eeg, eeg_goal, reduction="none"), eeg_known),
         }
 
-    def _wave_losses(self, batch: Batch, out: dict[str, Tensor], rows: int) -> dict[str, Tensor]:
-        config = self.model.config
-        index = {m: i for i, m in enumerate(config.modalities)}
-        absent = (~batch.presence[:rows].repeat_interleave(config.frame_samples, dim=-1)).float()
-        absent[..., -_NEWEST_S * config.rate_hz :] *= _NEWEST_WEIGHT
-        pressures, abp = batch.pressures[:rows], batch.signals[:rows, index[Modality.ABP]]
-        known = (pressures == pressures).all(-1).all(-1)
-        shape = pulse_target(abp, torch.where(known[:, None, None], pressures, torch.ones_like(pressures)))
-        shape = shape.clamp(-2.0, 2.0)
-        level, scale = self.model.scaling.ppg_units(batch.context[:rows])
-        ppg_known = batch.context[:rows, index[Modality.PPG], _SCALE] > 1e-6
-        ppg = ((batch.signals[:rows, index[Modality.PPG]] - level) / scale).clamp(-6.0, 6.0)
-        rhythm = rhythm_target(batch.r_times[:rows], config.samples, config.rate_hz)
-        return {
-            "wave_abp": objectives.wave_loss(
-                unit_shape(out["raw_abp"], config.frames), shape, absent[:, index[Modality.ABP]] * known[:, None]
-            ),
-            "wave_ppg": objectives.wave_loss(out["raw_ppg"], ppg, absent[:, index[Modality.PPG]] * ppg_known[:, None]),
-            "wave_ecg": objectives.wave_loss(out["raw_ecg"], rhythm, absent[:, index[Modality.ECG]], smooth=0.1),
-        }
+
+def wave_losses(model: PhysioME, batch: Batch, out: dict[str, Tensor], rows: int) -> dict[str, Tensor]:
+    """Losses of the restored waves of the first ``rows`` windows, over absent frames only."""
+    config = model.config
+    index = {m: i for i, m in enumerate(config.modalities)}
+    absent = (~batch.presence[:rows].repeat_interleave(config.frame_samples, dim=-1)).float()
+    absent[..., -_NEWEST_S * config.rate_hz :] *= _NEWEST_WEIGHT
+    pressures, abp = batch.pressures[:rows], batch.signals[:rows, index[Modality.ABP]]
+    known = (pressures == pressures).all(-1).all(-1)
+    shape = pulse_target(abp, torch.where(known[:, None, None], pressures, torch.ones_like(pressures)))
+    shape = shape.clamp(-2.0, 2.0)
+    level, scale = model.scaling.ppg_units(batch.context[:rows])
+    ppg_known = batch.context[:rows, index[Modality.PPG], _SCALE] > 1e-6
+    ppg = ((batch.signals[:rows, index[Modality.PPG]] - level) / scale).clamp(-6.0, 6.0)
+    rhythm = rhythm_target(batch.r_times[:rows], config.samples, config.rate_hz)
+    return {
+        "wave_abp": objectives.wave_loss(
+            unit_shape(out["raw_abp"], config.frames), shape, absent[:, index[Modality.ABP]] * known[:, None]
+        ),
+        "wave_ppg": objectives.wave_loss(out["raw_ppg"], ppg, absent[:, index[Modality.PPG]] * ppg_known[:, None]),
+        "wave_ecg": objectives.wave_loss(out["raw_ecg"], rhythm, absent[:, index[Modality.ECG]], smooth=0.1),
+    }
 
 
 def weighted(parts: dict[str, Tensor], weights: dict[str, float]) -> Tensor:

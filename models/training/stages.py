@@ -21,7 +21,7 @@ _READOUT_SAMPLE = 256
 _EVALUATION_WINDOWS = 1024
 
 
-def _generator(seed: int, stage: int, step: int) -> tuple[torch.Generator, np.random.Generator]:
+def generators(seed: int, stage: int, step: int) -> tuple[torch.Generator, np.random.Generator]:
     """Randomness of one step, a function of seed, stage and step only; also seeds dropout."""
     torch.manual_seed(seed * 1_000_003 + stage * 100_003 + step)
     return torch.Generator().manual_seed(seed * 7_919 + stage * 100_003 + step), np.random.default_rng(
@@ -64,7 +64,7 @@ def pretrain(model: PhysioME, group: Group, config: TrainConfig, folder: Path, p
     log = CsvLog(folder / "pretrain.csv")
     nets.train()
     for step in range(start, settings.steps):
-        torch_rng, rng = _generator(config.seed, 1, step)
+        torch_rng, rng = generators(config.seed, 1, step)
         rows = rng.integers(0, len(group), settings.batch)
         scaled = complete_scaled(model, group, rows)
         set_rate(optimiser, cosine_rate(step, settings.steps, settings.rate, 30))
@@ -130,7 +130,7 @@ def fuse(
     end = settings.steps if last is None else min(last, settings.steps)
     for step in range(start, end):
         stage.train()
-        torch_rng, rng = _generator(config.seed, 2, step)
+        torch_rng, rng = generators(config.seed, 2, step)
         rows = rng.integers(0, len(train), settings.batch)
         batch = train.batch(rows, train.draw(rng, rows, plan), settings.wave_batch)
         set_rate(optimiser, cosine_rate(step, settings.steps, settings.rate, settings.warmup))
@@ -149,7 +149,7 @@ def fuse(
         finished = step + 1 == settings.steps
         if (step + 1) % settings.evaluate_every == 0 or finished:
             average.swap(stage)
-            found = evaluate(stage, stop, plan, config.seed)
+            found = evaluate(stage, stop, plan, config.seed, settings.wave_batch)
             score = float(sum(weights[name] * value for name, value in found.items() if name not in _NOT_SCORED))
             scores.row({"step": step + 1, "score": score} | found)
             if score < best_score:
@@ -175,7 +175,9 @@ def _floats(parts: dict[str, torch.Tensor]) -> dict[str, float]:
 
 
 @torch.no_grad()
-def evaluate(stage: FusionStage, group: Group, plan: LossPlan, seed: int, batch: int = 64) -> dict[str, float]:
+def evaluate(
+    stage: FusionStage, group: Group, plan: LossPlan, seed: int, wave_rows: int, batch: int = 64
+) -> dict[str, float]:
     """Mean losses over a fixed draw of windows and losses of a group."""
     stage.eval()
     rng = np.random.default_rng([seed, 99])
@@ -185,6 +187,6 @@ def evaluate(stage: FusionStage, group: Group, plan: LossPlan, seed: int, batch:
         rows = chosen[first : first + batch]
         data = group.batch(rows, group.draw(rng, rows, plan))
         generator = torch.Generator().manual_seed(seed + first)
-        for name, value in stage.losses(data, generator, len(rows)).items():
+        for name, value in stage.losses(data, generator, wave_rows and len(rows)).items():
             sums[name] = sums.get(name, 0.0) + float(value) * len(rows)
     return {name: value / len(chosen) for name, value in sums.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 
 import msgspec
@@ -20,19 +21,29 @@ from models.signals.errors import BadInput
 from models.signals.modalities import Modality
 from models.training import checkpoint
 from models.training.calibrate import conformal_quantile, conformal_table
-from models.training.config import DEMO_CONFIG, DataConfig, FusionConfig, PretrainConfig, TrainConfig, load_config
+from models.training.config import (
+    DEMO_CONFIG,
+    DataConfig,
+    FusionConfig,
+    PretrainConfig,
+    TrainConfig,
+    WaveConfig,
+    load_config,
+)
 from models.training.demo import ProgressBars, StageClock, patient_orders, train, train_demo
 from models.training.fusion_stage import WEIGHTS, FusionStage, rhythm_target, weighted
 from models.training.loop import cosine_rate
 from models.training.pretrain import DPNeuroNet, augment
 from models.training.sampling import Group
 from models.training.stages import cache_features, fuse
+from models.training.wave_stage import train_waves
 
 TINY = TrainConfig(
     "tiny", "0", "ci", 3, 1,
     DataConfig(2, 1, 1, 2, duration_s=150, stride_s=20, test_stride_s=20, processes=1),
     PretrainConfig(steps=2, batch=6),
     FusionConfig(steps=4, batch=6, wave_batch=4, warmup=1, evaluate_every=2, save_every=2, lora_rank=4),
+    WaveConfig(steps=2, batch=4, warmup=1, evaluate_every=1),
 )  # fmt: skip
 
 
@@ -118,6 +129,16 @@ def test_resumed_equals_unbroken_bit_for_bit(run, group, tmp_path):
     assert set(a) == set(b)
     assert all(torch.equal(a[name], b[name]) for name in a)
     assert all(torch.equal(x, y) for x, y in zip(whole.state_dict().values(), again.state_dict().values(), strict=True))
+
+
+def test_the_wave_stage_changes_wave_decoders_only(run, group, tmp_path):
+    model = copy.deepcopy(run[1])
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    train_waves(model, group, group, TINY, tmp_path, silent)
+    after = model.state_dict()
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed
+    assert all(name.startswith("waves.") for name in changed)
 
 
 def _folder(path):

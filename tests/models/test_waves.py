@@ -1,0 +1,68 @@
+"""Restored waves: beats found in the graph, and shapes that stay near their pressures."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from models.networks.waves import WAVE_MODALITIES, beats, unit_shape
+from models.signals.modalities import Modality
+
+ABP, PPG, ECG = (WAVE_MODALITIES.index(m) for m in (Modality.ABP, Modality.PPG, Modality.ECG))
+TIMES = np.arange(0.5, 29.5, 0.83)
+
+
+def sources(gain: float = 1.0) -> torch.Tensor:
+    """ABP and PPG rise at TIMES + 0.2 and + 0.4 s, the ECG has a QRS of 80 ms and a tall T wave; [1, 3, 3000]."""
+    t = np.arange(3000) / 100
+    since = t[:, None] - TIMES[None]
+    rows: dict[int, np.ndarray] = {
+        ABP: pulse(since - 0.2),
+        PPG: pulse(since - 0.4),
+        ECG: np.exp(-((since / 0.02) ** 2)).sum(1) + 0.5 * np.exp(-(((since - 0.3) / 0.08) ** 2)).sum(1),
+    }
+    return gain * torch.tensor(np.stack([rows[i] for i in range(3)])[None], dtype=torch.float32)
+
+
+def pulse(since: np.ndarray) -> np.ndarray:
+    """A rise at 0 (σ 30 ms) and a decay, a column a beat; summed over beats."""
+    rise = 1 / (1 + np.exp(-np.clip(since, -1, 1) / 0.03))
+    return (rise * np.exp(-np.clip(since, 0, None) / 0.35) * (since > -0.3)).sum(1)
+
+
+def positions(impulses: torch.Tensor) -> np.ndarray:
+    x = impulses.numpy()
+    return np.flatnonzero((x[1:-1] > 0.9) & (x[1:-1] >= x[:-2]) & (x[1:-1] > x[2:])) + 1
+
+
+@pytest.mark.parametrize("gain", [0.05, 1.0, 20.0, -1.0])
+def test_each_beat_has_one_impulse_whatever_the_gain(gain: float) -> None:
+    found = beats(sources(gain), torch.ones(1, 3, 3000))[0]
+    rows = ((ECG, 0.0),) if gain < 0 else ((ECG, 0.0), (ABP, 0.2), (PPG, 0.4))  # an ECG may be the other way round
+    for row, delay in rows:
+        at = positions(found[row]) / 100
+        expected = (TIMES + delay)[TIMES + delay < 29.8]
+        assert len(at) == len(expected)
+        assert np.abs(at - expected).max() <= 0.03
+
+
+def test_no_impulse_in_or_beside_an_absent_stretch() -> None:
+    x, present = sources() + 3.0, torch.ones(1, 3, 3000)
+    present[..., 900:1500] = 0
+    found = beats(torch.where(present > 0, x, torch.zeros_like(x)), present)
+    assert (found[..., 906:1494] == 0).all()  # 10 samples of spread from 50 ms outside at most
+    assert (beats(torch.zeros_like(x), torch.zeros_like(present)) == 0).all()
+
+
+def test_a_silent_channel_has_no_beats() -> None:
+    assert (beats(torch.full((1, 3, 3000), 0.7), torch.ones(1, 3, 3000)) == 0).all()
+
+
+def test_a_wave_stays_near_its_pressures() -> None:
+    """One beat out of shape must not be drawn far above the systolic number beside it."""
+    raw = torch.sin(torch.arange(3000) * 0.08)[None]
+    raw[:, 1500:1510] += 8.0
+    shape = unit_shape(raw, 10)
+    assert shape.max() <= 0.9
+    assert shape.min() >= -0.65
