@@ -144,7 +144,8 @@ class BeatTrain:
             swing = np.fmax.reduce(around, axis=1) - np.fmin.reduce(around, axis=1)
             moved = np.flatnonzero(swing > max(self._deflection, DEFLECTION * usual))
             still_from = int(moved[-1]) + width if len(moved) else 0
-        return np.count_nonzero(known) / GRID_RATE_HZ, np.count_nonzero(known[still_from:]) / GRID_RATE_HZ
+        # Plain numbers, as the wire wants them.
+        return int(known.sum()) / GRID_RATE_HZ, int(known[still_from:].sum()) / GRID_RATE_HZ
 
     def intervals(self, second: float, span_s: float = 30.0) -> npt.NDArray[np.float64]:
         """The unbroken RR intervals in seconds that ended within ``span_s`` before ``second``, oldest first."""

@@ -17,7 +17,7 @@ from models.signals.readers.opener import open_recording
 from models.signals.windows import WindowSpec
 from streams.accounting import Accounting
 from streams.alarms import AlarmEngine
-from streams.codec import samples_to_bytes
+from streams.codec import decode, encode, samples_to_bytes
 from streams.records import AlarmRecord, StateRecord, VitalsRecord, WaveChunk, WaveTick
 from streams.vitals.monitor import Vitals, VitalsMonitor
 from streams.windower import BedWindower
@@ -218,7 +218,7 @@ def test_from_the_wire_to_the_alarm_an_arrest_is_asystole_within_ten_seconds() -
             end_ns=start_ns + S // 20,
             chunks=[chunk],
         )
-        for record in windower.handle(tick, 0).records:
+        for record in (decode(encode(sent)) for sent in windower.handle(tick, 0).records):
             if isinstance(record, StateRecord):
                 found += [(tick.end_ns, change) for change in engine.on_state(record)]
             elif isinstance(record, VitalsRecord):
