@@ -181,7 +181,7 @@ class MadeFromTile(QWidget):
             (
                 QFontMetricsF(name_font).horizontalAdvance(s.modality)
                 + QFontMetricsF(font).horizontalAdvance(s.words)
-                + 32 * unit
+                + 48 * unit  # dot, spaces, and air before the next one
                 for s in sources
             ),
             default=0.0,

@@ -5,6 +5,7 @@ The rules of what may be drawn at all are those of ``estimable`` below; the disp
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -126,6 +127,8 @@ class Engine:
     def _eeg(self, window: Window, raw: npt.NDArray[np.generic], any_present: bool) -> dict[str, float] | None:
         if Modality.EEG not in self._absent_now(window) or not any_present:
             return None
+        if math.isnan(window.context[self._row[Modality.EEG], _AGE]):
+            return None  # never measured: that would be the training patients' mean, not this patient's EEG
         return dict(zip(EEG_FEATURES, (float(v) for v in raw), strict=True))
 
     def _restored(

@@ -146,6 +146,15 @@ def test_no_rhythm_no_estimate() -> None:
     assert prediction.not_estimable[Modality.ABP] == "no rhythm on the ECG"
 
 
+def test_an_eeg_that_was_never_measured_has_no_features() -> None:
+    (lost,) = engine().predict([window({EEG: slice(20, 30)})])
+    never = window({EEG: slice(0, 30)})
+    never.context[EEG, CONTEXT_FIELDS.index("age_s")] = np.nan
+    (unknown,) = engine().predict([never])
+    assert lost.eeg_features is not None
+    assert unknown.eeg_features is None
+
+
 def test_electrical_activity_without_a_pulse_is_never_drawn_as_a_pressure() -> None:
     """Young enough to be carried, a regular ECG, but the PPG is on the finger and shows no pulse."""
     absent = {ABP: slice(20, 30), PPG: slice(20, 30)}
