@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from models.signals.pipeline import BedPipeline, Chunk, PipelineOutput
-
 from models.signals.channels import ChannelMap
 from models.signals.modalities import Modality
+from models.signals.pipeline import BedPipeline, Chunk, PipelineOutput
 from models.signals.windows import WindowSpec
 
 NS = 1_000_000_000
