@@ -74,10 +74,6 @@ class ChannelMemory:
         passed = self._passed_ns >= time_ns - GRID_STEP_NS + self.look_ahead_ns
         return not passed and now_ns - self._passed_ns <= SILENT_NS
 
-    def resampler(self, rate_hz: float, origin_ns: int) -> Resampler:
-        """The resampler of a timeline, which begins here if it is new. Raises BadInput for an unusable rate."""
-        return self._timeline(rate_hz, origin_ns).resampler
-
     def add(self, rate_hz: float, origin_ns: int, first_index: int, values: FloatArray, withheld: bool) -> int | None:
         """Take in samples; the first grid sample that may have changed, None if none has."""
         timeline = self._timeline(rate_hz, origin_ns)
