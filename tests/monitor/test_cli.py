@@ -197,7 +197,13 @@ def test_a_run_that_is_ended_from_outside_finishes_its_files(
     vitals, report = tmp_path / "v.csv", tmp_path / "r.json"
     environment = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")}
     command = [sys.executable, "-m", "monitor", "run", "demo", "--vitals", str(vitals), "--report", str(report)]
-    process = subprocess.Popen(command, env=environment | screen, stderr=subprocess.DEVNULL)
+    # A suite that was started in the background ignores SIGINT, and so would its children.
+    process = subprocess.Popen(
+        command,
+        env=environment | screen,
+        stderr=subprocess.DEVNULL,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     try:
         deadline = time.monotonic() + 60
         while not vitals.exists():
