@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import os
 from pathlib import Path
@@ -12,6 +13,12 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 ROOT = Path(__file__).resolve().parent.parent
 RECORDINGS = Path(os.environ.get("VIGIL_RECORDINGS", ROOT.parent / "shared" / "data"))
+
+
+def pytest_report_header() -> str:
+    if importlib.util.find_spec("torch") is None:
+        return "torch is not installed: the tests of networks, training and export are left out"
+    return "torch is installed: the tests of networks, training and export are run"
 
 
 @pytest.fixture(scope="session")

@@ -1,35 +1,17 @@
-"""A small PhysioME with plausible inputs, shared by the tests of the model."""
+"""Fixtures of the model's tests. Without torch (``./test --no-torch``) the files that need it are left out, said aloud."""
 
 from __future__ import annotations
 
-import numpy as np
-import pytest
-import torch
-from torch import Tensor
+import importlib.util
+from pathlib import Path
 
-from models.export import example_inputs
-from models.physiome import SIZES, PhysioME, PhysioMEConfig
+NEEDS_TORCH = ("import torch", "from torch", "models.training")
+HAS_TORCH = importlib.util.find_spec("torch") is not None
 
-CI: PhysioMEConfig = SIZES["ci"]
-
-
-def stacked(batch: int, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
-    """Signals [B, M, L], presence [B, M, N], context [B, M, C] of plausible windows, all present."""
-    arrays = example_inputs(CI, batch, seed)
-    signals = np.stack([arrays[m.value.lower()] for m in CI.modalities], axis=1)
-    return tuple(torch.from_numpy(np.asarray(a)) for a in (signals, arrays["presence"], arrays["context"]))  # type: ignore[return-value]
-
-
-@pytest.fixture
-def small_model() -> PhysioME:
-    """Random weights, with the zero-initialised layers shaken so that nothing is trivially constant."""
-    torch.set_num_threads(1)
-    torch.manual_seed(3)
-    model = PhysioME(CI).eval()
-    with torch.no_grad():
-        model.pressure.out.weight.normal_(std=0.1)
-        for module in model.modules():
-            if isinstance(module, torch.nn.BatchNorm1d):
-                assert module.running_mean is not None
-                module.running_mean.normal_(std=0.1)
-    return model
+if HAS_TORCH:
+    from tests.models.small import small_model as small_model
+    from tests.models.small import stacked as stacked
+else:
+    files = sorted(Path(__file__).parent.glob("*.py"))
+    collect_ignore = [f.name for f in files if any(word in f.read_text("utf-8") for word in NEEDS_TORCH)]
+    collect_ignore.remove("conftest.py")

@@ -23,7 +23,7 @@ from models.runtime.golden import golden_difference
 from models.runtime.onnx_backend import OnnxBackend
 from models.runtime.spec import OUTPUTS
 from models.signals.errors import BadInput
-from tests.models.conftest import CI
+from tests.models.small import CI
 
 SKIPPED = ("tokens",)
 

@@ -15,7 +15,7 @@ from models.physiome import PhysioME
 from models.runtime.spec import OUTPUTS
 from models.signals.modalities import Modality
 from models.signals.windows import CONTEXT_FIELDS
-from tests.models.conftest import CI, stacked
+from tests.models.small import CI, stacked
 
 C = {name: i for i, name in enumerate(CONTEXT_FIELDS)}
 ROW = {m: i for i, m in enumerate(CI.modalities)}
