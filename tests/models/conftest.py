@@ -1,4 +1,4 @@
-"""Fixtures of the model's tests. Without torch (``./test --no-torch``) the files that need it are left out, said aloud."""
+"""Fixtures of the model's tests; without torch (``./test --no-torch``) the files that need it are left out."""
 
 from __future__ import annotations
 
