@@ -233,7 +233,8 @@ def _plethysmogram(view: _View) -> Absence | None:
     if bends(view.cell) > LIMITS[Modality.PPG].rough * view.period_swing:
         return Absence.ARTEFACT
     usable = _lit_seconds(view)
-    if usable >= PERIOD_S and not view.pulsates():
+    # One second more than a slow beat lasts: the detector finds nothing at the very edges of what it is given.
+    if usable > PERIOD_S and not view.pulsates():
         return Absence.NOT_PULSATILE
     beats = view.beats[view.beats >= len(view.grid) - usable * _CELL]
     if len(beats) < MOTION_BEATS:
