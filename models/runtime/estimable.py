@@ -34,6 +34,9 @@ def not_estimable(modality: Modality, window: Window, spec: WindowSpec) -> str:
     measured = {m for m, i in row.items() if window.presence[i, -1]}  # what the model saw of the newest frame
     if Modality.ECG in measured and not _has_rhythm(window, row[Modality.ECG], spec):
         return "no rhythm on the ECG"
+    pulses = [m for m in PULSES[modality] + (Modality.ECG,) if m is not modality and m in row]
+    if max((int(window.presence[row[m]].sum()) for m in pulses), default=0) * 2 < spec.frames:
+        return "too little of the window seen yet"  # a wave is sized over its window: half of one is drawn too large
     pulseless = [m for m in PULSE_CHANNELS if window.newest.get(m) is Absence.NOT_PULSATILE]
     if pulseless and not any(m in measured for m in PULSE_CHANNELS):
         return f"the {' and the '.join(pulseless)} shows no pulse"

@@ -170,6 +170,15 @@ def test_a_source_that_the_model_did_not_see_is_no_ground_for_an_estimate() -> N
     assert Modality.ABP in prediction.not_estimable
 
 
+def test_nothing_is_drawn_before_half_a_window_was_seen() -> None:
+    """Just after a start: the pressure is lost, the other sensors have been there for a few seconds only."""
+    early = {ABP: slice(0, 30), PPG: slice(0, 18), ECG: slice(0, 18), EEG: slice(0, 18)}
+    (prediction,) = engine().predict([window(early, age=5)])
+    assert prediction.restored == ()
+    assert prediction.pressures is None
+    assert "too little" in prediction.not_estimable[Modality.ABP]
+
+
 def test_recent_pressure_without_ppg_may_be_carried_for_thirty_seconds() -> None:
     absent = {ABP: slice(20, 30), PPG: slice(0, 30)}
     (young,) = engine().predict([window(absent, age=29)])
