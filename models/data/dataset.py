@@ -7,6 +7,10 @@ else the clean signal), ``presence`` bool [W, M, N] as recorded, ``history`` flo
 of the window that ends at t, NaN before the first), ``pressures`` [W, N, 3], ``r_times`` [W, R],
 ``eeg`` [W, 7], ``depth`` [W], ``hypotension`` [W, 3], ``hypotensive_now`` bool [W], ``end_s`` int [W]; labels are NaN
 where unknown. ``index.json`` says seed, scenario, device and duration.
+
+Optional: ``known`` bool [W, M, N], the frames whose true signal is in ``signals``. Simulated patients know all of them
+(the array is left out then); a real recording knows what it measured, ``signals`` are NaN or artefact elsewhere, and
+nothing may be learnt or scored there. ``stage`` int8 [W], the sleep stage.
 """
 
 from __future__ import annotations
@@ -27,13 +31,17 @@ ARRAYS = (
     "signals", "presence", "history", "pressures", "r_times", "eeg", "depth", "hypotension", "hypotensive_now", "end_s",
 )  # fmt: skip
 
+OPTIONAL = ("known", "stage")
+
 Arrays = dict[str, npt.NDArray[Any]]
 
 
 def save_patient(folder: Path, arrays: Arrays, facts: dict[str, object]) -> None:
     """Writes the arrays, then ``index.json``: a folder without it is unfinished and is made again."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name in ARRAYS:
+    for name in OPTIONAL:
+        (folder / f"{name}.npy").unlink(missing_ok=True)
+    for name in (*ARRAYS, *(n for n in OPTIONAL if n in arrays)):
         np.save(folder / f"{name}.npy", arrays[name], allow_pickle=False)
     scratch = folder / "index.json.part"
     scratch.write_text(json.dumps(facts, indent=1), encoding="utf-8")
@@ -59,10 +67,11 @@ def open_patient(folder: Path) -> Patient:
         facts = json.loads((folder / "index.json").read_text(encoding="utf-8"))
         arrays: Arrays = {
             n: np.load(folder / f"{n}.npy", mmap_mode="r" if n == "signals" else None, allow_pickle=False)
-            for n in ARRAYS
+            for n in (*ARRAYS, *(n for n in OPTIONAL if (folder / f"{n}.npy").is_file()))
         }
     except (OSError, ValueError) as error:
         raise BadInput("a folder of training windows", f"{folder} ({error})", "make the data again") from error
+    arrays.setdefault("known", np.ones(arrays["presence"].shape, np.bool_))
     return Patient(folder, facts, arrays)
 
 
