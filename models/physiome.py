@@ -22,7 +22,7 @@ from models.networks.encoder import ModalityEncoder
 from models.networks.fusion import ContextEmbedding, Fusion, InputScaling
 from models.networks.heads import DepthHead, HypotensionHead, PressureAnchor, PressureHead
 from models.networks.transformer import LowRankLinear, low_rank_layers
-from models.networks.waves import EegFeatures, PressureWave, WaveDecoders
+from models.networks.waves import EegFeatures, PressureWave, WaveDecoders, pulse_seen
 from models.runtime.spec import OUTPUTS
 from models.signals.modalities import MODEL_MODALITIES, Modality
 from models.signals.windows import CONTEXT_FIELDS, WindowSpec
@@ -207,7 +207,8 @@ class PhysioME(nn.Module):
             raw = self.waves(scaled[rows], present[rows], slots[rows], fused[rows], embedded[rows], context[rows])
             ppg_level, ppg_scale = self.scaling.ppg_units(context[rows])
             out |= {f"raw_{m.value.lower()}": wave for m, wave in raw.items()}
-            out["abp_wave"] = self.pressure_wave(raw[Modality.ABP], mean[rows], size[rows])
+            seen = pulse_seen(presence[rows], self.config.modalities)
+            out["abp_wave"] = self.pressure_wave(raw[Modality.ABP], mean[rows], size[rows], seen)
             out["ppg_wave"] = ppg_level + ppg_scale * raw[Modality.PPG]
             out["ecg_wave"] = raw[Modality.ECG]
         return out

@@ -29,6 +29,12 @@ _HIDE_SHAPE = 0.35  # share of windows and sources whose shape is hidden in trai
 _LOWEST, _HIGHEST = -0.65, 0.9  # of a pressure wave about its mean, in pulse pressures
 
 
+def pulse_seen(presence: Tensor, modalities: tuple[Modality, ...]) -> Tensor:
+    """Frames with a pulse source: presence bool [B, M, N] -> bool [B, N]."""
+    rows = [presence[:, i] for i, m in enumerate(modalities) if m in WAVE_MODALITIES]
+    return torch.stack(rows, dim=1).any(1)
+
+
 def shift(x: Tensor, samples: Tensor) -> Tensor:
     """x(t + samples) by linear interpolation; x [B, S, L], samples [B, S] (fractional), 0 outside the window."""
     length = x.shape[-1]
@@ -200,12 +206,21 @@ class WaveDecoders(nn.Module):
         return waves
 
 
-def unit_shape(raw: Tensor, frames: int) -> Tensor:
-    """[B, L] -> zero mean over the window and unit mean peak-to-peak a frame (every 3-s frame holds a whole beat)."""
-    shape = raw - raw.mean(-1, keepdim=True)
-    parts = shape.unflatten(-1, (frames, -1))
-    size = (parts.amax(-1) - parts.amin(-1)).mean(-1, keepdim=True)
-    return (shape / (size + 0.05)).clamp(_LOWEST, _HIGHEST)
+def unit_shape(raw: Tensor, frames: int, seen: Tensor | None = None) -> Tensor:
+    """[B, L] -> zero mean and unit mean peak-to-peak a frame (every 3-s frame holds a whole beat), of ``seen`` frames.
+
+    ``seen`` bool [B, N]: frames in which a pulse source is present (None: all). Elsewhere nothing tells the beats and
+    the decoder draws next to nothing: counted in, such frames would shrink the size and so enlarge the wave. Where no
+    frame is seen every frame counts, so the shape stays finite.
+    """
+    parts = raw.unflatten(-1, (frames, -1))
+    counts = torch.ones_like(parts[..., 0])
+    if seen is not None:
+        counts = torch.where(seen | ~seen.any(-1, keepdim=True), counts, torch.zeros_like(counts))
+    share = counts / counts.sum(-1, keepdim=True)
+    centre = (parts.mean(-1) * share).sum(-1, keepdim=True)
+    size = ((parts.amax(-1) - parts.amin(-1)) * share).sum(-1, keepdim=True)
+    return ((raw - centre) / (size + 0.05)).clamp(_LOWEST, _HIGHEST)
 
 
 class PressureWave(nn.Module):
@@ -218,9 +233,9 @@ class PressureWave(nn.Module):
         self.frames = frames
         self.register_buffer("interpolation", frame_interpolation(frames, samples), persistent=False)
 
-    def forward(self, raw: Tensor, mean: Tensor, pulse: Tensor) -> Tensor:
-        """raw [B, L], mean and pulse pressure [B, N] in mmHg -> [B, L] mmHg."""
-        return mean @ self.interpolation + (pulse @ self.interpolation) * unit_shape(raw, self.frames)
+    def forward(self, raw: Tensor, mean: Tensor, pulse: Tensor, seen: Tensor | None = None) -> Tensor:
+        """raw [B, L], mean and pulse pressure [B, N] in mmHg, ``seen`` as in :func:`unit_shape` -> [B, L] mmHg."""
+        return mean @ self.interpolation + (pulse @ self.interpolation) * unit_shape(raw, self.frames, seen)
 
 
 class EegFeatures(nn.Module):

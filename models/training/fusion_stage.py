@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from models import objectives
 from models.networks.decoders import DecoderBank
-from models.networks.waves import frame_interpolation, unit_shape
+from models.networks.waves import frame_interpolation, pulse_seen, unit_shape
 from models.physiome import PhysioME
 from models.signals.modalities import Modality
 from models.signals.windows import CONTEXT_FIELDS
@@ -141,7 +141,9 @@ def wave_losses(model: PhysioME, batch: Batch, out: dict[str, Tensor], rows: int
     rhythm = rhythm_target(batch.r_times[:rows], config.samples, config.rate_hz)
     return {
         "wave_abp": objectives.wave_loss(
-            unit_shape(out["raw_abp"], config.frames), shape, absent[:, index[Modality.ABP]] * known[:, None]
+            unit_shape(out["raw_abp"], config.frames, pulse_seen(batch.presence[:rows], config.modalities)),
+            shape,
+            absent[:, index[Modality.ABP]] * known[:, None],
         ),
         "wave_ppg": objectives.wave_loss(out["raw_ppg"], ppg, absent[:, index[Modality.PPG]] * ppg_known[:, None]),
         "wave_ecg": objectives.wave_loss(out["raw_ecg"], rhythm, absent[:, index[Modality.ECG]], smooth=0.1),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.networks.waves import WAVE_MODALITIES, beats, unit_shape
+from models.networks.waves import WAVE_MODALITIES, PressureWave, beats, pulse_seen, unit_shape
 from models.signals.modalities import Modality
 
 ABP, PPG, ECG = (WAVE_MODALITIES.index(m) for m in (Modality.ABP, Modality.PPG, Modality.ECG))
@@ -66,3 +66,30 @@ def test_a_wave_stays_near_its_pressures() -> None:
     shape = unit_shape(raw, 10)
     assert shape.max() <= 0.9
     assert shape.min() >= -0.65
+
+
+def test_frames_without_a_pulse_source_do_not_size_the_wave() -> None:
+    """Only the last two of ten frames were seen; the wave is drawn in them as large as if all had been seen."""
+    full = (0.4 * torch.sin(torch.arange(3000) * 0.0831) + 1.5)[None]
+    few = torch.where(torch.arange(3000) >= 2400, full, torch.full_like(full, -0.7))
+    seen = torch.zeros(1, 10, dtype=torch.bool)
+    seen[:, 8:] = True
+    mean, pulse = torch.full((1, 10), 82.0), torch.full((1, 10), 48.0)
+    compose = PressureWave(10, 3000)
+    expected, found = compose(full, mean, pulse)[:, 2400:], compose(few, mean, pulse, seen)[:, 2400:]
+    assert torch.allclose(found, expected, atol=1.0)
+    assert float((found - found.mean()).abs().max()) < 30.0
+    assert (compose(few, mean, pulse)[:, 2400:] - expected).abs().max() > 10.0  # what it was: far too large
+
+
+def test_no_source_at_all_gives_a_finite_wave() -> None:
+    raw, none = torch.randn(2, 3000), torch.zeros(2, 10, dtype=torch.bool)
+    assert torch.equal(unit_shape(raw, 10, none), unit_shape(raw, 10))
+    assert torch.isfinite(unit_shape(torch.zeros(2, 3000), 10, none)).all()
+
+
+def test_any_pulse_source_counts_and_an_eeg_does_not() -> None:
+    order = (Modality.ECG, Modality.ABP, Modality.PPG, Modality.EEG)
+    presence = torch.zeros(1, 4, 5, dtype=torch.bool)
+    presence[0, [0, 1, 2, 3], [0, 1, 2, 3]] = True
+    assert pulse_seen(presence, order).tolist() == [[True, True, True, False, False]]
