@@ -122,7 +122,7 @@ class TerminalView:
             return Text(f"Hypotension MAP < 65: no prediction for {age_s:.0f} s", style="yellow")
         risks = "   ".join(f"{h} min {100 * r[0]:.0f} ({100 * r[1]:.0f}–{100 * r[2]:.0f})" for h, r in p.risk.items())
         depth = f"   depth (not BIS) {p.depth[0]:.0f} ({p.depth[1]:.0f}–{p.depth[2]:.0f})" if p.depth else ""
-        return Text(f"Hypotension MAP < 65:  {risks}{depth}")
+        return Text(f"Hypotension MAP < 65:  {risks or 'not given by this model'}{depth}")
 
     def _is_stale(self, prediction: PredictionRecord) -> bool:
         speed = self._control.status().speed

@@ -1,6 +1,7 @@
 """From windows to predictions: batches the inputs, runs the backend, widens intervals, decides what may be shown.
 
-The rules of what may be drawn at all are those of ``estimable`` below; the display repeats none of them.
+What a bundle's graph does not give (a single-sensor student's gives little) is not in the prediction. The rules of what
+may be drawn at all are those of ``estimable`` below; the display repeats none of them.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ class Engine:
         self._bundle, self._backend = bundle, backend
         self._spec = bundle.window_spec
         self._row = {m: i for i, m in enumerate(self._spec.modalities)}
+        self._given = bundle.spec.given
 
     @property
     def window_spec(self) -> WindowSpec:
@@ -68,10 +70,12 @@ class Engine:
         return batch
 
     def _prediction(self, window: Window, outputs: Arrays, i: int) -> Prediction:
-        finite = all(bool(np.isfinite(outputs[name][i]).all()) for name in _CHECKED)
+        given = self._given
+        row = {name: outputs[name][i] for name in _CHECKED if name in given}
+        finite = all(bool(np.isfinite(values).all()) for values in row.values())
         ages = tuple(float(a) for a in window.context[:, _AGE])
         any_present = bool(window.presence.any())
-        horizons = self._bundle.spec.horizons_min
+        horizons = self._bundle.spec.horizons_min if "risk" in given else []
         if not finite:
             return Prediction(
                 window.end_s, window.presence, False, False, "the model's output was not finite", {}, None, None, None,
@@ -79,11 +83,11 @@ class Engine:
             )  # fmt: skip
         missing = 1.0 - float(window.presence.mean())
         risk = {
-            h: Interval(float(outputs["risk"][i, j]), float(outputs["risk_lo"][i, j]), float(outputs["risk_hi"][i, j]))
+            h: Interval(float(row["risk"][j]), float(row["risk_lo"][j]), float(row["risk_hi"][j]))
             for j, h in enumerate(horizons)
         }
         nothing = "" if any_present else "no sensor in the window: this is the prior, not a prediction"
-        refused = {m: why for m in self._absent_now(window) if (why := nothing or not_estimable(m, window, self._spec))}
+        refused = {m: why for m in self._absent_now(window) if (why := nothing or self._not_estimable(m, window))}
         return Prediction(
             window_end_s=window.end_s,
             presence=window.presence,
@@ -91,9 +95,9 @@ class Engine:
             abstain=not any_present,
             reason=nothing,
             risk=risk,
-            depth=self._depth(window, outputs["depth"][i], missing) if any_present else None,
-            pressures=self._pressures(window, outputs["pressure"][i], missing, refused),
-            eeg_features=self._eeg(window, outputs["eeg_features"][i], any_present),
+            depth=self._depth(window, row["depth"], missing) if any_present and "depth" in given else None,
+            pressures=self._pressures(window, row["pressure"], missing, refused) if "pressure" in given else None,
+            eeg_features=self._eeg(window, row["eeg_features"], any_present) if "eeg_features" in given else None,
             restored=self._restored(window, outputs, i, missing, refused),
             not_estimable=refused,
             ages_s=ages,
@@ -103,6 +107,13 @@ class Engine:
         """Modalities of which a cell of the newest hop is absent."""
         newest = window.cells[:, -self._spec.hop_s :]
         return [m for m, row in self._row.items() if not newest[row].all()]
+
+    def _not_estimable(self, modality: Modality, window: Window) -> str:
+        """Why the absent ``modality`` is not shown as an estimate; "" if it is."""
+        wave = WAVE_OUTPUT.get(modality)
+        if wave is not None and wave not in self._given:
+            return "this model does not restore it"
+        return not_estimable(modality, window, self._spec)
 
     def _depth(self, window: Window, raw: npt.NDArray[np.generic], missing: float) -> Interval | None:
         row = self._row.get(Modality.EEG)
@@ -115,9 +126,15 @@ class Engine:
     def _pressures(
         self, window: Window, raw: npt.NDArray[np.generic], missing: float, refused: dict[Modality, str]
     ) -> dict[str, Interval] | None:
-        if Modality.ABP not in self._absent_now(window) or Modality.ABP in refused:
+        row = self._row.get(Modality.ABP)
+        if row is None:  # a model that never saw a pressure of this patient
+            if not_estimable(Modality.ABP, window, self._spec):
+                return None
+            age = math.nan
+        elif Modality.ABP not in self._absent_now(window) or Modality.ABP in refused:
             return None
-        age = float(window.context[self._row[Modality.ABP], _AGE])
+        else:
+            age = float(window.context[row, _AGE])
         found = {}
         for name, (lo, value, hi) in zip(PRESSURES, raw.tolist(), strict=True):
             widen = half_width(self._bundle.spec.conformal.get(name), missing, age)

@@ -43,6 +43,8 @@ def not_estimable(modality: Modality, window: Window, spec: WindowSpec) -> str:
     if any(source in measured for source in PULSES.get(modality, ())):
         return ""
     if modality is Modality.ABP:
+        if modality not in row:
+            return "no pulsatile PPG"
         age = float(window.context[row[modality], _AGE])
         if age < ABP_MEMORY_S and Modality.ECG in measured:
             return ""

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from models.runtime.backend import Arrays, BackendInfo
-from models.runtime.spec import OUTPUTS, BundleSpec
+from models.runtime.spec import BundleSpec
 from models.signals.errors import BackendUnavailable, BadInput
 
 try:
@@ -54,7 +54,7 @@ class OnnxBackend:
         found = {i.name for i in self._session.get_inputs()}
         if wanted != found:
             raise _bad_graph(model_path, f"inputs {sorted(found)} where the spec says {sorted(wanted)}")
-        missing = set(OUTPUTS) - set(self._outputs)
+        missing = self._spec.given - set(self._outputs)
         if missing:
             raise _bad_graph(model_path, f"no outputs named {sorted(missing)}")
 

@@ -51,3 +51,9 @@ class BundleSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     conformal: dict[str, Conformal]  # keys: depth, map, sbp, dbp
     preprocessing: str  # version of models.signals the model was trained with
     trained_on: str  # one line for the screen and the report
+    outputs: list[str] = []  # what the graph gives, out of ``OUTPUTS`` (a single-sensor student: few); empty: all
+
+    @property
+    def given(self) -> frozenset[str]:
+        """Names of the outputs that this bundle's graph has."""
+        return frozenset(self.outputs or OUTPUTS)
