@@ -27,7 +27,9 @@ class InputScaling(nn.Module):
         self.modalities, self.frame_samples = modalities, frame_samples
 
     def ppg_units(self, context: Tensor) -> tuple[Tensor, Tensor]:
-        """Level and scale [B, 1] of the PPG; 0 and 1 where unknown."""
+        """Level and scale [B, 1] of the PPG; 0 and 1 where unknown or where the model has no PPG."""
+        if Modality.PPG not in self.modalities:
+            return torch.zeros_like(context[:, 0, :1]), torch.ones_like(context[:, 0, :1])
         row = context[:, self.modalities.index(Modality.PPG)]
         level, scale = row[:, _F["level"], None], row[:, _F["scale"], None]
         return (
