@@ -13,7 +13,8 @@ from models.physiome import PhysioME
 from models.training import checkpoint
 from models.training.config import TrainConfig
 from models.training.fusion_stage import WEIGHTS, FusionStage, weighted
-from models.training.loop import CsvLog, MovingAverage, Progress, adamw, copy_of, cosine_rate, set_rate
+from models.training.logbook import CsvLog
+from models.training.loop import MovingAverage, Progress, adamw, copy_of, cosine_rate, set_rate
 from models.training.pretrain import DPNeuroNet
 from models.training.sampling import Group
 

@@ -18,7 +18,8 @@ from models.physiome import PhysioME
 from models.training import checkpoint
 from models.training.config import TrainConfig
 from models.training.fusion_stage import WEIGHTS, wave_losses, weighted
-from models.training.loop import CsvLog, MovingAverage, Progress, adamw, copy_of, cosine_rate, set_rate
+from models.training.logbook import CsvLog
+from models.training.loop import MovingAverage, Progress, adamw, copy_of, cosine_rate, set_rate
 from models.training.sampling import Group
 from models.training.stages import generators
 

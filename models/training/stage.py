@@ -1,0 +1,94 @@
+"""What a stage of training is: a module, its losses at a step, its score on the early-stopping patients.
+
+:func:`models.training.loop.run_stage` does the rest (schedule, clipping, averaging, early stopping, checkpoints), so a
+stage reads like its algorithm in the paper.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from typing import Annotated, Literal, Protocol, runtime_checkable
+
+import msgspec
+import numpy as np
+import torch
+from msgspec import Meta
+from torch import Tensor, nn
+
+Count = Annotated[int, Meta(ge=1)]
+Natural = Annotated[int, Meta(ge=0)]
+Positive = Annotated[float, Meta(gt=0)]
+NotNegative = Annotated[float, Meta(ge=0)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+Decay = Annotated[float, Meta(ge=0, lt=1)]
+Precision = Literal["auto", "fp32", "bf16"]
+
+
+class StageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What every stage can be told. Raises ValueError for a warm-up that would not end within the stage."""
+
+    steps: Natural  # 0 leaves the stage out
+    batch: Count = 32
+    rate: Positive = 1e-3  # peak of the schedule
+    warmup: Natural = 0  # steps of linear rise to ``rate``; a cosine falls to 2 % of it afterwards
+    clip: Positive = 1.0  # norm of the gradient
+    weight_decay: NotNegative = 0.02  # of matrices; vectors and scalars never decay
+    ema: Decay = 0.998  # of the averaged weights, those that are scored and kept; 0: no averaging
+    evaluate_every: Count = 400
+    save_every: Count = 400
+    patience: Natural = 0  # evaluations without a better score after which the stage stops; 0: never
+    precision: Precision = "auto"  # auto: fp32 on a CPU, bf16 (matrix products only) on a GPU that has it
+
+    def __post_init__(self) -> None:
+        if self.steps and self.warmup >= self.steps:
+            raise ValueError(f"warmup {self.warmup} does not end within {self.steps} steps")
+
+
+@runtime_checkable
+class Stage(Protocol):
+    """One stage of training. An optional method ``after_step(step: int)`` is called after each optimiser step."""
+
+    name: str
+    """Names ``{name}.safetensors``, ``{name}.csv`` and the TensorBoard tags."""
+    module: nn.Module
+    """Its parameters that require a gradient are trained, clipped and averaged; its state_dict is saved."""
+
+    def losses(self, step: int) -> dict[str, Tensor]:
+        """Weighted named losses, the total is their sum. Everything random follows from (seed, name, step)."""
+        ...
+
+    def score(self) -> dict[str, float]:
+        """Figures on the early-stopping patients; ``score`` is the one that counts, lower is better.
+
+        Called with averaged weights in place, in eval mode and without gradients.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StepRandom:
+    """Randomness of one step. ``torch`` draws on the device of the batch, ``numpy`` draws windows and losses."""
+
+    torch: torch.Generator
+    numpy: np.random.Generator
+
+
+def step_random(seed: int, name: str, step: int, device: torch.device | str = "cpu") -> StepRandom:
+    """Generators that depend on seed, stage and step only; also seeds the global one, which dropout draws from."""
+    words = np.random.SeedSequence([seed, zlib.crc32(name.encode()), step]).generate_state(3, np.uint64)
+    torch.manual_seed(int(words[0] >> 1))
+    generator = torch.Generator(device).manual_seed(int(words[1] >> 1))
+    return StepRandom(generator, np.random.default_rng(int(words[2])))
+
+
+def device_of(module: nn.Module) -> torch.device:
+    """Where a module's parameters live."""
+    return next(module.parameters()).device
+
+
+def best_device(wanted: str = "auto") -> torch.device:
+    """``auto``: a GPU if there is one, else the CPU."""
+    if wanted != "auto":
+        return torch.device(wanted)
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
