@@ -14,7 +14,14 @@ from pathlib import Path
 import numpy as np
 
 from models.data.dataset import Arrays, save_patient
-from models.data.labels import eeg_features, frame_pressures, hypotension_labels, hypotensive_events, pressure_track
+from models.data.labels import (
+    eeg_features,
+    frame_pressures,
+    hypotension_labels,
+    hypotensive_events,
+    padded_times,
+    pressure_track,
+)
 from models.data.labels import r_times as find_r_times
 from models.data.simulator import simulate_patient
 from models.data.windows import cut_windows, grid_signal
@@ -91,22 +98,13 @@ def windows_with_labels(order: PatientOrder, channels, clean: np.ndarray, depth_
         "presence": np.asarray(presence, np.bool_).reshape(-1, m, spec.frames),
         "history": history,
         "pressures": pressures.reshape(len(ends), spec.frames, 3),
-        "r_times": _padded_times(beats, end_s - spec.window_s, spec.window_s),
+        "r_times": padded_times(beats, end_s - spec.window_s, spec.window_s),
         "eeg": eeg_features(np.asarray(eeg, np.float32).reshape(-1, length)),
         "depth": depth_by_second[second].astype(np.float32),
         "hypotension": labels,
         "hypotensive_now": now,
         "end_s": end_s,
     }
-
-
-def _padded_times(times: np.ndarray, starts_s: np.ndarray, window_s: int) -> np.ndarray:
-    """Beat times of each window in s from its start, NaN-padded: float32 [W, R]."""
-    first, last = np.searchsorted(times, starts_s), np.searchsorted(times, starts_s + window_s)
-    out = np.full((len(starts_s), max(1, int((last - first).max(initial=0)))), np.nan, np.float32)
-    for row, (a, b) in enumerate(zip(first, last, strict=True)):
-        out[row, : b - a] = times[a:b] - starts_s[row]
-    return out
 
 
 def make_patients(orders: list[PatientOrder], processes: int, progress: Callable[[int, int], None]) -> None:

@@ -115,6 +115,15 @@ def hypotension_labels(
     return labels, now
 
 
+def padded_times(times: Floats, starts_s: npt.NDArray[np.int64], window_s: int) -> npt.NDArray[np.float32]:
+    """Beat times of each window in s from its start, NaN-padded: float32 [W, R]."""
+    first, last = np.searchsorted(times, starts_s), np.searchsorted(times, starts_s + window_s)
+    out = np.full((len(starts_s), max(1, int((last - first).max(initial=0)))), np.nan, np.float32)
+    for row, (a, b) in enumerate(zip(first, last, strict=True)):
+        out[row, : b - a] = times[a:b] - starts_s[row]
+    return out
+
+
 def eeg_features(eeg: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """[..., L] complete EEG in µV on the 100-Hz grid -> [..., 7]: log10 power (µV²) of delta, theta, alpha, beta and
     gamma, SEF95 in Hz (0.5–47 Hz), suppression ratio (within ±5 µV for ≥ 0.5 s; Rampil 1998).
