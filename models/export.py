@@ -10,6 +10,7 @@ import hashlib
 import logging
 import os
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,7 +23,16 @@ import torch
 from models.physiome import InferenceGraph, PhysioME, PhysioMEConfig
 from models.runtime.backend import Arrays
 from models.runtime.bundle import NEEDED_FILES
-from models.runtime.spec import BUNDLE_SCHEMA, OUTPUTS, BundleSpec, Conformal
+from models.runtime.spec import (
+    BOTH_IMPUTERS,
+    BUNDLE_SCHEMA,
+    CHOICE_INPUT,
+    OUTPUTS,
+    RESTORATION,
+    SELFMASK,
+    BundleSpec,
+    Conformal,
+)
 from models.signals.modalities import Modality
 from models.signals.windows import CONTEXT_FIELDS
 
@@ -45,8 +55,9 @@ class BundleText:
     conformal: dict[str, Conformal] = field(default_factory=dict)
 
 
-def input_names(config: PhysioMEConfig) -> list[str]:
-    return [m.value.lower() for m in config.modalities] + ["presence", "context"]
+def input_names(config: PhysioMEConfig, imputers: Sequence[str] = (RESTORATION,)) -> list[str]:
+    choice = [CHOICE_INPUT] if len(imputers) > 1 else []
+    return [m.value.lower() for m in config.modalities] + ["presence", "context", *choice]
 
 
 def example_inputs(config: PhysioMEConfig, batch: int, seed: int = 0) -> Arrays:
@@ -76,9 +87,9 @@ def example_inputs(config: PhysioMEConfig, batch: int, seed: int = 0) -> Arrays:
     return arrays
 
 
-def golden_inputs(config: PhysioMEConfig) -> dict[str, Arrays]:
+def golden_inputs(config: PhysioMEConfig, imputers: Sequence[str] = (RESTORATION,)) -> dict[str, Arrays]:
     """The cases: all present, each modality absent, absence frame by frame, all absent, NaN and 1e30 under the mask,
-    unknown context."""
+    unknown context. Of a graph with two imputers each case but the complete ones comes twice, ``selfmask_…`` too."""
     base = example_inputs(config, 1, seed=7)
     names = [m.value.lower() for m in config.modalities]
     rng = np.random.default_rng(11)
@@ -107,24 +118,28 @@ def golden_inputs(config: PhysioMEConfig) -> dict[str, Arrays]:
     cases["frames_absent_1e30"] = case(ragged, fill=1e30)
     cases["all_absent"] = case(~full, fill=np.nan, unknown=True)
     cases["context_unknown"] = case(full, unknown=True)
+    if len(imputers) > 1:
+        lossy = {name: arrays for name, arrays in cases.items() if not arrays["presence"].all()}
+        cases = {name: arrays | {CHOICE_INPUT: np.zeros(1, np.bool_)} for name, arrays in cases.items()}
+        cases |= {f"{SELFMASK}_{n}": arrays | {CHOICE_INPUT: np.ones(1, np.bool_)} for n, arrays in lossy.items()}
     return cases
 
 
 def run_torch(model: PhysioME, inputs: Arrays) -> Arrays:
-    """Outputs of the torch model in eval mode, by name."""
+    """Outputs of the torch model in eval mode, by name; with ``selfmask`` among the inputs it chooses the imputer."""
     model.eval()
-    names = input_names(model.config)
+    names = input_names(model.config, BOTH_IMPUTERS if CHOICE_INPUT in inputs else (RESTORATION,))
     with torch.no_grad():
         values = InferenceGraph(model)(*(torch.from_numpy(np.asarray(inputs[n])) for n in names))
     return {name: value.numpy() for name, value in zip(OUTPUTS, values, strict=True)}
 
 
-def export_onnx(model: PhysioME, path: Path) -> None:
+def export_onnx(model: PhysioME, path: Path, imputers: Sequence[str] = (RESTORATION,)) -> None:
     """Writes the fp32 graph with a dynamic batch; raises ValueError if an operator would need control flow."""
     model.eval()
     model.merge_adapters()
-    example = example_inputs(model.config, 2)
-    names = input_names(model.config)
+    example = example_inputs(model.config, 2) | {CHOICE_INPUT: np.array([False, True])}
+    names = input_names(model.config, imputers)
     arguments = tuple(torch.from_numpy(np.asarray(example[n])) for n in names)
     batch = torch.export.Dim("batch", min=1, max=4096)
     logging.getLogger("torch.onnx").setLevel(logging.WARNING)
@@ -162,27 +177,32 @@ def operators(graph: onnx.ModelProto) -> set[str]:
     return found
 
 
-def bundle_spec(config: PhysioMEConfig, text: BundleText) -> BundleSpec:
+def bundle_spec(config: PhysioMEConfig, text: BundleText, imputers: Sequence[str] = (RESTORATION,)) -> BundleSpec:
     return BundleSpec(
         schema=BUNDLE_SCHEMA, name=text.name, version=text.version,
         modalities=[m.value for m in config.modalities], rate_hz=config.rate_hz, frame_s=config.frame_s,
         frames=config.frames, hop_s=1, context_fields=list(CONTEXT_FIELDS), horizons_min=HORIZONS_MIN,
         token_width=config.width, conformal=text.conformal, preprocessing=text.preprocessing,
-        trained_on=text.trained_on,
+        trained_on=text.trained_on, imputers=tuple(imputers),
     )  # fmt: skip
 
 
-def export_bundle(model: PhysioME, folder: Path, text: BundleText) -> None:
+def export_bundle(
+    model: PhysioME, folder: Path, text: BundleText, imputers: Sequence[str] = (RESTORATION,)
+) -> None:  # fmt: skip
     """Writes ``model.onnx, spec.json, golden.npz, card.md, manifest.json``; the manifest last, each file atomically.
 
-    The model's LoRA adapters are merged. Raises ValueError as :func:`seal` does.
+    ``imputers``: ``BOTH_IMPUTERS`` once the SelfMask stage has run, so that the user may choose. The model's LoRA
+    adapters are merged. Raises ValueError as :func:`seal` does.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    export_onnx(model, folder / "model.onnx.part")
+    export_onnx(model, folder / "model.onnx.part", imputers)
     os.replace(folder / "model.onnx.part", folder / "model.onnx")
-    (folder / "spec.json").write_bytes(msgspec.json.format(msgspec.json.encode(bundle_spec(model.config, text))))
+    (folder / "spec.json").write_bytes(
+        msgspec.json.format(msgspec.json.encode(bundle_spec(model.config, text, imputers)))
+    )
     golden: dict[str, npt.NDArray[np.generic]] = {}
-    for case, inputs in golden_inputs(model.config).items():
+    for case, inputs in golden_inputs(model.config, imputers).items():
         golden |= {f"{case}/in/{name}": value for name, value in inputs.items()}
         outputs = run_torch(model, inputs)
         golden |= {f"{case}/out/{n}": v for n, v in outputs.items() if n not in _GOLDEN_SKIPPED}

@@ -24,6 +24,7 @@ from models.networks.heads import DepthHead, HypotensionHead, PressureAnchor, Pr
 from models.networks.transformer import LowRankLinear, low_rank_layers
 from models.networks.waves import EegFeatures, PressureWave, WaveDecoders, pulse_seen
 from models.runtime.spec import OUTPUTS
+from models.selfmask import ChosenImputer, SelfMaskPredictor
 from models.signals.modalities import MODEL_MODALITIES, Modality
 from models.signals.windows import CONTEXT_FIELDS, WindowSpec
 
@@ -45,6 +46,10 @@ class PhysioMEConfig:
     decoder_width: int = 96
     channels: tuple[int, int] = (16, 24)
     wave_channels: int = 32
+    selfmask_width: int = 96
+    selfmask_heads: int = 4
+    selfmask_depth: int = 2
+    selfmask_dropout: float = 0.3
     modalities: tuple[Modality, ...] = MODEL_MODALITIES
 
     @property
@@ -64,7 +69,7 @@ SIZES: dict[str, PhysioMEConfig] = {
     "demo": PhysioMEConfig(),
     "ci": PhysioMEConfig(
         frames=8, width=32, encoder_depth=1, fusion_depth=1, decoder_depth=1, decoder_width=32,
-        channels=(8, 12), wave_channels=8,
+        channels=(8, 12), wave_channels=8, selfmask_width=32,
     ),
 }  # fmt: skip
 
@@ -77,6 +82,7 @@ class Fused:
     presence: Tensor  # [B, M, N]
     context_out: Tensor  # [B, d] context token after pass 1
     slots: Tensor  # [B, M, N, d] slots after pass 1
+    embedded: Tensor  # [B, d] embedding of what is known from before the window
 
 
 class PhysioME(nn.Module):
@@ -101,6 +107,10 @@ class PhysioME(nn.Module):
         self.eeg_features = EegFeatures(c.width)
         self.waves = WaveDecoders(c.modalities, c.frames, c.frame_samples, c.rate_hz, c.wave_channels, c.width)
         self.pressure_wave = PressureWave(c.frames, c.samples)
+        self.selfmask = SelfMaskPredictor(
+            m, c.frames, c.width, c.selfmask_width, c.selfmask_heads, c.selfmask_depth, c.selfmask_dropout
+        )
+        self.selfmask.requires_grad_(False)  # trained by its own stage only
         self.imputer: Imputer = RestorationImputer()
         self._frozen = False
 
@@ -143,7 +153,7 @@ class PhysioME(nn.Module):
 
     def pass_one(self, tokens: Tensor, presence: Tensor, embedded: Tensor) -> Fused:
         context_out, slots = self.fusion(self.fusion.adapt(tokens), presence, presence, embedded)
-        return Fused(tokens, presence, context_out, slots)
+        return Fused(tokens, presence, context_out, slots, embedded)
 
     def pass_two(
         self, tokens: Tensor, restored: Tensor | None, presence: Tensor, embedded: Tensor
@@ -215,18 +225,23 @@ class PhysioME(nn.Module):
 
 
 class InferenceGraph(nn.Module):
-    """The exported face of the model: inputs by modality, outputs in the order of ``OUTPUTS``."""
+    """The exported face of the model: inputs by modality, outputs in the order of ``OUTPUTS``.
+
+    With ``selfmask`` (bool [B]) both imputers are in the graph and each window is filled by the one it asks for.
+    """
 
     def __init__(self, model: PhysioME) -> None:
         super().__init__()
         self.model = model
 
     def forward(
-        self, ecg: Tensor, abp: Tensor, ppg: Tensor, eeg: Tensor, presence: Tensor, context: Tensor
-    ) -> tuple[Tensor, ...]:
+        self, ecg: Tensor, abp: Tensor, ppg: Tensor, eeg: Tensor, presence: Tensor, context: Tensor,
+        selfmask: Tensor | None = None,
+    ) -> tuple[Tensor, ...]:  # fmt: skip
         rows = {Modality.ECG: ecg, Modality.ABP: abp, Modality.PPG: ppg, Modality.EEG: eeg}
         signals = torch.stack([rows[m] for m in self.model.config.modalities], dim=1)
-        out = self.model(signals, presence, context)
+        imputer = None if selfmask is None else ChosenImputer(selfmask)
+        out = self.model(signals, presence, context, imputer=imputer)
         return tuple(out[name] for name in OUTPUTS)
 
 

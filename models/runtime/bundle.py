@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 
 from models.runtime.backend import Arrays
-from models.runtime.spec import BUNDLE_SCHEMA, OUTPUTS, BundleSpec
+from models.runtime.spec import BOTH_IMPUTERS, BUNDLE_SCHEMA, OUTPUTS, RESTORATION, BundleSpec
 from models.signals.errors import BadInput
 from models.signals.modalities import GRID_RATE_HZ, Modality
 from models.signals.windows import CONTEXT_FIELDS, WindowSpec
@@ -132,6 +132,8 @@ def _verify_spec(spec: BundleSpec, root: Path) -> None:
         raise BadInput(f"{HORIZONS} horizons", where, again)
     if strange := sorted(set(spec.outputs) - set(OUTPUTS)):
         raise BadInput(f"outputs out of {', '.join(OUTPUTS)}", f"{', '.join(strange)} in {root / 'spec.json'}", again)
+    if spec.imputers not in ((RESTORATION,), BOTH_IMPUTERS):
+        raise BadInput(f"imputers {RESTORATION}, or {' and '.join(BOTH_IMPUTERS)}", where, again)
     for name, table in spec.conformal.items():
         rows, columns = len(table.missing_edges) - 1, len(table.age_edges_s) - 1
         if min(rows, columns) < 1 or [len(row) for row in table.widen] != [columns] * rows:

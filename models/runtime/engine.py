@@ -17,6 +17,8 @@ from models.runtime.bundle import Bundle
 from models.runtime.calibration import half_width
 from models.runtime.estimable import not_estimable
 from models.runtime.prediction import Interval, Prediction, RestoredWave
+from models.runtime.spec import CHOICE_INPUT, RESTORATION, SELFMASK
+from models.signals.errors import BadInput
 from models.signals.modalities import Modality
 from models.signals.windows import CONTEXT_FIELDS, Window, WindowSpec
 
@@ -29,9 +31,17 @@ _CHECKED = ("risk", "risk_lo", "risk_hi", "depth", "pressure", "eeg_features")
 
 
 class Engine:
-    """A bundle on a backend. Not thread-safe: one inference thread calls it."""
+    """A bundle on a backend. Not thread-safe: one inference thread calls it.
 
-    def __init__(self, bundle: Bundle, backend: Backend) -> None:
+    ``imputer`` fills the slots of absent frames: ``restoration`` or ``selfmask``. Raises BadInput for one that the
+    bundle does not hold.
+    """
+
+    def __init__(self, bundle: Bundle, backend: Backend, imputer: str = RESTORATION) -> None:
+        held = bundle.spec.imputers
+        if imputer not in held:
+            raise BadInput(f"an imputer out of {', '.join(held)}", repr(imputer), "choose one that the bundle holds")
+        self.imputer = imputer
         self._bundle, self._backend = bundle, backend
         self._spec = bundle.window_spec
         self._row = {m: i for i, m in enumerate(self._spec.modalities)}
@@ -67,6 +77,8 @@ class Engine:
         }
         batch["presence"] = np.stack([w.presence for w in windows])
         batch["context"] = np.stack([w.context for w in windows]).astype(np.float32, copy=False)
+        if len(self._bundle.spec.imputers) > 1:
+            batch[CHOICE_INPUT] = np.full(len(windows), self.imputer == SELFMASK, np.bool_)
         return batch
 
     def _prediction(self, window: Window, outputs: Arrays, i: int) -> Prediction:

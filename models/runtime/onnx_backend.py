@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from models.runtime.backend import Arrays, BackendInfo
-from models.runtime.spec import BundleSpec
+from models.runtime.spec import CHOICE_INPUT, BundleSpec
 from models.signals.errors import BackendUnavailable, BadInput
 
 try:
@@ -51,6 +51,8 @@ class OnnxBackend:
 
     def _check(self, model_path: Path) -> None:
         wanted = {m.lower() for m in self._spec.modalities} | {"presence", "context"}
+        if len(self._spec.imputers) > 1:
+            wanted.add(CHOICE_INPUT)
         found = {i.name for i in self._session.get_inputs()}
         if wanted != found:
             raise _bad_graph(model_path, f"inputs {sorted(found)} where the spec says {sorted(wanted)}")
@@ -64,6 +66,8 @@ class OnnxBackend:
         inputs: Arrays = {name.lower(): np.zeros((1, length), np.float32) for name in s.modalities}
         inputs["presence"] = np.zeros((1, m, s.frames), np.bool_)
         inputs["context"] = np.full((1, m, len(s.context_fields)), np.nan, np.float32)
+        if len(s.imputers) > 1:
+            inputs[CHOICE_INPUT] = np.zeros(1, np.bool_)
         for _ in range(2):
             self.run(inputs)
 

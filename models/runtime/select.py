@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from models.runtime.backend import Backend
 from models.runtime.bundle import Bundle
 from models.runtime.engine import Engine
+from models.runtime.spec import RESTORATION
 from models.signals.errors import BackendUnavailable, BadInput
 
 
@@ -29,8 +30,8 @@ class Selection:
     passed_over: dict[str, str] = field(default_factory=dict)
 
 
-def select_engine(bundle: Bundle, backend: str = "auto") -> Selection:
-    """Load ``bundle`` on ``backend`` and warm it up.
+def select_engine(bundle: Bundle, backend: str = "auto", imputer: str = RESTORATION) -> Selection:
+    """Load ``bundle`` on ``backend`` and warm it up; ``imputer`` as in :class:`Engine`.
 
     Raises BadInput for an unknown name and BackendUnavailable when an explicit choice (or every candidate) cannot
     be had.
@@ -51,5 +52,5 @@ def select_engine(bundle: Bundle, backend: str = "auto") -> Selection:
             passed_over[name] = str(error)
             continue
         loaded.warm_up()
-        return Selection(Engine(bundle, loaded), passed_over)
+        return Selection(Engine(bundle, loaded, imputer), passed_over)
     raise BackendUnavailable("no backend can serve: " + "; ".join(f"{n}: {r}" for n, r in passed_over.items()))

@@ -6,6 +6,12 @@ import msgspec
 
 BUNDLE_SCHEMA = 1
 
+RESTORATION, SELFMASK = "restoration", "selfmask"
+BOTH_IMPUTERS = (RESTORATION, SELFMASK)
+"""Who may fill the absent slots: PhysioME's restoration decoders, SelfMask's predictor."""
+CHOICE_INPUT = "selfmask"
+"""Input bool [B] of a graph that holds both imputers: True has the window's absent slots filled by SelfMask."""
+
 OUTPUTS: dict[str, str] = {
     # name in the graph -> shape and meaning (B batch, M modalities, N frames, L samples, d token width)
     "risk": "[B, 3] probability of hypotension (MAP < 65 mmHg for 60 s) within 5, 10 and 15 min, non-decreasing",
@@ -51,6 +57,7 @@ class BundleSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     conformal: dict[str, Conformal]  # keys: depth, map, sbp, dbp
     preprocessing: str  # version of models.signals the model was trained with
     trained_on: str  # one line for the screen and the report
+    imputers: tuple[str, ...] = (RESTORATION,)  # inside the graph; with two, the input ``selfmask`` chooses
     outputs: list[str] = []  # what the graph gives, out of ``OUTPUTS`` (a single-sensor student: few); empty: all
 
     @property
