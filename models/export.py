@@ -27,7 +27,6 @@ from models.runtime.spec import (
     BOTH_IMPUTERS,
     BUNDLE_SCHEMA,
     CHOICE_INPUT,
-    OUTPUTS,
     RESTORATION,
     SELFMASK,
     BundleSpec,
@@ -79,9 +78,9 @@ def example_inputs(config: PhysioMEConfig, batch: int, seed: int = 0) -> Arrays:
         Modality.PPG: (10, 2.0, 0, 10, 10, 10, 0.5, 0.5, np.nan),
         Modality.EEG: (0, 25, 0, 0, 0, 0, np.nan, np.nan, np.nan),
     }
-    for row, modality in enumerate(config.modalities):
+    for row, modality in enumerate(config.bedside_rows):
         context[:, row] = usual[modality]
-    arrays: Arrays = {m.value.lower(): waves[m].astype(np.float32) for m in config.modalities}
+    arrays: Arrays = {m.value.lower(): waves[m].astype(np.float32) for m in config.bedside_rows}
     arrays["presence"] = np.ones((batch, len(config.modalities), config.frames), np.bool_)
     arrays["context"] = context
     return arrays
@@ -131,7 +130,7 @@ def run_torch(model: PhysioME, inputs: Arrays) -> Arrays:
     names = input_names(model.config, BOTH_IMPUTERS if CHOICE_INPUT in inputs else (RESTORATION,))
     with torch.no_grad():
         values = InferenceGraph(model)(*(torch.from_numpy(np.asarray(inputs[n])) for n in names))
-    return {name: value.numpy() for name, value in zip(OUTPUTS, values, strict=True)}
+    return {name: value.numpy() for name, value in zip(model.config.outputs, values, strict=True)}
 
 
 def export_onnx(model: PhysioME, path: Path, imputers: Sequence[str] = (RESTORATION,)) -> None:
@@ -147,8 +146,8 @@ def export_onnx(model: PhysioME, path: Path, imputers: Sequence[str] = (RESTORAT
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             InferenceGraph(model), arguments, dynamo=True, opset_version=OPSET, input_names=names,
-            output_names=list(OUTPUTS), dynamic_shapes=tuple({0: batch} for _ in names), external_data=False,
-            verbose=False,
+            output_names=list(model.config.outputs), dynamic_shapes=(tuple({0: batch} for _ in names),),
+            external_data=False, verbose=False,
         )  # fmt: skip
     assert program is not None
     program.save(str(path), external_data=False)
@@ -183,7 +182,7 @@ def bundle_spec(config: PhysioMEConfig, text: BundleText, imputers: Sequence[str
         modalities=[m.value for m in config.modalities], rate_hz=config.rate_hz, frame_s=config.frame_s,
         frames=config.frames, hop_s=1, context_fields=list(CONTEXT_FIELDS), horizons_min=HORIZONS_MIN,
         token_width=config.width, conformal=text.conformal, preprocessing=text.preprocessing,
-        trained_on=text.trained_on, imputers=tuple(imputers),
+        trained_on=text.trained_on, imputers=tuple(imputers), outputs=[] if config.has_eeg else list(config.outputs),
     )  # fmt: skip
 
 

@@ -24,10 +24,13 @@ class Imputer(Protocol):
 
 class RestorationImputer:
     """PhysioME's own: one decoder a modality predicts the encoder tokens. Its input carries no gradient, so it cannot
-    bend the encoders (the paper's ablation: 78.83 against 77.13 accuracy)."""
+    bend the encoders (the paper's ablation: 78.83 against 77.13 accuracy), unless the model is that ablation."""
 
     def impute(self, model: PhysioME, state: Fused) -> Tensor:
-        return model.restoration(state.context_out.detach(), state.slots.detach(), state.presence)
+        context, slots = state.context_out, state.slots
+        if model.config.stop_gradient:
+            context, slots = context.detach(), slots.detach()
+        return model.restoration(context, slots, state.presence)
 
 
 class ZeroImputer:
@@ -45,7 +48,8 @@ class MaskTokenImputer:
 
 
 class MeanImputer:
-    """The training mean of each modality's tokens, [M, N, d] (or [M, 1, d])."""
+    """One token a modality and slot for all windows, [M, N, d] (or [M, 1, d]): the training mean, or the *memory
+    token*, which is learned with everything else frozen."""
 
     def __init__(self, mean: Tensor) -> None:
         self.mean = mean
@@ -55,18 +59,32 @@ class MeanImputer:
 
 
 class HoldImputer:
-    """Last observation carried forward: the latest present token before the slot; ``before`` [B, M, d] (the last token
-    measured before the window) where the window itself has none."""
+    """Last observation carried forward: the latest present token before the slot; where the window itself has none,
+    ``before``: the last token measured before the window [B, M, d], or the last window's token of the same slot
+    [B, M, N, d]."""
 
     def __init__(self, before: Tensor) -> None:
         self.before = before
 
     def impute(self, model: PhysioME, state: Fused) -> Tensor:
-        held, rows = self.before, []
+        before = self.before.unsqueeze(2).expand_as(state.tokens) if self.before.dim() == 3 else self.before
+        held, seen, rows = state.tokens[:, :, 0], torch.zeros_like(state.presence[:, :, 0]), []
         for n in range(state.tokens.shape[2]):
-            held = torch.where(state.presence[:, :, n, None], state.tokens[:, :, n], held)
-            rows.append(held)
+            here = state.presence[:, :, n]
+            held, seen = torch.where(here[..., None], state.tokens[:, :, n], held), seen | here
+            rows.append(torch.where(seen[..., None], held, before[:, :, n]))
         return torch.stack(rows, dim=2)
+
+
+class GivenImputer:
+    """Tokens [B, M, N, d] found beforehand from what is known of these very windows: random fill, regressions,
+    templates (``models.evaluation.rivals``)."""
+
+    def __init__(self, tokens: Tensor) -> None:
+        self.tokens = tokens
+
+    def impute(self, model: PhysioME, state: Fused) -> Tensor:
+        return self.tokens
 
 
 class OracleImputer:

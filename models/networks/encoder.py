@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from models.networks.frame_network import FrameNetwork
+from models.networks.frame_network import FrameNetwork, PatchEmbedding
 from models.networks.transformer import Transformer, key_bias, sincos_positions
 
 
@@ -17,10 +17,17 @@ class ModalityEncoder(nn.Module):
 
     positions: Tensor
 
-    def __init__(self, frames: int, frame_samples: int, channels: tuple[int, int], width: int, heads: int, depth: int):
+    def __init__(
+        self, frames: int, frame_samples: int, channels: tuple[int, int], width: int, heads: int, depth: int,
+        step_samples: int | None = None, backbone: str = "cnn",
+    ):  # fmt: skip
+        """``step_samples`` from frame to frame (None: they follow one another); ``backbone`` "cnn" or "vit"."""
         super().__init__()
         self.frames, self.frame_samples, self.width = frames, frame_samples, width
-        self.frame_network = FrameNetwork(channels, width)
+        self.step_samples = frame_samples if step_samples is None else step_samples
+        self.frame_network = (
+            PatchEmbedding(frame_samples, width) if backbone == "vit" else FrameNetwork(channels, width)
+        )
         self.embed = nn.Linear(width, width)
         self.cls = nn.Parameter(torch.randn(1, 1, width) * 0.02)
         self.register_buffer("positions", sincos_positions(frames + 1, width)[None], persistent=False)
@@ -28,7 +35,10 @@ class ModalityEncoder(nn.Module):
 
     def features(self, signal: Tensor) -> Tensor:
         """Scaled samples [B, L] -> frame features [B, N, d]."""
-        frames = signal.reshape(-1, self.frame_samples)
+        if self.step_samples == self.frame_samples:
+            frames = signal.reshape(-1, self.frame_samples)
+        else:
+            frames = signal.unfold(-1, self.frame_samples, self.step_samples).flatten(0, 1)
         return self.frame_network(frames).reshape(-1, self.frames, self.width)
 
     def forward(self, features: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""The frame network: one 3-s frame of one modality to one feature vector (NeuroNet, arXiv 2404.17585).
+"""The frame network: one frame of one modality to one feature vector (NeuroNet, arXiv 2404.17585).
 
 Stem Conv1d k7 s2, BatchNorm, ELU, MaxPool s2; three parallel branches with kernels 3, 5 and 7, four residual blocks
 each with strides 1/1/2/2; pooled over time, concatenated, a two-layer perceptron. Frames are folded into the batch, so
@@ -71,3 +71,15 @@ class FrameNetwork(nn.Module):
         stem = self.stem(frames.unsqueeze(1))
         maps = torch.cat([branch(stem) for branch in self.branches], dim=1)
         return self.perceptron(torch.cat([maps.mean(-1), maps.amax(-1)], dim=-1))
+
+
+class PatchEmbedding(nn.Module):
+    """[F, frame_samples] -> [F, width]: one linear map of the frame, as a vision transformer embeds its patches
+    (arXiv 2010.11929). The baseline of the ablation CNN versus ViT; like the frame network it sees one frame alone."""
+
+    def __init__(self, frame_samples: int, width: int) -> None:
+        super().__init__()
+        self.project = nn.Linear(frame_samples, width)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        return self.project(frames)

@@ -8,54 +8,81 @@ import torch
 from torch import Tensor, nn
 
 from models.networks.transformer import Transformer, key_bias, sincos_positions
-from models.signals.modalities import Modality
+from models.signals.modalities import Modality, SleepChannel
 from models.signals.windows import CONTEXT_FIELDS
 
 _F = {name: i for i, name in enumerate(CONTEXT_FIELDS)}
 _HOLD_SAMPLES = 4  # a present cell may miss up to 40 ms of samples
 
 
+Rows = tuple[Modality | SleepChannel, ...]
+
+
+def ppg_units(context: Tensor, rows: Rows) -> tuple[Tensor, Tensor]:
+    """Level and scale [B, 1] of the PPG, whose unit is arbitrary; 0 and 1 where unknown or where no row is one.
+    context [B, M, C]."""
+    if Modality.PPG not in rows:
+        return torch.zeros_like(context[:, 0, :1]), torch.ones_like(context[:, 0, :1])
+    row = context[:, rows.index(Modality.PPG)]
+    level, scale = row[:, _F["level"], None], row[:, _F["scale"], None]
+    return (
+        torch.where(level == level, level, torch.zeros_like(level)),
+        torch.where(scale > 1e-6, scale, torch.ones_like(scale)),
+    )
+
+
+def forget(context: Tensor, rows: Rows) -> Tensor:
+    """Context [B, M, C] of which nothing is remembered: NaN but for level and scale of the PPG, the unit of its input
+    (the ablation "without context")."""
+    kept = torch.zeros(context.shape[1:], dtype=torch.bool, device=context.device)
+    if Modality.PPG in rows:
+        kept[rows.index(Modality.PPG), [_F["level"], _F["scale"]]] = True
+    return torch.where(kept, context, torch.full_like(context, math.nan))
+
+
 class InputScaling(nn.Module):
-    """Physical units in, scaled fp32 out: ABP (x − 90)/30, ECG x/1 mV, EEG x/50 µV, PPG by its context; clipped.
+    """Physical units in, scaled fp32 out: ABP (x − 90)/30, ECG x/1 mV, EEG, EOG x/50 µV, PPG by its context; clipped.
 
     Gaps of up to 40 ms inside a present frame hold the last sample; absent frames become exactly 0, whatever stands
-    there (NaN, 1e30).
+    there (NaN, 1e30). Where frames overlap, a sample is shown if any present frame covers it.
     """
 
-    def __init__(self, modalities: tuple[Modality, ...], frame_samples: int) -> None:
+    def __init__(self, modalities: Rows, frame_samples: int, step_samples: int | None = None) -> None:
         super().__init__()
         self.modalities, self.frame_samples = modalities, frame_samples
+        self.step_samples = frame_samples if step_samples is None else step_samples
 
     def ppg_units(self, context: Tensor) -> tuple[Tensor, Tensor]:
-        """Level and scale [B, 1] of the PPG; 0 and 1 where unknown or where the model has no PPG."""
-        if Modality.PPG not in self.modalities:
-            return torch.zeros_like(context[:, 0, :1]), torch.ones_like(context[:, 0, :1])
-        row = context[:, self.modalities.index(Modality.PPG)]
-        level, scale = row[:, _F["level"], None], row[:, _F["scale"], None]
-        return (
-            torch.where(level == level, level, torch.zeros_like(level)),
-            torch.where(scale > 1e-6, scale, torch.ones_like(scale)),
-        )
+        """As :func:`ppg_units`."""
+        return ppg_units(context, self.modalities)
+
+    def sample_presence(self, presence: Tensor) -> Tensor:
+        """Presence a frame [B, M, N] -> presence a sample [B, M, L]."""
+        overlap = self.frame_samples // self.step_samples
+        if overlap == 1:
+            return presence.unsqueeze(-1).expand(*presence.shape, self.frame_samples).flatten(2)
+        ends = nn.functional.pad(presence.float(), (overlap - 1, overlap - 1))
+        cells = nn.functional.max_pool1d(ends, overlap, stride=1) > 0.5
+        return cells.unsqueeze(-1).expand(*cells.shape, self.step_samples).flatten(2)
 
     def forward(self, signals: Tensor, presence: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
         """[B, M, L] and presence [B, M, N] -> scaled [B, M, L] and presence a sample, bool [B, M, L]."""
-        batch, rows, frames = presence.shape
-        present = presence.unsqueeze(-1).expand(batch, rows, frames, self.frame_samples).flatten(2)
+        present = self.sample_presence(presence)
         x = torch.where(present, signals, torch.zeros_like(signals))
         for _ in range(_HOLD_SAMPLES):
             x = torch.where(x == x, x, torch.cat([x[..., :1], x[..., :-1]], dim=-1))
-        level, scale = self.ppg_units(context)
         scaled = []
         for m, modality in enumerate(self.modalities):
             row = x[:, m]
             if modality is Modality.ABP:
                 scaled.append(((row - 90.0) / 30.0).clamp(-5.0, 7.0))
             elif modality is Modality.PPG:
+                level, scale = self.ppg_units(context)
                 scaled.append(((row - level) / scale).clamp(-8.0, 8.0))
-            elif modality is Modality.EEG:
-                scaled.append((row / 50.0).clamp(-8.0, 8.0))
-            else:
+            elif modality is Modality.ECG:
                 scaled.append(row.clamp(-5.0, 5.0))
+            else:
+                scaled.append((row / 50.0).clamp(-8.0, 8.0))
         out = torch.stack(scaled, dim=1)
         return torch.where(present & (out == out), out, torch.zeros_like(out)), present
 
@@ -63,9 +90,10 @@ class InputScaling(nn.Module):
 class ContextEmbedding(nn.Module):
     """``context`` [B, M, C] with NaN = unknown -> normalised features and the context token's embedding [B, d]."""
 
-    def __init__(self, modalities: tuple[Modality, ...], width: int) -> None:
+    def __init__(self, modalities: Rows, width: int, remembers: bool = True) -> None:
+        """``remembers`` False: every field counts as unknown (see :func:`forget`)."""
         super().__init__()
-        self.modalities = modalities
+        self.modalities, self.remembers = modalities, remembers
         fields = len(CONTEXT_FIELDS)
         self.unknown = nn.Parameter(torch.zeros(len(modalities), fields))
         self.embed = nn.Sequential(
@@ -88,7 +116,7 @@ class ContextEmbedding(nn.Module):
                 means = [((v - level) / safe).clamp(-4.0, 4.0) for v in means]
                 level, scale = level * 0.0, scale * 0.0  # arbitrary units
             else:
-                unit, usual = (50.0, 20.0) if modality is Modality.EEG else (1.0, 0.1)
+                unit, usual = (1.0, 0.1) if modality is Modality.ECG else (50.0, 20.0)
                 level, means = level / unit, [v / unit for v in means]
                 scale = torch.log10(scale.clamp(1e-3 * usual, 1e3 * usual) / usual)
             delays = [(row[:, _F[f]] - 0.5) / 0.2 for f in ("own_delay_s", "ppg_delay_s")]
@@ -98,7 +126,7 @@ class ContextEmbedding(nn.Module):
 
     def forward(self, context: Tensor, presence: Tensor) -> tuple[Tensor, Tensor]:
         """Normalised context with learned values for the unknown [B, M, C], and the embedding [B, d]."""
-        normal = self.normalise(context)
+        normal = self.normalise(context if self.remembers else forget(context, self.modalities))
         known = normal == normal
         filled = torch.where(known, normal, self.unknown.expand_as(normal))
         share = presence.float().mean(-1, keepdim=True)

@@ -46,3 +46,19 @@ MODALITIES: dict[Modality, ModalityInfo] = {
 
 MODEL_MODALITIES: tuple[Modality, ...] = (Modality.ECG, Modality.ABP, Modality.PPG, Modality.EEG)
 """What the shipped models read; RESP serves the respiratory rate only."""
+
+
+class SleepChannel(StrEnum):
+    """Leads of a polysomnogram that the sleep model reads, named as in Sleep-EDF; all in µV.
+
+    They are rows of a model, not modalities of the bedside: several leads of one kind stand beside each other, and no
+    rule of quality, display or alarm applies to them.
+    """
+
+    EEG_FPZ_CZ = "EEG Fpz-Cz"
+    EEG_PZ_OZ = "EEG Pz-Oz"
+    EOG = "EOG horizontal"
+
+
+SLEEP_CHANNELS: tuple[SleepChannel, ...] = tuple(SleepChannel)
+"""Rows of the sleep model, in order."""

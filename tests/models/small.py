@@ -27,7 +27,7 @@ def small_model() -> PhysioME:
     torch.manual_seed(3)
     model = PhysioME(CI).eval()
     with torch.no_grad():
-        model.pressure.out.weight.normal_(std=0.1)
+        model.bedside.pressure.out.weight.normal_(std=0.1)
         for module in model.modules():
             if isinstance(module, torch.nn.BatchNorm1d):
                 assert module.running_mean is not None

@@ -36,7 +36,7 @@ def exported(tmp_path_factory):
     model = PhysioME(CI)
     model.freeze_encoders(4, 4.0, 0.1)
     with torch.no_grad():
-        model.pressure.out.weight.normal_(std=0.1)
+        model.bedside.pressure.out.weight.normal_(std=0.1)
         for name, parameter in model.encoders.named_parameters():
             if name.endswith(".up"):
                 parameter.normal_(std=0.1)

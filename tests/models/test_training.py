@@ -138,7 +138,7 @@ def test_the_wave_stage_changes_wave_decoders_only(run, group, tmp_path):
     after = model.state_dict()
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert changed
-    assert all(name.startswith("waves.") for name in changed)
+    assert all(name.startswith("heads.waves.") for name in changed)
 
 
 def _folder(path):
