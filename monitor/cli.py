@@ -58,6 +58,9 @@ def run(
     ] = None,
     bundle: Annotated[Path | None, typer.Option(help="Model bundle folder (default: the shipped demo model).")] = None,
     backend: Annotated[str, typer.Option(help="auto, onnx (see `vigil doctor`).")] = "auto",
+    imputer: Annotated[
+        str, typer.Option(help="What fills absent sensors: restoration (PhysioME) or selfmask, if the bundle holds it.")
+    ] = "restoration",
     headless: Annotated[bool, typer.Option("--headless", help="No window; a line of progress instead.")] = False,
     report: Annotated[Path | None, typer.Option(help="Write the run's report (JSON) here.")] = None,
     vitals: Annotated[Path | None, typer.Option(help="Write vitals (CSV), one row a second.")] = None,
@@ -79,6 +82,7 @@ def run(
         drops=parse_drops(drop or []),
         bundle=bundle,
         backend=backend,
+        imputer=imputer,
         headless=headless,
         report=report,
         vitals=vitals,

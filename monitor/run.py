@@ -30,6 +30,7 @@ INTERRUPTED = 130
 def open_session(settings: RunSettings, feed: DisplayFeed | None = None, *, stay_open: bool = False) -> Session:
     """The session that ``settings`` ask for, not yet started. Raises BadInput for a bundle that cannot be read."""
     bundle = load_bundle(settings.bundle)
+    bundle.check_imputer(settings.imputer)
 
     def open_source() -> ChannelMap:
         from models.signals.readers.opener import open_recording
@@ -37,7 +38,7 @@ def open_session(settings: RunSettings, feed: DisplayFeed | None = None, *, stay
         return map_channels(open_recording(settings.source), settings.channels)
 
     def load_engine() -> Engine:
-        return _select(bundle, settings.backend)
+        return _select(bundle, settings.backend, settings.imputer)
 
     return Session(
         {"1": open_source},
@@ -208,10 +209,10 @@ def _report(session: Session, display: bool) -> dict[str, Any]:
     return report | {"first_wave_s": first, "error": session.status().error or None}
 
 
-def _select(bundle: Bundle, backend: str) -> Engine:
+def _select(bundle: Bundle, backend: str, imputer: str) -> Engine:
     from models.runtime.select import select_engine
 
-    selection = select_engine(bundle, backend)
+    selection = select_engine(bundle, backend, imputer)
     for name, reason in selection.passed_over.items():
         print(f"vigil: passed over {name}: {reason}", file=sys.stderr)
     return selection.engine

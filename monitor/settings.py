@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from models.runtime.spec import RESTORATION
 from models.signals.aliases import modality_named
 from models.signals.errors import BadInput
 from streams.replay import Drop
@@ -32,6 +33,7 @@ class RunSettings:
     drops: tuple[Drop, ...] = ()
     bundle: Path | None = None
     backend: str = "auto"
+    imputer: str = RESTORATION
     headless: bool = False
     report: Path | None = None
     vitals: Path | None = None

@@ -54,6 +54,14 @@ class Bundle:
         s = self.spec
         return WindowSpec(tuple(Modality(m) for m in s.modalities), s.rate_hz, s.frame_s, s.frames, s.hop_s)
 
+    def check_imputer(self, imputer: str) -> None:
+        """Raises BadInput for an imputer that the bundle does not hold."""
+        held = self.spec.imputers
+        if imputer not in held:
+            raise BadInput(
+                f"an imputer out of {', '.join(held)} in bundle {self.spec.name}", repr(imputer), "choose one of these"
+            )
+
     def golden(self) -> dict[str, tuple[Arrays, Arrays]]:
         """Golden cases: name -> (inputs, expected outputs). The keys are ``case/in/name`` and ``case/out/name``."""
         cases: dict[str, tuple[Arrays, Arrays]] = {}

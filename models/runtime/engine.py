@@ -18,7 +18,6 @@ from models.runtime.calibration import half_width
 from models.runtime.estimable import not_estimable
 from models.runtime.prediction import Interval, Prediction, RestoredWave
 from models.runtime.spec import CHOICE_INPUT, RESTORATION, SELFMASK
-from models.signals.errors import BadInput
 from models.signals.modalities import Modality
 from models.signals.windows import CONTEXT_FIELDS, Window, WindowSpec
 
@@ -38,9 +37,7 @@ class Engine:
     """
 
     def __init__(self, bundle: Bundle, backend: Backend, imputer: str = RESTORATION) -> None:
-        held = bundle.spec.imputers
-        if imputer not in held:
-            raise BadInput(f"an imputer out of {', '.join(held)}", repr(imputer), "choose one that the bundle holds")
+        bundle.check_imputer(imputer)
         self.imputer = imputer
         self._bundle, self._backend = bundle, backend
         self._spec = bundle.window_spec
@@ -57,7 +54,9 @@ class Engine:
 
     @property
     def model(self) -> str:
-        return self._bundle.spec.name
+        """The bundle's name, and the imputer where it holds two."""
+        name = self._bundle.spec.name
+        return f"{name}, {self.imputer}" if len(self._bundle.spec.imputers) > 1 else name
 
     def close(self) -> None:
         self._backend.close()
