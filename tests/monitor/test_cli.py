@@ -82,6 +82,7 @@ def one_sentence(err: str) -> str:
         (("run", "demo", "--channels", "ECG", *FAST), "MODALITY=TRACK"),
         (("run", "demo", "--bundle", "/no/bundle", *FAST), "bundle"),
         (("run", "demo", "--backend", "abacus", *FAST), "abacus"),
+        (("run", "demo", "--imputer", "magic", *FAST), "magic"),
         (("run", "demo", "--report", "/no/such/folder/r.json", *FAST), "--report"),
         (("inspect", "/no/such/file"), "no file"),
     ],
