@@ -95,7 +95,7 @@ class PhysioMEConfig:
 
 
 _PAPER = PhysioMEConfig(
-    frames=20, width=512, heads=8, encoder_depth=6, fusion_depth=4, decoder_depth=8, decoder_width=256,
+    frames=20, width=512, heads=8, encoder_depth=6, fusion_depth=6, decoder_depth=8, decoder_width=256,
     pretrain_depth=4, pretrain_width=256, channels=(48, 64), selfmask_width=256, selfmask_heads=8,
 )  # fmt: skip
 
@@ -109,7 +109,7 @@ SIZES: dict[str, PhysioMEConfig] = {
     "vitaldb": _PAPER,
     "vitaldb3": replace(_PAPER, modalities=(Modality.ABP, Modality.ECG, Modality.PPG)),
     "sleep_edfx": replace(
-        _PAPER, frames=27, frame_s=4, frame_step_s=1, fusion_depth=6, modalities=SLEEP_CHANNELS, task="sleep"
+        _PAPER, frames=27, frame_s=4, frame_step_s=1, modalities=SLEEP_CHANNELS, task="sleep"
     ),
 }  # fmt: skip
 """``demo`` and ``full`` are shipped, ``ci`` is for tests. The others are PhysioME's own configurations (arXiv
