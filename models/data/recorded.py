@@ -19,9 +19,11 @@ from models.data.labels import eeg_features, frame_pressures, padded_times, pres
 from models.data.labels import r_times as find_r_times
 from models.data.recorded_labels import BIS_DELAY_S, IndexTrack, depth_labels, labels_with_gaps
 from models.data.windows import cut_windows
+from models.signals.aliases import NOT_WANTED, find_track
 from models.signals.channels import ChannelMap, map_channels
 from models.signals.errors import BadInput
 from models.signals.modalities import GRID_RATE_HZ, Modality
+from models.signals.preprocessing import PREPROCESSING
 from models.signals.readers.opener import open_recording
 from models.signals.recording import Recording, TrackKind
 from models.signals.windows import CONTEXT_FIELDS, WindowSpec
@@ -53,6 +55,11 @@ class StudyOrder:
     least_known: float = LEAST_KNOWN
     index_delay_s: float = BIS_DELAY_S
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """What the windows depend on; a WFDB header's data lie beside it and are not looked at."""
+        return (Path(self.location),)
+
 
 class LacksTracks(BadInput):
     """A recording without a modality that is needed."""
@@ -62,14 +69,15 @@ class LacksTracks(BadInput):
         super().__init__(f"tracks for {', '.join(lacks)}", f"{', '.join(has) or 'none'} in {study}", "leave it out")
 
 
-def cut_study(order: StudyOrder) -> dict[str, object]:
-    """Cuts and writes one recording; returns its index. Raises BadInput where it cannot be used, and why."""
+def cut_study(order: StudyOrder, mark: str = "") -> dict[str, object]:
+    """Cuts and writes one recording; returns its index, ``mark`` as its fingerprint. Raises BadInput where it cannot be
+    used, and why."""
     recording = open_recording(order.location)
     try:
         channels = mapped(recording, order)
         begin_s, end_s = (t - channels.zero_s for t in order.between_s)
         arrays = recorded_windows(channels, order, max(begin_s, 0.0), min(end_s, channels.duration_s))
-        facts = study_facts(order, channels, arrays)
+        facts = study_facts(order, channels, arrays) | {"fingerprint": mark}
     finally:
         recording.close()
     if not len(arrays["end_s"]):
@@ -88,17 +96,29 @@ def cut_study(order: StudyOrder) -> dict[str, object]:
 def mapped(recording: Recording, order: StudyOrder) -> ChannelMap:
     """The channel map; raises LacksTracks for a modality that is needed and was not found."""
     names = [t.name for t in recording.tracks if t.kind is TrackKind.WAVE]
+    lacks = tuple(m for m, track in order.channels.items() if track != NOT_WANTED and not _names(track, names))
+    if lacks:
+        raise LacksTracks(order.study, lacks, tuple(names))
     try:
         channels = map_channels(recording, order.channels)
     except BadInput as error:
         if order.channels:
             raise
-        raise LacksTracks(order.study, tuple(m.value for m in order.need or order.spec.modalities), ()) from error
+        wanted = tuple(m.value for m in order.need or order.spec.modalities)
+        raise LacksTracks(order.study, wanted, tuple(names)) from error
     lacks = tuple(m.value for m in order.need if m not in channels.channels)
     if lacks or not set(order.spec.modalities) & set(channels.channels):
         has = tuple(f"{m.value} ({c.track})" for m, c in channels.channels.items())
         raise LacksTracks(order.study, lacks or tuple(m.value for m in order.spec.modalities), has or tuple(names))
     return channels
+
+
+def _names(wanted: str, tracks: list[str]) -> bool:
+    try:
+        find_track(wanted, tracks)
+    except BadInput:
+        return False
+    return True
 
 
 def recorded_windows(channels: ChannelMap, order: StudyOrder, begin_s: float, end_s: float) -> Arrays:
@@ -107,7 +127,7 @@ def recorded_windows(channels: ChannelMap, order: StudyOrder, begin_s: float, en
     Windows lie within that part; their context reaches back to the recording's start.
     """
     spec = order.spec
-    total_s = math.ceil(min(end_s, LONGEST_S))
+    total_s = max(math.floor(min(end_s, LONGEST_S)), 0)
     rows = len(spec.modalities)
     grid = np.full((rows, total_s * GRID_RATE_HZ), np.nan, np.float32)
     cells = np.zeros((rows, total_s), np.bool_)
@@ -202,6 +222,7 @@ def study_facts(order: StudyOrder, channels: ChannelMap, arrays: Arrays) -> dict
         "known": {m.value: round(float(s), 4) for m, s in zip(order.spec.modalities, share, strict=True)},
         "labelled": {name: round(float(v.mean()), 4) if v.size else 0.0 for name, v in labels.items()},
         "modalities": [m.value for m in order.spec.modalities], "index_delay_s": order.index_delay_s,
+        "preprocessing": PREPROCESSING,
     }  # fmt: skip
 
 
