@@ -1,4 +1,4 @@
-"""The command line: ``vigil run | inspect | doctor | train | evaluate``.
+"""The command line: ``vigil run | inspect | doctor | data | train | evaluate``.
 
 Exit codes: 0 done; 1 the session died (the reason is printed); 2 bad input (one sentence says what to do); 130 Ctrl-C.
 Each command imports what it needs when it is called, so that ``--help`` and the first wave come at once.
@@ -14,6 +14,7 @@ import typer
 
 from models.signals.aliases import parse_overrides
 from models.signals.errors import BackendUnavailable, BadInput, VigilError
+from monitor.cli_data import data_app
 from monitor.cli_evaluate import evaluate_app
 from monitor.logs import log_to_file
 from monitor.settings import RunSettings, parse_drops, parse_speed
@@ -31,6 +32,7 @@ app = typer.Typer(
 )
 train_app = typer.Typer(no_args_is_help=True, help="Train models (needs the extra `train`).")
 app.add_typer(train_app, name="train")
+app.add_typer(data_app, name="data")
 app.add_typer(evaluate_app, name="evaluate")
 
 SOURCE_HELP = (
