@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 QUANTILES = (0.1, 0.5, 0.9)
+MASKED_SCORE = -1.0e4
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
@@ -42,10 +43,27 @@ def missing_loss(restored: Tensor, target: Tensor, presence: Tensor) -> Tensor:
     return torch.stack(rows).mean()
 
 
-def nt_xent(a: Tensor, b: Tensor, temperature: float = 0.1, valid: Tensor | None = None) -> Tensor:
+def draw_tokens(kept: Tensor, share: float, generator: torch.Generator) -> Tensor:
+    """Samples round(share · n) of the n ``kept`` slots of each window, at least one of them; bool [B, ...] both.
+
+    Drawn a window and counted exactly: a coin a token would sometimes take none, and ``int`` would take 3 of 20 for
+    0.2. A window that keeps nothing samples nothing.
+    """
+    flat = kept.flatten(1)
+    chance = torch.rand(flat.shape, generator=generator, device=kept.device)
+    place = torch.where(flat, chance, chance.new_full((), 2.0)).argsort(1).argsort(1)  # kept slots in random order
+    number = flat.sum(1, keepdim=True)
+    wanted = (number * share).round().clamp(min=1)
+    return (flat & (place < wanted)).reshape(kept.shape)
+
+
+def nt_xent(
+    a: Tensor, b: Tensor, temperature: float = 0.1, valid: Tensor | None = None, weight: Tensor | None = None
+) -> Tensor:
     """NT-Xent of two views [B, d]: each of the 2B has one positive and 2B − 2 negatives; by one matrix product.
 
-    ``valid`` bool [B] leaves pairs out, as anchors and as negatives.
+    ``valid`` bool [B] leaves pairs out, as anchors and as negatives. ``weight`` [B, B] (its diagonal does not matter)
+    is how often a row's negative from a column's window counts; 0: never (``models.training.negatives``).
     """
     count = a.shape[0]
     z = functional.normalize(torch.cat([a, b]), dim=-1)
@@ -54,27 +72,37 @@ def nt_xent(a: Tensor, b: Tensor, temperature: float = 0.1, valid: Tensor | None
     if valid is None:
         valid = torch.ones(count, dtype=torch.bool, device=z.device)
     both = torch.cat([valid, valid])
-    scores = scores.masked_fill(banned | ~both[None, :], -1e4)
+    scores = scores.masked_fill(banned | ~both[None, :], MASKED_SCORE)
     positive = torch.arange(2 * count, device=z.device).roll(count)
+    if weight is not None:
+        eye = torch.eye(count, dtype=torch.bool, device=z.device)
+        log = torch.where(eye, 0.0, torch.where(weight > 0, weight.clamp(min=1e-30).log(), MASKED_SCORE))
+        scores = scores + log.repeat(2, 2)
     each = functional.cross_entropy(scores, positive, reduction="none")
     return masked_mean(each, both)
 
 
 def contrastive_loss(
-    tokens: Tensor, fused_slots: Tensor, presence: Tensor, projectors: torch.nn.ModuleList, temperature: float
-) -> Tensor:
+    tokens: Tensor, fused_slots: Tensor, presence: Tensor, projectors: torch.nn.ModuleList, temperature: float,
+    weight: Tensor | None = None,
+) -> Tensor:  # fmt: skip
     """L_contra: each modality's mean token against the fused mean token, where the modality has a present frame.
 
-    tokens, fused_slots [B, M, N, d]; one projector a modality and one, the last, for the fused side.
+    tokens, fused_slots [B, M, N, d]; one projector a modality and one, the last, for the fused side; ``weight`` of the
+    negatives as in :func:`nt_xent`.
     """
-    weight = presence.unsqueeze(-1).float()
-    fused = (fused_slots * weight).sum((1, 2)) / weight.sum((1, 2)).clamp(min=1)
+    fused = mean_token(fused_slots.flatten(1, 2), presence.flatten(1))
     rows = []
     for m in range(tokens.shape[1]):
-        mean = (tokens[:, m] * weight[:, m]).sum(1) / weight[:, m].sum(1).clamp(min=1)
-        any_present = presence[:, m].any(-1)
-        rows.append(nt_xent(projectors[m](mean), projectors[-1](fused), temperature, any_present))
+        mean, some = mean_token(tokens[:, m], presence[:, m]), presence[:, m].any(-1)
+        rows.append(nt_xent(projectors[m](mean), projectors[-1](fused), temperature, some, weight))
     return torch.stack(rows).mean()
+
+
+def mean_token(tokens: Tensor, mask: Tensor) -> Tensor:
+    """Mean of the tokens [B, T, d] in ``mask`` bool [B, T] -> [B, d]; zero where there is none."""
+    kept = torch.where(mask.unsqueeze(-1), tokens, torch.zeros_like(tokens))
+    return kept.sum(1) / mask.sum(1, keepdim=True).clamp(min=1)
 
 
 def pinball(predicted: Tensor, target: Tensor, mask: Tensor) -> Tensor:
