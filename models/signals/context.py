@@ -8,7 +8,8 @@ last few and do them again.
 
 Levels: ABP the mean between the first and last upstroke of up to 5 s (the mean of whole beats), and the median
 of their peak-to-peak as pulse pressure; PPG median and interquartile range over its present cells of the last 60 s;
-ECG and EEG the same over 10 s. Delays: from the R peak to the steepest rise of the pulse that belongs to it.
+ECG and EEG the same over 10 s. Delays: from the R peak to the steepest rise of the pulse that belongs to it, see
+:mod:`models.signals.delays`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from models.signals.delays import DelayTrack, follow_delay
 from models.signals.modalities import GRID_RATE_HZ, Modality
 from models.signals.windows import CONTEXT_FIELDS
 
@@ -29,9 +31,6 @@ AMENDABLE_S = 16
 PPG_MEMORY_S, WAVE_MEMORY_S, PRESSURE_S = 60, 10, 5
 _DECIMATE_PPG = 4  # a distribution needs no 100 Hz
 
-SHORTEST_DELAY_S, LONGEST_DELAY_S = 0.08, 1.2
-LEAST_DELAYS = 3
-LARGEST_SPREAD_S = 0.06  # delays scattered more widely do not belong together
 LEAST_CELLS_FOR_SLOPE = 30
 SLOPE_DELAY_ERROR_S = 0.004  # of one cell's median delay: regression dilution, and the ridge that goes with it
 SLOPE_PRIOR_CELLS = 30
@@ -58,8 +57,9 @@ class ContextMemory:
         self._level = np.full((rows, 2 * MEMORY_S), np.nan)
         self._ppg_delay = np.full(2 * MEMORY_S, np.nan)
         self._base_s = start_s - MEMORY_S
-        self._rows: dict[int, tuple[Floats, Floats]] = {
-            start_s - 1: (np.full((rows, len(CONTEXT_FIELDS)), np.nan), np.full(rows, np.nan))
+        unknown = np.full((rows, len(CONTEXT_FIELDS)), np.nan), np.full(rows, np.nan)
+        self._rows: dict[int, tuple[Floats, Floats, dict[Modality, DelayTrack]]] = {
+            start_s - 1: (*unknown, {Modality.ABP: DelayTrack(), Modality.PPG: DelayTrack()})
         }
 
     @property
@@ -90,16 +90,20 @@ class ContextMemory:
         """
         second = self._next_s
         self._slide(second)
-        old_rows, old_ends = self._rows[second - 1]
-        rows, ends = old_rows.copy(), old_ends.copy()
+        old_rows, old_ends, old_tracks = self._rows[second - 1]
+        rows, ends, tracks = old_rows.copy(), old_ends.copy(), dict(old_tracks)
         here = second - self._base_s
         trusted = {m: _trusted(beats[m], present[m], second) for m in beats if m in present}
         delays: dict[Modality, float] = {}
         if Modality.ECG in trusted and present[Modality.ECG][-1]:
-            for i, m in enumerate(self._modalities):
-                if m in (Modality.ABP, Modality.PPG) and m in trusted and present[m][-1]:
-                    delays[m] = pulse_delay(trusted[Modality.ECG], trusted[m], float(old_rows[i, _OWN]))
+            for m in tracks:
+                if m in self._modalities and m in trusted and present[m][-1]:
+                    tracks[m], delays[m] = follow_delay(tracks[m], trusted[Modality.ECG], trusted[m], second)
         ppg_delay = delays.get(Modality.PPG, np.nan)
+        ppg_since = tracks[Modality.PPG].since_s
+        if ppg_since != old_tracks[Modality.PPG].since_s:
+            # Another pairing: delays of before cannot be compared with those of now.
+            rows[:, _PPG_DELAY] = np.nan
         self._ppg_delay[here] = ppg_delay
         for i, modality in enumerate(self._modalities):
             if not present[modality][-1]:
@@ -116,15 +120,15 @@ class ContextMemory:
             if np.isfinite(ppg_delay):
                 row[_PPG_DELAY] = ppg_delay
             if modality is Modality.ABP:
-                past = slice(here + 1 - MEMORY_S, here + 1)
+                past = slice(max(here + 1 - MEMORY_S, ppg_since - self._base_s), here + 1)
                 row[_SLOPE] = delay_slope(self._ppg_delay[past], self._level[i, past])
-        self._rows[second] = rows, ends
+        self._rows[second] = rows, ends, tracks
         self._rows.pop(second - AMENDABLE_S - 1, None)
         self._next_s = second + 1
 
     def at(self, end_s: int) -> npt.NDArray[np.float32]:
         """The context [M, C] of the window that ends at ``end_s`` (one of the newest 16 cells' ends)."""
-        rows, ends = self._rows[end_s - 1]
+        rows, ends, _ = self._rows[end_s - 1]
         rows = rows.copy()
         rows[:, _AGE] = end_s - ends
         return rows.astype(np.float32)
@@ -179,37 +183,6 @@ def pressure_level(values: npt.NDArray[np.float32], beats_s: Floats | None, firs
         return mean, float(np.median(high - low))
     some = values[known].astype(np.float64)
     return (float(some.mean()), float(some.max() - some.min())) if len(some) else (np.nan, np.nan)
-
-
-def pulse_delay(r_peaks_s: Floats, pulses_s: Floats, before_s: float = np.nan) -> float:
-    """Median delay in seconds from R peaks to the pulses that belong to them; NaN if they do not fit.
-
-    Each pulse has the last R peak at least 80 ms before it and the one before that as candidates, since with a device
-    delay a pulse may come after the next R. The delay so far (``before_s``) decides where it is near one of them,
-    else the candidate with the smaller spread by a factor of two, else the nearer R.
-    """
-    if len(r_peaks_s) < LEAST_DELAYS or len(pulses_s) < LEAST_DELAYS:
-        return np.nan
-    last = np.searchsorted(r_peaks_s, pulses_s - SHORTEST_DELAY_S, side="right") - 1
-    candidates: list[tuple[float, float]] = []
-    for back in (0, 1):
-        of = last - back
-        delays = (pulses_s - r_peaks_s[np.maximum(of, 0)])[of >= 0]
-        delays = delays[delays <= LONGEST_DELAY_S]
-        if len(delays) >= LEAST_DELAYS:
-            middle = float(np.median(delays))
-            candidates.append((middle, float(np.median(np.abs(delays - middle)))))
-    candidates = [c for c in candidates if c[1] <= LARGEST_SPREAD_S]
-    if not candidates:
-        return np.nan
-    near = min(candidates, key=lambda c: abs(c[0] - before_s)) if np.isfinite(before_s) else None
-    if near is not None and abs(near[0] - before_s) < 0.1:
-        return near[0]
-    best = candidates[0]
-    for other in candidates[1:]:
-        if other[1] < 0.5 * best[1]:
-            best = other
-    return best[0]
 
 
 def delay_slope(delays_s: Floats, levels: Floats) -> float:

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.signals.beats import spans_gap
-from models.signals.context import pulse_delay
+from models.signals.delays import pulse_delay
 from models.signals.modalities import GRID_RATE_HZ, Modality
 
 Block = npt.NDArray[np.float32]
@@ -215,7 +215,7 @@ def auto_rate(trains: Mapping[Modality, BeatTrain], second: float) -> tuple[floa
 def r_to_pulse_delay(ecg: BeatTrain, pulse: BeatTrain, second: float, before_s: float | None) -> float | None:
     """Median delay in seconds from an R peak to the pulse that belongs to it, over the last 15 s; None if unknown.
 
-    before_s: the delay so far, see :func:`models.signals.context.pulse_delay`. It holds the delay of the devices too,
+    before_s: the delay so far, see :func:`models.signals.delays.pulse_delay`. It holds the delay of the devices too,
     so only its changes within one recording mean anything.
     """
     r, u = (np.array([b.time_s for b in train.beats if b.time_s > second - DELAY_SPAN_S]) for train in (ecg, pulse))

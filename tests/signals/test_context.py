@@ -12,7 +12,6 @@ from models.signals.context import (
     delay_slope,
     median_and_iqr,
     pressure_level,
-    pulse_delay,
 )
 from models.signals.modalities import Modality
 from models.signals.windows import CONTEXT_FIELDS
@@ -171,22 +170,17 @@ def test_memory_is_bounded_over_hours() -> None:
     assert memory.at(5000)[0, COLUMN["mean_600s"]] == 1.0
 
 
-@pytest.mark.parametrize("delay", (0.12, 0.3, 0.6, 0.85, 1.0))
-def test_delay_is_found_even_beyond_the_next_beat(delay: float) -> None:
-    """With a device delay the pulse comes after the next R; the variation of RR tells which R it belongs to."""
-    rng = np.random.default_rng(4)
-    r = np.cumsum(0.75 + 0.04 * rng.standard_normal(14))
-    pulses = r + delay + 0.003 * rng.standard_normal(14)
-    assert pulse_delay(r, pulses) == pytest.approx(delay, abs=0.006)
-
-
-def test_delay_follows_what_it_was_and_refuses_nonsense() -> None:
-    r = np.arange(0.0, 10.0, 0.75)
-    assert pulse_delay(r, r + 0.9, before_s=0.88) == pytest.approx(0.9)
-    assert pulse_delay(r, r + 0.9) == pytest.approx(0.15)  # steady RR: nothing tells them apart
-    rng = np.random.default_rng(0)
-    assert np.isnan(pulse_delay(r, np.sort(rng.uniform(0, 10, 20))))
-    assert np.isnan(pulse_delay(r[:2], r[:2] + 0.3)) and np.isnan(pulse_delay(np.empty(0), r))
+def test_delays_of_another_pairing_are_not_compared() -> None:
+    """The oximeter's delay jumps while the pressure is away: what it was when the pressure was lost is void."""
+    bed = Bed(200)
+    bed.pulses[M.PPG] = np.where(bed.r < 80, bed.r + 0.3, bed.r + 0.6)
+    bed.present[M.ABP][70:] = False
+    before = bed.run(0, 80)
+    assert before[1, COLUMN["ppg_delay_s"]] == pytest.approx(0.3, abs=1e-6)
+    after = bed.run(80, 200)
+    assert after[2, COLUMN["own_delay_s"]] == pytest.approx(0.6, abs=1e-6)
+    assert np.isnan(after[1, COLUMN["ppg_delay_s"]])
+    assert after[1, COLUMN["own_delay_s"]] == pytest.approx(0.2, abs=1e-6)
 
 
 def test_slope_is_shrunk_towards_hold() -> None:
