@@ -23,10 +23,11 @@ from models.data.labels import (
     pressure_track,
 )
 from models.data.labels import r_times as find_r_times
-from models.data.simulator import simulate_patient
+from models.data.simulator import SimulatedPatient, simulate_patient
 from models.data.windows import cut_windows, grid_signal
-from models.signals.channels import map_channels
+from models.signals.channels import ChannelMap, map_channels
 from models.signals.modalities import Modality
+from models.signals.preprocessing import PREPROCESSING
 from models.signals.windows import CONTEXT_FIELDS, WindowSpec
 
 HELD_OUT_DEVICE = "heldout"
@@ -56,11 +57,39 @@ def make_patient(order: PatientOrder) -> None:
     modalities = order.spec.modalities
     clean = np.stack([grid_signal(channels, m, order.duration_s, patient.read_clean) for m in modalities])
     arrays = windows_with_labels(order, channels, clean, np.asarray(patient.truth.depth))
-    facts: dict[str, object] = {
-        "group": order.group, "seed": order.seed, "device": order.device, "duration_s": order.duration_s,
-        "stride_s": order.stride_s, "coupled": order.coupled, "windows": len(arrays["end_s"]), "name": patient.name,
+    save_patient(order.folder, arrays, index_facts(order, patient, channels, arrays))
+
+
+def index_facts(
+    order: PatientOrder, patient: SimulatedPatient, channels: ChannelMap, arrays: Arrays
+) -> dict[str, object]:
+    """What ``index.json`` says of a simulated patient; times are seconds of the recording."""
+    modalities = order.spec.modalities
+    shares = arrays["presence"].mean((0, 2)) if len(arrays["presence"]) else np.zeros(len(modalities))
+    labels = {name: np.isfinite(arrays[name]) for name in ("hypotension", "depth", "eeg", "pressures")}
+    plan = patient.plan
+    episodes = [
+        [e.start_s, e.mechanism.value, "decoy" if e.decoy else "event"]
+        for e in plan.episodes
+        if e.start_s < order.duration_s
+    ]
+    faults = [f for f in patient.faults if f.modality in modalities]
+    return {
+        "patient": f"simulated-{order.seed}", "study": f"simulated-{order.seed}", "source": "simulator",
+        "site": "simulator", "simulated": True, "device": order.device, "group": order.group, "seed": order.seed,
+        "name": patient.name, "time_base": "seconds from the start of the simulation", "zero_s": channels.zero_s,
+        "duration_s": order.duration_s, "stride_s": order.stride_s, "windows": len(arrays["end_s"]),
+        "modalities": [m.value for m in modalities],
+        "channels": {m.value: c.track for m, c in channels.channels.items() if m in modalities},
+        "known": {m.value: round(float(s), 4) for m, s in zip(modalities, shares, strict=True)},
+        "labelled": {name: round(float(v.mean()), 4) if v.size else 0.0 for name, v in labels.items()},
+        "preprocessing": PREPROCESSING, "coupled": order.coupled, "scenario": patient.scenario.value,
+        "mechanisms": sorted({what for _, what, kind in episodes if kind == "event"}), "episodes": episodes,
+        "treatments": [[time, text] for time, text in patient.truth.treatments],
+        "hypotension_s": [list(event) for event in patient.truth.hypotension],
+        "depth_acts": plan.depth_acts,
+        "faults": [[f.modality.value, f.kind.value, f.start_s, f.end_s] for f in faults],
     }  # fmt: skip
-    save_patient(order.folder, arrays, facts)
 
 
 def windows_with_labels(order: PatientOrder, channels, clean: np.ndarray, depth_by_second: np.ndarray) -> Arrays:

@@ -108,7 +108,8 @@ class SimulatedPatient:
             # Uncoupled, only pressure keeps the scenario asked for: a shared scenario would be a shared latent.
             own = scenario if modality is Modality.ABP else None
             self._courses[modality] = shared or self._course(derive_seed(seed, 100 + index), own, device)
-        self.scenario = self._courses[Modality.ABP].plan.scenario
+        self.plan = self._courses[Modality.ABP].plan
+        self.scenario = self.plan.scenario
         self.faults = self._plan_faults() if faults else ()
         self._faults_of = {m: [f for f in self.faults if f.modality is m] for m in Modality}
         self._kept: OrderedDict[tuple[str, int, bool], npt.NDArray[np.float32]] = OrderedDict()

@@ -84,6 +84,8 @@ _RATES: tuple[tuple[tuple[Modality, ...], FaultKind, float, tuple[float, float]]
     ((_M.EEG,), FaultKind.GAP, 0.6, (0.1, 8)),
     ((_M.ECG, _M.ABP, _M.PPG, _M.RESP), FaultKind.GAP, 0.5, (0.2, 20)),
 )
+_SAME_ARM = 0.25
+_DISTAL_MMHG = 35.0  # what is left in an artery beyond a cuff
 _CUFF_EVERY_S, _CUFF_S = (150.0, 600.0), (25.0, 40.0)
 _DEMO_SCRIPT: tuple[Fault, ...] = (
     Fault(_M.ABP, FaultKind.LEAD_OFF, 60.0, 100.0),
@@ -113,6 +115,8 @@ def plan_faults(seed: int, duration_s: float, demo: bool) -> tuple[Fault, ...]:
         while start < duration_s:
             drawn.append(Fault(_M.PPG, FaultKind.CUFF, float(start), float(start + rng.uniform(*_CUFF_S))))
             start += every
+        if rng.random() < _SAME_ARM:  # the arterial line is on that arm as well: both are lost together
+            drawn += [Fault(_M.ABP, f.kind, f.start_s, f.end_s) for f in drawn if f.kind is FaultKind.CUFF]
     if demo:
         drawn = [f for f in drawn if f.start_s > _DEMO_SCRIPT_ENDS_S] + list(_DEMO_SCRIPT)
     kept: list[Fault] = []
@@ -196,6 +200,12 @@ def _faulty(
         fade = np.minimum(edge, (fault.end_s - times) / 0.5)
         return wave + fade * size * (slow + 0.08 * noise)
     # Cuff: pulses fade as it fills, return as it empties.
+    if modality is Modality.ABP:
+        # It fills fast: the artery closes between diastolic and systolic pressure, within a second or two.
+        since, left = times - fault.start_s, fault.end_s - times
+        level = np.interp(since, [2.0, 3.5], [1.0, 0.0]) + np.interp(left, [0.0, 4.0], [1.0, 0.0])
+        beyond = _DISTAL_MMHG + device.abp_offset_mmhg
+        return beyond + (wave - beyond) * level
     part = (times - fault.start_s) / (fault.end_s - fault.start_s)
     level = np.interp(part, [0.0, 0.25, 0.7, 1.0], [1.0, 0.0, 0.0, 1.0])
     rest = device.ppg_gain * device.ppg_offset

@@ -35,7 +35,7 @@ class Scenario(StrEnum):
     MIXED = "mixed"
     DEEP = "deep"
     INDUCTION = "induction"
-    DECOUPLED = "decoupled"  # depth wanders, the circulation does not follow
+    DECOUPLED = "decoupled"  # depth wanders widely and pressure has its own episodes: neither follows the other
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +148,7 @@ def _draw_episodes(
         what = rng.random()
         if what < 0.15:
             mechanism, decoy = Mechanism.STIMULUS, True
-        elif what < 0.35 or scenario in (Scenario.STABLE, Scenario.DECOUPLED):
+        elif what < 0.35 or scenario is Scenario.STABLE:
             mechanism, decoy = _TRAIN_MECHANISMS[int(rng.choice(2))], True
         else:
             drawn = _TRAIN_MECHANISMS[int(rng.choice(4, p=_TRAIN_SHARES))]
@@ -170,6 +170,8 @@ def _draw_propofol(
         time = 600.0
     while time < duration_s:
         depth = float(np.clip(rng.normal(46, 8), 28, 68))
+        if scenario is Scenario.DECOUPLED:  # wide enough to tell whoever reads depth from pressure
+            depth = float(rng.uniform(18, 70))
         if scenario is Scenario.DEEP and steps and rng.random() < 0.7:
             depth = float(rng.uniform(8, 28))
         steps.append((time, concentration_for(depth, ce50)))
