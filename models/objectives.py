@@ -12,6 +12,8 @@ from torch.nn import functional
 
 QUANTILES = (0.1, 0.5, 0.9)
 MASKED_SCORE = -1.0e4
+APART_S = 60.0
+"""Seconds from which two windows of one patient are negatives of each other."""
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
@@ -57,13 +59,29 @@ def draw_tokens(kept: Tensor, share: float, generator: torch.Generator) -> Tenso
     return (flat & (place < wanted)).reshape(kept.shape)
 
 
+def negative_weights(patient: Tensor, end_s: Tensor, apart_s: float = APART_S) -> Tensor:
+    """Log-weights [B, B] of the negatives of a contrastive batch: patient [B], end_s [B].
+
+    Windows of one patient less than ``apart_s`` apart are nearly the same and no negatives: ``-inf``. Of the rest, the
+    same patient's windows weigh as much together as all other patients', and all together as much as their number;
+    where there is only one kind, each counts once. The diagonal, where positives are, is 0.
+    """
+    itself = torch.eye(len(patient), dtype=torch.bool, device=patient.device)
+    same = (patient[:, None] == patient[None, :]) & ~itself
+    own, other = same & ((end_s[:, None] - end_s[None, :]).abs() >= apart_s), ~same & ~itself
+    owns, others = own.sum(1, keepdim=True), other.sum(1, keepdim=True)
+    half = (owns + others) / ((owns > 0).float() + (others > 0).float()).clamp(min=1)
+    log = torch.where(own, (half / owns.clamp(min=1)).log(), (half / others.clamp(min=1)).log())
+    return torch.where(itself, 0.0, torch.where(own | other, log, -torch.inf))
+
+
 def nt_xent(
-    a: Tensor, b: Tensor, temperature: float = 0.1, valid: Tensor | None = None, weight: Tensor | None = None
+    a: Tensor, b: Tensor, temperature: float = 0.1, valid: Tensor | None = None, log_weight: Tensor | None = None
 ) -> Tensor:
     """NT-Xent of two views [B, d]: each of the 2B has one positive and 2B − 2 negatives; by one matrix product.
 
-    ``valid`` bool [B] leaves pairs out, as anchors and as negatives. ``weight`` [B, B] (its diagonal does not matter)
-    is how often a row's negative from a column's window counts; 0: never (``models.training.negatives``).
+    ``valid`` bool [B] leaves pairs out, as anchors and as negatives. ``log_weight`` [B, B] as of
+    :func:`negative_weights` says how much a column's window counts as a negative of a row's.
     """
     count = a.shape[0]
     z = functional.normalize(torch.cat([a, b]), dim=-1)
@@ -74,28 +92,26 @@ def nt_xent(
     both = torch.cat([valid, valid])
     scores = scores.masked_fill(banned | ~both[None, :], MASKED_SCORE)
     positive = torch.arange(2 * count, device=z.device).roll(count)
-    if weight is not None:
-        eye = torch.eye(count, dtype=torch.bool, device=z.device)
-        log = torch.where(eye, 0.0, torch.where(weight > 0, weight.clamp(min=1e-30).log(), MASKED_SCORE))
-        scores = scores + log.repeat(2, 2)
+    if log_weight is not None:
+        scores = scores + log_weight.clamp(min=MASKED_SCORE).repeat(2, 2)
     each = functional.cross_entropy(scores, positive, reduction="none")
     return masked_mean(each, both)
 
 
 def contrastive_loss(
     tokens: Tensor, fused_slots: Tensor, presence: Tensor, projectors: torch.nn.ModuleList, temperature: float,
-    weight: Tensor | None = None,
+    log_weight: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
     """L_contra: each modality's mean token against the fused mean token, where the modality has a present frame.
 
-    tokens, fused_slots [B, M, N, d]; one projector a modality and one, the last, for the fused side; ``weight`` of the
-    negatives as in :func:`nt_xent`.
+    tokens, fused_slots [B, M, N, d]; one projector a modality and one, the last, for the fused side; ``log_weight``
+    of the negatives as in :func:`nt_xent`.
     """
     fused = mean_token(fused_slots.flatten(1, 2), presence.flatten(1))
     rows = []
     for m in range(tokens.shape[1]):
         mean, some = mean_token(tokens[:, m], presence[:, m]), presence[:, m].any(-1)
-        rows.append(nt_xent(projectors[m](mean), projectors[-1](fused), temperature, some, weight))
+        rows.append(nt_xent(projectors[m](mean), projectors[-1](fused), temperature, some, log_weight))
     return torch.stack(rows).mean()
 
 

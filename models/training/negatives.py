@@ -1,19 +1,17 @@
-"""Which windows a contrastive batch holds, and how much each counts as a negative.
+"""Which windows a contrastive batch holds.
 
 Other patients only teach who somebody is; adjacent windows of the same patient are nearly the anchor itself, hence
-false negatives. So a batch holds a few windows of each of many patients, far enough apart, and both kinds of negative
-weigh one half.
+false negatives. So a batch holds a few windows of each of many patients, far enough apart, and
+``models.objectives.negative_weights`` lets both kinds of negative weigh one half.
 """
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
-APART_S = 60.0
-"""Seconds from which two windows of one patient are negatives of each other."""
+from models.objectives import APART_S
+
 PER_PATIENT = 4
 
 Indices = npt.NDArray[np.intp]
@@ -27,7 +25,7 @@ def draw_rows(
 
     patient_of [W] and end_s [W] are of all windows of the group. A patient too short for ``per_patient`` such windows
     gives fewer. Patients come once until all have come; a batch larger than all of them can give holds windows of a
-    patient that lie closer, which :func:`negative_weights` then does not count.
+    patient that lie closer, which ``negative_weights`` then does not count.
     """
     patients = np.unique(patient_of)
     by_patient = np.argsort(patient_of, kind="stable")
@@ -53,20 +51,3 @@ def _spread(
         taken.append(int(order[at]))
         free &= np.abs(time - time[at]) >= apart_s
     return taken
-
-
-def negative_weights(patient: Indices, end_s: npt.NDArray[np.generic], apart_s: float = APART_S) -> Tensor:
-    """How much window j counts as a negative of window i [B, B], for ``models.objectives.nt_xent``.
-
-    patient [B], end_s [B] of a batch. 0 for windows of one patient less than ``apart_s`` apart (and for i = j). The
-    others are weighted such that a row's windows of the same patient weigh as much as those of other patients, and all
-    together as much as their number; where there is only one kind, each weighs 1.
-    """
-    same = patient[:, None] == patient[None, :]
-    time = end_s.astype(np.float64)
-    near = same & (np.abs(time[:, None] - time[None, :]) < apart_s)
-    own, other = same & ~near, ~same
-    counts = np.stack([own.sum(1), other.sum(1)], axis=1).astype(np.float64)
-    half = counts.sum(1, keepdims=True) / np.maximum((counts > 0).sum(1, keepdims=True), 1)
-    each = half / np.maximum(counts, 1.0)
-    return torch.from_numpy((own * each[:, :1] + other * each[:, 1:]).astype(np.float32))

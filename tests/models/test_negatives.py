@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.objectives import contrastive_loss, draw_tokens, mean_token, nt_xent
-from models.training.negatives import APART_S, draw_rows, negative_weights
+from models.objectives import APART_S, contrastive_loss, draw_tokens, mean_token, negative_weights, nt_xent
+from models.training.negatives import draw_rows
 
 
 @settings(max_examples=30, deadline=None)
@@ -49,15 +49,19 @@ def test_a_patient_of_few_windows_gives_fewer() -> None:
 
 def test_both_kinds_of_negative_weigh_one_half() -> None:
     patient, end_s = np.array([0, 0, 0, 1, 1, 2, 2, 2]), np.array([0, 30, 90, 0, 200, 0, 60, 120])
-    weight = negative_weights(patient, end_s).numpy()
+    weight = weights(patient, end_s).exp().numpy()
     same = patient[:, None] == patient[None]
     assert weight[0, 1] == 0 and weight[1, 0] == 0 and weight[0, 2] > 0  # 30 s apart: never a negative
-    assert (np.diag(weight) == 0).all()
+    assert (np.diag(weight) == 1).all()
+    weight = weight - np.eye(8)
     for i in range(8):
         assert np.isclose(weight[i][same[i]].sum(), weight[i][~same[i]].sum())
         assert np.isclose(weight[i].sum(), (weight[i] > 0).sum())
-    alone = negative_weights(np.arange(4), np.zeros(4)).numpy()
-    assert np.array_equal(alone, 1.0 - np.eye(4))
+    assert torch.equal(weights(np.arange(4), np.zeros(4)), torch.zeros(4, 4))  # others only: as without weights
+
+
+def weights(patient: np.ndarray, end_s: np.ndarray) -> torch.Tensor:
+    return negative_weights(torch.from_numpy(patient), torch.from_numpy(end_s))
 
 
 def test_a_window_of_weight_zero_is_no_negative() -> None:
@@ -70,7 +74,7 @@ def test_a_window_of_weight_zero_is_no_negative() -> None:
     def first(other: torch.Tensor, end_s: list[int]) -> torch.Tensor:
         x, y = a.clone(), b.clone()
         x[1], y[1] = other, other
-        return per_anchor(x, y, negative_weights(patient, np.array(end_s)), only)[0]
+        return per_anchor(x, y, weights(patient, np.array(end_s)), only)[0]
 
     u, v = torch.randn(8, generator=generator), torch.randn(8, generator=generator)
     assert torch.isclose(first(u, [0, 20, 0]), first(v, [0, 20, 0]), atol=1e-6)
@@ -83,7 +87,7 @@ def per_anchor(a: torch.Tensor, b: torch.Tensor, weight: torch.Tensor, valid: to
     count, terms = len(a), []
     for i in range(2 * count):
         positive = (i + count) % (2 * count)
-        scale = torch.stack([weight[i % count, j % count] for j in range(2 * count)])
+        scale = torch.stack([weight[i % count, j % count].exp() for j in range(2 * count)])
         scale[positive] = 1.0
         scale[i] = 0.0
         scores = torch.exp(z[i] @ z.T / 0.1) * scale
@@ -95,10 +99,10 @@ def per_anchor(a: torch.Tensor, b: torch.Tensor, weight: torch.Tensor, valid: to
 def test_weighted_nt_xent_is_its_definition(seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     a, b = torch.randn(6, 5, generator=generator), torch.randn(6, 5, generator=generator)
-    weight = negative_weights(np.array([0, 0, 1, 1, 2, 2]), np.array([0, 100, 0, 20, 0, 300]))
+    weight = weights(np.array([0, 0, 1, 1, 2, 2]), np.array([0, 100, 0, 20, 0, 300]))
     expected = per_anchor(a, b, weight, torch.ones(6, dtype=torch.bool)).mean()
-    assert torch.isclose(nt_xent(a, b, 0.1, weight=weight), expected, atol=1e-5)
-    assert torch.isclose(nt_xent(a, b, 0.1, weight=torch.ones(6, 6)), nt_xent(a, b, 0.1), atol=1e-6)
+    assert torch.isclose(nt_xent(a, b, 0.1, log_weight=weight), expected, atol=1e-5)
+    assert torch.isclose(nt_xent(a, b, 0.1, log_weight=torch.zeros(6, 6)), nt_xent(a, b, 0.1), atol=1e-6)
 
 
 @settings(max_examples=40, deadline=None)
