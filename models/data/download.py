@@ -27,6 +27,10 @@ _PIECE = 1 << 18
 _AGAIN = (408, 425, 429, 500, 502, 503, 504)
 
 
+class Unreachable(BadInput):
+    """The server did not answer, attempt after attempt: asking it for other files is of no use now."""
+
+
 class Answer(Protocol):
     """What is used of ``http.client.HTTPResponse``."""
 
@@ -57,8 +61,8 @@ def fetch(
     what: the file in words. check: raises BadInput for a file that is whole but of the wrong kind or damaged; it is
     thrown away and fetched once more. received: called with the number of bytes of each piece.
 
-    Raises BadInput where the server does not have it, cannot be reached, or sends damage again and again; VigilError
-    for a full disk (what was fetched so far is kept, so the next run goes on).
+    Raises BadInput where the server does not have it or sends damage again and again, Unreachable where it does not
+    answer, VigilError for a full disk (what was fetched so far is kept, so the next run goes on).
     """
     if path.is_file():
         return
@@ -96,9 +100,9 @@ def fetch(
     if isinstance(trouble, BadInput):
         raise trouble
     reason = getattr(trouble, "reason", None) or trouble
-    raise BadInput(
+    raise Unreachable(
         f"an answer for {what}", f"no connection after {ATTEMPTS} attempts ({reason})",
-        "check the network, or put the file into the folder yourself; the next run goes on from here",
+        "check the network and run again (it goes on from here), or go on without downloading",
     )  # fmt: skip
 
 

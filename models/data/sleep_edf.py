@@ -27,7 +27,7 @@ from models.signals.modalities import GRID_RATE_HZ, SLEEP_CHANNELS, Modality, Sl
 from models.signals.preprocessing import PREPROCESSING
 from models.signals.readers.edf import EdfRecording
 from models.signals.recording import Track, TrackKind
-from models.signals.resample import resample
+from models.signals.resample import GRID_STEP_NS, resample
 from models.signals.units import canonical_factor
 from models.signals.windows import CONTEXT_FIELDS
 
@@ -206,12 +206,19 @@ class Lead:
 
 
 def grid_lead(recording: EdfRecording, track: Track, seconds: int) -> Lead:
-    """A lead of the first ``seconds``, resampled by the stream's resampler, and which of its seconds are usable."""
+    """A lead of the first ``seconds`` on the grid, and which of its seconds are usable.
+
+    At 100 Hz, as in Sleep-EDF, the samples are taken as they are; other rates go through the stream's resampler.
+    """
     factor = canonical_factor(track.unit, Modality.EEG)
+    rate, origin_ns = track.rate_hz or 0.0, round(track.start_s * 1e9)
     segment = recording.read(track.name, 0.0, seconds + 1.0)
     values = np.full(seconds * GRID_RATE_HZ, np.nan, np.float32)
     if len(segment.values):
-        first, on_grid = resample(segment.values, track.rate_hz or 0.0, round(track.start_s * 1e9), segment.first_index)
+        if rate == GRID_RATE_HZ and origin_ns % GRID_STEP_NS == 0:
+            first, on_grid = segment.first_index + origin_ns // GRID_STEP_NS, segment.values
+        else:
+            first, on_grid = resample(segment.values, rate, origin_ns, segment.first_index)
         begin, end = max(first, 0), min(first + len(on_grid), len(values))
         values[begin:end] = on_grid[begin - first : end - first] * factor
     return Lead(values, usable_seconds(values))

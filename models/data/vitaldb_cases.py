@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
-from models.data.download import Open, fetch, open_url
+from models.data.download import Open, Unreachable, fetch, open_url
 from models.data.recorded import StudyOrder
 from models.data.sources import VitaldbData
 from models.data.vitaldb_cohort import TRACKS, Case, FlowRow, read_cases, read_tracks, select
@@ -39,7 +39,8 @@ def case_orders(
 ) -> tuple[list[StudyOrder], list[FlowRow], list[tuple[str, str]]]:
     """What to cut, how the cohort came about, and the cases whose file cannot be had, with the reason.
 
-    Raises BadInput where the tables cannot be had or nobody qualifies, VigilError where the disk is full.
+    Raises BadInput where the tables cannot be had, nobody qualifies or the server stops answering, VigilError where the
+    disk is full.
     """
     folder = Path(settings.folder).expanduser() if settings.folder else default_folder()
     modalities = [m for m in spec.modalities if m in TRACKS]
@@ -52,6 +53,8 @@ def case_orders(
     for done, case in enumerate(chosen, start=1):
         try:
             path = case_file(case.case, folder, settings.download, opened)
+        except Unreachable:
+            raise
         except BadInput as error:
             missing.append((f"vitaldb:{case.case}", str(error)))
         else:

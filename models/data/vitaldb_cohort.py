@@ -12,6 +12,7 @@ import csv
 import gzip
 import io
 import re
+import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -153,7 +154,7 @@ def _table(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
     try:
         raw = path.read_bytes()
         text = (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode("utf-8-sig")
-    except (OSError, EOFError, UnicodeDecodeError) as error:  # BadGzipFile is an OSError
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:  # BadGzipFile is an OSError
         raise BadInput("a readable table of VitalDB", f"{path.name!r} ({error})", "download the table again") from error
     reader = csv.DictReader(io.StringIO(text))
     lacks = [c for c in columns if c not in (reader.fieldnames or ())]
