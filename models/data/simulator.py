@@ -15,6 +15,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -27,7 +28,7 @@ from models.data.sim.faults import Fault, apply_faults, plan_faults
 from models.data.sim.noise import Float64Array, Stream, derive_seed, generator
 from models.data.sim.pharmacology import suppression_percent
 from models.data.sim.physiology import Course
-from models.data.sim.scenarios import Mechanism, Scenario, draw_plan, draw_scenario
+from models.data.sim.scenarios import Mechanism, Plan, Scenario, draw_plan, draw_scenario
 from models.data.sim.subject import Device, draw_device, draw_subject
 from models.data.sim.truth import Truth, find_hypotension
 from models.signals.errors import BadInput
@@ -84,6 +85,8 @@ class SimulatedPatient:
 
     Made by :func:`open_demo` or :func:`simulate_patient`. Channels follow the patient (``coupled``) or each its own,
     independent patient (the negative control: no latent is shared, neither beats nor depth nor scenario).
+    ``subject``: fields of :class:`Subject` set instead of drawn; ``plan``: what happens, instead of a drawn one (for
+    sweeps of one factor; coupled channels only).
     """
 
     def __init__(
@@ -96,9 +99,14 @@ class SimulatedPatient:
         coupled: bool = True,
         faults: bool = True,
         name: str | None = None,
+        subject: Mapping[str, float] | None = None,
+        plan: Plan | None = None,
     ) -> None:
         _check(seed, scenario, duration_s, device)
+        if not coupled and (subject or plan):
+            raise ValueError("a subject or plan is given to coupled channels only")
         self.seed, self.coupled = seed, coupled
+        self._subject, self._plan = dict(subject or {}), plan
         self.name = name or f"sim:seed={seed}"
         self.duration_s = float(duration_s)
         self.device = _draw_device(seed, device, scenario)
@@ -211,10 +219,16 @@ class SimulatedPatient:
             device=self.device,
         )
 
+    def course(self, modality: Modality) -> Course:
+        """The life behind a channel: beats and seconds in physiological time."""
+        return self._courses[modality]
+
     # -- building --------------------------------------------------------------------------------------------------
 
     def _course(self, seed: int, scenario: str | None, profile: str) -> Course:
-        subject = draw_subject(generator(seed, Stream.SUBJECT))
+        subject = dataclasses.replace(draw_subject(generator(seed, Stream.SUBJECT)), **self._subject)
+        if self._plan is not None:
+            return Course(seed, subject, self.device, self._plan)
         rng = generator(seed, Stream.PLAN)
         drawn = draw_scenario(rng, profile)
         kind = Scenario(scenario) if scenario is not None else drawn

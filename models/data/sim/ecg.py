@@ -27,15 +27,19 @@ def ecg(times_s: Float64Array, beats: Beats, breath: Float64Array, subject: Subj
     return out * (1.0 + _RESP_HEIGHT * swing) + _RESP_BASELINE_MV * swing
 
 
+def qt_intervals(beats: Beats, subject: Subject) -> Float64Array:
+    """QT in s [n]: repolarisation follows the interval before it, not the coming one, and ends before the next beat."""
+    before = np.append(beats.rr[:1], beats.rr[:-1])
+    return np.minimum(subject.qtc_s * np.cbrt(np.clip(before, 0.35, 1.6)), 0.62 * beats.rr + 0.1)
+
+
 def _components(beats: Beats, s: Subject) -> list[tuple[Float64Array, Float64Array, Float64Array, Float64Array]]:
     """(centre, left width, right width, amplitude) of every wave of every beat; widths are standard deviations."""
     normal = 1.0 - beats.ectopic
     ectopic = beats.ectopic
     one = np.ones(len(beats))
     before = np.append(beats.rr[:1], beats.rr[:-1])
-    # Repolarisation follows the interval before it, not the coming one.
-    qt = s.qtc_s * np.cbrt(np.clip(before, 0.35, 1.6))
-    qt = np.minimum(qt, 0.62 * beats.rr + 0.1)
+    qt = qt_intervals(beats, s)
     pr = s.pr_s * np.clip(0.8 + 0.2 * before / 0.85, 0.75, 1.1)
     t_peak = qt - 0.075 * np.sqrt(qt / 0.4) - 0.04  # from R; the T wave ends near the QT
     t_width = 0.052 * np.sqrt(qt / 0.4)
