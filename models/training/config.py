@@ -1,106 +1,236 @@
-"""Settings of a training run: read from TOML, checked field by field, hashed into the checkpoints."""
+"""Settings of a training run: read from TOML, checked field by field, hashed stage by stage.
+
+A stage's fingerprint covers what the stage depends on and nothing else (the data, the seed, its own section and those
+of the stages before it), so that ablations share encoders and a checkpoint is never continued under other settings.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import json
+import math
+from dataclasses import replace
 from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import msgspec
+from msgspec import Meta
 
-from models.physiome import SIZES
+from models.data.sources import FolderData, SleepEdfData, VitaldbData
+from models.physiome import SIZES, PhysioMEConfig
 from models.signals.errors import BadInput
+from models.training.distil_stage import DistilConfig
+from models.training.stage import Count, Decay, Natural, NotNegative, Positive, Share, StageSettings
 
 DEMO_CONFIG = Path(__file__).with_name("demo.toml")
+FULL_CONFIG = Path(__file__).with_name("full.toml")
+
+OpenShare = Annotated[float, Meta(gt=0, lt=1)]
 
 
-class DataConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class DataConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="source", tag="simulator"):
     """Simulated patients by group (disjoint), length and cadence of windows."""
 
-    train_patients: int
-    stop_patients: int  # early stopping
-    calibration_patients: int
-    test_patients: int
-    duration_s: int = 1800
-    stride_s: int = 10
-    test_stride_s: int = 20
-    processes: int = 2
-    first_seed: int = 100_000
+    train_patients: Count
+    stop_patients: Count  # early stopping
+    calibration_patients: Count
+    test_patients: Count
+    duration_s: Count = 1800
+    stride_s: Count = 10
+    test_stride_s: Count = 20
+    processes: Count = 2
+    first_seed: Natural = 100_000
 
 
-class PretrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """DP-NeuroNet of each modality encoder."""
+class PretrainConfig(StageSettings, frozen=True, kw_only=True):
+    """DP-NeuroNet of each modality encoder; 0 steps leave the encoders random (the control of pre-training)."""
 
-    steps: int
-    batch: int = 32
-    rate: float = 1e-3
-    mask_ratio: float = 0.8
-    temperature: float = 0.1
-    readout_weight: float = 1.0
-
-
-class FusionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """PhysioME stage: frozen encoders with LoRA, fusion, restoration, waves and heads."""
-
-    steps: int
-    batch: int = 48
-    wave_batch: int = 0  # windows of a batch whose waves are decoded; 0 leaves them to the wave stage
-    rate: float = 1e-3
-    warmup: int = 100
-    clip: float = 1.0
-    weight_decay: float = 0.02
-    ema: float = 0.998
-    lora_rank: int = 8
-    lora_alpha: float = 8.0
-    lora_dropout: float = 0.05
-    token_sample: float = 0.6  # share of kept tokens shown to the fusion encoder for L_intra
-    contrastive_temperature: float = 0.1
-    evaluate_every: int = 400
-    save_every: int = 400
-    weights: dict[str, float] = {}
+    weight_decay: NotNegative = 0.02
+    clip: Positive = 5.0
+    ema: Decay = 0.98
+    evaluate_every: Count = 100
+    save_every: Count = 100
+    mask_ratio: OpenShare = 0.8
+    temperature: Positive = 0.1
+    readout_weight: NotNegative = 1.0
 
 
-class WaveConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class FusionConfig(StageSettings, frozen=True, kw_only=True):
+    """PhysioME stage: frozen encoders with LoRA; fusion, restoration and heads are trained."""
+
+    batch: Count = 48
+    lora_rank: Count = 8
+    lora_alpha: Positive = 8.0
+    lora_dropout: Share = 0.05
+    token_sample: OpenShare = 0.6  # share of kept tokens shown to the fusion encoder for L_intra
+    contrastive_temperature: Positive = 0.1
+    weights: dict[str, NotNegative] = msgspec.field(
+        default_factory=dict
+    )  # of single losses, over the defaults of models.training.fusion_stage
+
+
+class SelfMaskConfig(StageSettings, frozen=True, kw_only=True):
+    """SelfMask's predictor and mask scorer, everything else frozen."""
+
+    masks: Literal["learned", "random"] = "learned"
+    random_share: Share = 0.25  # of windows whose masks are random all the same
+    observed_share: OpenShare = 0.25  # of observed tokens hidden for L_obs
+    cross_share: OpenShare = 0.5  # for L_cross
+    alpha: NotNegative = 0.1  # weight of L_obs; losses are in units of the tokens' variance, not as in the paper
+    beta: NotNegative = 0.1  # of L_cross
+    supervised: NotNegative = 1.0  # of the error on tokens that were lost
+    momentum: Decay = 0.996  # of the averaged predictor that the scorer looks at
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.observed_share >= self.cross_share:
+            raise ValueError(f"cross_share {self.cross_share} must exceed observed_share {self.observed_share}")
+
+
+class WaveConfig(StageSettings, frozen=True, kw_only=True):
     """Decoders of restored waves, everything else frozen."""
 
-    steps: int
-    batch: int = 24
-    rate: float = 2e-3
-    warmup: int = 50
-    clip: float = 1.0
-    weight_decay: float = 0.01
-    ema: float = 0.995
-    evaluate_every: int = 200
+    batch: Count = 24
+    rate: Positive = 2e-3
+    weight_decay: NotNegative = 0.01
+    ema: Decay = 0.995
+    evaluate_every: Count = 200
+    save_every: Count = 200
 
 
-class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The whole run."""
+class HeadsConfig(StageSettings, frozen=True, kw_only=True):
+    """The heads again, everything else frozen: on complete windows, or with sensors lost."""
+
+    complete: bool = True
+
+
+class ObjectiveConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which method the main stage is, and what an ablation changes in it."""
+
+    method: Literal["physiome", "leave_one_out", "masked_autoencoding", "consistency"] = "physiome"
+    imputer: Literal["restoration", "mask_token"] = "restoration"  # what fills absent slots while heads learn
+    stop_gradient: bool = True  # on the restoration decoders' input
+    context: bool = True  # False: the memory of the last measurement is withheld
+    backbone: Literal["cnn", "vit"] = "cnn"
+
+
+class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The whole run. Sections that are left out belong to stages that are not run."""
 
     name: str
     version: str
     size: str
-    seed: int
-    threads: int
-    data: DataConfig
+    seed: Natural
+    threads: Count = 2
+    device: str = "auto"  # auto: a GPU if there is one
+    data_folder: str = ""  # where the windows lie, or will: "" means ``data`` in the run folder
+    data: DataConfig | FolderData | VitaldbData | SleepEdfData
     pretrain: PretrainConfig
     fusion: FusionConfig
-    waves: WaveConfig
+    selfmask: SelfMaskConfig = SelfMaskConfig(steps=0)
+    waves: WaveConfig = WaveConfig(steps=0)
+    heads: HeadsConfig = HeadsConfig(steps=0)
+    distil: DistilConfig | None = None
+    objective: ObjectiveConfig = ObjectiveConfig()
+
+    @property
+    def architecture(self) -> PhysioMEConfig:
+        """The size, with what the ablation changes in the graph."""
+        changed = self.objective
+        return replace(
+            SIZES[self.size], backbone=changed.backbone, imputer=changed.imputer,
+            stop_gradient=changed.stop_gradient, use_context=changed.context,
+        )  # fmt: skip
 
     @property
     def fingerprint(self) -> str:
-        """Changes with every setting; a checkpoint of another fingerprint is not resumed."""
-        return hashlib.sha256(msgspec.json.encode(self)).hexdigest()[:16]
+        """Changes with every setting that can change a result (not with where the run happens)."""
+        plain = msgspec.to_builtins(self)
+        for place in ("threads", "device", "data_folder"):
+            plain.pop(place)
+        plain["data"].pop("processes")
+        return digest(plain)
+
+    def fingerprints(self, data: str) -> dict[str, str]:
+        """Stage -> what its checkpoint depends on; ``data``: fingerprint of the windows (see ``data_stage``)."""
+        plain = msgspec.to_builtins(self)
+        objective = plain["objective"]
+        encoders = digest([data, self.size, self.seed, objective["backbone"], plain["pretrain"]])
+        fusion = digest([encoders, plain["fusion"], objective])
+        heads = digest([fusion, plain["heads"]]) if self.heads.steps else fusion
+        return {
+            "pretrain": encoders,
+            "fusion": fusion,
+            "heads": heads,
+            "selfmask": digest([heads, plain["selfmask"]]),
+            "waves": digest([fusion, plain["waves"]]),
+            "distil": digest([fusion, plain["distil"]]),
+        }
+
+
+def digest(value: Any) -> str:
+    """16 hexadecimal digits of a hash over plain values; the order of dictionary keys does not matter."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def load_config(path: Path = DEMO_CONFIG) -> TrainConfig:
     """Reads and checks a TOML file; BadInput names the first field that does not fit."""
     try:
-        config = msgspec.toml.decode(path.read_bytes(), type=TrainConfig)
+        return checked(msgspec.toml.decode(path.read_bytes(), type=TrainConfig), str(path))
     except OSError as error:
         raise BadInput("a readable training configuration", f"{path} ({error.strerror})", "check --config") from error
     except msgspec.DecodeError as error:
         raise BadInput("a training configuration as in demo.toml", f"{error} in {path}", "correct the file") from error
+
+
+def checked(config: TrainConfig, where: str) -> TrainConfig:
+    """What types alone cannot say; returns ``config``."""
+    from models.training.fusion_stage import WEIGHTS
+
     if config.size not in SIZES:
-        raise BadInput(f"a size out of {', '.join(SIZES)}", repr(config.size), f"correct {path}")
-    if min(config.data.train_patients, config.data.calibration_patients, config.data.test_patients) < 1:
-        raise BadInput("at least one patient a group", str(config.data), f"correct {path}")
+        raise BadInput(f"a size out of {', '.join(SIZES)}", repr(config.size), f"correct {where}")
+    unknown = sorted(set(config.fusion.weights) - set(WEIGHTS))
+    if unknown:
+        raise BadInput(f"fusion.weights out of {', '.join(WEIGHTS)}", unknown[0], f"correct {where}")
+    known = [m.value for m in SIZES[config.size].modalities]
+    strange = [] if config.distil is None else [name for name in config.distil.students if name not in known]
+    if strange:
+        raise BadInput(f"distil.students out of {', '.join(known)}", strange[0], f"correct {where}")
+    if config.device not in ("auto", "cpu") and not config.device.startswith("cuda"):
+        raise BadInput("device auto, cpu or cuda", repr(config.device), f"correct {where}")
     return config
+
+
+def to_toml(config: TrainConfig) -> str:
+    """A TOML file that :func:`load_config` reads back as the same settings."""
+    lines: list[str] = []
+    for section, value in _tables("", _without_none(msgspec.to_builtins(config))):
+        if section:
+            lines.append(f"\n[{section}]")
+        lines += [f"{key} = {_toml(item)}" for key, item in value.items()]
+    return "\n".join(lines).lstrip("\n") + "\n"
+
+
+def _without_none(table: dict[str, Any]) -> dict[str, Any]:
+    return {
+        key: _without_none(value) if isinstance(value, dict) else value
+        for key, value in table.items()
+        if value is not None
+    }
+
+
+def _tables(name: str, table: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """A table without its sub-tables, then these, by dotted name."""
+    found = [(name, {key: item for key, item in table.items() if not isinstance(item, dict)})]
+    for key, item in table.items():
+        if isinstance(item, dict) and item:
+            found += _tables(f"{name}.{key}" if name else key, item)
+    return found
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, float) and not math.isfinite(value):
+        return "inf" if value > 0 else "-inf" if value < 0 else "nan"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_toml(item) for item in value) + "]"
+    return json.dumps(value, ensure_ascii=False)  # TOML's strings, numbers and booleans are written like JSON's

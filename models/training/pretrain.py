@@ -8,47 +8,61 @@ simple physiology (level, spread, band powers a frame) is added so that the froz
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from models.networks.encoder import ModalityEncoder
 from models.networks.transformer import Transformer, key_bias, sincos_positions
-from models.objectives import masked_mean, nt_xent, token_loss
+from models.objectives import negative_weights, nt_xent, token_loss
+from models.physiome import PhysioME
+from models.signals.errors import BadInput
 from models.signals.modalities import Modality
+from models.sizes import Row
+from models.training.negatives import draw_rows
+from models.training.stage import device_of, step_random
+
+if TYPE_CHECKING:
+    from models.training.config import PretrainConfig
+    from models.training.sampling import Group
 
 _BANDS_HZ = ((0.6, 2.5), (2.5, 5.0), (5.0, 8.0), (8.0, 13.0), (13.0, 30.0), (30.0, 47.0))
 FRAME_READOUTS = 3 + len(_BANDS_HZ)
-_GAIN = {Modality.ECG: 0.2, Modality.ABP: 0.0, Modality.PPG: 0.2, Modality.EEG: 0.1}
-_NOISE = {Modality.ECG: 0.03, Modality.ABP: 0.02, Modality.PPG: 0.05, Modality.EEG: 0.03}
+_GAIN: dict[Row, float] = {Modality.ECG: 0.2, Modality.ABP: 0.0, Modality.PPG: 0.2}
+_NOISE: dict[Row, float] = {Modality.ECG: 0.03, Modality.ABP: 0.02, Modality.PPG: 0.05}
+_GAIN_EEG, _NOISE_EEG = 0.1, 0.03  # of an EEG, whichever lead, and of an EOG
+_READOUT_SAMPLE, _STOP_WINDOWS = 256, 256
 
 
-def augment(x: Tensor, modality: Modality, generator: torch.Generator) -> Tensor:
+def augment(x: Tensor, modality: Row, generator: torch.Generator) -> Tensor:
     """One view of scaled windows [B, L], drawn a sample: gain, offset, slow wander, noise. No stretch (it changes the
     heart rate) and no time shift (10 ms are worth 3 mmHg of pulse delay)."""
     batch, length = x.shape
 
     def draw(*shape: int) -> Tensor:
-        return torch.randn(*shape, generator=generator)
+        return torch.randn(*shape, generator=generator, device=x.device)
 
-    gain = torch.exp(_GAIN[modality] * draw(batch, 1).clamp(-2, 2))
-    time = torch.linspace(0.0, 1.0, length)
+    gain = torch.exp(_GAIN.get(modality, _GAIN_EEG) * draw(batch, 1).clamp(-2, 2))
+    time = torch.linspace(0.0, 1.0, length, device=x.device)
     wander = 0.1 * draw(batch, 1) * torch.sin(2 * torch.pi * (6 * draw(batch, 1).abs() * time + draw(batch, 1)))
     if modality is Modality.ABP:
         wander = 0.1 * wander  # pressure level is the message
-    noise = _NOISE[modality] * draw(batch, 1).abs() * draw(batch, length)
+    noise = _NOISE.get(modality, _NOISE_EEG) * draw(batch, 1).abs() * draw(batch, length)
     return gain * x + wander + noise
 
 
-def frame_readouts(x: Tensor, frames: int, rate_hz: int) -> Tensor:
+def frame_readouts(x: Tensor, frame_samples: int, step_samples: int, rate_hz: int) -> Tensor:
     """Scaled windows [B, L] -> [B, N, R]: mean, log spread, log peak-to-peak, log band powers of each frame."""
-    parts = x.unflatten(-1, (frames, -1))
+    parts = x.unfold(-1, frame_samples, step_samples)
     mean = parts.mean(-1)
     centred = parts - mean.unsqueeze(-1)
     size = parts.amax(-1) - parts.amin(-1)
     length = parts.shape[-1]
-    window = torch.hann_window(length)
+    window = torch.hann_window(length, device=x.device)
     power = torch.fft.rfft(centred * window).abs().square() / length
-    hertz = torch.fft.rfftfreq(length, 1.0 / rate_hz)
+    hertz = torch.fft.rfftfreq(length, 1.0 / rate_hz, device=x.device)
     bands = [power[..., (hertz >= a) & (hertz < b)].mean(-1) for a, b in _BANDS_HZ]
     log = [torch.log10(v + 1e-5) for v in (centred.square().mean(-1), size, *bands)]
     return torch.stack([mean, *log], dim=-1)
@@ -63,44 +77,54 @@ class DPNeuroNet(nn.Module):
 
     positions: Tensor
 
-    def __init__(self, encoder: ModalityEncoder, modality: Modality, rate_hz: int, heads: int, mask_ratio: float):
+    def __init__(
+        self, encoder: ModalityEncoder, modality: Row, rate_hz: int, heads: int, mask_ratio: float,
+        decoder_width: int | None = None, decoder_depth: int = 1,
+    ) -> None:  # fmt: skip
         super().__init__()
         width = encoder.width
+        inner = width if decoder_width is None else decoder_width
         self.encoder, self.modality, self.rate_hz = encoder, modality, rate_hz
         self.kept = max(1, round(encoder.frames * (1.0 - mask_ratio)))  # int(20 · 0.2) would be 3, not 4
-        self.mask_token = nn.Parameter(torch.randn(1, 1, width) * 0.02)
-        self.register_buffer("positions", sincos_positions(encoder.frames, width)[None], persistent=False)
-        self.decoder = Transformer(width, heads, 1)
-        self.predict = nn.Linear(width, width)
+        self.mask_token = nn.Parameter(torch.randn(1, 1, inner) * 0.02)
+        self.register_buffer("positions", sincos_positions(encoder.frames, inner)[None], persistent=False)
+        self.enter = nn.Linear(width, inner)
+        self.decoder = Transformer(inner, heads, decoder_depth)
+        self.predict = nn.Linear(inner, width)
         self.project_masks = projector(width, width)
         self.project_views = projector(width, width)
         self.readout = nn.Linear(width, FRAME_READOUTS)
         self.register_buffer("readout_mean", torch.zeros(FRAME_READOUTS))
         self.register_buffer("readout_scale", torch.ones(FRAME_READOUTS))
 
+    def _physiology(self, x: Tensor) -> Tensor:
+        return frame_readouts(x, self.encoder.frame_samples, self.encoder.step_samples, self.rate_hz)
+
     def fit_readout(self, x: Tensor) -> None:
         """Standardises the read-out by a sample of scaled windows [B, L]."""
-        values = frame_readouts(x, self.encoder.frames, self.rate_hz).flatten(0, 1)
+        values = self._physiology(x).flatten(0, 1)
         self.readout_mean = values.mean(0)
         self.readout_scale = values.std(0) + 1e-3
 
     def _keep(self, batch: int, generator: torch.Generator) -> Tensor:
         """bool [B, N] with exactly ``kept`` True a row, drawn a sample."""
-        order = torch.rand(batch, self.encoder.frames, generator=generator).argsort(-1)
+        order = torch.rand(batch, self.encoder.frames, generator=generator, device=generator.device).argsort(-1)
         return order < self.kept
 
     def _reconstruct(self, tokens: Tensor, features: Tensor, keep: Tensor) -> Tensor:
-        x = torch.where(keep.unsqueeze(-1), tokens, self.mask_token) + self.positions
+        x = torch.where(keep.unsqueeze(-1), self.enter(tokens), self.mask_token) + self.positions
         out = self.predict(self.decoder(x, key_bias(torch.ones_like(keep))))
         return token_loss(out, features, ~keep)
 
     def loss(
-        self, x: Tensor, temperature: float, readout_weight: float, generator: torch.Generator
-    ) -> dict[str, Tensor]:
-        """Scaled complete windows [B, L] -> named losses and their ``total``."""
+        self, x: Tensor, temperature: float, readout_weight: float, generator: torch.Generator,
+        log_weight: Tensor | None = None,
+    ) -> dict[str, Tensor]:  # fmt: skip
+        """Scaled complete windows [B, L] -> named losses and their ``total``; ``log_weight`` [B, B] of the negatives
+        (:func:`models.objectives.negative_weights`)."""
         batch = x.shape[0]
         reconstruction, masks, views = [], [], []
-        readout = torch.zeros(())
+        readout = x.new_zeros(())
         for view in range(2):
             sample = augment(x, self.modality, generator)
             features = self.encoder.features(sample)
@@ -111,21 +135,88 @@ class DPNeuroNet(nn.Module):
                 reconstruction.append(self._reconstruct(tokens, features, keep))
                 summaries.append(cls)
             first, second = (self.project_masks(c) for c in summaries)
-            masks.append(nt_xent(first, second, temperature))
+            masks.append(nt_xent(first, second, temperature, log_weight=log_weight))
             views.append(self.project_views(summaries[0]))
             if view == 0 and readout_weight:
                 tokens, _ = self.encoder(features, torch.ones_like(keep))
-                target = (
-                    frame_readouts(sample, self.encoder.frames, self.rate_hz) - self.readout_mean
-                ) / self.readout_scale
-                readout = masked_mean(
-                    (self.readout(tokens) - target).square(), torch.ones_like(target, dtype=torch.bool)
-                )
+                target = (self._physiology(sample) - self.readout_mean) / self.readout_scale
+                readout = (self.readout(tokens) - target).square().mean()
         parts = {
             "reconstruction": 0.5 * torch.stack(reconstruction).sum(),
             "maskings": 0.5 * torch.stack(masks).sum(),
-            "views": nt_xent(views[0], views[1], temperature),
+            "views": nt_xent(views[0], views[1], temperature, log_weight=log_weight),
             "readout": readout_weight * readout,
         }
         parts["total"] = torch.stack(list(parts.values())).sum()
         return parts
+
+
+class PretrainStage:
+    """DP-NeuroNet of every modality encoder at once, on complete windows; the encoders of ``model`` are trained.
+
+    Raises BadInput where fewer windows than a batch are complete in every modality.
+    """
+
+    name = "pretrain"
+
+    def __init__(self, model: PhysioME, train: Group, stop: Group, settings: PretrainConfig, seed: int = 0) -> None:
+        self.model, self.settings, self.seed = model, settings, seed
+        self._train, self._stop = train, stop
+        self._rows, self._stop_rows = (np.flatnonzero(group.known.all((1, 2))) for group in (train, stop))
+        for rows, least, whose in ((self._rows, settings.batch, "training"), (self._stop_rows, 2, "early stopping")):
+            if len(rows) < least:
+                raise BadInput(
+                    f"at least {least} windows for {whose} that are complete in every modality",
+                    str(len(rows)), "prepare more recordings",
+                )  # fmt: skip
+        c = model.config
+        torch.manual_seed(seed)
+        nets = []
+        for encoder, modality in zip(model.encoders, c.modalities, strict=True):
+            assert isinstance(encoder, ModalityEncoder)
+            nets.append(
+                DPNeuroNet(
+                    encoder, modality, c.rate_hz, c.heads, settings.mask_ratio, c.pretrain_width, c.pretrain_depth
+                )
+            )
+        self.nets = nets
+        self.module = nn.ModuleList(nets).to(device_of(model))
+        sample = np.random.default_rng([seed, 0]).choice(self._rows, min(_READOUT_SAMPLE, len(self._rows)), False)
+        scaled = self._scaled(train, sample)
+        for m, net in enumerate(nets):
+            net.fit_readout(scaled[:, m])
+
+    def losses(self, step: int) -> dict[str, Tensor]:
+        random = step_random(self.seed, self.name, step, device_of(self.model))
+        patient, end_s = self._train.dataset.patient_of[self._rows], self._train.labels["end_s"][self._rows]
+        rows = self._rows[draw_rows(random.numpy, patient, end_s, self.settings.batch)]
+        return self._losses(self._train, rows, random.torch)
+
+    def score(self) -> dict[str, float]:
+        chosen = np.random.default_rng([self.seed, 99]).permutation(self._stop_rows)[:_STOP_WINDOWS]
+        size, sums, count = self.settings.batch, dict[str, float](), 0
+        for first in range(0, len(chosen), size):
+            rows = chosen[first : first + size]
+            if len(rows) < 2:
+                break  # a contrast needs two windows
+            generator = torch.Generator(device_of(self.model)).manual_seed(self.seed * 7919 + first)
+            for name, value in self._losses(self._stop, rows, generator).items():
+                sums[name] = sums.get(name, 0.0) + float(value) * len(rows)
+            count += len(rows)
+        found = {name: value / count for name, value in sums.items()}
+        return {"score": sum(found.values())} | found
+
+    def _scaled(self, group: Group, rows: np.ndarray) -> Tensor:
+        from models.training.features import complete_scaled
+
+        return complete_scaled(self.model, group, rows)
+
+    def _losses(self, group: Group, rows: np.ndarray, generator: torch.Generator) -> dict[str, Tensor]:
+        scaled, s, found = self._scaled(group, rows), self.settings, dict[str, Tensor]()
+        who = torch.from_numpy(group.dataset.patient_of[rows]), torch.from_numpy(group.labels["end_s"][rows])
+        log_weight = negative_weights(*who).to(scaled.device)
+        for m, net in enumerate(self.nets):
+            parts = net.loss(scaled[:, m], s.temperature, s.readout_weight, generator, log_weight)
+            del parts["total"]
+            found |= {f"{net.modality.value.lower()}_{name}": value for name, value in parts.items()}
+        return found

@@ -11,8 +11,8 @@ import torch
 from models.data.dataset import WindowDataset, bootstrap_weights
 from models.data.missingness import LossPlan, draw_ages, lose, ragged
 from models.networks.heads import ENSEMBLE
-from models.physiome import PhysioMEConfig
-from models.training.fusion_stage import Batch
+from models.sizes import PhysioMEConfig
+from models.training.batch import Batch
 
 Indices = npt.NDArray[np.intp]
 
@@ -35,9 +35,12 @@ class Group:
             for name in ("pressures", "r_times", "eeg", "depth", "hypotension", "hypotensive_now", "end_s")
         }
         self.presence = dataset.whole("presence").astype(np.bool_)
+        self.known = dataset.whole("known").astype(np.bool_)
+        stages = [p.arrays.get("stage", np.full(p.windows, -1)) for p in dataset.patients]
+        self.stage = np.concatenate(stages).astype(np.int64)
         self.history = dataset.whole("history").astype(np.float32)
         self.features: torch.Tensor | None = None
-        self.bootstrap = bootstrap_weights(len(dataset.patients), ENSEMBLE, seed)
+        self.bootstrap = bootstrap_weights(dataset.patient_count, ENSEMBLE, seed)
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -45,8 +48,8 @@ class Group:
     def lost(self, rows: Indices, ages_s: npt.NDArray[np.float64]) -> Losses:
         """Windows ``rows`` whose modalities were lost ``ages_s`` [B, M] before their end (0: not lost)."""
         presence, context = lose(
-            self.presence[rows], self.history, self.dataset.patient_of[rows],
-            self.labels["end_s"][rows].astype(np.int64), ages_s, self.config.frame_s, self.config.modalities,
+            self.presence[rows], self.history, self.dataset.study_of[rows],
+            self.labels["end_s"][rows].astype(np.int64), ages_s, self.config.frame_step_s, self.config.modalities,
         )  # fmt: skip
         return Losses(presence, context)
 
@@ -71,11 +74,15 @@ class Group:
             signals=torch.from_numpy(signals),
             features=self.features[torch.from_numpy(rows)],
             presence=torch.from_numpy(lost.presence),
+            known=torch.from_numpy(self.known[rows]),
             context=torch.from_numpy(lost.context),
             pressures=pick["pressures"],
             r_times=pick["r_times"],
             eeg=pick["eeg"],
             depth=pick["depth"],
             hypotension=pick["hypotension"],
+            stage=torch.from_numpy(self.stage[rows]),
             bootstrap=torch.from_numpy(self.bootstrap[self.dataset.patient_of[rows]]),
+            patient=torch.from_numpy(self.dataset.patient_of[rows].astype(np.int64)),
+            end_s=pick["end_s"].long(),
         )

@@ -49,10 +49,15 @@ class StageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 class Stage(Protocol):
     """One stage of training. An optional method ``after_step(step: int)`` is called after each optimiser step."""
 
-    name: str
-    """Names ``{name}.safetensors``, ``{name}.csv`` and the TensorBoard tags."""
-    module: nn.Module
-    """Its parameters that require a gradient are trained, clipped and averaged; its state_dict is saved."""
+    @property
+    def name(self) -> str:
+        """Names ``{name}.safetensors``, ``{name}.csv`` and the TensorBoard tags. A plain attribute will do."""
+        ...
+
+    @property
+    def module(self) -> nn.Module:
+        """Its parameters that require a gradient are trained, clipped and averaged; its state_dict is saved."""
+        ...
 
     def losses(self, step: int) -> dict[str, Tensor]:
         """Weighted named losses, the total is their sum. Everything random follows from (seed, name, step)."""

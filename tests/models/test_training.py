@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import replace
 
 import msgspec
@@ -19,31 +18,43 @@ from models.physiome import SIZES, PhysioME
 from models.runtime.calibration import half_width
 from models.signals.errors import BadInput
 from models.signals.modalities import Modality
-from models.training import checkpoint
+from models.training import checkpoint, run_folder
 from models.training.calibrate import conformal_quantile, conformal_table
 from models.training.config import (
     DEMO_CONFIG,
+    FULL_CONFIG,
     DataConfig,
     FusionConfig,
+    HeadsConfig,
     PretrainConfig,
+    SelfMaskConfig,
     TrainConfig,
     WaveConfig,
     load_config,
+    to_toml,
 )
-from models.training.demo import ProgressBars, StageClock, patient_orders, train, train_demo
+from models.training.data_stage import patient_orders
+from models.training.demo import train, train_demo
+from models.training.features import cache_features
 from models.training.fusion_stage import WEIGHTS, FusionStage, rhythm_target, weighted
-from models.training.loop import cosine_rate
-from models.training.pretrain import DPNeuroNet, augment
+from models.training.heads_stage import HeadsStage
+from models.training.loop import run_stage
+from models.training.pipeline import STAGES, train_stages
+from models.training.pretrain import DPNeuroNet, PretrainStage, augment
+from models.training.progress import ProgressBars
+from models.training.run_folder import StageClock, open_run
 from models.training.sampling import Group
-from models.training.stages import cache_features, fuse
-from models.training.wave_stage import train_waves
+from models.training.selfmask_stage import SelfMaskStage
+from models.training.wave_stage import WaveStage
 
 TINY = TrainConfig(
-    "tiny", "0", "ci", 3, 1,
-    DataConfig(2, 1, 1, 2, duration_s=150, stride_s=20, test_stride_s=20, processes=1),
-    PretrainConfig(steps=2, batch=6),
-    FusionConfig(steps=4, batch=6, wave_batch=4, warmup=1, evaluate_every=2, save_every=2, lora_rank=4),
-    WaveConfig(steps=2, batch=4, warmup=1, evaluate_every=1),
+    name="tiny", version="0", size="ci", seed=3, threads=1, device="cpu",
+    data=DataConfig(2, 1, 1, 2, duration_s=150, stride_s=20, test_stride_s=20, processes=1),
+    pretrain=PretrainConfig(steps=2, batch=6, evaluate_every=1, save_every=1),
+    fusion=FusionConfig(steps=4, batch=6, warmup=1, evaluate_every=2, save_every=2, lora_rank=4),
+    heads=HeadsConfig(steps=2, batch=4, evaluate_every=1, save_every=1),
+    selfmask=SelfMaskConfig(steps=2, batch=4, evaluate_every=1, save_every=1),
+    waves=WaveConfig(steps=2, batch=4, warmup=1, evaluate_every=1, save_every=1),
 )  # fmt: skip
 
 
@@ -69,15 +80,12 @@ def group(run):
 
 
 def fresh(run) -> PhysioME:
-    torch.manual_seed(TINY.seed)
-    model = PhysioME(SIZES["ci"])
-    model.encoders.load_state_dict(checkpoint.load(run[0] / "pretrained.safetensors").part("encoders"))
+    model = run_folder.build_model(TINY)
+    state = checkpoint.load(run[0] / "pretrain.safetensors").part("best")
+    for m, encoder in enumerate(model.encoders):
+        head = f"{m}.encoder."
+        encoder.load_state_dict({n[len(head) :]: v for n, v in state.items() if n.startswith(head)})
     return model
-
-
-def stage_of(model: PhysioME) -> FusionStage:
-    model.freeze_encoders(4, 4.0, 0.0)
-    return FusionStage(model, 0.6, 0.1)
 
 
 # -- the run ----------------------------------------------------------------------------------------------------------
@@ -118,32 +126,131 @@ def test_a_used_folder_is_refused_and_so_is_another_configuration(run):
         train_demo(run[0], config=other, resume=True, progress=silent)
 
 
-def test_resumed_equals_unbroken_bit_for_bit(run, group, tmp_path):
-    stop = group
-    whole, broken = fresh(run), fresh(run)
-    fuse(whole, group, stop, TINY, _folder(tmp_path / "a"), silent)
-    fuse(broken, group, stop, TINY, _folder(tmp_path / "b"), silent, last=2)
-    again = fresh(run)
-    fuse(again, group, stop, TINY, tmp_path / "b", silent)
-    a, b = (checkpoint.load(tmp_path / x / "fusion.safetensors").tensors for x in ("a", "b"))
+def stage_named(name: str, model: PhysioME, group: Group):
+    if name == "pretrain":
+        return PretrainStage(model, group, group, TINY.pretrain, 3)
+    fusion = FusionStage(model, group, group, TINY.fusion, 3)
+    kinds = {"heads": HeadsStage, "selfmask": SelfMaskStage, "waves": WaveStage}
+    return fusion if name == "fusion" else kinds[name](model, group, group, getattr(TINY, name), seed=3)
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_every_stage_resumes_bit_for_bit(run, group, tmp_path, name):
+    settings = getattr(TINY, name)
+    whole, broken, again = (stage_named(name, fresh(run), group) for _ in range(3))
+    run_stage(whole, settings, tmp_path / "a", "f", silent)
+    run_stage(broken, settings, tmp_path / "b", "f", silent, last=1)
+    run_stage(again, settings, tmp_path / "b", "f", silent)
+    a, b = (checkpoint.load(tmp_path / x / f"{name}.safetensors").tensors for x in ("a", "b"))
     assert set(a) == set(b)
-    assert all(torch.equal(a[name], b[name]) for name in a)
-    assert all(torch.equal(x, y) for x, y in zip(whole.state_dict().values(), again.state_dict().values(), strict=True))
+    assert all(torch.equal(a[key], b[key]) for key in a)
+    x, y = whole.module.state_dict(), again.module.state_dict()
+    assert all(torch.equal(x[key], y[key]) for key in x)
 
 
-def test_the_wave_stage_changes_wave_decoders_only(run, group, tmp_path):
-    model = copy.deepcopy(run[1])
-    before = {name: value.clone() for name, value in model.state_dict().items()}
-    train_waves(model, group, group, TINY, tmp_path, silent)
+TRAINED = {
+    "pretrain": ("encoders.",),
+    "fusion": ("encoders.", "fusion.", "context.", "restoration.", "pool.", "heads."),
+    "heads": ("heads.",),
+    "selfmask": ("selfmask.",),
+    "waves": ("heads.waves.",),
+}
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_stage_changes_its_own_parts_only(run, group, tmp_path, name):
+    model = fresh(run)
+    stage = stage_named(name, model, group)
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    run_stage(stage, getattr(TINY, name), tmp_path, "f", silent)
     after = model.state_dict()
-    changed = {name for name in before if not torch.equal(before[name], after[name])}
-    assert changed
-    assert all(name.startswith("heads.waves.") for name in changed)
+    changed = {key for key in before if not torch.equal(before[key], after[key])}
+    assert changed and all(key.startswith(TRAINED[name]) for key in changed)
+    if name == "fusion":
+        assert all(key.endswith((".up", ".down")) for key in changed if key.startswith("encoders."))
+    if name in ("fusion", "heads"):
+        assert not any(key.startswith("heads.waves.") or "temperature" in key for key in changed)
 
 
-def _folder(path):
-    path.mkdir()
-    return path
+# -- the run folder ---------------------------------------------------------------------------------------------------
+
+
+def test_a_run_is_opened_as_it_was_trained(run):
+    opened = open_run(run[0], silent)
+    assert opened.settings == TINY and set(opened.conformal) == {"map", "sbp", "dbp", "depth"}
+    state = run[1].state_dict()
+    assert all(torch.equal(value, state[name]) for name, value in opened.model.state_dict().items())
+    group = opened.group("test")
+    assert group.features.shape == (len(group), 4, 8, 32) and opened.group("test") is group
+    assert opened.facts["seed"] == 3 and set(opened.facts["versions"]) == {"python", "torch", "numpy"}
+    text = (run[0] / "run.json").read_text(encoding="utf-8")
+    assert str(run[0].parent) not in text and str(run[0].parent) not in (run[0] / "config.toml").read_text("utf-8")
+
+
+def test_cached_features_are_those_of_the_encoders(run):
+    opened = open_run(run[0], silent)
+    kept = opened.group("stop").features
+    folders = [o.folder for o in patient_orders(TINY, run[0] / "data") if o.group == "stop"]
+    direct = Group(WindowDataset(folders), SIZES["ci"], 3)
+    cache_features(opened.model, direct, silent, "stop")
+    assert torch.equal(kept, direct.features)
+    kept[:] = 0.0  # mapped copy-on-write: nobody can spoil the file
+    assert torch.equal(open_run(run[0], silent).group("stop").features, direct.features)
+
+
+def test_folders_that_are_no_finished_runs_are_refused(run, tmp_path):
+    with pytest.raises(BadInput, match=r"no run\.json"):
+        open_run(tmp_path)
+    for name in ("config.toml", "run.json"):
+        (tmp_path / name).write_bytes((run[0] / name).read_bytes())
+    with pytest.raises(BadInput, match=r"no model\.safetensors"):
+        open_run(tmp_path)
+    (tmp_path / "model.safetensors").write_bytes((run[0] / "fusion.safetensors").read_bytes())
+    with pytest.raises(BadInput, match="a tensor"):
+        open_run(tmp_path)
+
+
+def test_an_ablation_takes_the_encoders_of_another_run_and_trains_the_rest(run, tmp_path):
+    changed = msgspec.structs.replace(TINY, fusion=msgspec.structs.replace(TINY.fusion, steps=2, lora_rank=2))
+    train_stages(tmp_path / "a", changed, False, silent, until="fusion", base=run[0])
+    a, b = ((folder / "pretrain.safetensors").read_bytes() for folder in (tmp_path / "a", run[0]))
+    assert a == b
+    assert not (tmp_path / "a" / "pretrain.csv").exists() and not (tmp_path / "a" / "data").exists()
+    assert open_run(tmp_path / "a").model.encoders[0].transformer.blocks[0].attention.query.down.shape[0] == 2
+    other_seed = msgspec.structs.replace(changed, seed=4)
+    with pytest.raises(BadInput, match="a stage pretrain of these settings"):
+        train_stages(tmp_path / "b", other_seed, False, silent, until="fusion", base=run[0])
+    with pytest.raises(BadInput, match="a stage fusion of these settings"):
+        train_stages(tmp_path / "c", changed, False, silent, "selfmask", run[0], ("pretrain", "fusion"))
+    with pytest.raises(BadInput, match="run folder after --from"):
+        train_stages(tmp_path / "d", changed, False, silent, base=tmp_path)
+
+
+def test_a_stage_depends_on_what_comes_before_it_and_on_nothing_else():
+    plain = TINY.fingerprints("data")
+
+    def after(**changes) -> set[str]:
+        return {k for k, v in msgspec.structs.replace(TINY, **changes).fingerprints("data").items() if v != plain[k]}
+
+    every = set(plain)
+    assert after(threads=2, device="auto", name="other", data_folder="x") == set()
+    assert after(seed=4) == every == after(pretrain=PretrainConfig(steps=3))
+    assert after(fusion=FusionConfig(steps=9)) == every - {"pretrain"}
+    assert after(objective=msgspec.structs.replace(TINY.objective, stop_gradient=False)) == every - {"pretrain"}
+    assert after(objective=msgspec.structs.replace(TINY.objective, backbone="vit")) == every
+    assert after(waves=WaveConfig(steps=3)) == {"waves"}
+    assert {k for k, v in TINY.fingerprints("other").items() if v != plain[k]} == every
+
+
+def test_windows_of_other_settings_are_refused(run, tmp_path):
+    other = msgspec.structs.replace(
+        TINY, data=msgspec.structs.replace(TINY.data, stride_s=10), data_folder=str(run[0] / "data")
+    )
+    with pytest.raises(BadInput, match="stride_s 10"):
+        train_stages(tmp_path / "a", other, False, silent, until="pretrain")
+    other = msgspec.structs.replace(TINY, size="demo", data_folder=str(run[0] / "data"))
+    with pytest.raises(BadInput, match="10 frames"):
+        train_stages(tmp_path / "b", other, False, silent, until="pretrain")
 
 
 # -- gradients --------------------------------------------------------------------------------------------------------
@@ -153,8 +260,9 @@ def test_gradients_reach_every_trainable_part_within_three_steps_and_frozen_weig
     model = fresh(run)
     before = {n: p.detach().clone() for n, p in model.named_parameters() if n.startswith("encoders.")}
     buffers = {n: b.clone() for n, b in model.named_buffers() if "running" in n}
-    stage = stage_of(model).train()
-    optimiser = torch.optim.AdamW([p for p in stage.parameters() if p.requires_grad], lr=1e-3)
+    stage = FusionStage(model, group, group, FusionConfig(steps=3, lora_rank=4, lora_dropout=0.0))
+    parts = stage.module.train()
+    optimiser = torch.optim.AdamW([p for p in parts.parameters() if p.requires_grad], lr=1e-3)
     reached: set[str] = set()
     rng = np.random.default_rng(5)
     plan = LossPlan(complete=0.0, subset=0.6, recent=0.2, ragged=0.2, longest_s=60.0)
@@ -163,10 +271,10 @@ def test_gradients_reach_every_trainable_part_within_three_steps_and_frozen_weig
         batch = group.batch(rows, group.draw(rng, rows, plan))
         batch = replace(batch, hypotension=torch.zeros_like(batch.hypotension))  # 150 s have no labels of their own
         optimiser.zero_grad()
-        weighted(stage.losses(batch, torch.Generator().manual_seed(step), len(rows)), WEIGHTS).backward()
-        reached |= {n for n, p in stage.named_parameters() if p.grad is not None and bool(p.grad.any())}
+        weighted(stage.objective(batch, torch.Generator().manual_seed(step)), WEIGHTS).backward()
+        reached |= {n for n, p in parts.named_parameters() if p.grad is not None and bool(p.grad.any())}
         optimiser.step()
-    trainable = {n for n, p in stage.named_parameters() if p.requires_grad}
+    trainable = {n for n, p in parts.named_parameters() if p.requires_grad}
     assert trainable - reached == set()
     assert any(n.endswith(".down") for n in reached) and any(n.endswith(".up") for n in reached)
     after = dict(model.named_parameters())
@@ -209,12 +317,6 @@ def test_rhythm_target_has_a_bump_at_each_beat():
     assert int((out[0] > 0.5).sum()) in (10, 11, 12) and float(out[1, 799]) > 0.9 and float(out[1, :780].max()) == 0.0
 
 
-def test_cosine_rate_rises_then_falls():
-    rates = [cosine_rate(s, 100, 1.0, 10) for s in range(100)]
-    assert rates[0] == 0.1 and max(rates) == rates[10] == 1.0 and rates[-1] < 0.03
-    assert (np.diff(rates[10:]) < 0).all()
-
-
 def test_conformal_widening_covers():
     rng = np.random.default_rng(0)
     truth = rng.standard_normal(4000) * 3
@@ -239,22 +341,44 @@ def test_metrics_on_known_cases():
     assert masked_mean(torch.ones(2), torch.ones(2, dtype=torch.bool)) == 1.0
 
 
-def test_shipped_configuration_is_valid_and_errors_name_the_field(tmp_path):
-    config = load_config()
-    assert config.size == "demo" and config.fingerprint == load_config(DEMO_CONFIG).fingerprint
+@pytest.mark.parametrize("path", [DEMO_CONFIG, FULL_CONFIG], ids=lambda p: p.stem)
+def test_shipped_configurations_are_valid_and_can_be_written_and_read(path, tmp_path):
+    config = load_config(path)
+    assert config.size == path.stem and config.fingerprint == load_config(path).fingerprint
+    (tmp_path / "again.toml").write_text(to_toml(config), encoding="utf-8")
+    assert load_config(tmp_path / "again.toml") == config
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("steps = 140", 'steps = "many"', r"\$\.pretrain\.steps"),
+        ("steps = 140", "steps = -1", r"\$\.pretrain\.steps"),
+        ("mask_ratio = 0.8", "mask_ratio = 1.5", r"\$\.pretrain\.mask_ratio"),
+        ("rate = 0.002", "rate = 0.0", r"\$\.waves\.rate"),
+        ("warmup = 100", "warmup = 1500", r"warmup 1500 does not end.*\$\.fusion"),
+        ("warmup = 100", "warmpu = 100", r"unknown field `warmpu`.*\$\.fusion"),
+        ("warmup = 100", "warmup = 100\n[fusion.weights]\nintra = -1.0", r"\$\.fusion\.weights"),
+        ("warmup = 100", "warmup = 100\n[fusion.weights]\nnothing = 1.0", "fusion.weights out of"),
+        ("train_patients = 300", "train_patients = 0", r"\$\.data\.train_patients"),
+        ('source = "simulator"', 'source = "dream"', r"\$\.data"),
+        ('size = "demo"', 'size = "huge"', "a size out of"),
+        ("threads = 2", 'threads = 2\ndevice = "abacus"', "device auto, cpu or cuda"),
+        ("threads = 2", 'threads = 2\nprecision = "fp8"', "precision"),
+    ],
+)
+def test_a_configuration_that_does_not_fit_names_the_field(tmp_path, old, new, message):
     wrong = tmp_path / "wrong.toml"
-    wrong.write_text(DEMO_CONFIG.read_text(encoding="utf-8").replace("steps = 140", 'steps = "many"'), encoding="utf-8")
-    with pytest.raises(BadInput, match=r"pretrain\.steps"):
+    text = DEMO_CONFIG.read_text(encoding="utf-8")
+    assert old in text
+    wrong.write_text(text.replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(BadInput, match=message):
         load_config(wrong)
+
+
+def test_a_configuration_that_is_not_there(tmp_path):
     with pytest.raises(BadInput, match="readable"):
         load_config(tmp_path / "none.toml")
-
-
-def test_a_foreign_file_is_no_checkpoint(tmp_path):
-    path = tmp_path / "x.safetensors"
-    path.write_bytes(b"not a checkpoint")
-    with pytest.raises(BadInput, match="safetensors"):
-        checkpoint.load(path)
 
 
 def test_progress_bars_name_stages_and_time_adds_up(capsys, tmp_path):

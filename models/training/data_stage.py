@@ -1,0 +1,89 @@
+"""The windows of a run: made (or found) by group, checked, and hashed."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from models.data.dataset import GROUPS, WindowDataset, open_patient
+from models.data.generate import HELD_OUT_DEVICE, PatientOrder, make_patients
+from models.signals.errors import BadInput
+from models.training.config import DataConfig, TrainConfig
+from models.training.loop import Progress
+from models.training.sampling import Group
+
+SEEDS_A_GROUP = 100_000
+
+
+def patient_orders(settings: TrainConfig, folder: Path) -> list[PatientOrder]:
+    """Who is simulated: seeds of a group run on from its own base, so no patient is in two; the test group has other
+    devices."""
+    data, spec = settings.data, settings.architecture.window_spec
+    assert isinstance(data, DataConfig)
+    orders: list[PatientOrder] = []
+    for base, group in enumerate(GROUPS):
+        test = group == "test"
+        stride, device = (data.test_stride_s, HELD_OUT_DEVICE) if test else (data.stride_s, "train")
+        for k in range(getattr(data, f"{group}_patients")):
+            seed = data.first_seed + base * SEEDS_A_GROUP + k
+            orders.append(PatientOrder(folder / group / f"{k:04d}", group, seed, data.duration_s, stride, spec, device))
+    return orders
+
+
+def make_windows(settings: TrainConfig, folder: Path, progress: Progress) -> dict[str, list[Path]]:
+    """Patients' folders by group; what is not there yet is simulated, or cut from recordings."""
+    if isinstance(settings.data, DataConfig):
+        orders = patient_orders(settings, folder)
+        for order in orders:
+            _check_order(order)
+        make_patients(orders, settings.data.processes, lambda done, total: progress("patients", done, total))
+        found = {group: [o.folder for o in orders if o.group == group] for group in GROUPS}
+    else:
+        from models.data.prepare import prepare
+
+        size = settings.architecture
+        found = prepare(settings.data, size.window_spec if size.task == "bedside" else None, folder, progress)
+    for group in GROUPS:
+        if not found.get(group):
+            raise BadInput(f"patients in the group {group}", f"none in {folder}", "use more recordings or other shares")
+    _check_shape(found["train"][0], settings)
+    return found
+
+
+def _check_order(order: PatientOrder) -> None:
+    """A patient on disk must be the one that is asked for."""
+    if not (order.folder / "index.json").is_file():
+        return
+    facts = open_patient(order.folder).facts
+    for name in ("seed", "device", "duration_s", "stride_s", "coupled"):
+        if facts.get(name) != getattr(order, name):
+            raise BadInput(
+                f"a simulated patient with {name} {getattr(order, name)}", f"{facts.get(name)} in {order.folder}",
+                "use another data_folder, or the configuration it was made with",
+            )  # fmt: skip
+
+
+def _check_shape(folder: Path, settings: TrainConfig) -> None:
+    found = open_patient(folder).arrays["presence"].shape[1:]
+    wanted = (len(settings.architecture.modalities), settings.architecture.frames)
+    if found != wanted:
+        raise BadInput(
+            f"windows of {wanted[0]} rows and {wanted[1]} frames, as size {settings.size} has",
+            f"{found[0]} rows and {found[1]} frames in {folder}",
+            "choose the size that the windows were made for",
+        )
+
+
+def data_fingerprint(folders: dict[str, list[Path]]) -> str:
+    """Hash of the patients' index files by group, wherever they lie: who, which settings, which preprocessing."""
+    seen = hashlib.sha256()
+    for group in GROUPS:
+        for folder in folders[group]:
+            seen.update(f"{group}/{folder.name}\n".encode())
+            seen.update((folder / "index.json").read_bytes())
+    return seen.hexdigest()[:16]
+
+
+def open_group(folders: list[Path], settings: TrainConfig) -> Group:
+    """The windows of one group, without features."""
+    return Group(WindowDataset(folders), settings.architecture, settings.seed)

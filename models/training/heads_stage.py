@@ -1,0 +1,61 @@
+"""The heads again, everything else frozen: what a comparison of imputers needs, where one head serves them all.
+
+On complete windows the head learns what the representation says when nothing is missing; with losses and an imputer in
+place it is refitted to that imputer.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from models.data.missingness import LossPlan
+from models.imputers import Imputer
+from models.networks.bedside import BedsideHeads
+from models.physiome import PhysioME
+from models.training.batch import Batch, draw_batch, fixed_batches, mean_losses
+from models.training.losses import WEIGHTS, head_losses, weigh
+from models.training.stage import StageSettings, device_of, step_random
+
+if TYPE_CHECKING:
+    from models.training.sampling import Group
+
+COMPLETE = LossPlan(complete=1.0, subset=0.0, recent=0.0, ragged=0.0)
+_STOP_WINDOWS = 1024
+
+
+class HeadsStage:
+    """Trains ``model.heads`` but for the waves and the temperature. ``imputer`` None is the model's own."""
+
+    name = "heads"
+
+    def __init__(
+        self, model: PhysioME, train: Group, stop: Group, settings: StageSettings, imputer: Imputer | None = None,
+        plan: LossPlan = COMPLETE, seed: int = 0,
+    ) -> None:  # fmt: skip
+        model.requires_grad_(False).eval()
+        self.model, self.module = model, model.heads.requires_grad_(True)
+        if isinstance(model.heads, BedsideHeads):
+            model.waves.requires_grad_(False)
+            for fitted_later in (model.hypotension.temperature, model.hypotension.temperature_missing):
+                fitted_later.requires_grad_(False)
+        self._train, self._stop, self.settings = train, stop, settings
+        self.imputer, self.plan, self.seed = imputer, plan, seed
+
+    def losses(self, step: int) -> dict[str, Tensor]:
+        device = device_of(self.model)
+        random = step_random(self.seed, self.name, step, device)
+        return self.objective(draw_batch(self._train, self.plan, self.settings.batch, random, device))
+
+    def score(self) -> dict[str, float]:
+        batches = fixed_batches(self._stop, self.plan, self.seed, _STOP_WINDOWS, 64, device_of(self.model))
+        found = mean_losses(batches, lambda batch, _: self.objective(batch))
+        return {"score": sum(found.values())} | found
+
+    def objective(self, batch: Batch) -> dict[str, Tensor]:
+        """Weighted losses of the heads, as in the main stage."""
+        out = self.model(
+            batch.signals, batch.presence, batch.context, features=batch.features, imputer=self.imputer, wave_rows=0
+        )
+        return weigh(head_losses(self.model, batch, out), WEIGHTS)
