@@ -76,21 +76,30 @@ def open_patient(folder: Path) -> Patient:
 
 
 class WindowDataset:
-    """The windows of a group. Nothing is drawn here: indices and losses are seeded by the caller."""
+    """The windows of a group. Nothing is drawn here: indices and losses are seeded by the caller.
+
+    Of each window: ``study_of``, its folder (a row of ``history``); ``patient_of``, 0 … patient_count − 1, by the
+    patient's name in the index; ``window_of``, its place in the folder.
+    """
 
     def __init__(self, folders: Sequence[Path]) -> None:
         if not folders:
             raise BadInput("at least one patient folder", "none", "make the data first")
         self.patients = [open_patient(f) for f in folders]
         counts = [p.windows for p in self.patients]
-        self.patient_of = np.repeat(np.arange(len(counts)), counts)
+        # A folder is one study; several studies of one patient are one patient wherever patients are counted or drawn.
+        names = [str(p.facts.get("patient", number)) for number, p in enumerate(self.patients)]
+        number_of = {name: number for number, name in enumerate(dict.fromkeys(names))}
+        self.study_of = np.repeat(np.arange(len(counts)), counts)
+        self.patient_of = np.repeat(np.array([number_of[name] for name in names], np.intp), counts)
+        self.patient_count = len(number_of)
         self.window_of = np.concatenate([np.arange(c) for c in counts])
 
     def __len__(self) -> int:
-        return len(self.patient_of)
+        return len(self.study_of)
 
     def whole(self, name: str) -> npt.NDArray[Any]:
-        """One array of all windows; for ``history`` [P, T + 1, M, C], NaN-padded to the longest patient."""
+        """One array of all windows; for ``history`` [studies, T + 1, M, C], NaN-padded to the longest."""
         parts = [p.arrays[name] for p in self.patients]
         if name == "history":
             longest = max(len(part) for part in parts)
@@ -102,7 +111,7 @@ class WindowDataset:
 
     def signals(self, indices: npt.NDArray[np.intp]) -> npt.NDArray[np.float32]:
         """[len(indices), M, L] from disk."""
-        rows = [self.patients[self.patient_of[i]].arrays["signals"][self.window_of[i]] for i in indices]
+        rows = [self.patients[self.study_of[i]].arrays["signals"][self.window_of[i]] for i in indices]
         return np.stack(rows).astype(np.float32, copy=False)
 
 

@@ -7,12 +7,13 @@ the sensors they need was lost. ``history`` holds the context of every second, h
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from models.signals.modalities import Modality
+from models.signals.modalities import Modality, SleepChannel
 from models.signals.windows import CONTEXT_FIELDS
 
 _C = {name: i for i, name in enumerate(CONTEXT_FIELDS)}
@@ -65,9 +66,11 @@ def lose(
     end_s: npt.NDArray[np.int64],
     ages_s: npt.NDArray[np.float64],
     frame_s: int,
-    modalities: tuple[Modality, ...],
+    modalities: Sequence[Modality | SleepChannel],
 ) -> tuple[Bools, Floats]:
     """Presence and context of windows whose modalities were lost ``ages_s`` before their end.
+
+    frame_s: seconds from the beginning of one frame to that of the next (frames may overlap).
 
     presence bool [B, M, N] of the recording; history float32 [P, T, M, C], row t the context of the window ending at t;
     patient [B]; end_s [B]; ages_s [B, M], 0 where not lost. Returns presence [B, M, N], context [B, M, C].
@@ -79,6 +82,8 @@ def lose(
     context = _rows(history, patient, at)
     known_age = np.isfinite(context[..., _C["age_s"]]) & np.isfinite(ages_s)
     context[..., _C["age_s"]] = np.where(known_age, context[..., _C["age_s"]] + ages_s, np.nan)
+    if not {Modality.ECG, Modality.ABP, Modality.PPG}.issubset(modalities):
+        return kept, context  # no pulse delays among these rows
     # A delay needs the ECG as well, the pressure's regression the ECG and the PPG: they froze with the first of these.
     ecg, abp, ppg = (modalities.index(m) for m in (Modality.ECG, Modality.ABP, Modality.PPG))
     with_ecg = np.minimum(at, at[:, ecg, None])

@@ -11,7 +11,7 @@ import hashlib
 import json
 import multiprocessing
 import shutil
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -237,7 +237,7 @@ def _windows(facts: dict[str, object]) -> int:
 
 def _weighted(facts: Iterable[dict[str, object]], key: str) -> dict[str, float]:
     """Mean over windows of the shares that the studies' indices give under ``key``."""
-    total: Counter[str] = Counter()
+    total: defaultdict[str, float] = defaultdict(float)
     windows = 0
     for f in facts:
         shares = f.get(key, {})

@@ -29,7 +29,8 @@ from models.signals.recording import Recording, TrackKind
 from models.signals.windows import CONTEXT_FIELDS, WindowSpec
 
 INDEX_TRACKS = ("BIS/BIS", "BIS/SQI")
-LONGEST_S = 24 * 3600
+LONGEST_S = 12 * 3600
+"""A later part of a recording is not cut (``left_off_s`` in its index): contexts are held a row a second."""
 LEAST_KNOWN = 0.5
 
 
@@ -216,7 +217,8 @@ def study_facts(order: StudyOrder, channels: ChannelMap, arrays: Arrays) -> dict
         "patient": order.patient, "study": order.study, "source": order.source, "simulated": False,
         "device": ", ".join(sorted({c.track.rpartition("/")[0] or "unnamed" for c in channels.channels.values()})),
         "time_base": "seconds from the first sample of a mapped track", "zero_s": channels.zero_s,
-        "duration_s": channels.duration_s, "stride_s": order.stride_s, "windows": len(arrays["end_s"]),
+        "duration_s": channels.duration_s, "left_off_s": max(channels.duration_s - LONGEST_S, 0.0),
+        "stride_s": order.stride_s, "windows": len(arrays["end_s"]),
         "channels": {m.value: c.track for m, c in channels.channels.items() if m in order.spec.modalities},
         "unusable": dict(channels.unusable),
         "known": {m.value: round(float(s), 4) for m, s in zip(order.spec.modalities, share, strict=True)},

@@ -236,8 +236,8 @@ def usable_seconds(values: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
         return present
     bottom, top = np.nanmin(values), np.nanmax(values)
     edge = 1e-3 * (top - bottom)
-    clipped = ((rows > top - edge) | (rows < bottom + edge)).mean(-1) > CLIPPED_SHARE
-    return present & moving & ~clipped
+    at_edge = np.mean((rows > top - edge) | (rows < bottom + edge), axis=-1)
+    return present & moving & (at_edge <= CLIPPED_SHARE)
 
 
 def epochs(leads: list[Lead], stages: npt.NDArray[np.int8], order: NightOrder) -> Arrays:
@@ -250,7 +250,7 @@ def epochs(leads: list[Lead], stages: npt.NDArray[np.int8], order: NightOrder) -
     signals = np.stack([lead.values.reshape(count, -1) for lead in leads], axis=1)
     cells = np.stack([lead.measured.reshape(count, EPOCH_S) for lead in leads], axis=1)
     begins = order.step_s * np.arange(frames)
-    known = cells[..., begins[:, None] + np.arange(order.frame_s)].all(-1)
+    known: npt.NDArray[np.bool_] = np.all(cells[..., begins[:, None] + np.arange(order.frame_s)], axis=-1)
     kept = np.flatnonzero((stages >= 0) & (known.mean((1, 2)) >= order.least_known))
     signals, known = signals[kept], known[kept]
     whole = np.isfinite(signals[:, 0]).all(-1)

@@ -80,7 +80,7 @@ class Evaluation:
         """Windows of which the ABP was measured ``age_s`` before the end, and all else is measured now."""
         end = self.group.labels["end_s"]
         at = np.maximum(end - int(age_s), 0)
-        ages = self.group.history[self.group.dataset.patient_of, at, self.index[Modality.ABP], _C["age_s"]]
+        ages = self.group.history[self.group.dataset.study_of, at, self.index[Modality.ABP], _C["age_s"]]
         truth = np.isfinite(self.group.labels["pressures"][:, -1, 0])
         return np.flatnonzero((end - age_s >= 60) & (ages == 0) & truth)
 

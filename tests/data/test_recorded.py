@@ -143,3 +143,17 @@ def test_an_invalid_pressure_is_never_known(tmp_path: Path, recordings: Path) ->
     assert data["known"][:, ECG].mean() > 0.95
     assert not data["known"][:, ABP].any()
     assert np.isnan(data["pressures"]).all() and np.isnan(data["hypotension"]).all()
+
+
+def test_two_studies_of_a_patient_are_one_patient_with_two_histories(tmp_path: Path, case: Path) -> None:
+    other = write_case(tmp_path / "2.vital", seed=4, duration_s=60)
+    for name, file, patient in (("a", case, "p1"), ("b", other, "p2"), ("c", other, "p1")):
+        cut_study(order(tmp_path, file, folder=tmp_path / name, patient=patient))
+    data = WindowDataset([tmp_path / name for name in "abc"])
+    counts = [p.windows for p in data.patients]
+    assert data.patient_count == 2
+    assert data.patient_of.tolist() == [0] * counts[0] + [1] * counts[1] + [0] * counts[2]
+    assert data.study_of.tolist() == [0] * counts[0] + [1] * counts[1] + [2] * counts[2]
+    rows = np.array([0, len(data) - 1])
+    np.testing.assert_array_equal(data.signals(rows)[1], data.patients[2].arrays["signals"][-1])
+    assert len(data.whole("history")) == 3

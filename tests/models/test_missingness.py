@@ -8,7 +8,7 @@ from models.data.missingness import NEVER, LossPlan, draw_ages, lose, ragged
 from models.data.simulator import simulate_patient
 from models.data.windows import cut_windows, push_recording
 from models.signals.channels import map_channels
-from models.signals.modalities import Modality
+from models.signals.modalities import SLEEP_CHANNELS, Modality
 from models.signals.pipeline import SECOND_NS, BedPipeline, Chunk
 from models.signals.windows import CONTEXT_FIELDS, WindowSpec
 
@@ -118,3 +118,16 @@ def test_training_and_stream_cut_the_same_windows_bit_for_bit():
     for a, b in zip(trained, streamed, strict=True):
         for name in ("signals", "presence", "cells", "context"):
             np.testing.assert_array_equal(getattr(a, name), getattr(b, name), err_msg=f"{name} at {a.end_s}")
+
+
+def test_rows_without_pulse_delays_can_be_lost_too() -> None:
+    """Leads of a polysomnogram, frames of 4 s that begin every second."""
+    presence = np.ones((2, 3, 27), np.bool_)
+    history = np.full((1, 1, 3, len(CONTEXT_FIELDS)), np.nan, np.float32)
+    ages = np.array([[0.0, 3.0, np.inf], [26.0, 0.0, 30.0]])
+    kept, context = lose(
+        presence, history, np.zeros(2, np.intp), np.array([30, 60], np.int64), ages, 1, SLEEP_CHANNELS
+    )  # a frame is lost if it ends after the loss, and not if it ends with it
+    assert kept.sum(-1).tolist() == [[27, 24, 0], [1, 27, 0]]
+    assert kept[0, 1, 23] and not kept[0, 1, 24]
+    assert np.isnan(context).all()
