@@ -38,7 +38,7 @@ def truths(group: Group, rows: Indices, modalities: tuple[Modality, ...]) -> dic
     left out where the patient is hypotensive already."""
     labels = group.labels
     end = labels["end_s"][rows].astype(np.int64)
-    history = group.history[group.dataset.patient_of[rows], end]
+    history = group.history[group.dataset.study_of[rows], end]
     ppg = history[:, modalities.index(Modality.PPG)]
     delay = np.where(ppg[:, _C["age_s"]] <= 1.0, ppg[:, _C["own_delay_s"]], np.nan)
     pressures = labels["pressures"][rows][:, -1].astype(np.float64)
