@@ -8,7 +8,7 @@ lost altogether; ``lose_by`` tells presence and context from it as the stream wo
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from models.data.missingness import Bools, Floats, lose
 from models.signals.errors import BadInput
-from models.signals.modalities import Modality
+from models.signals.modalities import Modality, SleepChannel
 
 Ages = npt.NDArray[np.float64]
 
@@ -27,7 +27,7 @@ MEASURED_FIRST_S = 60.0  # a long loss leaves this much of the recording's begin
 class Layout:
     """What a pattern is drawn for: windows [B] that end at ``end_s`` with N frames of ``frame_s`` seconds."""
 
-    modalities: tuple[Modality, ...]
+    modalities: Sequence[Modality | SleepChannel]
     frames: int
     frame_s: int
     end_s: npt.NDArray[np.int64]
@@ -136,7 +136,7 @@ def lose_by(
     patient: npt.NDArray[np.intp],
     end_s: npt.NDArray[np.int64],
     frame_s: int,
-    modalities: tuple[Modality, ...],
+    modalities: Sequence[Modality | SleepChannel],
 ) -> tuple[Bools, Floats]:
     """Presence [B, M, N] and context [B, M, C] of windows that lost sensors by a pattern; arguments as for ``lose``.
 

@@ -31,8 +31,8 @@ def window_index(dataset: WindowDataset) -> Columns:
     """
     columns: Columns = {}
     for name in TEXTS:
-        of_patient = [name_of(p) if name == "patient" else str(p.facts.get(name, "")) for p in dataset.patients]
-        columns[name] = np.array(of_patient, dtype=np.str_)[dataset.patient_of]
+        of_study = [name_of(p) if name == "patient" else str(p.facts.get(name, "")) for p in dataset.patients]
+        columns[name] = np.array(of_study, dtype=np.str_)[dataset.study_of]
     columns["end_s"] = dataset.whole("end_s").astype(np.int64)
     for name in ("presence", "known"):
         columns[name] = dataset.whole(name).mean(-1, dtype=np.float32)

@@ -10,6 +10,7 @@ import torch
 
 from models.data.dataset import WindowDataset, bootstrap_weights
 from models.data.missingness import LossPlan, draw_ages, lose, ragged
+from models.data.patterns import lose_by
 from models.networks.heads import ENSEMBLE
 from models.sizes import PhysioMEConfig
 from models.training.batch import Batch
@@ -50,6 +51,14 @@ class Group:
         presence, context = lose(
             self.presence[rows], self.history, self.dataset.study_of[rows],
             self.labels["end_s"][rows].astype(np.int64), ages_s, self.config.frame_step_s, self.config.modalities,
+        )  # fmt: skip
+        return Losses(presence, context)
+
+    def lost_by(self, rows: Indices, pattern: str, rng: np.random.Generator) -> Losses:
+        """Windows ``rows`` that lost sensors by one of ``patterns.PATTERNS``, which training never draws."""
+        presence, context = lose_by(
+            pattern, rng, self.presence[rows], self.history, self.dataset.study_of[rows],
+            self.labels["end_s"][rows].astype(np.int64), self.config.frame_step_s, self.config.modalities,
         )  # fmt: skip
         return Losses(presence, context)
 
