@@ -121,6 +121,38 @@ def mean_token(tokens: Tensor, mask: Tensor) -> Tensor:
     return kept.sum(1) / mask.sum(1, keepdim=True).clamp(min=1)
 
 
+def leave_one_out(embedded: Tensor, present: Tensor, temperature: float, log_weight: Tensor | None = None) -> Tensor:
+    """Leave-one-out contrast (SleepFM, arXiv 2405.17766): each modality against the mean of a window's *other* ones.
+
+    embedded [B, M, P], present bool [B, M]. For modality k, cos(x_i^k, mean of x_j^≠k) / τ over the windows j of the
+    batch should be largest at j = i, and the other way round. A window whose modality k, or all others, are absent is
+    neither anchor nor negative of k. ``log_weight`` as of :func:`negative_weights`.
+    """
+    unit = functional.normalize(embedded, dim=-1)
+    unit = torch.where(present.unsqueeze(-1), unit, torch.zeros_like(unit))
+    target = torch.arange(len(unit), device=unit.device)
+    rows = []
+    for k in range(unit.shape[1]):
+        others = [m for m in range(unit.shape[1]) if m != k]
+        rest = functional.normalize(unit[:, others].sum(1), dim=-1)
+        valid = present[:, k] & present[:, others].any(1)
+        scores = unit[:, k] @ rest.T / temperature
+        if log_weight is not None:
+            scores = scores + log_weight.clamp(min=MASKED_SCORE)
+        for logits in (scores, scores.T):
+            logits = logits.masked_fill(~valid[None, :], MASKED_SCORE)
+            rows.append(masked_mean(functional.cross_entropy(logits, target, reduction="none"), valid))
+    return torch.stack(rows).mean()
+
+
+def consistency(subset: Tensor, full: Tensor, counts: Tensor) -> Tensor:
+    """Missing-modality consistency: mean of 1 − cos(r(x_subset), sg r(x_full)), [B, d] each, where ``counts`` [B].
+
+    The gradient stops on the full side: what all sensors say is the goal, it must not come down to what few can say.
+    """
+    return masked_mean(1.0 - functional.cosine_similarity(subset, full.detach(), dim=-1), counts)
+
+
 def pinball(predicted: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     """Quantile loss; predicted [..., 3] by :data:`QUANTILES`, target and mask [...]."""
     level = torch.tensor(QUANTILES, dtype=predicted.dtype, device=predicted.device)
