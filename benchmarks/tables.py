@@ -2,22 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import platform
 from collections.abc import Sequence
 from pathlib import Path
 
-
-def machine() -> str:
-    """Processor and count, system and Python: no host name."""
-    model = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        for line in cpuinfo.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                model = line.partition(":")[2].strip()
-                break
-    return f"{model}, {os.cpu_count()} processors, {platform.system()}, Python {platform.python_version()}"
+from models.runtime.machine import machine as machine
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

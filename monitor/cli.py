@@ -16,6 +16,7 @@ from models.signals.aliases import parse_overrides
 from models.signals.errors import BackendUnavailable, BadInput, VigilError
 from monitor.cli_data import data_app
 from monitor.cli_evaluate import evaluate_app
+from monitor.cli_train import train_app
 from monitor.logs import log_to_file
 from monitor.settings import RunSettings, parse_drops, parse_speed
 
@@ -30,7 +31,6 @@ app = typer.Typer(
     help=f"Real-time bedside monitoring that keeps working when sensors fail. {DISCLAIMER}",
     epilog="Start with [bold]vigil run[/bold]: the built-in patient on the bedside display.",
 )
-train_app = typer.Typer(no_args_is_help=True, help="Train models (needs the extra `train`).")
 app.add_typer(train_app, name="train")
 app.add_typer(data_app, name="data")
 app.add_typer(evaluate_app, name="evaluate")
@@ -109,24 +109,6 @@ def doctor() -> None:
     from monitor.doctor import examine
 
     raise typer.Exit(examine())
-
-
-@train_app.command("demo")
-def train_demo_command(
-    out: Annotated[Path, typer.Option(help="Run folder: checkpoints, logs and the exported bundle.")] = Path(
-        "runs/demo"
-    ),
-    config: Annotated[Path | None, typer.Option(help="TOML configuration (default: the shipped demo.toml).")] = None,
-    resume: Annotated[bool, typer.Option(help="Go on from the run folder's last checkpoint.")] = True,
-) -> None:
-    """Train the demo model on the built-in simulator: about forty minutes on two cores."""
-    try:
-        from models.training.demo import train_demo
-    except ModuleNotFoundError as error:
-        raise BackendUnavailable(
-            f"Training needs {error.name}, which is not installed; run: pip install 'vigil-monitor[train]'."
-        ) from error
-    train_demo(out, config=config, resume=resume)
 
 
 def version_callback(value: bool) -> None:

@@ -12,6 +12,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import torch
 
 from models.data.dataset import GROUPS
@@ -64,7 +65,7 @@ def train_stages(
     """
     if base is not None and not (base / run_folder.CONFIG).is_file():
         raise BadInput("a run folder after --from", f"no {run_folder.CONFIG} in {base}", "name the --out of a run")
-    settings = _with(settings, data_folder=resolve_folder(settings, base))
+    settings = msgspec.structs.replace(settings, data_folder=resolve_folder(settings, base))
     run_folder.claim(out, settings, resume)
     torch.set_num_threads(settings.threads)
     clock = run_folder.StageClock(out / "seconds.txt")
@@ -135,9 +136,3 @@ def take_over(
                 f"a stage {stage} of these settings, seed and data (fingerprint {prints[stage]}) in {base}", found,
                 f"use the configuration of that run for [{stage}] and what comes before it, or leave out --from",
             )  # fmt: skip
-
-
-def _with(settings: TrainConfig, **changes: object) -> TrainConfig:
-    import msgspec
-
-    return msgspec.structs.replace(settings, **changes)
