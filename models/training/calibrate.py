@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 
 from models.data.missingness import LossPlan
+from models.imputers import Imputer
 from models.physiome import PhysioME
 from models.runtime.spec import Conformal
 from models.signals.modalities import Modality
@@ -44,18 +45,21 @@ class Outputs:
 
 @torch.no_grad()
 def predict(
-    model: PhysioME, group: Group, rows: npt.NDArray[np.intp], lost: Losses, names: tuple[str, ...], batch: int = 64
-) -> Outputs:
-    """Runs the model over windows; ``names`` of outputs to keep (waves are decoded only if one is asked for)."""
+    model: PhysioME, group: Group, rows: npt.NDArray[np.intp], lost: Losses, names: tuple[str, ...], batch: int = 64,
+    imputer: Imputer | None = None,
+) -> Outputs:  # fmt: skip
+    """Runs the model over windows; ``names`` of outputs to keep. Signals are read and waves decoded only if a wave is
+    asked for. ``imputer`` replaces the model's own."""
     model.eval()
     waves = None if any(name.endswith("_wave") for name in names) else 0
+    device = next(model.parameters()).device
     kept: dict[str, list[Floats]] = {name: [] for name in names}
     for first in range(0, len(rows), batch):
         part = slice(first, first + batch)
-        data = group.batch(rows[part], Losses(lost.presence[part], lost.context[part]))
-        out = model(data.signals, data.presence, data.context, features=data.features, wave_rows=waves)
+        data = group.batch(rows[part], Losses(lost.presence[part], lost.context[part]), waves).to(device)
+        out = model(data.signals, data.presence, data.context, data.features, imputer, waves)
         for name in names:
-            kept[name].append(out[name].numpy())
+            kept[name].append(out[name].cpu().numpy())
     return Outputs(rows, lost, {name: np.concatenate(values) for name, values in kept.items()})
 
 
