@@ -31,6 +31,8 @@ LEAST_CHANGES = 2
 ALIKE_S = 0.001  # changes as small as this tell nothing
 LARGEST_LOG_RATIO = 1.0  # no second says more, however bad its beats
 DECISIVE = 1.5  # times 1/√(seconds of evidence): the mean log ratio at which a neighbour takes over
+CONFIRMED, CONFIRMED_S = 0.3, 30  # mean log ratio of both neighbours that settles it, and seconds of evidence
+OVERTURNED = 0.5  # against a settled pairing: breathing moves the delays themselves when the heart is empty
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ class DelayTrack:
     delay_s: the delay that is followed, NaN before the first. evidence: mean log ratio of the beat-to-beat changes when
     paired with the R before, and with the R after, to those of the followed pairing; negative speaks for the neighbour.
     weight_s: seconds of evidence. since_s: the first second whose delays belong to this pairing. missed_s: seconds with
-    beats of both that did not fit.
+    beats of both that did not fit. confirmed: that variability once spoke clearly for this pairing.
     """
 
     delay_s: float = float("nan")
@@ -48,6 +50,7 @@ class DelayTrack:
     weight_s: int = 0
     since_s: int = 0
     missed_s: int = 0
+    confirmed: bool = False
 
 
 def follow_delay(track: DelayTrack, r_peaks_s: Floats, pulses_s: Floats, second: int) -> tuple[DelayTrack, float]:
@@ -76,7 +79,8 @@ def follow_delay(track: DelayTrack, r_peaks_s: Floats, pulses_s: Floats, second:
         weight = min(weight + 1, EVIDENCE_S)
         before += share * (compared[0] - before)
         after += share * (compared[1] - after)
-    track = DelayTrack(delay, (before, after), weight, track.since_s, 0)
+    confirmed = track.confirmed or (weight >= CONFIRMED_S and min(before, after) >= CONFIRMED)
+    track = DelayTrack(delay, (before, after), weight, track.since_s, 0, confirmed)
     known = weight >= TESTED_S or second - track.since_s >= TESTED_S
     rr = float(np.median(np.diff(r_peaks_s)))
     # The R before gives the longer delay.
@@ -84,13 +88,13 @@ def follow_delay(track: DelayTrack, r_peaks_s: Floats, pulses_s: Floats, second:
     if compared is None or not (to_before or _possible(delay - rr)):
         return track, delay if known else np.nan
     best = before if to_before else after
-    if weight < LEAST_EVIDENCE_S or best > -DECISIVE / weight**0.5:
+    if weight < LEAST_EVIDENCE_S or best > -max(DECISIVE / weight**0.5, OVERTURNED if confirmed else 0.0):
         return track, delay if known else np.nan
     # The pairing was one beat off: what was the neighbour is followed from now on.
     delay = _delay_near(r_peaks_s, pulses_s, delay + rr if to_before else delay - rr)
     if not np.isfinite(delay):
         return track, np.nan
-    return DelayTrack(delay, (0.0, -best) if to_before else (-best, 0.0), weight, second, 0), delay
+    return DelayTrack(delay, (0.0, -best) if to_before else (-best, 0.0), weight, second), delay
 
 
 def pulse_delay(r_peaks_s: Floats, pulses_s: Floats, before_s: float = np.nan) -> float:

@@ -70,6 +70,17 @@ def test_a_delay_that_moves_is_followed_through_bad_beats() -> None:
     assert np.abs(found - true)[known].max() < 0.03
 
 
+def test_a_settled_pairing_outlives_a_doubtful_time() -> None:
+    """Blood loss: each breath moves the true delay as much as RR, so that a neighbour seems steadier."""
+    rng = np.random.default_rng(8)
+    r = beats(900, 8, rr=0.6)
+    swing = np.where(r > 300, 0.6, 0.0) * (np.diff(r, append=r[-1] + 0.6) - 0.6)
+    pulses = r + 0.85 + swing + 0.001 * rng.standard_normal(len(r))  # 40 % of RR's change is left to the R after
+    track, found = follow(r, pulses, 0, 880)
+    assert track.confirmed and track.since_s < 60
+    np.testing.assert_allclose(found[60:], 0.85, atol=0.02)
+
+
 def test_an_absence_changes_no_pairing() -> None:
     r = beats(400, 9)
     pulses = r + 0.88
