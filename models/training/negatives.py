@@ -45,7 +45,8 @@ def _spread(
     """Up to ``count`` of one patient's windows in random order, each ``apart_s`` or more from those taken before."""
     order = rng.permutation(windows)
     time = end_s[order].astype(np.float64)
-    free, taken = np.ones(len(order), np.bool_), []
+    free = np.ones(len(order), np.bool_)
+    taken: list[int] = []
     while len(taken) < count and free.any():
         at = int(free.argmax())
         taken.append(int(order[at]))
