@@ -37,12 +37,17 @@ Arrays = dict[str, npt.NDArray[Any]]
 
 
 def save_patient(folder: Path, arrays: Arrays, facts: dict[str, object]) -> None:
-    """Writes the arrays, then ``index.json``: a folder without it is unfinished and is made again."""
+    """Writes the arrays, then ``index.json``: a folder without it is unfinished and is made again.
+
+    Files are replaced, never written over: whoever has mapped the old ones keeps them whole.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     for name in OPTIONAL:
         (folder / f"{name}.npy").unlink(missing_ok=True)
     for name in (*ARRAYS, *(n for n in OPTIONAL if n in arrays)):
-        np.save(folder / f"{name}.npy", arrays[name], allow_pickle=False)
+        part = folder / f"{name}.part.npy"
+        np.save(part, arrays[name], allow_pickle=False)
+        part.replace(folder / f"{name}.npy")
     scratch = folder / "index.json.part"
     scratch.write_text(json.dumps(facts, indent=1), encoding="utf-8")
     scratch.replace(folder / "index.json")

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.data.dataset import WindowDataset
+from models.data.dataset import WindowDataset, open_patient, save_patient
 from models.data.generate import PatientOrder, make_patient
 from models.data.window_index import check_disjoint, window_index
 from models.signals.errors import BadInput
@@ -65,3 +65,13 @@ def test_groups_that_share_a_patient_are_refused(folders: list[Path], tmp_path: 
     (study / "index.json").write_text(json.dumps({"windows": 2}))
     with pytest.raises(BadInput, match="the patient's name"):
         window_index(WindowDataset([study]))
+
+
+def test_making_a_patient_again_leaves_what_others_have_mapped(folders: list[Path], tmp_path: Path) -> None:
+    made = open_patient(folders[0])
+    first = {name: np.array(values) for name, values in made.arrays.items()}
+    save_patient(tmp_path / "p", first, made.facts)
+    mapped = open_patient(tmp_path / "p").arrays["signals"]
+    save_patient(tmp_path / "p", first | {"signals": np.zeros_like(first["signals"][:1])}, made.facts)
+    np.testing.assert_array_equal(mapped, first["signals"])
+    assert len(open_patient(tmp_path / "p").arrays["signals"]) == 1 and not list((tmp_path / "p").glob("*.part*"))
