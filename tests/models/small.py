@@ -10,6 +10,8 @@ from torch import Tensor
 from models.export import example_inputs
 from models.physiome import SIZES, PhysioME, PhysioMEConfig
 
+torch.set_num_threads(1)  # more of them spin on a busy machine: a hundred times slower for models this small
+
 CI: PhysioMEConfig = SIZES["ci"]
 
 
