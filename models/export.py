@@ -20,7 +20,7 @@ import numpy.typing as npt
 import onnx
 import torch
 
-from models.physiome import InferenceGraph, PhysioME, PhysioMEConfig
+from models.physiome import FrameGraph, InferenceGraph, PhysioME, PhysioMEConfig
 from models.runtime.backend import Arrays
 from models.runtime.bundle import NEEDED_FILES
 from models.runtime.spec import (
@@ -134,19 +134,37 @@ def run_torch(model: PhysioME, inputs: Arrays) -> Arrays:
 
 
 def export_onnx(model: PhysioME, path: Path, imputers: Sequence[str] = (RESTORATION,)) -> None:
-    """Writes the fp32 graph with a dynamic batch; raises ValueError if an operator would need control flow."""
+    """Writes the fp32 graph of ``model``, its adapters merged, as :func:`write_graph` does."""
     model.eval()
     model.merge_adapters()
     example = example_inputs(model.config, 2) | {CHOICE_INPUT: np.array([False, True])}
     names = input_names(model.config, imputers)
+    write_graph(InferenceGraph(model), {n: example[n] for n in names}, model.config.outputs, path)
+
+
+def export_frames(model: PhysioME, path: Path) -> None:
+    """Writes the graph of the frame networks alone (:class:`FrameGraph`), for runtimes that cache frame features."""
+    model.eval()
+    c, whole = model.config, example_inputs(model.config, 2)
+    frames = np.stack([whole[m.value.lower()][:, : c.frame_samples] for m in c.bedside_rows], axis=1)
+    example: Arrays = {"frames": frames, "present": whole["presence"][:, :, 0], "context": whole["context"]}
+    write_graph(FrameGraph(model), example, ["features"], path)
+
+
+def write_graph(module: torch.nn.Module, example: Arrays, outputs: Sequence[str], path: Path) -> None:
+    """Writes an fp32 graph with a dynamic batch: ``example`` holds its inputs, in order, with a batch of two.
+
+    Raises ValueError if an operator would need control flow.
+    """
+    names = list(example)
     arguments = tuple(torch.from_numpy(np.asarray(example[n])) for n in names)
     batch = torch.export.Dim("batch", min=1, max=4096)
     logging.getLogger("torch.onnx").setLevel(logging.WARNING)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
-            InferenceGraph(model), arguments, dynamo=True, opset_version=OPSET, input_names=names,
-            output_names=list(model.config.outputs), dynamic_shapes=(tuple({0: batch} for _ in names),),
+            module, arguments, dynamo=True, opset_version=OPSET, input_names=names,
+            output_names=list(outputs), dynamic_shapes=(tuple({0: batch} for _ in names),),
             external_data=False, verbose=False,
         )  # fmt: skip
     assert program is not None
@@ -217,11 +235,11 @@ def append_to_card(folder: Path, text: str) -> None:
     seal(folder)
 
 
-def seal(folder: Path) -> None:
-    """Writes the manifest: sha256 of every file. ValueError if the bundle exceeds ``BUNDLE_LIMIT_BYTES``."""
+def seal(folder: Path, limit: int = BUNDLE_LIMIT_BYTES) -> None:
+    """Writes the manifest: sha256 of every file. ValueError if the bundle has more than ``limit`` bytes."""
     size = sum((folder / name).stat().st_size for name in NEEDED_FILES)
-    if size > BUNDLE_LIMIT_BYTES:
-        raise ValueError(f"the bundle has {size} bytes; at most {BUNDLE_LIMIT_BYTES} are allowed")
+    if size > limit:
+        raise ValueError(f"the bundle has {size} bytes; at most {limit} are allowed")
     hashes = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in NEEDED_FILES}
     manifest = {"schema": BUNDLE_SCHEMA, "files": hashes}
     (folder / "manifest.json").write_bytes(msgspec.json.format(msgspec.json.encode(manifest)))
