@@ -97,6 +97,7 @@ def folder(
     channels: Annotated[
         list[str] | None, typer.Option(help="Which track is which signal: ECG=II,ABP=ART (see `vigil inspect`).")
     ] = None,
+    site: Annotated[str, typer.Option(help="Where it was recorded, for the index of the windows.")] = "",
     size: Size = "demo",
     stride_s: Stride = 10,
     least_known: Known = 0.5,
@@ -110,8 +111,8 @@ def folder(
     wanted = [] if need.strip().casefold() == "none" else [n for n in need.split(",") if n.strip()]
     settings = _settings(
         FolderData, path=str(path), patient=patient, include=tuple(include or ["*"]), exclude=tuple(exclude or []),
-        need=tuple(modality_named(n) for n in wanted), channels=parse_overrides(channels or []), stride_s=stride_s,
-        least_known=least_known, salt=salt, processes=processes,
+        need=tuple(modality_named(n) for n in wanted), channels=parse_overrides(channels or []), site=site,
+        stride_s=stride_s,        least_known=least_known, salt=salt, processes=processes,
     )  # fmt: skip
     _prepare(settings, size, out)
 

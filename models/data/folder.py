@@ -103,7 +103,7 @@ def folder_orders(settings: FolderData, spec: WindowSpec, out: Path) -> tuple[li
         StudyOrder(
             out / study_name(path.as_posix()), str(found.root / path), path.as_posix(), str(patient), "folder", spec,
             settings.stride_s, need=tuple(m for m in settings.need if m in spec.modalities),
-            channels=dict(settings.channels), least_known=settings.least_known,
+            channels=dict(settings.channels), least_known=settings.least_known, site=settings.site,
         )
         for path, patient in patients.items()
     ]  # fmt: skip

@@ -55,6 +55,7 @@ class StudyOrder:
     channels: dict[str, str] = field(default_factory=dict)
     least_known: float = LEAST_KNOWN
     index_delay_s: float = BIS_DELAY_S
+    site: str = ""
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -214,7 +215,7 @@ def study_facts(order: StudyOrder, channels: ChannelMap, arrays: Arrays) -> dict
     share = known.mean((0, 2)) if len(known) else np.zeros(len(order.spec.modalities))
     labels = {name: np.isfinite(arrays[name]) for name in ("hypotension", "depth", "eeg", "pressures")}
     return {
-        "patient": order.patient, "study": order.study, "source": order.source, "simulated": False,
+        "patient": order.patient, "study": order.study, "source": order.source, "simulated": False, "site": order.site,
         "device": ", ".join(sorted({c.track.rpartition("/")[0] or "unnamed" for c in channels.channels.values()})),
         "time_base": "seconds from the first sample of a mapped track", "zero_s": channels.zero_s,
         "duration_s": channels.duration_s, "left_off_s": max(channels.duration_s - LONGEST_S, 0.0),

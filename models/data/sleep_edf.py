@@ -116,7 +116,7 @@ def cut_night(order: NightOrder, mark: str = "") -> dict[str, object]:
         raise BadInput("scored epochs with signals", f"none in {order.study}", "leave it out")
     counts = np.bincount(arrays["stage"], minlength=len(STAGES)) / len(arrays["stage"])
     facts: dict[str, object] = {
-        "patient": order.patient, "study": order.study, "source": "sleep-edf", "simulated": False,
+        "patient": order.patient, "study": order.study, "source": "sleep-edf", "simulated": False, "site": "at home",
         "device": "cassette recorder", "time_base": "seconds from the recording's start", "zero_s": 0.0,
         "duration_s": float(seconds), "stride_s": EPOCH_S, "windows": len(arrays["end_s"]),
         "channels": {lead.value: tracks[lead].name for lead in SLEEP_CHANNELS},

@@ -36,7 +36,8 @@ class FolderData(RealData, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     patient: ``"parent"`` (the folder a file lies in), ``"file"`` (each file is one patient) or a regular expression
     with one group, searched in the file's path below ``path``. exclude, include: patterns of paths below ``path`` or
-    of file names. need: modalities every file must have. channels: overrides of the channel map, ``ECG=II``.
+    of file names. need: modalities every file must have. channels: overrides of the channel map, ``ECG=II``. site:
+    where it was recorded, for the index.
     """
 
     path: str
@@ -45,6 +46,7 @@ class FolderData(RealData, frozen=True, kw_only=True, forbid_unknown_fields=True
     exclude: tuple[str, ...] = ()
     need: tuple[Modality, ...] = CORE
     channels: dict[str, str] = {}
+    site: str = ""
 
 
 class VitaldbData(RealData, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="vitaldb"):

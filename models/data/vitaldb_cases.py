@@ -24,6 +24,7 @@ from models.signals.windows import WindowSpec
 Progress = Callable[[str, int, int], None]
 
 CASE_TABLES = ("cases.csv", "clinical_data.csv")
+SITE = "Seoul National University Hospital"
 TRACK_TABLES = ("trks.csv", "track_names.csv")
 
 
@@ -103,7 +104,7 @@ def _order(
         out / f"vitaldb-{case.case}", str(path), f"vitaldb:{case.case}", f"vitaldb-{case.subject}", "vitaldb", spec,
         settings.stride_s, between_s=between, need=tuple(modalities),
         channels={m.value: TRACKS[m] for m in modalities}, least_known=settings.least_known,
-        index_delay_s=settings.index_delay_s,
+        index_delay_s=settings.index_delay_s, site=SITE,
     )  # fmt: skip
 
 

@@ -11,10 +11,10 @@ import torch
 
 from models.data.dataset import WindowDataset, open_patient, save_patient
 from models.data.prepare import prepare_studies
-from models.data.sources import FolderData, SleepEdfData
+from models.data.sources import FolderData, SleepEdfData, VitaldbData
 from models.physiome import SIZES, PhysioME
 from models.signals.modalities import SLEEP_CHANNELS
-from models.training.config import FusionConfig, PretrainConfig, WaveConfig
+from models.training.config import DEMO_CONFIG, FusionConfig, PretrainConfig, WaveConfig, load_config
 from models.training.features import cache_features
 from models.training.fusion_stage import FusionStage
 from models.training.pretrain import PretrainStage
@@ -136,3 +136,13 @@ def test_a_night_trains_the_stages_of_sleep(tmp_path: Path) -> None:
         optimiser.step()
     with torch.no_grad():
         assert stage.score()["stage"] < before
+
+
+@pytest.mark.parametrize(("name", "rows", "frames"), [("vitaldb", 4, 20), ("sleep_edfx", 3, 27)])
+def test_the_papers_configurations_load(name: str, rows: int, frames: int) -> None:
+    config = load_config(DEMO_CONFIG.with_name(f"paper_{name}.toml"))
+    size = config.architecture
+    assert (len(size.modalities), size.frames, size.width) == (rows, frames, 512)
+    assert isinstance(config.data, VitaldbData if name == "vitaldb" else SleepEdfData)
+    assert (config.pretrain.rate, config.fusion.rate) == (1e-5, 2e-4)
+    assert config.fusion.lora_rank == config.fusion.lora_alpha == 16
