@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from models.data.missingness import LossPlan
+from models.training.ahead import Ahead
 from models.training.negatives import draw_rows
-from models.training.stage import StepRandom
+from models.training.stage import StepRandom, quiet_random
 
 if TYPE_CHECKING:
     from models.training.sampling import Group
@@ -59,6 +60,18 @@ def draw_batch(
     else:
         rows = random.numpy.integers(0, len(group), size)
     return group.batch(rows, group.draw(random.numpy, rows, plan), signal_rows).to(device)
+
+
+def step_batches(
+    group: Group, plan: LossPlan, size: int, seed: int, name: str, device: torch.device, signal_rows: int = 0,
+    contrastive: bool = False,
+) -> Ahead[Batch]:  # fmt: skip
+    """step -> :func:`draw_batch` of that step's randomness; on a GPU the next one is drawn while it computes."""
+
+    def make(step: int) -> Batch:
+        return draw_batch(group, plan, size, quiet_random(seed, name, step), device, signal_rows, contrastive)
+
+    return Ahead(make, ahead=device.type != "cpu")
 
 
 def fixed_batches(

@@ -22,7 +22,7 @@ from models.data.missingness import LossPlan
 from models.networks.bedside import BedsideHeads
 from models.networks.decoders import DecoderBank
 from models.physiome import PhysioME, has_adapters
-from models.training.batch import TRAINING, draw_batch, fixed_batches, mean_losses
+from models.training.batch import TRAINING, fixed_batches, mean_losses, step_batches
 from models.training.batch import Batch as Batch
 from models.training.losses import WEIGHTS as WEIGHTS
 from models.training.losses import head_losses, weigh
@@ -65,23 +65,22 @@ class FusionStage:
             model.freeze_encoders(settings.lora_rank, settings.lora_alpha, settings.lora_dropout)
         if isinstance(model.heads, BedsideHeads):
             model.waves.requires_grad_(False)  # they have a stage of their own
-        self.model, self._train, self._stop = model, train, stop
+        self.model, self._stop = model, stop
         self.settings, self.seed, self.plan = settings, seed, plan
         self.weights = WEIGHTS | settings.weights
         self.module = FusionParts(model).to(device_of(model))
+        self._batches = step_batches(train, plan, settings.batch, seed, self.name, device_of(model), contrastive=True)
 
     def losses(self, step: int) -> dict[str, Tensor]:
-        device = device_of(self.model)
-        random = step_random(self.seed, self.name, step, device)
-        batch = draw_batch(self._train, self.plan, self.settings.batch, random, device, contrastive=True)
-        return weigh(self.objective(batch, random.torch), self.weights)
+        random = step_random(self.seed, self.name, step, device_of(self.model))
+        return weigh(self.objective(self._batches(step), random.torch), self.weights)
 
     def score(self) -> dict[str, float]:
         batches = fixed_batches(self._stop, self.plan, self.seed, _STOP_WINDOWS, 64, device_of(self.model))
         found = mean_losses(batches, lambda b, g: self.objective(b, g))
         return {"score": sum(self.weights[n] * v for n, v in found.items() if n not in _NOT_SCORED)} | found
 
-    def objective(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+    def objective(self, batch: Batch, generator: torch.Generator | None) -> dict[str, Tensor]:
         """One step of the algorithm: its losses without their weights."""
         model, parts = self.model, self.module
         with torch.no_grad():

@@ -14,7 +14,7 @@ from models.data.missingness import LossPlan
 from models.imputers import Imputer
 from models.networks.bedside import BedsideHeads
 from models.physiome import PhysioME
-from models.training.batch import Batch, draw_batch, fixed_batches, mean_losses
+from models.training.batch import Batch, fixed_batches, mean_losses, step_batches
 from models.training.losses import WEIGHTS, head_losses, weigh
 from models.training.stage import StageSettings, device_of, step_random
 
@@ -40,13 +40,13 @@ class HeadsStage:
             model.waves.requires_grad_(False)
             for fitted_later in (model.hypotension.temperature, model.hypotension.temperature_missing):
                 fitted_later.requires_grad_(False)
-        self._train, self._stop, self.settings = train, stop, settings
+        self._stop, self.settings = stop, settings
         self.imputer, self.plan, self.seed = imputer, plan, seed
+        self._batches = step_batches(train, plan, settings.batch, seed, self.name, device_of(model))
 
     def losses(self, step: int) -> dict[str, Tensor]:
-        device = device_of(self.model)
-        random = step_random(self.seed, self.name, step, device)
-        return self.objective(draw_batch(self._train, self.plan, self.settings.batch, random, device))
+        step_random(self.seed, self.name, step)
+        return self.objective(self._batches(step))
 
     def score(self) -> dict[str, float]:
         batches = fixed_batches(self._stop, self.plan, self.seed, _STOP_WINDOWS, 64, device_of(self.model))

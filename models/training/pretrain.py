@@ -36,7 +36,7 @@ _GAIN_EEG, _NOISE_EEG = 0.1, 0.03  # of an EEG, whichever lead, and of an EOG
 _READOUT_SAMPLE, _STOP_WINDOWS = 256, 256
 
 
-def augment(x: Tensor, modality: Row, generator: torch.Generator) -> Tensor:
+def augment(x: Tensor, modality: Row, generator: torch.Generator | None) -> Tensor:
     """One view of scaled windows [B, L], drawn a sample: gain, offset, slow wander, noise. No stretch (it changes the
     heart rate) and no time shift (10 ms are worth 3 mmHg of pulse delay)."""
     batch, length = x.shape
@@ -62,8 +62,8 @@ def frame_readouts(x: Tensor, frame_samples: int, step_samples: int, rate_hz: in
     length = parts.shape[-1]
     window = torch.hann_window(length, device=x.device)
     power = torch.fft.rfft(centred * window).abs().square() / length
-    hertz = torch.fft.rfftfreq(length, 1.0 / rate_hz, device=x.device)
-    bands = [power[..., (hertz >= a) & (hertz < b)].mean(-1) for a, b in _BANDS_HZ]
+    hertz = np.fft.rfftfreq(length, 1.0 / rate_hz)
+    bands = [power[..., slice(*np.searchsorted(hertz, band))].mean(-1) for band in _BANDS_HZ]
     log = [torch.log10(v + 1e-5) for v in (centred.square().mean(-1), size, *bands)]
     return torch.stack([mean, *log], dim=-1)
 
@@ -106,9 +106,9 @@ class DPNeuroNet(nn.Module):
         self.readout_mean = values.mean(0)
         self.readout_scale = values.std(0) + 1e-3
 
-    def _keep(self, batch: int, generator: torch.Generator) -> Tensor:
+    def _keep(self, batch: int, generator: torch.Generator | None) -> Tensor:
         """bool [B, N] with exactly ``kept`` True a row, drawn a sample."""
-        order = torch.rand(batch, self.encoder.frames, generator=generator, device=generator.device).argsort(-1)
+        order = torch.rand(batch, self.encoder.frames, generator=generator, device=self.positions.device).argsort(-1)
         return order < self.kept
 
     def _reconstruct(self, tokens: Tensor, features: Tensor, keep: Tensor) -> Tensor:
@@ -117,7 +117,7 @@ class DPNeuroNet(nn.Module):
         return token_loss(out, features, ~keep)
 
     def loss(
-        self, x: Tensor, temperature: float, readout_weight: float, generator: torch.Generator,
+        self, x: Tensor, temperature: float, readout_weight: float, generator: torch.Generator | None,
         log_weight: Tensor | None = None,
     ) -> dict[str, Tensor]:  # fmt: skip
         """Scaled complete windows [B, L] -> named losses and their ``total``; ``log_weight`` [B, B] of the negatives

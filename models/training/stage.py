@@ -12,6 +12,7 @@ from typing import Annotated, Literal, Protocol, runtime_checkable
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 import torch
 from msgspec import Meta
 from torch import Tensor, nn
@@ -81,10 +82,19 @@ class StepRandom:
 
 def step_random(seed: int, name: str, step: int, device: torch.device | str = "cpu") -> StepRandom:
     """Generators that depend on seed, stage and step only; also seeds the global one, which dropout draws from."""
-    words = np.random.SeedSequence([seed, zlib.crc32(name.encode()), step]).generate_state(3, np.uint64)
-    torch.manual_seed(int(words[0] >> 1))
+    torch.manual_seed(int(_words(seed, name, step)[0] >> 1))
+    return quiet_random(seed, name, step, device)
+
+
+def quiet_random(seed: int, name: str, step: int, device: torch.device | str = "cpu") -> StepRandom:
+    """The same generators; the global one is left alone, so that a thread may draw."""
+    words = _words(seed, name, step)
     generator = torch.Generator(device).manual_seed(int(words[1] >> 1))
     return StepRandom(generator, np.random.default_rng(int(words[2])))
+
+
+def _words(seed: int, name: str, step: int) -> npt.NDArray[np.uint64]:
+    return np.random.SeedSequence([seed, zlib.crc32(name.encode()), step]).generate_state(3, np.uint64)
 
 
 def device_of(module: nn.Module) -> torch.device:

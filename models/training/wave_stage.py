@@ -13,7 +13,7 @@ from torch import Tensor
 
 from models.data.missingness import LossPlan
 from models.physiome import PhysioME
-from models.training.batch import TRAINING, Batch, draw_batch, fixed_batches, mean_losses
+from models.training.batch import TRAINING, Batch, fixed_batches, mean_losses, step_batches
 from models.training.losses import WEIGHTS, wave_losses, weigh
 from models.training.stage import device_of, step_random
 
@@ -35,12 +35,13 @@ class WaveStage:
     ) -> None:  # fmt: skip
         model.requires_grad_(False).eval()
         self.model, self.module = model, model.waves.requires_grad_(True)
-        self._train, self._stop, self.settings, self.seed, self.plan = train, stop, settings, seed, plan
+        self._stop, self.settings, self.seed, self.plan = stop, settings, seed, plan
+        size = settings.batch
+        self._batches = step_batches(train, plan, size, seed, self.name, device_of(model), signal_rows=size)
 
     def losses(self, step: int) -> dict[str, Tensor]:
-        device, size = device_of(self.model), self.settings.batch
-        random = step_random(self.seed, self.name, step, device)
-        return self.objective(draw_batch(self._train, self.plan, size, random, device, signal_rows=size))
+        step_random(self.seed, self.name, step)  # what hides the shape of sources now and then
+        return self.objective(self._batches(step))
 
     def score(self) -> dict[str, float]:
         device, size = device_of(self.model), self.settings.batch
