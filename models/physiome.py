@@ -198,6 +198,27 @@ class InferenceGraph(nn.Module):
         return tuple(out[name] for name in self.model.config.outputs)
 
 
+class FrameGraph(nn.Module):
+    """The frame networks on their own, for a runtime that keeps the features of a window's older frames.
+
+    More than half of the model's work is here, and a hop of one second brings one new frame a row. The features are
+    ``features`` of :meth:`PhysioME.forward`. A gap at a frame's very first samples, which the window fills from the
+    frame before, is zero here.
+    """
+
+    def __init__(self, model: PhysioME) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """One frame a row [B, M, frame samples] in physical units, whether it is present, bool [B, M], and context
+        [B, M, C] -> [B, M, d]."""
+        frames, present, context = inputs
+        scaled, _ = self.model.scaling(frames, present.unsqueeze(-1), context)
+        rows = [enc.frame_network(scaled[:, m]) for m, enc in enumerate(self.model.encoders)]  # type: ignore[operator]
+        return torch.stack(rows, dim=1)
+
+
 def has_adapters(model: PhysioME) -> bool:
     """Whether LoRA adapters are still separate from the weights."""
     return any(isinstance(x, LowRankLinear) and x.down is not None for x in model.encoders.modules())
