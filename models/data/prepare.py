@@ -7,6 +7,7 @@ A recording that cannot be used is never skipped in silence: it is named with it
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import multiprocessing
@@ -25,7 +26,7 @@ from models.data.sleep_edf import NightOrder, cut_night, night_orders
 from models.data.sources import FolderData, RealSource, SleepEdfData
 from models.data.splits import check_groups, fold_groups, folds, split
 from models.data.vitaldb_cohort import FlowRow
-from models.signals.errors import BadInput
+from models.signals.errors import BadInput, VigilError
 from models.signals.preprocessing import PREPROCESSING
 from models.signals.windows import WindowSpec
 
@@ -174,6 +175,14 @@ def cut(order: Order) -> tuple[Order, dict[str, object] | Refusal]:
         refusal = Refusal(order.study, str(error), list(error.lacks), list(error.has))
     except BadInput as error:
         refusal = Refusal(order.study, str(error))
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        shutil.rmtree(order.folder, ignore_errors=True)
+        raise VigilError(
+            f"The disk is full at the windows of {order.study}: free some space, or choose another folder, and run the "
+            "same command again; finished recordings are kept."
+        ) from error
     order.folder.mkdir(parents=True, exist_ok=True)
     record = {"fingerprint": mark, "refusal": msgspec.to_builtins(refusal)}
     (order.folder / REFUSED).write_text(json.dumps(record, indent=1), encoding="utf-8")

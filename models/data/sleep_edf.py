@@ -115,13 +115,14 @@ def cut_night(order: NightOrder, mark: str = "") -> dict[str, object]:
     if not len(arrays["end_s"]):
         raise BadInput("scored epochs with signals", f"none in {order.study}", "leave it out")
     counts = np.bincount(arrays["stage"], minlength=len(STAGES)) / len(arrays["stage"])
+    known = arrays["known"].mean((0, 2))
     facts: dict[str, object] = {
         "patient": order.patient, "study": order.study, "source": "sleep-edf", "simulated": False, "site": "at home",
         "device": "cassette recorder", "time_base": "seconds from the recording's start", "zero_s": 0.0,
         "duration_s": float(seconds), "stride_s": EPOCH_S, "windows": len(arrays["end_s"]),
         "channels": {lead.value: tracks[lead].name for lead in SLEEP_CHANNELS},
         "modalities": [lead.value for lead in SLEEP_CHANNELS], "frame_s": order.frame_s, "step_s": order.step_s,
-        "known": dict(zip(SLEEP_CHANNELS, np.round(arrays["known"].mean((0, 2)), 4).tolist(), strict=True)),
+        "known": {c.value: round(float(k), 4) for c, k in zip(SLEEP_CHANNELS, known, strict=True)},
         "preprocessing": PREPROCESSING,
         "stages": {name: round(float(share), 4) for name, share in zip(STAGES, counts, strict=True)},
         "fingerprint": mark,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path, PurePosixPath
@@ -14,7 +15,7 @@ from models.data.folder import find_recordings, patient_rule, study_name
 from models.data.prepare import SUMMARY, group_table, prepare, prepare_studies
 from models.data.sources import FolderData
 from models.data.splits import Shares
-from models.signals.errors import BadInput
+from models.signals.errors import BadInput, VigilError
 from models.signals.modalities import Modality
 from models.signals.windows import WindowSpec
 from tests.data.real_files import write_case
@@ -182,3 +183,28 @@ def test_a_patient_must_be_known_for_every_file(tmp_path: Path, hospital: Path) 
     settings = FolderData(path=str(hospital), patient=r"p(1)/", shares=Shares())
     with pytest.raises(BadInput, match=r"none in p2/c\.vital, p2/co2\.edf, .*; use 'file'"):
         prepare_studies(settings, SPEC, tmp_path, quiet)
+
+
+def test_a_full_disk_keeps_what_is_finished_and_leaves_no_half_study(
+    tmp_path: Path, hospital: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from models.data import recorded
+
+    saved: list[Path] = []
+    real = recorded.save_patient
+
+    def fills_up(folder: Path, arrays: object, facts: object) -> None:
+        if saved:
+            folder.mkdir(parents=True)
+            (folder / "signals.npy").write_bytes(b"half")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        saved.append(folder)
+        real(folder, arrays, facts)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(recorded, "save_patient", fills_up)
+    settings = FolderData(path=str(hospital), processes=1, include=("p1/*",))
+    with pytest.raises(VigilError, match=r"The disk is full at the windows of p1/b\.vital"):
+        prepare_studies(settings, SPEC, tmp_path, quiet)
+    assert [p.name for p in (tmp_path / "studies").iterdir()] == [saved[0].name]
+    monkeypatch.setattr(recorded, "save_patient", real)
+    assert len(prepare_studies(settings, SPEC, tmp_path, quiet).facts) == 2
