@@ -74,34 +74,35 @@ class TemplateTokens:
     """Encodes templates with the frozen encoders; waves and beats of a group are looked up once."""
 
     def __init__(self, model: PhysioME, group: Group) -> None:
-        self._model, self._group = model, group
+        self._model, self.group = model, group
+        self.modalities, self.samples = model.config.modalities, model.config.samples
         self._beats: dict[tuple[int, int], Floats] = {}
         self._shapes: dict[tuple[int, int], Floats | None] = {}
         self._others: dict[int, TemplateTokens] = {}
 
     def of(self, group: Group) -> TemplateTokens:
         """The same for another group (kept)."""
-        if group is self._group:
+        if group is self.group:
             return self
         return self._others.setdefault(id(group), TemplateTokens(self._model, group))
 
     def beats(self, row: int, m: int) -> Floats:
         """Beats of modality ``m`` in the complete window ``row``, in seconds."""
         if (row, m) not in self._beats:
-            wave = self._group.dataset.signals(np.array([row]))[0, m]
-            self._beats[row, m] = beats_of(self._model.config.modalities[m], wave)
+            wave = self.group.dataset.signals(np.array([row]))[0, m]
+            self._beats[row, m] = beats_of(self.modalities[m], wave)
         return self._beats[row, m]
 
     def _shape(self, row: int, m: int) -> Floats | None:
         if (row, m) not in self._shapes:
-            wave = self._group.dataset.signals(np.array([row]))[0, m]
-            self._shapes[row, m] = average_beat(self._model.config.modalities[m], wave, self.beats(row, m))
+            wave = self.group.dataset.signals(np.array([row]))[0, m]
+            self._shapes[row, m] = average_beat(self.modalities[m], wave, self.beats(row, m))
         return self._shapes[row, m]
 
     def wave(self, lost: LostWindows, i: int, m: int, mean: float) -> npt.NDArray[np.float32] | None:
         """The template of modality ``m`` in window ``i`` [L]; None without a last window or a sensor with beats.
         mean: MAP in mmHg that an ABP is lifted to, NaN leaves it as it was."""
-        modalities = self._model.config.modalities
+        modalities = self.modalities
         donor = int(lost.before_row[i, m])
         modality = modalities[m]
         if donor < 0 or modality not in BEATING:
@@ -110,7 +111,7 @@ class TemplateTokens:
         shape = self._shape(donor, m)
         if times is None or shape is None or len(times) < 2:
             return None
-        wave = drawn(modality, shape, times, self._model.config.samples)
+        wave = drawn(modality, shape, times, self.samples)
         if modality is Modality.ABP and np.isfinite(mean):
             wave = wave + np.float32(mean - shape.mean())
         return wave
@@ -118,7 +119,7 @@ class TemplateTokens:
     def times(self, lost: LostWindows, i: int, m: int) -> Floats | None:
         """When modality ``m`` beats, by the first of ECG, ABP, PPG that the whole window shows, and by the delays as
         last measured."""
-        modalities = self._model.config.modalities
+        modalities = self.modalities
         context = lost.context[i].double().numpy()
         delay = {x: context[k, _C["own_delay_s"]] for k, x in enumerate(modalities)}
         delay[Modality.ECG] = 0.0
@@ -135,7 +136,7 @@ class TemplateTokens:
     def __call__(self, lost: LostWindows) -> Tensor:
         """Tokens [B, M, N, d]: hold where there is no template."""
         out = lost.before.clone()
-        modalities = self._model.config.modalities
+        modalities = self.modalities
         _, level, _ = anchored_pressure(lost.context, modalities)
         for m, modality in enumerate(modalities):
             if modality not in BEATING:
@@ -148,7 +149,7 @@ class TemplateTokens:
                     waves.append(wave)
             for first in range(0, len(at), BATCH):
                 rows = torch.tensor(at[first : first + BATCH])
-                signals = torch.zeros(len(rows), len(modalities), self._model.config.samples)
+                signals = torch.zeros(len(rows), len(modalities), self.samples)
                 signals[:, m] = torch.from_numpy(np.stack(waves[first : first + BATCH]))
                 full = torch.ones(len(rows), len(modalities), self._model.config.frames, dtype=torch.bool)
                 scaled, _ = self._model.scaling(signals, full, lost.context[rows])

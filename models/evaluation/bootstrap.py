@@ -11,6 +11,7 @@ that are functions of sums over rows (means, R², RMSE, fractions) and is a matr
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -42,6 +43,14 @@ class Interval(NamedTuple):
 def resampled_patients(patients: int, resamples: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
     """How often each patient is drawn: [resamples, patients], each row adds to ``patients``."""
     return rng.multinomial(patients, np.full(patients, 1.0 / patients), size=resamples)
+
+
+@lru_cache(maxsize=8)
+def _usual_resamples(patients: int, resamples: int) -> Floats:
+    """The draw of seed 0 for thousands of figures of one table; nobody writes to it."""
+    drawn = resampled_patients(patients, resamples, np.random.default_rng(0)).astype(np.float64)
+    drawn.setflags(write=False)
+    return drawn
 
 
 def patient_bootstrap(
@@ -97,8 +106,8 @@ def additive_bootstrap(
             return empty, empty.copy(), empty.copy()
         if count < LEAST_PATIENTS:
             return estimate, np.full_like(estimate, np.nan), np.full_like(estimate, np.nan)
-        rng = np.random.default_rng(0) if rng is None else rng
-        replicates = _columns(statistic(resampled_patients(count, resamples, rng) @ sums))
+        drawn = _usual_resamples(count, resamples) if rng is None else resampled_patients(count, resamples, rng)
+        replicates = _columns(statistic(drawn @ sums))
     lo, hi = _bounds(replicates, level)
     return estimate, lo, hi
 

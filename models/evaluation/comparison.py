@@ -15,7 +15,16 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from models.evaluation.lost_windows import BATCH, Indices, TokenBank, first_pass, lose, second_pass, usable_rows
+from models.evaluation.lost_windows import (
+    BATCH,
+    Indices,
+    LostWindows,
+    TokenBank,
+    first_pass,
+    lose,
+    second_pass,
+    usable_rows,
+)
 from models.evaluation.readouts import Heads, fit_heads, truths, window_errors
 from models.evaluation.rivals import Method, Regime, Rivals
 from models.physiome import PhysioME
@@ -64,22 +73,45 @@ def observed(subset: int, modalities: int) -> npt.NDArray[np.bool_]:
     return ((subset >> np.arange(modalities)) & 1) == 1
 
 
-def compare(
-    model: PhysioME, train: Group, test: Group, regime: Regime, seed: int, step: Step,
-    which: Iterable[int] | None = None, refit: bool = True,
-) -> Scores:  # fmt: skip
-    """Scores of every imputer in every subset (or those in ``which``) under one regime of ages."""
+@dataclass
+class Prepared:
+    """What one model and regime need once: tokens, fitted rivals, the frozen heads."""
+
+    model: PhysioME
+    train: Group
+    test: Group
+    regime: Regime
+    seed: int
+    train_bank: TokenBank
+    test_bank: TokenBank
+    rivals: Rivals
+    heads: Heads
+
+
+def prepare(
+    model: PhysioME, train: Group, test: Group, regime: Regime, seed: int, like: Prepared | None = None
+) -> Prepared:
+    """``like``: of the same model under another regime, whose tokens and heads are taken over."""
     model.eval()
+    train_bank = like.train_bank if like else TokenBank(model, train)
+    test_bank = like.test_bank if like else TokenBank(model, test)
+    rivals = Rivals(model, train, train_bank, regime, seed)
+    heads = like.heads if like else complete_heads(model, train, train_bank, rivals, seed)
+    return Prepared(model, train, test, regime, seed, train_bank, test_bank, rivals, heads)
+
+
+def compare(prepared: Prepared, step: Step, which: Iterable[int] | None = None, refit: bool = True) -> Scores:
+    """Scores of every imputer in every subset (or those in ``which``) under one regime of ages."""
+    model, train, test, regime, seed = (getattr(prepared, x) for x in ("model", "train", "test", "regime", "seed"))
+    rivals, heads = prepared.rivals, prepared.heads
     modalities = model.config.modalities
     m = len(modalities)
-    train_bank, test_bank = TokenBank(model, train), TokenBank(model, test)
-    rivals = Rivals(model, train, train_bank, regime, seed)
     rows = usable_rows(test, TEST_WINDOWS, _SAMPLE_SEED)
     ages = regime.ages(np.random.default_rng([_SAMPLE_SEED, 1]), len(rows), m)
     truth = truths(test, rows, modalities)
-    scores = Scores(seed, regime.name, tuple(x.value for x in modalities), _names(test)[rows], rows, truth=truth)
-    heads = complete_heads(model, train, train_bank, rivals, seed)
-    refitted = _refit(model, train, train_bank, rivals, regime, seed, step) if refit else {}
+    names = tuple(x.value for x in modalities)
+    scores = Scores(seed, regime.name, names, patient_numbers(test)[rows], rows, truth=truth)
+    refitted = _refit(model, train, prepared.train_bank, rivals, regime, seed, step) if refit else {}
     methods = rivals.methods(test)
     chosen = list(subsets(m) if which is None else which)
     for number, subset in enumerate(chosen):
@@ -87,7 +119,8 @@ def compare(
         kept = observed(subset, m)
         # With nothing absent nothing is imputed: one pass serves all.
         asked = methods if not kept.all() else {"mask token": methods["mask token"]}
-        found = run_methods(model, test, test_bank, rivals, asked, rows, np.where(kept, 0.0, ages))
+        lost = lose(test, prepared.test_bank, rows, np.where(kept, 0.0, ages), rivals.mean)
+        found = run_methods(model, lost, rivals.mean, asked)
         if kept.all():
             found = dict.fromkeys(methods, found["mask token"])
         for imputer, (representation, residual, total, cosine) in found.items():
@@ -110,8 +143,9 @@ def complete_heads(model: PhysioME, train: Group, bank: TokenBank, rivals: Rival
     """The frozen heads: fitted on complete windows."""
     rows = usable_rows(train, HEAD_WINDOWS, seed, earliest_s=60)
     none = np.zeros((len(rows), len(model.config.modalities)))
-    found = run_methods(model, train, bank, rivals, {"mask token": rivals.methods(train)["mask token"]}, rows, none)
-    return fit_heads(found["mask token"][0], truths(train, rows, model.config.modalities), _names(train)[rows])
+    lost = lose(train, bank, rows, none, rivals.mean)
+    found = run_methods(model, lost, rivals.mean, {"mask token": rivals.methods(train)["mask token"]})
+    return fit_heads(found["mask token"][0], truths(train, rows, model.config.modalities), patient_numbers(train)[rows])
 
 
 def _refit(
@@ -124,8 +158,8 @@ def _refit(
     kept = (rng.integers(0, 2**m, len(rows))[:, None] >> np.arange(m)) & 1
     ages = np.where(kept == 1, 0.0, regime.ages(rng, len(rows), m))
     step(f"heads refitted, {regime.name}", 0, 1)
-    found = run_methods(model, train, bank, rivals, rivals.methods(train), rows, ages)
-    truth, patient = truths(train, rows, model.config.modalities), _names(train)[rows]
+    found = run_methods(model, lose(train, bank, rows, ages, rivals.mean), rivals.mean, rivals.methods(train))
+    truth, patient = truths(train, rows, model.config.modalities), patient_numbers(train)[rows]
     heads = {imputer: fit_heads(result[0], truth, patient) for imputer, result in found.items()}
     step(f"heads refitted, {regime.name}", 1, 1)
     return heads
@@ -135,22 +169,18 @@ Found = tuple[Floats, Floats, Floats, Floats]
 
 
 @torch.no_grad()
-def run_methods(
-    model: PhysioME, group: Group, bank: TokenBank, rivals: Rivals, methods: dict[str, Method], rows: Indices,
-    ages: Floats,
-) -> dict[str, Found]:  # fmt: skip
+def run_methods(model: PhysioME, whole: LostWindows, mean: Tensor, methods: dict[str, Method]) -> dict[str, Found]:
     """For each method: representation [B, p]; over the absent slots of each modality [B, M] the squared error of the
-    imputed tokens, that of the training mean, and the mean cosine (NaN where nothing is absent or imputed)."""
+    imputed tokens, that of the training mean [M, N, d], and mean cosine (NaN where nothing is absent or imputed)."""
     parts: dict[str, list[Found]] = {name: [] for name in methods}
-    whole = lose(group, bank, rows, ages, rivals.mean)
-    for first in range(0, len(rows), BATCH):
+    for first in range(0, len(whole), BATCH):
         lost = whole.part(first, first + BATCH)
         state, embedded = first_pass(model, lost)
         absent = ~lost.presence
         for name, method in methods.items():
             imputed = method(lost).impute(model, state)
             representation = second_pass(model, state, embedded, imputed).numpy().astype(np.float64)
-            parts[name].append((representation, *token_scores(imputed, lost.complete, rivals.mean, absent)))
+            parts[name].append((representation, *token_scores(imputed, lost.complete, mean, absent)))
     return {name: tuple(np.concatenate(x) for x in zip(*found, strict=True)) for name, found in parts.items()}  # type: ignore[misc]
 
 
@@ -173,7 +203,7 @@ def token_scores(imputed: Tensor | None, truth: Tensor, mean: Tensor, absent: Te
     return tuple(torch.where(nothing, torch.full_like(v, float("nan")), v).double().numpy() for v in out)  # type: ignore[return-value]
 
 
-def _names(group: Group) -> Indices:
+def patient_numbers(group: Group) -> Indices:
     """A number for each window's patient that is the same whichever run and seed looks at the data."""
     seeds = [int(str(p.facts.get("seed", i))) for i, p in enumerate(group.dataset.patients)]
     if len(set(seeds)) < len(seeds):

@@ -94,7 +94,7 @@ class Rivals:
         self._memory = memory_token(model, group, bank, rows, ages, self.mean, seed)
         self._ridge = RidgeTokens(model, group, bank, rows, ages, self.mean, seed)
         self._delay = DelayTokens(model, group, bank, rows, ages, self.mean)
-        self._template = TemplateTokens(model, group)
+        self.template = TemplateTokens(model, group)
 
     def methods(self, group: Group) -> dict[str, Method]:
         """For windows of ``group``; SelfMask only if the model has it."""
@@ -107,7 +107,7 @@ class Rivals:
             "mask token": lambda lost: MaskTokenImputer(),
             "ridge": lambda lost: _Ridge(self._ridge, lost.context),
             "delay regression": lambda lost: _Delay(self._delay, lost),
-            "beat template": lambda lost: GivenImputer(self._template.of(group)(lost)),
+            "beat template": lambda lost: GivenImputer(self.template.of(group)(lost)),
             "restoration": lambda lost: RestorationImputer(),
             "SelfMask": lambda lost: SelfMaskImputer(),
             "oracle": lambda lost: OracleImputer(lost.complete),

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from models.evaluation.beat_template import average_beat, beats_of, drawn
-from models.evaluation.comparison import Scores, compare, name_of, run_methods, token_scores
+from models.evaluation.comparison import Scores, compare, name_of, prepare, run_methods, token_scores
 from models.evaluation.lost_windows import (
     LostWindows,
     TokenBank,
@@ -137,7 +137,8 @@ def test_regressions_beat_the_mean(world):
         ages = np.zeros((len(rows), M))
         ages[:, ABP] = 240.0
         methods = {k: v for k, v in rivals.methods(group).items() if k in ("ridge", "train mean", "delay regression")}
-        found = run_methods(model, group, TokenBank(model, group), rivals, methods, rows, ages)
+        lost = lose(group, TokenBank(model, group), rows, ages, rivals.mean)
+        found = run_methods(model, lost, rivals.mean, methods)
         r2 |= {(name, k): 1 - x[1][:, ABP].sum() / x[2][:, ABP].sum() for k, x in found.items()}
     assert r2["test", "train mean"] == pytest.approx(0.0, abs=1e-6)
     assert r2["train", "ridge"] > 0.2 and r2["test", "delay regression"] > 0.1
@@ -182,7 +183,7 @@ def test_template_redraws_the_wave_it_was_taken_from(world, modality):
 def test_template_takes_its_beats_from_another_sensor(world):
     _, _, test, rivals = world
     lost = lost_abp(world)
-    template = rivals._template.of(test)
+    template = rivals.template.of(test)
     true = beats_of(Modality.ABP, test.dataset.signals(lost.rows[:1])[0, ABP])
     found = template.times(lost, 0, ABP)
     assert found is not None and np.abs(found[:, None] - true).min(1).max() < 0.1
@@ -249,7 +250,7 @@ def test_usable_rows_are_spread_over_patients(world):
 
 def test_comparison_covers_subsets_imputers_and_heads(world):
     model, train, test, _ = world
-    scores = compare(model, train, test, SHORT, 0, lambda *a: None, which=(0, 13, 15))
+    scores = compare(prepare(model, train, test, SHORT, 0), lambda *a: None, which=(0, 13, 15))
     assert isinstance(scores, Scores) and set(scores.imputers) == set(METHODS)
     # With nothing lost every imputer gives the same errors.
     for imputer in METHODS:
