@@ -103,6 +103,11 @@ class WindowDataset:
     def __len__(self) -> int:
         return len(self.study_of)
 
+    @property
+    def simulated(self) -> bool:
+        """Whether any patient is simulated: figures of such data must say so."""
+        return any(bool(p.facts.get("simulated", "seed" in p.facts)) for p in self.patients)
+
     def whole(self, name: str) -> npt.NDArray[Any]:
         """One array of all windows; for ``history`` [studies, T + 1, M, C], NaN-padded to the longest."""
         parts = [p.arrays[name] for p in self.patients]

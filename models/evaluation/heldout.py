@@ -56,7 +56,7 @@ class Evaluation:
         self.model, self.group, self.conformal = model, group, conformal
         self.rng = np.random.default_rng([seed, 77])
         self.index = {m: i for i, m in enumerate(model.config.modalities)}
-        self.found = HeldOut(len(group.dataset.patients), len(group))
+        self.found = HeldOut(group.dataset.patient_count, len(group))
 
     def run(self) -> HeldOut:
         self.hypotension()
@@ -125,7 +125,7 @@ class Evaluation:
     ) -> tuple[float, float]:
         """95 % interval of AUROC(model) − AUROC(baseline) by a bootstrap over patients."""
         patient = self.group.dataset.patient_of
-        by_patient = [np.flatnonzero(known & (patient == p)) for p in range(len(self.group.dataset.patients))]
+        by_patient = [np.flatnonzero(known & (patient == p)) for p in range(self.group.dataset.patient_count)]
         by_patient = [rows for rows in by_patient if len(rows)]
         if len(by_patient) < 5:
             return float("nan"), float("nan")

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.data.dataset import WindowDataset, open_patient
+from models.data.dataset import WindowDataset, open_patient, save_patient
 from models.data.recorded import LacksTracks, StudyOrder, complete_windows, cut_study, held
 from models.data.windows import cut_windows
 from models.signals.channels import map_channels
@@ -157,3 +157,11 @@ def test_two_studies_of_a_patient_are_one_patient_with_two_histories(tmp_path: P
     rows = np.array([0, len(data) - 1])
     np.testing.assert_array_equal(data.signals(rows)[1], data.patients[2].arrays["signals"][-1])
     assert len(data.whole("history")) == 3
+
+
+def test_real_windows_are_not_called_simulated(tmp_path: Path, case: Path) -> None:
+    cut_study(order(tmp_path, case))
+    assert not WindowDataset([tmp_path / "out"]).simulated
+    made = open_patient(tmp_path / "out")
+    save_patient(tmp_path / "sim", made.arrays, {"seed": 1, "patient": "simulated-1"})
+    assert WindowDataset([tmp_path / "out", tmp_path / "sim"]).simulated
