@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+
+import msgspec
 import numpy as np
 import onnx
 import pytest
@@ -18,11 +21,13 @@ from models.export import (
     run_torch,
 )
 from models.physiome import PhysioME, has_adapters
-from models.runtime.bundle import load_bundle
+from models.runtime.bundle import Bundle, load_bundle
+from models.runtime.engine import Engine
 from models.runtime.golden import golden_difference
 from models.runtime.onnx_backend import OnnxBackend
-from models.runtime.spec import OUTPUTS
+from models.runtime.spec import BOTH_IMPUTERS, CHOICE_INPUT, OUTPUTS, BundleSpec
 from models.signals.errors import BadInput
+from models.signals.windows import CONTEXT_FIELDS, Window
 from tests.models.small import CI
 
 SKIPPED = ("tokens",)
@@ -41,9 +46,9 @@ def exported(tmp_path_factory):
             if name.endswith(".up"):
                 parameter.normal_(std=0.1)
     folder = tmp_path_factory.mktemp("bundle")
-    inputs = example_inputs(CI, 3, seed=1)
+    inputs = example_inputs(CI, 3, seed=1) | {CHOICE_INPUT: np.array([True, False, True])}
     before = run_torch(model, inputs)
-    export_bundle(model, folder, BundleText("tiny", "0", "nothing", "test", "# card"))
+    export_bundle(model, folder, BundleText("tiny", "0", "nothing", "test", "# card"), BOTH_IMPUTERS)
     return model, folder, inputs, before
 
 
@@ -71,7 +76,7 @@ def test_onnx_runtime_equals_torch_on_golden_and_any_batch(exported):
     bundle = load_bundle(folder)
     backend = OnnxBackend(bundle.model_path, bundle.spec, threads=1)
     assert golden_difference(bundle, backend) < 1e-4
-    assert set(bundle.golden()) == set(golden_inputs(CI))
+    assert set(bundle.golden()) == set(golden_inputs(CI, BOTH_IMPUTERS))
     whole, reference = backend.run(inputs), run_torch(model, inputs)
     for name in OUTPUTS:
         scale = max(1.0, float(np.abs(reference[name]).max()))
@@ -83,11 +88,52 @@ def test_onnx_runtime_equals_torch_on_golden_and_any_batch(exported):
 
 def test_golden_cases_prove_the_mask(exported):
     golden = load_bundle(exported[1]).golden()
-    nan, huge, plain = (golden[f"frames_absent{end}"][1] for end in ("_nan", "_1e30", ""))
-    for name in set(OUTPUTS) - set(SKIPPED):
-        assert np.array_equal(nan[name], huge[name]) and np.array_equal(nan[name], plain[name]), name
+    for imputer in ("", "selfmask_"):
+        nan, huge, plain = (golden[f"{imputer}frames_absent{end}"][1] for end in ("_nan", "_1e30", ""))
+        for name in set(OUTPUTS) - set(SKIPPED):
+            assert np.array_equal(nan[name], huge[name]) and np.array_equal(nan[name], plain[name]), name
     assert np.isnan(golden["frames_absent_nan"][0]["abp"]).any()
     assert not np.array_equal(golden["no_abp"][1]["risk"], golden["all_present"][1]["risk"])
+
+
+def test_golden_cases_hold_both_imputers(exported):
+    """Only the choice differs between a case and its twin; where nothing is absent it has no say."""
+    _, folder, inputs, _ = exported
+    golden = load_bundle(folder).golden()
+    twins = [name for name in golden if name.startswith("selfmask_")]
+    assert len(twins) == len([name for name, (given, _) in golden.items() if not given["presence"].all()]) / 2 > 6
+    for twin in twins:
+        (one, a), (other, b) = golden[twin], golden[twin.removeprefix("selfmask_")]
+        assert all(np.array_equal(one[n], other[n], equal_nan=one[n].dtype != bool) for n in one if n != CHOICE_INPUT)
+        assert one[CHOICE_INPUT].all() and not other[CHOICE_INPUT].any()
+        assert np.abs(a["fused"] - b["fused"]).max() > 1e-3, twin
+    backend = OnnxBackend(folder / "model.onnx", load_bundle(folder).spec, threads=1)
+    chosen, other = backend.run(inputs), backend.run(inputs | {CHOICE_INPUT: ~inputs[CHOICE_INPUT]})
+    assert all(np.array_equal(chosen[name], other[name]) for name in set(OUTPUTS) - {"restored_tokens"})
+
+
+def test_an_engine_serves_the_imputer_it_was_asked_for(exported):
+    bundle = load_bundle(exported[1])
+    spec = bundle.window_spec
+    signals = np.full((4, spec.samples), np.nan, np.float32)
+    context = np.full((4, len(CONTEXT_FIELDS)), np.nan, np.float32)
+    window = Window(100, signals, np.zeros((4, CI.frames), bool), np.zeros((4, spec.window_s), bool), context)
+    for imputer in BOTH_IMPUTERS:
+        engine = Engine(bundle, OnnxBackend(bundle.model_path, bundle.spec, threads=1), imputer)
+        assert engine.inputs([window, window])[CHOICE_INPUT].tolist() == 2 * [imputer == "selfmask"]
+        (prediction,) = engine.predict([window])
+        assert prediction.valid and prediction.abstain
+
+
+def test_a_bundle_of_one_imputer_neither_needs_nor_takes_a_choice(exported):
+    plain = json.loads((exported[1] / "spec.json").read_text(encoding="utf-8"))
+    del plain["imputers"]  # as in bundles from before there were two
+    spec = msgspec.json.decode(json.dumps(plain), type=BundleSpec)
+    assert spec.imputers == ("restoration",)
+    with pytest.raises(BadInput, match="restoration"):
+        Engine(Bundle(exported[1], spec, "0" * 12), None, "selfmask")  # type: ignore[arg-type]
+    with pytest.raises(BadInput, match="selfmask"):  # the graph asks for what the spec does not know
+        OnnxBackend(exported[1] / "model.onnx", spec, threads=1)
 
 
 def test_graph_does_not_grow_with_the_batch(exported):
@@ -96,7 +142,7 @@ def test_graph_does_not_grow_with_the_batch(exported):
     bundle = load_bundle(folder)
     backend = OnnxBackend(bundle.model_path, bundle.spec, threads=1)
     for batch in (1, 5):
-        out = backend.run(example_inputs(CI, batch, seed=9))
+        out = backend.run(example_inputs(CI, batch, seed=9) | {CHOICE_INPUT: np.zeros(batch, np.bool_)})
         assert out["risk"].shape == (batch, 3)
         assert batch == 1 or np.abs(np.diff(out["fused"], axis=0)).max() > 1e-4
 
