@@ -45,7 +45,7 @@ def missing_loss(restored: Tensor, target: Tensor, presence: Tensor) -> Tensor:
     return torch.stack(rows).mean()
 
 
-def draw_tokens(kept: Tensor, share: float, generator: torch.Generator) -> Tensor:
+def draw_tokens(kept: Tensor, share: float, generator: torch.Generator | None) -> Tensor:
     """Samples round(share · n) of the n ``kept`` slots of each window, at least one of them; bool [B, ...] both.
 
     Drawn a window and counted exactly: a coin a token would sometimes take none, and ``int`` would take 3 of 20 for

@@ -68,7 +68,7 @@ class MainStage:
         """Modules that only training needs."""
         return {}
 
-    def objective(self, drawn: Drawn, generator: torch.Generator) -> dict[str, Tensor]:
+    def objective(self, drawn: Drawn, generator: torch.Generator | None) -> dict[str, Tensor]:
         """The method's losses and the heads', without their weights."""
         raise NotImplementedError
 
@@ -109,7 +109,7 @@ class LeaveOneOutStage(MainStage):
         c = self.model.config
         return {"projectors": nn.ModuleList(projector(c.width, _PROJECTED) for _ in c.modalities)}
 
-    def objective(self, drawn: Drawn, generator: torch.Generator) -> dict[str, Tensor]:
+    def objective(self, drawn: Drawn, generator: torch.Generator | None) -> dict[str, Tensor]:
         batch = drawn.batch
         out, parts = self._heads(batch)
         projectors = self.module["projectors"]
@@ -135,7 +135,7 @@ class MaskedAutoencodingStage(MainStage):
     modality predicts all others, those of the complete window. The decoders are the model's restoration decoders, so
     that the method fills absent slots at inference; here the gradient does pass through their input."""
 
-    def objective(self, drawn: Drawn, generator: torch.Generator) -> dict[str, Tensor]:
+    def objective(self, drawn: Drawn, generator: torch.Generator | None) -> dict[str, Tensor]:
         model, batch = self.model, drawn.batch
         with torch.no_grad():
             target = model.encode(batch.features, batch.known)
@@ -151,7 +151,7 @@ class MaskedAutoencodingStage(MainStage):
 class ConsistencyStage(MainStage):
     """L = 1 − cos(r(x_subset), sg r(x_full)), r the fused representation, over the windows that lost something."""
 
-    def objective(self, drawn: Drawn, generator: torch.Generator) -> dict[str, Tensor]:
+    def objective(self, drawn: Drawn, generator: torch.Generator | None) -> dict[str, Tensor]:
         batch = drawn.batch
         with torch.no_grad():
             full = self.model.represent(
