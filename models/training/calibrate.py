@@ -127,19 +127,23 @@ def conformal_quantile(scores: Floats, level: float = LEVEL) -> float:
 
 
 def calibrate(model: PhysioME, group: Group, seed: int) -> dict[str, Conformal]:
-    """Fits the temperature in place and returns the widening of depth, map, sbp and dbp."""
+    """Fits the temperature in place and returns the widening of map, sbp, dbp and, with an EEG, depth."""
     fit_temperature(model, group, seed)
     rng = np.random.default_rng([seed, 32])
     rows = np.repeat(np.arange(len(group)), 2)
     lost = group.draw(rng, rows, LossPlan(complete=0.1, subset=0.6, recent=0.2, ragged=0.1))
-    out = predict(model, group, rows, lost, ("depth", "pressure"))
-    abp, eeg = (model.config.modalities.index(m) for m in (Modality.ABP, Modality.EEG))
+    names = ("depth", "pressure") if model.config.has_eeg else ("pressure",)
+    out = predict(model, group, rows, lost, names)
+    abp = model.config.modalities.index(Modality.ABP)
     newest_absent = ~lost.presence[:, abp, -1]
     tables = {}
     for i, name in enumerate(("map", "sbp", "dbp")):
         truth = np.where(newest_absent, group.labels["pressures"][rows][:, -1, i], np.nan)
         quantiles = out.values["pressure"][:, i]
         tables[name] = conformal_table(quantiles[:, 0], quantiles[:, 2], truth, out.missing, out.age(abp), by_age=True)
+    if not model.config.has_eeg:
+        return tables
+    eeg = model.config.modalities.index(Modality.EEG)
     enough = lost.presence[:, eeg].sum(-1) * model.config.frame_s >= 15  # the engine says "unknown" below that
     depth = np.where(enough, group.labels["depth"][rows], np.nan)
     tables["depth"] = conformal_table(
