@@ -79,6 +79,7 @@ class SelfMaskConfig(StageSettings, frozen=True, kw_only=True):
     alpha: NotNegative = 0.1  # weight of L_obs; losses are in units of the tokens' variance, not as in the paper
     beta: NotNegative = 0.1  # of L_cross
     supervised: NotNegative = 1.0  # of the error on tokens that were lost
+    task: NotNegative = 0.0  # of L_task, the losses of the frozen heads on the imagined tokens
     momentum: Decay = 0.996  # of the averaged predictor that the scorer looks at
 
     def __post_init__(self) -> None:

@@ -28,7 +28,8 @@ from models import objectives
 from models.data.missingness import LossPlan
 from models.physiome import PhysioME
 from models.selfmask import MaskScorer, SelfMaskImputer, block_frames, hide, nested_masks, reverse_gradient
-from models.training.batch import Batch, draw_batch, fixed_batches, mean_losses
+from models.training.batch import Batch, fixed_batches, mean_losses, step_batches
+from models.training.losses import WEIGHTS, head_losses, weigh, weighted
 from models.training.stage import device_of, step_random
 
 if TYPE_CHECKING:
@@ -39,6 +40,11 @@ _STOP_WINDOWS = 768
 
 TaskLoss = Callable[[PhysioME, Batch, dict[str, Tensor]], Tensor]
 """L_task of the model's outputs for a batch, a scalar."""
+
+
+def head_task(model: PhysioME, batch: Batch, out: dict[str, Tensor]) -> Tensor:
+    """The losses of the model's heads by their weights in the main stage."""
+    return weighted(head_losses(model, batch, out), WEIGHTS)
 
 
 class SelfMaskParts(nn.Module):
@@ -66,8 +72,8 @@ class SelfMaskParts(nn.Module):
 class SelfMaskStage:
     """SelfMask's training step on cached frame features (end to end: on signals).
 
-    ``task`` is L_task, already weighted; ``end_to_end`` trains encoders, fusion and heads too, and needs one: without
-    it the encoders would make their tokens easy to guess (ValueError).
+    ``task`` is L_task, computed if ``settings.task`` gives it a weight. ``end_to_end`` trains encoders, fusion and
+    heads too, and needs that weight: without a task the encoders would make their tokens easy to guess (ValueError).
     """
 
     name = "selfmask"
@@ -79,16 +85,19 @@ class SelfMaskStage:
         stop: Group,
         settings: SelfMaskConfig,
         seed: int,
-        task: TaskLoss | None = None,
+        task: TaskLoss = head_task,
         end_to_end: bool = False,
         plan: LossPlan | None = None,
     ) -> None:
-        if end_to_end and task is None:
-            raise ValueError("end_to_end needs a task loss")
+        if end_to_end and not settings.task:
+            raise ValueError("end_to_end needs a weight of the task")
         self.model, self.settings, self.seed = model.eval(), settings, seed
         self.task, self.end_to_end = task, end_to_end
-        self._train, self._stop, self._plan = train, stop, plan or LossPlan()
+        self._stop, self._plan = stop, plan or LossPlan()
         self._signal_rows = settings.batch if end_to_end else 0
+        self._batches = step_batches(
+            train, self._plan, settings.batch, seed, self.name, device_of(model), self._signal_rows
+        )
         model.requires_grad_(end_to_end)
         model.selfmask.requires_grad_(True)
         self.module = SelfMaskParts(model, end_to_end).to(device_of(model))
@@ -97,13 +106,12 @@ class SelfMaskStage:
     # -- the seam of models.training.stage ----------------------------------------------------------------------
 
     def losses(self, step: int) -> dict[str, Tensor]:
-        settings, device = self.settings, device_of(self.model)
-        random = step_random(self.seed, self.name, step, device)
-        batch = draw_batch(self._train, self._plan, settings.batch, random, device, self._signal_rows)
+        settings, random = self.settings, step_random(self.seed, self.name, step, device_of(self.model))
         weights = {
-            "observed": settings.alpha, "cross": settings.beta, "supervised": settings.supervised, "task": 1.0,
+            "observed": settings.alpha, "cross": settings.beta, "supervised": settings.supervised,
+            "task": settings.task,
         }  # fmt: skip
-        return {name: weights[name] * value for name, value in self.objective(batch, random.torch).items()}
+        return weigh(self.objective(self._batches(step), random.torch), weights)
 
     @torch.no_grad()
     def after_step(self, step: int) -> None:
@@ -125,7 +133,7 @@ class SelfMaskStage:
             return self._unmasked(batch, x, *self._observe(batch, x))
 
         sums = mean_losses(batches, losses)
-        task = sums.get("task", 0.0)
+        task = self.settings.task * sums.get("task", 0.0)
         return {"score": task if self.end_to_end else sums["supervised"] + task} | sums
 
     # -- the algorithm ------------------------------------------------------------------------------------------
@@ -173,7 +181,7 @@ class SelfMaskStage:
 
     def _unmasked(self, batch: Batch, x: Tensor, embedded: Tensor, z: Tensor, complete: Tensor) -> dict[str, Tensor]:
         """Nothing hidden, as at inference: ``supervised`` and L_task, f_ψ([Z_observed, Ẑ_missing])."""
-        if self.task is not None:
+        if self.settings.task:
             out = self.model(
                 batch.signals, batch.presence, batch.context, features=x, imputer=SelfMaskImputer(), wave_rows=0
             )

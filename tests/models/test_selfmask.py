@@ -15,6 +15,7 @@ from torch import Tensor
 
 from models.data.missingness import LossPlan
 from models.imputers import RestorationImputer
+from models.networks.heads import ENSEMBLE
 from models.physiome import PhysioME
 from models.runtime.spec import OUTPUTS
 from models.selfmask import (
@@ -30,7 +31,7 @@ from models.training.batch import Batch, fixed_batches
 from models.training.config import SelfMaskConfig
 from models.training.loop import run_stage
 from models.training.sampling import Losses
-from models.training.selfmask_stage import SelfMaskStage, hidden_error, token_variance
+from models.training.selfmask_stage import SelfMaskStage, head_task, hidden_error, token_variance
 from models.training.stage import Stage
 from tests.models.small import CI, stacked
 
@@ -70,18 +71,26 @@ class FakeGroup:
             "presence": torch.from_numpy(lost.presence), "context": torch.from_numpy(lost.context),
             "known": torch.ones(lost.presence.shape, dtype=torch.bool),
         }  # fmt: skip
-        return Batch(**{f.name: given.get(f.name, torch.zeros(len(rows))) for f in fields(Batch)})
+        labels = {"pressures": (N, 3), "eeg": (7,), "hypotension": (3,), "bootstrap": (ENSEMBLE,)}
+        return Batch(
+            **{f.name: given.get(f.name, torch.ones(len(rows), *labels.get(f.name, ()))) for f in fields(Batch)}
+        )
 
 
-def stage_of(seed: int = 0, task=None, end_to_end: bool = False, **changes) -> SelfMaskStage:
+def toy_task(model: PhysioME, batch: Batch, out: dict[str, Tensor]) -> Tensor:
+    return out["fused"].square().mean()
+
+
+def stage_of(seed: int = 0, end_to_end: bool = False, **changes) -> SelfMaskStage:
     torch.manual_seed(seed)
     model = PhysioME(TINY)
     group = FakeGroup(TINY.width)
-    return SelfMaskStage(model, group, FakeGroup(TINY.width, 32, 7), settings_of(**changes), 3, task, end_to_end)  # type: ignore[arg-type]
+    stop = FakeGroup(TINY.width, 32, 7)
+    return SelfMaskStage(model, group, stop, settings_of(**changes), 3, toy_task, end_to_end)  # type: ignore[arg-type]
 
 
 def batch_of(stage: SelfMaskStage, size: int) -> Batch:
-    return next(fixed_batches(stage._train, LossPlan(), 1, size, size, torch.device("cpu")))[0]
+    return next(fixed_batches(FakeGroup(TINY.width), LossPlan(), 1, size, size, torch.device("cpu")))[0]
 
 
 def silent(stage: str, done: int, total: int) -> None:
@@ -341,10 +350,7 @@ def test_the_adversary_finds_what_is_hard():
 
 
 def test_targets_carry_no_gradient_end_to_end_reaches_the_encoders():
-    def task(model: PhysioME, batch: Batch, out: dict[str, Tensor]) -> Tensor:
-        return out["fused"].square().mean()
-
-    stage = stage_of(task=task, end_to_end=True)
+    stage = stage_of(task=0.5, end_to_end=True)
     stage.module.train()
     statistics = {n: b.clone() for n, b in stage.model.named_buffers() if "running" in n}
     batch = batch_of(stage, 8)
@@ -358,6 +364,17 @@ def test_targets_carry_no_gradient_end_to_end_reaches_the_encoders():
     assert all(torch.equal(statistics[n], b) for n, b in stage.model.named_buffers() if n in statistics)
     with pytest.raises(ValueError, match="task"):
         stage_of(end_to_end=True)
+
+
+def test_a_task_of_frozen_heads_reaches_the_predictor_alone():
+    stage = stage_of(task=1.0, alpha=0.0, beta=0.0, supervised=0.0)
+    stage.task = head_task
+    parts = stage.losses(0)
+    assert float(parts["task"].detach()) > 0.0
+    torch.stack(list(parts.values())).sum().backward()
+    reached = {n.split(".")[0] for n, p in stage.model.named_parameters() if p.grad is not None and p.grad.any()}
+    assert reached == {"selfmask"}
+    assert set(stage.score()) == {"score", "supervised", "task"}
 
 
 def test_a_run_resumes_bit_for_bit_and_keeps_its_best(tmp_path):
