@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from models.evaluation.heldout import HeldOut
-from models.training.config import TrainConfig
+from models.training.config import DataConfig, TrainConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,43 +61,75 @@ _DEPTH = {
 }  # fmt: skip
 
 
+_WARNING = {
+    "simulated": "Trained on simulated patients only; no figure in the tables\nmarked *simulated* says anything about "
+    "real ones.",
+    "recorded": "Trained on the recordings named below; other hospitals, devices and\npatients may differ.",
+}
+_LIMIT = {
+    "simulated": "Simulated training data: levels, delays and noise of real devices differ; intervals are calibrated "
+    "on the simulator.",
+    "recorded": "One source of recordings: intervals are calibrated on its patients and devices.",
+}
+
+
+def _data_words(config: TrainConfig, cost: Cost) -> str:
+    data = config.data
+    if not isinstance(data, DataConfig):
+        source = type(data).__struct_config__.tag
+        return (
+            f"Recordings of {source}, split by patient into training, early stopping, calibration and test; "
+            f"{cost.train_windows:,} training\nwindows, one every {data.stride_s} s, cut by the pipeline of the live "
+            "stream. What was not measured was neither learnt nor scored."
+        )
+    return (
+        f"{data.train_patients} patients for training, {data.stop_patients} for early stopping, "
+        f"{data.calibration_patients} for\ncalibration, {data.test_patients} for testing, disjoint; "
+        f"{data.duration_s // 60} min each; {cost.train_windows:,}\ntraining windows, one every {data.stride_s} s, cut "
+        "by the pipeline of the live stream. The test patients have a device\nprofile and a mechanism of hypotension "
+        "that training has not met. Hypotension is labelled from the beat-to-beat\npressure as measured; a patient who "
+        "is hypotensive already counts as positive in training."
+    )
+
+
 def write_card(config: TrainConfig, cost: Cost, found: HeldOut, extra: str = "") -> str:
     """Markdown. ``extra`` is appended as it is (figures on real recordings)."""
-    data = config.data
+    simulated = isinstance(config.data, DataConfig)
+    kind = "simulated" if simulated else "recorded"
+    size = config.architecture
+    every = config.data.test_stride_s if isinstance(config.data, DataConfig) else config.data.stride_s
+    imputers = "restoration decoders (PhysioME)"
+    if config.selfmask.steps:
+        imputers += " and SelfMask's predictor, chosen at run time"
     spent = ", ".join(f"{stage} {seconds / 60:.1f} min" for stage, seconds in cost.seconds.items())
     primary = [r for r in found.hypotension if r["already_hypotensive"] == "excluded"]
     secondary = [r for r in found.hypotension if r["already_hypotensive"] == "included"]
     return f"""# {config.name}, version {config.version}
 
-**For research and teaching, not for clinical decisions.** Trained on simulated patients only; no figure in the tables
-marked *simulated* says anything about real ones.
+**For research and teaching, not for clinical decisions.** {_WARNING[kind]}
 
 ## What it is
 
-PhysioME (arXiv 2510.11110) at demo size: {cost.parameters / 1e6:.1f} million parameters; ECG, ABP, PPG and EEG at
-100 Hz, ten frames of 3 s, a prediction every second, any subset of sensors frame by frame. Modality encoders
-pre-trained by DP-NeuroNet with a read-out of simple physiology, then frozen but for LoRA (rank
-{config.fusion.lora_rank}); fusion, restoration decoders, wave decoders and heads trained with sensors lost at random
-(0 to 30 minutes ago, or never measured). Outputs: risk of hypotension (MAP < 65 mmHg for 60 s) within 5, 10 and
-15 min; depth of anaesthesia 0–100 (not BIS); MAP, SBP, DBP; waves of absent ABP, PPG and ECG (ECG: rhythm only);
-features, never a trace, of an absent EEG.
+PhysioME (arXiv 2510.11110) of size {config.size}: {cost.parameters / 1e6:.1f} million parameters; ECG, ABP, PPG and
+EEG at {size.rate_hz} Hz, {size.frames} frames of {size.frame_s} s, a prediction a second, any subset of sensors frame
+by frame. Modality encoders pre-trained by DP-NeuroNet with a read-out of simple physiology, then frozen but for LoRA
+(rank {config.fusion.lora_rank}); fusion, wave decoders and heads trained with sensors lost at random (0 to 30 minutes
+ago, or never measured). Absent sensors are filled in by the {imputers}. Outputs:
+risk of hypotension (MAP < 65 mmHg for 60 s) within 5, 10 and 15 min; depth of anaesthesia 0–100 (not BIS); MAP, SBP,
+DBP; waves of absent ABP, PPG and ECG (ECG: rhythm only); features, never a trace, of an absent EEG.
 
-## Training data: simulated
+## Training data: {kind}
 
-{data.train_patients} patients for training, {data.stop_patients} for early stopping, {data.calibration_patients} for
-calibration, {data.test_patients} for testing, disjoint; {data.duration_s // 60} min each; {cost.train_windows:,}
-training windows, one every {data.stride_s} s, cut by the pipeline of the live stream. The test patients have a device
-profile and a mechanism of hypotension that training has not met. Hypotension is labelled from the beat-to-beat
-pressure as measured; a patient who is hypotensive already counts as positive in training.
+{_data_words(config, cost)}
 
 ## What it cost
 
-{spent}; {config.fusion.steps:,} steps of {config.fusion.batch} windows in the main stage; {cost.machine}. The same
-again: `vigil train demo`, seed {config.seed}.
+{spent}; at most {config.fusion.steps:,} steps of {config.fusion.batch} windows in the main stage; {cost.machine}. The
+same again: `vigil train` with this configuration and seed {config.seed}.
 
-## Held-out figures: simulated
+## Held-out figures: {kind}
 
-{found.patients} patients, {found.windows:,} windows every {data.test_stride_s} s. The gain is AUROC minus that of the
+{found.patients} patients, {found.windows:,} windows every {every} s. The gain is AUROC minus that of the
 last measured MAP, bootstrap over patients.
 
 Hypotension ahead, windows that are hypotensive already left out (primary):
@@ -128,10 +160,9 @@ Restored encoder tokens, the modality lost for 5 min, all others there (R² agai
 {extra}
 ## Limits
 
-- Simulated training data: levels, delays and noise of real devices differ; intervals are calibrated on the simulator.
+- {_LIMIT[kind]}
 - Without any ABP measurement the absolute pressure is hardly known; the interval says so.
 - Restored waves show rhythm and pressure level; their shape is a typical one, not this patient's.
-- Short training; the next stage of the project trains on recordings.
 """
 
 

@@ -27,13 +27,14 @@ from models.training.config import DEMO_CONFIG, DataConfig, TrainConfig, load_co
 from models.training.loop import Progress
 from models.training.pipeline import STAGES, train_stages
 from models.training.progress import ProgressBars
+from models.training.students import train_students
 
 
 def train_demo(
     out: Path, *, config: Path | TrainConfig | None = None, resume: bool = False, progress: Progress | None = None,
     base: Path | None = None,
 ) -> Path:  # fmt: skip
-    """Trains and exports; returns the bundle's folder ``out/bundle``.
+    """Trains and exports; returns the bundle's folder ``out/bundle``. Students go to ``out/students``.
 
     config: a TOML file or the settings themselves, the shipped ones by default. progress: called with stage, done,
     total; a progress bar with the time left by default. base: a run whose finished stages are taken over. Raises
@@ -41,9 +42,13 @@ def train_demo(
     """
     settings = config if isinstance(config, TrainConfig) else load_config(config or DEMO_CONFIG)
     out = Path(out)
-    model, text = train(out, settings, resume, progress or ProgressBars(), base)
+    bar = progress or ProgressBars()
+    model, text = train(out, settings, resume, bar, base)
     with disk_errors(out):
-        return export(model, text, out / "bundle", BOTH_IMPUTERS if settings.selfmask.steps else (RESTORATION,))
+        bundle = export(model, text, out / "bundle", BOTH_IMPUTERS if settings.selfmask.steps else (RESTORATION,))
+        if settings.distil is not None and settings.distil.steps:
+            train_students(out, out / "students", None, bar)
+    return bundle
 
 
 def train(

@@ -11,6 +11,8 @@ import torch
 
 from models.data.dataset import WindowDataset, open_patient
 from models.data.missingness import LossPlan
+from models.data.sources import FolderData
+from models.evaluation.heldout import HeldOut
 from models.evaluation.metrics import auprc, auroc, beat_matches, f1
 from models.networks.encoder import ModalityEncoder
 from models.objectives import masked_mean
@@ -20,6 +22,7 @@ from models.signals.errors import BadInput
 from models.signals.modalities import Modality
 from models.training import checkpoint, run_folder
 from models.training.calibrate import conformal_quantile, conformal_table
+from models.training.card import Cost, write_card
 from models.training.config import (
     DEMO_CONFIG,
     FULL_CONFIG,
@@ -97,6 +100,16 @@ def test_a_run_gives_a_calibrated_model_and_a_card(run):
     assert "simulated" in text.card and "MAP MAE" in text.card and "not for clinical decisions" in text.card
     assert half_width(text.conformal["map"], 0.3, 120.0) >= 0.0
     assert all(bool(torch.isfinite(p).all()) for p in model.parameters())
+
+
+def test_a_card_says_where_its_figures_come_from(run):
+    assert "1 for early stopping" in run[2].card and "SelfMask" in run[2].card
+    recorded = msgspec.structs.replace(
+        TINY, data=FolderData(path="somewhere"), selfmask=msgspec.structs.replace(TINY.selfmask, steps=0)
+    )
+    card = write_card(recorded, Cost({"fusion": 60.0}, "a machine", 10**6, 500), HeldOut(3, 40))
+    assert "Recordings of folder" in card and "Held-out figures: recorded" in card and "somewhere" not in card
+    assert "SelfMask" not in card and "simulat" not in card
 
 
 def test_groups_share_no_patient_and_the_test_group_has_other_devices(run):
