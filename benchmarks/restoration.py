@@ -10,6 +10,9 @@ pressure is compared with what was withheld:
 
 Beat timing: upstrokes of the restored wave, appended second by second as on the screen, against those of the
 withheld wave (F1 at ±100 ms), beside a template that puts an upstroke one last-known delay after each R peak.
+
+With ``--tables DIR`` also, for MAP, SBP and DBP: bias ± SD with repeated-measures limits of agreement, four-quadrant
+trending, coverage of the intervals (Markdown, CSV) and Bland–Altman plots (PNG).
 """
 
 from __future__ import annotations
@@ -23,6 +26,8 @@ import numpy.typing as npt
 
 from benchmarks.offline import drive
 from benchmarks.tables import machine, publish, table
+from models.data.labels import PressureTrack, frame_pressures, pressure_track
+from models.evaluation.real_gaps import PRESSURES, HiddenSeconds, agreement_rows, plot_agreement, trend_rows
 from models.runtime.bundle import load_bundle
 from models.runtime.engine import Engine
 from models.runtime.select import select_engine
@@ -36,6 +41,7 @@ TOLERANCE_S = 0.1
 LEAD_S = 120  # measured seconds before the first hidden stretch
 BETWEEN_S = 60  # measured seconds between two
 MAP_SPAN_S = 5
+FRAME_S = 3
 F = {name: i for i, name in enumerate(CONTEXT_FIELDS)}
 Floats = npt.NDArray[np.float64]
 
@@ -47,6 +53,15 @@ class Truth:
     wave: Floats
     upstrokes_s: Floats
     r_peaks_s: Floats
+    track: PressureTrack
+
+    def pressures_at(self, second: int) -> Floats:
+        """MAP, SBP, DBP of the newest frame's beats [3]; MAP as :meth:`map_at`, NaN unless all of it was measured."""
+        span = slice((second - MAP_SPAN_S) * GRID_RATE_HZ, second * GRID_RATE_HZ)
+        if not np.isfinite(self.wave[span]).all():
+            return np.full(3, np.nan)
+        beats = frame_pressures(self.track, np.array([float(second - FRAME_S)]), FRAME_S)[0].astype(np.float64)
+        return np.array([self.map_at(second), beats[1], beats[2]])
 
     def map_at(self, second: int) -> float:
         """Mean over the last seconds up to ``second``; NaN unless all of it was measured."""
@@ -64,6 +79,7 @@ class Hidden:
     offsets_s: list[float] = field(default_factory=list)
     gaps: int = 0
     refused: int = 0
+    seconds: HiddenSeconds = field(default_factory=lambda: HiddenSeconds(0.0))
 
 
 def main(argv: list[str]) -> int:
@@ -71,12 +87,16 @@ def main(argv: list[str]) -> int:
     parser.add_argument("source", help="a recording with ECG, PPG and ABP")
     parser.add_argument("--gaps", type=int, nargs="+", default=[30, 60, 180, 300, 600], help="seconds")
     parser.add_argument("--bundle", type=Path)
+    parser.add_argument("--imputer", default="restoration", help="of a bundle with two: restoration or selfmask")
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--tables", type=Path, help="folder for agreement, trends and plots")
     options = parser.parse_args(argv)
     channels = map_channels(open_recording(options.source))
-    engine = select_engine(load_bundle(options.bundle)).engine
+    engine = select_engine(load_bundle(options.bundle), imputer=options.imputer).engine
     truth = _truth(channels, engine)
     results = {gap: _hide(channels, engine, truth, gap) for gap in options.gaps}
+    if options.tables is not None:
+        write_agreement([r.seconds for r in results.values()], options.tables, channels.recording.name, engine.model)
     publish(_report(channels.recording.name, engine.model, results), options.out)
     return 0
 
@@ -90,7 +110,8 @@ def _truth(channels: ChannelMap, engine: Engine) -> Truth:
             for modality, into in ((Modality.ABP, wave), (Modality.ECG, ecg)):
                 if cell.absence.get(modality, "absent") is None:
                     into[here] = pipeline.grid(modality, here.start, here.stop)
-    return Truth(wave, _beats(wave, lambda x: upstrokes(x, kind="ABP")), _beats(ecg, r_peaks))
+    beats, peaks = _beats(wave, lambda x: upstrokes(x, kind="ABP")), _beats(ecg, r_peaks)
+    return Truth(wave, beats, peaks, pressure_track(wave.astype(np.float32)))
 
 
 def _beats(x: Floats, detect, block_s: int = 10) -> Floats:  # type: ignore[no-untyped-def]
@@ -108,7 +129,7 @@ def _hide(channels: ChannelMap, engine: Engine, truth: Truth, gap_s: int) -> Hid
     end = int(channels.duration_s)
     starts = range(LEAD_S, end - gap_s, gap_s + max(BETWEEN_S, gap_s // 2))
     ranges = [(float(start), float(start + gap_s)) for start in starts]
-    result = Hidden(gaps=len(ranges))
+    result = Hidden(gaps=len(ranges), seconds=HiddenSeconds(float(gap_s), len(ranges)))
     shown = np.full(len(truth.wave), np.nan)
     template: list[float] = []
     for _, output in drive(channels, engine.window_spec, {Modality.ABP: ranges}):
@@ -130,6 +151,7 @@ def _hide(channels: ChannelMap, engine: Engine, truth: Truth, gap_s: int) -> Hid
                 continue
             if prediction.pressures is None:
                 result.refused += 1
+                result.seconds.refused += 1
                 continue
             held = float(abp[F["level"]])
             moved = float(abp[F["delay_slope"]] * (ppg[F["own_delay_s"]] - abp[F["ppg_delay_s"]]))
@@ -140,6 +162,15 @@ def _hide(channels: ChannelMap, engine: Engine, truth: Truth, gap_s: int) -> Hid
                 if window.end_s > inside[1] - 10:
                     result.last[name].append(value - true)
             result.covered.append(estimate.lo <= true <= estimate.hi)
+            given = [prediction.pressures[name] for name in PRESSURES]
+            before = truth.pressures_at(int(inside[0]))
+            apart = np.nan_to_num(before - before[0])  # SBP and DBP keep their distance to MAP as last measured
+            result.seconds.add(
+                ranges.index(inside), window.end_s, window.end_s - inside[0], truth.pressures_at(window.end_s).tolist(),
+                {"hold": (held + apart).tolist(), "delay regression": (values["delay"] + apart).tolist(),
+                 "model": [e.value for e in given]},
+                [(e.lo, e.hi) for e in given],
+            )  # fmt: skip
     hidden = np.isfinite(shown)
     found = _beats(shown, lambda x: upstrokes(x, kind="ABP"))
     for a, b in ranges:
@@ -202,3 +233,34 @@ def _report(name: str, model: str, results: dict[int, Hidden]) -> str:
             table(["hidden (s)", "beats", "model F1", "model offset", "R + last delay F1"], timing),
         ]
     )  # fmt: skip
+
+
+def write_agreement(hidden: list[HiddenSeconds], out: Path, recording: str, model: str) -> None:
+    """Tables of agreement and trends, and a Bland–Altman plot of MAP for the longest gap."""
+    from models.evaluation.pressure_agreement import EXCLUSION_MMHG, bland_altman
+    from models.evaluation.report import write_table
+
+    note = (
+        f"One recorded patient ({recording}), never tuned on; {model}. ABP withheld again and again; every hidden "
+        "second counts. One patient gives no interval over patients: the gaps are the repeated measures."
+    )
+    columns = {
+        "gap_s": "hidden (s)", "pressure": "pressure", "method": "method", "gaps": "gaps", "seconds": "seconds",
+        "bias": "bias", "sd": "SD", "lower": "lower limit", "upper": "upper limit", "mae": "MAE",
+        "mae_last_10_s": "MAE, last 10 s", "covered_80": "covered (80 %)",
+    }  # fmt: skip
+    title = "Withheld pressure of a real operation: agreement (mmHg)"
+    write_table(agreement_rows(hidden), columns, out, "real_agreement", title, note)
+    columns = {
+        "gap_s": "hidden (s)", "method": "method", "changes": "changes", "counted": "counted",
+        "concordance": "concordance", "correlation": "correlation", "slope": "slope",
+    }  # fmt: skip
+    said = f"{note} Changes of MAP over a minute; left out where both stay within {EXCLUSION_MMHG:g} mmHg."
+    write_table(trend_rows(hidden), columns, out, "real_trend", "Withheld pressure of a real operation: trends", said)
+    for part in hidden:
+        estimate, truth = part.pair("model", "map")
+        if len(estimate) > 1:
+            found = bland_altman(estimate, truth, part.gap)
+            title = f"MAP hidden for {part.gap_s:.0f} s: model against measurement"
+            name = f"real_bland_altman_{part.gap_s:.0f}s"
+            plot_agreement(estimate, truth, found.bias, (found.lower, found.upper), out, name, title, note)
