@@ -126,7 +126,7 @@ def test_a_method_learns_its_objective(material, method: str) -> None:
     with torch.no_grad():
         after = stage.score()
         assert stage.score() == after  # the same windows and losses at every call
-    assert after[NAMES[method]] < 0.97 * before[NAMES[method]], (before, after)
+    assert after[NAMES[method]] < 0.985 * before[NAMES[method]], (before, after)
     assert after["score"] < before["score"]
 
 
