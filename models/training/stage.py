@@ -12,7 +12,6 @@ from typing import Annotated, Literal, Protocol, runtime_checkable
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 import torch
 from msgspec import Meta
 from torch import Tensor, nn
@@ -82,19 +81,20 @@ class StepRandom:
 
 def step_random(seed: int, name: str, step: int, device: torch.device | str = "cpu") -> StepRandom:
     """Generators that depend on seed, stage and step only; also seeds the global one, which dropout draws from."""
-    torch.manual_seed(int(_words(seed, name, step)[0] >> 1))
+    torch.manual_seed(_words(seed, name, step)[0])
     return quiet_random(seed, name, step, device)
 
 
 def quiet_random(seed: int, name: str, step: int, device: torch.device | str = "cpu") -> StepRandom:
     """The same generators; the global one is left alone, so that a thread may draw."""
     words = _words(seed, name, step)
-    generator = torch.Generator(device).manual_seed(int(words[1] >> 1))
-    return StepRandom(generator, np.random.default_rng(int(words[2])))
+    generator = torch.Generator(device).manual_seed(words[1])
+    return StepRandom(generator, np.random.default_rng(words[2]))
 
 
-def _words(seed: int, name: str, step: int) -> npt.NDArray[np.uint64]:
-    return np.random.SeedSequence([seed, zlib.crc32(name.encode()), step]).generate_state(3, np.uint64)
+def _words(seed: int, name: str, step: int) -> list[int]:
+    state = np.random.SeedSequence([seed, zlib.crc32(name.encode()), step]).generate_state(3, np.uint64)
+    return [int(word) >> 1 for word in state]
 
 
 def device_of(module: nn.Module) -> torch.device:
