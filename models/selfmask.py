@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from models.imputers import RestorationImputer
-from models.networks.transformer import Transformer, key_bias, sincos_positions
+from models.networks.transformer import Block, Transformer, key_bias, sincos_positions
 
 if TYPE_CHECKING:
     from models.physiome import Fused, PhysioME
@@ -37,6 +37,7 @@ class DroppingTransformer(Transformer):
 
     def forward(self, x: Tensor, bias: Tensor) -> Tensor:
         for block in self.blocks:
+            assert isinstance(block, Block)
             normed = block.norm_attention(x)
             x = x + self.drop(block.attention(normed, normed, bias))
             x = x + self.drop(block.perceptron(block.norm_perceptron(x)))

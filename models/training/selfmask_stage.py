@@ -200,7 +200,7 @@ class SelfMaskStage:
 
 def token_variance(tokens: Tensor) -> Tensor:
     """Variance of each modality's tokens over the batch, [M, 1]."""
-    flat = tokens.transpose(0, 1).flatten(1, 2)
+    flat = tokens.float().transpose(0, 1).flatten(1, 2)
     return flat.var(1, unbiased=False).mean(-1, keepdim=True) + 1e-4
 
 
@@ -209,7 +209,7 @@ def hidden_error(predicted: Tensor, target: Tensor, mask: Tensor, variance: Tens
 
     predicted, target [B, M, N, d]; mask [B, M, N] of exact zeros and ones, K of them; windows with K = 0 do not count.
     """
-    each = (predicted - target).square().mean(-1) / variance
+    each = (predicted - target).float().square().mean(-1) / variance
     count = mask.detach().sum((1, 2))
     rows = (each * mask).sum((1, 2)) / count.clamp(min=1)
     return objectives.masked_mean(rows, count > 0)

@@ -90,7 +90,8 @@ def stage_of(seed: int = 0, end_to_end: bool = False, **changes) -> SelfMaskStag
 
 
 def batch_of(stage: SelfMaskStage, size: int) -> Batch:
-    return next(fixed_batches(FakeGroup(TINY.width), LossPlan(), 1, size, size, torch.device("cpu")))[0]
+    group = FakeGroup(TINY.width)
+    return next(fixed_batches(group, LossPlan(), 1, size, size, torch.device("cpu")))[0]  # type: ignore[arg-type]
 
 
 def silent(stage: str, done: int, total: int) -> None:
