@@ -98,7 +98,7 @@ def _evaluate(topic: str, folders: Sequence[Path], out: Path) -> None:
     try:
         open_run: Callable[[Path], Any] = import_module("models.training.run_folder").open_run
         evaluate: Callable[..., object] = getattr(import_module(f"models.evaluation.{topic}"), f"evaluate_{topic}")
-        bars = import_module("models.training.demo").ProgressBars()
+        bars = import_module("models.training.progress").ProgressBars()
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] in ("models", "monitor"):
             raise

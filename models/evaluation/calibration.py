@@ -18,7 +18,7 @@ import numpy.typing as npt
 from models.data.labels import HORIZONS_S
 from models.data.missingness import LossPlan
 from models.evaluation.depth import LEAST_EEG_S
-from models.evaluation.hypotension import is_simulated, same_windows, study_note
+from models.evaluation.hypotension import same_windows, study_note
 from models.evaluation.metrics import coverage, reliability, risk_calibration
 from models.evaluation.report import COLOURS, Progress, over_seeds, plot, write_table
 from models.evaluation.settings import Pass, every_subset
@@ -163,7 +163,7 @@ def evaluate_calibration(runs: Sequence[TrainedRun], out: Path, progress: Progre
         if progress:
             progress("calibration", done + 1, len(runs))
     group = passes[0].group
-    kind = "simulated" if is_simulated(group) else "recorded"
+    kind = "simulated" if group.dataset.simulated else "recorded"
     note = study_note(runs, group, f"{len(chosen[0]):,} of the windows. Intervals are meant to cover {LEVEL:.0%}.")
     rows = over_seeds(intervals, ("quantity", "missing", "age"))
     write_table(rows, _INTERVALS, out, "calibration_intervals", f"Coverage of the 80 % intervals ({kind})", note)

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.evaluation.bootstrap import LEAST_PATIENTS, mean_interval, resampled_patients
-from models.evaluation.hypotension import bounds, is_simulated, same_windows, study_note
+from models.evaluation.hypotension import bounds, same_windows, study_note
 from models.evaluation.metrics import coverage
 from models.evaluation.report import COLOURS, INTERVAL, Progress, over_seeds, plot, write_table
 from models.evaluation.settings import Pass, Setting, all_sensors, every_subset, lost_for
@@ -132,7 +132,7 @@ def evaluate_depth(runs: Sequence[TrainedRun], out: Path, progress: Progress | N
     rows = over_seeds(found, ("setting", "patients_with"))
     group = passes[0].group
     said = f"{INTERVAL} Depth is 0–100, not BIS. Shown: at least {LEAST_EEG_S:g} s of EEG in the window."
-    note, kind = study_note(runs, group, said), "simulated" if is_simulated(group) else "recorded"
+    note, kind = study_note(runs, group, said), "simulated" if group.dataset.simulated else "recorded"
     everyone = [r for r in rows if r["patients_with"] == "all"]
     apart = [r for r in rows if r["patients_with"] == "decoupled"]
     write_table(everyone, _COLUMNS, out, "depth", f"Depth of anaesthesia ({kind})", note)

@@ -14,7 +14,10 @@ import numpy.typing as npt
 import torch
 
 from models.data.labels import HORIZONS_S
-from models.evaluation.metrics import auprc, auroc, beat_matches, brier, coverage, f1, token_r2
+from models.evaluation.baselines import current_map
+from models.evaluation.depth import LEAST_EEG_S, depth_row
+from models.evaluation.hypotension import RULES, risk_row
+from models.evaluation.metrics import beat_matches, coverage, f1, token_r2
 from models.physiome import PhysioME
 from models.runtime.calibration import half_width
 from models.runtime.spec import Conformal
@@ -27,10 +30,7 @@ from models.training.sampling import Group, Losses
 PRESSURE_AGES_S = (30, 60, 120, 180, 300, 600, 1200)
 WAVE_AGES_S = (30, 180, 600)
 _WAVE_WINDOWS = 240
-_RESAMPLES = 300
 _C = {name: i for i, name in enumerate(CONTEXT_FIELDS)}
-
-Floats = npt.NDArray[np.floating]
 
 
 @dataclass
@@ -98,43 +98,19 @@ class Evaluation:
         now = self.group.labels["hypotensive_now"].astype(bool)
         for name, ages in settings.items():
             lost = self.group.lost(rows, ages)
-            out = self._predict(rows, lost, "risk")
-            level = lost.context[:, self.index[Modality.ABP], _C["level"]]
-            for j, horizon in enumerate(HORIZONS_S):
-                label = self.group.labels["hypotension"][:, j]
-                for rule, use in (("excluded", ~now), ("included", np.ones_like(now))):
-                    kept = use & np.isfinite(label)
-                    known = kept & np.isfinite(level)
-                    positive = label > 0.5
-                    risk = out.values["risk"][:, j]
-                    low, high = self._interval(known, risk, -level, positive)
-                    if not kept.any():
-                        continue
-                    self.found.hypotension.append({
-                        "setting": name, "minutes": horizon / 60, "already_hypotensive": rule,
-                        "windows": int(kept.sum()),
-                        "prevalence": float(positive[kept].mean()), "auroc": auroc(risk[kept], positive[kept]),
-                        "auprc": auprc(risk[kept], positive[kept]), "brier": brier(risk[kept], positive[kept]),
-                        "auroc_map": auroc(-level[known], positive[known]),
-                        "auprc_map": auprc(-level[known], positive[known]),
-                        "gain_lo": low, "gain_hi": high,
-                    })  # fmt: skip
-
-    def _interval(
-        self, known: npt.NDArray[np.bool_], risk: Floats, baseline: Floats, positive: npt.NDArray[np.bool_]
-    ) -> tuple[float, float]:
-        """95 % interval of AUROC(model) − AUROC(baseline) by a bootstrap over patients."""
-        patient = self.group.dataset.patient_of
-        by_patient = [np.flatnonzero(known & (patient == p)) for p in range(self.group.dataset.patient_count)]
-        by_patient = [rows for rows in by_patient if len(rows)]
-        if len(by_patient) < 5:
-            return float("nan"), float("nan")
-        gains = []
-        for _ in range(_RESAMPLES):
-            rows = np.concatenate([by_patient[i] for i in self.rng.integers(0, len(by_patient), len(by_patient))])
-            gains.append(auroc(risk[rows], positive[rows]) - auroc(baseline[rows], positive[rows]))
-        low, high = np.nanquantile(gains, (0.025, 0.975))
-        return float(low), float(high)
+            level = current_map(lost, self.index[Modality.ABP])
+            scores = {
+                "model": self._predict(rows, lost, "risk").values["risk"][None],
+                "map": np.repeat(-level[None, :, None], len(HORIZONS_S), axis=2),
+            }
+            for rule in RULES:
+                for j in range(len(HORIZONS_S)):
+                    label = self.group.labels["hypotension"][:, j]
+                    use = np.isfinite(label) & ~now if rule == "excluded" else np.isfinite(label)
+                    if use.any():
+                        found = risk_row(scores, use, label, self.group.dataset.patient_of, j)
+                        named = {"gain_lo": found["gain_map_lo"], "gain_hi": found["gain_map_hi"]}
+                        self.found.hypotension.append({"setting": name, "already_hypotensive": rule} | found | named)
 
     # -- restored pressure --------------------------------------------------------------------------------------
 
@@ -217,25 +193,24 @@ class Evaluation:
 
     def depth(self) -> None:
         """Depth with the EEG measured, by what else is there."""
+        if Modality.EEG not in self.index:
+            return
         rows = np.arange(len(self.group))
-        eeg = self.index[Modality.EEG]
+        eeg, truth = self.index[Modality.EEG], self.group.labels["depth"]
         for name, ages in (
             ("all sensors", self._ages(rows)),
             ("EEG alone", self._ages(rows, abp=np.inf, ppg=np.inf, ecg=np.inf)),
         ):
-            lost = self.group.lost(rows, ages)
-            out = self._predict(rows, lost, "depth")
-            use = lost.presence[:, eeg].sum(-1) * self.model.config.frame_s >= 15
-            truth, missing = self.group.labels["depth"], out.missing
-            widen = np.array([half_width(self.conformal.get("depth"), float(v), 0.0) for v in missing])
-            value = out.values["depth"]
-            error = (value[:, 1] - truth)[use]
-            self.found.depth.append({
-                "setting": name, "windows": int(use.sum()), "mae": float(np.abs(error).mean()),
-                "rmse": float(np.sqrt((error**2).mean())),
-                "mae_of_mean": float(np.abs(truth[use] - truth[use].mean()).mean()),
-                "coverage_80": coverage(truth[use], (value[:, 0] - widen)[use], (value[:, 2] + widen)[use]),
-            })  # fmt: skip
+            out = self._predict(rows, self.group.lost(rows, ages), "depth")
+            shown = out.lost.presence[:, eeg].sum(-1) * self.model.config.frame_s >= LEAST_EEG_S
+            widen = np.array([half_width(self.conformal.get("depth"), float(v), 0.0) for v in out.missing])
+            prior = float(np.nanmean(truth[shown])) if np.isfinite(truth[shown]).any() else float("nan")
+            found = depth_row(out.values["depth"], truth, shown, self.group.dataset.patient_of, widen, prior)
+            named = {
+                "mae_of_mean": found.get("mae_prior", float("nan")),
+                "coverage_80": found.get("coverage", float("nan")),
+            }
+            self.found.depth.append({"setting": name} | found | named)
 
     def tokens(self) -> None:
         """R² of restored encoder tokens against the group's mean token, one modality lost 5 min ago, all else there."""

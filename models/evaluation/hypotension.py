@@ -28,6 +28,7 @@ from models.signals.modalities import Modality
 
 if TYPE_CHECKING:
     from models.training.run_folder import TrainedRun
+    from models.training.sampling import Group
 
 LOST_S = (60.0, 300.0, 600.0, 1200.0)
 SENSITIVITY = 0.8
@@ -133,7 +134,7 @@ def risk_row(
     for name in ("intercept", "slope", "brier", "ece"):
         row[name] = float(np.mean([getattr(c, name) for c in calibrations]))
     row["ppv"], row["specificity"] = _predictive(model, use, positive)
-    for name in ("map", "trend", "late"):
+    for name in (key for key in scores if key != "model"):
         other = scores[name][:, :, horizon]
         known = use & np.isfinite(other).all(0)
         row |= _gain(name, model, other, known, positive, patient_of, resamples)
@@ -302,7 +303,7 @@ def evaluate_hypotension(runs: Sequence[TrainedRun], out: Path, progress: Progre
     settings = every_subset(study.rows) + lost
     note = study_note(study.runs, study.group, INTERVAL)
     rows = subset_rows(study, settings, progress)
-    simulated = "simulated" if is_simulated(study.group) else "recorded"
+    simulated = "simulated" if study.group.dataset.simulated else "recorded"
     for rule, said in RULES.items():
         chosen = [row for row in rows if row["already_hypotensive"] == rule]
         words = f"{note} Every time point every {study_cadence(study.group):g} s; {said}."
@@ -332,19 +333,14 @@ def _without_abp(setting: Setting, abp: int) -> bool:
     return setting.absent == 1 and setting.lost_s[abp] > 0
 
 
-def study_note(runs: Sequence[TrainedRun], group, said: str = "") -> str:
+def study_note(runs: Sequence[TrainedRun], group: Group, said: str = "") -> str:
     """The caption of tables on a group's windows."""
     seeds = [run.settings.seed for run in runs]
-    return caption(len(group), len(group.dataset.patients), seeds, is_simulated(group), said)
+    return caption(len(group), group.dataset.patient_count, seeds, group.dataset.simulated, said)
 
 
-def is_simulated(group) -> bool:
-    """Whether any patient of a group is simulated; an index that does not say so but has a seed is a simulated one."""
-    return any(bool(p.facts.get("simulated", "seed" in p.facts)) for p in group.dataset.patients)
-
-
-def study_cadence(group) -> float:
-    """Seconds between the windows of a patient."""
+def study_cadence(group: Group) -> float:
+    """Seconds between the windows of a patient, as is usual."""
     step = np.diff(group.labels["end_s"].astype(np.float64))
     return float(np.median(step[step > 0])) if (step > 0).any() else float("nan")
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from models.evaluation.consistency import consistency_rows
 from models.evaluation.dominance import dominance_rows, figures
-from models.evaluation.hypotension import bounds, is_simulated, study_note
+from models.evaluation.hypotension import bounds, study_note
 from models.evaluation.probes import RIDGE, make_sweeps, probe_rows, shown_factors
 from models.evaluation.report import COLOURS, INTERVAL, Progress, Row, Rows, plot, write_table
 from models.evaluation.settings import HEADS, Pass, all_sensors, lost_for
@@ -81,7 +81,7 @@ def evaluate_invariance(runs: Sequence[TrainedRun], out: Path, progress: Progres
         for table, rows in found.items():
             tables[table] += [name | row for row in rows]
     group = runs[0].group("test")
-    kind = "simulated" if is_simulated(group) else "recorded"
+    kind = "simulated" if group.dataset.simulated else "recorded"
     note = study_note(runs, group, f"{min(MOST_WINDOWS, len(group)):,} of the windows. {INTERVAL}")
     leaks = {f"leak_{g}": f"leak from {g}" for g in shown_factors(tables["probes"])}
     first = next(iter(sweeps.values()))
