@@ -63,6 +63,12 @@ class Truth:
         beats = frame_pressures(self.track, np.array([float(second - FRAME_S)]), FRAME_S)[0].astype(np.float64)
         return np.array([self.map_at(second), beats[1], beats[2]])
 
+    def last_measured(self, second: int, span_s: int = 60) -> Floats:
+        """Median MAP, SBP, DBP over the minute before ``second``: what a clinician remembers, flushes left out."""
+        rows = np.array([self.pressures_at(s) for s in range(max(MAP_SPAN_S, second - span_s + 1), second + 1)])
+        known = rows[np.isfinite(rows).all(1)]
+        return np.median(known, axis=0) if len(known) else np.full(3, np.nan)
+
     def map_at(self, second: int) -> float:
         """Mean over the last seconds up to ``second``; NaN unless all of it was measured."""
         return float(self.wave[(second - MAP_SPAN_S) * GRID_RATE_HZ : second * GRID_RATE_HZ].mean())
@@ -130,6 +136,9 @@ def _hide(channels: ChannelMap, engine: Engine, truth: Truth, gap_s: int) -> Hid
     starts = range(LEAD_S, end - gap_s, gap_s + max(BETWEEN_S, gap_s // 2))
     ranges = [(float(start), float(start + gap_s)) for start in starts]
     result = Hidden(gaps=len(ranges), seconds=HiddenSeconds(float(gap_s), len(ranges)))
+    remembered = {r: truth.last_measured(int(r[0])) for r in ranges}
+    # SBP and DBP of hold and of the regression keep their distance to MAP as last measured.
+    apart_before = {r: pressures - pressures[0] for r, pressures in remembered.items()}
     shown = np.full(len(truth.wave), np.nan)
     template: list[float] = []
     for _, output in drive(channels, engine.window_spec, {Modality.ABP: ranges}):
@@ -163,8 +172,7 @@ def _hide(channels: ChannelMap, engine: Engine, truth: Truth, gap_s: int) -> Hid
                     result.last[name].append(value - true)
             result.covered.append(estimate.lo <= true <= estimate.hi)
             given = [prediction.pressures[name] for name in PRESSURES]
-            before = truth.pressures_at(int(inside[0]))
-            apart = np.nan_to_num(before - before[0])  # SBP and DBP keep their distance to MAP as last measured
+            apart = apart_before[inside]
             result.seconds.add(
                 ranges.index(inside), window.end_s, window.end_s - inside[0], truth.pressures_at(window.end_s).tolist(),
                 {"hold": (held + apart).tolist(), "delay regression": (values["delay"] + apart).tolist(),

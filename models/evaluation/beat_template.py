@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from models.evaluation.lost_windows import BATCH, LostWindows, anchored_pressure
+from models.evaluation.lost_windows import BATCH, LostWindows, anchored_pressure, bedside
 from models.physiome import PhysioME
 from models.signals.beats import r_peaks, upstrokes
 from models.signals.modalities import GRID_RATE_HZ, Modality
@@ -75,7 +75,7 @@ class TemplateTokens:
 
     def __init__(self, model: PhysioME, group: Group) -> None:
         self._model, self.group = model, group
-        self.modalities, self.samples = model.config.modalities, model.config.samples
+        self.modalities, self.samples = bedside(model), model.config.samples
         self._beats: dict[tuple[int, int], Floats] = {}
         self._shapes: dict[tuple[int, int], Floats | None] = {}
         self._others: dict[int, TemplateTokens] = {}

@@ -20,6 +20,7 @@ from models.evaluation.lost_windows import (
     Indices,
     LostWindows,
     TokenBank,
+    bedside,
     first_pass,
     lose,
     second_pass,
@@ -104,7 +105,7 @@ def compare(prepared: Prepared, step: Step, which: Iterable[int] | None = None, 
     """Scores of every imputer in every subset (or those in ``which``) under one regime of ages."""
     model, train, test, regime, seed = (getattr(prepared, x) for x in ("model", "train", "test", "regime", "seed"))
     rivals, heads = prepared.rivals, prepared.heads
-    modalities = model.config.modalities
+    modalities = bedside(model)
     m = len(modalities)
     rows = usable_rows(test, TEST_WINDOWS, _SAMPLE_SEED)
     ages = regime.ages(np.random.default_rng([_SAMPLE_SEED, 1]), len(rows), m)
@@ -145,7 +146,7 @@ def complete_heads(model: PhysioME, train: Group, bank: TokenBank, rivals: Rival
     none = np.zeros((len(rows), len(model.config.modalities)))
     lost = lose(train, bank, rows, none, rivals.mean)
     found = run_methods(model, lost, rivals.mean, {"mask token": rivals.methods(train)["mask token"]})
-    return fit_heads(found["mask token"][0], truths(train, rows, model.config.modalities), patient_numbers(train)[rows])
+    return fit_heads(found["mask token"][0], truths(train, rows, bedside(model)), patient_numbers(train)[rows])
 
 
 def _refit(
@@ -159,7 +160,7 @@ def _refit(
     ages = np.where(kept == 1, 0.0, regime.ages(rng, len(rows), m))
     step(f"heads refitted, {regime.name}", 0, 1)
     found = run_methods(model, lose(train, bank, rows, ages, rivals.mean), rivals.mean, rivals.methods(train))
-    truth, patient = truths(train, rows, model.config.modalities), patient_numbers(train)[rows]
+    truth, patient = truths(train, rows, bedside(model)), patient_numbers(train)[rows]
     heads = {imputer: fit_heads(result[0], truth, patient) for imputer, result in found.items()}
     step(f"heads refitted, {regime.name}", 1, 1)
     return heads

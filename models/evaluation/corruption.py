@@ -15,7 +15,7 @@ import torch
 
 from models.evaluation.bootstrap import Interval, additive_bootstrap, mean_interval
 from models.evaluation.comparison import Prepared, Step, patient_numbers, run_methods
-from models.evaluation.lost_windows import BATCH, Indices, LostWindows, lose, usable_rows
+from models.evaluation.lost_windows import BATCH, Indices, LostWindows, bedside, lose, usable_rows
 from models.evaluation.readouts import NUMBERS, TITLES, truths, window_errors
 from models.signals.modalities import Modality
 from models.training.sampling import Losses
@@ -83,7 +83,7 @@ def dropout_rows(prepared: Prepared, step: Step) -> list[Row]:
     """A row a pattern and imputer: R² and cosine of the tokens of lost frames, errors of the frozen heads."""
     test, model = prepared.test, prepared.model
     rows = usable_rows(test, CORRUPTED, 2024)
-    truth, patient = truths(test, rows, model.config.modalities), patient_numbers(test)[rows]
+    truth, patient = truths(test, rows, bedside(model)), patient_numbers(test)[rows]
     methods = {k: v for k, v in prepared.rivals.methods(test).items() if k in SHOWN}
     none = np.zeros((len(rows), len(model.config.modalities)))
     out: list[Row] = []
@@ -111,7 +111,7 @@ def noise_rows(prepared: Prepared, step: Step) -> list[Row]:
     the spread of each window's signal; the noise is white, as from a bad contact."""
     model, test = prepared.model, prepared.test
     rows = usable_rows(test, CORRUPTED, 2024)
-    modalities = model.config.modalities
+    modalities = bedside(model)
     truth, patient = truths(test, rows, modalities), patient_numbers(test)[rows]
     none = np.zeros((len(rows), len(modalities)))
     clean = lose(test, prepared.test_bank, rows, none, prepared.rivals.mean)

@@ -20,6 +20,7 @@ from models.evaluation.lost_windows import (
     LostWindows,
     TokenBank,
     anchored_pressure,
+    bedside,
     lose,
     usable_rows,
 )
@@ -109,7 +110,7 @@ def model_pressures(model: PhysioME, lost: LostWindows, method: Method) -> Float
 def anchored_estimates(model: PhysioME, group: Group, lost: LostWindows) -> tuple[Floats, Floats]:
     """MAP, SBP, DBP [B, 3] by hold and by the delay regression; SBP and DBP keep the distance to MAP that they had in
     the last window (a third of the pulse pressure where there is none)."""
-    held, moved, pulse = (v.double().numpy() for v in anchored_pressure(lost.context, model.config.modalities))
+    held, moved, pulse = (v.double().numpy() for v in anchored_pressure(lost.context, bedside(model)))
     abp = model.config.modalities.index(Modality.ABP)
     before = lost.before_row[:, abp]
     last = group.labels["pressures"][np.maximum(before, 0)][:, -1].astype(np.float64)

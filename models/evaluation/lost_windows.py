@@ -75,6 +75,11 @@ class LostWindows:
         return LostWindows(*(getattr(self, name)[a:b] for name in self.__dataclass_fields__))
 
 
+def bedside(model: PhysioME) -> tuple[Modality, ...]:
+    """The model's modalities, which are bedside ones here."""
+    return tuple(m for m in model.config.modalities if isinstance(m, Modality))
+
+
 def features_of(group: Group, rows: Indices) -> Tensor:
     """Cached frame features [B, M, N, d], whether they lie in memory or are mapped from disk."""
     if group.features is None:
@@ -88,7 +93,7 @@ def last_windows(group: Group, rows: Indices, ages_s: Floats) -> Indices:
     """Row of the last wholly measured window of each modality that ended ``ages_s`` [B, M] or more before the end of
     ``rows``; -1 where there is none (or it was never measured). Where nothing was lost: the window before this one."""
     end = group.labels["end_s"]
-    whole = group.presence.all(-1)
+    whole = np.asarray(group.presence.all(-1))
     out = np.full(ages_s.shape, -1)
     patient = group.dataset.patient_of
     for p in np.unique(patient[rows]):

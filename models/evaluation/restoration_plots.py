@@ -129,20 +129,3 @@ def plot_waves(scores: WaveScores, folder: Path, name: str, note: str, seconds: 
                 axis.set_ylim(low, high + 0.3 * (high - low))
             if i >= 2:
                 axis.set_xlabel("seconds before now")
-
-
-def plot_agreement(
-    estimate: np.ndarray, reference: np.ndarray, bias: float, limits: tuple[float, float], folder: Path, name: str,
-    title: str, note: str,
-) -> None:  # fmt: skip
-    """Bland–Altman: difference against mean, with bias and 95 % limits."""
-    with plot(folder, name, title, note, (6.4, 4.2)) as axis:
-        axis.plot((estimate + reference) / 2, estimate - reference, ".", color=COLOURS[0], markersize=3, alpha=0.35)
-        for level, style, words in ((bias, "-", "bias"), (limits[0], "--", "−1.96 SD"), (limits[1], "--", "+1.96 SD")):
-            if np.isfinite(level):
-                axis.axhline(level, color=COLOURS[1], linestyle=style, linewidth=1.1)
-                axis.annotate(f"{words} {level:+.1f}", (1.0, level), xycoords=("axes fraction", "data"), fontsize=7.5,
-                              ha="right", va="bottom", color=COLOURS[1])  # fmt: skip
-        axis.axhline(0.0, color="#999999", linewidth=0.7)
-        axis.set_xlabel("mean of estimate and measurement (mmHg)")
-        axis.set_ylabel("estimate − measurement (mmHg)")

@@ -15,7 +15,7 @@ import torch
 from models.evaluation.beat_template import TemplateTokens, beats_of
 from models.evaluation.bootstrap import Interval, additive_bootstrap, mean_interval
 from models.evaluation.comparison import Prepared, Step, patient_numbers
-from models.evaluation.lost_windows import Indices, LostWindows, anchored_pressure, lose, usable_rows
+from models.evaluation.lost_windows import Indices, LostWindows, anchored_pressure, bedside, lose, usable_rows
 from models.evaluation.metrics import beat_matches
 from models.evaluation.readouts import truths
 from models.signals.modalities import GRID_RATE_HZ, Modality
@@ -56,7 +56,7 @@ def case_name(target: Modality, hidden: tuple[Modality, ...], modalities: tuple[
 def wave_scores(prepared: Prepared, step: Step) -> WaveScores:
     """Every case, age and method on the same windows."""
     model, test = prepared.model, prepared.test
-    modalities = model.config.modalities
+    modalities = bedside(model)
     rows = usable_rows(test, WAVE_WINDOWS, 2024)
     scores = WaveScores(prepared.seed, patient_numbers(test)[rows])
     truth = truths(test, rows, modalities)

@@ -28,6 +28,7 @@ from models.evaluation.lost_windows import (
     LostWindows,
     TokenBank,
     anchored_pressure,
+    bedside,
     first_pass,
     lose,
     usable_rows,
@@ -280,7 +281,7 @@ class DelayTokens:
         self._weights, self._offset = (torch.from_numpy(v).float() for v in solve_ridge(x, y, penalty))
 
     def inputs(self, before: Tensor, context: Tensor) -> Tensor:
-        held, moved, pulse = anchored_pressure(context, self._model.config.modalities)
+        held, moved, pulse = anchored_pressure(context, bedside(self._model))
         numbers = torch.stack([(held - 80.0) / 25.0, (moved - 80.0) / 25.0, (pulse - 50.0) / 25.0], dim=-1)
         known = numbers == numbers
         numbers = torch.where(known, numbers, torch.zeros_like(numbers))
