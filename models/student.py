@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from models.distillation import represent
+from models.distillation import Statistics, represent
 from models.networks.encoder import ModalityEncoder
 from models.networks.fusion import ContextEmbedding, InputScaling
 from models.networks.heads import HypotensionHead
@@ -81,17 +81,19 @@ class StudentHeads(nn.Module):
 class Student(nn.Module):
     """One sensor's distilled encoder with its heads. ``encoder`` may still carry adapters; it is frozen here.
 
-    ``config``: the size of the model it was distilled from.
+    ``config``: the size of the model it was distilled from. ``own`` [W, 2d]: representations of training windows, by
+    which the heads' input is standardised.
     """
 
     own: Tensor
 
-    def __init__(self, encoder: ModalityEncoder, modality: Modality, config: PhysioMEConfig) -> None:
+    def __init__(self, encoder: ModalityEncoder, modality: Modality, config: PhysioMEConfig, own: Tensor) -> None:
         super().__init__()
         self.modality, self.config = modality, config
         self.scaling = InputScaling((modality,), config.frame_samples, config.step_samples)
         self.encoder = encoder.requires_grad_(False)
         self.context = ContextEmbedding((modality,), config.width, config.use_context)
+        self.statistics = Statistics(own)
         self.heads = StudentHeads(2 * config.width, config.width)
         self.register_buffer("own", torch.tensor([n not in _OTHERS for n in CONTEXT_FIELDS]), persistent=False)
 
@@ -111,7 +113,7 @@ class Student(nn.Module):
         [B, 3, 3], and for training ``heart_rate`` [B] and ``hazard_logits`` [B, K, 3]."""
         context = torch.where(self.own, context, torch.full_like(context, float("nan")))
         filled, embedded = self.context(context, presence)
-        z = represent(self.encoder, features, presence[:, 0])
+        z = self.statistics(represent(self.encoder, features, presence[:, 0]))
         last = context[:, 0] if self.modality is Modality.ABP else torch.full_like(context[:, 0], float("nan"))
         out = self.heads(z, embedded, last[:, _LEVEL], last[:, _SCALE])
         logits = self.heads.hazards(out, filled[:, 0])
@@ -122,13 +124,14 @@ class Student(nn.Module):
 
 
 class StudentGraph(nn.Module):
-    """The exported face: (signal [B, L], presence [B, 1, N], context [B, 1, C]) -> ``gives``, in that order."""
+    """The exported face: signal [B, L], presence [B, 1, N], context [B, 1, C] -> the outputs ``gives``, in order."""
 
     def __init__(self, student: Student, gives: tuple[str, ...]) -> None:
         super().__init__()
         self.student, self.gives = student, gives
 
-    def forward(self, signal: Tensor, presence: Tensor, context: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        signal, presence, context = inputs
         features = self.student.frame_features(signal.unsqueeze(1), presence, context)
         out = self.student(features, presence, context)
         return tuple(out[name] for name in self.gives)

@@ -171,7 +171,8 @@ def single_sensor_loss(group: Group, row: int, rng: np.random.Generator, rows: I
     """Presence [B, 1, N] and context [B, 1, C] of one sensor: as recorded, just lost, or frames lost here and there."""
     kind = rng.choice(3, size=len(rows), p=(1.0 - _RECENT - _RAGGED, _RECENT, _RAGGED))
     ages = np.zeros((len(rows), group.presence.shape[1]))
-    ages[:, row] = np.where(kind == 1, np.ceil(rng.uniform(0.0, 24.0, len(rows))), 0.0)
+    longest = group.config.window_s - group.config.frame_s  # a frame is left
+    ages[:, row] = np.where(kind == 1, np.ceil(rng.uniform(0.0, longest, len(rows))), 0.0)
     lost = group.lost(rows, ages)
     presence = lost.presence[:, row : row + 1].copy()
     presence[kind == 2] = ragged(rng, presence[kind == 2])
@@ -292,8 +293,9 @@ def train_student(
     module = distil_encoder(model, train, stop, student, config, folder, fingerprint, seed, progress)
     distillation.merge_student(module.encoder)
     torch.manual_seed(seed)
-    made = Student(module.encoder, student, model.config).to(device_of(model))
     row = model.config.modalities.index(student)
+    own = representations(module.encoder, own_features(train, row), train.known[:, row])
+    made = Student(module.encoder, student, model.config, own).to(device_of(model))
     settings = head_settings(config)
     stage = StudentHeadsStage(made, train, stop, row, settings, f"heads_{student.value.lower()}", seed)
     run_stage(stage, settings, folder, fingerprint, progress)
