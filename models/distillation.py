@@ -67,9 +67,9 @@ def merge_student(encoder: nn.Module) -> None:
         layer.merge_adapter()
     for module in encoder.modules():
         if isinstance(module, Block):
-            for i, layer in enumerate(module.perceptron):
-                if isinstance(layer, LowRankLinear):
-                    module.perceptron[i] = layer.linear
+            for i, part in enumerate(module.perceptron):
+                if isinstance(part, LowRankLinear):
+                    module.perceptron[i] = part.linear
 
 
 def trainable_share(encoder: nn.Module) -> float:

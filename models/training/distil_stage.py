@@ -22,6 +22,7 @@ from models.distillation import Distillation, represent, student_encoder
 from models.networks.encoder import ModalityEncoder
 from models.physiome import PhysioME
 from models.signals.modalities import Modality
+from models.sizes import Row
 from models.student import PROMISES, Student
 from models.training.loop import Progress, run_stage
 from models.training.negatives import draw_rows
@@ -270,9 +271,10 @@ def distil_encoder(
     return module
 
 
-def teachers_of(config: DistilConfig, student: Modality, modalities: Sequence[Modality]) -> tuple[Modality, ...]:
-    """The teachers of one student among a model's modalities."""
-    return tuple(m for m in modalities if (m.value in config.teachers if config.teachers else m is not student))
+def teachers_of(config: DistilConfig, student: Modality, rows: Sequence[Row]) -> tuple[Modality, ...]:
+    """The teachers of one student among a model's rows."""
+    sensors = [m for m in rows if isinstance(m, Modality)]
+    return tuple(m for m in sensors if (m.value in config.teachers if config.teachers else m is not student))
 
 
 def head_settings(config: DistilConfig) -> StageSettings:
