@@ -100,12 +100,15 @@ def typical_step(points: TimePoints) -> float:
 
 
 def trade_off(points: TimePoints, score: Floats, levels: int = 25) -> list[tuple[float, float]]:
-    """(false alarms per hour, event sensitivity) over thresholds from never to often, for a curve."""
+    """(false alarms per hour, event sensitivity) for a curve: the most events that any threshold announces with at
+    most so many false alarms. A lower threshold may announce fewer, when an early false alarm keeps it silent."""
     known = score[points.usable & np.isfinite(score)]
     if not len(known):
         return []
     found = [replay_alarms(points, score, v).as_row() for v in np.quantile(known, np.linspace(0.999, 0.3, levels))]
-    return [(row["false_alarms_per_h"], row["event_sensitivity"]) for row in found]
+    curve = sorted((row["false_alarms_per_h"], row["event_sensitivity"]) for row in found)
+    best = np.fmax.accumulate([share for _, share in curve])
+    return [(alarms, float(share)) for (alarms, _), share in zip(curve, best, strict=True)]
 
 
 def _share(part: float, whole: float) -> float:

@@ -164,7 +164,7 @@ def evaluate_calibration(runs: Sequence[TrainedRun], out: Path, progress: Progre
             progress("calibration", done + 1, len(runs))
     group = passes[0].group
     kind = "simulated" if group.dataset.simulated else "recorded"
-    note = study_note(runs, group, f"{len(chosen[0]):,} of the windows. Intervals are meant to cover {LEVEL:.0%}.")
+    note = study_note(runs, group, f"{len(chosen[0]):,} windows used. Intervals are meant to cover {LEVEL:.0%}.")
     rows = over_seeds(intervals, ("quantity", "missing", "age"))
     write_table(rows, _INTERVALS, out, "calibration_intervals", f"Coverage of the 80 % intervals ({kind})", note)
     words = f"{note} Before and after the temperature; windows hypotensive already are left out."

@@ -322,7 +322,7 @@ def evaluate_hypotension(runs: Sequence[TrainedRun], out: Path, progress: Progre
         title = f"Hypotension by mechanism ({simulated})"
         write_table(mechanisms, _MECHANISM, out, "hypotension_mechanism", title, note)
     _plot_subsets(rows, out, note)
-    _plot_trade_off(study, out, note)
+    _plot_trade_off(study, out, study_note(study.runs[:1], study.group))
     return rows
 
 
@@ -372,7 +372,7 @@ def _plot_subsets(rows: Sequence[Row], out: Path, note: str) -> None:
 def _plot_trade_off(study: RiskStudy, out: Path, note: str) -> None:
     scores = study.scores(all_sensors(study.rows))
     title = "False alarms against announced events, all sensors"
-    with plot(out, "hypotension_alarms", title, f"{note} First seed.", (9.0, 3.8), cols=3) as axes:
+    with plot(out, "hypotension_alarms", title, note, (9.0, 3.8), cols=3) as axes:
         for j, (axis, horizon) in enumerate(zip(axes, HORIZONS_S, strict=True)):
             for colour, (key, name) in zip(COLOURS, NAMES.items(), strict=False):
                 curve = np.array(trade_off(study.points(j), scores[key][0, :, j])).reshape(-1, 2)

@@ -25,9 +25,9 @@ SWEEP_SEED = 900_000  # far from the seeds of training patients
 DEVICE_GROUPS = {"calibration": "known devices", "test": "held-out device"}
 
 
-def some_rows(windows: int, most: int = MOST_WINDOWS) -> np.ndarray:
-    """At most ``most`` windows, evenly over patients and time."""
-    return np.unique(np.linspace(0, windows - 1, min(windows, most)).astype(np.intp))
+def some_rows(windows: int) -> np.ndarray:
+    """At most ``MOST_WINDOWS`` windows, evenly over patients and time."""
+    return np.unique(np.linspace(0, windows - 1, min(windows, MOST_WINDOWS)).astype(np.intp))
 
 
 def heads_of(run: TrainedRun) -> tuple[str, ...]:
@@ -82,7 +82,7 @@ def evaluate_invariance(runs: Sequence[TrainedRun], out: Path, progress: Progres
             tables[table] += [name | row for row in rows]
     group = runs[0].group("test")
     kind = "simulated" if group.dataset.simulated else "recorded"
-    note = study_note(runs, group, f"{min(MOST_WINDOWS, len(group)):,} of the windows. {INTERVAL}")
+    note = study_note(runs, group, f"{min(MOST_WINDOWS, len(group)):,} windows used. {INTERVAL}")
     leaks = {f"leak_{g}": f"leak from {g}" for g in shown_factors(tables["probes"])}
     first = next(iter(sweeps.values()))
     subjects = f"Simulated sweeps of one factor: {len(np.unique(first.subject))} subjects, {len(first.setting)} windows"

@@ -125,6 +125,7 @@ def plot(
 
     ``note`` is printed small below, so that a picture that is passed on alone still says what it is of.
     """
+    from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -137,7 +138,8 @@ def plot(
         _quiet(axis)
     figure.suptitle(title, fontsize=11, x=0.02, ha="left", fontweight="bold")
     figure.supxlabel(_wrapped(note, round(size[0] * 17)), fontsize=7, color="#555555", x=0.02, ha="left")
-    yield axes
+    with rc_context({"axes.titlesize": 9, "axes.labelsize": 9}):
+        yield axes
     folder.mkdir(parents=True, exist_ok=True)
     figure.savefig(folder / f"{name}.png")
 
@@ -152,7 +154,6 @@ def _quiet(axis: Any) -> None:
     axis.set_axisbelow(True)
     axis.xaxis.label.set_size(9)
     axis.yaxis.label.set_size(9)
-    axis.title.set_size(9)
 
 
 def _wrapped(text: str, width: int) -> str:

@@ -13,7 +13,9 @@ from models.evaluation.calibration import evaluate_calibration, interval_rows, u
 from models.evaluation.consistency import between_patients, consistency_rows, retrieved
 from models.evaluation.depth import depth_row, evaluate_depth, prediction_probability
 from models.evaluation.dominance import dominance_rows, figures, others_windows, shapley, swap
+from models.evaluation.invariance import evaluate_invariance
 from models.evaluation.probes import left_out, movement, probe_rows, ridge_fit
+from models.evaluation.report import read_table
 from models.evaluation.settings import Pass, all_sensors, every_subset
 from models.networks.heads import HypotensionHead
 from models.signals.errors import BadInput
@@ -184,19 +186,32 @@ def test_ridge_with_fewer_windows_than_widths_is_the_usual_one():
     np.testing.assert_allclose(x @ weights + intercept, z @ direct + y.mean(), atol=1e-6)
 
 
-def test_probe_rows_of_a_small_model(groups):
-    rng = np.random.default_rng(0)
-    w = 12
+def made(groups, seed: int) -> Sweep:
+    """A sweep of noise: three subjects, two values, two windows each."""
+    rng, w = np.random.default_rng(seed), 12
     context = np.tile(groups["test"].history[0, 800][None], (w, 1, 1)).astype(np.float32)
+    signals = rng.normal(size=(w, M, CI.samples)).astype(np.float32)
+    windows = SweepWindows(signals, np.ones((w, M, CI.frames), bool), context, rng.normal(size=w))
+    return Sweep(windows, np.tile([1.0, 2.0], 6), np.repeat(np.arange(3), 4), np.arange(w))
 
-    def made(seed: int) -> Sweep:
-        signals = np.random.default_rng(seed).normal(size=(w, M, CI.samples)).astype(np.float32)
-        windows = SweepWindows(signals, np.ones((w, M, CI.frames), bool), context, rng.normal(size=w))
-        return Sweep(windows, np.tile([1.0, 2.0], 6), np.repeat(np.arange(3), 4), np.arange(w))
 
-    rows = probe_rows(fake_run(groups).model, {"hr": made(1), "qt": made(2)})
+def test_probe_rows_of_a_small_model(groups):
+    rows = probe_rows(fake_run(groups).model, {"hr": made(groups, 1), "qt": made(groups, 2)})
     assert len(rows) == 2 * (1 + 2 * M)
     assert all(np.isfinite(float(r["r2"])) for r in rows) and "leak_qt" in rows[0] and "leak_hr" not in rows[0]
+
+
+def test_runs_are_told_apart_in_the_audit(groups, tmp_path, monkeypatch):
+    monkeypatch.setattr("models.evaluation.invariance.MOST_WINDOWS", 60)
+    monkeypatch.setattr(
+        "models.evaluation.invariance.make_sweeps", lambda *_, **__: {"hr": made(groups, 1), "qt": made(groups, 2)}
+    )
+    evaluate_invariance([fake_run(groups, 3), fake_run(groups, 4)], tmp_path)
+    for name, a_run in (("probes", 2 * (1 + 2 * M)), ("consistency", 15), ("dominance", 4 * M), ("devices", 2 * 3 * 4)):
+        rows = read_table(tmp_path / f"{name}.csv")
+        assert [r["run"] for r in rows] == ["tiny, seed 3"] * a_run + ["tiny, seed 4"] * a_run
+        assert "imulated" in (tmp_path / f"{name}.md").read_text("utf-8")
+    assert (tmp_path / "dominance.png").is_file() and (tmp_path / "probes.png").is_file()
 
 
 # -- the wrong run -----------------------------------------------------------------------------------------------------
