@@ -14,7 +14,7 @@ from models.evaluation.settings import Pass, all_sensors, every_subset
 
 _RETRIEVED = 600
 
-Floats = npt.NDArray[np.floating]
+Floats = npt.NDArray[np.float64]
 Row = dict[str, float | str]
 
 

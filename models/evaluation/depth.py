@@ -104,7 +104,8 @@ def depth_rows(p: Pass, conformal: dict[str, Conformal], settings: Sequence[Sett
             if not of.any():
                 continue
             found = depth_row(out.values["depth"][of], truth[of], shown[of], p.patient_of[of], widen[of], prior)
-            rows.append({"setting": setting.name, "absent": setting.absent, "patients_with": name} | found)
+            named: Row = {"setting": setting.name, "absent": setting.absent, "patients_with": name}
+            rows.append(named | found)
     return rows
 
 

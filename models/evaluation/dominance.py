@@ -34,7 +34,7 @@ Figure = Callable[[Outputs], Floats]
 
 def shapley(value: Mapping[frozenset[int], Floats], count: int) -> list[Floats]:
     """Shapley values of ``count`` sensors from the value of every subset, the empty one included."""
-    out = []
+    out: list[Floats] = []
     for m in range(count):
         others = [i for i in range(count) if i != m]
         total = np.zeros_like(np.asarray(value[frozenset()], np.float64))

@@ -199,7 +199,8 @@ def subset_rows(study: RiskStudy, settings: Sequence[Setting], progress: Progres
         for rule in RULES:
             for j in range(len(HORIZONS_S)):
                 found = risk_row(scores, study.use(rule, j), study.label[:, j], study.group.dataset.patient_of, j)
-                rows.append({"setting": setting.name, "absent": setting.absent, "already_hypotensive": rule} | found)
+                named: Row = {"setting": setting.name, "absent": setting.absent, "already_hypotensive": rule}
+                rows.append(named | found)
         if progress:
             progress("risk by sensors", done + 1, len(settings))
     return rows
@@ -213,7 +214,8 @@ def mechanism_rows(study: RiskStudy, settings: Sequence[Setting]) -> list[Row]:
     facts = [patient.facts.get("mechanisms") for patient in study.group.dataset.patients]
     if all(found is None for found in facts):
         return []
-    held_out = np.array([HELD_OUT_MECHANISM in (found or ()) for found in facts])[study.group.dataset.study_of]
+    new = [isinstance(found, list) and HELD_OUT_MECHANISM in found for found in facts]
+    held_out = np.array(new)[study.group.dataset.study_of]
     rows: list[Row] = []
     for setting in settings:
         scores = study.scores(setting)
@@ -221,7 +223,8 @@ def mechanism_rows(study: RiskStudy, settings: Sequence[Setting]) -> list[Row]:
             for j in range(len(HORIZONS_S)):
                 use = study.use("excluded", j) & of
                 found = risk_row(scores, use, study.label[:, j], study.group.dataset.patient_of, j)
-                rows.append({"setting": setting.name, "mechanism": name} | found)
+                named: Row = {"setting": setting.name, "mechanism": name}
+                rows.append(named | found)
     return rows
 
 

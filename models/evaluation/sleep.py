@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from models.evaluation.bootstrap import patient_bootstrap
+from models.evaluation.bootstrap import mean_interval
 from models.evaluation.hypotension import study_note
 from models.evaluation.metrics import auroc
 from models.evaluation.report import COLOURS, INTERVAL, Progress, caption, over_seeds, plot, write_table
@@ -82,7 +82,7 @@ def fold_rows(p: Pass) -> list[Row]:
         logits = p(setting).values["stage_logits"][known].astype(np.float64)
         said = logits.argmax(1)
         counts = confusion(truth, said)
-        right = patient_bootstrap(patient, lambda rows, said=said: float((said[rows] == truth[rows]).mean()))
+        right = mean_interval(patient, said == truth)
         rows.append({
             "setting": setting.name, "channels": len(setting.observed), "epochs": len(truth),
             "subjects": len(np.unique(patient)), "acc": accuracy(counts), "acc_lo": right.lo, "acc_hi": right.hi,
@@ -96,8 +96,10 @@ def by_channels(rows: Sequence[Row]) -> list[Row]:
     out: list[Row] = []
     for channels in sorted({int(r["channels"]) for r in rows}):
         here = [r for r in rows if r["channels"] == channels]
-        mean = {k: 100 * float(np.mean([float(r[k]) for r in here])) for k in ("acc", "macro_f1", "kappa", "auc")}
-        out.append({"method": "this run", "channels": channels} | mean)
+        row: Row = {"method": "this run", "channels": channels}
+        for name in ("acc", "macro_f1", "kappa", "auc"):
+            row[name] = 100 * float(np.mean([float(r[name]) for r in here]))
+        out.append(row)
     out += [{"method": m, "channels": k, "acc": acc, "auc": auc} for m, k, acc, auc in PUBLISHED]
     return out
 
@@ -112,7 +114,8 @@ _BESIDE = {"method": "method", "channels": "channels", "acc": "ACC %", "macro_f1
 
 def evaluate_sleep(runs: Sequence[TrainedRun], out: Path, progress: Progress | None = None) -> list[Row]:
     """One run a fold: figures by subset, averaged over folds, and beside the paper's by number of channels."""
-    found, epochs, subjects = [], 0, set()
+    found: list[list[Row]] = []
+    epochs, subjects = 0, set[str]()
     for done, run in enumerate(runs):
         if run.model.config.task != "sleep":
             raise BadInput(
