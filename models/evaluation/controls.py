@@ -30,7 +30,9 @@ Floats = npt.NDArray[np.float64]
 def control_rows(prepared: Prepared, uncoupled: Group | None) -> list[Row]:
     """Every control; ``uncoupled`` are simulated patients whose channels share nothing."""
     rows = shuffled_patients(prepared) + invariants(prepared.model, prepared.test)
-    return rows + (coupling_off(prepared, uncoupled) if uncoupled is not None else [])
+    rows += coupling_off(prepared, uncoupled) if uncoupled is not None else []
+    windows = float(len(usable_rows(prepared.test, CONTROL_WINDOWS, 2024)))
+    return [row | {"windows": windows} for row in rows]
 
 
 # -- what must not work -------------------------------------------------------------------------------------------

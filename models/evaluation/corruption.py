@@ -99,6 +99,7 @@ def dropout_rows(prepared: Prepared, step: Step) -> list[Row]:
             terms = np.stack([residual.ravel(), total.ravel()], 1)
             r2 = additive_bootstrap(each, terms, lambda s: 1.0 - s[:, 0] / s[:, 1])
             row: Row = {"missing": name, "imputer": imputer, "lost_share": float(1 - presence.mean())}
+            row["windows"] = float(len(rows))
             _put(row, "r2", Interval(*(float(v[0]) for v in r2)))
             _put(row, "cosine", mean_interval(each, cosine.ravel()))
             _errors(row, prepared, representation, truth, patient)
@@ -120,7 +121,7 @@ def noise_rows(prepared: Prepared, step: Step) -> list[Row]:
 
     def add(sensor: str, level: str, treated: str, lost: LostWindows, imputer: str) -> None:
         found = run_methods(model, lost, prepared.rivals.mean, {imputer: methods[imputer]})[imputer]
-        row: Row = {"sensor": sensor, "noise": level, "treated": treated}
+        row: Row = {"sensor": sensor, "noise": level, "treated": treated, "windows": float(len(rows))}
         _errors(row, prepared, found[0], truth, patient)
         out.append(row)
 

@@ -19,6 +19,10 @@ FOR_ABSENT = {"ECG absent": "hr", "ABP absent": "map", "PPG absent": "hr", "EEG 
 """The quantity that an absent modality is worth most for."""
 TITLE = {"map": "MAP", "hr": "heart rate", "depth": "depth"}
 _WORST, _BEST = -1.0, 1.25
+_COLOUR_OF = {
+    "restoration": COLOURS[1], "SelfMask": COLOURS[0], "hold": "#7a7a7a", "delay regression": "#1b1b1b",
+    "ridge": COLOURS[2], "mask token": COLOURS[3], "oracle": COLOURS[4],
+}  # fmt: skip
 
 
 def plot_recovered(rows: Sequence[Row], when: str, folder: Path, name: str, note: str) -> None:
@@ -65,7 +69,8 @@ def plot_gap(rows: Sequence[Row], folder: Path, name: str, note: str) -> None:
         if x in names
     ]
     with plot(folder, name, "Error of mean pressure after the pressure line was lost", note, (7.6, 4.4)) as axis:
-        for colour, estimator in zip(COLOURS, order, strict=False):
+        for estimator in order:
+            colour = _COLOUR_OF[estimator]
             mine = sorted((r for r in rows if r["estimator"] == estimator), key=lambda r: float(r["age_s"]))
             age = [float(r["age_s"]) for r in mine]
             ours = estimator in ("restoration", "SelfMask")
@@ -97,7 +102,7 @@ def plot_heat_map(scores: Sequence[Scores], folder: Path, name: str, note: str) 
         axis.imshow(np.clip(values, -1, 1), cmap="RdBu", vmin=-1, vmax=1, aspect="auto")
         for (i, j), value in np.ndenumerate(values):
             if np.isfinite(value):
-                axis.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=7,
+                axis.text(j, i, f"{value:.2f}" if value > -10 else "< −10", ha="center", va="center", fontsize=7,
                           color="white" if abs(value) > 0.65 else "#222222")  # fmt: skip
         axis.set_xticks(range(len(imputers)), imputers, rotation=30, ha="right")
         axis.set_yticks(range(len(labels)), labels)

@@ -20,7 +20,7 @@ from models.evaluation.metrics import beat_matches
 from models.evaluation.readouts import truths
 from models.signals.modalities import GRID_RATE_HZ, Modality
 
-WAVE_WINDOWS, WAVE_BATCH = 160, 40
+WAVE_WINDOWS, WAVE_BATCH, EXAMPLES = 160, 40, 4
 CASES: tuple[tuple[Modality, tuple[Modality, ...], tuple[int, ...]], ...] = (
     (Modality.ABP, (), (30, 180, 600)),
     (Modality.ABP, (Modality.ECG,), (180,)),
@@ -84,8 +84,9 @@ def wave_scores(prepared: Prepared, step: Step) -> WaveScores:
             for readout, error in _readout_errors(target, waves, rows, truth, template, row).items():
                 scores.readouts[name, age, method, readout] = error
             if target is Modality.ABP and not hidden and method != "mask token":
-                scores.examples[f"{method}, {age} s"] = np.asarray(waves[::40], np.float64)
-                scores.examples["truth"] = test.dataset.signals(rows[::40])[:, row].astype(np.float64)
+                shown = np.unique(np.linspace(0, len(rows) - 1, EXAMPLES).astype(int))
+                scores.examples[f"{method}, {age} s"] = np.asarray(waves[shown], np.float64)
+                scores.examples["truth"] = test.dataset.signals(rows[shown])[:, row].astype(np.float64)
     return scores
 
 
