@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from threading import Condition
 from typing import Protocol
@@ -39,7 +39,9 @@ class Engine(Protocol):
     @property
     def model(self) -> str: ...
 
-    def predict(self, windows: Sequence[Window], /) -> list[Prediction]: ...
+    def predict(self, windows: Sequence[Window], /, keys: Sequence[Hashable] = ()) -> list[Prediction]: ...
+
+    def forget(self, key: Hashable, /) -> None: ...
 
     def close(self) -> None: ...
 
@@ -50,13 +52,20 @@ class InferenceError(VigilError):
 
 @dataclass(frozen=True, slots=True)
 class WindowJob:
-    """A window on its way to the model. stamps: stage -> monotonic ns; ``due`` 0 where there is no deadline."""
+    """A window on its way to the model. stamps: stage -> monotonic ns; ``due`` 0 where there is no deadline.
+    stretch: how often the clock has jumped within the epoch."""
 
     bed: str
     session: str
     epoch: int
     window: Window
     stamps: dict[str, int] = field(default_factory=dict)
+    stretch: int = 0
+
+    @property
+    def key(self) -> Hashable:
+        """What the model may remember together: windows of one bed with no gap longer than a window among them."""
+        return self.bed, self.session, self.epoch, self.stretch
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +174,7 @@ class InferenceThread:
         self._accounting, self._latency = accounting, latency
         self._deadline_ns = int(deadline_s * SECOND_NS)
         self._batch, self._gather_s, self._now = batch, gather_s, monotonic_ns
-        self._beds: set[str] = set()
+        self._beds: dict[str, Hashable] = {}  # to the key of the bed's newest window
         self.backend: BackendInfo | None = None
         self.model = ""
 
@@ -184,7 +193,7 @@ class InferenceThread:
     def _handle(self, engine: Engine, items: list[Item]) -> list[PredictionRecord | EndOfBed]:
         jobs = [item for item in items if isinstance(item, WindowJob)]
         begin = self._now()
-        predictions = engine.predict([job.window for job in jobs]) if jobs else []
+        predictions = engine.predict([j.window for j in jobs], keys=[j.key for j in jobs]) if jobs else []
         end = self._now()
         if len(predictions) != len(jobs):
             raise InferenceError(f"The model gave {len(predictions)} predictions for {len(jobs)} windows.")
@@ -194,10 +203,14 @@ class InferenceThread:
         handled: list[PredictionRecord | EndOfBed] = []
         for item in items:
             if isinstance(item, EndOfBed):
-                self._beds.discard(item.bed)
+                if item.bed in self._beds:
+                    engine.forget(self._beds.pop(item.bed))
                 handled.append(item)
                 continue
-            self._beds.add(item.bed)
+            before = self._beds.get(item.bed, item.key)
+            if before != item.key:
+                engine.forget(before)
+            self._beds[item.bed] = item.key
             stamps = {**item.stamps, "inference_start": begin, "inference_end": end}
             self._latency.add_ns("mailbox", stamps.get("window", 0), begin)
             prediction = self._in_time(next(results), stamps.get("due", 0), end)

@@ -69,6 +69,7 @@ class _Epoch:
     state_second: int = -1
     pipeline: Pipeline | None = None
     vitals: VitalsMonitor = field(default_factory=VitalsMonitor)
+    jumps: int = 0  # of the clock
 
 
 class BedWindower:
@@ -127,7 +128,7 @@ class BedWindower:
         self._accounting.count("clock_jumps")
         was = self._now
         now = self._now = _Epoch(was.session, was.number, tick.start_ns, was.highest, was.missing, was.next_index)
-        now.pipeline = was.pipeline
+        now.pipeline, now.jumps = was.pipeline, was.jumps + 1
         return now
 
     def _is_new(self, sequence: int, expected: int) -> bool:
@@ -183,7 +184,7 @@ class BedWindower:
         for window in output.windows:
             due, received = now.stamps.get(window.end_s, (tick.due_ns, received_ns))
             stamps = {"due": due, "received": received}
-            handled.windows.append(WindowJob(tick.bed, tick.session, tick.epoch, window, stamps))
+            handled.windows.append(WindowJob(tick.bed, tick.session, tick.epoch, window, stamps, now.jumps))
 
     def _cell(self, handled: Handled, tick: WaveTick, cell: Cell, states: dict[Modality, Absence | None]) -> None:
         absence = {m.value: (why.value if why else "") for m, why in cell.absence.items()}

@@ -21,7 +21,8 @@ class BackendInfo:
 
 class Backend(Protocol):
     """Runs one graph. Inputs: ``{modality: float32 [B, L]}`` (lower-case modality names), ``presence`` bool
-    [B, M, N], ``context`` float32 [B, M, C] and, of a graph with two imputers, ``selfmask`` bool [B].
+    [B, M, N], ``context`` float32 [B, M, C] and, of a graph with two imputers, ``selfmask`` bool [B]; of one with a
+    memory, ``memory`` float32 [B, M, d].
     Outputs: see :data:`models.runtime.spec.OUTPUTS`. Not thread-safe.
     """
 

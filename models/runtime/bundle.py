@@ -140,6 +140,8 @@ def _verify_spec(spec: BundleSpec, root: Path) -> None:
         raise BadInput(f"{HORIZONS} horizons", where, again)
     if strange := sorted(set(spec.outputs) - set(OUTPUTS)):
         raise BadInput(f"outputs out of {', '.join(OUTPUTS)}", f"{', '.join(strange)} in {root / 'spec.json'}", again)
+    if spec.memory and "tokens" not in spec.given:
+        raise BadInput("the output tokens of a model with a memory, which is made of them", where, again)
     if spec.imputers not in ((RESTORATION,), BOTH_IMPUTERS):
         raise BadInput(f"imputers {RESTORATION}, or {' and '.join(BOTH_IMPUTERS)}", where, again)
     for name, table in spec.conformal.items():

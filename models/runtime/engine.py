@@ -7,7 +7,7 @@ may be drawn at all are those of ``estimable`` below; the display repeats none o
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +16,9 @@ from models.runtime.backend import Arrays, Backend, BackendInfo
 from models.runtime.bundle import Bundle
 from models.runtime.calibration import half_width
 from models.runtime.estimable import not_estimable
+from models.runtime.memory import BedMemory, rounds
 from models.runtime.prediction import Interval, Prediction, RestoredWave
-from models.runtime.spec import CHOICE_INPUT, RESTORATION, SELFMASK
+from models.runtime.spec import CHOICE_INPUT, MEMORY_INPUT, RESTORATION, SELFMASK
 from models.signals.modalities import Modality
 from models.signals.windows import CONTEXT_FIELDS, Window, WindowSpec
 
@@ -43,6 +44,8 @@ class Engine:
         self._spec = bundle.window_spec
         self._row = {m: i for i, m in enumerate(self._spec.modalities)}
         self._given = bundle.spec.given
+        width = bundle.spec.token_width
+        self._memory = BedMemory(len(self._row), width) if bundle.spec.memory else None
 
     @property
     def window_spec(self) -> WindowSpec:
@@ -61,15 +64,41 @@ class Engine:
     def close(self) -> None:
         self._backend.close()
 
-    def predict(self, windows: Sequence[Window]) -> list[Prediction]:
-        """One prediction a window, in order."""
+    @property
+    def remembers(self) -> bool:
+        """Whether predictions depend on the earlier windows of the same key."""
+        return self._memory is not None
+
+    def forget(self, key: Hashable) -> None:
+        """Drop the memory of ``key``: its windows have ended."""
+        if self._memory is not None:
+            self._memory.forget(key)
+
+    def predict(self, windows: Sequence[Window], keys: Sequence[Hashable] = ()) -> list[Prediction]:
+        """One prediction a window, in order.
+
+        ``keys``: one a window, naming the unbroken stretch of one bed that it is of; windows of one key come in order
+        of time, over as many calls and in whatever batches. A model with a memory remembers by key; without keys it
+        remembers nothing. ValueError if there are keys, but not one a window.
+        """
+        if keys and len(keys) != len(windows):
+            raise ValueError(f"{len(keys)} keys for {len(windows)} windows")
         if not windows:
             return []
-        outputs = self._backend.run(self.inputs(windows))
+        parts = [slice(0, len(windows))]
+        if keys and self._memory is not None:
+            parts = list(rounds(keys, np.stack([w.presence for w in windows])))
+        return [found for part in parts for found in self._batch(windows[part], keys[part])]
+
+    def _batch(self, windows: Sequence[Window], keys: Sequence[Hashable]) -> list[Prediction]:
+        inputs = self.inputs(windows, keys)
+        outputs = self._backend.run(inputs)
+        if keys and self._memory is not None:
+            self._memory.learn(keys, np.asarray(inputs["presence"], np.bool_), outputs["tokens"])
         return [self._prediction(window, outputs, i) for i, window in enumerate(windows)]
 
-    def inputs(self, windows: Sequence[Window]) -> Arrays:
-        """The graph's inputs for a batch of windows."""
+    def inputs(self, windows: Sequence[Window], keys: Sequence[Hashable] = ()) -> Arrays:
+        """The graph's inputs for a batch of windows, with the memory as it is now."""
         signals = np.stack([w.signals for w in windows])
         batch: Arrays = {
             m.value.lower(): np.ascontiguousarray(signals[:, row], np.float32) for m, row in self._row.items()
@@ -78,6 +107,8 @@ class Engine:
         batch["context"] = np.stack([w.context for w in windows]).astype(np.float32, copy=False)
         if len(self._bundle.spec.imputers) > 1:
             batch[CHOICE_INPUT] = np.full(len(windows), self.imputer == SELFMASK, np.bool_)
+        if self._memory is not None:
+            batch[MEMORY_INPUT] = self._memory.recall(keys) if keys else self._memory.unknown(len(windows))
         return batch
 
     def _prediction(self, window: Window, outputs: Arrays, i: int) -> Prediction:

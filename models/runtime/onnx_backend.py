@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from models.runtime.backend import Arrays, BackendInfo
-from models.runtime.spec import CHOICE_INPUT, BundleSpec
+from models.runtime.spec import CHOICE_INPUT, MEMORY_INPUT, BundleSpec
 from models.signals.errors import BackendUnavailable, BadInput
 
 try:
@@ -53,9 +53,14 @@ class OnnxBackend:
         wanted = {m.lower() for m in self._spec.modalities} | {"presence", "context"}
         if len(self._spec.imputers) > 1:
             wanted.add(CHOICE_INPUT)
-        found = {i.name for i in self._session.get_inputs()}
-        if wanted != found:
+        if self._spec.memory:
+            wanted.add(MEMORY_INPUT)
+        found = {i.name: i.shape for i in self._session.get_inputs()}
+        if wanted != set(found):
             raise _bad_graph(model_path, f"inputs {sorted(found)} where the spec says {sorted(wanted)}")
+        each = [len(self._spec.modalities), self._spec.token_width]
+        if self._spec.memory and list(found[MEMORY_INPUT][1:]) != each:
+            raise _bad_graph(model_path, f"a memory of {found[MEMORY_INPUT][1:]} where the spec says {each}")
         missing = self._spec.given - set(self._outputs)
         if missing:
             raise _bad_graph(model_path, f"no outputs named {sorted(missing)}")
@@ -68,6 +73,8 @@ class OnnxBackend:
         inputs["context"] = np.full((1, m, len(s.context_fields)), np.nan, np.float32)
         if len(s.imputers) > 1:
             inputs[CHOICE_INPUT] = np.zeros(1, np.bool_)
+        if s.memory:
+            inputs[MEMORY_INPUT] = np.full((1, m, s.token_width), np.nan, np.float32)
         for _ in range(2):
             self.run(inputs)
 

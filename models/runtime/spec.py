@@ -11,6 +11,9 @@ BOTH_IMPUTERS = (RESTORATION, SELFMASK)
 """Who may fill the absent slots: PhysioME's restoration decoders, SelfMask's predictor."""
 CHOICE_INPUT = "selfmask"
 """Input bool [B] of a graph that holds both imputers: True has the window's absent slots filled by SelfMask."""
+MEMORY_INPUT = "memory"
+"""Input float32 [B, M, d] of a graph that restores relative to what it remembers: the mean encoder token of each
+modality in the last window that had it wholly, NaN = never (:mod:`models.runtime.memory`)."""
 
 OUTPUTS: dict[str, str] = {
     # name in the graph -> shape and meaning (B batch, M modalities, N frames, L samples, d token width)
@@ -58,6 +61,7 @@ class BundleSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     preprocessing: str  # version of models.signals the model was trained with
     trained_on: str  # one line for the screen and the report
     imputers: tuple[str, ...] = (RESTORATION,)  # inside the graph; with two, the input ``selfmask`` chooses
+    memory: bool = False  # the graph has the input ``memory``, and the engine remembers for it
     outputs: list[str] = []  # what the graph gives, out of ``OUTPUTS`` (a single-sensor student: few); empty: all
 
     @property

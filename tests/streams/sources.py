@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -131,17 +131,23 @@ class FakeEngine:
         self.model = "fake"
         self.windows: list[Window] = []
         self.batches: list[int] = []
+        self.keys: list[Hashable] = []
+        self.forgotten: list[Hashable] = []
         self.closed = False
         self._fail_at, self._wait = fail_at, wait
 
-    def predict(self, windows: Sequence[Window]) -> list[Prediction]:
+    def predict(self, windows: Sequence[Window], keys: Sequence[Hashable] = ()) -> list[Prediction]:
         if self._wait is not None:
             assert self._wait.wait(30)
         if self._fail_at is not None and any(w.end_s >= self._fail_at for w in windows):
             raise ArithmeticError("the model broke")
         self.windows += windows
+        self.keys += keys
         self.batches.append(len(windows))
         return [prediction(w) for w in windows]
+
+    def forget(self, key: Hashable) -> None:
+        self.forgotten.append(key)
 
     def close(self) -> None:
         self.closed = True

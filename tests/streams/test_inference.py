@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -112,6 +113,26 @@ def test_results_leave_in_order_and_the_end_comes_last() -> None:
     assert desk.accounting.counted("predictions") == 5
 
 
+def test_the_model_is_told_whose_windows_they_are_and_when_one_has_ended() -> None:
+    """Batched or one by one: the same keys, and what is over is forgotten, once."""
+    told = []
+    for batch in (1, 16):
+        desk = Desk(FakeEngine(), batch=batch)
+        for item in (
+            job(1), job(1, "bed2"), job(2), replace(job(50), stretch=1), replace(job(9), epoch=1), job(2, "bed2"),
+            EndOfBed("bed1", "s", 1, 9 * S), EndOfBed("bed1", "s", 1, 9 * S), EndOfBed("bed3", "s", 0, S),
+        ):  # fmt: skip
+            assert desk.mailbox.offer(item)
+        with desk.running():  # type: ignore[attr-defined]
+            wait_until(lambda desk=desk: len(desk.delivered) == 9)
+        told.append((desk.engine.keys, desk.engine.forgotten))
+    assert told[0] == told[1]
+    keys, forgotten = told[0]
+    mine = [("bed1", "s", 0, 0), ("bed1", "s", 0, 1), ("bed1", "s", 1, 0)]
+    assert keys == [mine[0], ("bed2", "s", 0, 0), mine[0], mine[1], mine[2], ("bed2", "s", 0, 0)]
+    assert forgotten == mine
+
+
 def test_a_prediction_survives_the_wire_as_it_was_made() -> None:
     desk = Desk(FakeEngine())
     desk.mailbox.offer(job(7))
@@ -158,8 +179,8 @@ def test_what_the_model_raises_leaves_the_thread_and_the_engine_is_closed() -> N
 
 def test_a_model_that_loses_a_window_is_found_out() -> None:
     class Forgetful(FakeEngine):
-        def predict(self, windows: Sequence[Window]) -> list[Prediction]:
-            return super().predict(windows)[:-1]
+        def predict(self, windows: Sequence[Window], keys: Sequence[Hashable] = ()) -> list[Prediction]:
+            return super().predict(windows, keys)[:-1]
 
     desk = Desk(Forgetful())
     desk.mailbox.offer(job(1))
@@ -169,7 +190,7 @@ def test_a_model_that_loses_a_window_is_found_out() -> None:
 
 def test_unknown_numbers_do_not_reach_the_wire_as_nan() -> None:
     class Unknown(FakeEngine):
-        def predict(self, windows: Sequence[Window]) -> list[Prediction]:
+        def predict(self, windows: Sequence[Window], keys: Sequence[Hashable] = ()) -> list[Prediction]:
             return [
                 Prediction(w.end_s, w.presence, False, False, "the model's output was not finite", {}, None, None, None,
                            not_estimable={Modality.EEG: "never"}, ages_s=(math.nan, math.inf, 1.0, 0.0))

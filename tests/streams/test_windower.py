@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 import numpy as np
 import pytest
@@ -47,6 +47,7 @@ class Desk:
         self.records: list[AnyRecord] = []
         self.windows: list[Window] = []
         self.stamps: list[dict[str, int]] = []
+        self.keys: list[Hashable] = []
 
     def feed(self, ticks: Sequence[WaveTick]) -> Desk:
         for tick in ticks:
@@ -54,6 +55,7 @@ class Desk:
             self.records += handled.records
             self.windows += [job.window for job in handled.windows]
             self.stamps += [job.stamps for job in handled.windows]
+            self.keys += [job.key for job in handled.windows]
         return self
 
     def of(self, kind: type) -> list[AnyRecord]:
@@ -233,6 +235,7 @@ def test_one_tick_of_an_absurd_time_does_not_blind_the_bed(absurd_ns: int) -> No
     assert desk.records[records:] == alone.records
     assert CountingPipeline.most_cells == 1
     assert desk.accounting.counted("clock_jumps") == 2
+    assert set(desk.keys[:windows]) == {("bed1", "s", 0, 0)} and set(desk.keys[windows:]) == {("bed1", "s", 0, 2)}
     assert desk.ppg["received"] == 2005 and desk.ppg["lost"] == 0
 
 
