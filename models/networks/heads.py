@@ -55,8 +55,10 @@ class PressureAnchor(nn.Module):
 class PressureHead(nn.Module):
     """MAP, SBP and DBP of every frame by 10/50/90 % quantiles: the anchor plus a learned correction.
 
-    SBP = MAP + (1 − f)·PP and DBP = MAP − f·PP with f near 1/3; spreads are positive, so quantiles never cross. The
-    correction grows with the age of the anchor as 1 − exp(−(age + 3 s)/τ): right after a loss nothing beats *hold*.
+    MAP = level + g·term + c, with the anchored delay regression's term taken in full where g = 1 (its start is near
+    that: the term is physics, and the same on any device) and a correction c that grows with the age of the anchor as
+    1 − exp(−(age + 3 s)/τ): right after a loss nothing beats the anchor. SBP = MAP + (1 − f)·PP and DBP = MAP − f·PP
+    with f near 1/3; spreads are positive, so quantiles never cross.
     """
 
     def __init__(self, width: int, hidden: int) -> None:
@@ -65,10 +67,10 @@ class PressureHead(nn.Module):
         self.window = nn.Linear(width + PressureAnchor.features, hidden)
         self.hidden = nn.Linear(hidden, hidden)
         self.out = nn.Linear(hidden, 10)
-        self.log_tau = nn.Parameter(torch.tensor(math.log(60.0)))
+        self.log_tau = nn.Parameter(torch.tensor(math.log(300.0)))
         nn.init.zeros_(self.out.weight)
         with torch.no_grad():
-            self.out.bias.copy_(torch.tensor([0.0, -1.0, 0.0, 0.0, *([0.5] * 6)]))
+            self.out.bias.copy_(torch.tensor([0.0, 2.0, 0.0, 0.0, *([0.5] * 6)]))
 
     def forward(
         self, slots: Tensor, fused: Tensor, level: Tensor, pulse: Tensor, term: Tensor, anchors: Tensor, age_s: Tensor
@@ -79,7 +81,7 @@ class PressureHead(nn.Module):
         trust = 1.0 - torch.exp(-(age + 3.0) / torch.exp(self.log_tau)).unsqueeze(-1)
         x = self.slot(slots) + self.window(torch.cat([fused, anchors], dim=-1)).unsqueeze(1)
         y = self.out(nn.functional.gelu(self.hidden(nn.functional.gelu(x))))
-        mean = level[:, None] + trust * (torch.sigmoid(y[..., 1]) * term[:, None] + 20.0 * y[..., 0])
+        mean = level[:, None] + torch.sigmoid(y[..., 1]) * term[:, None] + trust * 20.0 * y[..., 0]
         size = pulse[:, None] * torch.exp(0.7 * trust * torch.tanh(y[..., 2]))
         share = torch.sigmoid(y[..., 3] - math.log(2.0))
         middle = torch.stack([mean, mean + (1.0 - share) * size, mean - share * size], dim=-1)
