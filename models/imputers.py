@@ -24,13 +24,19 @@ class Imputer(Protocol):
 
 class RestorationImputer:
     """PhysioME's own: one decoder a modality predicts the encoder tokens. Its input carries no gradient, so it cannot
-    bend the encoders (the paper's ablation: 78.83 against 77.13 accuracy), unless the model is that ablation."""
+    bend the encoders (the paper's ablation: 78.83 against 77.13 accuracy), unless the model is that ablation. A model
+    with memory restores relative to what is remembered (``models.networks.memory``)."""
 
     def impute(self, model: PhysioME, state: Fused) -> Tensor:
         context, slots = state.context_out, state.slots
         if model.config.stop_gradient:
             context, slots = context.detach(), slots.detach()
-        return model.restoration(context, slots, state.presence)
+        if model.memory is None:
+            return model.restoration(context, slots, state.presence)
+        reader = model.memory.restoration
+        recalled = reader.recall(state.memory, state.presence)
+        states = model.restoration.states(context, slots, state.presence, recalled.hint)
+        return reader.tokens(recalled, states, model.restoration.read(states), ~state.presence)
 
 
 class ZeroImputer:

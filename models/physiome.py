@@ -12,7 +12,7 @@ asked of the fused window is the task's affair: the bedside's heads or sleep sta
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,7 @@ from models.networks.decoders import DecoderBank
 from models.networks.encoder import ModalityEncoder
 from models.networks.fusion import ContextEmbedding, Fusion, InputScaling, forget
 from models.networks.heads import HypotensionHead
+from models.networks.memory import TokenMemory
 from models.networks.sleep import SleepHead
 from models.networks.transformer import LowRankLinear, low_rank_layers
 from models.networks.waves import WaveDecoders
@@ -40,6 +41,7 @@ class Fused:
     context_out: Tensor  # [B, d] context token after pass 1
     slots: Tensor  # [B, M, N, d] slots after pass 1
     embedded: Tensor  # [B, d] embedding of what is known from before the window
+    memory: Tensor | None = None  # [B, M, d] mean token of the last window with the modality whole, NaN never
 
 
 class PhysioME(nn.Module):
@@ -66,13 +68,16 @@ class PhysioME(nn.Module):
         )
         self.selfmask.requires_grad_(False)  # trained by its own stage only
         self.imputer: Imputer = MaskTokenImputer() if c.imputer == "mask_token" else RestorationImputer()
+        self.memory: TokenMemory | None = None
+        if c.use_memory:
+            self.add_memory()
         self._frozen = False
 
     # -- the core: scale, encode, pass 1, impute, pass 2 ----------------------------------------------------------
 
     def represent(
         self, signals: Tensor, presence: Tensor, context: Tensor, features: Tensor | None = None,
-        imputer: Imputer | None = None,
+        imputer: Imputer | None = None, memory: Tensor | None = None,
     ) -> Represented:  # fmt: skip
         """A window through both passes; arguments as in :meth:`forward`."""
         scaled, present = self.scaling(signals, presence, context)
@@ -80,7 +85,7 @@ class PhysioME(nn.Module):
             features = self.frame_features(scaled)
         tokens = self.encode(features, presence)
         filled, embedded = self.context(context, presence)
-        state = self.pass_one(tokens, presence, embedded)
+        state = self.pass_one(tokens, presence, embedded, memory)
         restored = (imputer or self.imputer).impute(self, state)
         fused, slots = self.pass_two(tokens, restored, presence, embedded)
         if not self.config.use_context:
@@ -96,9 +101,10 @@ class PhysioME(nn.Module):
         rows = [enc(features[:, m], presence[:, m])[0] for m, enc in enumerate(self.encoders)]
         return torch.stack(rows, dim=1)
 
-    def pass_one(self, tokens: Tensor, presence: Tensor, embedded: Tensor) -> Fused:
+    def pass_one(self, tokens: Tensor, presence: Tensor, embedded: Tensor, memory: Tensor | None = None) -> Fused:
+        """``memory`` is only handed on to the imputers."""
         context_out, slots = self.fusion(self.fusion.adapt(tokens), presence, presence, embedded)
-        return Fused(tokens, presence, context_out, slots, embedded)
+        return Fused(tokens, presence, context_out, slots, embedded, memory)
 
     def pass_two(
         self, tokens: Tensor, restored: Tensor | None, presence: Tensor, embedded: Tensor
@@ -118,15 +124,17 @@ class PhysioME(nn.Module):
 
     def forward(
         self, signals: Tensor, presence: Tensor, context: Tensor, features: Tensor | None = None,
-        imputer: Imputer | None = None, wave_rows: int | None = None,
+        imputer: Imputer | None = None, wave_rows: int | None = None, memory: Tensor | None = None,
     ) -> dict[str, Tensor]:  # fmt: skip
         """signals [B, M, L] in physical units, presence bool [B, M, N], context [B, M, C], NaN = unknown.
 
         ``features`` are cached frame features [B, M, N, d]; ``imputer`` replaces the model's own; ``wave_rows`` decodes
-        the waves of the first windows only (training). Returns ``tokens``, ``restored_tokens`` [B, M, N, d], ``fused``
+        the waves of the first windows only (training); ``memory`` [B, M, d] is the mean encoder token of each modality
+        in the last window that had it whole, NaN = never (None: all), used for absent slots by a model with memory.
+        Returns ``tokens``, ``restored_tokens`` [B, M, N, d], ``fused``
         and ``embedded`` (context) [B, d] and what the task's heads give (:class:`BedsideHeads`, :class:`SleepHead`).
         """
-        window = self.represent(signals, presence, context, features, imputer)
+        window = self.represent(signals, presence, context, features, imputer, memory)
         heads = self.heads
         out = heads(window.fused) if isinstance(heads, SleepHead) else heads(window, wave_rows)
         tokens, restored = window.tokens, window.restored
@@ -134,6 +142,14 @@ class PhysioME(nn.Module):
             "tokens": tokens, "restored_tokens": torch.zeros_like(tokens) if restored is None else restored,
             "fused": window.fused, "embedded": window.embedded,
         }  # fmt: skip
+
+    def add_memory(self) -> None:
+        """Gives the imputers their readers of the token memory; what was trained before stays as it is."""
+        c = self.config
+        self.memory = TokenMemory(len(c.modalities), c.width, c.decoder_width, c.selfmask_width)
+        self.memory.to(next(self.parameters()).device)
+        self.memory.selfmask.requires_grad_(False)  # trained by its own stage only
+        self.config = replace(c, use_memory=True)
 
     # -- frozen encoders with adapters ----------------------------------------------------------------------------
 
@@ -182,7 +198,8 @@ class PhysioME(nn.Module):
 class InferenceGraph(nn.Module):
     """The exported face of the model: inputs by modality, outputs in the order of ``OUTPUTS``.
 
-    With ``selfmask`` (bool [B]) both imputers are in the graph and each window is filled by the one it asks for.
+    With ``selfmask`` (bool [B]) both imputers are in the graph and each window is filled by the one it asks for. A
+    model with memory has the input ``memory`` [B, M, d] as its last.
     """
 
     def __init__(self, model: PhysioME) -> None:
@@ -190,11 +207,12 @@ class InferenceGraph(nn.Module):
         self.model = model
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        """One signal [B, L] a row of the model, presence, context and, for both imputers, ``selfmask``."""
+        """One signal [B, L] a row of the model, presence, context, for both imputers ``selfmask``, and ``memory``."""
         rows = len(self.model.config.modalities)
         presence, context, *choice = inputs[rows:]
+        memory = choice.pop() if self.model.memory is not None else None
         imputer = ChosenImputer(*choice) if choice else None
-        out = self.model(torch.stack(inputs[:rows], dim=1), presence, context, imputer=imputer)
+        out = self.model(torch.stack(inputs[:rows], dim=1), presence, context, imputer=imputer, memory=memory)
         return tuple(out[name] for name in self.model.config.outputs)
 
 

@@ -72,12 +72,16 @@ class SelfMaskPredictor(nn.Module):
         self.transformer = DroppingTransformer(width, heads, depth, dropout)
         self.out = nn.ModuleList(nn.Linear(width, token_width) for _ in range(modalities))
 
-    def hidden(self, tokens: Tensor, filled: Tensor, keys: Tensor, embedded: Tensor) -> tuple[Tensor, Tensor]:
-        """States of the context token [B, w] and of the slots [B, M, N, w]; arguments as in :meth:`forward`."""
+    def hidden(
+        self, tokens: Tensor, filled: Tensor, keys: Tensor, embedded: Tensor, hint: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """States of the context token [B, w] and of the slots [B, M, N, w]; arguments as in :meth:`forward`. ``hint``
+        [B, M, w], what is remembered of each modality, goes to the queries of slots that hold no token."""
         inside = filled.unsqueeze(-1)
         known = torch.where(inside, tokens, torch.zeros_like(tokens))
         adapted = torch.stack([adapter(known[:, m]) for m, adapter in enumerate(self.adapters)], dim=1)
-        slots = torch.where(inside, adapted, self.query.expand_as(adapted)) + self.positions + self.modality
+        query = self.query.expand_as(adapted) if hint is None else self.query + hint.unsqueeze(2)
+        slots = torch.where(inside, adapted, query) + self.positions + self.modality
         keep = keys.flatten(1)
         bias = key_bias(torch.cat([torch.ones_like(keep[:, :1]), keep], dim=1))
         sequence = torch.cat([self.context(embedded).unsqueeze(1), slots.flatten(1, 2)], dim=1)
@@ -91,8 +95,11 @@ class SelfMaskPredictor(nn.Module):
         [B, M, N]: slots that may be attended; embedded [B, d]: the context embedding, always a key, so that nothing
         observed gives a finite prior.
         """
-        _, slots = self.hidden(tokens, filled, keys, embedded)
-        return torch.stack([out(slots[:, m]) for m, out in enumerate(self.out)], dim=1)
+        return self.read(self.hidden(tokens, filled, keys, embedded)[1])
+
+    def read(self, states: Tensor) -> Tensor:
+        """States [B, M, N, w] -> tokens [B, M, N, d]."""
+        return torch.stack([out(states[:, m]) for m, out in enumerate(self.out)], dim=1)
 
 
 class MaskScorer(nn.Module):
@@ -181,11 +188,22 @@ def hide(features: Tensor, observed: Tensor, mask: Tensor, stand_in: Tensor) -> 
     return kept * (1.0 - masked) + stand_in * masked
 
 
+def imagine(model: PhysioME, tokens: Tensor, presence: Tensor, embedded: Tensor, memory: Tensor | None) -> Tensor:
+    """Ẑ: tokens of every slot [B, M, N, d] from the observed ones; a model with memory imagines what is absent relative
+    to what is remembered of it (memory [B, M, d], NaN: nothing)."""
+    if model.memory is None:
+        return model.selfmask(tokens, presence, presence, embedded)
+    reader = model.memory.selfmask
+    recalled = reader.recall(memory, presence)
+    _, states = model.selfmask.hidden(tokens, presence, presence, embedded, recalled.hint)
+    return reader.tokens(recalled, states, model.selfmask.read(states), ~presence)
+
+
 class SelfMaskImputer:
     """Absent tokens imagined by ``model.selfmask`` from the observed ones and the context embedding."""
 
     def impute(self, model: PhysioME, state: Fused) -> Tensor:
-        return model.selfmask(state.tokens, state.presence, state.presence, state.embedded)
+        return imagine(model, state.tokens, state.presence, state.embedded, state.memory)
 
 
 class ChosenImputer:

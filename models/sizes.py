@@ -45,6 +45,7 @@ class PhysioMEConfig:
     backbone: Literal["cnn", "vit"] = "cnn"  # ViT: a linear patch embedding instead of the frame network
     imputer: Literal["restoration", "mask_token"] = "restoration"  # mask token: nothing is imputed
     stop_gradient: bool = True  # on the input of the restoration decoders
+    use_memory: bool = False  # imputers are told the last token of each absent modality (models.networks.memory)
     use_context: bool = True  # False: all that ``context`` remembers is unknown (the unit of the PPG stays)
 
     def __post_init__(self) -> None:

@@ -29,6 +29,8 @@ class Batch:
     signals: Tensor  # [B, M, L] physical units; complete, or NaN where not ``known``
     features: Tensor  # [B, M, N, d] cached frame features of the complete window
     presence: Tensor  # bool [B, M, N]
+    donors: Tensor  # [B, M, N, d] frame features of the last window that had the modality whole
+    remembered: Tensor  # bool [B, M] there is such a window
     known: Tensor  # bool [B, M, N] frames whose truth is known, absent or not: what may be a target
     context: Tensor  # [B, M, C]
     pressures: Tensor  # [B, N, 3] MAP, SBP, DBP of each frame, mmHg

@@ -14,6 +14,7 @@ from models.physiome import PhysioME
 from models.runtime.spec import Conformal
 from models.signals.modalities import Modality
 from models.signals.windows import CONTEXT_FIELDS
+from models.training.recall import recall
 from models.training.sampling import Group, Losses
 
 AGE_EDGES_S = [0.0, 30.0, 60.0, 180.0, 600.0, 1800.0]
@@ -56,8 +57,8 @@ def predict(
     kept: dict[str, list[Floats]] = {name: [] for name in names}
     for first in range(0, len(rows), batch):
         part = slice(first, first + batch)
-        data = group.batch(rows[part], Losses(lost.presence[part], lost.context[part]), waves).to(device)
-        out = model(data.signals, data.presence, data.context, data.features, imputer, waves)
+        data = group.batch(rows[part], lost.part(part), waves).to(device)
+        out = model(data.signals, data.presence, data.context, data.features, imputer, waves, recall(model, data))
         for name in names:
             kept[name].append(out[name].cpu().numpy())
     return Outputs(rows, lost, {name: np.concatenate(values) for name, values in kept.items()})

@@ -105,6 +105,13 @@ class HeadsConfig(StageSettings, frozen=True, kw_only=True):
     complete: bool = True
 
 
+class RestorationConfig(StageSettings, frozen=True, kw_only=True):
+    """The restoration decoders again, everything else frozen."""
+
+    batch: Count = 48
+    memory: bool = True  # they are told the last token of each absent modality (models.networks.memory)
+
+
 class ObjectiveConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which method the main stage is, and what an ablation changes in it."""
 
@@ -128,6 +135,7 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     data: DataConfig | FolderData | VitaldbData | SleepEdfData
     pretrain: PretrainConfig
     fusion: FusionConfig
+    restoration: RestorationConfig = RestorationConfig(steps=0)
     selfmask: SelfMaskConfig = SelfMaskConfig(steps=0)
     waves: WaveConfig = WaveConfig(steps=0)
     heads: HeadsConfig = HeadsConfig(steps=0)
@@ -141,6 +149,7 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         return replace(
             SIZES[self.size], backbone=changed.backbone, imputer=changed.imputer,
             stop_gradient=changed.stop_gradient, use_context=changed.context,
+            use_memory=self.restoration.memory and self.restoration.steps > 0,
         )  # fmt: skip
 
     @property
@@ -150,6 +159,8 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         for place in ("threads", "device", "data_folder"):
             plain.pop(place)
         plain["data"].pop("processes")
+        if self.restoration.steps == 0:
+            plain.pop("restoration")
         return digest(plain)
 
     def fingerprints(self, data: str) -> dict[str, str]:
@@ -158,14 +169,16 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         objective = plain["objective"]
         encoders = digest([data, self.size, self.seed, objective["backbone"], plain["pretrain"]])
         fusion = digest([encoders, plain["fusion"], objective])
-        heads = digest([fusion, plain["heads"]]) if self.heads.steps else fusion
+        restoration = digest([fusion, plain["restoration"]]) if self.restoration.steps else fusion
+        heads = digest([restoration, plain["heads"]]) if self.heads.steps else restoration
         return {
             "pretrain": encoders,
             "fusion": fusion,
+            "restoration": restoration,
             "heads": heads,
             "selfmask": digest([heads, plain["selfmask"]]),
-            "waves": digest([fusion, plain["waves"]]),
-            "distil": digest([fusion, plain["distil"]]),
+            "waves": digest([restoration, plain["waves"]]),
+            "distil": digest([fusion, plain["distil"]]),  # reads nothing but the encoders
         }
 
 

@@ -16,6 +16,7 @@ from models.networks.bedside import BedsideHeads
 from models.physiome import PhysioME
 from models.training.batch import Batch, fixed_batches, mean_losses, step_batches
 from models.training.losses import WEIGHTS, head_losses, weigh
+from models.training.recall import recall
 from models.training.stage import StageSettings, device_of, step_random
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ class HeadsStage:
     def objective(self, batch: Batch) -> dict[str, Tensor]:
         """Weighted losses of the heads, as in the main stage."""
         out = self.model(
-            batch.signals, batch.presence, batch.context, features=batch.features, imputer=self.imputer, wave_rows=0
-        )
+            batch.signals, batch.presence, batch.context, features=batch.features, imputer=self.imputer, wave_rows=0,
+            memory=recall(self.model, batch),
+        )  # fmt: skip
         return weigh(head_losses(self.model, batch, out), WEIGHTS)

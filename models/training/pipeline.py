@@ -1,6 +1,6 @@
 """A run from its windows to a trained model: the stages in order, each left out where its section has no steps.
 
-    windows → encoders → frame features → fusion → heads → SelfMask → waves
+    windows → encoders → frame features → fusion → restoration → heads → SelfMask → waves
 
 Every stage goes on from its checkpoint or is loaded where it is finished. ``base`` names another run whose finished
 stages are taken over where they are of the same settings, seed and data: ablations share the encoders of one run.
@@ -27,12 +27,13 @@ from models.training.heads_stage import COMPLETE, HeadsStage
 from models.training.loop import Progress, run_stage
 from models.training.objective_stages import main_stage
 from models.training.pretrain import PretrainStage
+from models.training.restoration_stage import RestorationStage
 from models.training.sampling import Group
 from models.training.selfmask_stage import SelfMaskStage
 from models.training.stage import best_device
 from models.training.wave_stage import WaveStage
 
-STAGES = ("pretrain", "fusion", "heads", "selfmask", "waves")
+STAGES = ("pretrain", "fusion", "restoration", "heads", "selfmask", "waves")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,10 @@ def train_stages(
         with clock("fusion"):
             fusion = main_stage(settings.objective.method, model, train, stop, settings.fusion, seed)
             run_stage(fusion, settings.fusion, out, prints["fusion"], progress)
+    if wanted("restoration"):
+        with clock("restoration"):
+            restoration = RestorationStage(model, train, stop, settings.restoration, seed)
+            run_stage(restoration, settings.restoration, out, prints["restoration"], progress)
     if wanted("heads"):
         with clock("heads"):
             plan = COMPLETE if settings.heads.complete else LossPlan()

@@ -14,7 +14,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import msgspec
@@ -88,9 +88,9 @@ def windows_folder(out: Path, settings: TrainConfig) -> Path:
 
 
 def build_model(settings: TrainConfig) -> PhysioME:
-    """The untrained model; its weights follow from the seed."""
+    """The untrained model; its weights follow from the seed. Its memory is added by the stage that trains it."""
     torch.manual_seed(settings.seed)
-    return PhysioME(settings.architecture)
+    return PhysioME(replace(settings.architecture, use_memory=False))
 
 
 def save_model(out: Path, model: PhysioME, fingerprint: str) -> None:
@@ -110,6 +110,8 @@ def load_model(out: Path, settings: TrainConfig) -> PhysioME:
         fusion = settings.fusion
         model.freeze_encoders(fusion.lora_rank, fusion.lora_alpha, fusion.lora_dropout)
         assert low_rank_layers(model.encoders)
+    if any(name.startswith("memory.") for name in state):
+        model.add_memory()
     checkpoint.check_tensors(path, state, model.state_dict())
     model.load_state_dict(state)
     return model.eval()

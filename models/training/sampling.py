@@ -3,27 +3,38 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from models.data.dataset import WindowDataset, bootstrap_weights
-from models.data.missingness import LossPlan, draw_ages, lose, ragged
+from models.data.donors import NONE, Donors, since_loss
+from models.data.missingness import NEVER, LossPlan, draw_ages, lose, ragged
 from models.data.patterns import lose_by
 from models.networks.heads import ENSEMBLE
+from models.signals.windows import CONTEXT_FIELDS
 from models.sizes import PhysioMEConfig
 from models.training.batch import Batch
 
 Indices = npt.NDArray[np.intp]
+_AGE = CONTEXT_FIELDS.index("age_s")
 
 
 @dataclass(frozen=True, slots=True)
 class Losses:
-    """Presence bool [B, M, N] and context float32 [B, M, C] of windows whose sensors were lost."""
+    """Presence bool [B, M, N] and context float32 [B, M, C] of windows whose sensors were lost; ``donors`` [B, M], rows
+    of the group that were wholly measured before (``models.data.donors``), is what is remembered: None nothing."""
 
     presence: npt.NDArray[np.bool_]
     context: npt.NDArray[np.float32]
+    donors: Indices | None = None
+
+    def part(self, which: slice | Indices | npt.NDArray[np.bool_]) -> Losses:
+        """The losses of some of the windows."""
+        donors = None if self.donors is None else self.donors[which]
+        return Losses(self.presence[which], self.context[which], donors)
 
 
 class Group:
@@ -46,13 +57,23 @@ class Group:
     def __len__(self) -> int:
         return len(self.dataset)
 
+    @cached_property
+    def donors(self) -> Donors:
+        """What was measured last before a loss."""
+        return Donors(self.presence.all(-1), self.dataset.study_of, self.labels["end_s"])
+
+    def donors_before(self, rows: Indices, ages_s: npt.NDArray[np.float64], presence: npt.NDArray[np.bool_]) -> Indices:
+        """Donors [B, M] of windows ``rows`` that lost modalities ``ages_s`` ago, or frames to be left ``presence``."""
+        step_s, frame_s = self.config.frame_step_s, self.config.frame_s
+        return self.donors(rows, since_loss(self.presence[rows], presence, ages_s, step_s, frame_s))
+
     def lost(self, rows: Indices, ages_s: npt.NDArray[np.float64]) -> Losses:
         """Windows ``rows`` whose modalities were lost ``ages_s`` [B, M] before their end (0: not lost)."""
         presence, context = lose(
             self.presence[rows], self.history, self.dataset.study_of[rows],
             self.labels["end_s"][rows].astype(np.int64), ages_s, self.config.frame_step_s, self.config.modalities,
         )  # fmt: skip
-        return Losses(presence, context)
+        return Losses(presence, context, self.donors_before(rows, ages_s, presence))
 
     def lost_by(self, rows: Indices, pattern: str, rng: np.random.Generator) -> Losses:
         """Windows ``rows`` that lost sensors by one of ``patterns.PATTERNS``, which training never draws."""
@@ -60,14 +81,16 @@ class Group:
             pattern, rng, self.presence[rows], self.history, self.dataset.study_of[rows],
             self.labels["end_s"][rows].astype(np.int64), self.config.frame_step_s, self.config.modalities,
         )  # fmt: skip
-        return Losses(presence, context)
+        age = np.nan_to_num(context[..., _AGE].astype(np.float64), nan=NEVER)
+        ages = np.where(self.presence[rows, :, -1] & ~presence[..., -1], age, 0.0)
+        return Losses(presence, context, self.donors_before(rows, ages, presence))
 
     def draw(self, rng: np.random.Generator, rows: Indices, plan: LossPlan) -> Losses:
         """Losses by the plan of training."""
         ages, is_ragged = draw_ages(rng, len(rows), len(self.config.modalities), plan)
         lost = self.lost(rows, ages)
         lost.presence[is_ragged] = ragged(rng, lost.presence[is_ragged])
-        return lost
+        return Losses(lost.presence, lost.context, self.donors_before(rows, ages, lost.presence))
 
     def batch(self, rows: Indices, lost: Losses, signal_rows: int | None = None) -> Batch:
         """``signal_rows``: only so many windows' signals are read (the rest are zeros, for windows without waves)."""
@@ -78,11 +101,14 @@ class Group:
         signals = np.zeros((len(rows), m, self.config.samples), np.float32)
         if count:
             signals[:count] = self.dataset.signals(rows[:count])
+        donors = np.full((len(rows), m), NONE) if lost.donors is None else lost.donors
         pick = {name: torch.from_numpy(np.asarray(values[rows])) for name, values in self.labels.items()}
         return Batch(
             signals=torch.from_numpy(signals),
             features=self.features[torch.from_numpy(rows)],
             presence=torch.from_numpy(lost.presence),
+            donors=self._donated(donors),
+            remembered=torch.from_numpy(donors != NONE),
             known=torch.from_numpy(self.known[rows]),
             context=torch.from_numpy(lost.context),
             pressures=pick["pressures"],
@@ -95,3 +121,8 @@ class Group:
             patient=torch.from_numpy(self.dataset.patient_of[rows].astype(np.int64)),
             end_s=pick["end_s"].long(),
         )
+
+    def _donated(self, donors: Indices) -> torch.Tensor:
+        """Frame features [B, M, N, d] of each modality in its donor; of any window where there is none."""
+        assert self.features is not None
+        return self.features[torch.from_numpy(np.maximum(donors, 0)), torch.arange(donors.shape[1])]

@@ -27,9 +27,10 @@ from torch import Tensor, nn
 from models import objectives
 from models.data.missingness import LossPlan
 from models.physiome import PhysioME
-from models.selfmask import MaskScorer, SelfMaskImputer, block_frames, hide, nested_masks, reverse_gradient
+from models.selfmask import MaskScorer, SelfMaskImputer, block_frames, hide, imagine, nested_masks, reverse_gradient
 from models.training.batch import Batch, fixed_batches, mean_losses, step_batches
 from models.training.losses import WEIGHTS, head_losses, weigh, weighted
+from models.training.recall import recall
 from models.training.stage import device_of, step_random
 
 if TYPE_CHECKING:
@@ -54,6 +55,8 @@ class SelfMaskParts(nn.Module):
         super().__init__()
         predictor = model.selfmask
         self.trained: nn.Module = model if end_to_end else predictor
+        if model.memory is not None and not end_to_end:
+            self.memory = model.memory.selfmask
         self.average = copy.deepcopy(predictor).requires_grad_(False)
         self.scorer = MaskScorer(predictor.width, predictor.heads)
         # One V a modality: their frame features have spaces of their own.
@@ -100,6 +103,8 @@ class SelfMaskStage:
         )
         model.requires_grad_(end_to_end)
         model.selfmask.requires_grad_(True)
+        if model.memory is not None:
+            model.memory.selfmask.requires_grad_(True)
         self.module = SelfMaskParts(model, end_to_end).to(device_of(model))
         self.block = block_frames(model.config.frame_s, model.config.frame_step_s)
 
@@ -146,7 +151,7 @@ class SelfMaskStage:
         mask, mask_cross = self.masks(z, observed, embedded.detach(), generator)
 
         seen = model.encode(hide(x, observed, mask, self.module.stand_in), observed)
-        imagined = predict(seen, observed, observed, embedded)
+        imagined = imagine(model, seen, observed, embedded, recall(model, batch))
         seen_less = model.encode(hide(x, observed, mask_cross, self.module.stand_in), observed)
         filled = torch.where(observed.unsqueeze(-1), seen_less, imagined)
         every = torch.ones_like(observed)
@@ -181,13 +186,15 @@ class SelfMaskStage:
 
     def _unmasked(self, batch: Batch, x: Tensor, embedded: Tensor, z: Tensor, complete: Tensor) -> dict[str, Tensor]:
         """Nothing hidden, as at inference: ``supervised`` and L_task, f_ψ([Z_observed, Ẑ_missing])."""
+        memory = recall(self.model, batch)
         if self.settings.task:
             out = self.model(
-                batch.signals, batch.presence, batch.context, features=x, imputer=SelfMaskImputer(), wave_rows=0
-            )
+                batch.signals, batch.presence, batch.context, features=x, imputer=SelfMaskImputer(), wave_rows=0,
+                memory=memory,
+            )  # fmt: skip
             supervised = objectives.missing_loss(out["restored_tokens"], complete, batch.presence | ~batch.known)
             return {"supervised": supervised, "task": self.task(self.model, batch, out)}
-        imagined = self.model.selfmask(z, batch.presence, batch.presence, embedded)
+        imagined = imagine(self.model, z, batch.presence, embedded, memory)
         return {"supervised": objectives.missing_loss(imagined, complete, batch.presence | ~batch.known)}
 
     def _features(self, batch: Batch) -> Tensor:

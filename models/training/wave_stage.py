@@ -15,6 +15,7 @@ from models.data.missingness import LossPlan
 from models.physiome import PhysioME
 from models.training.batch import TRAINING, Batch, fixed_batches, mean_losses, step_batches
 from models.training.losses import WEIGHTS, wave_losses, weigh
+from models.training.recall import recall
 from models.training.stage import device_of, step_random
 
 if TYPE_CHECKING:
@@ -50,5 +51,6 @@ class WaveStage:
         return {"score": sum(found.values())} | found
 
     def objective(self, batch: Batch) -> dict[str, Tensor]:
-        out = self.model(batch.signals, batch.presence, batch.context, features=batch.features)
+        memory = recall(self.model, batch)
+        out = self.model(batch.signals, batch.presence, batch.context, features=batch.features, memory=memory)
         return weigh(wave_losses(self.model, batch, out, len(batch.presence)), WEIGHTS)

@@ -30,6 +30,7 @@ from models.training.config import (
     FusionConfig,
     HeadsConfig,
     PretrainConfig,
+    RestorationConfig,
     SelfMaskConfig,
     TrainConfig,
     WaveConfig,
@@ -45,6 +46,7 @@ from models.training.loop import run_stage
 from models.training.pipeline import STAGES, train_stages
 from models.training.pretrain import DPNeuroNet, PretrainStage, augment
 from models.training.progress import ProgressBars
+from models.training.restoration_stage import RestorationStage
 from models.training.run_folder import StageClock, open_run
 from models.training.sampling import Group
 from models.training.selfmask_stage import SelfMaskStage
@@ -55,6 +57,7 @@ TINY = TrainConfig(
     data=DataConfig(2, 1, 1, 2, duration_s=150, stride_s=20, test_stride_s=20, processes=1),
     pretrain=PretrainConfig(steps=2, batch=6, evaluate_every=1, save_every=1),
     fusion=FusionConfig(steps=4, batch=6, warmup=1, evaluate_every=2, save_every=2, lora_rank=4),
+    restoration=RestorationConfig(steps=2, batch=4, evaluate_every=1, save_every=1),
     heads=HeadsConfig(steps=2, batch=4, evaluate_every=1, save_every=1),
     selfmask=SelfMaskConfig(steps=2, batch=4, evaluate_every=1, save_every=1),
     waves=WaveConfig(steps=2, batch=4, warmup=1, evaluate_every=1, save_every=1),
@@ -143,7 +146,7 @@ def stage_named(name: str, model: PhysioME, group: Group):
     if name == "pretrain":
         return PretrainStage(model, group, group, TINY.pretrain, 3)
     fusion = FusionStage(model, group, group, TINY.fusion, 3)
-    kinds = {"heads": HeadsStage, "selfmask": SelfMaskStage, "waves": WaveStage}
+    kinds = {"restoration": RestorationStage, "heads": HeadsStage, "selfmask": SelfMaskStage, "waves": WaveStage}
     return fusion if name == "fusion" else kinds[name](model, group, group, getattr(TINY, name), seed=3)
 
 
@@ -164,6 +167,7 @@ def test_every_stage_resumes_bit_for_bit(run, group, tmp_path, name):
 TRAINED = {
     "pretrain": ("encoders.",),
     "fusion": ("encoders.", "fusion.", "context.", "restoration.", "pool.", "heads."),
+    "restoration": ("restoration.", "memory.restoration."),
     "heads": ("heads.",),
     "selfmask": ("selfmask.",),
     "waves": ("heads.waves.",),

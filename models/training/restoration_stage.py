@@ -1,0 +1,71 @@
+"""The restoration stage: everything else frozen, PhysioME's restoration decoders learn to use the token memory.
+
+    L_missing = ‖D(sg[slots], memory) − sg E(complete)‖²  over what was lost
+
+The main stage has to train decoders, fusion and heads at once and knows no memory. Here each window comes with the last
+tokens of what it lost, from a donor before the loss (``models.data.donors``), as the engine has them at the bedside.
+With ``memory`` off the decoders are merely trained on: the ablation.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from models import objectives
+from models.data.missingness import LossPlan
+from models.imputers import RestorationImputer
+from models.physiome import PhysioME
+from models.training.batch import Batch, fixed_batches, mean_losses, step_batches
+from models.training.recall import recall
+from models.training.stage import device_of, step_random
+
+if TYPE_CHECKING:
+    from models.training.config import RestorationConfig
+    from models.training.sampling import Group
+
+LOSSES = LossPlan(complete=0.0, subset=0.7, recent=0.2, ragged=0.1)
+"""A window that lost nothing teaches no restoration."""
+_STOP_WINDOWS = 1024
+
+
+class RestorationStage:
+    """Trains ``model.restoration`` and its reader of the memory, which is added unless it is there already."""
+
+    name = "restoration"
+
+    def __init__(
+        self, model: PhysioME, train: Group, stop: Group, settings: RestorationConfig, seed: int = 0,
+        plan: LossPlan = LOSSES,
+    ) -> None:  # fmt: skip
+        if settings.memory and model.memory is None:
+            torch.manual_seed(seed + 2)
+            model.add_memory()
+        model.requires_grad_(False).eval()
+        parts = {"restoration": model.restoration}
+        if model.memory is not None:
+            parts["memory"] = model.memory.restoration
+        self.model, self.module = model, nn.ModuleDict(parts).requires_grad_(True)
+        self._stop, self.settings, self.seed, self.plan = stop, settings, seed, plan
+        self._batches = step_batches(train, plan, settings.batch, seed, self.name, device_of(model))
+
+    def losses(self, step: int) -> dict[str, Tensor]:
+        step_random(self.seed, self.name, step)
+        return self.objective(self._batches(step))
+
+    def score(self) -> dict[str, float]:
+        batches = fixed_batches(self._stop, self.plan, self.seed, _STOP_WINDOWS, 64, device_of(self.model))
+        found = mean_losses(batches, lambda batch, _: self.objective(batch))
+        return {"score": sum(found.values())} | found
+
+    def objective(self, batch: Batch) -> dict[str, Tensor]:
+        model = self.model
+        with torch.no_grad():
+            target = model.encode(batch.features, batch.known)
+            _, embedded = model.context(batch.context, batch.presence)
+            tokens = model.encode(batch.features, batch.presence)
+            state = model.pass_one(tokens, batch.presence, embedded, recall(model, batch))
+        lost = batch.known & ~batch.presence
+        return {"missing": objectives.missing_loss(RestorationImputer().impute(model, state), target, ~lost)}
