@@ -27,6 +27,7 @@ from models.runtime.spec import (
     BOTH_IMPUTERS,
     BUNDLE_SCHEMA,
     CHOICE_INPUT,
+    MEMORY_INPUT,
     RESTORATION,
     SELFMASK,
     BundleSpec,
@@ -56,11 +57,15 @@ class BundleText:
 
 def input_names(config: PhysioMEConfig, imputers: Sequence[str] = (RESTORATION,)) -> list[str]:
     choice = [CHOICE_INPUT] if len(imputers) > 1 else []
-    return [m.value.lower() for m in config.modalities] + ["presence", "context", *choice]
+    memory = [MEMORY_INPUT] if config.use_memory else []
+    return [m.value.lower() for m in config.modalities] + ["presence", "context", *choice, *memory]
 
 
 def example_inputs(config: PhysioMEConfig, batch: int, seed: int = 0) -> Arrays:
-    """Plausible inputs: pulses at 70/min, a pressure near 85 mmHg, noise for the EEG; all present, context known."""
+    """Plausible inputs: pulses at 70/min, a pressure near 85 mmHg, noise for the EEG; all present, context known.
+
+    For a model with memory also ``memory``, as wide as encoder tokens, all known.
+    """
     rng = np.random.default_rng(seed)
     t = np.arange(config.samples) / config.rate_hz
     phase = 2 * np.pi * (70 / 60) * t[None] + rng.uniform(0, 6, (batch, 1))
@@ -83,12 +88,16 @@ def example_inputs(config: PhysioMEConfig, batch: int, seed: int = 0) -> Arrays:
     arrays: Arrays = {m.value.lower(): waves[m].astype(np.float32) for m in config.bedside_rows}
     arrays["presence"] = np.ones((batch, len(config.modalities), config.frames), np.bool_)
     arrays["context"] = context
+    if config.use_memory:
+        each = (batch, len(config.modalities), config.width)
+        arrays[MEMORY_INPUT] = rng.standard_normal(each).astype(np.float32)
     return arrays
 
 
 def golden_inputs(config: PhysioMEConfig, imputers: Sequence[str] = (RESTORATION,)) -> dict[str, Arrays]:
     """The cases: all present, each modality absent, absence frame by frame, all absent, NaN and 1e30 under the mask,
-    unknown context. Of a graph with two imputers each case but the complete ones comes twice, ``selfmask_…`` too."""
+    unknown context; with memory also those of :func:`_memory_cases`. Of a graph with two imputers each case but the
+    complete ones comes twice, ``selfmask_…`` too."""
     base = example_inputs(config, 1, seed=7)
     names = [m.value.lower() for m in config.modalities]
     rng = np.random.default_rng(11)
@@ -117,11 +126,33 @@ def golden_inputs(config: PhysioMEConfig, imputers: Sequence[str] = (RESTORATION
     cases["frames_absent_1e30"] = case(ragged, fill=1e30)
     cases["all_absent"] = case(~full, fill=np.nan, unknown=True)
     cases["context_unknown"] = case(full, unknown=True)
+    if config.use_memory:
+        cases |= _memory_cases(cases)
     if len(imputers) > 1:
         lossy = {name: arrays for name, arrays in cases.items() if not arrays["presence"].all()}
         cases = {name: arrays | {CHOICE_INPUT: np.zeros(1, np.bool_)} for name, arrays in cases.items()}
         cases |= {f"{SELFMASK}_{n}": arrays | {CHOICE_INPUT: np.ones(1, np.bool_)} for n, arrays in lossy.items()}
     return cases
+
+
+def _memory_cases(cases: dict[str, Arrays]) -> dict[str, Arrays]:
+    """Losses with a memory of nothing (NaN) and of every other modality only; 1e30 and NaN where nothing is absent."""
+    found: dict[str, Arrays] = {}
+    losses = [name for name in cases if name.startswith("no_")]
+
+    def case(name: str, word: str, memory: npt.NDArray[np.generic]) -> None:
+        found[f"{name}_{word}"] = cases[name] | {MEMORY_INPUT: memory.astype(np.float32)}
+
+    for name in (*losses, "frames_absent", "all_absent"):
+        case(name, "never", np.full_like(cases[name][MEMORY_INPUT], np.nan))
+    for name in (losses[0], "all_present"):
+        lossy = ~cases[name]["presence"].all(axis=2)[..., None]
+        for word, fill in (("memory_1e30", 1e30), ("memory_nan", np.nan)):
+            case(name, word, np.where(lossy, cases[name][MEMORY_INPUT], fill))
+    half = cases["all_absent"][MEMORY_INPUT].copy()
+    half[:, ::2] = np.nan
+    case("all_absent", "half_known", half)
+    return found
 
 
 def run_torch(model: PhysioME, inputs: Arrays) -> Arrays:
@@ -200,7 +231,8 @@ def bundle_spec(config: PhysioMEConfig, text: BundleText, imputers: Sequence[str
         modalities=[m.value for m in config.modalities], rate_hz=config.rate_hz, frame_s=config.frame_s,
         frames=config.frames, hop_s=1, context_fields=list(CONTEXT_FIELDS), horizons_min=HORIZONS_MIN,
         token_width=config.width, conformal=text.conformal, preprocessing=text.preprocessing,
-        trained_on=text.trained_on, imputers=tuple(imputers), outputs=[] if config.has_eeg else list(config.outputs),
+        trained_on=text.trained_on, imputers=tuple(imputers), memory=config.use_memory,
+        outputs=[] if config.has_eeg else list(config.outputs),
     )  # fmt: skip
 
 
