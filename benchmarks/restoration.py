@@ -144,9 +144,11 @@ def _hide(channels: ChannelMap, engine: Engine, truth: Truth, gap_s: int) -> Hid
     for _, output in drive(channels, engine.window_spec, {Modality.ABP: ranges}):
         for window in output.windows:
             inside = next((r for r in ranges if r[0] < window.end_s <= r[1]), None)
+            if inside is None and not engine.remembers:
+                continue
+            (prediction,) = engine.predict([window], [gap_s])  # every window: the memory is of the measured ones
             if inside is None:
                 continue
-            (prediction,) = engine.predict([window])
             row = engine.window_spec.modalities.index(Modality.ABP)
             abp, ppg = window.context[row], window.context[engine.window_spec.modalities.index(Modality.PPG)]
             for wave in prediction.restored:
@@ -179,6 +181,7 @@ def _hide(channels: ChannelMap, engine: Engine, truth: Truth, gap_s: int) -> Hid
                  "model": [e.value for e in given]},
                 [(e.lo, e.hi) for e in given],
             )  # fmt: skip
+    engine.forget(gap_s)
     hidden = np.isfinite(shown)
     found = _beats(shown, lambda x: upstrokes(x, kind="ABP"))
     for a, b in ranges:
