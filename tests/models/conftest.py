@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
+from functools import cache
 from pathlib import Path
 
-NEEDS_TORCH = ("import torch", "from torch", "models.training")
-HAS_TORCH = importlib.util.find_spec("torch") is not None
+ROOT = Path(__file__).resolve().parents[2]
+EXTRA = ("torch", "onnx", "safetensors", "matplotlib", "tensorboard")
+"""What the extra ``train`` brings."""
 
-if HAS_TORCH:
+
+@cache
+def needs_extra(path: Path, at_load: bool = True) -> bool:
+    """Whether a file imports the extra, itself or through files of this project (only when it is loaded, or ever)."""
+    tree = ast.parse(path.read_text("utf-8"))
+    for node in tree.body if at_load else ast.walk(tree):
+        names = [a.name for a in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
+        if isinstance(node, ast.ImportFrom):
+            names = [str(node.module), *(f"{node.module}.{name}" for name in names)]
+        for name in names:
+            place = ROOT.joinpath(*name.split("."))
+            inner = next((p for p in (place.with_suffix(".py"), place / "__init__.py") if p.is_file()), None)
+            if name.split(".")[0] in EXTRA or (inner is not None and needs_extra(inner)):
+                return True
+    return False
+
+
+if importlib.util.find_spec("torch") is not None:
     from tests.models.small import small_model as small_model
     from tests.models.small import stacked as stacked
 else:
-    files = sorted(Path(__file__).parent.glob("*.py"))
-    collect_ignore = [f.name for f in files if any(word in f.read_text("utf-8") for word in NEEDS_TORCH)]
-    collect_ignore.remove("conftest.py")
+    files = sorted(Path(__file__).parent.glob("test_*.py"))
+    collect_ignore = [f.name for f in files if needs_extra(f, at_load=False)]

@@ -42,6 +42,7 @@ def test_trends_need_two_changes_in_a_gap():
 
 
 def test_bland_altman_plot_is_written(tmp_path):
+    pytest.importorskip("matplotlib", reason="plots need the extra `train`")
     estimate, truth = hidden().pair("model", "map")
     plot_agreement(estimate, truth, 2.0, (1.0, 3.0), tmp_path, "ba", "title", "note")
     assert (tmp_path / "ba.png").stat().st_size > 5000

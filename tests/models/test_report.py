@@ -61,6 +61,7 @@ def test_seeds_are_averaged_row_by_row_whatever_their_order():
 
 
 def test_a_plot_is_a_picture_with_its_note(tmp_path):
+    pytest.importorskip("matplotlib", reason="plots need the extra `train`")
     with plot(tmp_path, "p", "Title", NOTE, rows=1, cols=2) as axes:
         axes[0].plot([0, 1], [1, 2])
     assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")
