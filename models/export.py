@@ -146,7 +146,7 @@ def _memory_cases(cases: dict[str, Arrays]) -> dict[str, Arrays]:
     for name in (*losses, "frames_absent", "all_absent"):
         case(name, "never", np.full_like(cases[name][MEMORY_INPUT], np.nan))
     for name in (losses[0], "all_present"):
-        lossy = ~cases[name]["presence"].all(axis=2)[..., None]
+        lossy = ~np.asarray(cases[name]["presence"].all(axis=2))[..., None]
         for word, fill in (("memory_1e30", 1e30), ("memory_nan", np.nan)):
             case(name, word, np.where(lossy, cases[name][MEMORY_INPUT], fill))
     half = cases["all_absent"][MEMORY_INPUT].copy()

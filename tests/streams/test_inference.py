@@ -6,6 +6,7 @@ import math
 import threading
 from collections.abc import Hashable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -49,6 +50,9 @@ class Desk:
         self.thread = InferenceThread(
             self.mailbox, lambda: engine, SPEC, self.delivered.extend, self.accounting, self.latency, **options
         )  # type: ignore[arg-type]
+
+    def has_delivered(self, items: int) -> bool:
+        return len(self.delivered) == items
 
     def running(self) -> object:
         return running(self.thread.run, stop=self.mailbox.close)
@@ -124,7 +128,7 @@ def test_the_model_is_told_whose_windows_they_are_and_when_one_has_ended() -> No
         ):  # fmt: skip
             assert desk.mailbox.offer(item)
         with desk.running():  # type: ignore[attr-defined]
-            wait_until(lambda desk=desk: len(desk.delivered) == 9)
+            wait_until(partial(desk.has_delivered, 9))
         told.append((desk.engine.keys, desk.engine.forgotten))
     assert told[0] == told[1]
     keys, forgotten = told[0]
