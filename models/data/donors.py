@@ -56,7 +56,7 @@ def since_loss(recorded: Bools, left: Bools, ages_s: Floats, step_s: int, frame_
     """Seconds [B, M] to the end of the window since the last measurement before the loss.
 
     That is ``ages_s`` where a modality was lost so long ago. Frames lost here and there (``recorded`` but not ``left``,
-    bool [B, M, N], and not for their age) count from the beginning of the first, so that no donor holds what was taken away.
+    bool [B, M, N], and not for their age) count from the beginning of the first, so that no donor holds what was taken.
     """
     end_before = (recorded.shape[-1] - 1 - np.arange(recorded.shape[-1])) * step_s  # as in models.data.missingness
     scattered = recorded & ~left & (ages_s[..., None] <= end_before)

@@ -113,7 +113,7 @@ def single_features(model: PhysioME, group: Group, rows: Indices, lost: Losses) 
     parts: list[Floats] = []
     for first in range(0, len(rows), _BATCH):
         part = slice(first, first + _BATCH)
-        batch = group.batch(rows[part], Losses(lost.presence[part], lost.context[part]), 0)
+        batch = group.batch(rows[part], lost.part(part), 0)
         seen = batch.presence.to(device)
         tokens = model.encode(batch.features.to(device), seen)
         count = seen.sum(-1, keepdim=True)

@@ -17,6 +17,7 @@ from models.imputers import ZeroImputer
 from models.networks.transformer import key_bias
 from models.physiome import PhysioME
 from models.signals.modalities import Modality
+from models.training.recall import recall
 from models.training.sampling import Group
 
 CONTROL_WINDOWS = 240
@@ -156,11 +157,12 @@ def invariants(model: PhysioME, group: Group, count: int = 24) -> list[Row]:
     ages = np.zeros((len(rows), len(modalities)))
     ages[np.arange(len(rows)), np.arange(len(rows)) % len(modalities)] = 120.0
     lost = group.lost(rows, ages)
+    memory = recall(model, group.batch(rows, lost, 0))
     presence, context = torch.from_numpy(lost.presence), torch.from_numpy(lost.context)
-    out = [_bits(model, signals, presence, context)]
+    out = [_bits(model, signals, presence, context, memory)]
     out.append(_removal(model, signals, presence, context))
-    usual = model(signals, presence, context, wave_rows=0)
-    zero = model(signals, presence, context, wave_rows=0, imputer=ZeroImputer())
+    usual = model(signals, presence, context, wave_rows=0, memory=memory)
+    zero = model(signals, presence, context, wave_rows=0, imputer=ZeroImputer(), memory=memory)
     for name in ("hazard_logits", "pressure", "depth"):
         if name in usual:
             change = float((usual[name] - zero[name]).abs().max())
@@ -174,13 +176,18 @@ def invariants(model: PhysioME, group: Group, count: int = 24) -> list[Row]:
     return [*out, row | _answer("all", finite)]
 
 
-def _bits(model: PhysioME, signals: Tensor, presence: Tensor, context: Tensor) -> Row:
-    """Largest difference of any output between NaN, 1e30 and the true signal under the mask."""
+def _bits(model: PhysioME, signals: Tensor, presence: Tensor, context: Tensor, memory: Tensor | None) -> Row:
+    """Largest difference of any output between NaN, 1e30 and the true signal under the mask, and in what is remembered
+    of sensors that are measured."""
     samples = presence.repeat_interleave(signals.shape[-1] // presence.shape[-1], dim=-1)
-    plain = model(signals, presence, context)
+    plain = model(signals, presence, context, memory=memory)
     worst = 0.0
     for junk in (float("nan"), 1e30):
-        dirty = model(torch.where(samples, signals, torch.full_like(signals, junk)), presence, context)
+        spoilt = None
+        if memory is not None:
+            spoilt = torch.where(presence.all(-1).unsqueeze(-1), torch.full_like(memory, junk), memory)
+        content = torch.where(samples, signals, torch.full_like(signals, junk))
+        dirty = model(content, presence, context, memory=spoilt)
         worst = max(worst, *(0.0 if torch.equal(plain[k], dirty[k]) else _largest(plain[k], dirty[k]) for k in plain))
     row = _row("content under the mask: NaN, 1e30, the truth", "restoration", "largest difference", _only(worst))
     return row | _answer("exactly 0", worst == 0.0)

@@ -21,6 +21,7 @@ from models.evaluation.metrics import rank_replicates
 from models.evaluation.report import Progress
 from models.evaluation.settings import Pass, Setting, all_sensors, every_subset
 from models.training.calibrate import Outputs
+from models.training.recall import recall
 from models.training.sampling import Losses
 
 RESAMPLES = 200
@@ -122,19 +123,20 @@ def swap(p: Pass, modality: int, seed: int) -> Outputs:
     other = others_windows(p.patient_of, np.random.default_rng([seed, 51, modality]))
     presence, context = lost.presence.copy(), lost.context.copy()
     presence[:, modality], context[:, modality] = presence[other, modality], context[other, modality]
+    swapped = Losses(presence, context, lost.donors)
     device = next(p.model.parameters()).device
     kept: dict[str, list[Floats]] = {name: [] for name in p.names}
     for first in range(0, len(p.rows), _BATCH):
         part = slice(first, first + _BATCH)
-        given = Losses(presence[part], context[part])
+        given = swapped.part(part)
         own = p.group.batch(p.rows[part], given, 0).to(device)
         features = own.features.clone()
         features[:, modality] = p.group.batch(p.rows[other[part]], given, 0).to(device).features[:, modality]
-        out = p.model(own.signals, own.presence, own.context, features, p.imputer, 0)
+        out = p.model(own.signals, own.presence, own.context, features, p.imputer, 0, recall(p.model, own))
         for name in p.names:
             kept[name].append(out[name].cpu().numpy())
     values = {name: np.concatenate(parts) for name, parts in kept.items()}
-    return Outputs(p.rows, Losses(presence, context), values)
+    return Outputs(p.rows, swapped, values)
 
 
 def others_windows(patient_of: npt.NDArray[np.intp], rng: np.random.Generator) -> npt.NDArray[np.intp]:

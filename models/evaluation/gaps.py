@@ -101,7 +101,8 @@ def model_pressures(model: PhysioME, lost: LostWindows, method: Method) -> Float
         part = lost.part(first, first + BATCH)
         nothing = torch.zeros(len(part), len(model.config.modalities), samples)
         found = model(
-            nothing, part.presence, part.context, features=part.features, imputer=method(part), wave_rows=0
+            nothing, part.presence, part.context, features=part.features, imputer=method(part), wave_rows=0,
+            memory=part.memory,
         )["pressure"]  # fmt: skip
         out.append(found[:, :, 1].double().numpy())
     return np.concatenate(out)

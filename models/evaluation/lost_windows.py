@@ -1,7 +1,8 @@
 """Windows whose sensors were lost, and what was known before the loss: the common ground of all imputers.
 
-Encoder tokens of complete windows are computed once and kept. The *last window* of a modality is the latest window of
-the same patient, wholly measured, that had ended when the modality was lost: what "hold" carries forward.
+Encoder tokens of complete windows are computed once and kept. The *last window* of a modality is its donor
+(``models.data.donors``), the latest wholly measured window that had ended when it was lost: what "hold" carries
+forward, and what the token memory of restoration and SelfMask is the mean of.
 """
 
 from __future__ import annotations
@@ -71,6 +72,13 @@ class LostWindows:
     def __len__(self) -> int:
         return len(self.rows)
 
+    @property
+    def memory(self) -> Tensor:
+        """Mean token of the last window of each modality [B, M, d], NaN where there is none: what the engine has."""
+        has = torch.from_numpy(self.before_row >= 0).unsqueeze(-1)
+        mean = self.before.mean(2)
+        return torch.where(has, mean, torch.full_like(mean, float("nan")))
+
     def part(self, a: int, b: int) -> LostWindows:
         return LostWindows(*(getattr(self, name)[a:b] for name in self.__dataclass_fields__))
 
@@ -89,25 +97,6 @@ def features_of(group: Group, rows: Indices) -> Tensor:
     return torch.from_numpy(np.asarray(group.features[rows], np.float32))
 
 
-def last_windows(group: Group, rows: Indices, ages_s: Floats) -> Indices:
-    """Row of the last wholly measured window of each modality that ended ``ages_s`` [B, M] or more before the end of
-    ``rows``; -1 where there is none (or it was never measured). Where nothing was lost: the window before this one."""
-    end = group.labels["end_s"]
-    whole = np.asarray(group.presence.all(-1))
-    out = np.full(ages_s.shape, -1)
-    patient = group.dataset.patient_of
-    for p in np.unique(patient[rows]):
-        mine = np.flatnonzero(patient == p)
-        mine = mine[np.argsort(end[mine], kind="stable")]
-        asked = np.flatnonzero(patient[rows] == p)
-        for m in range(ages_s.shape[1]):
-            usable = mine[whole[mine, m]]
-            latest = np.minimum(end[rows[asked]] - ages_s[asked, m], end[rows[asked]] - 1)
-            at = np.searchsorted(end[usable], latest, side="right") - 1
-            out[asked, m] = np.where(at >= 0, usable[np.maximum(at, 0)] if len(usable) else -1, -1)
-    return out
-
-
 def lose(group: Group, bank: TokenBank, rows: Indices, ages_s: Floats, fallback: Tensor,
          lost: Losses | None = None) -> LostWindows:  # fmt: skip
     """Windows ``rows`` whose modalities were lost ``ages_s`` [B, M] before their end (0 not lost, inf never measured).
@@ -116,7 +105,7 @@ def lose(group: Group, bank: TokenBank, rows: Indices, ages_s: Floats, fallback:
     those of ``ages_s`` alone (frames lost here and there).
     """
     lost = group.lost(rows, ages_s) if lost is None else lost
-    before_row = last_windows(group, rows, ages_s)
+    before_row = group.donors_before(rows, ages_s, lost.presence)
     used = np.unique(before_row[before_row >= 0])
     held = fallback[None].expand(len(rows), *fallback.shape).clone()
     if len(used):
@@ -149,7 +138,7 @@ def first_pass(model: PhysioME, lost: LostWindows) -> tuple[Fused, Tensor]:
     """State after pass 1 and the context embedding [B, d]; the same for every imputer."""
     tokens = model.encode(lost.features, lost.presence)
     _, embedded = model.context(lost.context, lost.presence)
-    return model.pass_one(tokens, lost.presence, embedded), embedded
+    return model.pass_one(tokens, lost.presence, embedded, lost.memory), embedded
 
 
 @torch.no_grad()

@@ -47,7 +47,8 @@ def make_sweeps(model: PhysioME, seed: int, subjects: int = 6, progress: Progres
 @torch.no_grad()
 def representations(model: PhysioME, windows: Sweep) -> dict[str, Floats]:
     """Of each window [W, d]: ``fused``; mean token of each sensor, ``ECG`` …; and its restored one where that sensor
-    was lost five minutes ago and the others are measured, ``ECG restored`` …."""
+    was lost five minutes ago and the others are measured, ``ECG restored`` …; nothing is remembered of it (a sweep has
+    no past), so what these tokens tell comes from the other sensors."""
     model.eval()
     device = next(model.parameters()).device
     given = windows.windows

@@ -98,7 +98,9 @@ def _model_waves(prepared: Prepared, lost: LostWindows, method: str, target: Mod
     for first in range(0, len(lost), WAVE_BATCH):
         part = lost.part(first, first + WAVE_BATCH)
         signals = torch.from_numpy(prepared.test.dataset.signals(part.rows))
-        found = model(signals, part.presence, part.context, features=part.features, imputer=make(part))
+        found = model(
+            signals, part.presence, part.context, features=part.features, imputer=make(part), memory=part.memory
+        )
         out.append(found[f"{target.value.lower()}_wave"].numpy())
     return np.concatenate(out).astype(np.float64)
 

@@ -46,7 +46,7 @@ from models.imputers import (
 from models.physiome import Fused, PhysioME
 from models.selfmask import SelfMaskImputer
 from models.signals.modalities import Modality
-from models.training.sampling import Group, Losses
+from models.training.sampling import Group
 
 METHODS = (
     "zero", "random fill", "train mean", "hold", "memory token", "mask token", "ridge", "delay regression",
@@ -234,7 +234,7 @@ class RidgeTokens:
             if observed[m]:  # some frames of the modality itself are there
                 rng = np.random.default_rng([self._seed, 44, m])
                 lost.presence[:, m] = ragged(rng, lost.presence[:, m])
-            windows = lose(self._group, self._bank, self._rows, ages, self._mean, Losses(lost.presence, lost.context))
+            windows = lose(self._group, self._bank, self._rows, ages, self._mean, lost)
             with torch.no_grad():
                 tokens = self._model.encode(windows.features, windows.presence)
                 x = self.inputs(tokens, windows.presence, windows.context).double().numpy()

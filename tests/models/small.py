@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pytest
 import torch
@@ -22,6 +24,13 @@ def stacked(batch: int, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
     return tuple(torch.from_numpy(np.asarray(a)) for a in (signals, arrays["presence"], arrays["context"]))  # type: ignore[return-value]
 
 
+@cache
+def plain_model() -> PhysioME:
+    """Random weights, made once for the many examples of a property: nobody may change it."""
+    torch.manual_seed(3)
+    return PhysioME(CI).eval()
+
+
 @pytest.fixture
 def small_model() -> PhysioME:
     """Random weights, with the zero-initialised layers shaken so that nothing is trivially constant."""
@@ -35,3 +44,16 @@ def small_model() -> PhysioME:
                 assert module.running_mean is not None
                 module.running_mean.normal_(std=0.1)
     return model
+
+
+def with_memory(model: PhysioME) -> PhysioME:
+    """The model with readers of the token memory, their zero-initialised parts shaken."""
+    torch.manual_seed(11)
+    model.add_memory()
+    assert model.memory is not None
+    with torch.no_grad():
+        for reader in (model.memory.restoration, model.memory.selfmask):
+            reader.unknown.normal_(std=0.1)
+            for change in reader.changes:
+                change.weight.normal_(std=0.1)  # type: ignore[operator, union-attr]
+    return model.requires_grad_(True)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from models.data.donors import Donors
 from models.evaluation.beat_template import average_beat, beats_of, drawn
 from models.evaluation.comparison import Scores, compare, name_of, prepare, run_methods, token_scores
 from models.evaluation.lost_windows import (
@@ -13,7 +14,6 @@ from models.evaluation.lost_windows import (
     TokenBank,
     anchored_pressure,
     first_pass,
-    last_windows,
     lose,
     second_pass,
     usable_rows,
@@ -24,6 +24,7 @@ from models.imputers import HoldImputer
 from models.physiome import Fused, PhysioME
 from models.signals.modalities import Modality
 from tests.models.lost_material import CI, FIRST, make_group
+from tests.models.small import with_memory
 
 SHORT = Regime("lost 2 to 6 min ago", 120.0, 360.0)
 M = len(CI.modalities)
@@ -38,7 +39,7 @@ def world(tmp_path_factory, request):
     monkeypatch.setattr("models.evaluation.rivals.MEMORY_STEPS", 25)
     request.addfinalizer(monkeypatch.undo)
     torch.manual_seed(5)
-    model = PhysioME(CI).eval()
+    model = with_memory(PhysioME(CI)).eval()
     folder = tmp_path_factory.mktemp("lost")
     train, test = make_group(folder / "train", range(8), model), make_group(folder / "test", range(100, 105), model)
     bank = TokenBank(model, train)
@@ -73,7 +74,7 @@ def test_content_under_the_mask_changes_no_bit(world, name, junk):
     )
     # Frame features of absent frames are those of a zero signal in the graph; here only the tokens may be dirty.
     tokens = torch.where(inside, state.tokens, torch.full_like(state.tokens, junk))
-    again = Fused(tokens, state.presence, state.context_out, state.slots, state.embedded)
+    again = Fused(tokens, state.presence, state.context_out, state.slots, state.embedded, state.memory)
     assert torch.equal(second_pass(model, again, embedded, method(dirty).impute(model, again)), clean)
     assert torch.isfinite(clean).all()
 
@@ -96,7 +97,7 @@ def test_last_window_ended_before_the_loss_and_is_the_latest(world):
     rows, end, patient = usable_rows(test, 40, 1), test.labels["end_s"], test.dataset.patient_of
     ages = np.random.default_rng(0).integers(1, 700, (len(rows), M)).astype(float)
     ages[0] = np.inf
-    found = last_windows(test, rows, ages)
+    found = test.donors(rows, ages)
     assert (found[0] == -1).all()
     for i, row in enumerate(rows):
         for m in range(M):
@@ -108,12 +109,10 @@ def test_a_window_with_an_absent_frame_is_no_last_window(world):
     _, _, test, _ = world
     row = int(np.flatnonzero(test.labels["end_s"] == FIRST + 300)[0])
     ages = np.full((1, M), 60.0)
-    before = last_windows(test, np.array([row]), ages)[0]
-    test.presence[before[ABP], ABP, 3] = False
-    try:
-        after = last_windows(test, np.array([row]), ages)[0]
-    finally:
-        test.presence[before[ABP], ABP, 3] = True
+    before = test.donors(np.array([row]), ages)[0]
+    whole = test.presence.all(-1)
+    whole[before[ABP], ABP] = False
+    after = Donors(whole, test.dataset.study_of, test.labels["end_s"])(np.array([row]), ages)[0]
     assert after[ABP] == before[ABP] - 1 and np.array_equal(np.delete(after, ABP), np.delete(before, ABP))
 
 
