@@ -104,7 +104,7 @@ def compared(control: Measured, changed: Measured) -> list[Row]:
             raise BadInput("the same test windows in every run", f"others in {changed.run.name}", "share the data")
         single = absent_one(mine.modalities)
         for imputer in OURS:
-            common = {"change": changed.run.what or changed.run.name, "when": when, "imputer": imputer}
+            common: Row = {"change": changed.run.what or changed.run.name, "when": when, "imputer": imputer}
             rows.append(common | token_row(mine, theirs, imputer))
             for modality, task, title in OUTCOMES:
                 subset = single[f"{modality} absent"][0]

@@ -35,6 +35,7 @@ _PRESSURES = ("map", "sbp", "dbp")
 
 Floats = npt.NDArray[np.floating]
 Bools = npt.NDArray[np.bool_]
+Indices = npt.NDArray[np.intp]
 Row = dict[str, float | str]
 
 
@@ -105,11 +106,11 @@ def uncooled(hazard_logits: Floats) -> Floats:
     return (1.0 - survival).mean(1)
 
 
-def pooled_risks(p: Pass) -> dict[int, tuple[Floats, Floats, Bools]]:
+def pooled_risks(p: Pass) -> dict[int, tuple[Floats, Floats, Indices]]:
     """By number of absent sensors: risks after and before the temperature [n, 3], and which windows [n] they are of;
     every subset of that size, windows hypotensive already left out."""
     use = ~p.label("hypotensive_now").astype(bool)
-    found: dict[int, list[tuple[Floats, Floats, Bools]]] = {}
+    found: dict[int, list[tuple[Floats, Floats, Indices]]] = {}
     for setting in every_subset(p.modalities):
         values = p(setting).values
         part = values["risk"][use], uncooled(values["hazard_logits"])[use], np.flatnonzero(use)

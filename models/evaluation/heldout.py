@@ -165,7 +165,7 @@ class Evaluation:
         target = Modality(name[:3])
         lost = self.group.lost(rows, self._ages(rows, **lost_s))
         sources = [i for m, i in self.index.items() if m is not Modality.EEG and m.value.lower() not in lost_s]
-        whole = lost.presence[:, sources].all((1, 2))
+        whole = np.asarray(lost.presence[:, sources].all((1, 2)))
         rows, lost = rows[whole], lost.part(whole)
         if not len(rows):
             return

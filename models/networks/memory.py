@@ -32,6 +32,7 @@ class MemoryReader(nn.Module):
 
     def __init__(self, modalities: int, token_width: int, width: int) -> None:
         super().__init__()
+        self.token_width = token_width
         self.norms = nn.ModuleList(nn.LayerNorm(token_width) for _ in range(modalities))
         self.projections = nn.ModuleList(nn.Linear(token_width, width) for _ in range(modalities))
         self.unknown = nn.Parameter(torch.zeros(1, modalities, width))
@@ -43,9 +44,9 @@ class MemoryReader(nn.Module):
 
     def recall(self, memory: Tensor | None, presence: Tensor) -> Recalled:
         """memory [B, M, d], NaN where never measured (None: all of it); presence bool [B, M, N]."""
-        d = self.changes[0].out_features
         if memory is None:
-            memory = torch.full_like(presence[:, :, :1], float("nan"), dtype=self.unknown.dtype).expand(-1, -1, d)
+            unknown = torch.full_like(presence[:, :, :1], float("nan"), dtype=self.unknown.dtype)
+            memory = unknown.expand(-1, -1, self.token_width)
         finite = (memory.abs() < float("inf")).all(-1)
         known = finite & ~presence.all(-1)
         kept = torch.where(known.unsqueeze(-1), memory, torch.zeros_like(memory))

@@ -44,7 +44,7 @@ class RestorationStage:
             torch.manual_seed(seed + 2)
             model.add_memory()
         model.requires_grad_(False).eval()
-        parts = {"restoration": model.restoration}
+        parts: dict[str, nn.Module] = {"restoration": model.restoration}
         if model.memory is not None:
             parts["memory"] = model.memory.restoration
         self.model, self.module = model, nn.ModuleDict(parts).requires_grad_(True)

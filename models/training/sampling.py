@@ -60,7 +60,7 @@ class Group:
     @cached_property
     def donors(self) -> Donors:
         """What was measured last before a loss."""
-        return Donors(self.presence.all(-1), self.dataset.study_of, self.labels["end_s"])
+        return Donors(np.asarray(self.presence.all(-1)), self.dataset.study_of, self.labels["end_s"])
 
     def donors_before(self, rows: Indices, ages_s: npt.NDArray[np.float64], presence: npt.NDArray[np.bool_]) -> Indices:
         """Donors [B, M] of windows ``rows`` that lost modalities ``ages_s`` ago, or frames to be left ``presence``."""
