@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import pairwise
 
 import numpy as np
@@ -241,11 +242,16 @@ def test_each_mechanism_has_its_signature(scenario):
     assert at_map(truth)[(truth.abp_upstroke_s > onset + 3) & (truth.abp_upstroke_s < end - 3)].max() < 70.0
 
 
+@cache
+def treated_truth(seed):
+    """Half an hour of a patient whose vessels widen, for the two tests of treatment."""
+    return simulate_patient(seed, scenario="vasodilation", duration_s=1800.0, faults=False).truth
+
+
 def test_treatment_ends_an_event():
     treated = 0
     for seed in range(12):
-        patient = simulate_patient(seed, scenario="vasodilation", duration_s=1800.0, faults=False)
-        truth = patient.truth
+        truth = treated_truth(seed)
         for time, what in truth.treatments:
             if what == "phenylephrine" and time < 1400.0:
                 onset = truth.abp_onset_s[:-1]
@@ -260,9 +266,8 @@ def test_treatment_ends_an_event():
 def test_some_declines_are_aborted_and_decoys_stay_above_the_line():
     aborted = 0
     for seed in range(10):
-        patient = simulate_patient(seed, scenario="vasodilation", duration_s=1800.0, faults=False)
-        events = patient.truth.hypotension
-        aborted += sum(not any(a - 60 < t < b + 60 for a, b in events) for t, _ in patient.truth.treatments)
+        truth = treated_truth(seed)
+        aborted += sum(not any(a - 60 < t < b + 60 for a, b in truth.hypotension) for t, _ in truth.treatments)
     assert aborted > 0
 
 

@@ -15,7 +15,7 @@ from models.physiome import PhysioME
 from models.runtime.spec import OUTPUTS
 from models.signals.modalities import Modality
 from models.signals.windows import CONTEXT_FIELDS
-from tests.models.small import CI, stacked
+from tests.models.small import CI, plain_model, stacked
 
 C = {name: i for i, name in enumerate(CONTEXT_FIELDS)}
 ROW = {m: i for i, m in enumerate(CI.modalities)}
@@ -49,8 +49,7 @@ def test_outputs_have_the_contracts_shapes(small_model):
     fill=st.sampled_from([float("nan"), 1e30, -1e30, float("inf")]),
 )
 def test_content_under_the_mask_changes_no_bit(bits, fill):
-    torch.manual_seed(3)
-    model = PhysioME(CI).eval()
+    model = plain_model()
     signals, _, context = stacked(1)
     presence = torch.tensor(bits).reshape(1, 4, CI.frames)
     filled = torch.where(hidden_samples(presence), torch.tensor(fill), signals)

@@ -33,7 +33,7 @@ from models.training.loop import run_stage
 from models.training.sampling import Losses
 from models.training.selfmask_stage import SelfMaskStage, head_task, hidden_error, token_variance
 from models.training.stage import Stage
-from tests.models.small import CI, stacked
+from tests.models.small import CI, plain_model, stacked
 
 M, N = 4, 4
 TINY = replace(CI, frames=N, width=16, heads=2, decoder_width=16, channels=(4, 4), wave_channels=4, selfmask_width=16)
@@ -220,8 +220,7 @@ def test_hidden_error_is_the_papers_formula():
     fill=st.sampled_from([float("nan"), 1e30, float("-inf")]),
 )
 def test_content_under_the_mask_changes_no_bit(seed, share, fill):
-    torch.manual_seed(3)
-    model = PhysioME(CI).eval()
+    model = plain_model()
     signals, _, context = stacked(1)
     presence = bits(seed, (1, M, CI.frames), share)
     hidden = ~presence.repeat_interleave(CI.frame_samples, dim=-1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -31,6 +32,7 @@ PARAMETERS = {  # all that is inside; in brackets the SelfMask predictor's share
 }
 
 
+@cache
 def on_meta(config: PhysioMEConfig) -> PhysioME:
     with torch.device("meta"):
         return PhysioME(config).eval()
@@ -55,8 +57,9 @@ def test_parameter_counts(name: str) -> None:
 def test_paper_sizes_of_the_bedside_run(name: str, seconds: int, frames: int) -> None:
     config = SIZES[name]
     assert (config.window_s, config.frames) == (seconds, frames)
+    model = on_meta(config)
     with torch.device("meta"), torch.no_grad():
-        out = PhysioME(config).eval()(*(x.to("meta") for x in windows(config, 2)))
+        out = model(*(x.to("meta") for x in windows(config, 2)))
     assert out["tokens"].shape == (2, len(config.modalities), frames, 512)
     assert out["abp_wave"].shape == (2, seconds * 100)
     assert ("depth" in out) == config.has_eeg == (name == "vitaldb")
@@ -65,8 +68,9 @@ def test_paper_sizes_of_the_bedside_run(name: str, seconds: int, frames: int) ->
 def test_the_paper_size_of_sleep_runs() -> None:
     config = SIZES["sleep_edfx"]
     assert (config.window_s, config.frames, len(config.modalities)) == (30, 27, 3)
+    model = on_meta(config)
     with torch.device("meta"), torch.no_grad():
-        out = PhysioME(config).eval()(*(x.to("meta") for x in windows(config, 2)))
+        out = model(*(x.to("meta") for x in windows(config, 2)))
     assert out["stage_logits"].shape == (2, len(SLEEP_STAGES)) and out["tokens"].shape == (2, 3, 27, 512)
 
 

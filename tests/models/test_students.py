@@ -234,6 +234,8 @@ def test_the_bundle_is_small_static_and_agrees(bundle):
     assert sum(f.stat().st_size for f in bundle.path.iterdir()) < 2 << 20
     graph = onnx.load(str(bundle.model_path))
     assert not operators(graph) & FORBIDDEN_OPERATORS
+    assert {"Conv", "MaxPool", "Elu", "MatMul", "Softmax", "Where"} <= operators(graph)
+    assert {i.type.tensor_type.shape.dim[0].dim_param for i in graph.graph.input} == {"batch"}
     assert [i.name for i in graph.graph.input] == ["ppg", "presence", "context"]
     assert tuple(o.name for o in graph.graph.output) == PROMISES[Modality.PPG]
     assert b"site-packages" not in bundle.model_path.read_bytes()
