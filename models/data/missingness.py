@@ -17,7 +17,6 @@ from models.signals.modalities import Modality, SleepChannel
 from models.signals.windows import CONTEXT_FIELDS
 
 _C = {name: i for i, name in enumerate(CONTEXT_FIELDS)}
-_DELAYS = [_C["own_delay_s"], _C["ppg_delay_s"], _C["delay_slope"]]
 
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float32]

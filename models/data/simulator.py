@@ -61,7 +61,6 @@ _WAVES: dict[str, _Wave] = {
     "SIM/EEG1": _Wave(Modality.EEG, "uV", 128.0),
     "SIM/RESP": _Wave(Modality.RESP, "au", 62.5),
 }
-_TRACK_OF = {wave.modality: name for name, wave in _WAVES.items()}
 _NUMERICS: dict[str, str] = {
     "SIM/HR": "/min",
     "SIM/ART_MBP": "mmHg",

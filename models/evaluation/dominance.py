@@ -7,7 +7,7 @@ values of all sensors add to the gain of the full set over nothing at all.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from itertools import combinations
 from math import factorial
 
@@ -147,7 +147,3 @@ def others_windows(patient_of: npt.NDArray[np.intp], rng: np.random.Generator) -
         if len(rest):
             out[mine] = rng.choice(rest, len(mine))
     return out
-
-
-def sensor_names(rows: Sequence[Row]) -> list[str]:
-    return list(dict.fromkeys(str(row["sensor"]) for row in rows))
