@@ -23,7 +23,7 @@ S = 1_000_000_000
 RATES = {Modality.ECG: 500.0, Modality.ABP: 125.0, Modality.PPG: 62.5, Modality.EEG: 128.0}
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 10.0, what: str = "the condition") -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 60.0, what: str = "the condition") -> None:
     """Wait for a condition, at most ``seconds``; fails with ``what`` was awaited."""
     deadline = time.monotonic() + seconds
     while not condition():
