@@ -34,6 +34,7 @@ from models.training.config import (
     SelfMaskConfig,
     TrainConfig,
     WaveConfig,
+    digest,
     load_config,
     to_toml,
 )
@@ -256,7 +257,33 @@ def test_a_stage_depends_on_what_comes_before_it_and_on_nothing_else():
     assert after(objective=msgspec.structs.replace(TINY.objective, stop_gradient=False)) == every - {"pretrain"}
     assert after(objective=msgspec.structs.replace(TINY.objective, backbone="vit")) == every
     assert after(waves=WaveConfig(steps=3)) == {"waves"}
+    behind = {"restoration", "heads", "selfmask", "waves"}  # students read the encoders alone
+    assert after(restoration=RestorationConfig(steps=3)) == behind
+    assert after(restoration=msgspec.structs.replace(TINY.restoration, memory=False)) == behind
     assert {k for k, v in TINY.fingerprints("other").items() if v != plain[k]} == every
+
+
+def test_a_run_without_the_restoration_stage_is_what_it_was_before_there_was_one():
+    without = msgspec.structs.replace(TINY, restoration=RestorationConfig(steps=0))
+    other = msgspec.structs.replace(TINY, restoration=RestorationConfig(steps=0, rate=1.0, memory=False))
+    plain = msgspec.to_builtins(without)
+    for key in ("restoration", "threads", "device", "data_folder"):
+        plain.pop(key)
+    plain["data"].pop("processes")
+    assert without.fingerprint == digest(plain) == other.fingerprint != TINY.fingerprint
+    stages = without.fingerprints("data")
+    assert stages["restoration"] == stages["fusion"] and stages == other.fingerprints("data")
+    assert stages["waves"] == digest([stages["fusion"], plain["waves"]])
+    assert not without.architecture.use_memory and TINY.architecture.use_memory
+
+
+def test_the_memory_is_added_to_a_main_stage_that_knew_none(run, tmp_path):
+    saved = checkpoint.load(run[0] / "fusion.safetensors").tensors
+    assert not any("model.memory." in name for name in saved)
+    assert open_run(run[0], silent).model.memory is not None
+    without = msgspec.structs.replace(TINY, restoration=RestorationConfig(steps=0))
+    train_stages(tmp_path / "a", without, False, silent, until="fusion", base=run[0], needs=("pretrain", "fusion"))
+    assert open_run(tmp_path / "a", silent).model.memory is None
 
 
 def test_windows_of_other_settings_are_refused(run, tmp_path):
