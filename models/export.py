@@ -10,7 +10,7 @@ import hashlib
 import logging
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,7 +22,7 @@ import torch
 
 from models.physiome import FrameGraph, InferenceGraph, PhysioME, PhysioMEConfig
 from models.runtime.backend import Arrays
-from models.runtime.bundle import NEEDED_FILES
+from models.runtime.bundle import GOLDEN_BASE, NEEDED_FILES
 from models.runtime.spec import (
     BOTH_IMPUTERS,
     BUNDLE_SCHEMA,
@@ -250,14 +250,30 @@ def export_bundle(
     (folder / "spec.json").write_bytes(
         msgspec.json.format(msgspec.json.encode(bundle_spec(model.config, text, imputers)))
     )
-    golden: dict[str, npt.NDArray[np.generic]] = {}
-    for case, inputs in golden_inputs(model.config, imputers).items():
-        golden |= {f"{case}/in/{name}": value for name, value in inputs.items()}
-        outputs = run_torch(model, inputs)
-        golden |= {f"{case}/out/{n}": v for n, v in outputs.items() if n not in _GOLDEN_SKIPPED}
-    np.savez_compressed(folder / "golden.npz", allow_pickle=False, **golden)  # type: ignore[arg-type]
+    cases = golden_inputs(model.config, imputers)
+    save_golden(folder / "golden.npz", {case: (inputs, run_torch(model, inputs)) for case, inputs in cases.items()})
     (folder / "card.md").write_text(text.card, encoding="utf-8")
     seal(folder)
+
+
+def save_golden(path: Path, cases: Mapping[str, tuple[Arrays, Arrays]]) -> None:
+    """Inputs and outputs of the cases, as ``Bundle.golden`` reads them: nothing that is the same is kept twice."""
+    kept: dict[str, npt.NDArray[np.generic]] = {}
+    first: dict[tuple[str, bytes], str] = {}
+    base = cases[GOLDEN_BASE][0]
+    for case, (inputs, outputs) in cases.items():
+        for name, value in inputs.items():
+            if case == GOLDEN_BASE or name not in base or value.tobytes() != base[name].tobytes():
+                kept[f"{case}/in/{name}"] = value
+        for name, value in outputs.items():
+            if name in _GOLDEN_SKIPPED:
+                continue
+            holder = first.setdefault((name, value.tobytes()), case)
+            if holder == case:
+                kept[f"{case}/out/{name}"] = value
+            else:
+                kept[f"{case}/like/{name}"] = np.array(holder)
+    np.savez_compressed(path, allow_pickle=False, **kept)  # type: ignore[arg-type]
 
 
 def append_to_card(folder: Path, text: str) -> None:

@@ -24,6 +24,7 @@ from models.signals.windows import CONTEXT_FIELDS, WindowSpec
 DEMO_BUNDLE = Path(__file__).resolve().parent.parent / "zoo" / "demo"
 MAX_FILE_BYTES = 4 << 30
 MAX_WINDOW_S = 600
+GOLDEN_BASE = "all_present"
 HORIZONS = 3  # of the graph's risk output
 NEEDED_FILES = ("model.onnx", "spec.json", "golden.npz", "card.md")
 
@@ -63,14 +64,25 @@ class Bundle:
             )
 
     def golden(self) -> dict[str, tuple[Arrays, Arrays]]:
-        """Golden cases: name -> (inputs, expected outputs). The keys are ``case/in/name`` and ``case/out/name``."""
+        """Golden cases: name -> (inputs, expected outputs).
+
+        The keys are ``case/in/name`` and ``case/out/name``. What is the same twice is kept once: an input that a case
+        lacks is that of the case ``all_present``, and ``case/like/name`` names the case whose output it shares.
+        """
         cases: dict[str, tuple[Arrays, Arrays]] = {}
+        shared: list[tuple[str, str, str]] = []
         with np.load(self.path / "golden.npz", allow_pickle=False) as archive:
             for key in archive.files:
                 case, side, name = key.split("/")
                 inputs, outputs = cases.setdefault(case, ({}, {}))
-                (inputs if side == "in" else outputs)[name] = archive[key]
-        return cases
+                if side == "like":
+                    shared.append((case, name, str(archive[key])))
+                else:
+                    (inputs if side == "in" else outputs)[name] = archive[key]
+        for case, name, like in shared:
+            cases[case][1][name] = cases[like][1][name]
+        base = cases[GOLDEN_BASE][0] if GOLDEN_BASE in cases else {}
+        return {case: (base | inputs, outputs) for case, (inputs, outputs) in cases.items()}
 
 
 def load_bundle(path: Path | str | None = None) -> Bundle:
