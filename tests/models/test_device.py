@@ -6,6 +6,7 @@ No GPU is needed: tensors of the device ``meta`` have shapes but no values, and 
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 import pytest
 import torch
@@ -15,11 +16,12 @@ from models.physiome import SIZES, PhysioME
 from models.signals.windows import CONTEXT_FIELDS
 from models.training.ahead import Ahead
 from models.training.batch import Batch
-from models.training.config import FusionConfig, HeadsConfig, WaveConfig
+from models.training.config import FusionConfig, HeadsConfig, RestorationConfig, WaveConfig
 from models.training.fusion_stage import FusionStage
 from models.training.heads_stage import HeadsStage
 from models.training.losses import rhythm_target
 from models.training.pretrain import DPNeuroNet
+from models.training.restoration_stage import RestorationStage
 from models.training.stage import best_device, quiet_random, step_random
 from models.training.wave_stage import WaveStage
 
@@ -36,9 +38,17 @@ def meta_batch(size: int = 4) -> Batch:
     count = torch.empty(size, dtype=torch.long, device=META)
     return Batch(
         signals=numbers(rows, CI.samples), features=numbers(rows, frames, CI.width), presence=marks, known=marks,
+        donors=numbers(rows, frames, CI.width), remembered=marks[..., 0],
         context=numbers(rows, len(CONTEXT_FIELDS)), pressures=numbers(frames, 3), r_times=numbers(9), eeg=numbers(7),
         depth=numbers(), hypotension=numbers(3), stage=count, bootstrap=numbers(9), patient=count, end_s=count,
     )  # fmt: skip
+
+
+def test_a_step_with_token_memory_stays_there_too():
+    model = PhysioME(replace(CI, use_memory=True)).to(META)
+    stage = RestorationStage(model, None, None, RestorationConfig(steps=1), 0)
+    parts = stage.objective(meta_batch())
+    assert parts and all(value.device == META and value.ndim == 0 for value in parts.values())
 
 
 @pytest.mark.parametrize("kind", [FusionStage, HeadsStage, WaveStage])
