@@ -8,7 +8,7 @@ are seeds of one configuration: windows are pooled, patients resampled jointly.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from models.evaluation.bootstrap import Interval
@@ -66,7 +66,8 @@ def evaluate_restoration(runs: Sequence[TrainedRun], out: Path, progress: Step) 
         if run.model.config.task != "bedside":
             raise BadInput("runs of the bedside task", repr(run.model.config.task), "use vigil evaluate sleep")
         test = run.group("test")
-        collect(collected, run.model, run.group("train"), test, run.settings.seed, uncoupled_of(run), progress)
+        waves = run.settings.waves.steps > 0
+        collect(collected, run.model, run.group("train"), test, run.settings.seed, uncoupled_of(run), progress, waves)
         seeds.append(run.settings.seed)
     rows = [s.rows.tolist() for s in collected.scores[ANCHORED.name]]
     if test is None or any(r != rows[0] for r in rows):
@@ -82,14 +83,16 @@ def collect(
     seed: int,
     uncoupled: Group | None,
     step: Step,
+    waves: bool = True,
 ) -> None:
-    """Everything of one run."""
+    """Everything of one run. ``waves``: its wave decoders are trained; untrained ones would be drawn and scored."""
     anchored = prepare(model, train, test, ANCHORED, seed)
     never = prepare(model, train, test, NEVER, seed, like=anchored)
     for prepared in (anchored, never):
         into.scores.setdefault(prepared.regime.name, []).append(compare(prepared, step))
     into.gaps.append(gap_scores(model, train, test, anchored.rivals, seed, step))
-    into.waves.append(wave_scores(anchored, step))
+    if waves:
+        into.waves.append(wave_scores(anchored, step))
     into.dropout.append(dropout_rows(anchored, step))
     into.noise.append(noise_rows(anchored, step))
     into.controls.append(control_rows(anchored, uncoupled))
@@ -139,7 +142,8 @@ def write(collected: Collected, out: Path, seeds: Sequence[int], simulated: bool
         note = page.note("R² against the training mean.", len(first.rows))
         plot_heat_map(scores, out, f"subsets_r2_{_short(regime)}", note)
     write_gaps(page, collected.gaps)
-    write_waves(page, collected.waves)
+    if collected.waves:
+        write_waves(replace(page, seeds=[s.seed for s in collected.waves]), collected.waves)
     write_corruption(page, collected.dropout, collected.noise)
     rows = [dict(row) | {"seed": seed} for seed, part in zip(seeds, collected.controls, strict=True) for row in part]
     page.table(rows, CONTROL_COLUMNS, "controls", "Controls", CONTROLS_SAID, int(rows[0]["windows"]))
