@@ -26,6 +26,8 @@ from models.signals.modalities import Modality
 from tests.models.lost_material import CI, FIRST, make_group
 from tests.models.small import with_memory
 
+pytestmark = pytest.mark.timeout(300)  # whole evaluations and exports: minutes on a busy machine
+
 SHORT = Regime("lost 2 to 6 min ago", 120.0, 360.0)
 M = len(CI.modalities)
 ABP = CI.modalities.index(Modality.ABP)

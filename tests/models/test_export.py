@@ -37,6 +37,8 @@ from models.signals.modalities import Modality
 from models.signals.windows import CONTEXT_FIELDS, Window
 from tests.models.small import CI
 
+pytestmark = pytest.mark.timeout(300)  # whole evaluations and exports: minutes on a busy machine
+
 SKIPPED = ("tokens",)  # undefined where absent
 GIVEN = set(OUTPUTS) - set(SKIPPED)
 CONFIG = replace(CI, backbone="vit", use_memory=True)
