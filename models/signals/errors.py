@@ -25,3 +25,7 @@ leave the track out.
 
 class BackendUnavailable(VigilError):
     """An inference backend that was asked for by name and cannot be had; the text names the missing piece."""
+
+
+class BackendFailed(VigilError):
+    """An inference backend broke while it served: the library failed, hung or gave values that are not finite."""
