@@ -93,6 +93,16 @@ def invariance(runs: Runs, out: Out = Path("evaluation/invariance")) -> None:
     _evaluate("invariance", runs, out)
 
 
+@evaluate_app.command(epilog="Example: vigil evaluate students runs/full --out tables")
+def students(runs: Runs, out: Out = Path("evaluation/students")) -> None:
+    """What distillation to single-sensor students is worth (one run; trains what is missing).
+
+    Ridge probes of heart rate, MAP, depth and spectral edge with 1, 10 and 100 % of the labels; retrieval R@5 between
+    sensors; whether the encoder's own task has suffered; which teachers and which loss matter (for the PPG).
+    """
+    _evaluate("students", runs, out)
+
+
 def _evaluate(topic: str, folders: Sequence[Path], out: Path) -> None:
     """Opens the runs, calls ``models.evaluation.{topic}.evaluate_{topic}`` and says what was written."""
     try:

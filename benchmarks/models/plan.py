@@ -1,7 +1,8 @@
 """The plan: which runs there are, what each changes, and whose encoders (or whole model) it takes over.
 
 A plan is a TOML file like ``plan.toml`` beside this file. ``base`` names the configuration of ``models.training`` that
-every run starts from; ``set`` holds dotted names over it; ablations also take the settings of ``[short]``.
+every main run starts from, ``ablation_base`` that of the ablations; ``set`` holds dotted names over it; ablations also
+take the settings of ``[short]``.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ class _Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class _Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     base: str
     runs: dict[str, _Entry]
+    ablation_base: str = ""  # "": base
     ablations: dict[str, _Entry] = {}
     short: dict[str, Any] = {}
 
@@ -54,9 +56,9 @@ def read_plan(path: Path = PLAN) -> list[PlannedRun]:
         raise BadInput(
             "a plan of runs as in benchmarks/models/plan.toml", f"{error} in {path}", "correct it"
         ) from error
-    base = _base(plan.base, path)
+    main, ablated = _base(plan.base, path), _base(plan.ablation_base or plan.base, path)
     runs: list[PlannedRun] = []
-    for group, ablation in ((plan.runs, False), (plan.ablations, True)):
+    for group, base, ablation in ((plan.runs, main, False), (plan.ablations, ablated, True)):
         for name, entry in group.items():
             if entry.origin and entry.origin not in {r.name for r in runs}:
                 raise BadInput(f"an earlier run as origin of {name}", repr(entry.origin), f"correct {path}")

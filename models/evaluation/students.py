@@ -27,6 +27,7 @@ from models.evaluation.bootstrap import Interval, additive_bootstrap, difference
 from models.evaluation.report import caption, write_table
 from models.networks.encoder import ModalityEncoder
 from models.objectives import APART_S
+from models.signals.errors import BadInput
 from models.signals.modalities import Modality
 from models.training.distil_stage import (
     DistilConfig,
@@ -38,6 +39,7 @@ from models.training.distil_stage import (
     representations,
     teachers_of,
 )
+from models.training.loop import Progress
 from models.training.pretrain import frame_readouts
 from models.training.run_folder import TrainedRun
 from models.training.sampling import Group
@@ -49,6 +51,7 @@ SHARES = (0.01, 0.1, 1.0)
 DRAWS = 5  # of patients, for shares below 1
 GALLERY = 64
 TARGETS = ("hr", "map", "depth", "sef95")
+ABLATED = Modality.PPG.value  # the sensor that is on a patient most often when no other is
 ARMS = ("distilled", "undistilled", "untrained")
 
 Indices = npt.NDArray[np.intp]
@@ -298,28 +301,38 @@ def variants(student: Modality, settings: DistilConfig, modalities: Sequence[Mod
     return changed
 
 
-def evaluate_students(
-    run: TrainedRun, students: Sequence[str], out: Path, settings: DistilConfig | None = None, ablate: bool = True,
-    cache: Path | None = None,
+def evaluate_students(runs: Sequence[TrainedRun], out: Path, progress: Progress) -> dict[str, Rows]:
+    """Every student of one run, with the ablations of :data:`ABLATED`; as :func:`student_tables`."""
+    if len(runs) != 1:
+        raise BadInput("one run, whose students are evaluated", f"{len(runs)} runs", "evaluate them one by one")
+    run = runs[0]
+    run.progress = progress
+    return student_tables(run, distil_settings(run.settings).students, out, ablate=(ABLATED,))
+
+
+def student_tables(
+    run: TrainedRun, students: Sequence[str], out: Path, settings: DistilConfig | None = None,
+    ablate: Sequence[str] = (), cache: Path | None = None,
 ) -> dict[str, Rows]:  # fmt: skip
     """Tables of the students of a run, written to ``out`` as Markdown and CSV, and returned by name.
 
-    cache: where distillations are kept and looked for (default ``run/students``); the ablations train theirs below
-    ``out``. Takes as long as it takes to distil 1 + (teachers + 3) times a student, unless ``ablate`` is False.
+    cache: where distillations are kept and looked for, and the variants trained (default ``run/students``). Takes as
+    long as it takes to distil each student twice, and those of ``ablate`` as often again as they have teachers, and
+    three times more.
     """
     config = settings or distil_settings(run.settings)
     folder = cache or run.folder / "students"
     tables: dict[str, Rows] = {"probes": [], "own_task": [], "retrieval": [], "ablations": [], "size": []}
     rows = {name: spread_rows(run.group(name), count, run.settings.seed) for name, count in PROBE_WINDOWS.items()}
     for name in students:
-        _one_student(run, Modality(name), config, folder, out, rows, ablate, tables)
+        _one_student(run, Modality(name), config, folder, rows, name in ablate, tables)
     _write(run, tables, out)
     return tables
 
 
 def _one_student(
-    run: TrainedRun, student: Modality, config: DistilConfig, folder: Path, out: Path, rows: Mapping[str, Indices],
-    ablate: bool, tables: dict[str, Rows],
+    run: TrainedRun, student: Modality, config: DistilConfig, folder: Path, rows: Mapping[str, Indices], ablate: bool,
+    tables: dict[str, Rows],
 ) -> None:  # fmt: skip
     modalities = [m for m in run.model.config.modalities if isinstance(m, Modality)]
     train, test, seed = run.group("train"), run.group("test"), run.settings.seed
@@ -333,7 +346,7 @@ def _one_student(
     teachers = teachers_of(config, student, modalities)
     data = distil_data(run.model, test, student, teachers)
     made = distilled(config, folder)
-    heads_only = distilled(msgspec.structs.replace(config, adapt=False), out / "students" / "undistilled")
+    heads_only = distilled(msgspec.structs.replace(config, adapt=False), folder / "undistilled")
     probes = arms(run, student, made.encoder, rows)
     tables["size"].append({
         "student": student.value, "parameters": sum(p.numel() for p in made.encoder.parameters()),
@@ -347,7 +360,7 @@ def _one_student(
     everything = {"as shipped": config, **variants(student, config, modalities)}
     truth, patient = targets(test, rows["test"]), test.dataset.patient_of[rows["test"]]
     for label, changed in everything.items():
-        module = made if changed is config else distilled(changed, out / "students" / label.replace(" ", "_"))
+        module = made if changed is config else distilled(changed, folder / label.replace(" ", "_"))
         probe = arms(run, student, module.encoder, rows)["distilled"]
         predicted = probe_predictions(probe, targets(train, rows["train"]))
         row: dict[str, float | str] = {"student": student.value, "variant": label}

@@ -13,11 +13,11 @@ from models.evaluation.students import (
     ARMS,
     TARGETS,
     Probe,
-    evaluate_students,
     galleries,
     probe_predictions,
     r2_interval,
     ridge,
+    student_tables,
 )
 from models.physiome import SIZES, PhysioME
 from models.training.distil_stage import DistilConfig
@@ -83,7 +83,7 @@ def test_tables_of_a_small_run(tmp_path):
         model=model, group=groups.__getitem__, settings=settings, facts={"data": "d"}, folder=tmp_path / "run",
         progress=lambda *a: None,
     )  # fmt: skip
-    tables = evaluate_students(run, ["PPG"], tmp_path / "out", CONFIG)  # type: ignore[arg-type]
+    tables = student_tables(run, ["PPG"], tmp_path / "out", CONFIG, ["PPG"])  # type: ignore[arg-type]
     probes = tables["probes"]
     assert len(probes) == 3 * len(ARMS) * len(TARGETS)
     assert all(row["gain"] == 0 for row in probes if row["arm"] == "undistilled")

@@ -15,7 +15,7 @@ from monitor.cli import app
 from monitor.cli_evaluate import evaluate_app
 
 ROOT = Path(__file__).resolve().parents[2]
-TOPICS = ("restoration", "hypotension", "depth", "sleep", "calibration", "invariance")
+TOPICS = ("restoration", "hypotension", "depth", "sleep", "calibration", "invariance", "students")
 needs_torch = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="needs the extra `train`")
 
 
