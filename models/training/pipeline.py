@@ -17,6 +17,7 @@ import torch
 
 from models.data.dataset import GROUPS
 from models.data.missingness import LossPlan
+from models.data.window_index import check_disjoint
 from models.physiome import PhysioME
 from models.signals.errors import BadInput
 from models.training import checkpoint, run_folder
@@ -80,6 +81,7 @@ def train_stages(
         take_over(base, out, settings, prints, STAGES[: STAGES.index(until) + 1], needs)
     model = run_folder.build_model(settings).to(best_device(settings.device))
     groups = {name: open_group(folders[name], settings) for name in GROUPS}
+    check_disjoint({name: group.dataset for name, group in groups.items()})
     train, stop, seed = groups["train"], groups["stop"], settings.seed
     ordered = STAGES[: STAGES.index(until) + 1]
 

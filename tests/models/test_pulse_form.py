@@ -1,0 +1,85 @@
+"""The remembered form of the pressure pulse: known truths, what cannot be told, and what an estimate becomes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from models.runtime.pulse_form import PulseForms, form_factor, reshaped, reshaped_wave
+
+RATE = 100
+
+
+def pulses(form: float, beats_min: float = 75.0, diastolic: float = 60.0, systolic: float = 110.0) -> np.ndarray:
+    """Twelve seconds of triangular pulses: a rise of 0.12 s, then a fall with the power that gives ``form``."""
+    t = np.arange(12 * RATE) / RATE
+    phase = (t * beats_min / 60.0) % 1.0
+    rise = 0.12 * beats_min / 60.0
+    power = (1.0 - rise) / (form - rise / 2.0) - 1.0
+    shape = np.where(phase < rise, phase / rise, ((1.0 - phase) / (1.0 - rise)).clip(0) ** power)
+    return diastolic + (systolic - diastolic) * shape
+
+
+@pytest.mark.parametrize("form", [0.28, 1 / 3, 0.45])
+@pytest.mark.parametrize("beats_min", [50.0, 75.0, 140.0])
+def test_the_form_of_known_pulses(form: float, beats_min: float) -> None:
+    assert form_factor(pulses(form, beats_min)) == pytest.approx(form, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    "abp",
+    [
+        np.full(800, 80.0),
+        np.full(800, np.nan),
+        np.where(np.arange(1200) == 600, np.nan, pulses(0.33)),
+        pulses(0.33, systolic=66.0),
+        pulses(0.33)[:150],
+    ],
+    ids=["flat", "absent", "one sample missing", "damped", "too short"],
+)
+def test_what_cannot_be_told(abp: np.ndarray) -> None:
+    assert np.isnan(form_factor(abp))
+    forms = PulseForms()
+    forms.learn("bed", abp)
+    assert forms.recall("bed") is None
+
+
+def test_an_estimate_keeps_its_mean_and_pulse_pressure() -> None:
+    given = np.array([[74.0, 80.0, 86.0], [100.0, 110.0, 121.0], [60.0, 65.0, 69.0]])  # form factor 1/3
+    moved = reshaped(given, 0.45)
+    mean, systolic, diastolic = moved[:, 1]
+    assert np.array_equal(moved[0], given[0])
+    assert systolic - diastolic == pytest.approx(45.0)
+    assert (mean - diastolic) / (systolic - diastolic) == pytest.approx(0.45)
+    assert np.allclose(np.diff(moved, axis=1), np.diff(given, axis=1)), "the widths of the intervals stay"
+    assert given[1, 1] == 110.0, "the model's own output is not written to"
+
+
+def test_the_patients_own_form_changes_nothing() -> None:
+    given = np.array([[74.0, 80.0, 86.0], [100.0, 110.0, 121.0], [60.0, 65.0, 69.0]])
+    assert np.allclose(reshaped(given, 1 / 3), given)
+    wave = pulses(1 / 3, diastolic=65.0, systolic=110.0)
+    assert np.allclose(reshaped_wave(wave, given, 1 / 3), wave, atol=1e-3)
+
+
+def test_a_wave_reaches_the_pressures_beside_it() -> None:
+    given = np.array([[74.0, 80.0, 86.0], [100.0, 110.0, 121.0], [60.0, 65.0, 69.0]])
+    wave = pulses(1 / 3, diastolic=65.0, systolic=110.0)
+    found = reshaped_wave(wave, given, 0.4)
+    _, systolic, diastolic = reshaped(given, 0.4)[:, 1]
+    assert found.max() == pytest.approx(systolic, abs=1.5) and found.min() == pytest.approx(diastolic, abs=0.5)
+
+
+def test_forms_are_smoothed_kept_by_key_and_bounded() -> None:
+    forms = PulseForms(limit=2)
+    forms.learn("a", pulses(0.3))
+    for _ in range(30):
+        forms.learn("a", pulses(0.45))
+    assert forms.recall("a") == pytest.approx(0.45, abs=0.02)
+    forms.learn("b", pulses(0.3))
+    forms.learn("a", pulses(0.45))
+    forms.learn("c", pulses(0.3))
+    assert forms.recall("b") is None and forms.recall("a") is not None
+    forms.forget("a")
+    forms.forget("a")
+    assert forms.recall("a") is None
