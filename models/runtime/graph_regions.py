@@ -1,0 +1,165 @@
+"""Which nodes of an exported graph may compute in half precision: decided by structure, whatever the model's size.
+
+    trunk   what leads to an attention, a LayerNorm, an ELU or a convolution; behind the last of them come the heads,
+            which turn the fused window into probabilities and mmHg, and the assembly of waves: these stay fp32
+    half    in the trunk: products (MatMul, Gemm, Conv), the softmax of an attention, and what only adds, activates or
+            moves their results
+    fp32    the rest: scaling of inputs, masks, LayerNorm, means, everything computed from ``context``
+
+A graph is read as ONNX writes it: nodes in topological order, each value with one producer.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import onnx
+
+FLOAT = 1  # onnx.TensorProto.FLOAT
+_BOOL = 9
+
+MOVES = frozenset(
+    {"Reshape", "Transpose", "Slice", "Split", "Concat", "Gather", "Squeeze", "Unsqueeze", "Expand", "Identity"}
+)
+"""Operators that move values without computing: they are half where that saves a cast."""
+_PRODUCTS = frozenset({"MatMul", "Gemm", "Conv"})
+_FOLLOWERS = frozenset({"Add", "Mul", "Gelu", "Elu", "Relu", "MaxPool", "ReduceMax"})
+_BOUNDED = frozenset({"LayerNormalization", "Softmax", "Sigmoid", "Tanh"})
+_SELECTIONS = frozenset({"Where", "ReduceMean", "ReduceMax", "ReduceMin", "MaxPool", "AveragePool"}) | MOVES
+
+
+class GraphView:
+    """Nodes, producers, consumers, element types and constants of one graph."""
+
+    def __init__(self, graph: onnx.GraphProto) -> None:
+        from onnx import numpy_helper
+
+        self.graph = graph
+        self.nodes = list(graph.node)
+        self.constants = {t.name: t for t in graph.initializer}
+        self.outputs = {o.name for o in graph.output}
+        self.types = {t.name: t.data_type for t in graph.initializer}
+        for value in (*graph.input, *graph.value_info, *graph.output):
+            self.types[value.name] = value.type.tensor_type.elem_type
+        self.producer = {name: i for i, node in enumerate(self.nodes) for name in node.output if name}
+        self.consumers: dict[str, list[int]] = defaultdict(list)
+        for i, node in enumerate(self.nodes):
+            for name in node.input:
+                if name:
+                    self.consumers[name].append(i)
+        self._array = numpy_helper.to_array
+
+    def array(self, name: str) -> np.ndarray:
+        """Value of a constant."""
+        return np.asarray(self._array(self.constants[name]))
+
+    def floats(self, names: Iterable[str]) -> Iterator[str]:
+        """Those that hold fp32."""
+        return (name for name in names if name and self.types.get(name) == FLOAT)
+
+    def behind(self, node: onnx.NodeProto) -> list[int]:
+        """Nodes that read what ``node`` gives."""
+        return [i for name in node.output for i in self.consumers[name]]
+
+
+def half_nodes(view: GraphView) -> set[int]:
+    """Indices of the nodes that compute in half precision."""
+    inside, free = _trunk(view), _free_values(view)
+    half: set[int] = set()
+
+    def is_half(name: str) -> bool:
+        return view.producer.get(name, -1) in half
+
+    for i in sorted(inside):
+        node = view.nodes[i]
+        given = [name for name in view.floats(node.input) if name not in free]
+        if not list(view.floats(node.output)):
+            continue
+        if node.op_type in _PRODUCTS:
+            if node.op_type != "Conv" or _is_layer(view, node):
+                half.add(i)
+        elif node.op_type in _FOLLOWERS or (node.op_type == "Softmax" and _weighs(view, node)):
+            if any(map(is_half, given)):
+                half.add(i)
+        elif node.op_type in MOVES | {"Where"} and given and all(map(is_half, given)):
+            half.add(i)
+    for i in reversed(range(len(view.nodes))):  # casts go before the moves, so that less is moved
+        node = view.nodes[i]
+        readers = view.behind(node)
+        if i in half or not readers or view.outputs & set(node.output) or not list(view.floats(node.output)):
+            continue
+        given = [name for name in view.floats(node.input) if name not in free]
+        settled = node.op_type == "Where" and not given  # such as an attention's bias
+        if (node.op_type in MOVES or settled) and half.issuperset(readers):
+            half.add(i)
+    return half
+
+
+def bounded_values(view: GraphView, largest: float) -> set[str]:
+    """fp32 values that can neither be over ``largest`` nor NaN by their making, so that a cast to half is safe."""
+    bounded = {
+        name
+        for name, tensor in view.constants.items()
+        if tensor.data_type == FLOAT and _largest(view.array(name)) <= largest
+    }
+    for node in view.nodes:
+        given = list(view.floats(node.input))
+        if node.op_type in _BOUNDED:
+            safe = True
+        elif node.op_type == "Clip":
+            safe = len(node.input) == 3 and all(name in bounded for name in node.input[1:])
+        elif node.op_type == "Cast":
+            safe = view.types.get(node.input[0]) == _BOOL
+        else:
+            safe = node.op_type in _SELECTIONS and bool(given) and all(name in bounded for name in given)
+        if safe:
+            bounded.update(view.floats(node.output))
+    return bounded
+
+
+def _trunk(view: GraphView) -> set[int]:
+    inside: set[int] = set()
+    for i in reversed(range(len(view.nodes))):
+        if _ends_trunk(view, view.nodes[i]) or inside.intersection(view.behind(view.nodes[i])):
+            inside.add(i)
+    return inside
+
+
+def _ends_trunk(view: GraphView, node: onnx.NodeProto) -> bool:
+    if node.op_type == "Conv":
+        return _is_layer(view, node)
+    if node.op_type == "Softmax":
+        return _weighs(view, node)
+    return node.op_type in {"LayerNormalization", "Elu"}
+
+
+def _is_layer(view: GraphView, node: onnx.NodeProto) -> bool:
+    """A convolution with channels, not a fixed filter of one signal (whose result is compared with thresholds)."""
+    weight = view.constants.get(node.input[1])
+    return weight is not None and max(weight.dims[:2]) > 1
+
+
+def _weighs(view: GraphView, softmax: onnx.NodeProto) -> bool:
+    """The softmax of an attention: its weights go into a product, its scores come from one."""
+    return any(view.nodes[i].op_type == "MatMul" for i in view.behind(softmax))
+
+
+def _free_values(view: GraphView) -> set[str]:
+    """Constants, and what only moves constants: as good in either type."""
+    free = set(view.constants)
+    for node in view.nodes:
+        if node.op_type in MOVES and all(name in free for name in view.floats(node.input)):
+            free.update(view.floats(node.output))
+    return free
+
+
+def _largest(array: np.ndarray) -> float:
+    """Largest magnitude; inf if any is not finite."""
+    if not array.size:
+        return 0.0
+    return float(np.abs(array).max()) if np.isfinite(array).all() else float("inf")

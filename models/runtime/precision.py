@@ -1,0 +1,224 @@
+"""Precision variants of a bundle's one fp32 graph, made on the machine that runs them, and graphs of one imputer.
+
+TensorRT 11 knows no precision flags: what is computed in half precision stands in the graph. Inputs and outputs keep
+their types; casts stand inside, behind the Where that takes away NaN and 1e30 under the mask. Which nodes are half is
+decided in :mod:`models.runtime.graph_regions`. Needs the package ``onnx``, not torch.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from models.runtime.backend import Precision
+from models.runtime.graph_regions import FLOAT, MOVES, GraphView, bounded_values, half_nodes
+from models.runtime.spec import BOTH_IMPUTERS, CHOICE_INPUT, SELFMASK
+from models.signals.errors import BackendUnavailable, BadInput
+
+if TYPE_CHECKING:
+    import onnx
+
+HALF_TYPES = {"fp16": 10, "bf16": 16}  # of onnx.TensorProto
+LARGEST = {"fp16": 65504.0, "bf16": 3.3e38}
+_BF16_OPSET = 22  # Conv, Elu and MaxPool take bf16 from here on; what else the graph uses means the same in 20 and 22
+
+
+def variant(graph: bytes, precision: Precision) -> bytes:
+    """The fp32 ONNX ``graph`` with its trunk in ``precision``; fp32 gives it back as it is.
+
+    What could overflow fp16 is clipped to its range before the cast. Raises BadInput for what is not a plain ONNX
+    graph, BackendUnavailable where the package onnx is missing.
+    """
+    if precision == "fp32":
+        return graph
+    model = read_graph(graph)
+    view = GraphView(model.graph)
+    _HalfWriter(view, precision).write()
+    if precision == "bf16":
+        model.opset_import[0].version = max(model.opset_import[0].version, _BF16_OPSET)
+    return _written(model)
+
+
+def specialise(graph: bytes, imputer: str) -> bytes:
+    """Of a graph that holds both imputers the nodes of the chosen one, without the input ``selfmask``.
+
+    A graph of one imputer comes back as it is. Raises BadInput for an unknown imputer, or if the choice is made
+    otherwise than by Where.
+    """
+    if imputer not in BOTH_IMPUTERS:
+        raise BadInput(f"an imputer out of {', '.join(BOTH_IMPUTERS)}", repr(imputer), "choose one of these")
+    model = read_graph(graph)
+    inputs = [i.name for i in model.graph.input]
+    if CHOICE_INPUT not in inputs:
+        return graph
+    view = GraphView(model.graph)
+    choices = {CHOICE_INPUT}
+    taken: dict[str, str] = {}
+    kept: list[onnx.NodeProto] = []
+    for node in view.nodes:
+        if not choices.intersection(node.input):
+            kept.append(node)
+        elif node.op_type in MOVES and node.input[0] in choices and not choices.intersection(node.input[1:]):
+            choices.update(node.output)
+        elif node.op_type == "Where" and node.input[0] in choices:
+            taken[node.output[0]] = node.input[1 if imputer == SELFMASK else 2]
+        else:
+            raise _bad_graph(f"{node.op_type} of the input {CHOICE_INPUT}", "a choice of imputer by Where")
+    from onnx import helper
+
+    for node in kept:
+        for k, name in enumerate(node.input):
+            node.input[k] = taken.get(name, name)
+    kept += [helper.make_node("Identity", [taken[name]], [name]) for name in taken if name in view.outputs]
+    del model.graph.input[inputs.index(CHOICE_INPUT)]
+    _keep_only(model, kept)
+    return _written(model)
+
+
+def read_graph(graph: bytes) -> onnx.ModelProto:
+    """Parses a graph without control flow, functions or external data; the types of all its values are known."""
+    onnx = load_onnx()
+    from google.protobuf.message import DecodeError
+
+    try:
+        model = onnx.load_model_from_string(graph)
+        model = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True)
+    except (DecodeError, onnx.shape_inference.InferenceError) as error:
+        raise _bad_graph(str(error).splitlines()[0] if str(error) else type(error).__name__) from error
+    if model.functions or any(a.type in (a.GRAPH, a.GRAPHS) for n in model.graph.node for a in n.attribute):
+        raise _bad_graph("functions or control flow")
+    return model
+
+
+def load_onnx() -> Any:
+    """The package onnx, or BackendUnavailable with what installs it."""
+    try:
+        import onnx
+        import onnx.checker
+        import onnx.shape_inference
+    except ImportError as error:
+        raise BackendUnavailable(
+            f"onnx is not installed ({error}), and makes the variants of a model; install it with: pip install onnx"
+        ) from error
+    return onnx
+
+
+class _HalfWriter:
+    """Rewrites a graph with some nodes in half precision; a value keeps its name in the type of its producer."""
+
+    def __init__(self, view: GraphView, precision: str) -> None:
+        self.view, self.type = view, HALF_TYPES[precision]
+        self.largest, self.precision = LARGEST[precision], precision
+        self.bounded = bounded_values(view, self.largest)
+        self.half = {i for i in half_nodes(view) if self._fits(view.nodes[i])}
+        self.nodes: list[onnx.NodeProto] = []
+        self.copies: dict[tuple[str, bool], str] = {}  # value, wanted in half -> name of its copy of the other type
+        self.renamed: dict[str, str] = {}  # outputs of the graph that are computed in half
+
+    def _fits(self, node: onnx.NodeProto) -> bool:
+        """Whether a node's constants are within the range of the type."""
+        return all(name in self.bounded for name in self.view.floats(node.input) if name in self.view.constants)
+
+    def write(self) -> None:
+        from onnx import TensorProto
+
+        graph = self.view.graph
+        for i, node in enumerate(self.view.nodes):
+            inside = i in self.half
+            for k, name in enumerate(node.input):
+                if name and self.view.types.get(name) == FLOAT:
+                    node.input[k] = self._as(name, inside)
+            if inside:
+                for k, name in enumerate(node.output):
+                    if name in self.view.outputs:
+                        self.renamed[name] = node.output[k] = f"{name}__{self.precision}"
+            self.nodes.append(node)
+            for name in [*self.renamed]:
+                if self.renamed[name] in node.output:
+                    self._cast(self.renamed[name], name, TensorProto.FLOAT)
+                    self.copies[name, False] = name
+        del graph.node[:]
+        graph.node.extend(self.nodes)
+        used = {name for node in self.nodes for name in node.input}
+        constants = [t for t in graph.initializer if t.name in used]
+        del graph.initializer[:]
+        graph.initializer.extend(constants)
+        del graph.value_info[:]  # of the old types
+
+    def _as(self, name: str, wanted: bool) -> str:
+        """Name under which the value is found in the wanted type."""
+        if (self.view.producer.get(name, -1) in self.half) == wanted:
+            return self.renamed.get(name, name) if wanted else name
+        if (name, wanted) not in self.copies:
+            self.copies[name, wanted] = self._copy(name, wanted)
+        return self.copies[name, wanted]
+
+    def _copy(self, name: str, wanted: bool) -> str:
+        from onnx import TensorProto
+
+        copy = f"{name}__{self.precision if wanted else 'fp32'}"
+        if not wanted:
+            self._cast(self.renamed.get(name, name), copy, TensorProto.FLOAT)
+        elif name in self.view.constants:
+            self.view.graph.initializer.append(_half_constant(self.view.array(name), copy, self.precision))
+        else:
+            self._cast(name if name in self.bounded else self._clipped(name), copy, self.type)
+        return copy
+
+    def _cast(self, name: str, to: str, kind: int) -> None:
+        from onnx import helper
+
+        self.nodes.append(helper.make_node("Cast", [name], [to], name=f"cast_{to}", to=kind))
+
+    def _clipped(self, name: str) -> str:
+        """The value within the range of fp16; bf16 has that of fp32."""
+        if self.precision != "fp16":
+            return name
+        from onnx import helper, numpy_helper
+
+        low, high = "fp16_lowest", "fp16_highest"
+        if not any(t.name == low for t in self.view.graph.initializer):
+            for bound, value in ((low, -self.largest), (high, self.largest)):
+                self.view.graph.initializer.append(numpy_helper.from_array(np.float32(value).reshape(()), bound))
+        self.nodes.append(helper.make_node("Clip", [name, low, high], [f"{name}__clipped"], name=f"clip_{name}"))
+        return f"{name}__clipped"
+
+
+def _half_constant(array: np.ndarray, name: str, precision: str) -> onnx.TensorProto:
+    from onnx import TensorProto, numpy_helper
+
+    if precision == "fp16":
+        return numpy_helper.from_array(array.astype(np.float16), name)
+    bits = np.ascontiguousarray(array, np.float32).view(np.uint32)
+    rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16  # to nearest, ties to even
+    data = rounded.astype("<u2").tobytes()
+    return TensorProto(name=name, dims=array.shape, data_type=TensorProto.BFLOAT16, raw_data=data)
+
+
+def _keep_only(model: onnx.ModelProto, nodes: list[onnx.NodeProto]) -> None:
+    """Leaves those of ``nodes`` that an output needs, and the constants and value types that go with them."""
+    needed = {o.name for o in model.graph.output}
+    alive: list[onnx.NodeProto] = []
+    for node in reversed(nodes):
+        if needed.intersection(node.output):
+            alive.append(node)
+            needed.update(node.input)
+    graph = model.graph
+    constants = [t for t in graph.initializer if t.name in needed]
+    values = [v for v in graph.value_info if v.name in needed]
+    for field, kept in ((graph.node, alive[::-1]), (graph.initializer, constants), (graph.value_info, values)):
+        del field[:]
+        field.extend(kept)
+
+
+def _written(model: onnx.ModelProto) -> bytes:
+    """The model as bytes, after the checks of onnx."""
+    onnx = load_onnx()
+    onnx.checker.check_model(model)
+    onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True)
+    return bytes(model.SerializeToString())
+
+
+def _bad_graph(found: str, expected: str = "a plain ONNX graph of a Vigil bundle") -> BadInput:
+    return BadInput(expected, found, "export the model again with this version of Vigil")
