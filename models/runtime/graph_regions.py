@@ -11,6 +11,7 @@ A graph is read as ONNX writes it: nodes in topological order, each value with o
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
@@ -34,7 +35,7 @@ _SELECTIONS = frozenset({"Where", "ReduceMean", "ReduceMax", "ReduceMin", "MaxPo
 
 
 class GraphView:
-    """Nodes, producers, consumers, element types and constants of one graph."""
+    """Nodes, producers, consumers, element types, ranks and constants of one graph."""
 
     def __init__(self, graph: onnx.GraphProto) -> None:
         from onnx import numpy_helper
@@ -44,8 +45,11 @@ class GraphView:
         self.constants = {t.name: t for t in graph.initializer}
         self.outputs = {o.name for o in graph.output}
         self.types = {t.name: t.data_type for t in graph.initializer}
+        self.ranks = {t.name: len(t.dims) for t in graph.initializer}
         for value in (*graph.input, *graph.value_info, *graph.output):
             self.types[value.name] = value.type.tensor_type.elem_type
+            if value.type.tensor_type.HasField("shape"):
+                self.ranks[value.name] = len(value.type.tensor_type.shape.dim)
         self.producer = {name: i for i, node in enumerate(self.nodes) for name in node.output if name}
         self.consumers: dict[str, list[int]] = defaultdict(list)
         for i, node in enumerate(self.nodes):
@@ -57,6 +61,10 @@ class GraphView:
     def array(self, name: str) -> np.ndarray:
         """Value of a constant."""
         return np.asarray(self._array(self.constants[name]))
+
+    def size(self, name: str) -> int:
+        """Elements of a constant; 0 of anything else."""
+        return math.prod(self.constants[name].dims) if name in self.constants else 0
 
     def floats(self, names: Iterable[str]) -> Iterator[str]:
         """Those that hold fp32."""
@@ -81,9 +89,9 @@ def half_nodes(view: GraphView) -> set[int]:
         if not list(view.floats(node.output)):
             continue
         if node.op_type in _PRODUCTS:
-            if node.op_type != "Conv" or _is_layer(view, node):
+            if node.op_type != "Conv" or is_layer(view, node):
                 half.add(i)
-        elif node.op_type in _FOLLOWERS or (node.op_type == "Softmax" and _weighs(view, node)):
+        elif node.op_type in _FOLLOWERS or (node.op_type == "Softmax" and weighs(view, node)):
             if any(map(is_half, given)):
                 half.add(i)
         elif node.op_type in MOVES | {"Where"} and given and all(map(is_half, given)):
@@ -132,19 +140,19 @@ def _trunk(view: GraphView) -> set[int]:
 
 def _ends_trunk(view: GraphView, node: onnx.NodeProto) -> bool:
     if node.op_type == "Conv":
-        return _is_layer(view, node)
+        return is_layer(view, node)
     if node.op_type == "Softmax":
-        return _weighs(view, node)
+        return weighs(view, node)
     return node.op_type in {"LayerNormalization", "Elu"}
 
 
-def _is_layer(view: GraphView, node: onnx.NodeProto) -> bool:
+def is_layer(view: GraphView, node: onnx.NodeProto) -> bool:
     """A convolution with channels, not a fixed filter of one signal (whose result is compared with thresholds)."""
     weight = view.constants.get(node.input[1])
     return weight is not None and max(weight.dims[:2]) > 1
 
 
-def _weighs(view: GraphView, softmax: onnx.NodeProto) -> bool:
+def weighs(view: GraphView, softmax: onnx.NodeProto) -> bool:
     """The softmax of an attention: its weights go into a product, its scores come from one."""
     return any(view.nodes[i].op_type == "MatMul" for i in view.behind(softmax))
 

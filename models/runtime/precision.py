@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from models.runtime.backend import Precision
+from models.runtime.graph_fusion import lift_convolutions, merge_projections
 from models.runtime.graph_regions import FLOAT, MOVES, GraphView, bounded_values, half_nodes
 from models.runtime.spec import BOTH_IMPUTERS, CHOICE_INPUT, SELFMASK
 from models.signals.errors import BackendUnavailable, BadInput
@@ -33,8 +34,10 @@ def variant(graph: bytes, precision: Precision) -> bytes:
     if precision == "fp32":
         return graph
     model = read_graph(graph)
-    view = GraphView(model.graph)
-    _HalfWriter(view, precision).write()
+    for change in (lift_convolutions, merge_projections):
+        change(model.graph)
+        model = _typed(model)
+    _HalfWriter(GraphView(model.graph), precision).write()
     if precision == "bf16":
         model.opset_import[0].version = max(model.opset_import[0].version, _BF16_OPSET)
     return _written(model)
@@ -82,8 +85,7 @@ def read_graph(graph: bytes) -> onnx.ModelProto:
     from google.protobuf.message import DecodeError
 
     try:
-        model = onnx.load_model_from_string(graph)
-        model = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True)
+        model = _typed(onnx.load_model_from_string(graph))
     except (DecodeError, onnx.shape_inference.InferenceError) as error:
         raise _bad_graph(str(error).splitlines()[0] if str(error) else type(error).__name__) from error
     if model.functions or any(a.type in (a.GRAPH, a.GRAPHS) for n in model.graph.node for a in n.attribute):
@@ -102,6 +104,12 @@ def load_onnx() -> Any:
             f"onnx is not installed ({error}), and makes the variants of a model; install it with: pip install onnx"
         ) from error
     return onnx
+
+
+def _typed(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with the types and ranks of all values; InferenceError where they do not fit."""
+    inferred: onnx.ModelProto = load_onnx().shape_inference.infer_shapes(model, check_type=True, strict_mode=True)
+    return inferred
 
 
 class _HalfWriter:
@@ -216,7 +224,7 @@ def _written(model: onnx.ModelProto) -> bytes:
     """The model as bytes, after the checks of onnx."""
     onnx = load_onnx()
     onnx.checker.check_model(model)
-    onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True)
+    _typed(model)
     return bytes(model.SerializeToString())
 
 
