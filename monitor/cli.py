@@ -18,7 +18,7 @@ from monitor.cli_data import data_app
 from monitor.cli_evaluate import evaluate_app
 from monitor.cli_train import train_app
 from monitor.logs import log_to_file
-from monitor.settings import RunSettings, parse_drops, parse_speed
+from monitor.settings import RunSettings, parse_drops, parse_precision, parse_speed
 
 DISCLAIMER = "For research and teaching, not for clinical decisions."
 
@@ -59,7 +59,12 @@ def run(
         list[str] | None, typer.Option(help="Withhold a sensor, keeping the truth for comparison: ABP:120-240.")
     ] = None,
     bundle: Annotated[Path | None, typer.Option(help="Model bundle folder (default: the shipped demo model).")] = None,
-    backend: Annotated[str, typer.Option(help="auto, onnx (see `vigil doctor`).")] = "auto",
+    backend: Annotated[
+        str, typer.Option(help="auto, tensorrt, tensorrt-rtx, onnx or torch (see `vigil doctor`).")
+    ] = "auto",
+    precision: Annotated[
+        str, typer.Option(help="auto (the first that agrees with the reference), fp16, bf16 or fp32.")
+    ] = "auto",
     imputer: Annotated[
         str, typer.Option(help="What fills absent sensors: restoration (PhysioME) or selfmask, if the bundle holds it.")
     ] = "restoration",
@@ -84,6 +89,7 @@ def run(
         drops=parse_drops(drop or []),
         bundle=bundle,
         backend=backend,
+        precision=parse_precision(precision),
         imputer=imputer,
         headless=headless,
         report=report,

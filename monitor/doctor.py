@@ -8,8 +8,7 @@ import time
 from importlib.metadata import PackageNotFoundError, version
 
 from models.runtime.bundle import load_bundle
-from models.runtime.golden import GOLDEN_TOLERANCE, golden_difference
-from models.signals.errors import BackendUnavailable, VigilError
+from models.signals.errors import VigilError
 from monitor.screen import has_screen
 
 PACKAGES = (
@@ -58,7 +57,8 @@ def _versions() -> bool:
 
 
 def _backends() -> bool:
-    from models.runtime.select import CANDIDATES
+    """Each backend as `auto` or an explicit choice would take it: built, run through the gate, closed again."""
+    from models.runtime.select import CANDIDATES, survey
 
     print("\nInference backends (in the order `auto` tries them)")
     try:
@@ -67,17 +67,12 @@ def _backends() -> bool:
         _line(False, "demo bundle", str(error))
         return False
     usable = 0
-    for name, open_backend in CANDIDATES.items():
-        try:
-            backend = open_backend(bundle)
-        except BackendUnavailable as error:
-            _line(None, name, str(error))
-            continue
-        worst = golden_difference(bundle, backend)
-        agreed = worst <= GOLDEN_TOLERANCE
-        usable += agreed
-        _line(agreed, name, f"{backend.info.detail}; golden cases agree within {worst:.1e}")
-        backend.close()
+    for name, candidate in CANDIDATES.items():
+        for found in survey(bundle, name):
+            usable += found.passed and candidate.by_itself
+            label = f"{name} {found.precision}".strip()
+            chosen = "" if candidate.by_itself else " (only when asked for by name)"
+            _line(found.passed or (False if found.refused else None), label, found.words + chosen)
     return usable > 0
 
 

@@ -37,8 +37,10 @@ def open_session(settings: RunSettings, feed: DisplayFeed | None = None, *, stay
 
         return map_channels(open_recording(settings.source), settings.channels)
 
+    cancel = threading.Event()
+
     def load_engine() -> Engine:
-        return _select(bundle, settings.backend, settings.imputer)
+        return _select(bundle, settings, cancel)
 
     return Session(
         {"1": open_source},
@@ -51,6 +53,7 @@ def open_session(settings: RunSettings, feed: DisplayFeed | None = None, *, stay
         drops=settings.drops,
         feed=feed,
         stay_open=stay_open,
+        cancel=cancel,
     )
 
 
@@ -209,10 +212,20 @@ def _report(session: Session, display: bool) -> dict[str, Any]:
     return report | {"first_wave_s": first, "error": session.status().error or None}
 
 
-def _select(bundle: Bundle, backend: str, imputer: str) -> Engine:
+def _select(bundle: Bundle, settings: RunSettings, cancel: threading.Event) -> Engine:
+    """Called in the inference thread, once waves flow. What the gate refused is said aloud; that there is no GPU is
+    not: the status line's tooltip, the report and `vigil doctor` have every reason."""
+    from models.runtime.backend import RuntimeOptions
+    from models.runtime.guard import DEADLINE_S, HANG_S
     from models.runtime.select import select_engine
 
-    selection = select_engine(bundle, backend, imputer)
-    for name, reason in selection.passed_over.items():
-        print(f"vigil: passed over {name}: {reason}", file=sys.stderr)
+    selection = select_engine(
+        bundle,
+        settings.backend,
+        settings.imputer,
+        RuntimeOptions(precision=settings.precision, cancel=cancel),
+        deadline_s=HANG_S if settings.speed is None else DEADLINE_S,
+    )
+    for label in selection.refused:
+        print(f"vigil: passed over {label}: {selection.passed_over[label]}", file=sys.stderr)
     return selection.engine

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from threading import Event, Lock
 from typing import TYPE_CHECKING, Any
 
+from models.runtime.guard import Service
 from models.signals.channels import ChannelMap
 from models.signals.errors import BadInput, VigilError
 from models.signals.modalities import Modality
@@ -70,7 +71,8 @@ class Session:
     spec: the window that the model wants. load_engine: called in the inference thread once waves flow; None runs
     without a model. speed: None for as fast as possible. from_s, for_s: the stretch to replay, seconds from time
     zero. drops: channels withheld. feed: for a display. stay_open: stay seekable at the end of the recording instead
-    of stopping. broker: ``embedded://`` unless told otherwise.
+    of stopping. broker: ``embedded://`` unless told otherwise. cancel: set when the session stops, so that an engine
+    under construction or a batch that hangs does not hold it up.
     """
 
     def __init__(
@@ -87,6 +89,7 @@ class Session:
         feed: DisplayFeed | None = None,
         stay_open: bool = False,
         broker: str | None = None,
+        cancel: Event | None = None,
         operator: str = "operator",
     ) -> None:
         if not sources:
@@ -94,7 +97,7 @@ class Session:
         self.id = f"{os.getpid()}-{next(_numbers)}-{time.time_ns() // 1_000_000:x}"
         self._sources, self._spec, self._load_engine = dict(sources), spec, load_engine
         self._source, self._speed, self._from_s, self._for_s, self._drops = source, speed, from_s, for_s, tuple(drops)
-        self._stay_open = stay_open
+        self._stay_open, self._cancel = stay_open, cancel or Event()
         self._maps: dict[str, ChannelMap] = {}
         self._channels: tuple[ChannelInfo, ...] = ()
         self._gaps: dict[Modality, tuple[tuple[float, float], ...]] = {}
@@ -191,6 +194,7 @@ class Session:
     def status(self) -> SessionStatus:
         player, inference = self._player, self._inference
         backend = inference.backend if inference is not None else None
+        service = inference.service if inference is not None else Service()
         return SessionStatus(
             position_s=player.position_s if player else self._from_s,
             duration_s=self._duration_s,
@@ -206,6 +210,9 @@ class Session:
             latency_ms={} if self._speed is None else self._latency.recent(),
             dropped=player.dropped_now() if player else frozenset(),
             error=self._error,
+            precision=backend.precision if backend else "",
+            service=service.state,
+            notes=service.notes,
         )
 
     def pause(self) -> None:
@@ -248,11 +255,15 @@ class Session:
             "absent_reasons": account.absent_reasons(),
             "windows": account.counted("windows"),
             "predictions": account.counted("predictions"),
+            "invalid_predictions": account.counted("invalid_predictions"),
             "skipped_windows": account.counted("skipped_windows"),
             "dead_letters": account.counted("dead_letters"),
             "late_samples": account.counted("late_samples"),
             "latency_ms": None if self._speed is None else self._latency.report(),
             "backend": backend.name if backend else None,
+            "precision": backend.precision if backend else None,
+            "service": (inference.service.state or "as chosen") if inference is not None and backend else None,
+            "backend_notes": list(inference.service.notes) if inference is not None else [],
             "model": inference.model if inference else None,
             "peak_rss_mb": round(peak_rss_mb(), 1),
         }
@@ -422,6 +433,7 @@ class Session:
     def _begin_stop(self) -> None:
         """Tell every part to end, without waiting."""
         self._stopping.set()
+        self._cancel.set()
         if not self._finished_ns:
             self._finished_ns = time.monotonic_ns()
         if self._player is not None:

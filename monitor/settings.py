@@ -11,7 +11,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal, get_args
 
+from models.runtime.backend import Precision
 from models.runtime.spec import RESTORATION
 from models.signals.aliases import modality_named
 from models.signals.errors import BadInput
@@ -33,6 +35,7 @@ class RunSettings:
     drops: tuple[Drop, ...] = ()
     bundle: Path | None = None
     backend: str = "auto"
+    precision: Precision | Literal["auto"] = "auto"
     imputer: str = RESTORATION
     headless: bool = False
     report: Path | None = None
@@ -50,6 +53,17 @@ def parse_speed(text: str) -> float | None:
     if not MIN_SPEED <= speed <= MAX_SPEED:
         raise BadInput(f"a speed of {MIN_SPEED:g} to {MAX_SPEED:g}, or max", text, "choose one of these")
     return speed
+
+
+def parse_precision(text: str) -> Precision | Literal["auto"]:
+    """``auto``, ``fp32``, ``fp16`` or ``bf16``."""
+    known: tuple[Precision, ...] = get_args(Precision)
+    for precision in known:
+        if text.strip().lower() == precision:
+            return precision
+    if text.strip().lower() != "auto":
+        raise BadInput(f"a precision out of auto, {', '.join(known)}", repr(text), "choose one of these")
+    return "auto"
 
 
 def parse_drops(entries: list[str]) -> tuple[Drop, ...]:

@@ -16,6 +16,7 @@ from models.signals.modalities import Modality
 from streams.control import SessionControl, SessionStatus
 from streams.feed import DisplayFeed
 from streams.records import AlarmRecord, CellRecord, PredictionRecord, StateRecord, VitalsRecord, WaveTick
+from ui.status_words import backend_words
 
 COLOURS = {Modality.ECG: "green", Modality.ABP: "red", Modality.PPG: "cyan", Modality.EEG: "yellow"}
 STRIP_S = 40
@@ -140,7 +141,7 @@ class TerminalView:
 def footer(status: SessionStatus) -> str:
     """The status line: backend, model, latency, losses."""
     speed = "max" if status.speed is None else f"{status.speed:g}×"
-    parts = [speed, status.backend, status.model]
+    parts = [speed, backend_words(status), status.model]
     for stage, label in (("sample_to_feed", "sample→feed"), ("window_to_prediction", "window→prediction")):
         if stage in status.latency_ms:
             parts.append(f"{label} {status.latency_ms[stage][0]:.0f} ms")

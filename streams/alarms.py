@@ -22,6 +22,7 @@ ASYSTOLE_S, NO_BEATS_S = 4.0, 8.0
 15 beats/min). In one that moves but shows no beats for longer than the second (movement, fibrillation, complexes that
 the detector misses) asystole cannot be told: a technical condition of its own says so."""
 ASYSTOLE, NO_BEATS = "asystole", "ecg.no_beats"
+ENGINE = "technical.model"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,16 @@ TECHNICAL_OF: dict[tuple[Modality, Absence], tuple[str, str]] = {
     (Modality.EEG, Absence.LEAD_OFF): ("low", "HIGH IMPEDANCE"),
     (Modality.RESP, Absence.LEAD_OFF): ("low", "LEADS OFF"),
 }
+
+
+SERVICE: dict[str, tuple[str, str]] = {
+    # of a prediction: (priority, text) of the model's own technical condition, none for other values
+    "failed_over": ("low", "MODEL FAILED OVER"),
+    "unavailable": ("medium", "MODEL NOT AVAILABLE"),
+}
+"""After a fail-over predictions are as good as before, from a slower backend or a restarted one: low, and until the run
+ends, since what broke once may break again. Without a model risk and estimates are gone, measured waves and their
+alarms are not: medium."""
 
 
 def technical(modality: Modality, absence: Absence) -> tuple[str, str] | None:
@@ -166,6 +177,7 @@ class AlarmEngine:
                 return changes  # delivered twice
             self._risk_run, self._worst_risk = [], 0.0
         self._last_window_ns = record.window_end_ns
+        changes += self._set(record, record.window_end_ns, ENGINE, _service(record))
         limit = self._risk
         interval = record.risk.get(limit.horizon_min) if record.valid and not record.abstain else None
         risk = 100.0 * interval[0] if interval else 0.0
@@ -244,6 +256,12 @@ class AlarmEngine:
         self._standing.clear()
         self._risk_run, self._worst_risk = [], 0.0
         self._last_window_ns = self._last_vitals_ns = None
+
+
+def _service(record: PredictionRecord) -> _Active | None:
+    """The model's technical condition, if it has one."""
+    priority, text = SERVICE.get(record.service, ("", ""))
+    return _Active(priority, "technical", text) if priority else None
 
 
 def _too_slow_to_tell(limit: Limit, record: VitalsRecord) -> bool:

@@ -24,6 +24,7 @@ class SessionStatus:
 
     latency_ms: stage -> (p50, p99) over the last minute; empty at speed max. ``error`` is set when the session died
     (a sentence for the user); ``heartbeat_ns`` is the monotonic time of the stream loop's last sign of life.
+    ``service`` as in :class:`models.runtime.guard.Service`, ``notes`` its sentences: why better backends do not serve.
     """
 
     position_s: float
@@ -40,6 +41,9 @@ class SessionStatus:
     latency_ms: dict[str, tuple[float, float]] = field(default_factory=dict)
     dropped: frozenset[Modality] = frozenset()
     error: str = ""
+    precision: str = ""
+    service: str = ""
+    notes: tuple[str, ...] = ()
 
 
 class SessionControl(Protocol):

@@ -1,8 +1,9 @@
 """The inference thread and its mailbox: the only place where the stream meets the model.
 
-Windows come in process, not by topic. In a *paced* run the mailbox keeps the newest window of each bed and counts the
-ones it replaced; at speed max nothing is skipped: a full mailbox refuses, and the windower waits. The thread takes
-what is there, over all beds, as one micro-batch.
+Windows come in process, not by topic. In a *paced* run the mailbox keeps the newest window of each bed, in its bed's
+place of the queue, and counts the ones it replaced; at speed max nothing is skipped: a full mailbox refuses, and the
+windower waits. The thread takes what is there, over all beds, as one micro-batch. A batch that the model loses is a
+batch of invalid predictions with the reason; the stream goes on.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ from threading import Condition
 from typing import Protocol
 
 from models.runtime.backend import BackendInfo
+from models.runtime.guard import Service
 from models.runtime.prediction import Interval, Prediction
-from models.signals.errors import VigilError
-from models.signals.windows import Window, WindowSpec
+from models.signals.errors import BackendFailed, VigilError
+from models.signals.windows import CONTEXT_FIELDS, Window, WindowSpec
 from streams.accounting import Accounting
 from streams.codec import samples_to_bytes
 from streams.latency import LatencyBook
@@ -28,7 +30,8 @@ SECOND_NS = 1_000_000_000
 
 
 class Engine(Protocol):
-    """What runs the model; :class:`models.runtime.engine.Engine` is one. Called by the inference thread only."""
+    """What runs the model; :class:`models.runtime.select.ServedEngine` is one. Called by the inference thread only.
+    ``predict`` raises BackendFailed where these windows are lost and it can go on with others."""
 
     @property
     def window_spec(self) -> WindowSpec: ...
@@ -38,6 +41,9 @@ class Engine(Protocol):
 
     @property
     def model(self) -> str: ...
+
+    @property
+    def service(self) -> Service: ...
 
     def predict(self, windows: Sequence[Window], /, keys: Sequence[Hashable] = ()) -> list[Prediction]: ...
 
@@ -99,12 +105,22 @@ class Mailbox:
         self._on_space = call
 
     def keep_newest(self, job: WindowJob) -> int:
-        """Leave the newest window of its bed; returns how many older ones it replaced."""
+        """Leave the newest window of its bed; returns how many older ones it replaced.
+
+        The window takes the place of the one that it replaces, so that every bed has its turn however late the model
+        is: at the end of the queue the same beds would be overtaken again and again. After an end of its bed it comes
+        last."""
         with self._condition:
-            kept = deque(item for item in self._items if isinstance(item, EndOfBed) or item.bed != job.bed)
-            skipped = len(self._items) - len(kept)
-            kept.append(job)
-            self._items = kept
+            mine = [i for i, item in enumerate(self._items) if item.bed == job.bed]
+            windows = [i for i in mine if isinstance(self._items[i], WindowJob)]
+            if windows and windows[-1] == mine[-1]:
+                self._items[windows.pop()] = job
+                skipped = 1 + len(windows)
+            else:
+                self._items.append(job)
+                skipped = len(windows)
+            for i in reversed(windows):
+                del self._items[i]
             self._condition.notify()
             return skipped
 
@@ -136,6 +152,10 @@ class Mailbox:
         self._on_space()
         return taken
 
+    @property
+    def closed(self) -> bool:
+        return self._closed
+
     def close(self) -> None:
         """Let ``take`` return; what still waits is thrown away."""
         with self._condition:
@@ -153,7 +173,8 @@ class InferenceThread:
 
     deliver: called from this thread with records and ends, in the order of the items taken.
     deadline_s: a paced prediction later than this after its window was due is marked invalid.
-    batch: windows a micro-batch at most. gather_s: how long a window may wait for those of the other beds.
+    batch: windows a micro-batch at most, None: as many as one run of the backend takes. gather_s: how long a window
+    may wait for those of the other beds.
     """
 
     def __init__(
@@ -166,7 +187,7 @@ class InferenceThread:
         latency: LatencyBook,
         *,
         deadline_s: float = 1.0,
-        batch: int = 16,
+        batch: int | None = None,
         gather_s: float = 0.003,
         monotonic_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
@@ -176,16 +197,25 @@ class InferenceThread:
         self._batch, self._gather_s, self._now = batch, gather_s, monotonic_ns
         self._beds: dict[str, Hashable] = {}  # to the key of the bed's newest window
         self.backend: BackendInfo | None = None
+        self.service = Service()
         self.model = ""
 
     def run(self) -> None:
-        """Returns when the mailbox is closed; whatever the engine raises ends the session."""
-        engine = self._load()
+        """Returns when the mailbox is closed. A batch that is lost (BackendFailed) is delivered as invalid; whatever
+        else the engine raises ends the session."""
+        try:
+            engine = self._load()
+        except VigilError:
+            if self._mailbox.closed:
+                return  # the run was ended while an engine was being built
+            raise
         try:
             if engine.window_spec != self._spec:
                 raise InferenceError("The model's window differs from the one that the stream was started with.")
-            self.model, self.backend = engine.model, engine.backend
-            while items := self._mailbox.take(self._batch, self._gather_s, max(1, len(self._beds))):
+            self.model, self.backend, self.service = engine.model, engine.backend, engine.service
+            while items := self._mailbox.take(
+                self._batch or self.service.batch, self._gather_s, max(1, len(self._beds))
+            ):
                 self._deliver(self._handle(engine, items))
         finally:
             engine.close()
@@ -193,7 +223,7 @@ class InferenceThread:
     def _handle(self, engine: Engine, items: list[Item]) -> list[PredictionRecord | EndOfBed]:
         jobs = [item for item in items if isinstance(item, WindowJob)]
         begin = self._now()
-        predictions = engine.predict([j.window for j in jobs], keys=[j.key for j in jobs]) if jobs else []
+        predictions = self._predict(engine, jobs) if jobs else []
         end = self._now()
         if len(predictions) != len(jobs):
             raise InferenceError(f"The model gave {len(predictions)} predictions for {len(jobs)} windows.")
@@ -216,7 +246,18 @@ class InferenceThread:
             prediction = self._in_time(next(results), stamps.get("due", 0), end)
             handled.append(self._record(item, prediction, stamps, engine))
         self._accounting.count("predictions", len(jobs))
+        self._accounting.count(
+            "invalid_predictions", sum(not r.valid for r in handled if isinstance(r, PredictionRecord))
+        )
         return handled
+
+    def _predict(self, engine: Engine, jobs: list[WindowJob]) -> list[Prediction]:
+        try:
+            return engine.predict([j.window for j in jobs], keys=[j.key for j in jobs])
+        except BackendFailed as error:
+            return [_lost(job.window, str(error)) for job in jobs]
+        finally:
+            self.backend, self.service = engine.backend, engine.service
 
     def _in_time(self, prediction: Prediction, due: int, end: int) -> Prediction:
         late = end - due
@@ -257,7 +298,16 @@ class InferenceThread:
             ],
             not_estimable={m.value: why for m, why in prediction.not_estimable.items()},
             stamps_ns=stamps,
+            service=engine.service.state,
         )
+
+
+def _lost(window: Window, reason: str) -> Prediction:
+    """The prediction of a window that the model lost."""
+    ages = tuple(float(age) for age in window.context[:, CONTEXT_FIELDS.index("age_s")])
+    return Prediction(
+        window.end_s, window.presence, False, False, reason, {}, None, None, None, ages_s=ages
+    )  # fmt: skip
 
 
 def _triple(interval: Interval) -> tuple[float, float, float]:

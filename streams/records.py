@@ -110,7 +110,8 @@ class RestoredChunk(msgspec.Struct, frozen=True, array_like=True):
 
 class PredictionRecord(Record, frozen=True, tag="prediction"):
     """One window's prediction. Intervals are (value, lo, hi). ``stamps_ns``: stage -> monotonic nanoseconds
-    (``due``, ``received``, ``window``, ``inference_start``, ``inference_end``, ``published``)."""
+    (``due``, ``received``, ``window``, ``inference_start``, ``inference_end``, ``published``). service: "" while the
+    backend that was chosen serves, "failed_over" or "unavailable" after it broke."""
 
     window_end_ns: int
     model: str
@@ -128,6 +129,7 @@ class PredictionRecord(Record, frozen=True, tag="prediction"):
     restored: list[RestoredChunk] = []
     not_estimable: dict[str, str] = {}
     stamps_ns: dict[str, int] = {}
+    service: str = ""
 
 
 class AlarmRecord(Record, frozen=True, tag="alarm"):

@@ -5,7 +5,25 @@ from __future__ import annotations
 from streams.control import SessionStatus
 from streams.feed import FeedStatus
 
+SERVICE = {
+    "failed_over": "the backend failed and another one took over",
+    "unavailable": "every backend failed; waves and alarms go on without predictions",
+}
+NOTE_LENGTH = 160
 _STAGES = (("sample_to_screen", "sample→screen"), ("window_to_prediction", "window→prediction"))
+
+
+def backend_words(status: SessionStatus) -> str:
+    """What runs the model, in which precision, and whether that was meant so: ``tensorrt fp16``."""
+    if status.service == "unavailable":
+        return "model not available"
+    words = f"{status.backend} {status.precision}".strip()
+    return f"{words}, failed over" if status.service else words
+
+
+def shortened(sentence: str) -> str:
+    """One line of a tooltip; the report and `vigil doctor` have all of it."""
+    return sentence if len(sentence) <= NOTE_LENGTH else sentence[: NOTE_LENGTH - 1].rstrip() + "…"
 
 
 def status_words(status: SessionStatus | None, feed: FeedStatus) -> tuple[str, str]:
@@ -14,8 +32,11 @@ def status_words(status: SessionStatus | None, feed: FeedStatus) -> tuple[str, s
         return "starting …", "The session is starting."
     line, more = [], []
     if status.backend or status.model:
-        line += [word for word in (status.backend, status.model) if word]
+        line += [word for word in (backend_words(status), status.model) if word]
         more.append(f"Model: {status.model or 'none'} on {status.backend_detail or status.backend or 'no backend'}")
+        if status.service:
+            more.append(f"This is not how it began: {SERVICE[status.service]}")
+        more += [f"  {shortened(note)}" for note in status.notes]
     else:
         line.append("no model")
     for stage, words in _STAGES:

@@ -1,40 +1,200 @@
-"""Which backend serves: an explicit choice or `auto`, with the reason for each candidate passed over."""
+"""Which backend serves: an explicit choice or `auto`, with the reason for each candidate passed over.
+
+A candidate is loaded once a precision (fp16, bf16, fp32) and tried by the gate; the first that passes serves, behind
+the watchdog, and ONNX Runtime comes after it. A candidate whose gate fails in every precision is passed over loudly.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol, runtime_checkable
 
-from models.runtime.backend import Backend
+import msgspec
+
+from models.runtime.backend import Backend, Precision, RuntimeOptions
+from models.runtime.backend_thread import BackendThread, Ended
 from models.runtime.bundle import Bundle
 from models.runtime.engine import Engine
+from models.runtime.gate import GateResult, gate, rules_of, spot_check
+from models.runtime.guard import DEADLINE_S, GuardedBackend, Service
 from models.runtime.spec import RESTORATION
-from models.signals.errors import BackendUnavailable, BadInput
+from models.signals.errors import BackendFailed, BackendUnavailable, BadInput
+
+log = logging.getLogger("vigil.inference")
+
+GATE_S = 120.0
+"""For the whole gate; some 300 runs of a GPU engine are 0.2 s, of PyTorch on one core 10 s."""
+REFERENCE = "onnx"
+
+Load = Callable[[Bundle, RuntimeOptions], Backend]
 
 
-def _onnx(bundle: Bundle) -> Backend:
-    from models.runtime.onnx_backend import OnnxBackend  # 0.1 s import: only when it is asked for
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """load: as in every backend module. precisions: best first. by_itself: whether `auto` may take it."""
 
-    return OnnxBackend(bundle.model_path, bundle.spec)
+    load: Load
+    precisions: tuple[Precision, ...] = ("fp16", "bf16", "fp32")
+    by_itself: bool = True
 
 
-CANDIDATES: dict[str, Callable[[Bundle], Backend]] = {"onnx": _onnx}
+@runtime_checkable
+class Cached(Protocol):
+    """A backend that may come from a cache of built engines, with the gate's result beside it."""
+
+    @property
+    def cache_key(self) -> str | None: ...
+
+
+# Each library is imported when its backend is asked for: they take 0.1 to 3 s, or are not there.
+
+
+def _tensorrt(bundle: Bundle, options: RuntimeOptions) -> Backend:
+    from models.runtime.tensorrt.backend import load
+
+    return load(bundle, options)
+
+
+def _tensorrt_rtx(bundle: Bundle, options: RuntimeOptions) -> Backend:
+    from models.runtime.tensorrt.backend import load_rtx
+
+    return load_rtx(bundle, options)
+
+
+def _onnx(bundle: Bundle, options: RuntimeOptions) -> Backend:
+    from models.runtime.onnx_backend import OnnxBackend
+
+    return OnnxBackend(bundle.model_path, bundle.spec, options.threads)
+
+
+def _torch(bundle: Bundle, options: RuntimeOptions) -> Backend:
+    from models.runtime.torch_backend import load
+
+    return load(bundle, options)
+
+
+CANDIDATES: dict[str, Candidate] = {
+    "tensorrt": Candidate(_tensorrt),
+    "tensorrt-rtx": Candidate(_tensorrt_rtx),
+    REFERENCE: Candidate(_onnx, ("fp32",)),
+    "torch": Candidate(_torch, ("fp32",), by_itself=False),
+}
 """Backends in the order in which `auto` tries them."""
+
+
+class ServedEngine(Engine):
+    """An engine behind the watchdog, which says how it serves."""
+
+    def __init__(self, bundle: Bundle, guard: GuardedBackend, imputer: str) -> None:
+        super().__init__(bundle, guard, imputer)
+        self._guard = guard
+
+    @property
+    def service(self) -> Service:
+        return self._guard.service
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The engine that serves, and why each better-placed candidate does not (name -> sentence)."""
+    """The engine that serves, what the gate said of it, and why each better-placed candidate does not serve ("name" or
+    "name precision" -> sentence). refused: those of them that the gate refused."""
 
-    engine: Engine
+    engine: ServedEngine
+    gate: GateResult
     passed_over: dict[str, str] = field(default_factory=dict)
+    refused: tuple[str, ...] = ()
 
 
-def select_engine(bundle: Bundle, backend: str = "auto", imputer: str = RESTORATION) -> Selection:
-    """Load ``bundle`` on ``backend`` and warm it up; ``imputer`` as in :class:`Engine`.
+@dataclass(slots=True)
+class _Search:
+    """What was tried on the way to a backend that may serve."""
+
+    bundle: Bundle
+    options: RuntimeOptions
+    whole: bool = False
+    """Whether the reference too goes through the whole gate."""
+    passed_over: dict[str, str] = field(default_factory=dict)
+    refused: list[str] = field(default_factory=list)
+
+    def try_all(self, names: Sequence[str]) -> tuple[BackendThread, GateResult] | None:
+        for name in names:
+            found = self.try_one(name, CANDIDATES[name])
+            if found is not None:
+                return found
+            for label in self.refused:
+                if label.partition(" ")[0] == name:
+                    log.warning("%s may not serve: %s", label, self.passed_over[label])
+        return None
+
+    def try_one(self, name: str, candidate: Candidate) -> tuple[BackendThread, GateResult] | None:
+        """The candidate in the first precision that passes the gate. Raises BadInput for a graph that the reference
+        itself cannot read, and Ended."""
+        asked = self.options.precision
+        precisions = candidate.precisions if asked == "auto" else tuple(p for p in candidate.precisions if p == asked)
+        if not precisions:
+            self.passed_over[name] = f"{name} computes in {', '.join(candidate.precisions)} and not in {asked}"
+        for precision in precisions:
+            label = f"{name} {precision}" if len(precisions) > 1 else name
+            thread: BackendThread | None = None
+            try:
+                thread = self._load(name, candidate, precision)
+                result = thread.call(self._gated, GATE_S)
+            except (BackendUnavailable, BackendFailed, BadInput) as error:
+                if thread is not None:
+                    thread.leave()
+                if isinstance(error, Ended) or (isinstance(error, BadInput) and name == REFERENCE):
+                    raise
+                if self._same_again(name, label, str(error)):
+                    return None
+                continue
+            if result.passed:
+                return thread, result
+            thread.leave()
+            self.passed_over[label] = result.words()
+            self.refused.append(label)
+        return None
+
+    def _load(self, name: str, candidate: Candidate, precision: Precision) -> BackendThread:
+        options = replace(self.options, precision=precision)
+
+        def load() -> Backend:
+            backend = candidate.load(self.bundle, options)
+            backend.warm_up()
+            return backend
+
+        thread = BackendThread(name, load, options.cancel)
+        thread.loaded(None)  # an engine may have to be built, which takes minutes: the caller may set ``cancel``
+        return thread
+
+    def _gated(self, backend: Backend) -> GateResult:
+        if backend.info.name == REFERENCE:
+            return gate(self.bundle, backend) if self.whole else spot_check(self.bundle, backend)
+        return _gated(self.bundle, backend, self.options)
+
+    def _same_again(self, name: str, label: str, reason: str) -> bool:
+        """Keep the reason; True if the precision is not to blame, since another one met with the same."""
+        if reason in self.passed_over.values():
+            self.passed_over = {k: v for k, v in self.passed_over.items() if v != reason} | {name: reason}
+            return True
+        self.passed_over[label] = reason
+        return False
+
+
+def select_engine(
+    bundle: Bundle,
+    backend: str = "auto",
+    imputer: str = RESTORATION,
+    options: RuntimeOptions | None = None,
+    *,
+    deadline_s: float = DEADLINE_S,
+) -> Selection:
+    """Load ``bundle`` on ``backend``, let the gate try it, and put the watchdog before it; ``imputer`` as in
+    :class:`Engine`, ``deadline_s`` for a batch.
 
     Raises BadInput for an unknown name and BackendUnavailable when an explicit choice (or every candidate) cannot
-    be had.
+    be had or may not serve.
     """
     if backend != "auto" and backend not in CANDIDATES:
         raise BadInput(
@@ -42,15 +202,92 @@ def select_engine(bundle: Bundle, backend: str = "auto", imputer: str = RESTORAT
             repr(backend),
             "run `vigil doctor` to see what is usable",
         )
-    passed_over: dict[str, str] = {}
-    for name in CANDIDATES if backend == "auto" else (backend,):
-        try:
-            loaded = CANDIDATES[name](bundle)
-        except BackendUnavailable as error:
-            if backend != "auto":
-                raise
-            passed_over[name] = str(error)
-            continue
-        loaded.warm_up()
-        return Selection(Engine(bundle, loaded, imputer), passed_over)
-    raise BackendUnavailable("no backend can serve: " + "; ".join(f"{n}: {r}" for n, r in passed_over.items()))
+    bundle.check_imputer(imputer)
+    search = _Search(bundle, options or RuntimeOptions())
+    names = [name for name, c in CANDIDATES.items() if c.by_itself] if backend == "auto" else [backend]
+    found = search.try_all(names)
+    reasons = [f"{label}: {reason}" for label, reason in search.passed_over.items()]
+    if found is None:
+        if len(reasons) == 1:
+            raise BackendUnavailable(next(iter(search.passed_over.values())))
+        raise BackendUnavailable("no backend can serve: " + "; ".join(reasons))
+    thread, result = found
+    guard = GuardedBackend(
+        thread, [(REFERENCE, lambda: _standby(bundle, search.options))],
+        deadline_s=deadline_s, cancel=search.options.cancel, notes=reasons,
+    )  # fmt: skip
+    return Selection(ServedEngine(bundle, guard, imputer), result, search.passed_over, tuple(search.refused))
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What became of one candidate, in one precision or ("") in any. words: its library and device and what the gate
+    said, or why it is not to be had and what installs it. refused: by the gate."""
+
+    precision: str
+    passed: bool
+    refused: bool
+    words: str
+
+
+def survey(bundle: Bundle, backend: str, options: RuntimeOptions | None = None) -> list[Finding]:
+    """For `vigil doctor`: the candidate ``backend`` tried as :func:`select_engine` does, up to the precision that
+    passes, and closed again; the reference with the whole gate."""
+    options = options or RuntimeOptions()
+    search = _Search(bundle, options, whole=True)
+    try:
+        found = search.try_one(backend, CANDIDATES[backend])
+    except BadInput as error:
+        return [Finding("", False, True, str(error))]
+    findings = [
+        Finding(label.partition(" ")[2], False, label in search.refused, reason)
+        for label, reason in search.passed_over.items()
+    ]
+    if found is not None:
+        thread, result = found
+        thread.close()
+        findings.append(Finding(result.precision, True, False, f"{thread.info.detail}; {result.words()}"))
+    return findings
+
+
+def _gated(bundle: Bundle, backend: Backend, options: RuntimeOptions) -> GateResult:
+    """The gate's result, from the cache where the same gate has passed the same engine before."""
+    key = backend.cache_key if isinstance(backend, Cached) else None
+    if key is not None and (stored := _stored(key, bundle)) is not None:
+        return stored
+    reference = CANDIDATES[REFERENCE].load(bundle, replace(options, precision="fp32"))
+    try:
+        result = gate(bundle, backend, reference)
+    finally:
+        reference.close()
+    if key is not None:
+        from models.runtime.tensorrt.cache import store_gate
+
+        store_gate(key, msgspec.json.encode(result))
+    return result
+
+
+def _stored(key: str, bundle: Bundle) -> GateResult | None:
+    """A pass by the present rules; anything else is tried anew."""
+    from models.runtime.tensorrt.cache import stored_gate
+
+    kept = stored_gate(key)
+    if kept is None:
+        return None
+    try:
+        result = msgspec.json.decode(kept, type=GateResult)
+    except msgspec.DecodeError as error:
+        log.info("A stored result of the gate cannot be read, the gate runs again: %s", error)
+        return None
+    return result if result.passed and result.rules == rules_of(bundle) else None
+
+
+def _standby(bundle: Bundle, options: RuntimeOptions) -> Backend:
+    """The reference, for when what serves has failed. Raises BackendUnavailable if even that may not serve."""
+    backend = CANDIDATES[REFERENCE].load(bundle, replace(options, precision="fp32"))
+    backend.warm_up()
+    result = spot_check(bundle, backend)
+    if not result.passed:
+        backend.close()
+        raise BackendUnavailable(f"{REFERENCE}: {result.words()}")
+    return backend

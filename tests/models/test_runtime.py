@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from models.runtime.backend import Arrays, BackendInfo
+from models.runtime.backend import Arrays, BackendInfo, RuntimeOptions
 from models.runtime.bundle import DEMO_BUNDLE, Bundle, load_bundle
 from models.runtime.calibration import half_width
 from models.runtime.engine import Engine
@@ -315,6 +315,6 @@ def test_the_shipped_bundle_is_sound_and_small() -> None:
     bundle = load_bundle()
     selection = select_engine(bundle)
     assert selection.engine.window_spec.samples == 3000
-    assert golden_difference(bundle, CANDIDATES["onnx"](bundle)) <= GOLDEN_TOLERANCE
+    assert golden_difference(bundle, CANDIDATES["onnx"].load(bundle, RuntimeOptions())) <= GOLDEN_TOLERANCE
     assert sum(f.stat().st_size for f in DEMO_BUNDLE.iterdir()) <= 15 * 2**20
     selection.engine.close()

@@ -13,6 +13,7 @@ import numpy as np
 
 from models.data.simulator import open_demo
 from models.runtime.backend import BackendInfo
+from models.runtime.guard import Service
 from models.runtime.prediction import Interval, Prediction, RestoredWave
 from models.signals.channels import Channel, map_channels
 from models.signals.modalities import MODALITIES, Modality
@@ -129,6 +130,7 @@ class FakeEngine:
         self.window_spec = spec or WindowSpec()
         self.backend = BackendInfo("fake", "for tests")
         self.model = "fake"
+        self.service = Service()
         self.windows: list[Window] = []
         self.batches: list[int] = []
         self.keys: list[Hashable] = []
