@@ -23,6 +23,22 @@ _ACTIVATIONS = frozenset({"Elu", "Gelu", "Relu"})
 _SUMS = frozenset({"Add", "Mul"})
 
 
+def fold_weights(graph: onnx.GraphProto) -> None:
+    """Transposes of constants become constants, in place: the exporter leaves them where a weight is used twice."""
+    from onnx import numpy_helper
+
+    view = GraphView(graph)
+    kept: list[onnx.NodeProto] = []
+    for node in view.nodes:
+        perm = [list(a.ints) for a in node.attribute if a.name == "perm"]
+        if node.op_type == "Transpose" and node.input[0] in view.constants and perm:
+            turned = np.ascontiguousarray(view.array(node.input[0]).transpose(perm[0]))
+            graph.initializer.append(numpy_helper.from_array(turned, node.output[0]))
+        else:
+            kept.append(node)
+    _replace(graph, kept)
+
+
 def lift_convolutions(graph: onnx.GraphProto) -> None:
     """Rewrites one-dimensional convolutions, and what activates and adds their results, as two-dimensional of height
     1, in place. The types of the new values are not entered."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from models.runtime.backend import Precision
-from models.runtime.graph_fusion import lift_convolutions, merge_projections
+from models.runtime.graph_fusion import fold_weights, lift_convolutions, merge_projections
 from models.runtime.graph_regions import FLOAT, MOVES, GraphView, bounded_values, half_nodes
 from models.runtime.spec import BOTH_IMPUTERS, CHOICE_INPUT, SELFMASK
 from models.signals.errors import BackendUnavailable, BadInput
@@ -34,7 +34,7 @@ def variant(graph: bytes, precision: Precision) -> bytes:
     if precision == "fp32":
         return graph
     model = read_graph(graph)
-    for change in (lift_convolutions, merge_projections):
+    for change in (fold_weights, lift_convolutions, merge_projections):
         change(model.graph)
         model = _typed(model)
     _HalfWriter(GraphView(model.graph), precision).write()
@@ -80,16 +80,30 @@ def specialise(graph: bytes, imputer: str) -> bytes:
 
 
 def read_graph(graph: bytes) -> onnx.ModelProto:
-    """Parses a graph without control flow, functions or external data; the types of all its values are known."""
+    """A graph without control flow, functions or external data; the types of all its values are known."""
+    model = parsed(graph)
+    if any(t.data_location == t.EXTERNAL for t in model.graph.initializer):
+        raise _bad_graph("constants in another file")
+    try:
+        model = _typed(model)
+    except load_onnx().shape_inference.InferenceError as error:
+        raise _bad_graph(str(error).splitlines()[0]) from error
+    if model.functions or any(a.type in (a.GRAPH, a.GRAPHS) for n in model.graph.node for a in n.attribute):
+        raise _bad_graph("functions or control flow")
+    return model
+
+
+def parsed(graph: bytes) -> onnx.ModelProto:
+    """The ONNX model in these bytes. Raises BadInput."""
     onnx = load_onnx()
     from google.protobuf.message import DecodeError
 
     try:
-        model = _typed(onnx.load_model_from_string(graph))
-    except (DecodeError, onnx.shape_inference.InferenceError) as error:
-        raise _bad_graph(str(error).splitlines()[0] if str(error) else type(error).__name__) from error
-    if model.functions or any(a.type in (a.GRAPH, a.GRAPHS) for n in model.graph.node for a in n.attribute):
-        raise _bad_graph("functions or control flow")
+        model: onnx.ModelProto = onnx.load_model_from_string(graph)
+    except DecodeError as error:
+        raise _bad_graph(f"{len(graph)} bytes that are none ({error})") from error
+    if not model.graph.node:
+        raise _bad_graph(f"{len(graph)} bytes without a node")
     return model
 
 

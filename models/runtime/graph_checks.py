@@ -1,0 +1,117 @@
+"""What an exported graph may hold: one static graph for every subset of sensors, of operators that every engine runs.
+
+No control flow, no shape that depends on data, no external data, nothing folded at the export's example batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from models.runtime.graph_regions import GraphView
+from models.runtime.precision import load_onnx, parsed
+
+if TYPE_CHECKING:
+    import onnx
+
+ALLOWED = frozenset(
+    "Abs Add And Cast Clip Concat Conv Div Elu Equal Exp Expand Gather Gelu Gemm Greater GreaterOrEqual Identity "
+    "LayerNormalization Less LessOrEqual Log MatMul MaxPool Max Min Mul Neg Not Or ReduceMax ReduceMean ReduceMin "
+    "ReduceSum Relu Reshape Shape Sigmoid Slice Softmax Softplus Split Sqrt Squeeze Sub Tanh Transpose Unsqueeze "
+    "Where".split()
+)
+"""Operators whose work and shapes are fixed by the batch alone."""
+UNUSUAL = {
+    "AveragePool": "smooths slopes before beats are searched for, over a fixed window",
+    "Floor": "the whole part of a delay in samples, for interpolation between two of them",
+    "GatherElements": "reads a wave ahead by its own delay: the indices are data, the shapes are not",
+    "Pow": "the square of a slope",
+    "Tile": "one delay for each of the four forms of a source: a constant count",
+}
+"""Further operators, and what each is there for."""
+_STEADY = frozenset({"Shape"})  # what depends only on the shape of its input
+
+
+def graph_faults(graph: bytes) -> list[str]:
+    """One sentence for everything that an exported graph may not hold; empty for a good one.
+
+    Raises BadInput for what is no ONNX graph, BackendUnavailable where the package onnx is missing.
+    """
+    model = parsed(graph)
+    return [*_operator_faults(model), *_external_data(model)] or list(_batch_faults(model))
+
+
+def operators(model: onnx.ModelProto) -> set[str]:
+    """Every operator of the graph, its functions and inner graphs; with its domain unless that is ONNX itself."""
+    found: set[str] = set()
+    waiting = [*model.graph.node, *(node for function in model.functions for node in function.node)]
+    while waiting:
+        node = waiting.pop()
+        found.add(f"{node.domain}.{node.op_type}" if node.domain not in {"", "ai.onnx"} else node.op_type)
+        for attribute in node.attribute:
+            waiting += [*attribute.g.node, *(inner for g in attribute.graphs for inner in g.node)]
+    return found
+
+
+def _operator_faults(model: onnx.ModelProto) -> Iterator[str]:
+    for name in sorted(operators(model) - ALLOWED - UNUSUAL.keys()):
+        yield f"the operator {name} is none of those that every engine runs with shapes known beforehand"
+    for node in model.graph.node:
+        if any(a.type in (a.GRAPH, a.GRAPHS) for a in node.attribute):
+            yield f"{node.op_type} {node.name} holds a graph of its own: control flow"
+    if model.functions:
+        yield f"{len(model.functions)} functions, where one plain graph is expected"
+
+
+def _external_data(model: onnx.ModelProto) -> Iterator[str]:
+    for tensor in model.graph.initializer:
+        if tensor.data_location == tensor.EXTERNAL:
+            yield f"the constant {tensor.name} lies in another file"
+
+
+def _batch_faults(model: onnx.ModelProto) -> Iterator[str]:
+    """Shapes computed from data, and constants or shapes made for one batch."""
+    onnx = load_onnx()
+    try:
+        model = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
+    except onnx.shape_inference.InferenceError as error:
+        yield f"types or shapes do not fit: {str(error).splitlines()[0]}"
+        return
+    view = GraphView(model.graph)
+    shapes = {
+        value.name: [d.dim_value if d.HasField("dim_value") else None for d in value.type.tensor_type.shape.dim]
+        for value in (*model.graph.input, *model.graph.value_info, *model.graph.output)
+    }
+    for value in model.graph.input:
+        if shapes[value.name][:1] != [None]:
+            yield f"the input {value.name} has the fixed shape {shapes[value.name]}"
+    fed = {value.name for value in model.graph.input}  # computed from the content of an input
+    for node in view.nodes:
+        if node.op_type in _STEADY or not fed.intersection(node.input):
+            continue
+        fed.update(node.output)
+        data_dependent = _shape_inputs(node) & fed
+        if data_dependent:
+            yield f"the shape of {node.op_type} {node.name} depends on data: {', '.join(sorted(data_dependent))}"
+        for name in node.output:
+            shape = shapes.get(name)
+            if shape is not None and None not in shape:
+                yield f"{node.op_type} {node.name} gives the fixed shape {shape}, whatever the batch"
+            for constant in node.input if node.op_type in _BROADCASTING and shape else ():
+                if constant in view.constants and _spans_batch(list(view.constants[constant].dims), shape or []):
+                    yield f"the constant {constant} of {node.op_type} {node.name} has one value for each row of a batch"
+
+
+_BROADCASTING = frozenset({"Add", "Sub", "Mul", "Div", "Pow", "Where", "Max", "Min", "And", "Or", "Equal", "Greater"})
+
+
+def _shape_inputs(node: onnx.NodeProto) -> set[str]:
+    """Inputs that decide an output's shape."""
+    place = {"Reshape": (1,), "Expand": (1,), "Tile": (1,), "Slice": (1, 2, 3, 4), "Split": (1,), "Squeeze": (1,)}
+    return {node.input[i] for i in place.get(node.op_type, ()) if i < len(node.input)}
+
+
+def _spans_batch(constant: list[int], shape: list[int | None]) -> bool:
+    """Whether a constant has more than one value along an axis whose length is the batch's."""
+    axes = zip(reversed(constant), reversed(shape), strict=False)
+    return any(length > 1 and whole is None for length, whole in axes)
