@@ -88,7 +88,11 @@ class FailingBackend:
         self.fault = fault
         self.launches: list[int] = []
         self.threads: set[str] = set()
-        self.closed = False
+        self.ended = threading.Event()
+
+    @property
+    def closed(self) -> bool:
+        return self.ended.is_set()
 
     def warm_up(self) -> None:
         self.launches.clear()
@@ -97,7 +101,7 @@ class FailingBackend:
         return self._launch(inputs, self.fault)
 
     def close(self) -> None:
-        self.closed = True
+        self.ended.set()
 
     def _launch(self, inputs: Arrays, fault: Fault | None) -> Arrays:
         self.launches.append(len(inputs["presence"]))
