@@ -101,6 +101,7 @@ class GuardedBackend:
         try:
             outputs = serving.call(lambda backend: backend.run(inputs), self._deadline_s)
         except Ended:
+            self._end(serving)
             raise
         except VigilError as error:
             self._fail(serving, str(error), error)
@@ -132,12 +133,18 @@ class GuardedBackend:
             try:
                 serving.loaded(LOAD_S)
             except Ended:
+                self._end(serving)
                 raise
             except VigilError as error:
                 self._fail(serving, str(error), error)
             else:
                 self._take_over(serving)
         raise BackendFailed(self._unavailable)
+
+    def _end(self, serving: BackendThread) -> None:
+        """The run is over while it is in a call: closed when it comes back, if it does."""
+        serving.leave()
+        self._serving, self._unavailable = None, "the run was ended"
 
     def _take_over(self, thread: BackendThread) -> None:
         self._serving, self._loading, self._state = thread, False, "failed_over"

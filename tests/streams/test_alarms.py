@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -45,6 +46,35 @@ def test_low_pressure_begins_after_its_delay_gets_worse_and_ends() -> None:
         (20, ("ABP LOW 48 < 65", "high", True)),
         (30, ("ABP LOW 48 < 65", "high", False)),
     ]
+
+
+def served(second: int, service: str, epoch: int = 0) -> PredictionRecord:
+    return msgspec.structs.replace(risk(second, 0.1, epoch=epoch), service=service, valid=service != "unavailable")
+
+
+def test_a_model_that_fails_over_or_is_gone_is_a_technical_alarm() -> None:
+    engine = AlarmEngine()
+    states = ["", "failed_over", "failed_over", "unavailable", "unavailable", ""]
+    changes = [said(engine.on_prediction(served(second, state))) for second, state in enumerate(states, 1)]
+    assert changes == [
+        [],
+        [("MODEL FAILED OVER", "low", True)],
+        [],
+        [("MODEL NOT AVAILABLE", "medium", True)],
+        [],
+        [("MODEL NOT AVAILABLE", "medium", False)],
+    ]
+
+
+def test_the_models_alarm_is_technical_ends_with_its_epoch_and_comes_again() -> None:
+    engine = AlarmEngine()
+    (begun,) = engine.on_prediction(served(5, "failed_over"))
+    assert begun.kind == "technical" and begun.key == "technical.model" and begun.time_ns == 5 * S
+    assert said(engine.on_prediction(served(2, "failed_over", epoch=1))) == [
+        ("MODEL FAILED OVER", "low", False),
+        ("MODEL FAILED OVER", "low", True),
+    ]
+    assert engine.on_prediction(served(9, "unavailable")) == []  # of the epoch that was left
 
 
 def test_what_clears_within_the_delay_is_no_alarm() -> None:

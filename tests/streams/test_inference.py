@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -11,7 +12,10 @@ from functools import partial
 import numpy as np
 import pytest
 
+from models.runtime.backend import BackendInfo
+from models.runtime.guard import Service
 from models.runtime.prediction import Prediction
+from models.signals.errors import BackendFailed, BackendUnavailable
 from models.signals.modalities import Modality
 from models.signals.windows import CONTEXT_FIELDS, Window, WindowSpec
 from streams.accounting import Accounting
@@ -63,6 +67,30 @@ def test_paced_keeps_the_newest_window_of_each_bed() -> None:
     skipped = [box.keep_newest(job(s, bed)) for s in range(1, 6) for bed in ("a", "b", "c")]
     assert sum(skipped) == 12 and len(box) == 3
     assert [(i.bed, i.window.end_s) for i in box.take(10) if isinstance(i, WindowJob)] == [("a", 5), ("b", 5), ("c", 5)]
+
+
+@pytest.mark.parametrize("step", ["in step", "staggered"])
+def test_a_model_that_is_too_slow_serves_every_bed_in_turn(step: str) -> None:
+    """Sixty beds, a window a second each, and a model that takes thirty of them: nobody is left behind."""
+    box = Mailbox()
+    beds, served, oldest = [f"bed{i}" for i in range(60)], Counter[str](), 0
+    for second in range(1, 41):
+        for begin in range(1) if step == "in step" else range(0, 60, 6):
+            for bed in beds if step == "in step" else beds[begin : begin + 6]:
+                box.keep_newest(job(second, bed))
+            for item in box.take(30 if step == "in step" else 3):
+                assert isinstance(item, WindowJob)
+                served[item.bed] += 1
+                oldest = max(oldest, second - item.window.end_s)
+    assert set(served.values()) == {20} if step == "in step" else max(served.values()) - min(served.values()) <= 1
+    assert len(served) == 60 and oldest <= 1
+
+
+def test_the_newest_window_takes_the_place_of_the_one_it_replaces() -> None:
+    box = Mailbox()
+    skipped = [box.keep_newest(job(second, bed)) for second, bed in ((1, "a"), (1, "b"), (2, "b"), (2, "a"), (1, "c"))]
+    assert skipped == [0, 0, 1, 1, 0]
+    assert [(i.bed, i.window.end_s) for i in box.take(9) if isinstance(i, WindowJob)] == [("a", 2), ("b", 2), ("c", 1)]
 
 
 def test_the_end_of_a_bed_is_never_skipped() -> None:
@@ -169,6 +197,64 @@ def test_without_a_deadline_nothing_is_late() -> None:
     with desk.running():  # type: ignore[attr-defined]
         wait_until(lambda: bool(desk.delivered))
     assert isinstance(desk.delivered[0], PredictionRecord) and desk.delivered[0].valid
+
+
+def test_a_batch_is_as_large_as_one_run_of_the_backend_and_follows_a_fail_over() -> None:
+    engine = FakeEngine()
+    engine.service = Service(batch=3)
+    desk = Desk(engine)
+    for second in range(1, 9):
+        desk.mailbox.offer(job(second))
+    told: list[int] = []
+
+    def deliver(items: Sequence[PredictionRecord | EndOfBed]) -> None:
+        desk.delivered.extend(items)
+        told.append(len(items))
+        engine.service = Service("failed_over", batch=1)
+
+    desk.thread._deliver = deliver
+    with desk.running():  # type: ignore[attr-defined]
+        wait_until(partial(desk.has_delivered, 8))
+    assert told == [3, 3, 1, 1]  # what serves is read after each batch
+    assert desk.thread.service.state == "failed_over"
+
+
+def test_a_batch_that_is_lost_is_delivered_as_invalid_with_the_reason() -> None:
+    class Sick(FakeEngine):
+        def predict(self, windows: Sequence[Window], keys: Sequence[Hashable] = ()) -> list[Prediction]:
+            if any(w.end_s == 2 for w in windows):
+                self.service, self.backend = Service("failed_over", ("gpu hung",)), BackendInfo("onnx", "CPU")
+                raise BackendFailed("gpu gave no answer within 2 s")
+            return super().predict(windows, keys)
+
+    desk = Desk(Sick(), batch=1)
+    for item in (job(1), job(2), EndOfBed("bed2", "s", 0, S), job(3), EndOfBed("bed1", "s", 0, 3 * S)):
+        assert desk.mailbox.offer(item)
+    with desk.running():  # type: ignore[attr-defined]
+        wait_until(partial(desk.has_delivered, 5))
+    first, lost, end, third, last = desk.delivered
+    assert isinstance(end, EndOfBed) and isinstance(last, EndOfBed)
+    for record, valid, service in ((first, True, ""), (lost, False, "failed_over"), (third, True, "failed_over")):
+        assert isinstance(record, PredictionRecord)
+        assert (record.valid, record.service) == (valid, service) and decode(encode(record)) == record
+    assert isinstance(lost, PredictionRecord) and lost.reason == "gpu gave no answer within 2 s"
+    assert lost.risk == {} and lost.restored == [] and lost.presence == [[True] * 10] * 4
+    assert desk.accounting.counted("invalid_predictions") == 1 and desk.accounting.counted("predictions") == 3
+    assert desk.thread.backend is not None and desk.thread.backend.name == "onnx"
+    assert desk.engine.forgotten == [("bed1", "s", 0, 0)]
+
+
+def test_an_engine_whose_load_is_given_up_at_the_end_is_no_error() -> None:
+    desk = Desk(FakeEngine())
+
+    def load() -> FakeEngine:
+        raise BackendUnavailable("the build was cancelled")
+
+    desk.thread._load = load
+    with pytest.raises(BackendUnavailable):
+        desk.thread.run()
+    desk.mailbox.close()
+    desk.thread.run()
 
 
 def test_what_the_model_raises_leaves_the_thread_and_the_engine_is_closed() -> None:
