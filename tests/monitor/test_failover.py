@@ -1,4 +1,4 @@
-"""A session whose inference engine fails in the middle: every sample is kept, what is lost is said, the rest goes on."""
+"""A session whose inference engine fails in the middle: each sample is kept, what is lost is said, the rest goes on."""
 
 from __future__ import annotations
 
