@@ -36,14 +36,14 @@ def fold_weights(graph: onnx.GraphProto) -> None:
             graph.initializer.append(numpy_helper.from_array(turned, node.output[0]))
         else:
             kept.append(node)
-    _replace(graph, kept)
+    replace_nodes(graph, kept)
 
 
 def lift_convolutions(graph: onnx.GraphProto) -> None:
     """Rewrites one-dimensional convolutions, and what activates and adds their results, as two-dimensional of height
     1, in place. The types of the new values are not entered."""
     view = GraphView(graph)
-    lifted = _lifted_nodes(view)
+    lifted = lifted_nodes(view)
     writer = _Lifter(view)
     for i, node in enumerate(view.nodes):
         if i in lifted:
@@ -52,7 +52,7 @@ def lift_convolutions(graph: onnx.GraphProto) -> None:
             writer.keep(node)
     for name in view.outputs & set(writer.made):
         writer.flat(name)
-    _replace(graph, writer.nodes)
+    replace_nodes(graph, writer.nodes)
 
 
 def merge_projections(graph: onnx.GraphProto) -> None:
@@ -103,7 +103,7 @@ def merge_projections(graph: onnx.GraphProto) -> None:
         first = min(a.both_nodes) if a.source != a.memory else min(*a.query_nodes, *a.both_nodes)
         instead[first] = made + instead[first]
     nodes = [new for i, node in enumerate(view.nodes) for new in instead.get(i, [node])]
-    _replace(graph, nodes)
+    replace_nodes(graph, nodes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +202,8 @@ class _Walk:
         raise _Mismatch
 
 
-def _lifted_nodes(view: GraphView) -> set[int]:
+def lifted_nodes(view: GraphView) -> set[int]:
+    """Convolutions along [B, C, T], and the nodes that go with them."""
     lifted: set[int] = set()
     for i, node in enumerate(view.nodes):
         if view.ranks.get(node.output[0]) != 3:
@@ -210,8 +211,9 @@ def _lifted_nodes(view: GraphView) -> set[int]:
         inside = [view.producer.get(name, -1) in lifted for name in node.input]
         if node.op_type == "Conv":
             follows = is_layer(view, node)
-        elif node.op_type == "Concat":
-            follows = all(inside) and [a.i for a in node.attribute if a.name == "axis"] == [1]
+        elif node.op_type in {"Concat", "Gather"}:  # of channels
+            moved = node.input if node.op_type == "Concat" else node.input[:1]
+            follows = all(inside[: len(moved)]) and [a.i for a in node.attribute if a.name == "axis"] == [1]
         elif node.op_type in _SUMS:
             follows = any(inside) and all(view.ranks.get(n, 9) == 3 or view.size(n) == 1 for n in node.input)
         else:
@@ -297,12 +299,13 @@ class _Lifter:
             attribute.CopyFrom(self._attribute(attribute.name, changed))
 
 
-def _replace(graph: onnx.GraphProto, nodes: Iterable[onnx.NodeProto]) -> None:
-    """Puts ``nodes`` in the place of a graph's own and drops the constants that nothing reads."""
+def replace_nodes(graph: onnx.GraphProto, nodes: Iterable[onnx.NodeProto]) -> None:
+    """Puts ``nodes`` in the place of a graph's own and drops the constants and shapes of what is no longer there."""
     nodes = list(nodes)
     used = {name for node in nodes for name in node.input}
+    there = {name for node in nodes for name in node.output}
     constants = [t for t in graph.initializer if t.name in used]
-    for field, kept in ((graph.node, nodes), (graph.initializer, constants)):
+    values = [v for v in graph.value_info if v.name in there]
+    for field, kept in ((graph.node, nodes), (graph.initializer, constants), (graph.value_info, values)):
         del field[:]
         field.extend(kept)
-    del graph.value_info[:]

@@ -35,7 +35,7 @@ _SELECTIONS = frozenset({"Where", "ReduceMean", "ReduceMax", "ReduceMin", "MaxPo
 
 
 class GraphView:
-    """Nodes, producers, consumers, element types, ranks and constants of one graph."""
+    """Nodes, producers, consumers, element types, shapes and constants of one graph."""
 
     def __init__(self, graph: onnx.GraphProto) -> None:
         from onnx import numpy_helper
@@ -45,11 +45,13 @@ class GraphView:
         self.constants = {t.name: t for t in graph.initializer}
         self.outputs = {o.name for o in graph.output}
         self.types = {t.name: t.data_type for t in graph.initializer}
-        self.ranks = {t.name: len(t.dims) for t in graph.initializer}
+        self.shapes: dict[str, tuple[int | str, ...]] = {t.name: tuple(t.dims) for t in graph.initializer}
         for value in (*graph.input, *graph.value_info, *graph.output):
             self.types[value.name] = value.type.tensor_type.elem_type
             if value.type.tensor_type.HasField("shape"):
-                self.ranks[value.name] = len(value.type.tensor_type.shape.dim)
+                dims = value.type.tensor_type.shape.dim
+                self.shapes[value.name] = tuple(d.dim_value if d.HasField("dim_value") else d.dim_param for d in dims)
+        self.ranks = {name: len(shape) for name, shape in self.shapes.items()}
         self.producer = {name: i for i, node in enumerate(self.nodes) for name in node.output if name}
         self.consumers: dict[str, list[int]] = defaultdict(list)
         for i, node in enumerate(self.nodes):
@@ -77,7 +79,7 @@ class GraphView:
 
 def half_nodes(view: GraphView) -> set[int]:
     """Indices of the nodes that compute in half precision."""
-    inside, free = _trunk(view), _free_values(view)
+    inside, free = trunk(view), _free_values(view)
     half: set[int] = set()
 
     def is_half(name: str) -> bool:
@@ -130,15 +132,16 @@ def bounded_values(view: GraphView, largest: float) -> set[str]:
     return bounded
 
 
-def _trunk(view: GraphView) -> set[int]:
+def trunk(view: GraphView) -> set[int]:
+    """Indices of the nodes that lead to an attention, a LayerNorm, an ELU or a convolution, and of those."""
     inside: set[int] = set()
     for i in reversed(range(len(view.nodes))):
-        if _ends_trunk(view, view.nodes[i]) or inside.intersection(view.behind(view.nodes[i])):
+        if _endstrunk(view, view.nodes[i]) or inside.intersection(view.behind(view.nodes[i])):
             inside.add(i)
     return inside
 
 
-def _ends_trunk(view: GraphView, node: onnx.NodeProto) -> bool:
+def _endstrunk(view: GraphView, node: onnx.NodeProto) -> bool:
     if node.op_type == "Conv":
         return is_layer(view, node)
     if node.op_type == "Softmax":

@@ -13,6 +13,7 @@ import numpy as np
 
 from models.runtime.backend import Precision
 from models.runtime.graph_fusion import fold_weights, lift_convolutions, merge_projections
+from models.runtime.graph_lanes import merge_lanes, merge_siblings
 from models.runtime.graph_regions import FLOAT, MOVES, GraphView, bounded_values, half_nodes
 from models.runtime.spec import BOTH_IMPUTERS, CHOICE_INPUT, SELFMASK
 from models.signals.errors import BackendUnavailable, BadInput
@@ -34,7 +35,7 @@ def variant(graph: bytes, precision: Precision) -> bytes:
     if precision == "fp32":
         return graph
     model = read_graph(graph)
-    for change in (fold_weights, lift_convolutions, merge_projections):
+    for change in (fold_weights, merge_siblings, merge_lanes, lift_convolutions, merge_projections):
         change(model.graph)
         model = _typed(model)
     _HalfWriter(GraphView(model.graph), precision).write()
