@@ -26,8 +26,9 @@ RULES = 1
 BATCHES = (1, 3, 32)
 """What a backend without buckets is tried with: alone, an odd batch, more than one tile of any kernel."""
 SPOT_CASES = 8
-BATCH_SHARE = 0.1
-"""What neighbours and padding may change, as a share of the limit: the kernels are the same, only the row differs."""
+BATCH_SHARE = 0.25
+"""What neighbours and padding may change, as a share of the limit: rounding at another place in a tile, no more. ONNX
+Runtime's fp16 kernels, which differ from batch to batch, need 0.06."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +69,8 @@ LIMITS: tuple[Limit, ...] = (
     Limit(("eeg_features",), 0.01, 0.25, 0.75, "Hz", (5, 6)),
     # The suppression ratio is shown in whole percent.
     Limit(("eeg_features",), 5e-4, 0.01, 0.02, "", (6, 7)),
-    # Representations are not shown; what is read off them is limited above. Here a broken layer must show:
-    # rounding of six layers is 1e-3 of the largest value in fp16 and eight times that in bf16.
+    # Representations are not shown; what is read off them is limited above. Here a broken layer must show: rounding
+    # is 3e-3 of the largest value in the shipped model's fp16 (measured), and eight times that in bf16.
     Limit(("tokens", "restored_tokens", "fused"), 5e-4, 0.02, 0.08, relative="largest"),
 )
 
