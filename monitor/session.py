@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from models.runtime.guard import Service
 from models.signals.channels import ChannelMap
-from models.signals.errors import BadInput, VigilError
+from models.signals.errors import BackendUnavailable, BadInput, VigilError
 from models.signals.modalities import Modality
 from models.signals.windows import WindowSpec
 from streams.accounting import Accounting
@@ -418,7 +418,7 @@ class Session:
                 return
             self._failure = error
             self._error = str(error) if isinstance(error, VigilError) else _sentence(where, error)
-        if not isinstance(error, BadInput):
+        if not isinstance(error, BadInput | BackendUnavailable):
             log.error("%s", self._error, exc_info=error)
         self._begin_stop()
         self._opened.set()

@@ -134,7 +134,8 @@ class _Search:
         asked = self.options.precision
         precisions = candidate.precisions if asked == "auto" else tuple(p for p in candidate.precisions if p == asked)
         if not precisions:
-            self.passed_over[name] = f"{name} computes in {', '.join(candidate.precisions)} and not in {asked}"
+            can = ", ".join(candidate.precisions)
+            self.passed_over[name] = f"{name} computes in {can} and not in {asked}; choose {can} or auto"
         for precision in precisions:
             label = f"{name} {precision}" if len(precisions) > 1 else name
             thread: BackendThread | None = None
@@ -206,7 +207,10 @@ def select_engine(
     search = _Search(bundle, options or RuntimeOptions())
     names = [name for name, c in CANDIDATES.items() if c.by_itself] if backend == "auto" else [backend]
     found = search.try_all(names)
-    reasons = [f"{label}: {reason}" for label, reason in search.passed_over.items()]
+    reasons = [
+        reason if reason.startswith(label.partition(" ")[0]) else f"{label}: {reason}"
+        for label, reason in search.passed_over.items()
+    ]
     if found is None:
         if len(reasons) == 1:
             raise BackendUnavailable(next(iter(search.passed_over.values())))

@@ -82,6 +82,8 @@ def one_sentence(err: str) -> str:
         (("run", "demo", "--channels", "ECG", *FAST), "MODALITY=TRACK"),
         (("run", "demo", "--bundle", "/no/bundle", *FAST), "bundle"),
         (("run", "demo", "--backend", "abacus", *FAST), "abacus"),
+        (("run", "demo", "--backend", "onnx", "--precision", "fp16", *FAST), "onnx computes in fp32"),
+        (("run", "demo", "--precision", "fp8", *FAST), "fp16, bf16"),
         (("run", "demo", "--imputer", "magic", *FAST), "magic"),
         (("run", "demo", "--report", "/no/such/folder/r.json", *FAST), "--report"),
         (("inspect", "/no/such/file"), "no file"),

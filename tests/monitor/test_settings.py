@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from models.signals.errors import BadInput
 from models.signals.modalities import Modality
-from monitor.settings import check_outputs, parse_drops, parse_speed
+from monitor.settings import check_outputs, parse_drops, parse_precision, parse_speed
 from streams.replay import Drop
 
 
@@ -22,6 +22,13 @@ def test_speeds() -> None:
     for bad in ("0", "51", "-1", "fast", "nan", "inf", ""):
         with pytest.raises(BadInput):
             parse_speed(bad)
+
+
+def test_precisions() -> None:
+    assert [parse_precision(text) for text in ("auto", "FP16", " bf16", "fp32")] == ["auto", "fp16", "bf16", "fp32"]
+    for bad in ("fp8", "", "half"):
+        with pytest.raises(BadInput, match="a precision out of auto, fp32, fp16, bf16"):
+            parse_precision(bad)
 
 
 def test_drops() -> None:
