@@ -13,7 +13,8 @@ from models.signals.errors import BackendFailed, VigilError
 
 log = logging.getLogger("vigil.inference")
 
-CLOSE_S = 2.0
+CLOSE_S = 4.0
+"""For a call or a load to come back at the end: one that comes back while the interpreter shuts down aborts it."""
 LARGEST_BATCH = 16
 """Of a backend without buckets: 16 windows are 0.13 s on two cores, so that no window waits long for the others."""
 _SLICE_S = 0.25  # how soon the end of the run is noticed

@@ -142,8 +142,8 @@ class GuardedBackend:
         raise BackendFailed(self._unavailable)
 
     def _end(self, serving: BackendThread) -> None:
-        """The run is over while it is in a call: closed when it comes back, if it does."""
-        serving.leave()
+        """The run is over while it is in a call: wait for it to come back, within bounds."""
+        serving.close()
         self._serving, self._unavailable = None, "the run was ended"
 
     def _take_over(self, thread: BackendThread) -> None:
@@ -200,7 +200,7 @@ class GuardedBackend:
             some = {name: values[rows] for name, values in inputs.items()}
             outputs = thread.call(lambda backend: backend.run(some), self._deadline_s)
         except Ended:
-            thread.leave()
+            thread.close()
             raise
         except VigilError as error:
             log.warning("No second opinion on values that are not finite: %s", error)

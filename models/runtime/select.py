@@ -138,14 +138,16 @@ class _Search:
             self.passed_over[name] = f"{name} computes in {can} and not in {asked}; choose {can} or auto"
         for precision in precisions:
             label = f"{name} {precision}" if len(precisions) > 1 else name
-            thread: BackendThread | None = None
+            thread = self._loading(name, candidate, precision)
             try:
-                thread = self._load(name, candidate, precision)
+                thread.loaded(None)  # an engine may have to be built, which takes minutes: ``cancel`` ends that
                 result = thread.call(self._gated, GATE_S)
+            except Ended:
+                thread.close()
+                raise
             except (BackendUnavailable, BackendFailed, BadInput) as error:
-                if thread is not None:
-                    thread.leave()
-                if isinstance(error, Ended) or (isinstance(error, BadInput) and name == REFERENCE):
+                thread.leave()
+                if isinstance(error, BadInput) and name == REFERENCE:
                     raise
                 if self._same_again(name, label, str(error)):
                     return None
@@ -157,7 +159,7 @@ class _Search:
             self.refused.append(label)
         return None
 
-    def _load(self, name: str, candidate: Candidate, precision: Precision) -> BackendThread:
+    def _loading(self, name: str, candidate: Candidate, precision: Precision) -> BackendThread:
         options = replace(self.options, precision=precision)
 
         def load() -> Backend:
@@ -165,9 +167,7 @@ class _Search:
             backend.warm_up()
             return backend
 
-        thread = BackendThread(name, load, options.cancel)
-        thread.loaded(None)  # an engine may have to be built, which takes minutes: the caller may set ``cancel``
-        return thread
+        return BackendThread(name, load, options.cancel)
 
     def _gated(self, backend: Backend) -> GateResult:
         if backend.info.name == REFERENCE:

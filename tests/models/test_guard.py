@@ -212,7 +212,8 @@ def test_threads_that_never_come_back_are_bounded(bench: Bench) -> None:
     assert len(hung) == MAX_STUCK
 
 
-def test_the_end_of_the_run_does_not_wait_for_a_hang(bench: Bench) -> None:
+def test_the_end_of_the_run_does_not_wait_for_a_hang(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("models.runtime.backend_thread.CLOSE_S", 0.05)
     guard = bench.guard(FailingBackend("gpu", fault=bench.hang()), ("onnx", FailingBackend), deadline_s=1e9)
     bench.cancel.set()
     with pytest.raises(Ended):

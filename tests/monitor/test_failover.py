@@ -157,7 +157,8 @@ def test_without_any_engine_left_the_waves_go_on_and_predictions_say_why(ward: W
     assert status_words(session.status(), FeedStatus(0, 0, 0))[0].startswith("model not available")
 
 
-def test_a_session_with_a_hanging_engine_stops_in_time(ward: Ward) -> None:
+def test_a_session_with_a_hanging_engine_stops_in_time(ward: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("models.runtime.backend_thread.CLOSE_S", 0.05)
     ward.missed = True  # the deadline never passes
     session = ward.session(ward.hang, lambda: FailingBackend("onnx"), at=1)
     session.start()
