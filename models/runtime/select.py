@@ -18,7 +18,7 @@ from models.runtime.backend_thread import BackendThread, Ended
 from models.runtime.bundle import Bundle
 from models.runtime.engine import Engine
 from models.runtime.gate import GateResult, gate, rules_of, spot_check
-from models.runtime.guard import DEADLINE_S, GuardedBackend, Service
+from models.runtime.guard import HANG_S, GuardedBackend, Service
 from models.runtime.spec import RESTORATION
 from models.signals.errors import BackendFailed, BackendUnavailable, BadInput
 
@@ -189,10 +189,10 @@ def select_engine(
     imputer: str = RESTORATION,
     options: RuntimeOptions | None = None,
     *,
-    deadline_s: float = DEADLINE_S,
+    deadline_s: float = HANG_S,
 ) -> Selection:
     """Load ``bundle`` on ``backend``, let the gate try it, and put the watchdog before it; ``imputer`` as in
-    :class:`Engine`, ``deadline_s`` for a batch.
+    :class:`Engine`, ``deadline_s`` for a batch: a paced run wants DEADLINE_S.
 
     Raises BadInput for an unknown name and BackendUnavailable when an explicit choice (or every candidate) cannot
     be had or may not serve.
