@@ -8,17 +8,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from models.runtime.graph_regions import GraphView
 from models.runtime.precision import load_onnx, parsed
 
 if TYPE_CHECKING:
     import onnx
 
 ALLOWED = frozenset(
-    "Abs Add And Cast Clip Concat Conv Div Elu Equal Exp Expand Gather Gelu Gemm Greater GreaterOrEqual Identity "
-    "LayerNormalization Less LessOrEqual Log MatMul MaxPool Max Min Mul Neg Not Or ReduceMax ReduceMean ReduceMin "
-    "ReduceSum Relu Reshape Shape Sigmoid Slice Softmax Softplus Split Sqrt Squeeze Sub Tanh Transpose Unsqueeze "
-    "Where".split()
+    {"Abs", "Add", "And", "Cast", "Clip", "Concat", "Conv", "Div", "Elu", "Equal", "Exp", "Expand", "Gather", "Gelu"}
+    | {"Gemm", "Greater", "GreaterOrEqual", "Identity", "LayerNormalization", "Less", "LessOrEqual", "Log", "MatMul"}
+    | {"Max", "MaxPool", "Min", "Mul", "Neg", "Not", "Or", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum", "Relu"}
+    | {"Reshape", "Shape", "Sigmoid", "Slice", "Softmax", "Softplus", "Split", "Sqrt", "Squeeze", "Sub", "Tanh"}
+    | {"Transpose", "Unsqueeze", "Where"}
 )
 """Operators whose work and shapes are fixed by the batch alone."""
 UNUSUAL = {
@@ -70,14 +70,13 @@ def _external_data(model: onnx.ModelProto) -> Iterator[str]:
 
 
 def _batch_faults(model: onnx.ModelProto) -> Iterator[str]:
-    """Shapes computed from data, and constants or shapes made for one batch."""
+    """Shapes computed from data, and values that lose the batch: a constant or a shape folded for one batch."""
     onnx = load_onnx()
     try:
         model = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
     except onnx.shape_inference.InferenceError as error:
         yield f"types or shapes do not fit: {str(error).splitlines()[0]}"
         return
-    view = GraphView(model.graph)
     shapes = {
         value.name: [d.dim_value if d.HasField("dim_value") else None for d in value.type.tensor_type.shape.dim]
         for value in (*model.graph.input, *model.graph.value_info, *model.graph.output)
@@ -86,7 +85,7 @@ def _batch_faults(model: onnx.ModelProto) -> Iterator[str]:
         if shapes[value.name][:1] != [None]:
             yield f"the input {value.name} has the fixed shape {shapes[value.name]}"
     fed = {value.name for value in model.graph.input}  # computed from the content of an input
-    for node in view.nodes:
+    for node in model.graph.node:
         if node.op_type in _STEADY or not fed.intersection(node.input):
             continue
         fed.update(node.output)
@@ -96,22 +95,10 @@ def _batch_faults(model: onnx.ModelProto) -> Iterator[str]:
         for name in node.output:
             shape = shapes.get(name)
             if shape is not None and None not in shape:
-                yield f"{node.op_type} {node.name} gives the fixed shape {shape}, whatever the batch"
-            for constant in node.input if node.op_type in _BROADCASTING and shape else ():
-                if constant in view.constants and _spans_batch(list(view.constants[constant].dims), shape or []):
-                    yield f"the constant {constant} of {node.op_type} {node.name} has one value for each row of a batch"
-
-
-_BROADCASTING = frozenset({"Add", "Sub", "Mul", "Div", "Pow", "Where", "Max", "Min", "And", "Or", "Equal", "Greater"})
+                yield f"{node.op_type} {node.name} gives the fixed shape {shape}: something was folded for one batch"
 
 
 def _shape_inputs(node: onnx.NodeProto) -> set[str]:
     """Inputs that decide an output's shape."""
     place = {"Reshape": (1,), "Expand": (1,), "Tile": (1,), "Slice": (1, 2, 3, 4), "Split": (1,), "Squeeze": (1,)}
     return {node.input[i] for i in place.get(node.op_type, ()) if i < len(node.input)}
-
-
-def _spans_batch(constant: list[int], shape: list[int | None]) -> bool:
-    """Whether a constant has more than one value along an axis whose length is the batch's."""
-    axes = zip(reversed(constant), reversed(shape), strict=False)
-    return any(length > 1 and whole is None for length, whole in axes)

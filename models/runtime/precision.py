@@ -34,14 +34,16 @@ def variant(graph: bytes, precision: Precision) -> bytes:
     """
     if precision == "fp32":
         return graph
-    model = read_graph(graph)
-    for change in (fold_weights, merge_siblings, merge_lanes, lift_convolutions, merge_projections):
-        change(model.graph)
-        model = _typed(model)
+    model = _arranged(read_graph(graph))
     _HalfWriter(GraphView(model.graph), precision).write()
     if precision == "bf16":
         model.opset_import[0].version = max(model.opset_import[0].version, _BF16_OPSET)
     return _written(model)
+
+
+def arranged(graph: bytes) -> bytes:
+    """The fp32 ``graph`` in the form that TensorRT fuses, without a change of precision; raises as :func:`variant`."""
+    return _written(_arranged(read_graph(graph)))
 
 
 def specialise(graph: bytes, imputer: str) -> bytes:
@@ -100,12 +102,12 @@ def parsed(graph: bytes) -> onnx.ModelProto:
     from google.protobuf.message import DecodeError
 
     try:
-        model: onnx.ModelProto = onnx.load_model_from_string(graph)
+        model = onnx.load_model_from_string(graph)
     except DecodeError as error:
         raise _bad_graph(f"{len(graph)} bytes that are none ({error})") from error
     if not model.graph.node:
         raise _bad_graph(f"{len(graph)} bytes without a node")
-    return model
+    return model  # type: ignore[no-any-return]
 
 
 def load_onnx() -> Any:
@@ -119,6 +121,13 @@ def load_onnx() -> Any:
             f"onnx is not installed ({error}), and makes the variants of a model; install it with: pip install onnx"
         ) from error
     return onnx
+
+
+def _arranged(model: onnx.ModelProto) -> onnx.ModelProto:
+    for change in (fold_weights, merge_siblings, merge_lanes, lift_convolutions, merge_projections):
+        change(model.graph)
+        model = _typed(model)
+    return model
 
 
 def _typed(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -203,7 +212,7 @@ class _HalfWriter:
         low, high = "fp16_lowest", "fp16_highest"
         if not any(t.name == low for t in self.view.graph.initializer):
             for bound, value in ((low, -self.largest), (high, self.largest)):
-                self.view.graph.initializer.append(numpy_helper.from_array(np.float32(value).reshape(()), bound))
+                self.view.graph.initializer.append(numpy_helper.from_array(np.array(value, np.float32), bound))
         self.nodes.append(helper.make_node("Clip", [name, low, high], [f"{name}__clipped"], name=f"clip_{name}"))
         return f"{name}__clipped"
 
