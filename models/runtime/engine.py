@@ -18,6 +18,7 @@ from models.runtime.calibration import half_width
 from models.runtime.estimable import not_estimable
 from models.runtime.memory import BedMemory, rounds
 from models.runtime.prediction import Interval, Prediction, RestoredWave
+from models.runtime.pulse_form import FORM_SPAN_S, PulseForms, reshaped, reshaped_wave
 from models.runtime.spec import CHOICE_INPUT, MEMORY_INPUT, RESTORATION, SELFMASK
 from models.signals.modalities import Modality
 from models.signals.windows import CONTEXT_FIELDS, Window, WindowSpec
@@ -46,6 +47,8 @@ class Engine:
         self._given = bundle.spec.given
         width = bundle.spec.token_width
         self._memory = BedMemory(len(self._row), width) if bundle.spec.memory else None
+        restores = Modality.ABP in self._row and {"pressure", "abp_wave"} <= self._given
+        self._forms = PulseForms() if restores else None
 
     @property
     def window_spec(self) -> WindowSpec:
@@ -67,19 +70,21 @@ class Engine:
     @property
     def remembers(self) -> bool:
         """Whether predictions depend on the earlier windows of the same key."""
-        return self._memory is not None
+        return self._memory is not None or self._forms is not None
 
     def forget(self, key: Hashable) -> None:
         """Drop the memory of ``key``: its windows have ended."""
-        if self._memory is not None:
-            self._memory.forget(key)
+        for kept in (self._memory, self._forms):
+            if kept is not None:
+                kept.forget(key)
 
     def predict(self, windows: Sequence[Window], keys: Sequence[Hashable] = ()) -> list[Prediction]:
         """One prediction a window, in order.
 
         ``keys``: one a window, naming the unbroken stretch of one bed that it is of; windows of one key come in order
-        of time, over as many calls and in whatever batches. A model with a memory remembers by key; without keys it
-        remembers nothing. ValueError if there are keys, but not one a window.
+        of time, over as many calls and in whatever batches. Tokens (of a model with a memory) and the form of the
+        pressure pulse are remembered by key; without keys nothing is. ValueError if there are keys, but not one a
+        window.
         """
         if keys and len(keys) != len(windows):
             raise ValueError(f"{len(keys)} keys for {len(windows)} windows")
@@ -95,7 +100,23 @@ class Engine:
         outputs = self._backend.run(inputs)
         if keys and self._memory is not None:
             self._memory.learn(keys, np.asarray(inputs["presence"], np.bool_), outputs["tokens"])
+        if keys and self._forms is not None:
+            outputs = self._in_own_form(self._forms, windows, keys, outputs)
         return [self._prediction(window, outputs, i) for i, window in enumerate(windows)]
+
+    def _in_own_form(
+        self, forms: PulseForms, windows: Sequence[Window], keys: Sequence[Hashable], outputs: Arrays
+    ) -> Arrays:
+        """Estimates of an absent pressure in the form of the bed's own pulse, which is learnt while it is measured."""
+        row = self._row[Modality.ABP]
+        pressure, wave = np.array(outputs["pressure"]), np.array(outputs["abp_wave"])
+        for i, (window, key) in enumerate(zip(windows, keys, strict=True)):
+            if window.cells[row, -FORM_SPAN_S:].all():
+                forms.learn(key, window.signals[row], self._spec.rate_hz)
+            elif (form := forms.recall(key)) is not None:
+                wave[i] = reshaped_wave(wave[i], pressure[i], form)
+                pressure[i] = reshaped(pressure[i], form)
+        return outputs | {"pressure": pressure, "abp_wave": wave}
 
     def inputs(self, windows: Sequence[Window], keys: Sequence[Hashable] = ()) -> Arrays:
         """The graph's inputs for a batch of windows, with the memory as it is now."""

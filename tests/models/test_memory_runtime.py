@@ -99,7 +99,6 @@ def test_a_model_without_memory_is_given_none_and_takes_keys() -> None:
             return super().run(inputs)
 
     made = Engine(Bundle(Path(), SPEC, "0" * 12), Strict())
-    assert not made.remembers
     assert len(made.predict([window(1), window(2, lacking(ABP))], ["a", "a"])) == 2
     made.forget("a")
 

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from models.runtime.bundle import Bundle
+from models.runtime.engine import Engine
 from models.runtime.pulse_form import PulseForms, form_factor, reshaped, reshaped_wave
+from models.signals.windows import CONTEXT_FIELDS, Window
+from tests.models.test_runtime import ABP, SPEC, FakeBackend
 
 RATE = 100
 
@@ -83,3 +89,31 @@ def test_forms_are_smoothed_kept_by_key_and_bounded() -> None:
     forms.forget("a")
     forms.forget("a")
     assert forms.recall("a") is None
+
+
+def abp_window(measured: bool, form: float, end_s: int) -> Window:
+    """Pulses of the given form in the ABP, a measured PPG, and the ABP of the newest frame absent or not."""
+    presence = np.ones((4, SPEC.frames), bool)
+    presence[ABP, -1] = measured
+    signals = np.zeros((4, SPEC.frames * SPEC.frame_s * RATE), np.float32)
+    signals[ABP] = np.tile(pulses(form), 3)[: signals.shape[1]]
+    signals[[0, 2]] = np.tile(pulses(0.3), 3)[: signals.shape[1]]
+    context = np.zeros((4, len(CONTEXT_FIELDS)), np.float32)
+    return Window(end_s, signals, presence, presence.repeat(SPEC.frame_s, 1), context)
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_the_engine_estimates_in_the_form_that_it_last_measured(together: bool) -> None:
+    engine = Engine(Bundle(Path(), SPEC, "0" * 12), FakeBackend())
+    course = [abp_window(True, 0.45, 30), abp_window(False, 0.3, 31)]
+    if together:
+        _, found = engine.predict(course, ["bed", "bed"])
+    else:
+        found = [engine.predict([w], ["bed"]) for w in course][1][0]
+    (stranger,) = engine.predict([course[1]], ["another bed"])
+    assert found.pressures is not None and stranger.pressures is not None
+    mean, systolic, diastolic = (found.pressures[name].value for name in ("map", "sbp", "dbp"))
+    assert (mean - diastolic) / (systolic - diastolic) == pytest.approx(0.45, abs=0.02)
+    theirs = [stranger.pressures[name].value for name in ("map", "sbp", "dbp")]
+    assert mean == theirs[0] and systolic - diastolic == pytest.approx(theirs[1] - theirs[2], abs=1e-3)
+    assert (theirs[0] - theirs[2]) / (theirs[1] - theirs[2]) != pytest.approx(0.45, abs=0.02)
