@@ -1,8 +1,8 @@
 """The one protocol behind which an exported graph runs, whatever library runs it.
 
-A backend module has ``load(bundle, options) -> Backend``, which raises :class:`models.signals.errors.BackendUnavailable`
-with the missing piece named and what installs it. Which one serves is decided by :mod:`models.runtime.select`, whether
-it may by :mod:`models.runtime.gate`.
+A backend module has ``load(bundle, options) -> Backend``, which raises BackendUnavailable with the missing piece named
+and what installs it. Which one serves is decided by :mod:`models.runtime.select`, whether it may by
+:mod:`models.runtime.gate`.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """The form of a patient's own pressure pulse, remembered while the pressure is measured.
 
 A model trained on other patients knows how much of a pulse pressure lies below the mean only as a typical value; on a
-patient whose pulses have another form its systolic and diastolic estimates are off by a constant, all the time. The form
-factor (MAP − DBP) / (SBP − DBP) of the last measured beats is known, changes slowly, and sets both right: an estimate
-is moved so that its own mean divides its own pulse pressure as this patient's did. Nothing is fitted, MAP is not touched.
+patient whose pulses have another form its systolic and diastolic estimates are off by a constant, all the time. The
+form factor (MAP − DBP) / (SBP − DBP) of the last measured beats is known, changes slowly, and sets both right: an
+estimate is moved so that its own mean divides its own pulse pressure as this patient's did. Nothing is fitted, MAP is
+not touched.
 """
 
 from __future__ import annotations
