@@ -110,8 +110,8 @@ class RestoredChunk(msgspec.Struct, frozen=True, array_like=True):
 
 class PredictionRecord(Record, frozen=True, tag="prediction"):
     """One window's prediction. Intervals are (value, lo, hi). ``stamps_ns``: stage -> monotonic nanoseconds
-    (``due``, ``received``, ``window``, ``inference_start``, ``inference_end``, ``published``). service: "" while the
-    backend that was chosen serves, "failed_over" or "unavailable" after it broke."""
+    (``due``, ``received``, ``window``, ``inference_start``, ``inference_end``, ``published``). service: as in
+    :class:`models.runtime.guard.Service`."""
 
     window_end_ns: int
     model: str

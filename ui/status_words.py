@@ -6,8 +6,9 @@ from streams.control import SessionStatus
 from streams.feed import FeedStatus
 
 SERVICE = {
-    "failed_over": "the backend failed and another one took over",
-    "unavailable": "every backend failed; waves and alarms go on without predictions",
+    "refused": "A better backend does not agree with the reference and may not serve",
+    "failed_over": "The backend failed and another one took over",
+    "unavailable": "Every backend failed; waves and alarms go on without predictions",
 }
 NOTE_LENGTH = 160
 _STAGES = (("sample_to_screen", "sample→screen"), ("window_to_prediction", "window→prediction"))
@@ -18,7 +19,7 @@ def backend_words(status: SessionStatus) -> str:
     if status.service == "unavailable":
         return "model not available"
     words = f"{status.backend} {status.precision}".strip()
-    return f"{words}, failed over" if status.service else words
+    return words + {"failed_over": ", failed over", "refused": ", a better one refused"}.get(status.service, "")
 
 
 def shortened(sentence: str) -> str:
@@ -35,7 +36,7 @@ def status_words(status: SessionStatus | None, feed: FeedStatus) -> tuple[str, s
         line += [word for word in (backend_words(status), status.model) if word]
         more.append(f"Model: {status.model or 'none'} on {status.backend_detail or status.backend or 'no backend'}")
         if status.service:
-            more.append(f"This is not how it began: {SERVICE[status.service]}")
+            more.append(f"{SERVICE[status.service]}:")
         more += [f"  {shortened(note)}" for note in status.notes]
     else:
         line.append("no model")

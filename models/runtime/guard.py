@@ -36,13 +36,14 @@ MAX_STUCK = 3  # threads that never came back; with as many of them nothing is s
 MAX_NOTES = 32
 _UNCHECKED = frozenset({"tokens"})  # undefined where absent; the memory learns finite ones only
 
-State = Literal["", "failed_over", "unavailable"]
+State = Literal["", "refused", "failed_over", "unavailable"]
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """How predictions are served now. state: "" as chosen at the start, "failed_over", "unavailable". notes: sentences
-    on why better backends do not serve and on what failed, oldest first. batch: windows that one run may take."""
+    """How predictions are served now. state: "" as chosen at the start, "refused" likewise although the gate refused a
+    better backend, "failed_over", "unavailable". notes: sentences on why better backends do not serve and on what
+    failed, oldest first. batch: windows that one run may take."""
 
     state: State = ""
     notes: tuple[str, ...] = ()
@@ -53,8 +54,8 @@ class GuardedBackend:
     """A backend over a chain: ``serving``, loaded, and what comes after it, (name, load), best first; the last one is
     started again when it fails.
 
-    deadline_s: for one run. cancel: set it to end a load or a run. notes: why better backends do not serve. Called by
-    one thread.
+    deadline_s: for one run. cancel: set it to end a load or a run. notes: why better backends do not serve; refused:
+    whether the gate refused one of them. Called by one thread.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class GuardedBackend:
         deadline_s: float = DEADLINE_S,
         cancel: threading.Event | None = None,
         notes: Sequence[str] = (),
+        refused: bool = False,
         wait: Wait = take,
     ) -> None:
         self._serving: BackendThread | None = serving
@@ -75,7 +77,7 @@ class GuardedBackend:
         self._standby: BackendThread | None = None  # loaded for a second opinion
         self._hung: list[BackendThread] = []  # left in a call that has not come back
         self._deadline_s, self._cancel, self._wait = deadline_s, cancel or threading.Event(), wait
-        self._state: State = ""
+        self._state: State = "refused" if refused else ""
         self._unavailable = ""
         self._notes = list(notes)
 

@@ -219,6 +219,7 @@ def select_engine(
     guard = GuardedBackend(
         thread, [(REFERENCE, lambda: _standby(bundle, search.options))],
         deadline_s=deadline_s, cancel=search.options.cancel, notes=reasons,
+        refused=any(label.partition(" ")[0] != thread.name for label in search.refused),
     )  # fmt: skip
     return Selection(ServedEngine(bundle, guard, imputer), result, search.passed_over, tuple(search.refused))
 

@@ -93,6 +93,7 @@ def test_a_precision_that_the_gate_refuses_gives_way_to_the_next(choose: Choose)
     assert list(selection.passed_over) == ["tensorrt fp16", "tensorrt bf16"] == list(selection.refused)
     assert "risk is off by 0.05" in selection.passed_over["tensorrt fp16"]
     assert "no kernel for bf16" in selection.passed_over["tensorrt bf16"]
+    assert selection.engine.service.state == ""  # another precision of the same serves
     assert all(refused.ended.wait(30) for refused in gpu.made[:2]) and not gpu.made[2].closed
 
 
@@ -103,6 +104,7 @@ def test_a_gate_that_fails_everywhere_means_onnx_loudly(choose: Choose, caplog: 
     said = [r.message for r in caplog.records if r.levelno == logging.WARNING]
     assert len(said) == 3 and all("in batches of 4: abp_wave is off by 20 mmHg" in words for words in said)
     assert all("abp_wave" in note for note in selection.engine.service.notes)
+    assert selection.engine.service.state == "refused"
 
 
 def test_an_explicit_choice_that_cannot_be_had_raises(choose: Choose) -> None:

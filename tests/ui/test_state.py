@@ -257,6 +257,23 @@ def test_the_status_line_names_backend_latency_losses_and_drops() -> None:
     assert status_words(None, FeedStatus(0, 0, 0))[0] == "starting …"
 
 
+@pytest.mark.parametrize(
+    ("service", "begins", "told"),
+    [
+        ("", "onnx fp32 · ", ""),
+        ("refused", "onnx fp32, a better one refused · ", "may not serve"),
+        ("failed_over", "onnx fp32, failed over · ", "took over"),
+        ("unavailable", "model not available · ", "without predictions"),
+    ],
+)
+def test_the_status_line_says_how_the_model_is_served_and_why(service: str, begins: str, told: str) -> None:
+    session = FakeSession()
+    session.changes = {"service": service, "precision": "fp32", "notes": ("tensorrt is not installed", "x" * 300)}
+    line, more = status_words(session.status(), FeedStatus(0, 0, 0))
+    assert line.startswith(begins) and told in more
+    assert "tensorrt is not installed" in more and max(map(len, more.splitlines())) < 170
+
+
 def test_words() -> None:
     assert (
         clock_words(1512.9) == "00:25:12" and clock_words(float("nan")) == "--:--:--" and clock_words(-3) == "00:00:00"
