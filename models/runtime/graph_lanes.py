@@ -160,7 +160,7 @@ class _LaneWriter:
         for name, values in self.values.items():
             if read.intersection(values):
                 self.merged.append(self._node("Split", [name], values, axis=1, num_outputs=len(values)))
-        return _sorted([*rest, *self.merged], {i.name for i in self.view.graph.input})
+        return in_order([*rest, *self.merged])
 
     def _operand(self, names: list[str]) -> str:
         """One value for the same operand of all lanes."""
@@ -224,10 +224,10 @@ class _LaneWriter:
         self.merged.append(made)
 
 
-def _sorted(nodes: Sequence[onnx.NodeProto], inputs: set[str]) -> list[onnx.NodeProto] | None:
+def in_order(nodes: Sequence[onnx.NodeProto]) -> list[onnx.NodeProto] | None:
     """Nodes in topological order, otherwise as they were; None where there is none."""
     producer = {name: i for i, node in enumerate(nodes) for name in node.output if name}
-    waiting = [len({producer[n] for n in node.input if n in producer and n not in inputs}) for node in nodes]
+    waiting = [len({producer[n] for n in node.input if n in producer}) for node in nodes]
     readers: dict[int, set[int]] = defaultdict(set)
     for i, node in enumerate(nodes):
         for name in node.input:

@@ -15,6 +15,7 @@ from models.runtime.backend import Precision
 from models.runtime.graph_fusion import fold_weights, lift_convolutions, merge_projections
 from models.runtime.graph_lanes import merge_lanes, merge_siblings
 from models.runtime.graph_regions import FLOAT, MOVES, GraphView, bounded_values, half_nodes
+from models.runtime.graph_tokens import merge_tokens
 from models.runtime.spec import BOTH_IMPUTERS, CHOICE_INPUT, SELFMASK
 from models.signals.errors import BackendUnavailable, BadInput
 
@@ -124,7 +125,7 @@ def load_onnx() -> Any:
 
 
 def _arranged(model: onnx.ModelProto) -> onnx.ModelProto:
-    for change in (fold_weights, merge_siblings, merge_lanes, lift_convolutions, merge_projections):
+    for change in (fold_weights, merge_siblings, merge_lanes, lift_convolutions, merge_projections, merge_tokens):
         change(model.graph)
         model = _typed(model)
     return model
