@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 _Form = tuple[object, ...]
 _ALIKE = frozenset({"Softmax", "Transpose", "Split", "Reshape", "Concat"})  # the same in every lane
-_OPERATORS = _ALIKE | {"LayerNormalization", "MatMul", "Add", "Mul", "Gelu"}
+_UNARY = frozenset({"Gelu", "Elu"})
+_OPERATORS = _ALIKE | _UNARY | {"LayerNormalization", "MatMul", "Gemm", "Add", "Mul"}
+
+_STEPS_AHEAD = 6
 
 
 def merge_tokens(graph: onnx.GraphProto) -> None:
@@ -39,7 +42,7 @@ def merge_tokens(graph: onnx.GraphProto) -> None:
 
 def _groups(view: GraphView) -> list[tuple[list[int], tuple[str, ...]]]:
     """Nodes of one form, in the order of the graph, and what their operands are: lane, leaf, own or same."""
-    inside = trunk(view)
+    inside, futures = trunk(view), _futures(view)
     before = [0] * len(view.nodes)  # bit j: the node depends on node j
     lanes: dict[str, _Form] = {}
     groups: dict[_Form, list[int]] = {}
@@ -54,7 +57,8 @@ def _groups(view: GraphView) -> list[tuple[list[int], tuple[str, ...]]]:
             continue
         described = tuple(_description(view, n, k, lanes) for n, k in zip(node.input, operands, strict=True))
         attributes = tuple(sorted(a.SerializeToString() for a in node.attribute))
-        form: _Form = (node.op_type, attributes, len(node.output), described)
+        ahead = futures[i] if "lane" not in operands else ()
+        form: _Form = (node.op_type, attributes, len(node.output), described, ahead)
         turn = 0  # nodes of one form that depend on each other are in groups of their own
         while any(before[i] >> j & 1 for j in groups.get((*form, turn), [])):
             turn += 1
@@ -65,27 +69,40 @@ def _groups(view: GraphView) -> list[tuple[list[int], tuple[str, ...]]]:
     return [(group, kinds[form]) for form, group in groups.items() if len(group) > 1]
 
 
+def _futures(view: GraphView) -> list[_Form]:
+    """What becomes of each node's results, a few steps on: where lanes begin, those that part soon are kept apart."""
+    known: list[_Form] = [(node.op_type,) for node in view.nodes]
+    numbers: dict[_Form, _Form] = {}
+    for _ in range(_STEPS_AHEAD):
+        nexts = [(n.op_type, *sorted(str(known[i]) for i in view.behind(n))) for n in view.nodes]
+        known = [numbers.setdefault(form, (len(numbers),)) for form in nexts]
+    return known
+
+
 def _operands(view: GraphView, node: onnx.NodeProto, lanes: dict[str, _Form]) -> tuple[str, ...]:
     """What each operand is: a ``lane``, a ``leaf`` to be joined, an ``own`` constant of the lane, or the ``same``
     constant for all; nothing if the node is not for lanes."""
     if node.op_type not in _OPERATORS or any(not _joinable(view, name) for name in node.output):
         return ()
     kinds = tuple("lane" if n in lanes else "same" if n in view.constants else "leaf" for n in node.input)
+    if any(kind == "leaf" and not _joinable(view, n) for n, kind in zip(node.input, kinds, strict=True)):
+        return ()
+    ranks = [view.ranks.get(name, 0) for name in node.input]
     if node.op_type == "LayerNormalization":
-        plain = len(node.input) == 3 and kinds[1:] == ("same", "same") and view.ranks.get(node.input[0]) == 3
-        return (kinds[0], "own", "own") if plain and _joinable(view, node.input[0]) else ()
-    if "lane" not in kinds or any(k == "leaf" and not _joinable(view, n) for n, k in zip(node.input, kinds, strict=True)):
+        return (kinds[0], "own", "own") if kinds[1:] == ("same", "same") and ranks[0] < 4 else ()
+    if node.op_type == "Gemm":
+        return (kinds[0], "own", "own") if kinds[1:] == ("same", "same") and _is_linear(node) else ()
+    if node.op_type == "MatMul" and kinds[1] == "same":
+        return (kinds[0], "own") if ranks == [3, 2] else ()
+    if "lane" not in kinds:
         return ()
     if node.op_type == "MatMul":
-        if kinds == ("lane", "same"):
-            return ("lane", "own") if view.ranks.get(node.input[1]) == 2 and view.ranks[node.output[0]] == 3 else ()
-        return kinds if kinds == ("lane", "lane") and view.ranks.get(node.output[0]) == 4 else ()
+        return kinds if kinds == ("lane", "lane") and view.ranks[node.output[0]] == 4 else ()
     if node.op_type in {"Add", "Mul"}:
         if "same" not in kinds:
-            ranks = {view.ranks.get(name) for name in node.input}
-            return kinds if ranks == {view.ranks[node.output[0]]} else ()
+            return kinds if set(ranks) == {view.ranks[node.output[0]]} else ()
         constant = node.input[kinds.index("same")]
-        if view.size(constant) == 1:
+        if view.size(constant) == 1 or view.shapes[constant][0] == 1:
             return kinds
         vector = view.ranks[constant] == 1 and view.ranks[node.output[0]] == 3
         return tuple("own" if k == "same" else k for k in kinds) if vector else ()
@@ -102,14 +119,20 @@ def _keeps_rows(view: GraphView, node: onnx.NodeProto) -> bool:
         return integers.get("perm", [1])[0] == 0
     if node.op_type in {"Split", "Concat"}:
         return integers.get("axis", [0])[0] > 0 and all(view.ranks.get(n, 0) > 1 for n in node.output)
-    return node.op_type == "Gelu" or integers.get("axis", [-1]) == [-1]
+    return node.op_type in _UNARY or integers.get("axis", [-1]) == [-1]
+
+
+def _is_linear(node: onnx.NodeProto) -> bool:
+    """x Wᵀ + b, as models of this program write it."""
+    numbers = {a.name: a.i if a.name.startswith("trans") else a.f for a in node.attribute}
+    usual = numbers.get("alpha", 1) == numbers.get("beta", 1) == 1
+    return usual and numbers.get("transB") == 1 and not numbers.get("transA")
 
 
 def _joinable(view: GraphView, name: str) -> bool:
-    """A value [B, ...] of three or four axes of which all but the batch are fixed."""
+    """A value [B, ...] of two to four axes of which all but the batch are fixed."""
     shape = view.shapes.get(name, ())
-    fixed = all(isinstance(d, int) for d in shape[1:])
-    return len(shape) in {3, 4} and fixed and isinstance(shape[0], str) and "*" not in shape[0]
+    return 2 <= len(shape) <= 4 and isinstance(shape[0], str) and all(isinstance(d, int) for d in shape[1:])
 
 
 def _description(view: GraphView, name: str, kind: str, lanes: dict[str, _Form]) -> _Form:
@@ -119,7 +142,9 @@ def _description(view: GraphView, name: str, kind: str, lanes: dict[str, _Form])
         array = view.array(name)
         return (kind, array.shape, array.tobytes())
     shape = view.shapes[name]
-    return (kind, shape if kind == "own" else shape[1:])
+    if kind == "leaf" and str(shape[0]).startswith("unk"):  # a length that shape inference could not name
+        shape = ("", *shape[1:])
+    return (kind, shape)
 
 
 @dataclass(slots=True)
@@ -142,25 +167,23 @@ class _TokenWriter:
         self._constants: set[str] = set()
 
     def merge(self, group: list[int], operands: tuple[str, ...]) -> None:
-        """One node for all of ``group``, unless their lanes are not those of one merged value, in its order."""
+        """One node for all of ``group``, in the order of the lanes that it continues."""
         nodes = [self.view.nodes[i] for i in group]
         lane = next((k for k, kind in enumerate(operands) if kind == "lane"), None)
         if lane is not None:
-            if any(node.input[lane] not in self.packs for node in nodes):
-                return
-            nodes.sort(key=lambda node: self.packs[node.input[lane]][1])
-        if any(not self._whole([n.input[k] for n in nodes]) for k, kind in enumerate(operands) if kind == "lane"):
-            return
+            nodes.sort(key=lambda node: self.packs[node.input[lane]][1] if node.input[lane] in self.packs else 0)
         first = nodes[0]
-        own = "own" in operands or first.op_type == "Gelu"
-        plain = first.op_type in {"Add", "Mul"} and "leaf" not in operands and self.view.ranks[first.output[0]] == 3
-        form = "flat" if own or plain else "tall"
+        sums = first.op_type in {"Add", "Mul"} and "leaf" not in operands and self.view.ranks[first.output[0]] < 4
+        small = all(self.view.size(n) < 2 for n, k in zip(first.input, operands, strict=True) if k == "same")
+        form = "flat" if "own" in operands or first.op_type in _UNARY or (sums and small) else "tall"
         inputs = [
             self._operand([node.input[k] for node in nodes], kind, form) for k, kind in enumerate(operands)
         ]
         made = [f"{name}__{form}" for name in first.output]
         if first.op_type == "LayerNormalization":
             self._normalisation(first, inputs, made[0])
+        elif first.op_type == "Gemm":
+            self._linear(nodes, inputs, made[0])
         else:
             node = self._node(first.op_type, inputs, made, name=made[0])
             node.attribute.extend(first.attribute)
@@ -182,18 +205,15 @@ class _TokenWriter:
                 self.merged.append(self._node("Split", [tall], pack.values, axis=0, num_outputs=len(pack.values)))
         return in_order([*rest, *self.merged])
 
-    def _whole(self, names: list[str]) -> bool:
-        """Whether ``names`` are just the values of one merged value, in order."""
-        return names[0] in self.packs and self.packs[names[0]][0].values == names
-
     def _operand(self, names: list[str], kind: str, form: str) -> str:
         if kind == "same":
             return names[0]
-        if kind == "lane":
+        if kind == "lane" and names[0] in self.packs and self.packs[names[0]][0].values == names:
             return self._form(self.packs[names[0]][0], form)
         if kind == "own":
             stacked = np.stack([self.view.array(name) for name in names])
-            return self._constant(f"{names[0]}__own_{len(names)}", stacked[:, None] if stacked.ndim == 2 else stacked)
+            owners = f"{names[0]}__own_{len(names)}_{names[-1]}"
+            return self._constant(owners, stacked[:, None] if stacked.ndim == 2 else stacked)
         row = tuple(int(d) for d in self.view.shapes[names[0]][1:])
         joined = f"{names[0]}__joined_{names[-1]}"
         if not any(joined in node.output for node in self.merged):
@@ -222,6 +242,14 @@ class _TokenWriter:
             plain,
             self._node("Mul", [f"{made}_plain", inputs[1]], [f"{made}_scaled"]),
             self._node("Add", [f"{made}_scaled", inputs[2]], [made]),
+        ]
+
+    def _linear(self, nodes: list[onnx.NodeProto], inputs: list[str], made: str) -> None:
+        weights = np.stack([self.view.array(node.input[1]).T for node in nodes])
+        weight = self._constant(f"{made}_weight", weights)
+        self.merged += [
+            self._node("MatMul", [inputs[0], weight], [f"{made}_product"], name=f"{made}_product"),
+            self._node("Add", [f"{made}_product", inputs[2]], [made]),
         ]
 
     def _constant(self, name: str, value: np.ndarray) -> str:
