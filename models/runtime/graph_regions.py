@@ -30,7 +30,7 @@ MOVES = frozenset(
 """Operators that move values without computing: they are half where that saves a cast."""
 _PRODUCTS = frozenset({"MatMul", "Gemm", "Conv"})
 _FOLLOWERS = frozenset({"Add", "Mul", "Gelu", "Elu", "Relu", "MaxPool", "ReduceMax"})
-_BOUNDED = frozenset({"LayerNormalization", "Softmax", "Sigmoid", "Tanh"})
+_AT_MOST_ONE = frozenset({"Softmax", "Sigmoid", "Tanh"})
 _SELECTIONS = frozenset({"Where", "ReduceMean", "ReduceMax", "ReduceMin", "MaxPool", "AveragePool"}) | MOVES
 
 
@@ -111,25 +111,28 @@ def half_nodes(view: GraphView) -> set[int]:
 
 
 def bounded_values(view: GraphView, largest: float) -> set[str]:
-    """fp32 values that can neither be over ``largest`` nor NaN by their making, so that a cast to half is safe."""
-    bounded = {
-        name
-        for name, tensor in view.constants.items()
-        if tensor.data_type == FLOAT and _largest(view.array(name)) <= largest
-    }
+    """fp32 values that cannot be over ``largest`` by their making, so that a cast to half is safe."""
+    bounds = {n: _largest(view.array(n)) for n, tensor in view.constants.items() if tensor.data_type == FLOAT}
     for node in view.nodes:
-        given = list(view.floats(node.input))
-        if node.op_type in _BOUNDED:
-            safe = True
-        elif node.op_type == "Clip":
-            safe = len(node.input) == 3 and all(name in bounded for name in node.input[1:])
-        elif node.op_type == "Cast":
-            safe = view.types.get(node.input[0]) == _BOOL
-        else:
-            safe = node.op_type in _SELECTIONS and bool(given) and all(name in bounded for name in given)
-        if safe:
-            bounded.update(view.floats(node.output))
-    return bounded
+        given = [bounds.get(name, math.inf) for name in view.floats(node.input)]
+        bound = math.inf
+        if node.op_type == "LayerNormalization" and len(given) == 3:
+            bound = math.sqrt(view.size(node.input[1])) * given[1] + given[2]
+        elif node.op_type in _AT_MOST_ONE:
+            bound = 1.0
+        elif node.op_type == "Clip" and len(given) == 3:
+            bound = max(given[1:])
+        elif node.op_type == "Cast" and view.types.get(node.input[0]) == _BOOL:
+            bound = 1.0
+        elif node.op_type in _SELECTIONS and given:
+            bound = max(given)
+        elif node.op_type == "Add":
+            bound = sum(given)
+        elif node.op_type == "Mul" and math.inf not in given:
+            bound = math.prod(given)
+        if bound < math.inf:
+            bounds |= {name: bound for name in view.floats(node.output)}
+    return {name for name, bound in bounds.items() if bound <= largest}
 
 
 def trunk(view: GraphView) -> set[int]:

@@ -8,7 +8,6 @@ alone.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -176,9 +175,7 @@ class _TokenWriter:
         sums = first.op_type in {"Add", "Mul"} and "leaf" not in operands and self.view.ranks[first.output[0]] < 4
         small = all(self.view.size(n) < 2 for n, k in zip(first.input, operands, strict=True) if k == "same")
         form = "flat" if "own" in operands or first.op_type in _UNARY or (sums and small) else "tall"
-        inputs = [
-            self._operand([node.input[k] for node in nodes], kind, form) for k, kind in enumerate(operands)
-        ]
+        inputs = [self._operand([node.input[k] for node in nodes], kind, form) for k, kind in enumerate(operands)]
         made = [f"{name}__{form}" for name in first.output]
         if first.op_type == "LayerNormalization":
             self._normalisation(first, inputs, made[0])
