@@ -15,7 +15,7 @@ from models.signals.windows import CONTEXT_FIELDS
 from models.sizes import PhysioMEConfig
 
 _AGE = CONTEXT_FIELDS.index("age_s")
-_PRESSURE_CONCEPTS, _EEG_CONCEPTS = 9, 3 + 1  # what the risk is computed from: pressures; depth and suppression
+_EEG_CONCEPTS = 3 + 1  # depth and suppression, beside the pressure's trend: what the risk is computed from
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +42,10 @@ class BedsideHeads(nn.Module):
         c, rows = config, config.bedside_rows
         self.rows, self.abp = rows, rows.index(Modality.ABP)
         self.eeg = rows.index(Modality.EEG) if config.has_eeg else None
-        concepts = _PRESSURE_CONCEPTS + (_EEG_CONCEPTS if config.has_eeg else 0)
+        concepts = PressureAnchor.trend_features + (_EEG_CONCEPTS if config.has_eeg else 0)
         self.anchor = PressureAnchor(rows)
         self.pressure = PressureHead(c.width, c.width)
-        self.hypotension = HypotensionHead(PressureAnchor.pressure_features + concepts, len(rows))
+        self.hypotension = HypotensionHead(concepts, len(rows))
         if config.has_eeg:
             self.depth = DepthHead(c.width)
             self.eeg_features = EegFeatures(c.width)
@@ -62,13 +62,13 @@ class BedsideHeads(nn.Module):
         newest = quantiles[:, -1]
         out = {"pressure": newest, "pressure_frames": quantiles}
         # The risk sees the fused representation through what can be read from it (a concept bottleneck, Koh 2020):
-        # given all of it, the head learnt to know its few hundred training patients instead.
-        concepts = [(newest - 80.0).flatten(1) / 25.0]
+        # given all of it, or all pressures by all quantiles, the head learnt to know its few hundred training patients.
+        concepts = [self.anchor.trend(anchors, newest[:, 0])]
         if self.eeg is not None:
             out["depth"] = self.depth(w.slots[:, self.eeg], w.fused)
             out["eeg_features"] = self.eeg_features(w.slots[:, self.eeg], w.fused)
             concepts += [(out["depth"] - 50.0) / 25.0, out["eeg_features"][:, 6:]]
-        hints = torch.cat([self.anchor.pressure_only(anchors), *concepts], dim=-1)
+        hints = torch.cat(concepts, dim=-1)
         logits = self.hypotension.logits(hints.detach())
         risks = self.hypotension.cumulative(self.hypotension.cooled(logits, w.presence))
         out |= {"hazard_logits": logits, "risk": risks.mean(1), "risk_lo": risks.amin(1), "risk_hi": risks.amax(1)}

@@ -26,16 +26,23 @@ class PressureAnchor(nn.Module):
     """
 
     features = 2 * len(CONTEXT_FIELDS) + 4
-    pressure_features = 6 + 2  # those that no device delay can reach: what the risk is computed from
+    trend_features = 9
 
     def __init__(self, modalities: tuple[Modality, ...]) -> None:
         super().__init__()
         self.abp, self.ppg = modalities.index(Modality.ABP), modalities.index(Modality.PPG)
         self.default = nn.Parameter(torch.tensor([80.0, 50.0]))  # MAP, pulse pressure where never measured
 
-    def pressure_only(self, features: Tensor) -> Tensor:
-        """Of the features [B, F]: the ABP row's level, scale, age and means, and whether a level is known."""
-        return torch.cat([features[:, : _F["mean_600s"] + 1], features[:, -2:]], dim=-1)
+    def trend(self, features: Tensor, newest: Tensor) -> Tensor:
+        """Where the pressure stands and where it goes: features [B, F] of :meth:`forward`, quantiles of the newest MAP
+        [B, 3] mmHg -> [B, 9]. MAP against the means of the last 1, 5 and 10 min, age and whether measured at all, MAP
+        above 65 mmHg, width of its interval, pulse pressure. No delay of a device reaches these but through the MAP."""
+        low, middle, high = ((newest[:, i, None] - 80.0) / 25.0 for i in range(3))
+        means = features[:, _F["mean_60s"] : _F["mean_600s"] + 1]
+        scale, age = (features[:, _F[name], None] for name in ("scale", "age_s"))
+        above = (newest[:, 1, None] - 65.0) / 15.0
+        parts = [2.0 * (middle - means), age, features[:, -2:-1], above, high - middle, middle - low, scale]
+        return torch.cat(parts, dim=-1)
 
     def forward(self, context: Tensor, filled: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """context and its filled normal form [B, M, C] -> level, pulse pressure, delay term [B] mmHg, features."""
@@ -101,7 +108,7 @@ class HypotensionHead(nn.Module):
     and greatest its bounds. Logits are divided by T = softplus(a + Σ b_m · missing_m), fitted after training.
     """
 
-    def __init__(self, inputs: int, modalities: int, horizons: int = 3, hidden: int = 16) -> None:
+    def __init__(self, inputs: int, modalities: int, horizons: int = 3, hidden: int = 8) -> None:
         super().__init__()
         self.dropout = nn.Dropout(0.1)
         self.hidden = nn.Linear(inputs, ENSEMBLE * hidden)
