@@ -258,7 +258,7 @@ def survey(bundle: Bundle, backend: str, options: RuntimeOptions | None = None) 
 def _gated(bundle: Bundle, backend: Backend, options: RuntimeOptions) -> GateResult:
     """The gate's result, from the cache where the same gate has passed the same engine before."""
     key = backend.cache_key if isinstance(backend, Cached) else None
-    if key is not None and (stored := _stored(key, bundle, options)) is not None:
+    if key is not None and (stored := _stored(key, bundle)) is not None:
         return stored
     reference = CANDIDATES[REFERENCE].load(bundle, replace(options, precision="fp32"))
     try:
@@ -266,25 +266,25 @@ def _gated(bundle: Bundle, backend: Backend, options: RuntimeOptions) -> GateRes
     finally:
         reference.close()
     if key is not None:
-        _keep_gate(key, options, msgspec.json.encode(result))
+        _keep_gate(key, msgspec.json.encode(result))
     return result
 
 
-def _kept_gate(key: str, options: RuntimeOptions) -> bytes | None:
+def _kept_gate(key: str) -> bytes | None:
     from models.runtime.tensorrt.cache import stored_gate
 
     return stored_gate(key)
 
 
-def _keep_gate(key: str, options: RuntimeOptions, result: bytes) -> None:
+def _keep_gate(key: str, result: bytes) -> None:
     from models.runtime.tensorrt.cache import store_gate
 
     store_gate(key, result)
 
 
-def _stored(key: str, bundle: Bundle, options: RuntimeOptions) -> GateResult | None:
+def _stored(key: str, bundle: Bundle) -> GateResult | None:
     """A pass by the present rules; anything else is tried anew."""
-    kept = _kept_gate(key, options)
+    kept = _kept_gate(key)
     if kept is None:
         return None
     try:

@@ -157,8 +157,8 @@ def test_a_stored_pass_is_used_again_and_a_stored_failure_is_not(
     kept: dict[str, bytes] = {}
     gpu = Library("tensorrt", buckets=True)
     gpu.cache_key = "key"
-    monkeypatch.setattr(select, "_kept_gate", lambda key, options: kept.get(key))
-    monkeypatch.setattr(select, "_keep_gate", lambda key, options, result: kept.update({key: result}))
+    monkeypatch.setattr(select, "_kept_gate", kept.get)
+    monkeypatch.setattr(select, "_keep_gate", lambda key, result: kept.update({key: result}))
     first = choose(gpu, Library("onnx"))
     assert len(gpu.made[-1].launches) > 30 and first.gate.passed
     again = choose(gpu, Library("onnx"))
