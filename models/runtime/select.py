@@ -208,7 +208,7 @@ def select_engine(
     names = [name for name, c in CANDIDATES.items() if c.by_itself] if backend == "auto" else [backend]
     found = search.try_all(names)
     reasons = [
-        reason if reason.startswith(label.partition(" ")[0]) else f"{label}: {reason}"
+        reason if reason.lower().startswith(label.partition(" ")[0]) else f"{label}: {reason}"
         for label, reason in search.passed_over.items()
     ]
     if found is None:
