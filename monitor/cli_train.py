@@ -89,6 +89,12 @@ def heads(out: Out, config: Config = None, base: From = None, resume: Resume = T
     _until("heads", out, config, base, resume, seed)
 
 
+@train_app.command(epilog="Example: vigil train risk --config risk.toml --from runs/demo --out runs/risk")
+def risk(out: Out, config: Config = None, base: From = None, resume: Resume = True, seed: Seed = None) -> None:
+    """Train the head for the risk of hypotension to convergence on everything else frozen: minutes at demo size."""
+    _until("risk", out, config, base, resume, seed)
+
+
 @train_app.command(epilog="Example: vigil train selfmask --from runs/demo --config random-masks.toml --out runs/random")
 def selfmask(out: Out, config: Config = None, base: From = None, resume: Resume = True, seed: Seed = None) -> None:
     """Train SelfMask's predictor on frozen encoders and heads: minutes at demo size."""

@@ -54,7 +54,7 @@ class BedsideHeads(nn.Module):
 
     def forward(self, window: Represented, wave_rows: int | None) -> dict[str, Tensor]:
         """Outputs by name (``models.runtime.spec.OUTPUTS``) and, for training, ``pressure_frames`` [B, N, 3, 3],
-        ``hazard_logits`` [B, K, 3] and ``raw_{abp,ppg,ecg}`` [rows, L]; waves of the first ``wave_rows`` windows."""
+        ``risk_hints`` [B, F], ``hazard_logits`` [B, K, 3] and ``raw_{abp,ppg,ecg}`` [rows, L]; waves of the first ``wave_rows`` windows."""
         w = window
         level, pulse, term, anchors = self.anchor(w.context, w.filled)
         age = w.context[:, self.abp, _AGE]
@@ -68,10 +68,16 @@ class BedsideHeads(nn.Module):
             out["depth"] = self.depth(w.slots[:, self.eeg], w.fused)
             out["eeg_features"] = self.eeg_features(w.slots[:, self.eeg], w.fused)
             concepts += [(out["depth"] - 50.0) / 25.0, out["eeg_features"][:, 6:]]
-        hints = torch.cat(concepts, dim=-1)
-        logits = self.hypotension.logits(hints.detach())
+        hints = torch.cat(concepts, dim=-1).detach()
+        logits = self.hypotension.logits(hints)
         risks = self.hypotension.cumulative(self.hypotension.cooled(logits, w.presence))
-        out |= {"hazard_logits": logits, "risk": risks.mean(1), "risk_lo": risks.amin(1), "risk_hi": risks.amax(1)}
+        out |= {
+            "risk_hints": hints,
+            "hazard_logits": logits,
+            "risk": risks.mean(1),
+            "risk_lo": risks.amin(1),
+            "risk_hi": risks.amax(1),
+        }
         if wave_rows != 0:
             out |= self._waves(w, mean, size, slice(wave_rows))
         return out

@@ -105,6 +105,18 @@ class HeadsConfig(StageSettings, frozen=True, kw_only=True):
     complete: bool = True
 
 
+class RiskConfig(StageSettings, frozen=True, kw_only=True):
+    """The risk head to convergence, everything else frozen."""
+
+    batch: Count = 1024
+    rate: Positive = 2e-3
+    weight_decay: NotNegative = 0.5
+    ema: Decay = 0.98
+    evaluate_every: Count = 100
+    save_every: Count = 500
+    draws: Count = 2  # of losses a window
+
+
 class RestorationConfig(StageSettings, frozen=True, kw_only=True):
     """The restoration decoders again, everything else frozen."""
 
@@ -139,6 +151,7 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     selfmask: SelfMaskConfig = SelfMaskConfig(steps=0)
     waves: WaveConfig = WaveConfig(steps=0)
     heads: HeadsConfig = HeadsConfig(steps=0)
+    risk: RiskConfig = RiskConfig(steps=0)
     distil: DistilConfig | None = None
     objective: ObjectiveConfig = ObjectiveConfig()
 
@@ -159,8 +172,9 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         for place in ("threads", "device", "data_folder"):
             plain.pop(place)
         plain["data"].pop("processes")
-        if self.restoration.steps == 0:
-            plain.pop("restoration")
+        for later in ("restoration", "risk"):  # stages that runs made before there were any do not have
+            if getattr(self, later).steps == 0:
+                plain.pop(later)
         return digest(plain)
 
     def fingerprints(self, data: str) -> dict[str, str]:
@@ -171,12 +185,14 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         fusion = digest([encoders, plain["fusion"], objective])
         restoration = digest([fusion, plain["restoration"]]) if self.restoration.steps else fusion
         heads = digest([restoration, plain["heads"]]) if self.heads.steps else restoration
+        risk = digest([heads, plain["risk"]]) if self.risk.steps else heads
         return {
             "pretrain": encoders,
             "fusion": fusion,
             "restoration": restoration,
             "heads": heads,
-            "selfmask": digest([heads, plain["selfmask"]]),
+            "risk": risk,
+            "selfmask": digest([risk, plain["selfmask"]]),
             "waves": digest([restoration, plain["waves"]]),
             "distil": digest([fusion, plain["distil"]]),  # reads nothing but the encoders
         }

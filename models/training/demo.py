@@ -1,6 +1,7 @@
 """``vigil train demo`` and ``full``: from nothing to bundles. ``demo`` takes about forty minutes on two cores.
 
-    windows → encoders → frame features → fusion → heads → SelfMask → waves → calibration → figures → bundle → students
+    windows → encoders → frame features → fusion → restoration → heads → risk → SelfMask → waves
+            → calibration → figures → bundle → students
 
 Everything depends on the configuration and its seed only. A run that was interrupted goes on with ``resume``: finished
 patients, finished stages and the last checkpoint of the stage at work are kept.

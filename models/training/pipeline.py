@@ -1,6 +1,6 @@
 """A run from its windows to a trained model: the stages in order, each left out where its section has no steps.
 
-    windows → encoders → frame features → fusion → restoration → heads → SelfMask → waves
+    windows → encoders → frame features → fusion → restoration → heads → risk → SelfMask → waves
 
 Every stage goes on from its checkpoint or is loaded where it is finished. ``base`` names another run whose finished
 stages are taken over where they are of the same settings, seed and data: ablations share the encoders of one run.
@@ -29,12 +29,13 @@ from models.training.loop import Progress, run_stage
 from models.training.objective_stages import main_stage
 from models.training.pretrain import PretrainStage
 from models.training.restoration_stage import RestorationStage
+from models.training.risk_stage import RiskStage
 from models.training.sampling import Group
 from models.training.selfmask_stage import SelfMaskStage
 from models.training.stage import best_device
 from models.training.wave_stage import WaveStage
 
-STAGES = ("pretrain", "fusion", "restoration", "heads", "selfmask", "waves")
+STAGES = ("pretrain", "fusion", "restoration", "heads", "risk", "selfmask", "waves")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +111,10 @@ def train_stages(
             plan = COMPLETE if settings.heads.complete else LossPlan()
             heads = HeadsStage(model, train, stop, settings.heads, plan=plan, seed=seed)
             run_stage(heads, settings.heads, out, prints["heads"], progress)
+    if wanted("risk"):
+        with clock("risk"):
+            risk = RiskStage(model, train, stop, settings.risk, seed)
+            run_stage(risk, settings.risk, out, prints["risk"], progress)
     if wanted("selfmask"):
         with clock("selfmask"):
             selfmask = SelfMaskStage(model, train, stop, settings.selfmask, seed)

@@ -31,6 +31,7 @@ from models.training.config import (
     HeadsConfig,
     PretrainConfig,
     RestorationConfig,
+    RiskConfig,
     SelfMaskConfig,
     TrainConfig,
     WaveConfig,
@@ -48,6 +49,7 @@ from models.training.pipeline import STAGES, train_stages
 from models.training.pretrain import DPNeuroNet, PretrainStage, augment
 from models.training.progress import ProgressBars
 from models.training.restoration_stage import RestorationStage
+from models.training.risk_stage import RiskStage
 from models.training.run_folder import StageClock, open_run
 from models.training.sampling import Group
 from models.training.selfmask_stage import SelfMaskStage
@@ -60,6 +62,7 @@ TINY = TrainConfig(
     fusion=FusionConfig(steps=4, batch=6, warmup=1, evaluate_every=2, save_every=2, lora_rank=4),
     restoration=RestorationConfig(steps=2, batch=4, evaluate_every=1, save_every=1),
     heads=HeadsConfig(steps=2, batch=4, evaluate_every=1, save_every=1),
+    risk=RiskConfig(steps=2, batch=8, evaluate_every=1, save_every=1, draws=1),
     selfmask=SelfMaskConfig(steps=2, batch=4, evaluate_every=1, save_every=1),
     waves=WaveConfig(steps=2, batch=4, warmup=1, evaluate_every=1, save_every=1),
 )  # fmt: skip
@@ -147,7 +150,10 @@ def stage_named(name: str, model: PhysioME, group: Group):
     if name == "pretrain":
         return PretrainStage(model, group, group, TINY.pretrain, 3)
     fusion = FusionStage(model, group, group, TINY.fusion, 3)
-    kinds = {"restoration": RestorationStage, "heads": HeadsStage, "selfmask": SelfMaskStage, "waves": WaveStage}
+    kinds = {
+        "restoration": RestorationStage, "heads": HeadsStage, "risk": RiskStage, "selfmask": SelfMaskStage,
+        "waves": WaveStage,
+    }  # fmt: skip
     return fusion if name == "fusion" else kinds[name](model, group, group, getattr(TINY, name), seed=3)
 
 
@@ -170,6 +176,7 @@ TRAINED = {
     "fusion": ("encoders.", "fusion.", "context.", "restoration.", "pool.", "heads."),
     "restoration": ("restoration.", "memory.restoration."),
     "heads": ("heads.",),
+    "risk": ("heads.hypotension.",),
     "selfmask": ("selfmask.",),
     "waves": ("heads.waves.",),
 }
@@ -186,7 +193,7 @@ def test_a_stage_changes_its_own_parts_only(run, group, tmp_path, name):
     assert changed and all(key.startswith(TRAINED[name]) for key in changed)
     if name == "fusion":
         assert all(key.endswith((".up", ".down")) for key in changed if key.startswith("encoders."))
-    if name in ("fusion", "heads"):
+    if name in ("fusion", "heads", "risk"):
         assert not any(key.startswith("heads.waves.") or "temperature" in key for key in changed)
 
 
@@ -257,7 +264,7 @@ def test_a_stage_depends_on_what_comes_before_it_and_on_nothing_else():
     assert after(objective=msgspec.structs.replace(TINY.objective, stop_gradient=False)) == every - {"pretrain"}
     assert after(objective=msgspec.structs.replace(TINY.objective, backbone="vit")) == every
     assert after(waves=WaveConfig(steps=3)) == {"waves"}
-    behind = {"restoration", "heads", "selfmask", "waves"}  # students read the encoders alone
+    behind = {"restoration", "heads", "risk", "selfmask", "waves"}  # students read the encoders alone
     assert after(restoration=RestorationConfig(steps=3)) == behind
     assert after(restoration=msgspec.structs.replace(TINY.restoration, memory=False)) == behind
     assert {k for k, v in TINY.fingerprints("other").items() if v != plain[k]} == every

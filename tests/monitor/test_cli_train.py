@@ -11,7 +11,7 @@ import pytest
 from tests.monitor.test_cli import Vigil, one_sentence
 from tests.monitor.test_cli import vigil as vigil
 
-COMMANDS = ("demo", "full", "pretrain", "fuse", "heads", "selfmask", "waves", "distil")
+COMMANDS = ("demo", "full", "pretrain", "fuse", "heads", "risk", "selfmask", "waves", "distil")
 TINY = """
 name = "tiny"
 version = "0"

@@ -1,0 +1,80 @@
+"""The risk head to convergence, everything else frozen: what it reads is computed once, so a step takes a millisecond.
+
+The head sees the window through a few numbers that carry no gradient (``risk_hints`` of the bedside's heads). Beside
+the other heads it gets a few thousand small batches, which leaves it far from converged; here it gets as many large
+ones as it needs, decays strongly (the few hundred training patients are easily learnt by heart), and stops early on
+patients of its own.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models import objectives
+from models.data.missingness import LossPlan
+from models.physiome import PhysioME
+from models.training.batch import TRAINING
+from models.training.recall import recall
+from models.training.stage import device_of, quiet_random, step_random
+
+if TYPE_CHECKING:
+    from models.training.config import RiskConfig
+    from models.training.sampling import Group
+
+_BATCH = 128
+
+
+class RiskStage:
+    """Trains ``model.hypotension`` but for its temperature, on hints of ``settings.draws`` losses a window."""
+
+    name = "risk"
+
+    def __init__(
+        self, model: PhysioME, train: Group, stop: Group, settings: RiskConfig, seed: int = 0,
+        plan: LossPlan = TRAINING,
+    ) -> None:  # fmt: skip
+        model.requires_grad_(False).eval()
+        self.model, self.module = model, model.hypotension.requires_grad_(True)
+        for fitted_later in (model.hypotension.temperature, model.hypotension.temperature_missing):
+            fitted_later.requires_grad_(False)
+        self.settings, self.seed = settings, seed
+        device = device_of(model)
+        self._hints = torch.cat([hints(model, train, plan, seed, k) for k in range(settings.draws)]).to(device)
+        self._labels, self._weights = (
+            torch.from_numpy(np.asarray(values, np.float32)).to(device).repeat(settings.draws, 1)
+            for values in (train.labels["hypotension"], train.bootstrap[train.dataset.patient_of])
+        )
+        self._stop_hints = hints(model, stop, plan, seed, 0).to(device)
+        self._stop_labels = torch.from_numpy(np.asarray(stop.labels["hypotension"], np.float32)).to(device)
+
+    def losses(self, step: int) -> dict[str, Tensor]:
+        random = step_random(self.seed, self.name, step)
+        rows = torch.from_numpy(random.numpy.integers(0, len(self._hints), self.settings.batch)).to(self._hints.device)
+        logits = self.module.logits(self._hints[rows])
+        return {"hypotension": objectives.hazard_loss(logits, self._labels[rows], self._weights[rows])}
+
+    def score(self) -> dict[str, float]:
+        logits = self.module.logits(self._stop_hints)
+        each = torch.ones(logits.shape[:2], device=logits.device)
+        return {"score": float(objectives.hazard_loss(logits, self._stop_labels, each))}
+
+
+@torch.no_grad()
+def hints(model: PhysioME, group: Group, plan: LossPlan, seed: int, draw: int) -> Tensor:
+    """What the risk head reads of each window [W, F] under one draw of losses, on the CPU."""
+    rows = np.arange(len(group))
+    lost = group.draw(quiet_random(seed, "risk hints", draw).numpy, rows, plan)
+    parts: list[Tensor] = []
+    for first in range(0, len(rows), _BATCH):
+        here = slice(first, first + _BATCH)
+        batch = group.batch(rows[here], lost.part(here), 0).to(device_of(model))
+        memory = recall(model, batch)
+        out = model(
+            batch.signals, batch.presence, batch.context, features=batch.features, wave_rows=0, memory=memory
+        )  # fmt: skip
+        parts.append(out["risk_hints"].cpu())
+    return torch.cat(parts)
