@@ -54,7 +54,8 @@ class BedsideHeads(nn.Module):
 
     def forward(self, window: Represented, wave_rows: int | None) -> dict[str, Tensor]:
         """Outputs by name (``models.runtime.spec.OUTPUTS``) and, for training, ``pressure_frames`` [B, N, 3, 3],
-        ``risk_hints`` [B, F], ``hazard_logits`` [B, K, 3] and ``raw_{abp,ppg,ecg}`` [rows, L]; waves of the first ``wave_rows`` windows."""
+        ``risk_hints`` [B, F], ``hazard_logits`` [B, K, 3] and ``raw_{abp,ppg,ecg}`` [rows, L]; waves of the first
+        ``wave_rows`` windows."""
         w = window
         level, pulse, term, anchors = self.anchor(w.context, w.filled)
         age = w.context[:, self.abp, _AGE]
