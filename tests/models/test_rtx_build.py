@@ -23,9 +23,9 @@ from models.runtime.precision import arranged, parsed, specialise, variant
 from tests.models.test_precision import _attention_graph
 
 CAPABILITIES = ("SM86", "SM89", "SM120")
-BUDGET = {"both": 400, "restoration": 370, "selfmask": 260}
-"""Kernels of one inference, batch 1 (measured: 366, 339, 234 with TensorRT-RTX 1.7.1; 660 without the changes of
-form)."""
+BUDGET = {"both": 200, "selfmask": 175}
+"""Kernels of one inference by the imputers in the graph. Measured with TensorRT-RTX 1.7.1 at batch 1 and 16: 178 and
+190, 150 and 159 (only restoration: 177 and 187); 660 at batch 1 without the changes of form."""
 _LIBRARIES = ("libtensorrt_rtx.so.1", "libtensorrt_onnxparser_rtx.so.1")
 
 
@@ -92,18 +92,20 @@ def shipped() -> bytes:
 
 
 def test_the_shipped_model_is_built_for_three_capabilities(rtx):
-    """One fused kernel an attention, and no more kernels than the budget; the largest part of an inference's time."""
+    """One fused kernel an attention, and no more kernels than the budget: their number is most of an inference's
+    time."""
     graph = variant(shipped(), "fp16")
     found = kernels(build(rtx, graph, 1, CAPABILITIES))
-    assert fused_attentions(found) == attentions(graph) >= 10
+    # Of 22 layers in the model: those of one form are done side by side.
+    assert fused_attentions(found) == attentions(graph) == 8
     assert 100 < found.total() <= BUDGET["both"], found.most_common(12)
 
 
 def test_a_larger_bucket_fuses_alike(rtx):
     graph = variant(specialise(shipped(), "selfmask"), "fp16")
     found = kernels(build(rtx, graph, 16, CAPABILITIES[1:2]))
-    assert fused_attentions(found) == attentions(graph)
-    assert found.total() <= BUDGET["selfmask"] + 40, found.most_common(12)
+    assert fused_attentions(found) == attentions(graph) == 6
+    assert found.total() <= BUDGET["selfmask"], found.most_common(12)
 
 
 @pytest.mark.parametrize(("precision", "fused"), [("fp16", 1), ("bf16", 1), ("fp32", 0)])
