@@ -8,47 +8,34 @@ holds.
 
 from __future__ import annotations
 
-import ctypes
-import importlib.util
 import os
 import re
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from models.runtime.bundle import DEMO_BUNDLE
 from models.runtime.precision import arranged, parsed, specialise, variant
+from models.runtime.tensorrt.api import RTX, load_library
+from models.signals.errors import BackendUnavailable
 from tests.models.test_precision import _attention_graph
 
 CAPABILITIES = ("SM86", "SM89", "SM120")
 BUDGET = {"both": 200, "selfmask": 175}
 """Kernels of one inference by the imputers in the graph. Measured with TensorRT-RTX 1.7.1 at batch 1 and 16: 178 and
 190, 150 and 159 (only restoration: 177 and 187); 660 at batch 1 without the changes of form."""
-_LIBRARIES = ("libtensorrt_rtx.so.1", "libtensorrt_onnxparser_rtx.so.1")
 
 
 @pytest.fixture(scope="module")
 def rtx() -> Any:
-    """The bindings, with the library of the other package loaded before them."""
-    missing = [
-        n for n in ("tensorrt_rtx_bindings", "onnxruntime_ep_nv_tensorrt_rtx") if not importlib.util.find_spec(n)
-    ]
-    if missing:
-        reason = f"no {' and no '.join(missing)}: engines of TensorRT-RTX are not built"
+    """The bindings, found as the backend finds them."""
+    try:
+        return load_library(RTX).trt
+    except BackendUnavailable as error:
         if os.environ.get("VIGIL_REQUIRE_RTX"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-    spec = importlib.util.find_spec("onnxruntime_ep_nv_tensorrt_rtx")
-    assert spec is not None and spec.submodule_search_locations
-    folder = Path(next(iter(spec.submodule_search_locations)))
-    for name in _LIBRARIES:
-        (library,) = sorted(folder.glob(f"{name}.*"))[-1:]
-        ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL)
-    import tensorrt_rtx_bindings
-
-    return tensorrt_rtx_bindings
+            pytest.fail(str(error))
+        pytest.skip(str(error))
 
 
 def build(rtx: Any, graph: bytes, batch: int, capabilities: tuple[str, ...]) -> bytes:
