@@ -163,7 +163,7 @@ class _TokenWriter:
         self.packs: dict[str, tuple[_Pack, int]] = {}  # old value -> where it is now
         self.merged: list[onnx.NodeProto] = []
         self.gone: set[int] = set()
-        self._constants: set[str] = set()
+        self._constants = set(view.constants)
 
     def merge(self, group: list[int], operands: tuple[str, ...]) -> None:
         """One node for all of ``group``, in the order of the lanes that it continues."""
