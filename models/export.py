@@ -12,6 +12,7 @@ import os
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
 from pathlib import Path
 
 import msgspec
@@ -20,9 +21,10 @@ import numpy.typing as npt
 import onnx
 import torch
 
-from models.physiome import FrameGraph, InferenceGraph, PhysioME, PhysioMEConfig
+from models.export_parts import write_parts
+from models.physiome import InferenceGraph, PhysioME, PhysioMEConfig, seams
 from models.runtime.backend import Arrays
-from models.runtime.bundle import GOLDEN_BASE, NEEDED_FILES
+from models.runtime.bundle import GOLDEN_BASE, NEEDED_FILES, PARTS
 from models.runtime.spec import (
     BOTH_IMPUTERS,
     BUNDLE_SCHEMA,
@@ -38,7 +40,7 @@ from models.signals.windows import CONTEXT_FIELDS
 
 OPSET = 20
 FORBIDDEN_OPERATORS = frozenset({"If", "Loop", "Scan", "NonZero", "TopK", "Sort", "Unique", "SequenceAt", "Compress"})
-BUNDLE_LIMIT_BYTES = 15 << 20
+BUNDLE_LIMIT_BYTES = 20 << 20
 HORIZONS_MIN = [5, 10, 15]
 _GOLDEN_SKIPPED = ("tokens",)  # undefined where absent
 
@@ -95,9 +97,9 @@ def example_inputs(config: PhysioMEConfig, batch: int, seed: int = 0) -> Arrays:
 
 
 def golden_inputs(config: PhysioMEConfig, imputers: Sequence[str] = (RESTORATION,)) -> dict[str, Arrays]:
-    """The cases: all present, each modality absent, absence frame by frame, all absent, NaN and 1e30 under the mask,
-    unknown context; with memory also those of :func:`_memory_cases`. Of a graph with two imputers each case but the
-    complete ones comes twice, ``selfmask_…`` too."""
+    """The cases: every subset of the modalities, absence frame by frame, NaN and 1e30 under the mask, inputs far beyond
+    every range, unknown context; with memory also those of :func:`_memory_cases`. Of a graph with two imputers each
+    case but the complete ones comes twice, ``selfmask_…`` too."""
     base = example_inputs(config, 1, seed=7)
     names = [m.value.lower() for m in config.modalities]
     rng = np.random.default_rng(11)
@@ -120,12 +122,17 @@ def golden_inputs(config: PhysioMEConfig, imputers: Sequence[str] = (RESTORATION
         presence[row] = False
         cases[f"no_{name}"] = case(presence, fill=np.nan)
         cases[f"no_{name}"]["context"][0, row, CONTEXT_FIELDS.index("age_s")] = 120.0
+    for kept in range(1, len(names) - 1):
+        for rows in combinations(range(len(names)), kept):
+            cases["only_" + "_".join(names[row] for row in rows)] = case(_rows_present(full, rows), fill=np.nan)
     ragged = rng.random(full.shape) > 0.4
     cases["frames_absent"] = case(ragged)
     cases["frames_absent_nan"] = case(ragged, fill=np.nan)
     cases["frames_absent_1e30"] = case(ragged, fill=1e30)
     cases["all_absent"] = case(~full, fill=np.nan, unknown=True)
     cases["context_unknown"] = case(full, unknown=True)
+    cases["saturated"] = base | {name: np.where(base[name] > base[name].mean(), 1e5, -1e5).astype(np.float32)
+                                 for name in names}  # fmt: skip
     if config.use_memory:
         cases |= _memory_cases(cases)
     if len(imputers) > 1:
@@ -133,6 +140,12 @@ def golden_inputs(config: PhysioMEConfig, imputers: Sequence[str] = (RESTORATION
         cases = {name: arrays | {CHOICE_INPUT: np.zeros(1, np.bool_)} for name, arrays in cases.items()}
         cases |= {f"{SELFMASK}_{n}": arrays | {CHOICE_INPUT: np.ones(1, np.bool_)} for n, arrays in lossy.items()}
     return cases
+
+
+def _rows_present(full: npt.NDArray[np.bool_], rows: Sequence[int]) -> npt.NDArray[np.bool_]:
+    presence = np.zeros_like(full)
+    presence[list(rows)] = True
+    return presence
 
 
 def _memory_cases(cases: dict[str, Arrays]) -> dict[str, Arrays]:
@@ -165,27 +178,24 @@ def run_torch(model: PhysioME, inputs: Arrays) -> Arrays:
 
 
 def export_onnx(model: PhysioME, path: Path, imputers: Sequence[str] = (RESTORATION,)) -> None:
-    """Writes the fp32 graph of ``model``, its adapters merged, as :func:`write_graph` does."""
+    """Writes the fp32 graph of ``model``, its adapters merged, as :func:`write_graph` does, with its seams named."""
     model.eval()
     model.merge_adapters()
     example = example_inputs(model.config, 2) | {CHOICE_INPUT: np.array([False, True])}
     names = input_names(model.config, imputers)
-    write_graph(InferenceGraph(model), {n: example[n] for n in names}, model.config.outputs, path)
+    write_graph(
+        InferenceGraph(model, seams=True), {n: example[n] for n in names}, model.config.outputs, path,
+        seams(model.config),
+    )  # fmt: skip
 
 
-def export_frames(model: PhysioME, path: Path) -> None:
-    """Writes the graph of the frame networks alone (:class:`FrameGraph`), for runtimes that cache frame features."""
-    model.eval()
-    c, whole = model.config, example_inputs(model.config, 2)
-    frames = np.stack([whole[m.value.lower()][:, : c.frame_samples] for m in c.bedside_rows], axis=1)
-    example: Arrays = {"frames": frames, "present": whole["presence"][:, :, 0], "context": whole["context"]}
-    write_graph(FrameGraph(model), example, ["features"], path)
-
-
-def write_graph(module: torch.nn.Module, example: Arrays, outputs: Sequence[str], path: Path) -> None:
+def write_graph(
+    module: torch.nn.Module, example: Arrays, outputs: Sequence[str], path: Path, inner: Sequence[str] = ()
+) -> None:
     """Writes an fp32 graph with a dynamic batch: ``example`` holds its inputs, in order, with a batch of two.
 
-    Raises ValueError if an operator would need control flow.
+    ``inner``: names for what the module gives after ``outputs``; these values stay inside the graph. Raises ValueError
+    if an operator would need control flow.
     """
     names = list(example)
     arguments = tuple(torch.from_numpy(np.asarray(example[n])) for n in names)
@@ -195,7 +205,7 @@ def write_graph(module: torch.nn.Module, example: Arrays, outputs: Sequence[str]
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             module, arguments, dynamo=True, opset_version=OPSET, input_names=names,
-            output_names=list(outputs), dynamic_shapes=(tuple({0: batch} for _ in names),),
+            output_names=[*outputs, *inner], dynamic_shapes=(tuple({0: batch} for _ in names),),
             external_data=False, verbose=False,
         )  # fmt: skip
     assert program is not None
@@ -210,11 +220,21 @@ def write_graph(module: torch.nn.Module, example: Arrays, outputs: Sequence[str]
         del value.metadata_props[:]
     del graph.metadata_props[:]
     del graph.graph.metadata_props[:]
+    _hide_outputs(graph.graph, inner)
     onnx.checker.check_model(graph)
     found = operators(graph) & FORBIDDEN_OPERATORS
     if found:
         raise ValueError(f"the exported graph holds control flow or data-dependent shapes: {sorted(found)}")
     onnx.save(graph, str(path))
+
+
+def _hide_outputs(graph: onnx.GraphProto, names: Sequence[str]) -> None:
+    """These outputs become values inside the graph, of known shape."""
+    known = {v.name for v in graph.value_info}
+    for value in [o for o in graph.output if o.name in names]:
+        if value.name not in known:
+            graph.value_info.append(value)
+        graph.output.remove(value)
 
 
 def operators(graph: onnx.ModelProto) -> set[str]:
@@ -226,20 +246,21 @@ def operators(graph: onnx.ModelProto) -> set[str]:
 
 
 def bundle_spec(config: PhysioMEConfig, text: BundleText, imputers: Sequence[str] = (RESTORATION,)) -> BundleSpec:
+    """What the bundle that :func:`export_bundle` writes says of itself."""
     return BundleSpec(
         schema=BUNDLE_SCHEMA, name=text.name, version=text.version,
         modalities=[m.value for m in config.modalities], rate_hz=config.rate_hz, frame_s=config.frame_s,
         frames=config.frames, hop_s=1, context_fields=list(CONTEXT_FIELDS), horizons_min=HORIZONS_MIN,
         token_width=config.width, conformal=text.conformal, preprocessing=text.preprocessing,
         trained_on=text.trained_on, imputers=tuple(imputers), memory=config.use_memory,
-        outputs=[] if config.has_eeg else list(config.outputs),
+        outputs=[] if config.has_eeg else list(config.outputs), parts=True,
     )  # fmt: skip
 
 
 def export_bundle(
     model: PhysioME, folder: Path, text: BundleText, imputers: Sequence[str] = (RESTORATION,)
 ) -> None:  # fmt: skip
-    """Writes ``model.onnx, spec.json, golden.npz, card.md, manifest.json``; the manifest last, each file atomically.
+    """Writes a bundle's files (:mod:`models.runtime.bundle`), the parts of the graph too; the manifest last.
 
     ``imputers``: ``BOTH_IMPUTERS`` once the SelfMask stage has run, so that the user may choose. The model's LoRA
     adapters are merged. Raises ValueError as :func:`seal` does.
@@ -247,6 +268,7 @@ def export_bundle(
     folder.mkdir(parents=True, exist_ok=True)
     export_onnx(model, folder / "model.onnx.part", imputers)
     os.replace(folder / "model.onnx.part", folder / "model.onnx")
+    write_parts(folder / "model.onnx", folder, [m.value.lower() for m in model.config.bedside_rows])
     (folder / "spec.json").write_bytes(
         msgspec.json.format(msgspec.json.encode(bundle_spec(model.config, text, imputers)))
     )
@@ -285,9 +307,10 @@ def append_to_card(folder: Path, text: str) -> None:
 
 def seal(folder: Path, limit: int = BUNDLE_LIMIT_BYTES) -> None:
     """Writes the manifest: sha256 of every file. ValueError if the bundle has more than ``limit`` bytes."""
-    size = sum((folder / name).stat().st_size for name in NEEDED_FILES)
+    names = [*NEEDED_FILES, *(name for name in PARTS if (folder / name).is_file())]
+    size = sum((folder / name).stat().st_size for name in names)
     if size > limit:
         raise ValueError(f"the bundle has {size} bytes; at most {limit} are allowed")
-    hashes = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in NEEDED_FILES}
+    hashes = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
     manifest = {"schema": BUNDLE_SCHEMA, "files": hashes}
     (folder / "manifest.json").write_bytes(msgspec.json.format(msgspec.json.encode(manifest)))

@@ -27,6 +27,7 @@ from models.networks.memory import TokenMemory
 from models.networks.sleep import SleepHead
 from models.networks.transformer import LowRankLinear, low_rank_layers
 from models.networks.waves import WaveDecoders
+from models.runtime.spec import FEATURES, FRAMES, SCALED
 from models.selfmask import ChosenImputer, SelfMaskPredictor
 from models.sizes import SIZES as SIZES
 from models.sizes import PhysioMEConfig as PhysioMEConfig
@@ -199,42 +200,38 @@ class InferenceGraph(nn.Module):
     """The exported face of the model: inputs by modality, outputs in the order of ``OUTPUTS``.
 
     With ``selfmask`` (bool [B]) both imputers are in the graph and each window is filled by the one it asks for. A
-    model with memory has the input ``memory`` [B, M, d] as its last.
+    model with memory has the input ``memory`` [B, M, d] as its last. With ``seams`` it also gives, under the names of
+    :func:`seams`, the values at which a runtime may cut it to keep the features of frames already seen.
     """
 
-    def __init__(self, model: PhysioME) -> None:
+    def __init__(self, model: PhysioME, seams: bool = False) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.seams = model, seams
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """One signal [B, L] a row of the model, presence, context, for both imputers ``selfmask``, and ``memory``."""
-        rows = len(self.model.config.modalities)
+        model, rows = self.model, len(self.model.config.modalities)
         presence, context, *choice = inputs[rows:]
-        memory = choice.pop() if self.model.memory is not None else None
+        memory = choice.pop() if model.memory is not None else None
         imputer = ChosenImputer(*choice) if choice else None
-        out = self.model(torch.stack(inputs[:rows], dim=1), presence, context, imputer=imputer, memory=memory)
-        return tuple(out[name] for name in self.model.config.outputs)
+        signals = torch.stack(inputs[:rows], dim=1)
+        inner: tuple[Tensor, ...] = ()
+        features = None
+        if self.seams:  # the exporter finds that the model scales once more, and leaves one of the two
+            scaled, _ = model.scaling(signals, presence, context)
+            frames = [scaled[:, m].reshape(-1, model.config.frame_samples) for m in range(rows)]
+            found = [enc.frame_network(x) for enc, x in zip(model.encoders, frames, strict=True)]  # type: ignore[operator]
+            features = torch.stack([f.reshape(-1, model.config.frames, model.config.width) for f in found], dim=1)
+            inner = (scaled, *frames, *found, features)
+        out = model(signals, presence, context, features=features, imputer=imputer, memory=memory)
+        return (*(out[name] for name in model.config.outputs), *inner)
 
 
-class FrameGraph(nn.Module):
-    """The frame networks on their own, for a runtime that keeps the features of a window's older frames.
-
-    More than half of the model's work is here, and a hop of one second brings one new frame a row. The features are
-    ``features`` of :meth:`PhysioME.forward`. A gap at a frame's very first samples, which the window fills from the
-    frame before, is zero here.
-    """
-
-    def __init__(self, model: PhysioME) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, *inputs: Tensor) -> Tensor:
-        """One frame a row [B, M, frame samples] in physical units, whether it is present, bool [B, M], and context
-        [B, M, C] -> [B, M, d]."""
-        frames, present, context = inputs
-        scaled, _ = self.model.scaling(frames, present.unsqueeze(-1), context)
-        rows = [enc.frame_network(scaled[:, m]) for m, enc in enumerate(self.model.encoders)]  # type: ignore[operator]
-        return torch.stack(rows, dim=1)
+def seams(config: PhysioMEConfig) -> list[str]:
+    """Names of the values at which the graph may be cut: ``scaled`` [B, M, L]; of each modality its ``frames``
+    [B·N, samples] and their features [B·N, d]; all ``features`` [B, M, N, d]. For frames that do not overlap."""
+    names = [m.value.lower() for m in config.bedside_rows]
+    return [SCALED, *(f"{FRAMES}_{n}" for n in names), *(f"{FEATURES}_{n}" for n in names), FEATURES]
 
 
 def has_adapters(model: PhysioME) -> bool:

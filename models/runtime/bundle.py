@@ -1,7 +1,9 @@
 """A bundle on disk: one fp32 ONNX graph with its specification, card, golden cases and hashes.
 
-Layout: ``model.onnx  spec.json  card.md  golden.npz  manifest.json``. The manifest names the sha256 of every other
-file; a file that is missing, foreign or altered is refused before anything is parsed by a library.
+Layout: ``model.onnx  spec.json  card.md  golden.npz  manifest.json``, and where the spec says ``parts`` also
+``scaling.onnx  frames.onnx  trunk.onnx``: the same graph cut where the features of frames may be kept, with weights
+that are byte ranges of ``model.onnx``. The manifest names the sha256 of every other file; a file that is missing,
+foreign or altered is refused before anything is parsed by a library.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ MAX_WINDOW_S = 600
 GOLDEN_BASE = "all_present"
 HORIZONS = 3  # of the graph's risk output
 NEEDED_FILES = ("model.onnx", "spec.json", "golden.npz", "card.md")
+PARTS = SCALING_PART, FRAMES_PART, TRUNK_PART = "scaling.onnx", "frames.onnx", "trunk.onnx"
 
 _T = TypeVar("_T")
 
@@ -101,6 +104,9 @@ def load_bundle(path: Path | str | None = None) -> Bundle:
     _verify_files(root, manifest, advice)
     spec = _decode(root / "spec.json", BundleSpec, advice)
     _verify_spec(spec, root)
+    for name in PARTS if spec.parts else ():
+        if name not in manifest.files:
+            raise BadInput(f"{name} in the manifest of bundle {root}, as its spec says", "no such entry", advice)
     return Bundle(root, spec, manifest.files["model.onnx"][:12])
 
 

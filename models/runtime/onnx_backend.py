@@ -1,15 +1,21 @@
-"""ONNX Runtime on the CPU: the backend that is always there, and the fp32 reference of the others."""
+"""ONNX Runtime on the CPU: the backend that is always there, and the fp32 reference of the others.
+
+A bundle with its graph in parts is run in parts: frame networks only for frames not seen before
+(:mod:`models.runtime.frame_cache`), then the trunk. One without runs as the whole graph it is.
+"""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from models.runtime.backend import Arrays, BackendInfo
-from models.runtime.spec import CHOICE_INPUT, MEMORY_INPUT, BundleSpec
-from models.signals.errors import BackendUnavailable, BadInput
+from models.runtime.bundle import FRAMES_PART, SCALING_PART, TRUNK_PART
+from models.runtime.frame_cache import KEPT_FRAMES, Floats, FrameCache, Tally
+from models.runtime.inputs import InputForm
+from models.runtime.spec import CHOICE_INPUT, FEATURES, FRAMES, MEMORY_INPUT, SCALED, BundleSpec
+from models.signals.errors import BackendFailed, BackendUnavailable, BadInput
 
 try:
     import onnxruntime
@@ -25,22 +31,24 @@ def default_threads() -> int:
 
 
 class OnnxBackend:
-    """Runs a bundle's graph with ONNX Runtime. Raises BadInput when the graph does not fit the spec."""
+    """Runs a bundle's graph with ONNX Runtime. Raises BadInput when the graph does not fit the spec.
 
-    def __init__(self, model_path: Path, spec: BundleSpec, threads: int | None = None) -> None:
+    kept_frames: of each modality the features of so many frames are kept; 0: none. whole: the whole graph, although
+    the bundle has it in parts.
+    """
+
+    def __init__(
+        self, model_path: Path, spec: BundleSpec, threads: int | None = None, *, kept_frames: int = KEPT_FRAMES,
+        whole: bool = False,
+    ) -> None:  # fmt: skip
         threads = threads or default_threads()
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        # A spinning pool would take the core from the stream between two inferences.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.log_severity_level = 3
-        try:
-            self._session = onnxruntime.InferenceSession(str(model_path), options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # ONNX Runtime's own classes have no common base
-            reason = (str(error).splitlines() or [""])[0]
-            raise _bad_graph(model_path, f"{type(error).__name__}: {reason}") from error
-        self._spec = spec
+        self._spec, self._form = spec, InputForm(spec)
+        self._frames: FrameCache | None = None
+        if spec.parts and not whole:
+            self._open_parts(model_path.parent, threads, kept_frames)
+        else:
+            self._session = _session(model_path, threads)
+        self._inputs = [i.name for i in self._session.get_inputs()]
         self._outputs = [o.name for o in self._session.get_outputs()]
         self._check(model_path)
         self._info = BackendInfo("onnx", f"ONNX Runtime {onnxruntime.__version__}, CPU, {threads} threads")
@@ -49,6 +57,27 @@ class OnnxBackend:
     def info(self) -> BackendInfo:
         return self._info
 
+    @property
+    def tally(self) -> Tally | None:
+        """Frames asked for and computed so far; None where the whole graph runs."""
+        return self._frames.tally if self._frames else None
+
+    def _open_parts(self, folder: Path, threads: int, kept: int) -> None:
+        s = self._spec
+        self._scaling = _session(folder / SCALING_PART, 1)
+        networks, self._session = (_session(folder / name, threads) for name in (FRAMES_PART, TRUNK_PART))
+        names = [m.lower() for m in s.modalities]
+        given, wanted = ([f"{kind}_{name}" for name in names] for kind in (FRAMES, FEATURES))
+        if sorted(given) != sorted(i.name for i in networks.get_inputs()):
+            raise _bad_graph(folder / FRAMES_PART, f"inputs {[i.name for i in networks.get_inputs()]}")
+        if SCALED not in [o.name for o in self._scaling.get_outputs()]:
+            raise _bad_graph(folder / SCALING_PART, f"no output named {SCALED}")
+
+        def run(frames: Sequence[Floats]) -> Sequence[Floats]:
+            return networks.run(wanted, dict(zip(given, frames, strict=True)))  # type: ignore[no-any-return]
+
+        self._frames = FrameCache(run, len(names), s.frames, s.token_width, kept)
+
     def _check(self, model_path: Path) -> None:
         wanted = {m.lower() for m in self._spec.modalities} | {"presence", "context"}
         if len(self._spec.imputers) > 1:
@@ -56,34 +85,52 @@ class OnnxBackend:
         if self._spec.memory:
             wanted.add(MEMORY_INPUT)
         found = {i.name: i.shape for i in self._session.get_inputs()}
-        if wanted != set(found):
+        if self._frames is None and wanted != set(found):
             raise _bad_graph(model_path, f"inputs {sorted(found)} where the spec says {sorted(wanted)}")
+        strange = set(found) - wanted - {SCALED, FEATURES}
+        if strange:
+            raise _bad_graph(model_path.with_name(TRUNK_PART), f"inputs {sorted(strange)} that the spec does not have")
         each = [len(self._spec.modalities), self._spec.token_width]
-        if self._spec.memory and list(found[MEMORY_INPUT][1:]) != each:
+        if MEMORY_INPUT in found and list(found[MEMORY_INPUT][1:]) != each:
             raise _bad_graph(model_path, f"a memory of {found[MEMORY_INPUT][1:]} where the spec says {each}")
         missing = self._spec.given - set(self._outputs)
         if missing:
             raise _bad_graph(model_path, f"no outputs named {sorted(missing)}")
 
     def warm_up(self) -> None:
-        s = self._spec
-        m, length = len(s.modalities), s.rate_hz * s.frame_s * s.frames
-        inputs: Arrays = {name.lower(): np.zeros((1, length), np.float32) for name in s.modalities}
-        inputs["presence"] = np.zeros((1, m, s.frames), np.bool_)
-        inputs["context"] = np.full((1, m, len(s.context_fields)), np.nan, np.float32)
-        if len(s.imputers) > 1:
-            inputs[CHOICE_INPUT] = np.zeros(1, np.bool_)
-        if s.memory:
-            inputs[MEMORY_INPUT] = np.full((1, m, s.token_width), np.nan, np.float32)
         for _ in range(2):
-            self.run(inputs)
+            self.run(self._form.nothing(1))
 
     def run(self, inputs: Arrays) -> Arrays:
-        values = self._session.run(self._outputs, inputs)
+        self._form.check(inputs)
+        try:
+            if self._frames is not None:
+                (scaled,) = self._scaling.run([SCALED], {i.name: inputs[i.name] for i in self._scaling.get_inputs()})
+                inputs = inputs | {SCALED: scaled, FEATURES: self._frames.features(scaled)}
+            values = self._session.run(self._outputs, {name: inputs[name] for name in self._inputs})
+        except Exception as error:
+            raise BackendFailed(f"ONNX Runtime failed: {type(error).__name__}: {_first_line(error)}") from error
         return dict(zip(self._outputs, values, strict=True))
 
     def close(self) -> None:
-        """Nothing to free by hand: the session goes with the object."""
+        """Nothing to free by hand: the sessions go with the object."""
+
+
+def _session(path: Path, threads: int) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    # A spinning pool would take the core from the stream between two inferences.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's own classes have no common base
+        raise _bad_graph(path, f"{type(error).__name__}: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [""])[0]
 
 
 def _bad_graph(path: Path, found: str) -> BadInput:

@@ -14,6 +14,10 @@ CHOICE_INPUT = "selfmask"
 MEMORY_INPUT = "memory"
 """Input float32 [B, M, d] of a graph that restores relative to what it remembers: the mean encoder token of each
 modality in the last window that had it wholly, NaN = never (:mod:`models.runtime.memory`)."""
+SCALED, FRAMES, FEATURES = "scaled", "frames", "features"
+"""Values inside a graph at which it is cut into parts (:mod:`models.runtime.frame_cache`): signals in model units,
+absent frames 0 [B, M, L]; ``frames_{modality}`` [F, samples]; features of frames [B, M, N, d], or
+``features_{modality}`` [F, d]."""
 
 OUTPUTS: dict[str, str] = {
     # name in the graph -> shape and meaning (B batch, M modalities, N frames, L samples, d token width)
@@ -63,6 +67,7 @@ class BundleSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     imputers: tuple[str, ...] = (RESTORATION,)  # inside the graph; with two, the input ``selfmask`` chooses
     memory: bool = False  # the graph has the input ``memory``, and the engine remembers for it
     outputs: list[str] = []  # what the graph gives, out of ``OUTPUTS`` (a single-sensor student: few); empty: all
+    parts: bool = False  # the bundle also has the graph in parts (:data:`models.runtime.bundle.PARTS`)
 
     @property
     def given(self) -> frozenset[str]:

@@ -259,7 +259,8 @@ def student_golden(student: Student) -> dict[str, Arrays]:
     row, name = student.config.modalities.index(student.modality), student.modality.value.lower()
     others = {f"no_{m.value.lower()}" for m in student.config.modalities if m.value.lower() != name}  # type: ignore[union-attr]
     cases = golden_inputs(replace(student.config, use_memory=False))
-    return {case: one_sensor(inputs, student.modality, row) for case, inputs in cases.items() if case not in others}
+    kept = {case: v for case, v in cases.items() if case not in others and not case.startswith("only_")}
+    return {case: one_sensor(inputs, student.modality, row) for case, inputs in kept.items()}
 
 
 def run_student(student: Student, gives: tuple[str, ...], inputs: Arrays) -> Arrays:

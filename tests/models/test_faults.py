@@ -11,17 +11,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import onnxruntime
 import pytest
 import torch
 from torch import Tensor, nn
 
 from models.data.missingness import LossPlan, draw_ages
-from models.export import export_frames
 from models.networks.fusion import Fusion
 from models.networks.transformer import MASKED_KEY_BIAS, Attention, key_bias
 from models.objectives import draw_tokens
-from models.physiome import FrameGraph, PhysioME
+from models.physiome import PhysioME
 from models.runtime.spec import OUTPUTS
 from models.signals.modalities import MODEL_MODALITIES
 from models.signals.windows import CONTEXT_FIELDS
@@ -231,23 +229,18 @@ def test_every_modality_is_encoded_whatever_the_mask(small_model) -> None:
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("exported", [False, True])
-def test_frame_networks_alone_give_features_that_may_be_cached(small_model, tmp_path, exported: bool) -> None:
+def test_frame_networks_alone_give_features_that_may_be_cached(small_model) -> None:
     """A frame's feature depends on that frame alone: features found frame by frame stand for those of the window."""
-    model = PhysioME(replace(CI, backbone="vit")).eval() if exported else small_model  # CNNs take long to export
-    graph = FrameGraph(model)
-    if exported:
-        export_frames(model, tmp_path / "frames.onnx")
-        session = onnxruntime.InferenceSession(str(tmp_path / "frames.onnx"), providers=["CPUExecutionProvider"])
-        names = [i.name for i in session.get_inputs()]
-        graph = lambda *x: torch.from_numpy(session.run(None, dict(zip(names, (v.numpy() for v in x), strict=True)))[0])  # noqa: E731
+    model = small_model
     signals, presence, context = stacked(1)
     presence[:, 2, 3:] = False
     signals[:, 2, 900:] = float("nan")
     n = CI.frame_samples
+    scaled, _ = model.scaling(signals, presence, context)
     cached = torch.stack(
-        [graph(signals[..., f * n : (f + 1) * n], presence[..., f], context) for f in range(CI.frames)], dim=2
-    )
+        [torch.stack([enc.frame_network(scaled[:, m, f * n : (f + 1) * n]) for m, enc in enumerate(model.encoders)], 1)
+         for f in range(CI.frames)], dim=2,
+    )  # fmt: skip
     assert cached.shape == (1, 4, CI.frames, CI.width)
     a = model(signals, presence, context)
     b = model(signals, presence, context, features=cached)
