@@ -8,6 +8,8 @@ alone.
 
 from __future__ import annotations
 
+import itertools
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -44,8 +46,9 @@ def _groups(view: GraphView) -> list[tuple[list[int], tuple[str, ...]]]:
     inside, futures = trunk(view), _futures(view)
     before = [0] * len(view.nodes)  # bit j: the node depends on node j
     lanes: dict[str, _Form] = {}
-    groups: dict[_Form, list[int]] = {}
-    kinds: dict[_Form, tuple[str, ...]] = {}
+    numbers: dict[_Form, int] = {}  # for each form and turn: a form that held those before it would grow like a tree
+    groups: dict[int, list[int]] = defaultdict(list)
+    kinds: dict[int, tuple[str, ...]] = {}
     for i, node in enumerate(view.nodes):
         for name in node.input:
             maker = view.producer.get(name)
@@ -58,14 +61,14 @@ def _groups(view: GraphView) -> list[tuple[list[int], tuple[str, ...]]]:
         attributes = tuple(sorted(a.SerializeToString() for a in node.attribute))
         ahead = futures[i] if "lane" not in operands else ()
         form: _Form = (node.op_type, attributes, len(node.output), described, ahead)
-        turn = 0  # nodes of one form that depend on each other are in groups of their own
-        while any(before[i] >> j & 1 for j in groups.get((*form, turn), [])):
-            turn += 1
-        groups.setdefault((*form, turn), []).append(i)
-        kinds[*form, turn] = operands
-        for place, name in enumerate(node.output):
-            lanes[name] = (*form, turn, place)
-    return [(group, kinds[form]) for form, group in groups.items() if len(group) > 1]
+        for turn in itertools.count():  # nodes of one form that depend on each other are in groups of their own
+            number = numbers.setdefault((*form, turn), len(numbers))
+            if not any(before[i] >> j & 1 for j in groups[number]):
+                break
+        groups[number].append(i)
+        kinds[number] = operands
+        lanes |= {name: (number, place) for place, name in enumerate(node.output)}
+    return [(group, kinds[number]) for number, group in groups.items() if len(group) > 1]
 
 
 def _futures(view: GraphView) -> list[_Form]:
