@@ -82,8 +82,6 @@ class TensorRTBackend:
 
     def _check(self, inputs: Arrays) -> None:
         wanted = self._session.inputs
-        if not wanted:
-            raise BackendFailed("the engine was closed")
         if inputs.keys() != wanted.keys():
             raise _bad(f"the inputs {', '.join(sorted(wanted))}", ", ".join(sorted(inputs)) or "none")
         batch = len(inputs["presence"])
@@ -104,11 +102,9 @@ def _load(flavour: Flavour, bundle: Bundle, options: RuntimeOptions) -> TensorRT
     cuda, device = open_device(options.device, flavour.extra)
     if flavour is RTX:
         library.capability(*device.capability)
-    from models.runtime.precision import variant
-
     precision: Precision = "fp16" if options.precision == "auto" else options.precision
     order = Order(
-        library, device, bundle.model_path.read_bytes(), variant, precision, buckets, Settings(),
+        library, device, bundle.model_path.read_bytes(), _variant, precision, buckets, Settings(),
         options.progress, options.cancel,
     )  # fmt: skip
     cache = EngineCache(options.cache)
@@ -118,6 +114,13 @@ def _load(flavour: Flavour, bundle: Bundle, options: RuntimeOptions) -> TensorRT
         f"driver {device.driver}, {precision}"
     )
     return TensorRTBackend(session, BackendInfo(flavour.name, detail, precision), engines.entry)
+
+
+def _variant(graph: bytes, precision: Precision) -> bytes:
+    """The graph to build; its libraries are loaded only where something is built."""
+    from models.runtime.precision import variant
+
+    return variant(graph, precision)
 
 
 def _opened(order: Order, cache: EngineCache, cuda: Cuda) -> tuple[Session, Engines]:

@@ -80,6 +80,8 @@ class Session:
 
     def run(self, inputs: Arrays, *, plain: bool = False) -> Arrays:
         """Outputs of the rows of ``inputs`` (all of them there, of the right shapes); ``plain``: without replay."""
+        if not self._slots:
+            raise BackendFailed("the engine was closed")
         parts = [
             self._slots[bucket].run(rows_of(inputs, rows), rows.stop - rows.start, plain)
             for rows, bucket in portions(len(inputs["presence"]), self.buckets)
