@@ -164,6 +164,15 @@ def test_the_shipped_bundle_passes_on_onnx_runtime_with_room() -> None:
     assert spot.worst.keys() == shipped.spec.given - {"tokens"}
 
 
+def test_the_shipped_graph_hides_what_lies_under_the_mask_whatever_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("models.runtime.gate.BATCHES", (1, 7))
+    shipped = load_bundle()
+    backend = OnnxBackend(shipped.model_path, shipped.spec)
+    result = gate(shipped, backend, backend)
+    assert result.passed, result.reason
+    assert result.worst.keys() == shipped.spec.given and result.share < 0.1
+
+
 # -- buckets ----------------------------------------------------------------------------------------------------------
 
 
