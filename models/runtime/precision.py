@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 HALF_TYPES = {"fp16": 10, "bf16": 16}  # of onnx.TensorProto
 LARGEST = {"fp16": 65504.0, "bf16": 3.3e38}
+_SMALL_BYTES = 4096  # of a constant that may be a shape
 _BF16_OPSET = 22  # Conv, Elu and MaxPool take bf16 from here on; what else the graph uses means the same in 20 and 22
 
 
@@ -132,9 +133,26 @@ def _arranged(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _typed(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model with the types and ranks of all values; InferenceError where they do not fit."""
-    inferred: onnx.ModelProto = load_onnx().shape_inference.infer_shapes(model, check_type=True, strict_mode=True)
-    return inferred
+    """The model itself, with the types and shapes of all its values entered; InferenceError where they do not fit."""
+    values = _inferred(model)
+    del model.graph.value_info[:]
+    model.graph.value_info.extend(values)
+    return model
+
+
+def _inferred(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
+    """Types and shapes of all values between inputs and outputs."""
+    onnx = load_onnx()
+    bare = onnx.ModelProto(ir_version=model.ir_version, opset_import=model.opset_import)
+    bare.graph.name = model.graph.name
+    for field in ("node", "input", "output", "value_info"):
+        getattr(bare.graph, field).extend(getattr(model.graph, field))
+    for tensor in model.graph.initializer:  # weights stay out: copied for each inference, large models take minutes
+        if tensor.ByteSize() <= _SMALL_BYTES:
+            bare.graph.initializer.append(tensor)
+        else:
+            bare.graph.input.append(onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
+    return list(onnx.shape_inference.infer_shapes(bare, check_type=True, strict_mode=True).graph.value_info)
 
 
 class _HalfWriter:
@@ -249,7 +267,7 @@ def _written(model: onnx.ModelProto) -> bytes:
     """The model as bytes, after the checks of onnx."""
     onnx = load_onnx()
     onnx.checker.check_model(model)
-    _typed(model)
+    _inferred(model)
     return bytes(model.SerializeToString())
 
 
