@@ -14,6 +14,7 @@ BENCHMARKS = {
     "numerics": "our vitals against a recording's own monitor numerics",
     "restoration": "hidden arterial pressure: the estimate beside hold and the anchored delay regression",
     "throughput": "how fast a recording runs through the whole program at --speed max",
+    "inference": "the model alone: every backend, precision and batch beside the machine's floor",
     "models": "PhysioME, SelfMask and every simpler imputer: train the plan of runs, make its tables",
 }
 

@@ -10,7 +10,7 @@ import hashlib
 import logging
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
@@ -257,23 +257,34 @@ def bundle_spec(config: PhysioMEConfig, text: BundleText, imputers: Sequence[str
     )  # fmt: skip
 
 
+def _silent(stage: str, done: int, total: int) -> None:
+    """Progress that is not shown."""
+
+
 def export_bundle(
-    model: PhysioME, folder: Path, text: BundleText, imputers: Sequence[str] = (RESTORATION,)
+    model: PhysioME, folder: Path, text: BundleText, imputers: Sequence[str] = (RESTORATION,),
+    progress: Callable[[str, int, int], None] = _silent,
 ) -> None:  # fmt: skip
     """Writes a bundle's files (:mod:`models.runtime.bundle`), the parts of the graph too; the manifest last.
 
     ``imputers``: ``BOTH_IMPUTERS`` once the SelfMask stage has run, so that the user may choose. The model's LoRA
-    adapters are merged. Raises ValueError as :func:`seal` does.
+    adapters are merged. ``progress`` is called with stage, done, total. Raises ValueError as :func:`seal` does.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    cases = golden_inputs(model.config, imputers)
+    progress("export: graph", 0, 1)
     export_onnx(model, folder / "model.onnx.part", imputers)
     os.replace(folder / "model.onnx.part", folder / "model.onnx")
     write_parts(folder / "model.onnx", folder, [m.value.lower() for m in model.config.bedside_rows])
+    progress("export: graph", 1, 1)
     (folder / "spec.json").write_bytes(
         msgspec.json.format(msgspec.json.encode(bundle_spec(model.config, text, imputers)))
     )
-    cases = golden_inputs(model.config, imputers)
-    save_golden(folder / "golden.npz", {case: (inputs, run_torch(model, inputs)) for case, inputs in cases.items()})
+    golden: dict[str, tuple[Arrays, Arrays]] = {}
+    for case, inputs in cases.items():
+        golden[case] = inputs, run_torch(model, inputs)
+        progress("export: golden cases", len(golden), len(cases))
+    save_golden(folder / "golden.npz", golden)
     (folder / "card.md").write_text(text.card, encoding="utf-8")
     seal(folder)
 

@@ -1,4 +1,4 @@
-"""The command line: ``vigil run | inspect | doctor | data | train | evaluate``.
+"""The command line: ``vigil run | inspect | doctor | data | train | evaluate | export | bench``.
 
 Exit codes: 0 done; 1 the session died (the reason is printed); 2 bad input (one sentence says what to do); 130 Ctrl-C.
 Each command imports what it needs when it is called, so that ``--help`` and the first wave come at once.
@@ -14,8 +14,10 @@ import typer
 
 from models.signals.aliases import parse_overrides
 from models.signals.errors import BackendUnavailable, BadInput, VigilError
+from monitor.cli_bench import bench_app
 from monitor.cli_data import data_app
 from monitor.cli_evaluate import evaluate_app
+from monitor.cli_export import export
 from monitor.cli_train import train_app
 from monitor.logs import log_to_file
 from monitor.settings import RunSettings, parse_drops, parse_precision, parse_speed
@@ -34,6 +36,8 @@ app = typer.Typer(
 app.add_typer(train_app, name="train")
 app.add_typer(data_app, name="data")
 app.add_typer(evaluate_app, name="evaluate")
+app.add_typer(bench_app, name="bench")
+app.command(epilog="Example: vigil export runs/demo my-bundle")(export)
 
 SOURCE_HELP = (
     "demo (the built-in patient; demo:seed=7,scenario=hypovolaemia), a .vital file, a WFDB header (.hea), "

@@ -46,7 +46,7 @@ def train_demo(
     bar = progress or ProgressBars()
     model, text = train(out, settings, resume, bar, base)
     with disk_errors(out):
-        bundle = export(model, text, out / "bundle", BOTH_IMPUTERS if settings.selfmask.steps else (RESTORATION,))
+        bundle = export(model, text, out / "bundle", BOTH_IMPUTERS if settings.selfmask.steps else (RESTORATION,), bar)
         if settings.distil is not None and settings.distil.steps:
             train_students(out, out / "students", None, bar)
     return bundle
@@ -83,11 +83,15 @@ def trained_on(settings: TrainConfig, groups: Mapping[str, object]) -> str:
     return f"{patients} recordings of {source}"
 
 
-def export(model: PhysioME, text: BundleText, folder: Path, imputers: Sequence[str]) -> Path:
+def export(
+    model: PhysioME, text: BundleText, folder: Path, imputers: Sequence[str], progress: Progress
+) -> Path:  # fmt: skip
     """Writes the bundle and proves that ONNX Runtime computes what torch does (ArithmeticError)."""
-    export_bundle(model, folder, text, imputers)
+    export_bundle(model, folder, text, imputers, progress)
     bundle = load_bundle(folder)
+    progress("export: proof", 0, 1)
     difference = golden_difference(bundle, OnnxBackend(bundle.model_path, bundle.spec))
     if not difference <= GOLDEN_TOLERANCE:
         raise ArithmeticError(f"ONNX Runtime differs from torch by {difference:.1e} on the golden cases")
+    progress("export: proof", 1, 1)
     return bundle.path

@@ -1,0 +1,77 @@
+"""PyTorch itself, eager, on the CPU: for comparison with what was exported, not for the bedside.
+
+A bundle holds no checkpoint. It runs where the bundle still lies in the run folder that made it, RUN/bundle beside
+RUN/model.safetensors, and torch is installed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from models.runtime.backend import Arrays, BackendInfo, RuntimeOptions
+from models.runtime.bundle import Bundle
+from models.runtime.inputs import InputForm
+from models.runtime.onnx_backend import default_threads
+from models.signals.errors import BackendFailed, BackendUnavailable, BadInput
+
+if TYPE_CHECKING:
+    from models.physiome import PhysioME
+
+CHECKPOINT = "model.safetensors"
+
+
+def load(bundle: Bundle, options: RuntimeOptions) -> TorchBackend:
+    """Raises BackendUnavailable where there is no torch, no checkpoint beside the bundle, or another model's."""
+    try:
+        import torch
+
+        from models.training.run_folder import open_run
+    except ImportError as error:
+        raise BackendUnavailable(
+            f"torch: {error.name or error} is not installed; install it with: pip install 'vigil-monitor[train]'"
+        ) from error
+    run = bundle.path.resolve().parent
+    if not (run / CHECKPOINT).is_file():
+        raise BackendUnavailable(
+            f"torch needs the checkpoint that the bundle was made from: {CHECKPOINT} beside the bundle's folder, as "
+            "`vigil train` leaves it"
+        )
+    try:
+        model = open_run(run).model
+    except BadInput as error:
+        raise BackendUnavailable(f"torch cannot read the run that the bundle lies in: {error}") from error
+    own = [m.value for m in model.config.modalities]
+    if own != bundle.spec.modalities or model.config.width != bundle.spec.token_width:
+        raise BackendUnavailable(f"torch: the {CHECKPOINT} beside the bundle is another model's")
+    threads = options.threads or default_threads()
+    torch.set_num_threads(threads)
+    return TorchBackend(model, bundle, f"PyTorch {torch.__version__}, CPU, {threads} threads")
+
+
+class TorchBackend:
+    """The model of a run, adapters merged."""
+
+    def __init__(self, model: PhysioME, bundle: Bundle, detail: str) -> None:
+        model.merge_adapters()
+        self._model, self._form, self._info = model, InputForm(bundle.spec), BackendInfo("torch", detail)
+
+    @property
+    def info(self) -> BackendInfo:
+        return self._info
+
+    def warm_up(self) -> None:
+        self.run(self._form.nothing(1))
+
+    def run(self, inputs: Arrays) -> Arrays:
+        from models.export import run_torch
+
+        self._form.check(inputs)
+        try:
+            return run_torch(self._model, {name: np.ascontiguousarray(values) for name, values in inputs.items()})
+        except RuntimeError as error:
+            raise BackendFailed(f"PyTorch failed: {str(error).splitlines()[0]}") from error
+
+    def close(self) -> None:
+        """Nothing to free by hand: the weights go with the object."""

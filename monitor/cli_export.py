@@ -1,0 +1,33 @@
+"""``vigil export``: a trained run as a bundle that the monitor loads."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from models.signals.errors import BackendUnavailable
+
+
+def export(
+    checkpoint: Annotated[Path, typer.Argument(help="Folder of a finished `vigil train`, or its model.safetensors.")],
+    bundle: Annotated[Path, typer.Argument(help="Folder to write; it must not exist.")],
+) -> None:
+    """Write a trained model as a bundle: graph, specification, golden cases and card (needs the extra `train`).
+
+    What ONNX Runtime computes from it is proved to be what torch does, on every golden case. The run's own bundle was
+    made so too: this is for a run from before an update, or one whose bundle was lost.
+    """
+    try:
+        export_run = import_module("models.training.export_run").export_run
+        bars = import_module("models.training.progress").ProgressBars()
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] in ("models", "monitor"):
+            raise
+        raise BackendUnavailable(
+            f"Export needs {error.name}, which is not installed; run: pip install 'vigil-monitor[train]'."
+        ) from error
+    written = export_run(checkpoint, bundle, bars)
+    typer.echo(f"wrote {written}; run it: vigil run --bundle {written}")
