@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+import threading
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -16,8 +18,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from models.runtime.backend import Arrays, RuntimeOptions
 from models.runtime.bundle import Bundle, load_bundle
-from models.runtime.tensorrt import api
+from models.runtime.tensorrt import api, build, process
 from models.runtime.tensorrt.backend import TensorRTBackend, load, load_rtx
+from models.runtime.tensorrt.build import Request
 from tests.models import fake_cuda, fake_tensorrt
 from tests.models.failing_backend import FRAMES, NAMES, SAMPLES, WIDTH, example, toy_bundle, toy_model
 
@@ -195,6 +198,14 @@ class Rig:
         bundle: Any = SimpleNamespace(model_path=self.model)
         make = load_rtx if self.version.startswith("rtx") else load
         return make(bundle, replace(self.options, **options))
+
+    def inline(self) -> None:
+        """Builds in this process from here on: for tests of what comes before and after."""
+
+        def run(request: Request, report: Callable[[float], None], cancel: threading.Event) -> None:
+            (build._open if request.open else build._build)(request, report, cancel)
+
+        self._patch.setattr(process, "run", run)
 
     @property
     def cache(self) -> Path:

@@ -32,6 +32,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def rig(own: Rig, built: Path) -> Rig:
     """With a cache of engines that the tests here share: what they try comes after the build."""
     own.options = replace(own.options, cache=built)
+    own.inline()
     return own
 
 
@@ -243,6 +244,7 @@ def test_buckets_have_bounds(rig: Rig, buckets: tuple[int, ...]) -> None:
 
 def test_rtx_keeps_the_kernels_it_compiled(own: Rig) -> None:
     rig = own
+    rig.inline()
     rig.install(RTX_VERSION)
     backend = rig.load(buckets=(1, 2))
     assert backend.info.name == "tensorrt-rtx"

@@ -16,7 +16,7 @@ from models.runtime.tensorrt.cache import EngineCache, Entry
 from models.runtime.tensorrt.device import Cuda, open_device
 from models.runtime.tensorrt.engines import Engines, Order, obtain
 from models.runtime.tensorrt.session import PlanRefused, Session
-from models.signals.errors import BackendFailed, BackendUnavailable, BadInput
+from models.signals.errors import BackendUnavailable, BadInput
 
 log = logging.getLogger("vigil.inference")
 

@@ -108,7 +108,7 @@ def _open(request: Request, progress: Report, cancel: threading.Event) -> None:
 
 
 def _watch(cancel: threading.Event) -> None:
-    while sys.stdin.buffer.readline():
+    while os.read(sys.stdin.fileno(), 4096):  # not buffered: its lock would be held at the interpreter's end
         pass
     cancel.set()
     threading.Event().wait(GRACE_S)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import logging
 import os
 import shutil
@@ -166,10 +167,9 @@ class EngineCache:
     def quarantine(self, folder: Path, why: str) -> None:
         """Set the entry aside; the last few are kept for a look."""
         log.warning("A cached engine is set aside and built again: %s (%s)", why, folder.name[:12])
-        aside = self.root / f"quarantine-{folder.name[:12]}-{os.getpid()}-{threading.get_native_id()}"
+        names = (self.root / f"quarantine-{folder.name[:12]}-{n}" for n in itertools.count())
         try:
-            shutil.rmtree(aside, ignore_errors=True)
-            folder.rename(aside)
+            folder.rename(next(path for path in names if not path.exists()))
         except OSError as error:
             log.warning("It could not be set aside: %s", error.strerror or error)
             return

@@ -44,8 +44,7 @@ def run(request: Request, report: Report, cancel: threading.Event) -> None:
         reader = threading.Thread(target=_read, args=(process.stdout, lines), daemon=True)
         reader.start()
         try:
-            process.stdin.write(msgspec.json.encode(request) + b"\n")
-            process.stdin.flush()
+            os.write(process.stdin.fileno(), msgspec.json.encode(request) + b"\n")
             error = _follow(lines, report, cancel, what)
         except BrokenPipeError:
             error = None  # it died before it had read: what it leaves says why
@@ -55,6 +54,7 @@ def run(request: Request, report: Report, cancel: threading.Event) -> None:
         finally:
             if cancel.is_set():
                 process.kill()
+            reader.join()  # it reads to the end, which the child's end brings
         if error == "":
             return
         code = process.wait() if error is None else 0
