@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from models.runtime.tensorrt import api, backend
 from models.runtime.tensorrt.api import RTX, TENSORRT, Library, load_library
 from models.runtime.tensorrt.builder import Settings, build_plan
 from models.runtime.tensorrt.device import Cuda, open_device
@@ -100,6 +101,28 @@ def test_an_old_version_and_a_missing_one_are_a_sentence(rig: Rig, monkeypatch: 
         load_library(TENSORRT)
     monkeypatch.setattr("importlib.import_module", _nothing)
     with pytest.raises(BackendUnavailable, match=r"TensorRT-RTX is not installed.*pip install 'vigil-monitor\[rtx\]'"):
+        load_library(RTX)
+
+
+def test_who_lacks_the_driver_is_not_sent_to_pip_alone(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.import_module", _nothing)
+    for lacks, words in (
+        (True, r"\[gpu\]' \(and the driver of an NVIDIA GPU, which this machine lacks\)$"),
+        (False, r"'$"),
+    ):
+        monkeypatch.setattr(backend, "lacks_driver", lambda lacks=lacks: lacks)
+        with pytest.raises(
+            BackendUnavailable, match=rf"TensorRT is not installed.*pip install 'vigil-monitor.*{words}"
+        ):
+            rig.load()
+
+
+def test_a_library_of_another_version_than_its_bindings_is_refused(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    rig.install(RTX_VERSION)
+    monkeypatch.setattr(api, "_preload", lambda flavour, module: "1.8.0")
+    with pytest.raises(
+        BackendUnavailable, match=r"bindings of TensorRT-RTX are 1\.7\.1\.116 and its library is 1\.8\.0; install"
+    ):
         load_library(RTX)
 
 

@@ -100,7 +100,7 @@ def load_library(flavour: Flavour) -> Library:
     problems: list[str] = []
     for module in flavour.modules:
         try:
-            _preload(flavour, module)
+            carried = _preload(flavour, module)
             trt = importlib.import_module(module)
         except (ImportError, OSError, RuntimeError) as error:  # RuntimeError: a library of another version
             problems.append(_one_line(error))
@@ -111,20 +111,27 @@ def load_library(flavour: Flavour) -> Library:
             raise BackendUnavailable(
                 f"{flavour.title} is installed as {trt.__version__}, and {wanted} is needed; {flavour.install}"
             )
+        if carried and not str(trt.__version__).startswith(carried):
+            raise BackendUnavailable(
+                f"the bindings of {flavour.title} are {trt.__version__} and its library is {carried}; {flavour.install}"
+            )
         return Library(flavour, trt)
     raise BackendUnavailable(f"{flavour.title} is not installed ({'; '.join(problems)}); {flavour.install}")
 
 
-def _preload(flavour: Flavour, module: str) -> None:
-    """Load the libraries that lie in another package, so that bindings without any find them."""
+def _preload(flavour: Flavour, module: str) -> str:
+    """Load the libraries that lie in another package, so that bindings without any find them. Their version."""
+    version = ""
     package, starts = flavour.bundled
     if not module.endswith("_bindings") or importlib.util.find_spec(module) is None:
-        return
+        return version
     found = importlib.util.find_spec(package)
     for folder in (found.submodule_search_locations or []) if found else []:
         for start in starts:
             for file in sorted(Path(folder).glob(f"{start}*"), key=lambda path: len(path.name))[-1:]:
                 ctypes.CDLL(str(file), mode=ctypes.RTLD_GLOBAL)
+                version = file.name.removeprefix(start)
+    return version
 
 
 def _logger(trt: Any) -> Any:

@@ -13,7 +13,7 @@ from models.runtime.bundle import Bundle
 from models.runtime.tensorrt.api import RTX, TENSORRT, Flavour, load_library
 from models.runtime.tensorrt.builder import Settings
 from models.runtime.tensorrt.cache import EngineCache, Entry
-from models.runtime.tensorrt.device import Cuda, open_device
+from models.runtime.tensorrt.device import Cuda, lacks_driver, open_device
 from models.runtime.tensorrt.engines import Engines, Order, obtain
 from models.runtime.tensorrt.session import PlanRefused, Session
 from models.signals.errors import BackendUnavailable, BadInput
@@ -98,7 +98,12 @@ def _load(flavour: Flavour, bundle: Bundle, options: RuntimeOptions) -> TensorRT
     buckets = tuple(sorted(set(options.buckets)))
     if not buckets or not 1 <= buckets[0] <= buckets[-1] <= MAX_BUCKET:
         raise BadInput(f"batch buckets from 1 to {MAX_BUCKET}", str(options.buckets), "leave them at their default")
-    library = load_library(flavour)
+    try:
+        library = load_library(flavour)
+    except BackendUnavailable as error:
+        if not lacks_driver():
+            raise
+        raise BackendUnavailable(f"{error} (and the driver of an NVIDIA GPU, which this machine lacks)") from error
     cuda, device = open_device(options.device, flavour.extra)
     if flavour is RTX:
         library.capability(*device.capability)

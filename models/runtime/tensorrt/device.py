@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,15 @@ def open_device(index: int, extra: str = "gpu") -> tuple[Cuda, Device]:
         return cuda, _described(cuda, index)
     except BackendFailed as error:
         raise BackendUnavailable(f"GPU {index} cannot be used: {error}") from error
+
+
+def lacks_driver() -> bool:
+    """Whether this machine has no NVIDIA driver at all; asks no package."""
+    try:
+        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return True
+    return False
 
 
 def _described(cuda: Cuda, index: int) -> Device:
