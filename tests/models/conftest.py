@@ -29,6 +29,7 @@ def needs_extra(path: Path, at_load: bool = True) -> bool:
 
 
 if importlib.util.find_spec("torch") is not None:
+    from tests.models.exported import exported as exported
     from tests.models.small import small_model as small_model
     from tests.models.small import stacked as stacked
 else:

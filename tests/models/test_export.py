@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import msgspec
 import numpy as np
 import onnx
 import pytest
-import torch
 
 from benchmarks.offline import drive
 from models.data.simulator import open_demo
 from models.export import (
     FORBIDDEN_OPERATORS,
-    BundleText,
     append_to_card,
     example_inputs,
-    export_bundle,
     golden_inputs,
     input_names,
     operators,
     run_torch,
 )
-from models.physiome import PhysioME, has_adapters
+from models.physiome import has_adapters
 from models.runtime.bundle import Bundle, load_bundle
 from models.runtime.engine import Engine
 from models.runtime.golden import golden_difference
@@ -35,36 +31,13 @@ from models.signals.channels import map_channels
 from models.signals.errors import BadInput
 from models.signals.modalities import Modality
 from models.signals.windows import CONTEXT_FIELDS, Window
+from tests.models.exported import CONFIG
 from tests.models.small import CI
 
 pytestmark = pytest.mark.timeout(300)  # whole evaluations and exports: minutes on a busy machine
 
 SKIPPED = ("tokens",)  # undefined where absent
 GIVEN = set(OUTPUTS) - set(SKIPPED)
-CONFIG = replace(CI, backbone="vit", use_memory=True)
-
-
-@pytest.fixture(scope="module")
-def exported(tmp_path_factory):
-    """A small model with LoRA in it, exported once. Its frames are read by one linear map: a graph with the CNNs of
-    four encoders takes twice as long to export, and that of one is proved in test_students."""
-    torch.set_num_threads(1)
-    torch.manual_seed(5)
-    model = PhysioME(CONFIG)
-    model.freeze_encoders(4, 4.0, 0.1)
-    with torch.no_grad():
-        model.bedside.pressure.out.weight.normal_(std=0.1)
-        for name, parameter in model.encoders.named_parameters():
-            if name.endswith(".up"):
-                parameter.normal_(std=0.1)
-        for name, parameter in model.memory.named_parameters():
-            if "changes" in name or "unknown" in name:
-                parameter.normal_(std=0.2)
-    folder = tmp_path_factory.mktemp("bundle")
-    inputs = example_inputs(CONFIG, 3, seed=1) | {CHOICE_INPUT: np.array([True, False, True])}
-    before = run_torch(model, inputs)
-    export_bundle(model, folder, BundleText("tiny", "0", "nothing", "test", "# card"), BOTH_IMPUTERS)
-    return model, folder, inputs, before
 
 
 def test_merging_lora_changes_nothing(exported):
