@@ -3,9 +3,9 @@
     python -m tests.models.read_signatures FOLDER MODULE VERSION
 
 FOLDER is where the wheel was unpacked or installed, MODULE ``tensorrt_bindings.tensorrt`` (of tensorrt-cu13-bindings)
-or ``tensorrt_rtx_bindings.tensorrt_rtx`` (of tensorrt-rtx-cu13-bindings), VERSION the name of the entry. A binding wants
-libraries of gigabytes: where they are missing, empty ones with the same names and functions are compiled in a temporary
-folder, since signatures are read from docstrings and nothing is called.
+or ``tensorrt_rtx_bindings.tensorrt_rtx`` (of tensorrt-rtx-cu13-bindings), VERSION the name of the entry. A binding
+wants libraries of gigabytes: where they are missing, empty ones with the same names and functions are compiled in a
+temporary folder, since signatures are read from docstrings and nothing is called.
 """
 
 from __future__ import annotations

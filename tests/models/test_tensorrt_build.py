@@ -184,7 +184,7 @@ def test_rtx_says_why_it_cannot_read_a_graph_or_serve_a_gpu(rtx: Library, folder
 
 
 def test_rtx_does_not_open_what_is_no_plan(rtx: Library, folder: Path) -> None:
-    """Without a driver it opens nothing at all; in neither case does this process suffer."""
+    """Which it can tell without a GPU."""
     (folder / plan_name(1)).write_bytes(b"no plan" * 100)
-    with pytest.raises(BackendUnavailable, match=r"does not open the engine of 1|crashed \(signal"):
+    with pytest.raises(BackendUnavailable, match=r"does not open the engine for batches of 1: .*[Ss]erialization"):
         run(real(folder, open=True, buckets=(1,)))

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from models.runtime.tensorrt import cache as caches
-from models.runtime.tensorrt import engines
+from models.runtime.tensorrt import engines, process
 from models.runtime.tensorrt.build import plan_name
 from models.runtime.tensorrt.cache import EngineCache, Keyed, key_of, store_gate, stored_gate
 from models.signals.errors import BackendUnavailable
@@ -162,6 +162,21 @@ def test_a_plan_that_never_opens_is_no_endless_loop(rig: Rig) -> None:
     rig.options = replace(rig.options, buckets=(1,))
     with pytest.raises(BackendUnavailable, match=r"opening the engine crashed \(signal SIGSEGV\)"):
         rig.load()
+
+
+def test_what_is_no_fault_of_the_plan_leaves_it_in_the_cache(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk, or a GPU that the other process cannot use."""
+    rig.load(buckets=(1,)).close()
+    (entry,) = rig.entries()
+    next(entry.glob("opened-*")).unlink()
+    (rig.folder / "modules" / "cuda" / "bindings" / "runtime.py").write_text("raise ImportError('no libcudart')")
+    with pytest.raises(BackendUnavailable, match="no libcudart"):
+        rig.load(buckets=(1,))
+    with monkeypatch.context() as patch:
+        patch.setattr(process.tempfile, "TemporaryFile", full)
+        with pytest.raises(BackendUnavailable, match=r"no temporary file can be made \(No space left"):
+            rig.load(buckets=(1,))
+    assert rig.entries() == [entry] and rig.quarantined() == []
 
 
 def test_few_are_kept_of_what_was_set_aside(cache: EngineCache, plans: dict[int, Path]) -> None:

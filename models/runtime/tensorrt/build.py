@@ -38,11 +38,16 @@ class Request(msgspec.Struct, frozen=True):
 
 
 class Event(msgspec.Struct, frozen=True, omit_defaults=True):
-    """share: done, of all. error: the sentence that ends it. done: all is well."""
+    """share: done, of all. error: the sentence that ends it; unopened: it is the plan's fault. done: all is well."""
 
     share: float = 0.0
     error: str = ""
+    unopened: bool = False
     done: bool = False
+
+
+class Unopened(BackendUnavailable):
+    """The library is there, and so is the GPU, but it does not open the plan."""
 
 
 def plan_name(bucket: int) -> str:
@@ -72,7 +77,7 @@ def main() -> int:
             open_device(request.device, FLAVOURS[request.flavour].extra)
         (_open if request.open else _build)(request, progress, cancel)
     except (BackendUnavailable, BackendFailed) as error:
-        tell(Event(error=str(error)))
+        tell(Event(error=str(error), unopened=isinstance(error, Unopened)))
         return 1
     except OSError as error:
         tell(Event(error=f"the engine could not be written to the temporary folder ({error.strerror or error})"))
@@ -102,8 +107,8 @@ def _open(request: Request, progress: Report, cancel: threading.Event) -> None:
     runtime = library.need(library.trt.Runtime(library.logger), "makes no runtime")
     for at, bucket in enumerate(request.buckets):
         plan = (folder / plan_name(bucket)).read_bytes()
-        engine = library.need(runtime.deserialize_cuda_engine(plan), f"does not open the engine of {bucket}")
-        del engine
+        if runtime.deserialize_cuda_engine(plan) is None:
+            raise Unopened(library.sentence(f"does not open the engine for batches of {bucket}"))
         progress((at + 1) / len(request.buckets))
 
 

@@ -21,8 +21,8 @@ import msgspec
 from models.runtime.backend import Precision, Progress
 from models.runtime.tensorrt import process
 from models.runtime.tensorrt.api import Library
-from models.runtime.tensorrt.build import Request, plan_name
-from models.runtime.tensorrt.builder import Cancelled, Settings
+from models.runtime.tensorrt.build import Request, Unopened, plan_name
+from models.runtime.tensorrt.builder import Settings
 from models.runtime.tensorrt.cache import Damaged, EngineCache, Entry, Keyed, key_of
 from models.runtime.tensorrt.device import Device
 from models.signals.errors import BackendUnavailable
@@ -143,9 +143,7 @@ def _from_cache(order: Order, cache: EngineCache, key: str) -> Engines | None:
         if not entry.opened:
             _try_open(order, entry.folder)
             entry.mark_opened()
-    except Cancelled:
-        raise
-    except (Damaged, OSError, BackendUnavailable) as error:
+    except (Damaged, OSError, Unopened, process.Crashed) as error:
         cache.quarantine(entry.folder, str(error))
         return None
     return Engines(plans, entry)

@@ -16,7 +16,7 @@ from typing import IO
 
 import msgspec
 
-from models.runtime.tensorrt.build import Event, Request
+from models.runtime.tensorrt.build import Event, Request, Unopened
 from models.runtime.tensorrt.builder import Cancelled
 from models.signals.errors import BackendUnavailable
 
@@ -29,25 +29,30 @@ _ROOT = Path(__file__).resolve().parents[3]
 Report = Callable[[float], None]
 
 
+class NotStarted(BackendUnavailable):
+    """There is no room for a process or for what it may complain of."""
+
+
 class Crashed(BackendUnavailable):
     """The process ended without a word of its own."""
 
 
 def run(request: Request, report: Report, cancel: threading.Event) -> None:
-    """Returns when all is done. Raises BackendUnavailable with the process's sentence, Crashed, Cancelled."""
+    """Returns when all is done. Raises BackendUnavailable with the process's sentence (Unopened where that is about
+    the plan), Crashed, NotStarted, Cancelled."""
     what = "opening the engine" if request.open else "the build of the engine"
     if cancel.is_set():
         raise Cancelled(f"{what} was cancelled")
-    with tempfile.TemporaryFile() as complaints, _started(complaints) as process:
+    with _complaints() as complaints, _started(complaints) as process:
         lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         assert process.stdin is not None and process.stdout is not None
         reader = threading.Thread(target=_read, args=(process.stdout, lines), daemon=True)
         reader.start()
         try:
             os.write(process.stdin.fileno(), msgspec.json.encode(request) + b"\n")
-            error = _follow(lines, report, cancel, what)
+            last = _follow(lines, report, cancel, what)
         except BrokenPipeError:
-            error = None  # it died before it had read: what it leaves says why
+            last = None  # it died before it had read: what it leaves says why
         except BaseException:
             process.kill()
             raise
@@ -55,12 +60,20 @@ def run(request: Request, report: Report, cancel: threading.Event) -> None:
             if cancel.is_set():
                 process.kill()
             reader.join()  # it reads to the end, which the child's end brings
-        if error == "":
-            return
-        code = process.wait() if error is None else 0
-        if error:
-            raise BackendUnavailable(error)
-        raise Crashed(f"{what} crashed ({_ending(code)}){_last_words(complaints)}")
+        if last is None:
+            raise Crashed(f"{what} crashed ({_ending(process.wait())}){_last_words(complaints)}")
+        if last.error:
+            raise (Unopened if last.unopened else BackendUnavailable)(last.error)
+
+
+def _complaints() -> IO[bytes]:
+    """For standard error."""
+    try:
+        return tempfile.TemporaryFile()
+    except OSError as error:
+        raise NotStarted(
+            f"no temporary file can be made ({error.strerror}): engines are neither built nor opened"
+        ) from error
 
 
 def _started(complaints: IO[bytes]) -> subprocess.Popen[bytes]:
@@ -72,7 +85,7 @@ def _started(complaints: IO[bytes]) -> subprocess.Popen[bytes]:
             env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
         )  # fmt: skip
     except OSError as error:
-        raise BackendUnavailable(f"no process could be started that builds engines ({error.strerror})") from error
+        raise NotStarted(f"no process could be started that builds engines ({error.strerror})") from error
 
 
 def _read(stdout: IO[bytes], lines: queue.SimpleQueue[bytes | None]) -> None:
@@ -83,8 +96,8 @@ def _read(stdout: IO[bytes], lines: queue.SimpleQueue[bytes | None]) -> None:
 
 def _follow(
     lines: queue.SimpleQueue[bytes | None], report: Report, cancel: threading.Event, what: str
-) -> str | None:  # fmt: skip
-    """The sentence of the error, "" when all is done, None if it ends without either."""
+) -> Event | None:  # fmt: skip
+    """Its last word, the error or that all is done; None if it ends without either."""
     silent_s = 0.0
     while True:
         try:
@@ -103,7 +116,7 @@ def _follow(
         silent_s = 0.0
         event = msgspec.json.decode(line, type=Event)
         if event.error or event.done:
-            return event.error
+            return event
         report(event.share)
 
 
