@@ -22,7 +22,12 @@ PACKAGES = (
     "wfdb",
     "edfio",
 )
-OPTIONAL = {"torch": "training", "tensorrt": "NVIDIA GPUs"}
+OPTIONAL = {
+    "torch": "training",
+    "tensorrt": "NVIDIA GPUs",
+    "tensorrt-rtx-cu13-bindings": "NVIDIA RTX GPUs",
+    "onnx": "engines",
+}
 SELF_TEST_S = 3.0
 
 
