@@ -30,6 +30,7 @@ from models.signals.errors import BackendFailed, BackendUnavailable, BadInput
 LEAST_ROUNDS = 5
 AIMS = {1: "p50 ≤ 15 ms", 32: "≥ 150 windows/s, ≥ 300 with kept frames"}  # of ONNX Runtime on two cores
 AIM_SPREAD = 5.0
+TUNED_BATCH = 8
 _WARM_HOPS = 4  # until all three rasters of frames are known
 
 Progress = Callable[[str, float], None]
@@ -232,6 +233,25 @@ def _turn(count: int, at: int) -> list[int]:
     return [(i + at) % count for i in range(count)]
 
 
+def tune(bundle: Bundle, seconds: float = 20.0) -> dict[int, float]:
+    """Milliseconds of a batch of 8 in ONNX Runtime by number of threads, interleaved; every frame is computed."""
+    from models.runtime.onnx_backend import OnnxBackend
+    from models.runtime.threads import candidates
+
+    counts = candidates()
+    contenders = [
+        Contender(f"onnx, {n} threads", "fp32", OnnxBackend(bundle.model_path, bundle.spec, n, kept_frames=0))
+        for n in counts
+    ]
+    timings = _time(contenders, _Stream(bundle), TUNED_BATCH, seconds, None, Peak(1.0, 1.0))
+    return {n: timing.p50_ms for n, timing in zip(counts, timings, strict=True)}
+
+
+def fewest(taken: dict[int, float]) -> int:
+    """The fewest threads within a tenth of the fastest: the rest of the cores is for the stream."""
+    return min(n for n, ms in taken.items() if ms <= 1.1 * min(taken.values()))
+
+
 def markdown(result: Result) -> str:
     """The result as tables."""
     rows: list[list[object]] = []
@@ -275,17 +295,19 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--batch", type=int, action="append", default=[], help="only this one; may be repeated")
     parser.add_argument("--seconds", type=float, default=120.0, help="to measure for, about (default 120)")
     parser.add_argument("--threads", type=int, help="of CPU backends (default: two at most)")
+    parser.add_argument("--tune", action="store_true", help="first choose the threads by measurement, and keep them")
     parser.add_argument("--out", type=Path, help="Markdown; the figures go beside it as JSON")
     o = parser.parse_args(argv)
-    run(o.bundle, o.backend, o.batch, o.seconds, o.threads, o.out)
+    run(o.bundle, o.backend, o.batch, o.seconds, o.threads, o.out, tuned=o.tune)
     return 0
 
 
 def run(
     bundle: Path | None, backends: Sequence[str], batches: Sequence[int], seconds: float, threads: int | None,
-    out: Path | None,
+    out: Path | None, *, tuned: bool = False,
 ) -> None:  # fmt: skip
-    """Measures with a progress bar on the error stream, and reports."""
+    """Measures with a progress bar on the error stream, and reports. ``tuned``: first chooses the number of threads and
+    keeps it for `vigil run`."""
     from rich.console import Console
     from rich.progress import Progress as Bars
 
@@ -293,7 +315,20 @@ def run(
         raise BadInput("batches, seconds and threads above 0", "less", "leave the option out")
     opened = load_bundle(bundle)
     with Bars(console=Console(stderr=True), transient=True) as bars:
-        task = bars.add_task("loading", total=1.0)
+        task = bars.add_task("threads" if tuned else "loading", total=1.0)
+        if tuned:
+            from models.runtime.threads import choice_path, keep_threads
+
+            taken = tune(opened)
+            threads = fewest(taken)
+            try:
+                keep_threads(threads)
+            except OSError as error:
+                raise BadInput(
+                    "a user cache folder that can be written", f"{choice_path()} ({error})", "free it"
+                ) from error
+            found = ", ".join(f"{n}: {ms:.1f} ms" for n, ms in taken.items())
+            bars.console.print(f"threads of a batch of {TUNED_BATCH}: {found}; {threads} from now on")
         result = measure(
             opened, backends=backends, buckets=tuple(batches) or BUCKETS, seconds=seconds, threads=threads,
             progress=lambda what, share: bars.update(task, description=what, completed=share),

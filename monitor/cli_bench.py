@@ -22,9 +22,12 @@ def inference(
     batch: Annotated[list[int] | None, typer.Option(help="Only this batch; may be repeated.")] = None,
     seconds: Annotated[float, typer.Option(help="How long to measure, about.")] = 120.0,
     threads: Annotated[int | None, typer.Option(help="Threads of CPU backends (default: two at most).")] = None,
+    tune: Annotated[
+        bool, typer.Option("--tune", help="First choose the number of threads by measurement, and keep it for `run`.")
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="Write tables (Markdown) here, figures (JSON) beside.")] = None,
 ) -> None:
     """Latency and throughput of every backend, precision and batch, beside the floor computed for this machine."""
     from benchmarks.inference import run
 
-    run(bundle, backend or [], batch or [], seconds, threads, out)
+    run(bundle, backend or [], batch or [], seconds, threads, out, tuned=tune)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -13,6 +14,7 @@ from benchmarks.floor import Peak, Work, floor_ms, launches_ms
 from benchmarks.inference import Contender, Result, markdown, measure, report
 from models.runtime.backend import Arrays, BackendInfo
 from models.runtime.bundle import load_bundle
+from models.runtime.threads import Choice, candidates, default_threads, keep_threads
 from models.signals.errors import BadInput
 from tests.models.failing_backend import toy_bundle
 
@@ -91,6 +93,21 @@ def test_every_contender_meets_the_same_windows_in_turn(tmp_path: Path, monkeypa
     assert json.loads((tmp_path / "out" / "inference.json").read_text())["timings"][0]["name"] == "onnx"
     text = (tmp_path / "out" / "inference.md").read_text()
     assert "not here: torch: torch is not installed" in text and "0.100–0.140 (launches)" in text
+
+
+def test_threads_are_chosen_by_measurement_and_kept_for_this_machine(tmp_path: Path) -> None:
+    assert inference.fewest({1: 20.0, 2: 10.9, 4: 10.0}) == 2
+    assert inference.fewest({1: 20.0, 2: 11.1, 4: 10.0}) == 4
+    usual, path = default_threads(tmp_path / "none.json"), tmp_path / "cache" / "threads.json"
+    for n in candidates():
+        keep_threads(n, path)
+        assert default_threads(path) == n
+    keep_threads(1000, path)
+    assert default_threads(path) == usual
+    path.write_bytes(msgspec.json.encode(Choice("another machine", 1)))
+    assert default_threads(path) == usual
+    path.write_bytes(b"{")
+    assert default_threads(path) == usual
 
 
 def test_without_onnx_there_is_no_floor() -> None:

@@ -6,7 +6,6 @@ A bundle with its graph in parts is run in parts: frame networks only for frames
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from models.runtime.bundle import FRAMES_PART, SCALING_PART, TRUNK_PART
 from models.runtime.frame_cache import KEPT_FRAMES, Floats, FrameCache, Tally
 from models.runtime.inputs import InputForm
 from models.runtime.spec import CHOICE_INPUT, FEATURES, FRAMES, MEMORY_INPUT, SCALED, BundleSpec
+from models.runtime.threads import default_threads
 from models.signals.errors import BackendFailed, BackendUnavailable, BadInput
 
 try:
@@ -23,11 +23,6 @@ except ImportError as error:  # pragma: no cover - a declared dependency
     raise BackendUnavailable(
         f"onnxruntime is not installed ({error}); install it with: pip install onnxruntime"
     ) from error
-
-
-def default_threads() -> int:
-    """Threads for one inference: two where there are two cores, since a batch-1 call gains little beyond."""
-    return min(2, os.cpu_count() or 1)
 
 
 class OnnxBackend:
@@ -87,9 +82,10 @@ class OnnxBackend:
         found = {i.name: i.shape for i in self._session.get_inputs()}
         if self._frames is None and wanted != set(found):
             raise _bad_graph(model_path, f"inputs {sorted(found)} where the spec says {sorted(wanted)}")
-        strange = set(found) - wanted - {SCALED, FEATURES}
+        # Of a trunk, signals are what is scaled and what became features of frames.
+        strange = (set(found) ^ wanted) - {SCALED, FEATURES, *(m.lower() for m in self._spec.modalities)}
         if strange:
-            raise _bad_graph(model_path.with_name(TRUNK_PART), f"inputs {sorted(strange)} that the spec does not have")
+            raise _bad_graph(model_path.with_name(TRUNK_PART), f"another opinion than the spec on {sorted(strange)}")
         each = [len(self._spec.modalities), self._spec.token_width]
         if MEMORY_INPUT in found and list(found[MEMORY_INPUT][1:]) != each:
             raise _bad_graph(model_path, f"a memory of {found[MEMORY_INPUT][1:]} where the spec says {each}")

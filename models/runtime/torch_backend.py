@@ -13,7 +13,7 @@ import numpy as np
 from models.runtime.backend import Arrays, BackendInfo, RuntimeOptions
 from models.runtime.bundle import Bundle
 from models.runtime.inputs import InputForm
-from models.runtime.onnx_backend import default_threads
+from models.runtime.threads import default_threads
 from models.signals.errors import BackendFailed, BackendUnavailable, BadInput
 
 if TYPE_CHECKING:

@@ -199,7 +199,7 @@ def test_a_spec_and_a_graph_that_differ_about_the_memory_are_refused(exported, t
     onnx.save(
         onnx.helper.make_model(made, opset_imports=graph.opset_import, ir_version=graph.ir_version), tmp_path / "g"
     )
-    forgetful = msgspec.structs.replace(spec, memory=False, imputers=(RESTORATION,))
+    forgetful = msgspec.structs.replace(spec, memory=False, imputers=(RESTORATION,), parts=False)
     OnnxBackend(tmp_path / "g", forgetful, threads=1)
     with pytest.raises(BadInput, match="memory"):
         OnnxBackend(tmp_path / "g", msgspec.structs.replace(forgetful, memory=True), threads=1)
