@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-from models.signals.errors import BadInput
+from models.signals.errors import BackendUnavailable, BadInput
 
 BENCHMARKS = {
     "latency": "sample → screen, window → prediction and first wave of the built-in patient at real time",
@@ -27,7 +27,7 @@ def main(argv: list[str]) -> int:
         return 0 if argv and argv[0] in ("-h", "--help") else 2
     try:
         return int(importlib.import_module(f"benchmarks.{argv[0]}").main(argv[1:]) or 0)
-    except BadInput as error:
+    except (BadInput, BackendUnavailable) as error:
         print(f"benchmarks: {error}", file=sys.stderr)
         return 2
 

@@ -1,7 +1,12 @@
-"""``vigil bench``: how fast this machine is. The rest of the benchmarks: ``python -m benchmarks``."""
+"""``vigil bench``: how fast this machine is. The rest of the benchmarks: ``python -m benchmarks``.
+
+They run in a process of their own: benchmarks stand above the monitor and import it, and nothing imports upwards.
+"""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -28,6 +33,11 @@ def inference(
     out: Annotated[Path | None, typer.Option(help="Write tables (Markdown) here, figures (JSON) beside.")] = None,
 ) -> None:
     """Latency and throughput of every backend, precision and batch, beside the floor computed for this machine."""
-    from benchmarks.inference import run
-
-    run(bundle, backend or [], batch or [], seconds, threads, out, tuned=tune)
+    given = {"--bundle": bundle, "--seconds": seconds, "--threads": threads, "--out": out}
+    arguments = [text for name, value in given.items() if value is not None for text in (name, str(value))]
+    for name, values in (("--backend", backend), ("--batch", batch)):
+        arguments += [text for value in values or [] for text in (name, str(value))]
+    if tune:
+        arguments.append("--tune")
+    done = subprocess.run([sys.executable, "-m", "benchmarks", "inference", *arguments], check=False)
+    raise typer.Exit(done.returncode)

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from benchmarks import inference
+from benchmarks.__main__ import main
 from benchmarks.floor import Peak, Work, floor_ms, launches_ms
 from benchmarks.inference import Contender, Result, markdown, measure, report
 from models.runtime.backend import Arrays, BackendInfo
 from models.runtime.bundle import load_bundle
 from models.runtime.threads import Choice, candidates, default_threads, keep_threads
 from models.signals.errors import BadInput
+from monitor import cli, cli_bench
 from tests.models.failing_backend import toy_bundle
 
 WORK = Work(flops=200e6, io_bytes=1e6, weight_bytes=12e6, nodes=3)
@@ -117,3 +121,22 @@ def test_without_onnx_there_is_no_floor() -> None:
 def test_an_unknown_backend_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="abacus"):
         inference._contenders(toy_bundle(tmp_path / "toy"), ["abacus"], 1)
+
+
+def test_the_command_line_hands_everything_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[str]] = []
+
+    def run(command: list[str], check: bool) -> subprocess.CompletedProcess[str]:
+        asked.append(command[1:])
+        return subprocess.CompletedProcess(command, 2)
+
+    monkeypatch.setattr(cli_bench.subprocess, "run", run)
+    arguments = ["--bundle", "b", "--seconds", "5.0", "--threads", "1", "--backend", "onnx", "--batch", "4", "--tune"]
+    outcome = CliRunner().invoke(cli.app, ["bench", "inference", *arguments])
+    assert outcome.exit_code == 2
+    assert asked == [["-m", "benchmarks", "inference", *arguments]]
+
+
+def test_a_wrong_option_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["inference", "--batch", "0"]) == 2
+    assert "above 0" in capsys.readouterr().err
