@@ -11,7 +11,7 @@ import itertools
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -63,8 +63,8 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """Batch 1: (slowest − fastest) / mean of the medians in per cent, over subsets of sensors and over as many groups
-    of the complete window, which says how much of it is the machine's."""
+    """Batch 1: (slowest − fastest) / mean in per cent of the median times relative to the complete window's, over the
+    subsets of sensors, and over as many groups of the complete window itself: so much of it is the machine's."""
 
     name: str
     precision: str
@@ -102,15 +102,18 @@ def measure(
         timings: list[Timing] = []
         for i, batch in enumerate(buckets):
             progress(f"batch {batch}", i / (len(buckets) + 1))
-            timings += _time(contenders, stream, batch, 0.8 * seconds / len(buckets), work, peak)
+            timings += _time(contenders, stream, batch, 0.8 * seconds / len(buckets))
+            peak = peak.better(measure_peak())
         progress("subsets of sensors", len(buckets) / (len(buckets) + 1))
         spreads = _spreads([c for c in contenders if "kept" not in c.name], stream, 0.2 * seconds)
     finally:
         for contender in contenders:
             contender.backend.close()
+    peak = peak.better(measure_peak())
+    floors = [_floored(timing, contenders, work, peak) for timing in timings]
     progress("done", 1.0)
     devices = {c.name: c.backend.info.detail for c in contenders}
-    return Result(machine(), f"{bundle.spec.name} {bundle.fingerprint}", timings, spreads, peak, work, devices, absent)
+    return Result(machine(), f"{bundle.spec.name} {bundle.fingerprint}", floors, spreads, peak, work, devices, absent)
 
 
 def _contenders(bundle: Bundle, names: Sequence[str], threads: int | None) -> tuple[list[Contender], dict[str, str]]:
@@ -178,9 +181,7 @@ class _Stream:
         return arrays
 
 
-def _time(
-    contenders: Sequence[Contender], stream: _Stream, batch: int, seconds: float, work: Work | None, peak: Peak
-) -> list[Timing]:
+def _time(contenders: Sequence[Contender], stream: _Stream, batch: int, seconds: float) -> list[Timing]:
     taken: list[list[float]] = [[] for _ in contenders]
     end, hop = time.perf_counter() + seconds, 0
     while hop < _WARM_HOPS + LEAST_ROUNDS or time.perf_counter() < end:
@@ -194,11 +195,19 @@ def _time(
     found = []
     for c, times in zip(contenders, taken, strict=True):
         p50, p99 = (float(np.percentile(times, q)) for q in (50, 99))
-        on_cpu = c.name.partition(",")[0] in ("onnx", "torch")
-        floor = floor_ms(work, peak, batch) if work and on_cpu and "kept" not in c.name else None
-        launches = launches_ms(c.kernels) if c.kernels else None
-        found.append(Timing(c.name, c.precision, batch, p50, p99, 1e3 * batch / p50, len(times), floor, launches))
+        found.append(Timing(c.name, c.precision, batch, p50, p99, 1e3 * batch / p50, len(times)))
     return found
+
+
+def _floored(timing: Timing, contenders: Sequence[Contender], work: Work | None, peak: Peak) -> Timing:
+    """With the floor of this machine; where frames are kept there is less to compute than the graph has."""
+    on_cpu = timing.name.partition(",")[0] in ("onnx", "torch") and "kept" not in timing.name
+    kernels = next(c.kernels for c in contenders if (c.name, c.precision) == (timing.name, timing.precision))
+    return replace(
+        timing,
+        floor_ms=floor_ms(work, peak, timing.batch) if work and on_cpu else None,
+        launches_ms=launches_ms(kernels) if kernels else None,
+    )
 
 
 def _spreads(contenders: Sequence[Contender], stream: _Stream, seconds: float) -> list[Spread]:
@@ -210,15 +219,16 @@ def _spreads(contenders: Sequence[Contender], stream: _Stream, seconds: float) -
     rounds: list[npt.NDArray[np.float64]] = []
     end = time.perf_counter() + seconds
     while len(rounds) < LEAST_ROUNDS or time.perf_counter() < end:
-        taken = np.zeros((len(contenders), 2, len(masks)))
+        taken = np.zeros((len(contenders), 3, len(masks)))
         for at in _turn(len(masks), len(rounds)):
             for i, contender in enumerate(contenders):
-                for k, inputs in enumerate((masks[at], whole)):
+                for k, inputs in enumerate((masks[at], whole, whole)):
                     begin = time.perf_counter()
                     contender.backend.run(inputs)
                     taken[i, k, at] = 1e3 * (time.perf_counter() - begin)
         rounds.append(taken)
-    medians = np.median(np.stack(rounds), axis=0)
+    every_round = np.stack(rounds)  # each beside the complete window a moment later, so that a slow spell cancels
+    medians = np.median(every_round[:, :, [0, 2]] / every_round[:, :, 1:2], axis=0)
     found = []
     for contender, (by_mask, null) in zip(contenders, medians, strict=True):
         spread, noise = (100.0 * float(np.ptp(m) / m.mean()) for m in (by_mask, null))
@@ -243,7 +253,7 @@ def tune(bundle: Bundle, seconds: float = 20.0) -> dict[int, float]:
         Contender(f"onnx, {n} threads", "fp32", OnnxBackend(bundle.model_path, bundle.spec, n, kept_frames=0))
         for n in counts
     ]
-    timings = _time(contenders, _Stream(bundle), TUNED_BATCH, seconds, None, Peak(1.0, 1.0))
+    timings = _time(contenders, _Stream(bundle), TUNED_BATCH, seconds)
     return {n: timing.p50_ms for n, timing in zip(counts, timings, strict=True)}
 
 
