@@ -21,6 +21,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "models": ("models",),
     "models.signals": ("models.signals",),
     "models.runtime": ("models.runtime", "models.signals"),
+    "models.runtime.torch_backend": ("models",),  # the reference is the trained model itself
     "models.data.sim": ("models.data", "models.signals"),
     "benchmarks": ("benchmarks", "monitor", "ui", "streams", "models"),
 }
