@@ -12,6 +12,7 @@ import importlib
 import importlib.util
 import logging
 import re
+import sys
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,11 @@ class Flavour:
     @property
     def install(self) -> str:
         return f"install it with: pip install 'vigil-monitor[{self.extra}]'"
+
+    @property
+    def is_installed(self) -> bool:
+        """Whether its bindings are there; nothing is loaded."""
+        return any(name in sys.modules or importlib.util.find_spec(name) is not None for name in self.modules)
 
 
 TENSORRT = Flavour("tensorrt", "TensorRT", ("tensorrt",), "gpu", (10, 11))

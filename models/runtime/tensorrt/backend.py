@@ -98,13 +98,15 @@ def _load(flavour: Flavour, bundle: Bundle, options: RuntimeOptions) -> TensorRT
     buckets = tuple(sorted(set(options.buckets)))
     if not buckets or not 1 <= buckets[0] <= buckets[-1] <= MAX_BUCKET:
         raise BadInput(f"batch buckets from 1 to {MAX_BUCKET}", str(options.buckets), "leave them at their default")
+    # Without a device the library is not even loaded: it takes 100 MB.
+    opened = open_device(options.device, flavour.extra) if flavour.is_installed else None
     try:
         library = load_library(flavour)
     except BackendUnavailable as error:
         if not lacks_driver():
             raise
         raise BackendUnavailable(f"{error} (and the driver of an NVIDIA GPU, which this machine lacks)") from error
-    cuda, device = open_device(options.device, flavour.extra)
+    cuda, device = opened or open_device(options.device, flavour.extra)
     if flavour is RTX:
         library.capability(*device.capability)
     precision: Precision = "fp16" if options.precision == "auto" else options.precision
