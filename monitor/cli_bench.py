@@ -5,12 +5,15 @@ They run in a process of their own: benchmarks stand above the monitor and impor
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+_ROOT = Path(__file__).resolve().parents[1]
 
 bench_app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="Measure this machine.")
 
@@ -39,5 +42,10 @@ def inference(
         arguments += [text for value in values or [] for text in (name, str(value))]
     if tune:
         arguments.append("--tune")
-    done = subprocess.run([sys.executable, "-m", "benchmarks", "inference", *arguments], check=False)
+    # -P: a folder named "benchmarks" where the user happens to be must not be run instead of ours.
+    paths = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "benchmarks", "inference", *arguments],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)}, check=False,
+    )  # fmt: skip
     raise typer.Exit(done.returncode)

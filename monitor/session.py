@@ -433,14 +433,14 @@ class Session:
     def _begin_stop(self) -> None:
         """Tell every part to end, without waiting."""
         self._stopping.set()
+        if self._mailbox is not None:
+            self._mailbox.close()  # before the cancel, whose error in the inference thread is then no failure
         self._cancel.set()
         if not self._finished_ns:
             self._finished_ns = time.monotonic_ns()
         if self._player is not None:
             self._player.stop()
         self._credits.close()
-        if self._mailbox is not None:
-            self._mailbox.close()
         self._stream.stop()
         self._done.set()
 

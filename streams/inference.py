@@ -18,9 +18,9 @@ from typing import Protocol
 
 from models.runtime.backend import BackendInfo
 from models.runtime.guard import Service
-from models.runtime.prediction import Interval, Prediction
+from models.runtime.prediction import Interval, Prediction, lost
 from models.signals.errors import BackendFailed, VigilError
-from models.signals.windows import CONTEXT_FIELDS, Window, WindowSpec
+from models.signals.windows import Window, WindowSpec
 from streams.accounting import Accounting
 from streams.codec import samples_to_bytes
 from streams.latency import LatencyBook
@@ -255,7 +255,7 @@ class InferenceThread:
         try:
             return engine.predict([j.window for j in jobs], keys=[j.key for j in jobs])
         except BackendFailed as error:
-            return [_lost(job.window, str(error)) for job in jobs]
+            return [lost(job.window, str(error)) for job in jobs]
         finally:
             self.backend, self.service = engine.backend, engine.service
 
@@ -300,14 +300,6 @@ class InferenceThread:
             stamps_ns=stamps,
             service=engine.service.state,
         )
-
-
-def _lost(window: Window, reason: str) -> Prediction:
-    """The prediction of a window that the model lost."""
-    ages = tuple(float(age) for age in window.context[:, CONTEXT_FIELDS.index("age_s")])
-    return Prediction(
-        window.end_s, window.presence, False, False, reason, {}, None, None, None, ages_s=ages
-    )  # fmt: skip
 
 
 def _triple(interval: Interval) -> tuple[float, float, float]:

@@ -17,9 +17,10 @@ from models.runtime.bundle import Bundle
 from models.runtime.calibration import half_width
 from models.runtime.estimable import not_estimable
 from models.runtime.memory import BedMemory, rounds
-from models.runtime.prediction import Interval, Prediction, RestoredWave
+from models.runtime.prediction import Interval, Prediction, RestoredWave, lost
 from models.runtime.pulse_form import FORM_SPAN_S, PulseForms, reshaped, reshaped_wave
 from models.runtime.spec import CHOICE_INPUT, MEMORY_INPUT, RESTORATION, SELFMASK
+from models.signals.errors import BackendFailed
 from models.signals.modalities import Modality
 from models.signals.windows import CONTEXT_FIELDS, Window, WindowSpec
 
@@ -83,8 +84,8 @@ class Engine:
 
         ``keys``: one a window, naming the unbroken stretch of one bed that it is of; windows of one key come in order
         of time, over as many calls and in whatever batches. Tokens (of a model with a memory) and the form of the
-        pressure pulse are remembered by key; without keys nothing is. ValueError if there are keys, but not one a
-        window.
+        pressure pulse are remembered by key; without keys nothing is. Raises BackendFailed where all windows are lost
+        (where only the later ones are, those are invalid), ValueError if there are keys, but not one a window.
         """
         if keys and len(keys) != len(windows):
             raise ValueError(f"{len(keys)} keys for {len(windows)} windows")
@@ -93,7 +94,15 @@ class Engine:
         parts = [slice(0, len(windows))]
         if keys and self._memory is not None:
             parts = list(rounds(keys, np.stack([w.presence for w in windows])))
-        return [found for part in parts for found in self._batch(windows[part], keys[part])]
+        found: list[Prediction] = []
+        for part in parts:
+            try:
+                found += self._batch(windows[part], keys[part])
+            except BackendFailed as error:
+                if not found:
+                    raise
+                return found + [lost(window, str(error)) for window in windows[part.start :]]
+        return found
 
     def _batch(self, windows: Sequence[Window], keys: Sequence[Hashable]) -> list[Prediction]:
         inputs = self.inputs(windows, keys)

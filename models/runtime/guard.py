@@ -75,6 +75,7 @@ class GuardedBackend:
         self._chain, self._next_at = list(chain), 0
         self._restarts = 0
         self._standby: BackendThread | None = None  # loaded for a second opinion
+        self._opinions = 0  # second opinions that could not be had
         self._hung: list[BackendThread] = []  # left in a call that has not come back
         self._deadline_s, self._cancel, self._wait = deadline_s, cancel or threading.Event(), wait
         self._state: State = "refused" if refused else ""
@@ -193,6 +194,8 @@ class GuardedBackend:
 
     def _is_sick(self, inputs: Arrays, rows: npt.NDArray[np.bool_]) -> bool:
         """The second opinion on ``rows``: True if another backend makes finite numbers of any of them."""
+        if self._opinions >= RESTARTS or len(self._hung) >= MAX_STUCK:
+            return False
         thread = self._standby or self._start_next()
         if thread is None:
             return False
@@ -206,6 +209,8 @@ class GuardedBackend:
             raise
         except VigilError as error:
             log.warning("No second opinion on values that are not finite: %s", error)
+            self._note(f"no second opinion on values that are not finite: {error}")
+            self._opinions += 1
             self._leave(thread, hung=isinstance(error, Missed))
             self._standby = None
             return False

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.signals.modalities import Modality
+from models.signals.windows import CONTEXT_FIELDS, Window
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -59,3 +60,9 @@ class Prediction:
     restored: tuple[RestoredWave, ...] = ()
     not_estimable: dict[Modality, str] = field(default_factory=dict)
     ages_s: tuple[float, ...] = ()
+
+
+def lost(window: Window, reason: str) -> Prediction:
+    """The prediction of a window that the backend lost: invalid, with the reason."""
+    ages = tuple(float(age) for age in window.context[:, CONTEXT_FIELDS.index("age_s")])
+    return Prediction(window.end_s, window.presence, False, False, reason, {}, None, None, None, ages_s=ages)

@@ -70,6 +70,8 @@ class PulseForms:
 
     def recall(self, key: Hashable) -> float | None:
         """The form factor of ``key``, None where it was never told."""
+        if key in self._kept:
+            self._kept.move_to_end(key)  # a bed that needs it now is not the one to be forgotten
         return self._kept.get(key)
 
     def forget(self, key: Hashable) -> None:

@@ -146,6 +146,9 @@ class _Search:
                 thread.close()
                 raise
             except (BackendUnavailable, BackendFailed, BadInput) as error:
+                if self.options.cancel.is_set():  # the build noticed it before the wait for it did
+                    thread.close()
+                    raise Ended("the run was ended") from error
                 thread.leave()
                 if isinstance(error, BadInput) and name == REFERENCE:
                     raise

@@ -242,3 +242,13 @@ def test_a_load_has_its_own_bound(bench: Bench) -> None:
         thread.loaded(0.25)
     thread.leave()
     assert thread.stuck
+
+
+def test_second_opinions_that_hang_are_bounded_and_said(bench: Bench) -> None:
+    guard = bench.guard(
+        FailingBackend("gpu", fault=nan_rows(0)), ("onnx", lambda: FailingBackend("onnx", fault=bench.hang()))
+    )
+    for _ in range(2 * MAX_STUCK + RESTARTS):
+        assert np.isnan(guard.run(example(2))["risk"][0]).all()
+    assert len(bench.hangs) == RESTARTS and guard.service.state == ""
+    assert any("no second opinion" in note for note in guard.service.notes)

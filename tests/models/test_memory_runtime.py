@@ -15,7 +15,7 @@ from models.runtime.bundle import Bundle, load_bundle
 from models.runtime.engine import Engine
 from models.runtime.memory import MAX_KEYS, BedMemory, rounds
 from models.runtime.spec import MEMORY_INPUT
-from models.signals.errors import BadInput
+from models.signals.errors import BackendFailed, BadInput
 from models.signals.windows import CONTEXT_FIELDS, Window
 from tests.models.test_runtime import ABP, ECG, SPEC, FakeBackend, write_bundle
 
@@ -191,3 +191,19 @@ def test_a_memory_needs_tokens(tmp_path: Path) -> None:
     del old["memory"]
     assert msgspec.convert(old, type(SPEC)).memory is False
     assert load_bundle(write_bundle(tmp_path / "rich", REMEMBERS)).spec.memory
+
+
+def test_a_round_that_is_lost_takes_nothing_from_those_before_it() -> None:
+    class Breaks(MemoryBackend):
+        def run(self, inputs: Arrays) -> Arrays:
+            if len(self.batches) == 1:
+                raise BackendFailed("it broke")
+            return super().run(inputs)
+
+    made = Engine(Bundle(Path(), REMEMBERS, "0" * 12), Breaks())
+    course = [window(1), window(2, lacking(ABP)), window(3, lacking(ABP))]
+    first, *others = made.predict(course, ["bed", "bed", "bed"])
+    assert first.valid and all(not p.valid and p.reason == "it broke" for p in others)
+    assert [p.window_end_s for p in others] == [32, 33]
+    with pytest.raises(BackendFailed):
+        made.predict(course[1:], ["bed", "bed"])

@@ -188,3 +188,13 @@ def test_rtx_does_not_open_what_is_no_plan(rtx: Library, folder: Path) -> None:
     (folder / plan_name(1)).write_bytes(b"no plan" * 100)
     with pytest.raises(BackendUnavailable, match=r"does not open the engine for batches of 1: .*[Ss]erialization"):
         run(real(folder, open=True, buckets=(1,)))
+
+
+def test_a_folder_of_the_same_name_where_the_user_is_does_not_run(
+    rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    (elsewhere / "models").mkdir(parents=True)
+    (elsewhere / "models" / "__init__.py").write_text("raise SystemExit('a stranger ran')")
+    monkeypatch.chdir(elsewhere)
+    assert run(request(rig))[-1] == 1.0

@@ -318,6 +318,19 @@ def test_a_cache_that_is_no_folder_means_engines_for_this_run(quick: Rig, caplog
     assert "cannot be used" in said and "make room or give the folder to this user" in said and str(quick.cache) in said
 
 
+@pytest.mark.parametrize("mode", [0o770, 0o707])
+def test_a_cache_that_others_may_write_to_is_neither_read_nor_written(
+    quick: Rig, mode: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert quick.load().cache_key is not None
+    quick.cache.chmod(mode)
+    backend = quick.load()
+    assert backend.cache_key is None
+    backend.close()
+    (said,) = (r.message for r in caplog.records if r.levelno >= logging.WARNING)
+    assert "may write to it" in said
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_cache_without_rights_means_engines_for_this_run(quick: Rig) -> None:
     quick.cache.mkdir(mode=0o500)

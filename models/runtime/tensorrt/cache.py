@@ -8,6 +8,7 @@ damaged or foreign is set aside as ``quarantine-…`` and built again. Plans are
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import itertools
 import logging
@@ -59,7 +60,7 @@ def key_of(keyed: Keyed) -> str:
 
 
 def default_root() -> Path:
-    return Path(platformdirs.user_cache_dir("vigil")) / "engines"
+    return Path(platformdirs.user_cache_dir("vigil", appauthor=False)) / "engines"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +119,9 @@ class EngineCache:
         self.root = root or default_root()
 
     def find(self, key: str) -> Entry | None:
-        """The entry, its sidecar checked; a foreign or unreadable one is quarantined."""
+        """The entry, its sidecar checked; a foreign or unreadable one is quarantined. None in a folder of others."""
+        if not self._is_private():
+            return None
         folder = self.root / key
         try:
             content = (folder / "entry.json").read_bytes()
@@ -195,6 +198,8 @@ class EngineCache:
         BackendUnavailable when cancelled.
         """
         self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not self._is_private():
+            raise OSError(errno.EPERM, "another user owns it or may write to it, and engines are code")
         handle = os.open(self.root / "build.lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             while not _lock(handle):
@@ -204,6 +209,13 @@ class EngineCache:
             yield
         finally:
             os.close(handle)  # gives the lock back
+
+    def _is_private(self) -> bool:
+        """Whether nobody else can put an engine there; where the system does not tell, it counts as so."""
+        if not hasattr(os, "getuid") or not self.root.exists():
+            return True
+        found = self.root.stat()
+        return found.st_uid == os.getuid() and not found.st_mode & 0o022
 
     def _tidy(self) -> None:
         """What a killed process left, and the entries that were not used for longest."""

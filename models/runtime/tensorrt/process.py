@@ -80,7 +80,8 @@ def _started(complaints: IO[bytes]) -> subprocess.Popen[bytes]:
     paths = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     try:
         return subprocess.Popen(
-            [sys.executable, "-m", "models.runtime.tensorrt.build"],
+            # -P: a folder named like one of ours where the user happens to be must not be run instead.
+            [sys.executable, "-P", "-m", "models.runtime.tensorrt.build"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=complaints,
             env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
         )  # fmt: skip
@@ -114,7 +115,10 @@ def _follow(
         if not line:
             continue
         silent_s = 0.0
-        event = msgspec.json.decode(line, type=Event)
+        try:
+            event = msgspec.json.decode(line, type=Event)
+        except msgspec.DecodeError as error:
+            raise BackendUnavailable(f"{what} gave a line that is none of its own: {line[:80]!r}") from error
         if event.error or event.done:
             return event
         report(event.share)
