@@ -10,7 +10,7 @@ import argparse
 import itertools
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -21,7 +21,8 @@ from benchmarks.floor import Peak, Work, floor_ms, launches_ms, measure_peak, wo
 from benchmarks.offline import drive
 from benchmarks.tables import machine, publish, table
 from models.data.simulator import open_demo
-from models.runtime.backend import BUCKETS, Arrays, Backend, RuntimeOptions
+from models.runtime.backend import BUCKETS, Arrays, Backend, CountsKernels, Progress, RuntimeOptions
+from models.runtime.buckets import portions
 from models.runtime.bundle import Bundle, load_bundle
 from models.runtime.spec import CHOICE_INPUT, MEMORY_INPUT
 from models.signals.channels import map_channels
@@ -33,17 +34,20 @@ AIM_SPREAD = 5.0
 TUNED_BATCH = 8
 _WARM_HOPS = 4  # until all three rasters of frames are known
 
-Progress = Callable[[str, float], None]
-
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """name: as in tables. kernels: launches of one run on a GPU, where the backend says so."""
+    """name: as in tables. kernels: in a launch on a GPU by bucket, where the backend says so."""
 
     name: str
     precision: str
     backend: Backend
-    kernels: int | None = None
+    kernels: dict[int, int] = field(default_factory=dict)
+
+    def launches(self, batch: int) -> int | None:
+        """Kernels of one run of ``batch``, None where that is not known."""
+        counts = [self.kernels.get(bucket) for _, bucket in portions(batch, list(self.kernels))] if self.kernels else []
+        return sum(counts) if counts else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +100,7 @@ def measure(
     except ImportError:
         work = None
     progress("loading", 0.0)
-    contenders, absent = _contenders(bundle, backends, threads)
+    contenders, absent = _contenders(bundle, backends, threads, progress)
     stream = _Stream(bundle)
     try:
         timings: list[Timing] = []
@@ -116,7 +120,9 @@ def measure(
     return Result(machine(), f"{bundle.spec.name} {bundle.fingerprint}", floors, spreads, peak, work, devices, absent)
 
 
-def _contenders(bundle: Bundle, names: Sequence[str], threads: int | None) -> tuple[list[Contender], dict[str, str]]:
+def _contenders(
+    bundle: Bundle, names: Sequence[str], threads: int | None, progress: Progress = lambda _what, _share: None
+) -> tuple[list[Contender], dict[str, str]]:
     from models.runtime.onnx_backend import OnnxBackend
     from models.runtime.select import CANDIDATES, REFERENCE
 
@@ -136,14 +142,16 @@ def _contenders(bundle: Bundle, names: Sequence[str], threads: int | None) -> tu
             continue
         for precision in CANDIDATES[name].precisions:
             try:
-                backend = CANDIDATES[name].load(bundle, RuntimeOptions(threads=threads, precision=precision))
+                options = RuntimeOptions(threads=threads, precision=precision, progress=progress)
+                backend = CANDIDATES[name].load(bundle, options)
                 backend.warm_up()
             except (BackendUnavailable, BackendFailed) as error:
                 if str(error) in absent.values():
                     continue
                 absent[f"{name} {precision}" if any(c.name == name for c in found) else name] = str(error)
                 continue
-            found.append(Contender(name, precision, backend, getattr(backend, "kernels", None)))
+            kernels = backend.kernels if isinstance(backend, CountsKernels) else {}
+            found.append(Contender(name, precision, backend, kernels))
     if not found:
         raise BackendUnavailable("no backend can be had: " + "; ".join(absent.values()))
     return found, absent
@@ -202,11 +210,11 @@ def _time(contenders: Sequence[Contender], stream: _Stream, batch: int, seconds:
 def _floored(timing: Timing, contenders: Sequence[Contender], work: Work | None, peak: Peak) -> Timing:
     """With the floor of this machine; where frames are kept there is less to compute than the graph has."""
     on_cpu = timing.name.partition(",")[0] in ("onnx", "torch") and "kept" not in timing.name
-    kernels = next(c.kernels for c in contenders if (c.name, c.precision) == (timing.name, timing.precision))
+    launches = next(c.launches(timing.batch) for c in contenders if (c.name, c.precision) == (timing.name, timing.precision))
     return replace(
         timing,
         floor_ms=floor_ms(work, peak, timing.batch) if work and on_cpu else None,
-        launches_ms=launches_ms(kernels) if kernels else None,
+        launches_ms=launches_ms(launches) if launches else None,
     )
 
 

@@ -7,8 +7,10 @@ import platform
 import time
 from importlib.metadata import PackageNotFoundError, version
 
+from models.runtime.backend import RuntimeOptions
 from models.runtime.bundle import load_bundle
 from models.signals.errors import VigilError
+from monitor.bars import progress_bar
 from monitor.screen import has_screen
 
 PACKAGES = (
@@ -73,7 +75,9 @@ def _backends() -> bool:
         return False
     usable = 0
     for name, candidate in CANDIDATES.items():
-        for found in survey(bundle, name):
+        with progress_bar(f"trying {name}") as progress:
+            findings = survey(bundle, name, RuntimeOptions(progress=progress))
+        for found in findings:
             usable += found.passed and candidate.by_itself
             label = f"{name} {found.precision}".strip()
             chosen = "" if candidate.by_itself else " (only when asked for by name)"

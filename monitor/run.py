@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from models.runtime.backend import Progress
 from models.runtime.bundle import Bundle, load_bundle
 from models.signals.channels import ChannelMap, map_channels
 from models.signals.errors import VigilError
@@ -40,9 +41,9 @@ def open_session(settings: RunSettings, feed: DisplayFeed | None = None, *, stay
     cancel = threading.Event()
 
     def load_engine() -> Engine:
-        return _select(bundle, settings, cancel)
+        return _select(bundle, settings, cancel, session.prepare)
 
-    return Session(
+    session = Session(
         {"1": open_source},
         bundle.window_spec,
         load_engine,
@@ -55,6 +56,7 @@ def open_session(settings: RunSettings, feed: DisplayFeed | None = None, *, stay
         stay_open=stay_open,
         cancel=cancel,
     )
+    return session
 
 
 def run_session(settings: RunSettings) -> int:
@@ -212,7 +214,7 @@ def _report(session: Session, display: bool) -> dict[str, Any]:
     return report | {"first_wave_s": first, "error": session.status().error or None}
 
 
-def _select(bundle: Bundle, settings: RunSettings, cancel: threading.Event) -> Engine:
+def _select(bundle: Bundle, settings: RunSettings, cancel: threading.Event, progress: Progress) -> Engine:
     """Called in the inference thread, once waves flow. What the gate refused is said aloud; that there is no GPU is
     not: the status line's tooltip, the report and `vigil doctor` have every reason."""
     from models.runtime.backend import RuntimeOptions
@@ -223,7 +225,7 @@ def _select(bundle: Bundle, settings: RunSettings, cancel: threading.Event) -> E
         bundle,
         settings.backend,
         settings.imputer,
-        RuntimeOptions(precision=settings.precision, cancel=cancel),
+        RuntimeOptions(precision=settings.precision, cancel=cancel, progress=progress),
         deadline_s=HANG_S if settings.speed is None else DEADLINE_S,
     )
     for label in selection.refused:

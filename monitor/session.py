@@ -26,7 +26,7 @@ from streams.codec import encode
 from streams.commands import CommandApplier, CommandMaker
 from streams.control import ChannelInfo, SessionStatus
 from streams.feed import DisplayFeed
-from streams.inference import EndOfBed, Engine, InferenceThread, Mailbox
+from streams.inference import LOADING, EndOfBed, Engine, InferenceThread, Mailbox
 from streams.latency import LatencyBook
 from streams.records import CommandRecord, PredictionRecord, WaveTick
 from streams.replay import BedReplay, Drop, ReplayPlayer
@@ -213,6 +213,7 @@ class Session:
             precision=backend.precision if backend else "",
             service=service.state,
             notes=service.notes,
+            preparing=self._preparing(),
         )
 
     def pause(self) -> None:
@@ -237,6 +238,16 @@ class Session:
         if not self.first_shown_ns:
             self.first_shown_ns = shown_ns
         self._latency.add_ns(stage, due_ns, shown_ns)
+
+    def prepare(self, what: str, share: float) -> None:
+        """``load_engine`` reports its progress, from any thread: for the status line."""
+        if self._inference is not None:
+            self._inference.prepare(what, share)
+
+    def _preparing(self) -> str:
+        if self._mailbox is None or self._stopping.is_set():
+            return ""
+        return LOADING if self._inference is None else self._inference.preparing
 
     # -- the account --------------------------------------------------------------------------------------------------
 

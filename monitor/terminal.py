@@ -139,9 +139,9 @@ class TerminalView:
 
 
 def footer(status: SessionStatus) -> str:
-    """The status line: backend, model, latency, losses."""
+    """The status line: backend (or what is being done until there is one), model, latency, losses."""
     speed = "max" if status.speed is None else f"{status.speed:g}×"
-    parts = [speed, backend_words(status), status.model]
+    parts = [speed, backend_words(status) or status.preparing, status.model]
     for stage, label in (("sample_to_feed", "sample→feed"), ("window_to_prediction", "window→prediction")):
         if stage in status.latency_ms:
             parts.append(f"{label} {status.latency_ms[stage][0]:.0f} ms")

@@ -25,6 +25,7 @@ class SessionStatus:
     latency_ms: stage -> (p50, p99) over the last minute; empty at speed max. ``error`` is set when the session died
     (a sentence for the user); ``heartbeat_ns`` is the monotonic time of the stream loop's last sign of life.
     ``service`` as in :class:`models.runtime.guard.Service`, ``notes`` its sentences: why better backends do not serve.
+    ``preparing``: what is being done until the model serves ("building TensorRT engines, fp16: 40 %"), else empty.
     """
 
     position_s: float
@@ -44,6 +45,7 @@ class SessionStatus:
     precision: str = ""
     service: str = ""
     notes: tuple[str, ...] = ()
+    preparing: str = ""
 
 
 class SessionControl(Protocol):

@@ -27,6 +27,7 @@ from streams.latency import LatencyBook
 from streams.records import PredictionRecord, RestoredChunk
 
 SECOND_NS = 1_000_000_000
+LOADING = "loading the model"
 
 
 class Engine(Protocol):
@@ -195,10 +196,22 @@ class InferenceThread:
         self._accounting, self._latency = accounting, latency
         self._deadline_ns = int(deadline_s * SECOND_NS)
         self._batch, self._gather_s, self._now = batch, gather_s, monotonic_ns
+        self._loading = True
         self._beds: dict[str, Hashable] = {}  # to the key of the bed's newest window
         self.backend: BackendInfo | None = None
         self.service = Service()
         self.model = ""
+        self._preparing = LOADING
+
+    @property
+    def preparing(self) -> str:
+        """What is being done until the model serves, for the status line; empty from then on."""
+        return self._preparing if self._loading else ""
+
+    def prepare(self, what: str, share: float) -> None:
+        """Progress of the load; from any thread, also from one that the load has left behind."""
+        percent = int(100 * share)
+        self._preparing = f"{what}: {percent} %" if percent > 0 else what
 
     def run(self) -> None:
         """Returns when the mailbox is closed. A batch that is lost (BackendFailed) is delivered as invalid; whatever
@@ -209,6 +222,8 @@ class InferenceThread:
             if self._mailbox.closed:
                 return  # the run was ended while an engine was being built
             raise
+        finally:
+            self._loading = False
         try:
             if engine.window_spec != self._spec:
                 raise InferenceError("The model's window differs from the one that the stream was started with.")

@@ -38,6 +38,9 @@ def status_words(status: SessionStatus | None, feed: FeedStatus) -> tuple[str, s
         if status.service:
             more.append(f"{SERVICE[status.service]}:")
         more += [f"  {shortened(note)}" for note in status.notes]
+    elif status.preparing:
+        line.append(status.preparing)
+        more.append(f"The model is on its way ({status.preparing}); until then waves and alarms go on without it")
     else:
         line.append("no model")
     for stage, words in _STAGES:

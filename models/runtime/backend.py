@@ -83,3 +83,12 @@ class HasBuckets(Protocol):
 
     @property
     def buckets(self) -> tuple[int, ...]: ...
+
+
+@runtime_checkable
+class CountsKernels(HasBuckets, Protocol):
+    """A backend of recorded launches that knows how many kernels a bucket's holds: their number is most of the time
+    that a small batch takes. Buckets without a record are left out."""
+
+    @property
+    def kernels(self) -> dict[int, int]: ...

@@ -3,7 +3,7 @@
 Layout: ``model.onnx  spec.json  card.md  golden.npz  manifest.json``, and where the spec says ``parts`` also
 ``scaling.onnx  frames.onnx  trunk.onnx``: the same graph cut where the features of frames may be kept, with weights
 that are byte ranges of ``model.onnx``. The manifest names the sha256 of every other file; a file that is missing,
-foreign or altered is refused before anything is parsed by a library.
+foreign or altered, a link, or a graph with weights elsewhere is refused before anything is parsed by a library.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import msgspec
 import numpy as np
 
 from models.runtime.backend import Arrays
+from models.runtime.references import WHOLE, check_references
 from models.runtime.spec import BOTH_IMPUTERS, BUNDLE_SCHEMA, OUTPUTS, RESTORATION, BundleSpec
 from models.signals.errors import BadInput
 from models.signals.modalities import GRID_RATE_HZ, Modality
@@ -28,7 +29,7 @@ MAX_FILE_BYTES = 4 << 30
 MAX_WINDOW_S = 600
 GOLDEN_BASE = "all_present"
 HORIZONS = 3  # of the graph's risk output
-NEEDED_FILES = ("model.onnx", "spec.json", "golden.npz", "card.md")
+NEEDED_FILES = (WHOLE, "spec.json", "golden.npz", "card.md")
 PARTS = SCALING_PART, FRAMES_PART, TRUNK_PART = "scaling.onnx", "frames.onnx", "trunk.onnx"
 
 _T = TypeVar("_T")
@@ -51,7 +52,7 @@ class Bundle:
 
     @property
     def model_path(self) -> Path:
-        return self.path / "model.onnx"
+        return self.path / WHOLE
 
     @cached_property
     def window_spec(self) -> WindowSpec:
@@ -102,12 +103,13 @@ def load_bundle(path: Path | str | None = None) -> Bundle:
             "update Vigil",
         )
     _verify_files(root, manifest, advice)
+    _verify_graphs(root, manifest)
     spec = _decode(root / "spec.json", BundleSpec, advice)
     _verify_spec(spec, root)
     for name in PARTS if spec.parts else ():
         if name not in manifest.files:
             raise BadInput(f"{name} in the manifest of bundle {root}, as its spec says", "no such entry", advice)
-    return Bundle(root, spec, manifest.files["model.onnx"][:12])
+    return Bundle(root, spec, manifest.files[WHOLE][:12])
 
 
 def _verify_files(root: Path, manifest: Manifest, advice: str) -> None:
@@ -118,6 +120,8 @@ def _verify_files(root: Path, manifest: Manifest, advice: str) -> None:
         if Path(name).name != name:
             raise BadInput("plain file names in a bundle's manifest", repr(name), advice)
         file = root / name
+        if file.is_symlink():  # what it leads to may change after the check, and lies outside
+            raise BadInput(f"the file {name} itself in bundle {root}", "a symbolic link", "copy what it leads to there")
         if not file.is_file():
             raise BadInput(f"the file {name} in bundle {root}", "nothing there", advice)
         if file.stat().st_size > MAX_FILE_BYTES:
@@ -130,6 +134,14 @@ def _verify_files(root: Path, manifest: Manifest, advice: str) -> None:
                 f"{found[:12]}…, so the file was altered or damaged",
                 "export or download the bundle again",
             )
+
+
+def _verify_graphs(root: Path, manifest: Manifest) -> None:
+    check_references(root / WHOLE, None)
+    size = (root / WHOLE).stat().st_size
+    for name in PARTS:
+        if name in manifest.files:
+            check_references(root / name, size)
 
 
 def _verify_spec(spec: BundleSpec, root: Path) -> None:

@@ -38,7 +38,7 @@ def load_rtx(bundle: Bundle, options: RuntimeOptions) -> TensorRTBackend:
 
 
 class TensorRTBackend:
-    """See :class:`models.runtime.backend.Backend`, Replays and HasBuckets. Used by the thread that loaded it.
+    """See :class:`models.runtime.backend.Backend`, Replays and CountsKernels. Used by the thread that loaded it.
 
     ``cache_key``: under which the gate's result of these engines is kept, None if they are not in the cache.
     """
@@ -51,6 +51,11 @@ class TensorRTBackend:
     @property
     def buckets(self) -> tuple[int, ...]:
         return self._session.buckets
+
+    @property
+    def kernels(self) -> dict[int, int]:
+        """In the recorded launch of each bucket; empty before :meth:`warm_up`."""
+        return self._session.kernels
 
     def warm_up(self) -> None:
         """Runs every bucket and records its launch; again, it does nothing. Raises BackendFailed."""

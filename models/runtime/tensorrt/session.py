@@ -68,6 +68,11 @@ class Session:
         """Whether every launch is recorded."""
         return all(slot.recorded for slot in self._slots.values())
 
+    @property
+    def kernels(self) -> dict[int, int]:
+        """Of each recorded launch, by bucket."""
+        return {bucket: slot.launches for bucket, slot in self._slots.items() if slot.launches is not None}
+
     def record(self) -> None:
         """Run each bucket once and record its launch. Raises BackendFailed if it does not even run."""
         for slot in self._slots.values():
@@ -107,6 +112,7 @@ class _Slot:
     ) -> None:
         self._library, self._cuda, self._stream, self.bucket = library, cuda, stream, bucket
         self._launch: Any = None  # of the recorded graph
+        self.launches: int | None = None  # of kernels in it
         self._kernels: Any = None
         self._in: Block | None = None
         self._out: Block | None = None
@@ -250,9 +256,23 @@ class _Slot:
             raise
         graph = cuda.call("cudaStreamEndCapture", stream)
         try:
+            self.launches = _kernels_of(cuda, graph)
             return cuda.call("cudaGraphInstantiate", graph, 0)
         finally:
             _freed(cuda, "cudaGraphDestroy", graph)
+
+
+def _kernels_of(cuda: Cuda, graph: Any) -> int | None:
+    """Kernels in a recorded graph, what it copies and clears aside. The library's own list of layers would not do: a
+    region that it compiled as a whole is one layer of any number of kernels."""
+    kinds = cuda.rt.cudaGraphNodeType
+    try:
+        _, count = cuda.call("cudaGraphGetNodes", graph, 0)
+        nodes, _ = cuda.call("cudaGraphGetNodes", graph, count)
+        return sum(cuda.call("cudaGraphNodeGetType", node) == kinds.cudaGraphNodeTypeKernel for node in nodes)
+    except (BackendFailed, ValueError) as error:  # ValueError: a kind of a newer CUDA than the bindings know
+        log.info("The kernels of a recorded launch could not be counted: %s", error)
+        return None
 
 
 def _freed(cuda: Cuda, name: str, handle: Any) -> None:
