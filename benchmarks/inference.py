@@ -46,8 +46,7 @@ class Contender:
 
     def launches(self, batch: int) -> int | None:
         """Kernels of one run of ``batch``, None where that is not known."""
-        counts = [self.kernels.get(bucket) for _, bucket in portions(batch, list(self.kernels))] if self.kernels else []
-        return sum(counts) if counts else None
+        return sum(self.kernels[bucket] for _, bucket in portions(batch, list(self.kernels))) if self.kernels else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,11 +149,17 @@ def _contenders(
                     continue
                 absent[f"{name} {precision}" if any(c.name == name for c in found) else name] = str(error)
                 continue
-            kernels = backend.kernels if isinstance(backend, CountsKernels) else {}
-            found.append(Contender(name, precision, backend, kernels))
+            found.append(Contender(name, precision, backend, _kernels(backend)))
     if not found:
         raise BackendUnavailable("no backend can be had: " + "; ".join(absent.values()))
     return found, absent
+
+
+def _kernels(backend: Backend) -> dict[int, int]:
+    """By bucket; empty unless the backend knows them of every one."""
+    if not isinstance(backend, CountsKernels) or backend.kernels.keys() != set(backend.buckets):
+        return {}
+    return backend.kernels
 
 
 class _Stream:
@@ -210,7 +215,9 @@ def _time(contenders: Sequence[Contender], stream: _Stream, batch: int, seconds:
 def _floored(timing: Timing, contenders: Sequence[Contender], work: Work | None, peak: Peak) -> Timing:
     """With the floor of this machine; where frames are kept there is less to compute than the graph has."""
     on_cpu = timing.name.partition(",")[0] in ("onnx", "torch") and "kept" not in timing.name
-    launches = next(c.launches(timing.batch) for c in contenders if (c.name, c.precision) == (timing.name, timing.precision))
+    launches = next(
+        c.launches(timing.batch) for c in contenders if (c.name, c.precision) == (timing.name, timing.precision)
+    )
     return replace(
         timing,
         floor_ms=floor_ms(work, peak, timing.batch) if work and on_cpu else None,
@@ -327,13 +334,14 @@ def run(
     """Measures with a progress bar on the error stream, and reports. ``tuned``: first chooses the number of threads and
     keeps it for `vigil run`."""
     from rich.console import Console
-    from rich.progress import Progress as Bars
+
+    from monitor.bars import progress_bar
 
     if any(batch < 1 for batch in batches) or seconds <= 0 or (threads is not None and threads < 1):
         raise BadInput("batches, seconds and threads above 0", "less", "leave the option out")
     opened = load_bundle(bundle)
-    with Bars(console=Console(stderr=True), transient=True) as bars:
-        task = bars.add_task("threads" if tuned else "loading", total=1.0)
+    console = Console(stderr=True)
+    with progress_bar("threads" if tuned else "loading", console) as progress:
         if tuned:
             from models.runtime.threads import choice_path, keep_threads
 
@@ -346,9 +354,9 @@ def run(
                     "a user cache folder that can be written", f"{choice_path()} ({error})", "free it"
                 ) from error
             found = ", ".join(f"{n}: {ms:.1f} ms" for n, ms in taken.items())
-            bars.console.print(f"threads of a batch of {TUNED_BATCH}: {found}; {threads} from now on")
+            console.print(f"threads of a batch of {TUNED_BATCH}: {found}; {threads} from now on")
         result = measure(
             opened, backends=backends, buckets=tuple(batches) or BUCKETS, seconds=seconds, threads=threads,
-            progress=lambda what, share: bars.update(task, description=what, completed=share),
+            progress=progress,
         )  # fmt: skip
     report(result, out)

@@ -15,8 +15,9 @@ from benchmarks import inference
 from benchmarks.__main__ import main
 from benchmarks.floor import Peak, Work, floor_ms, launches_ms
 from benchmarks.inference import Contender, Result, markdown, measure, report
-from models.runtime.backend import Arrays, BackendInfo
-from models.runtime.bundle import load_bundle
+from models.runtime import select
+from models.runtime.backend import Arrays, Backend, BackendInfo, RuntimeOptions
+from models.runtime.bundle import Bundle, load_bundle
 from models.runtime.threads import Choice, candidates, default_threads, keep_threads
 from models.signals.errors import BadInput
 from monitor import cli, cli_bench
@@ -77,7 +78,8 @@ def test_the_work_is_counted_from_the_graph(tmp_path: Path) -> None:
 
 def test_every_contender_meets_the_same_windows_in_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log: list[tuple[str, Arrays]] = []
-    made = [Contender(name, "fp32", Recorder(log, name), kernels) for name, kernels in (("onnx", None), ("gpu", 50))]
+    known: dict[str, dict[int, int]] = {"onnx": {}, "gpu": {1: 50, 2: 60}}
+    made = [Contender(name, "fp32", Recorder(log, name), kernels) for name, kernels in known.items()]
     monkeypatch.setattr(inference, "_contenders", lambda *_: (made, {"torch": "torch is not installed"}))
     monkeypatch.setattr(inference, "measure_peak", lambda: Peak(100.0, 10.0))
     monkeypatch.setattr(inference, "work_of", lambda _: WORK)
@@ -86,6 +88,7 @@ def test_every_contender_meets_the_same_windows_in_turn(tmp_path: Path, monkeypa
     assert all(t.rounds >= inference.LEAST_ROUNDS and t.p99_ms >= t.p50_ms > 0 for t in result.timings)
     assert result.timings[0].floor_ms == pytest.approx(2.0)
     assert result.timings[0].launches_ms is None and result.timings[1].launches_ms == pytest.approx((0.1, 0.14))
+    assert result.timings[3].launches_ms == pytest.approx((0.22, 0.308))  # 60 and 50 kernels: 2 rows and 1
     first, second = log[0], log[1]
     assert {first[0], second[0]} == {"onnx", "gpu"} and first[1] is second[1]
     beds = next(inputs for _, inputs in log if inputs and len(inputs["abp"]) == 3)["abp"]
@@ -116,6 +119,27 @@ def test_threads_are_chosen_by_measurement_and_kept_for_this_machine(tmp_path: P
 
 def test_without_onnx_there_is_no_floor() -> None:
     assert "pip install onnx" in markdown(Result("m", "b", [], [], Peak(1.0, 1.0), None, {}))
+
+
+def test_what_a_build_reports_and_the_kernels_it_leads_to_reach_the_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Counting(Recorder):
+        buckets = (1, 2)
+
+        def __init__(self, kernels: dict[int, int]) -> None:
+            super().__init__([], "gpu")
+            self.kernels = kernels
+
+    def load(bundle: Bundle, options: RuntimeOptions) -> Backend:
+        options.progress(f"building, {options.precision}", 0.5)
+        return Counting({1: 7, 2: 8} if options.precision == "fp16" else {2: 8})
+
+    monkeypatch.setitem(select.CANDIDATES, "tensorrt", select.Candidate(load, ("fp16", "fp32")))
+    said: list[tuple[str, float]] = []
+    found, _ = inference._contenders(toy_bundle(tmp_path / "toy"), ["tensorrt"], 1, lambda *step: said.append(step))
+    assert said == [("building, fp16", 0.5), ("building, fp32", 0.5)]
+    assert [c.launches(3) for c in found] == [15, None]  # of one bucket they are not known: of no batch then
 
 
 def test_an_unknown_backend_is_one_sentence(tmp_path: Path) -> None:

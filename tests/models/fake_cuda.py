@@ -43,6 +43,11 @@ class cudaDeviceAttr(enum.IntEnum):
     cudaDevAttrComputeCapabilityMinor = 76
 
 
+class cudaGraphNodeType(enum.IntEnum):
+    cudaGraphNodeTypeKernel = 0
+    cudaGraphNodeTypeMemcpy = 1
+
+
 cudaHostAllocDefault = 0
 cudaStreamNonBlocking = 1
 OK, INVALID = cudaError_t.cudaSuccess, cudaError_t.cudaErrorInvalidValue
@@ -50,6 +55,18 @@ OK, INVALID = cudaError_t.cudaSuccess, cudaError_t.cudaErrorInvalidValue
 
 class Handle(int):
     """Of a stream or graph: what cuda.bindings gives is an object that converts to a number too."""
+
+
+@dataclass
+class Copy:
+    """A step that is no kernel."""
+
+    dst: int
+    src: int
+    count: int
+
+    def __call__(self) -> None:
+        ctypes.memmove(self.dst, self.src, self.count)
 
 
 @dataclass
@@ -118,7 +135,7 @@ def _function(body: Callable[..., Any]) -> Callable[..., Any]:
         found = body(*args)
         return found if isinstance(found, tuple) else (found,)
 
-    _values[body.__name__] = 0 if body.__annotations__["return"] == "cudaError_t" else 1
+    _values[body.__name__] = body.__annotations__["return"].count(",")
     return call
 
 
@@ -215,7 +232,7 @@ def cudaMemcpyAsync(dst: int, src: int, count: int, kind: cudaMemcpyKind, stream
     sides = (machine.device, machine.host) if kind == 1 else (machine.host, machine.device)
     if not within(sides[0], dst, count) or not within(sides[1], src, count):
         return INVALID
-    return machine.put(stream, lambda: ctypes.memmove(dst, src, count) and None)
+    return machine.put(stream, Copy(dst, src, count))
 
 
 @_function
@@ -243,6 +260,18 @@ def cudaStreamEndCapture(stream: Handle) -> tuple[cudaError_t, Handle | None]:
     handle = machine.handle()
     machine.graphs[int(handle)], machine.captured = machine.captured, None
     return OK, handle
+
+
+@_function
+def cudaGraphGetNodes(graph: Handle, numNodes: int) -> tuple[cudaError_t, list[Step] | None, int | None]:
+    steps = machine.graphs[int(graph)]
+    return OK, steps[:numNodes], len(steps)
+
+
+@_function
+def cudaGraphNodeGetType(node: Step) -> tuple[cudaError_t, cudaGraphNodeType | None]:
+    kinds = cudaGraphNodeType
+    return OK, kinds.cudaGraphNodeTypeMemcpy if isinstance(node, Copy) else kinds.cudaGraphNodeTypeKernel
 
 
 @_function

@@ -71,7 +71,8 @@ class Session:
     @property
     def kernels(self) -> dict[int, int]:
         """Of each recorded launch, by bucket."""
-        return {bucket: slot.launches for bucket, slot in self._slots.items() if slot.launches is not None}
+        counts = {bucket: slot.kernel_count for bucket, slot in self._slots.items() if slot.recorded}
+        return {bucket: count for bucket, count in counts.items() if count is not None}
 
     def record(self) -> None:
         """Run each bucket once and record its launch. Raises BackendFailed if it does not even run."""
@@ -112,7 +113,7 @@ class _Slot:
     ) -> None:
         self._library, self._cuda, self._stream, self.bucket = library, cuda, stream, bucket
         self._launch: Any = None  # of the recorded graph
-        self.launches: int | None = None  # of kernels in it
+        self.kernel_count: int | None = None  # in it
         self._kernels: Any = None
         self._in: Block | None = None
         self._out: Block | None = None
@@ -256,7 +257,7 @@ class _Slot:
             raise
         graph = cuda.call("cudaStreamEndCapture", stream)
         try:
-            self.launches = _kernels_of(cuda, graph)
+            self.kernel_count = _kernels_of(cuda, graph)
             return cuda.call("cudaGraphInstantiate", graph, 0)
         finally:
             _freed(cuda, "cudaGraphDestroy", graph)
