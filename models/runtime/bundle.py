@@ -95,6 +95,7 @@ def load_bundle(path: Path | str | None = None) -> Bundle:
     advice = "give --bundle the folder of a model made by `vigil train` or `vigil export`"
     if not root.is_dir():
         raise BadInput("a model bundle (a folder with manifest.json)", f"no folder at {root}", advice)
+    _refuse_link(root / "manifest.json")
     manifest = _decode(root / "manifest.json", Manifest, advice)
     if manifest.schema > BUNDLE_SCHEMA:
         raise BadInput(
@@ -120,8 +121,7 @@ def _verify_files(root: Path, manifest: Manifest, advice: str) -> None:
         if Path(name).name != name:
             raise BadInput("plain file names in a bundle's manifest", repr(name), advice)
         file = root / name
-        if file.is_symlink():  # what it leads to may change after the check, and lies outside
-            raise BadInput(f"the file {name} itself in bundle {root}", "a symbolic link", "copy what it leads to there")
+        _refuse_link(file)
         if not file.is_file():
             raise BadInput(f"the file {name} in bundle {root}", "nothing there", advice)
         if file.stat().st_size > MAX_FILE_BYTES:
@@ -134,6 +134,11 @@ def _verify_files(root: Path, manifest: Manifest, advice: str) -> None:
                 f"{found[:12]}…, so the file was altered or damaged",
                 "export or download the bundle again",
             )
+
+
+def _refuse_link(file: Path) -> None:
+    if file.is_symlink():  # what it leads to lies outside the bundle, and may be exchanged there after the check
+        raise BadInput(f"the file {file} itself", "a symbolic link", "copy what it leads to into its place")
 
 
 def _verify_graphs(root: Path, manifest: Manifest) -> None:

@@ -230,7 +230,8 @@ def toy_bundle(folder: Path, spec: BundleSpec = SPEC) -> Bundle:
         kept |= {f"{case}/in/{name}": values for name, values in inputs.items()}
         kept |= {f"{case}/out/{name}": np.asarray(values, np.float32) for name, values in outputs.items()}
     np.savez(folder / "golden.npz", **kept)  # type: ignore[arg-type]
-    (folder / "model.onnx").write_bytes(b"no graph: the toy is written in numpy")
+    words = b"no graph: the toy is written in numpy"
+    (folder / "model.onnx").write_bytes(bytes([0x32, len(words)]) + words)  # the doc_string of an ONNX model
     (folder / "card.md").write_text("a toy")
     (folder / "spec.json").write_bytes(msgspec.json.encode(spec))
     names = ("model.onnx", "card.md", "golden.npz", "spec.json")

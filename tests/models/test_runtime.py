@@ -241,7 +241,7 @@ def test_conformal_bins() -> None:
 
 def write_bundle(folder: Path, spec: BundleSpec = SPEC, schema: int = BUNDLE_SCHEMA) -> Path:
     folder.mkdir()
-    (folder / "model.onnx").write_bytes(b"not a graph")
+    (folder / "model.onnx").write_bytes(b"\x3a\x00")  # a model with an empty graph
     (folder / "card.md").write_text("card")
     np.savez(folder / "golden.npz")
     (folder / "spec.json").write_bytes(msgspec.json.encode(spec))
