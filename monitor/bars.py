@@ -20,7 +20,8 @@ def progress_bar(what: str, console: Console | None = None) -> Iterator[Report]:
     console = console or Console(stderr=True)
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
     # Standard output stays what it is: it may go elsewhere than the bar.
-    with Progress(*columns, console=console, transient=True, redirect_stdout=False) as bars:
+    disable = not console.is_terminal
+    with Progress(*columns, console=console, transient=True, redirect_stdout=False, disable=disable) as bars:
         task = bars.add_task(what, total=None)
         said = ""
 
@@ -29,6 +30,7 @@ def progress_bar(what: str, console: Console | None = None) -> Iterator[Report]:
             if not console.is_terminal and step != said:
                 console.print(step, markup=False, highlight=False)
             said = step
-            bars.update(task, description=step, completed=share, total=1.0 if share > 0 else None)
+            total = 1.0 if share > 0 else None  # None changes nothing: it pulses until a share is known
+            bars.update(task, description=step, completed=share, total=total)
 
         yield report

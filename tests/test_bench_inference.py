@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from pathlib import Path
 
@@ -150,15 +151,16 @@ def test_an_unknown_backend_is_one_sentence(tmp_path: Path) -> None:
 def test_the_command_line_hands_everything_on(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[list[str]] = []
 
-    def run(command: list[str], check: bool) -> subprocess.CompletedProcess[str]:
+    def run(command: list[str], env: dict[str, str], check: bool) -> subprocess.CompletedProcess[str]:
         asked.append(command[1:])
+        assert Path(env["PYTHONPATH"].split(os.pathsep)[0], "benchmarks").is_dir()
         return subprocess.CompletedProcess(command, 2)
 
     monkeypatch.setattr(cli_bench.subprocess, "run", run)
     arguments = ["--bundle", "b", "--seconds", "5.0", "--threads", "1", "--backend", "onnx", "--batch", "4", "--tune"]
     outcome = CliRunner().invoke(cli.app, ["bench", "inference", *arguments])
     assert outcome.exit_code == 2
-    assert asked == [["-m", "benchmarks", "inference", *arguments]]
+    assert asked == [["-P", "-m", "benchmarks", "inference", *arguments]]
 
 
 def test_a_wrong_option_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -33,11 +34,12 @@ def prediction(second: int, epoch: int = 0) -> PredictionRecord:
     )  # fmt: skip
 
 
-def view(feed: DisplayFeed, title: str = "demo") -> TerminalView:
+def view(feed: DisplayFeed, title: str = "demo", **changes: Any) -> TerminalView:
     status = SessionStatus(
         position_s=0.0, duration_s=60.0, speed=1.0, paused=False, ended=False, backend="b", backend_detail="",
         model="m", samples_lost=0, recording=False, heartbeat_ns=0,
     )  # fmt: skip
+    status = replace(status, **changes)
     channels = (ChannelInfo(Modality.ABP, "ART", "mmHg", 125.0),)
     control: Any = SimpleNamespace(channels=channels, title=title, status=lambda: status)
     return TerminalView(control, feed)
@@ -62,6 +64,12 @@ def test_an_estimate_carries_the_word_and_goes_stale_with_its_prediction() -> No
     text = shown(terminal)
     assert "ESTIMATED" not in text
     assert "no prediction for 12 s" in text
+
+
+def test_the_footer_says_what_is_done_until_the_model_serves() -> None:
+    text = shown(view(DisplayFeed(), backend="", model="", preparing="building TensorRT engines, fp16: 40 %"))
+    assert "1× · building TensorRT engines, fp16: 40 % · 0 lost" in text
+    assert "1× · b · m · 0 lost" in shown(view(DisplayFeed(), preparing="late"))
 
 
 def test_a_measured_pressure_stands_before_an_estimate() -> None:

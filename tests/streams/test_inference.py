@@ -20,7 +20,7 @@ from models.signals.modalities import Modality
 from models.signals.windows import CONTEXT_FIELDS, Window, WindowSpec
 from streams.accounting import Accounting
 from streams.codec import chunk_values, decode, encode
-from streams.inference import EndOfBed, InferenceError, InferenceThread, Mailbox, WindowJob
+from streams.inference import LOADING, EndOfBed, InferenceError, InferenceThread, Mailbox, WindowJob
 from streams.latency import LatencyBook
 from streams.records import PredictionRecord
 from tests.streams.sources import FakeEngine, running, wait_until
@@ -163,6 +163,36 @@ def test_the_model_is_told_whose_windows_they_are_and_when_one_has_ended() -> No
     mine = [("bed1", "s", 0, 0), ("bed1", "s", 0, 1), ("bed1", "s", 1, 0)]
     assert keys == [mine[0], ("bed2", "s", 0, 0), mine[0], mine[1], mine[2], ("bed2", "s", 0, 0)]
     assert forgotten == mine
+
+
+def test_what_is_done_until_the_model_serves_is_told_and_nothing_after() -> None:
+    desk, told = Desk(FakeEngine()), []
+
+    def load() -> FakeEngine:
+        for step, share in (("building engines, fp16", 0.0), ("building engines, fp16", 0.405), ("opening", 0.0)):
+            told.append(desk.thread.preparing)
+            desk.thread.prepare(step, share)
+        told.append(desk.thread.preparing)
+        return desk.engine
+
+    desk.thread._load = load
+    with desk.running():  # type: ignore[attr-defined]
+        wait_until(lambda: desk.thread.backend is not None)
+    assert told == [LOADING, "building engines, fp16", "building engines, fp16: 40 %", "opening"]
+    desk.thread.prepare("building engines, bf16", 0.1)  # a thread that the load gave up comes late
+    assert desk.thread.preparing == ""
+
+
+def test_a_load_that_was_ended_prepares_nothing() -> None:
+    desk = Desk(FakeEngine())
+
+    def load() -> FakeEngine:
+        desk.mailbox.close()
+        raise BackendUnavailable("cancelled")
+
+    desk.thread._load = load
+    desk.thread.run()
+    assert desk.thread.preparing == "" and desk.thread.backend is None
 
 
 def test_a_prediction_survives_the_wire_as_it_was_made() -> None:

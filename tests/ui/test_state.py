@@ -274,6 +274,18 @@ def test_the_status_line_says_how_the_model_is_served_and_why(service: str, begi
     assert "tensorrt is not installed" in more and max(map(len, more.splitlines())) < 170
 
 
+def test_the_status_line_says_what_is_done_until_the_model_serves() -> None:
+    session = FakeSession()
+    session.changes = {"backend": "", "model": "", "preparing": "building TensorRT engines, fp16: 40 %"}
+    line, more = status_words(session.status(), FeedStatus(0, 0, 0))
+    assert line.startswith("building TensorRT engines, fp16: 40 % · ") and "no model" not in line
+    assert "waves and alarms go on without it" in more
+    session.changes["preparing"] = ""
+    assert status_words(session.status(), FeedStatus(0, 0, 0))[0].startswith("no model · ")
+    session.changes = {"preparing": "late"}
+    assert status_words(session.status(), FeedStatus(0, 0, 0))[0].startswith("onnx · ")
+
+
 def test_words() -> None:
     assert (
         clock_words(1512.9) == "00:25:12" and clock_words(float("nan")) == "--:--:--" and clock_words(-3) == "00:00:00"
