@@ -25,6 +25,7 @@ from models.export_parts import write_parts
 from models.physiome import InferenceGraph, PhysioME, PhysioMEConfig, seams
 from models.runtime.backend import Arrays
 from models.runtime.bundle import GOLDEN_BASE, NEEDED_FILES, PARTS
+from models.runtime.graph_checks import graph_faults
 from models.runtime.spec import (
     BOTH_IMPUTERS,
     BUNDLE_SCHEMA,
@@ -39,7 +40,6 @@ from models.signals.modalities import Modality
 from models.signals.windows import CONTEXT_FIELDS
 
 OPSET = 20
-FORBIDDEN_OPERATORS = frozenset({"If", "Loop", "Scan", "NonZero", "TopK", "Sort", "Unique", "SequenceAt", "Compress"})
 BUNDLE_LIMIT_BYTES = 20 << 20
 HORIZONS_MIN = [5, 10, 15]
 _GOLDEN_SKIPPED = ("tokens",)  # undefined where absent
@@ -195,7 +195,7 @@ def write_graph(
     """Writes an fp32 graph with a dynamic batch: ``example`` holds its inputs, in order, with a batch of two.
 
     ``inner``: names for what the module gives after ``outputs``; these values stay inside the graph. Raises ValueError
-    if an operator would need control flow.
+    for what :func:`models.runtime.graph_checks.graph_faults` finds.
     """
     names = list(example)
     arguments = tuple(torch.from_numpy(np.asarray(example[n])) for n in names)
@@ -222,10 +222,10 @@ def write_graph(
     del graph.graph.metadata_props[:]
     _hide_outputs(graph.graph, inner)
     onnx.checker.check_model(graph)
-    found = operators(graph) & FORBIDDEN_OPERATORS
-    if found:
-        raise ValueError(f"the exported graph holds control flow or data-dependent shapes: {sorted(found)}")
-    onnx.save(graph, str(path))
+    written = graph.SerializeToString()
+    if faults := graph_faults(written):
+        raise ValueError(f"the exported graph would not run everywhere: {faults[0]}")
+    path.write_bytes(written)
 
 
 def _hide_outputs(graph: onnx.GraphProto, names: Sequence[str]) -> None:
@@ -235,14 +235,6 @@ def _hide_outputs(graph: onnx.GraphProto, names: Sequence[str]) -> None:
         if value.name not in known:
             graph.value_info.append(value)
         graph.output.remove(value)
-
-
-def operators(graph: onnx.ModelProto) -> set[str]:
-    """Every operator type in the graph and its functions."""
-    found = {node.op_type for node in graph.graph.node}
-    for function in graph.functions:
-        found |= {node.op_type for node in function.node}
-    return found
 
 
 def bundle_spec(config: PhysioMEConfig, text: BundleText, imputers: Sequence[str] = (RESTORATION,)) -> BundleSpec:

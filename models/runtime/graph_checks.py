@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from models.runtime.precision import load_onnx, parsed
+from models.runtime.precision import elsewhere, load_onnx, parsed
 
 if TYPE_CHECKING:
     import onnx
@@ -25,6 +25,8 @@ UNUSUAL = {
     "AveragePool": "smooths slopes before beats are searched for, over a fixed window",
     "Floor": "the whole part of a delay in samples, for interpolation between two of them",
     "GatherElements": "reads a wave ahead by its own delay: the indices are data, the shapes are not",
+    "GatherND": "of a student's context the fields of its own sensor: the indices are constants",
+    "Pad": "of a sleep model the ends of the presence, whose frames overlap: by a constant count",
     "Pow": "the square of a slope",
     "Tile": "one delay for each of the four forms of a source: a constant count",
 }
@@ -64,9 +66,8 @@ def _operator_faults(model: onnx.ModelProto) -> Iterator[str]:
 
 
 def _external_data(model: onnx.ModelProto) -> Iterator[str]:
-    for tensor in model.graph.initializer:
-        if tensor.data_location == tensor.EXTERNAL:
-            yield f"the constant {tensor.name} lies in another file"
+    for name in elsewhere(model):
+        yield f"the constant {name} lies in another file"
 
 
 def _batch_faults(model: onnx.ModelProto) -> Iterator[str]:
@@ -100,5 +101,13 @@ def _batch_faults(model: onnx.ModelProto) -> Iterator[str]:
 
 def _shape_inputs(node: onnx.NodeProto) -> set[str]:
     """Inputs that decide an output's shape."""
-    place = {"Reshape": (1,), "Expand": (1,), "Tile": (1,), "Slice": (1, 2, 3, 4), "Split": (1,), "Squeeze": (1,)}
+    place = {
+        "Reshape": (1,),
+        "Expand": (1,),
+        "Tile": (1,),
+        "Slice": (1, 2, 3, 4),
+        "Pad": (1, 3),
+        "Split": (1,),
+        "Squeeze": (1,),
+    }
     return {node.input[i] for i in place.get(node.op_type, ()) if i < len(node.input)}

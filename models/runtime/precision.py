@@ -29,14 +29,15 @@ _BF16_OPSET = 22  # Conv, Elu and MaxPool take bf16 from here on; what else the 
 
 
 def variant(graph: bytes, precision: Precision) -> bytes:
-    """The fp32 ONNX ``graph`` with its trunk in ``precision``; fp32 gives it back as it is.
+    """The fp32 ONNX ``graph`` with its trunk in ``precision``; fp32 gives it back as it is, if it is plain.
 
     What could overflow fp16 is clipped to its range before the cast. Raises BadInput for what is not a plain ONNX
     graph, BackendUnavailable where the package onnx is missing.
     """
+    model = read_graph(graph)
     if precision == "fp32":
         return graph
-    model = _arranged(read_graph(graph))
+    model = _arranged(model)
     _HalfWriter(GraphView(model.graph), precision).write()
     if precision == "bf16":
         model.opset_import[0].version = max(model.opset_import[0].version, _BF16_OPSET)
@@ -87,7 +88,7 @@ def specialise(graph: bytes, imputer: str) -> bytes:
 def read_graph(graph: bytes) -> onnx.ModelProto:
     """A graph without control flow, functions or external data; the types of all its values are known."""
     model = parsed(graph)
-    if any(t.data_location == t.EXTERNAL for t in model.graph.initializer):
+    if elsewhere(model):
         raise _bad_graph("constants in another file")
     try:
         model = _typed(model)
@@ -96,6 +97,18 @@ def read_graph(graph: bytes) -> onnx.ModelProto:
     if model.functions or any(a.type in (a.GRAPH, a.GRAPHS) for n in model.graph.node for a in n.attribute):
         raise _bad_graph("functions or control flow")
     return model
+
+
+def elsewhere(model: onnx.ModelProto) -> list[str]:
+    """Names of the constants that lie in another file: initializers, and tensors in attributes of the graph's nodes."""
+    attributes = [a for node in model.graph.node for a in node.attribute]
+    sparse = [*model.graph.sparse_initializer, *(s for a in attributes for s in (a.sparse_tensor, *a.sparse_tensors))]
+    tensors = [
+        *model.graph.initializer,
+        *(t for a in attributes for t in (a.t, *a.tensors)),
+        *(t for s in sparse for t in (s.values, s.indices)),
+    ]
+    return [t.name for t in tensors if t.data_location == t.EXTERNAL or t.external_data]
 
 
 def parsed(graph: bytes) -> onnx.ModelProto:

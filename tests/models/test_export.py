@@ -8,22 +8,16 @@ import msgspec
 import numpy as np
 import onnx
 import pytest
+import torch
 
 from benchmarks.offline import drive
 from models.data.simulator import open_demo
-from models.export import (
-    FORBIDDEN_OPERATORS,
-    append_to_card,
-    example_inputs,
-    golden_inputs,
-    input_names,
-    operators,
-    run_torch,
-)
+from models.export import BundleText, append_to_card, example_inputs, golden_inputs, input_names, run_torch, write_graph
 from models.physiome import has_adapters
 from models.runtime.bundle import Bundle, load_bundle
 from models.runtime.engine import Engine
 from models.runtime.golden import golden_difference
+from models.runtime.graph_checks import graph_faults, operators
 from models.runtime.onnx_backend import OnnxBackend
 from models.runtime.prediction import Prediction
 from models.runtime.spec import BOTH_IMPUTERS, CHOICE_INPUT, MEMORY_INPUT, OUTPUTS, RESTORATION, BundleSpec
@@ -31,6 +25,7 @@ from models.signals.channels import map_channels
 from models.signals.errors import BadInput
 from models.signals.modalities import Modality
 from models.signals.windows import CONTEXT_FIELDS, Window
+from models.training import demo
 from tests.models.exported import CONFIG
 from tests.models.small import CI
 
@@ -49,14 +44,45 @@ def test_merging_lora_changes_nothing(exported):
 
 
 def test_no_control_flow_and_no_name_of_this_machine(exported):
-    graph = onnx.load(str(exported[1] / "model.onnx"))
-    assert not operators(graph) & FORBIDDEN_OPERATORS
-    assert {"MatMul", "Softmax", "Where", "Conv"} <= operators(graph)
     text = (exported[1] / "model.onnx").read_bytes()
+    graph = onnx.load_model_from_string(text)
+    assert graph_faults(text) == []
+    assert {"MatMul", "Softmax", "Where", "Conv"} <= operators(graph)
     assert b"site-packages" not in text and b"models/physiome.py" not in text
     batches = {i.name: i.type.tensor_type.shape.dim[0].dim_param for i in graph.graph.input}
     assert set(batches.values()) == {"batch"}
     assert all(init.external_data == [] or not init.external_data for init in graph.graph.initializer)
+
+
+class Sorted(torch.nn.Module):
+    def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
+        return inputs[0].sort(dim=1).values
+
+
+def test_a_graph_that_would_not_run_everywhere_is_not_written(tmp_path):
+    with pytest.raises(ValueError, match="the operator TopK is none of those"):
+        write_graph(Sorted(), {"x": np.zeros((2, 5), np.float32)}, ["y"], tmp_path / "sorted.onnx")
+
+
+@pytest.mark.parametrize("wrong", [False, True], ids=["in parts", "whole"])
+def test_both_forms_of_the_graph_are_proved(exported, monkeypatch, wrong):
+    """The bundle that is there passes; were the graph wrong in one of its forms, it would not."""
+
+    class Wrong(OnnxBackend):
+        def __init__(self, *given, whole: bool) -> None:
+            super().__init__(*given, whole=whole)
+            self.added = float(whole == wrong)
+
+        def run(self, inputs):
+            return {name: values + self.added for name, values in super().run(inputs).items()}
+
+    model, folder, _, _ = exported
+    monkeypatch.setattr(demo, "export_bundle", lambda *given: None)
+    given = model, BundleText("", "", "", "", ""), folder, BOTH_IMPUTERS, lambda *progress: None
+    assert demo.export(*given) == folder
+    monkeypatch.setattr(demo, "OnnxBackend", Wrong)
+    with pytest.raises(ArithmeticError, match="whole" if wrong else "in parts"):
+        demo.export(*given)
 
 
 def test_onnx_runtime_equals_torch_on_golden_and_any_batch(exported):

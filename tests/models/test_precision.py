@@ -330,8 +330,9 @@ def test_what_cannot_be_made_is_said_in_one_sentence(monkeypatch):
     with pytest.raises(BadInput, match="imputer out of"):
         specialise(shipped(), "zero")
     for junk in (b"", b"no graph", shipped()[:5000]):
-        with pytest.raises(BadInput, match="ONNX graph"):
-            variant(junk, "fp16")
+        for precision in ("fp32", "fp16"):
+            with pytest.raises(BadInput, match="ONNX graph"):
+                variant(junk, precision)  # type: ignore[arg-type]
     choice = {"x": (TensorProto.FLOAT, ["batch"]), CHOICE_INPUT: (TensorProto.BOOL, ["batch"])}
     nodes = [
         helper.make_node("Cast", [CHOICE_INPUT], ["c"], to=TensorProto.FLOAT),
@@ -377,6 +378,8 @@ def test_faults_of_a_graph_are_found():
     cast = [helper.make_node("Cast", ["x"], ["s"], to=TensorProto.INT64)]
     flat = _faulty(helper.make_node("Reshape", ["x", "s"], ["y"]), cast, shape=("batch",))
     assert "depends on data: s" in " ".join(flat)
+    padded = _faulty(helper.make_node("Pad", ["x", "s"], ["y"]), cast, shape=("batch",))
+    assert "the shape of Pad  depends on data: s" in " ".join(padded)
 
 
 def test_constants_in_another_file_are_refused(tmp_path):
@@ -384,8 +387,17 @@ def test_constants_in_another_file_are_refused(tmp_path):
     onnx.save(model, str(tmp_path / "m.onnx"), save_as_external_data=True, location="weights", size_threshold=1024)
     outside = (tmp_path / "m.onnx").read_bytes()
     assert "another file" in graph_faults(outside)[0]
-    with pytest.raises(BadInput, match="another file"):
-        variant(outside, "fp16")
+    inside = parsed(shipped())  # and in a node, where the checks of onnx do not look
+    tensor = numpy_helper.from_array(np.ones(1, np.float32), "kept elsewhere")
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="weights")
+    inside.graph.node.append(helper.make_node("Constant", [], ["unused"], value=tensor))
+    assert "kept elsewhere" in graph_faults(inside.SerializeToString())[-1]
+    for graph in (outside, inside.SerializeToString()):
+        for precision in ("fp32", "fp16"):
+            with pytest.raises(BadInput, match="another file"):
+                variant(graph, precision)  # type: ignore[arg-type]
 
 
 # -- networks side by side ---------------------------------------------------------------------------------------------

@@ -112,7 +112,9 @@ def test_the_whole_graph_holds_all_its_weights(bundle: Path, location: str) -> N
     tensor.ClearField("raw_data")
     entries(tensor, location=location, offset=0, length=length)
     replaced(bundle, WHOLE, model.SerializeToString())
-    with pytest.raises(BadInput, match=f"{OUTSIDE} model.onnx of the bundle, found a constant in the file '{location}'"):
+    with pytest.raises(
+        BadInput, match=f"{OUTSIDE} model.onnx of the bundle, found a constant in the file '{location}'"
+    ):
         load_bundle(bundle)
 
 
@@ -174,7 +176,7 @@ def test_a_reference_is_found_wherever_it_stands(tmp_path: Path, place: Callable
     file.write_bytes(place(constant(False)).SerializeToString())
     check_references(file, None)  # although the word stands in names
     file.write_bytes(place(constant(True)).SerializeToString())
-    with pytest.raises(BadInput, match="'weights.bin'"):
+    with pytest.raises(BadInput, match=r"'weights\.bin'"):
         check_references(file, None)
 
 
