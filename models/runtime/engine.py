@@ -16,6 +16,7 @@ from models.runtime.backend import Arrays, Backend, BackendInfo
 from models.runtime.bundle import Bundle
 from models.runtime.calibration import half_width
 from models.runtime.estimable import not_estimable
+from models.runtime.guard import Service
 from models.runtime.memory import BedMemory, rounds
 from models.runtime.prediction import Interval, Prediction, RestoredWave, lost
 from models.runtime.pulse_form import FORM_SPAN_S, PulseForms, reshaped, reshaped_wave
@@ -58,6 +59,11 @@ class Engine:
     @property
     def backend(self) -> BackendInfo:
         return self._backend.info
+
+    @property
+    def service(self) -> Service:
+        """How predictions are served; an engine without a watchdog serves as it was chosen."""
+        return Service()
 
     @property
     def model(self) -> str:

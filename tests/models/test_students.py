@@ -217,11 +217,12 @@ def test_a_student_promises_what_it_has_earned_only(model, groups, trained):
 
 
 def test_the_temperature_is_that_of_the_likelihood(model, groups):
-    """Logits made ten times too sure are cooled."""
+    """Hazards that are sure of an event, where most windows have none, are cooled."""
     student = fresh(model, Modality.ABP)
     row = CI.modalities.index(Modality.ABP)
     with torch.no_grad():
-        student.heads.hypotension.weight.mul_(30.0)
+        student.heads.hypotension.weight.zero_()
+        student.heads.hypotension.bias.fill_(6.0)
     before = float(student.heads.hypotension.temperature)
     fit_student_temperature(student, groups[2], row)
     assert float(student.heads.hypotension.temperature) > before + 0.5
