@@ -59,8 +59,7 @@ class _Csv:
 
     def _begun(self) -> IO[str]:
         if self._file is None:
-            # Line by line to the disk: what was measured is there even if the process is killed.
-            self._file = self._path.open("w", buffering=1, newline="", encoding="utf-8")
+            self._file = self._path.open("w", newline="", encoding="utf-8")
             csv.writer(self._file).writerow(self._columns)
         return self._file
 
