@@ -11,20 +11,26 @@ from models.signals.errors import BadInput
 
 
 class InputForm:
-    """Names, types and shapes of the inputs of a bundle's graph."""
+    """Names, types and shapes (without the batch) of the inputs of a graph or engine."""
 
-    def __init__(self, spec: BundleSpec) -> None:
+    def __init__(self, each: dict[str, tuple[np.dtype[np.generic], tuple[int, ...]]]) -> None:
+        self.each = each
+
+    @classmethod
+    def of(cls, spec: BundleSpec) -> InputForm:
+        """Of a bundle's graph."""
         m, length = len(spec.modalities), spec.rate_hz * spec.frame_s * spec.frames
         f32, boolean = np.dtype(np.float32), np.dtype(np.bool_)
-        self.each: dict[str, tuple[np.dtype[np.generic], tuple[int, ...]]] = {
+        each: dict[str, tuple[np.dtype[np.generic], tuple[int, ...]]] = {
             **{name.lower(): (f32, (length,)) for name in spec.modalities},
             "presence": (boolean, (m, spec.frames)),
             "context": (f32, (m, len(spec.context_fields))),
         }
         if len(spec.imputers) > 1:
-            self.each[CHOICE_INPUT] = (boolean, ())
+            each[CHOICE_INPUT] = (boolean, ())
         if spec.memory:
-            self.each[MEMORY_INPUT] = (f32, (m, spec.token_width))
+            each[MEMORY_INPUT] = (f32, (m, spec.token_width))
+        return cls(each)
 
     def nothing(self, batch: int) -> Arrays:
         """Windows of which nothing is known: signals 0, all absent, context and memory NaN."""

@@ -13,7 +13,7 @@ from models.runtime.backend import Arrays, BackendInfo
 from models.runtime.bundle import FRAMES_PART, SCALING_PART, TRUNK_PART
 from models.runtime.frame_cache import KEPT_FRAMES, Floats, FrameCache, Tally
 from models.runtime.inputs import InputForm
-from models.runtime.spec import CHOICE_INPUT, FEATURES, FRAMES, MEMORY_INPUT, SCALED, BundleSpec
+from models.runtime.spec import FEATURES, FRAMES, MEMORY_INPUT, SCALED, BundleSpec
 from models.runtime.threads import default_threads
 from models.signals.errors import BackendFailed, BackendUnavailable, BadInput
 
@@ -37,7 +37,7 @@ class OnnxBackend:
         whole: bool = False,
     ) -> None:  # fmt: skip
         threads = threads or default_threads()
-        self._spec, self._form = spec, InputForm(spec)
+        self._spec, self._form = spec, InputForm.of(spec)
         self._frames: FrameCache | None = None
         if spec.parts and not whole:
             self._open_parts(model_path.parent, threads, kept_frames)
@@ -74,11 +74,7 @@ class OnnxBackend:
         self._frames = FrameCache(run, len(names), s.frames, s.token_width, kept)
 
     def _check(self, model_path: Path) -> None:
-        wanted = {m.lower() for m in self._spec.modalities} | {"presence", "context"}
-        if len(self._spec.imputers) > 1:
-            wanted.add(CHOICE_INPUT)
-        if self._spec.memory:
-            wanted.add(MEMORY_INPUT)
+        wanted = set(self._form.each)
         found = {i.name: i.shape for i in self._session.get_inputs()}
         if self._frames is None and wanted != set(found):
             raise _bad_graph(model_path, f"inputs {sorted(found)} where the spec says {sorted(wanted)}")

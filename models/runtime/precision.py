@@ -1,4 +1,4 @@
-"""Precision variants of a bundle's one fp32 graph, made on the machine that runs them, and graphs of one imputer.
+"""Precision variants of a bundle's one fp32 graph, made on the machine that runs them.
 
 TensorRT 11 knows no precision flags: what is computed in half precision stands in the graph. Inputs and outputs keep
 their types; casts stand inside, behind the Where that takes away NaN and 1e30 under the mask. Which nodes are half is
@@ -14,9 +14,8 @@ import numpy as np
 from models.runtime.backend import Precision
 from models.runtime.graph_fusion import fold_weights, lift_convolutions, merge_projections
 from models.runtime.graph_lanes import merge_lanes, merge_siblings
-from models.runtime.graph_regions import FLOAT, MOVES, GraphView, bounded_values, half_nodes
+from models.runtime.graph_regions import FLOAT, GraphView, bounded_values, half_nodes
 from models.runtime.graph_tokens import merge_tokens
-from models.runtime.spec import BOTH_IMPUTERS, CHOICE_INPUT, SELFMASK
 from models.signals.errors import BackendUnavailable, BadInput
 
 if TYPE_CHECKING:
@@ -47,42 +46,6 @@ def variant(graph: bytes, precision: Precision) -> bytes:
 def arranged(graph: bytes) -> bytes:
     """The fp32 ``graph`` in the form that TensorRT fuses, without a change of precision; raises as :func:`variant`."""
     return _written(_arranged(read_graph(graph)))
-
-
-def specialise(graph: bytes, imputer: str) -> bytes:
-    """Of a graph that holds both imputers the nodes of the chosen one, without the input ``selfmask``.
-
-    A graph of one imputer comes back as it is. Raises BadInput for an unknown imputer, or if the choice is made
-    otherwise than by Where.
-    """
-    if imputer not in BOTH_IMPUTERS:
-        raise BadInput(f"an imputer out of {', '.join(BOTH_IMPUTERS)}", repr(imputer), "choose one of these")
-    model = read_graph(graph)
-    inputs = [i.name for i in model.graph.input]
-    if CHOICE_INPUT not in inputs:
-        return graph
-    view = GraphView(model.graph)
-    choices = {CHOICE_INPUT}
-    taken: dict[str, str] = {}
-    kept: list[onnx.NodeProto] = []
-    for node in view.nodes:
-        if not choices.intersection(node.input):
-            kept.append(node)
-        elif node.op_type in MOVES and node.input[0] in choices and not choices.intersection(node.input[1:]):
-            choices.update(node.output)
-        elif node.op_type == "Where" and node.input[0] in choices:
-            taken[node.output[0]] = node.input[1 if imputer == SELFMASK else 2]
-        else:
-            raise _bad_graph(f"{node.op_type} of the input {CHOICE_INPUT}", "a choice of imputer by Where")
-    from onnx import helper
-
-    for node in kept:
-        for k, name in enumerate(node.input):
-            node.input[k] = taken.get(name, name)
-    kept += [helper.make_node("Identity", [taken[name]], [name]) for name in taken if name in view.outputs]
-    del model.graph.input[inputs.index(CHOICE_INPUT)]
-    _keep_only(model, kept)
-    return _written(model)
 
 
 def read_graph(graph: bytes) -> onnx.ModelProto:
@@ -258,22 +221,6 @@ def _half_constant(array: np.ndarray, name: str, precision: str) -> onnx.TensorP
     rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16  # to nearest, ties to even
     data = rounded.astype("<u2").tobytes()
     return TensorProto(name=name, dims=array.shape, data_type=TensorProto.BFLOAT16, raw_data=data)
-
-
-def _keep_only(model: onnx.ModelProto, nodes: list[onnx.NodeProto]) -> None:
-    """Leaves those of ``nodes`` that an output needs, and the constants and value types that go with them."""
-    needed = {o.name for o in model.graph.output}
-    alive: list[onnx.NodeProto] = []
-    for node in reversed(nodes):
-        if needed.intersection(node.output):
-            alive.append(node)
-            needed.update(node.input)
-    graph = model.graph
-    constants = [t for t in graph.initializer if t.name in needed]
-    values = [v for v in graph.value_info if v.name in needed]
-    for field, kept in ((graph.node, alive[::-1]), (graph.initializer, constants), (graph.value_info, values)):
-        del field[:]
-        field.extend(kept)
 
 
 def _written(model: onnx.ModelProto) -> bytes:

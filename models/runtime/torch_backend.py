@@ -55,7 +55,7 @@ class TorchBackend:
 
     def __init__(self, model: PhysioME, bundle: Bundle, detail: str) -> None:
         model.merge_adapters()
-        self._model, self._form, self._info = model, InputForm(bundle.spec), BackendInfo("torch", detail)
+        self._model, self._form, self._info = model, InputForm.of(bundle.spec), BackendInfo("torch", detail)
 
     @property
     def info(self) -> BackendInfo:

@@ -173,7 +173,7 @@ def test_the_form_that_onnx_runtime_likes_is_the_same_function():
     ],
 )
 def test_wrong_inputs_are_one_sentence(bundle, change, words):
-    inputs = InputForm(bundle.spec).nothing(2) | change
+    inputs = InputForm.of(bundle.spec).nothing(2) | change
     for name in [name for name, value in inputs.items() if value is None]:
         del inputs[name]
     with pytest.raises(BadInput, match=words):
@@ -189,7 +189,7 @@ def test_a_library_that_fails_is_the_backends_failure(bundle):
 
     broken._session = Session()
     with pytest.raises(BackendFailed, match=r"out of memory$"):
-        broken.run(InputForm(bundle.spec).nothing(1))
+        broken.run(InputForm.of(bundle.spec).nothing(1))
 
 
 # -- torch as a backend ------------------------------------------------------------------------------------------------

@@ -16,8 +16,7 @@ from models.runtime.backend import Arrays
 from models.runtime.bundle import DEMO_BUNDLE, load_bundle
 from models.runtime.graph_checks import graph_faults
 from models.runtime.graph_regions import GraphView, bounded_values, weighs
-from models.runtime.precision import arranged, parsed, specialise, variant
-from models.runtime.spec import BOTH_IMPUTERS, CHOICE_INPUT
+from models.runtime.precision import arranged, parsed, variant
 from models.signals.errors import BackendUnavailable, BadInput
 
 LIMITS = {
@@ -301,45 +300,14 @@ def test_another_form_of_attention_is_left_alone_and_still_halved():
     assert np.abs(session(halved).run(None, inputs)[0] - session(other).run(None, inputs)[0]).max() < 0.02
 
 
-# -- one imputer -------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("imputer", BOTH_IMPUTERS)
-def test_a_graph_of_one_imputer_gives_what_the_whole_one_gives(reference, imputer):
-    graph = specialise(shipped(), imputer)
-    alone = session(graph)
-    assert CHOICE_INPUT not in {i.name for i in alone.get_inputs()}
-    assert len(parsed(graph).graph.node) < len(parsed(shipped()).graph.node) - 100
-    for case, (inputs, _) in load_bundle().golden().items():
-        wanted = run(reference, inputs | {CHOICE_INPUT: np.array([imputer == "selfmask"])})
-        found = run(alone, {name: value for name, value in inputs.items() if name != CHOICE_INPUT})
-        assert all(np.abs(found[n] - wanted[n]).max() <= 1e-6 for n in set(wanted) - {"tokens"}), case
-
-
-def test_a_graph_of_one_imputer_stays_as_it_is():
-    single = specialise(shipped(), "restoration")
-    assert specialise(single, "restoration") == single
-    assert not graph_faults(single)
-    assert not graph_faults(variant(single, "fp16"))
-
-
 # -- bad input ---------------------------------------------------------------------------------------------------------
 
 
 def test_what_cannot_be_made_is_said_in_one_sentence(monkeypatch):
-    with pytest.raises(BadInput, match="imputer out of"):
-        specialise(shipped(), "zero")
     for junk in (b"", b"no graph", shipped()[:5000]):
         for precision in ("fp32", "fp16"):
             with pytest.raises(BadInput, match="ONNX graph"):
                 variant(junk, precision)  # type: ignore[arg-type]
-    choice = {"x": (TensorProto.FLOAT, ["batch"]), CHOICE_INPUT: (TensorProto.BOOL, ["batch"])}
-    nodes = [
-        helper.make_node("Cast", [CHOICE_INPUT], ["c"], to=TensorProto.FLOAT),
-        helper.make_node("Mul", ["x", "c"], ["y"]),
-    ]
-    with pytest.raises(BadInput, match="by Where"):
-        specialise(_model(nodes, choice, {"y": (TensorProto.FLOAT, ["batch"])}), "selfmask")
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(BackendUnavailable, match="pip install onnx"):
         variant(shipped(), "fp16")

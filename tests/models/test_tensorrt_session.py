@@ -240,13 +240,13 @@ def changed(**change: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("inputs", "words"),
     [
-        (toy_inputs(0), "at least 1"),
-        (changed(x=None), "context, presence, x, found context, presence"),
-        (changed(co2=np.zeros((2, 4), np.float32)), "found co2"),
-        (changed(x=np.zeros((2, 5), np.float32)), r"x of shape \[2, 4\], found \[2, 5\]"),
-        (changed(x=np.zeros((3, 4), np.float32)), r"x of shape \[2, 4\], found \[3, 4\]"),
-        (changed(x=np.zeros((2, 4), np.float64)), "x in float32, found float64"),
-        (changed(presence=np.ones((2, 2, 3), np.uint8)), "presence in bool, found uint8"),
+        (toy_inputs(0), "at least one window"),
+        (changed(x=None), "found no x"),
+        (changed(co2=np.zeros((2, 4), np.float32)), "found an unknown co2"),
+        (changed(x=np.zeros((2, 5), np.float32)), r"float32 \[2, 4\] for the input x, found float32 \[2, 5\]"),
+        (changed(x=np.zeros((3, 4), np.float32)), r"float32 \[2, 4\] for the input x, found float32 \[3, 4\]"),
+        (changed(x=np.zeros((2, 4), np.float64)), r"float32 \[2, 4\] for the input x, found float64"),
+        (changed(presence=np.ones((2, 2, 3), np.uint8)), r"bool \[2, 2, 3\] for the input presence, found uint8"),
     ],
     ids=["empty batch", "missing", "unknown", "long", "ragged", "type", "mask type"],
 )

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from typing import Any
-
-import numpy as np
 
 from models.runtime.backend import Arrays, BackendInfo, Precision, RuntimeOptions
 from models.runtime.bundle import Bundle
+from models.runtime.inputs import InputForm
 from models.runtime.tensorrt.api import RTX, TENSORRT, Flavour, load_library
 from models.runtime.tensorrt.builder import Settings
 from models.runtime.tensorrt.cache import EngineCache, Entry
@@ -46,6 +44,7 @@ class TensorRTBackend:
     def __init__(self, session: Session, info: BackendInfo, entry: Entry | None) -> None:
         self._session, self._entry, self.info = session, entry, info
         self.cache_key = entry.key if entry is not None else None
+        self._form = InputForm({name: (dtype, shape) for name, (shape, dtype) in session.inputs.items()})
         self._warm = False
 
     @property
@@ -74,29 +73,16 @@ class TensorRTBackend:
     def run(self, inputs: Arrays) -> Arrays:
         """Outputs of any batch from 1 row, larger ones than the largest bucket in portions. Raises BadInput for names,
         shapes and types that the engine does not take, BackendFailed where CUDA or the library fails."""
-        self._check(inputs)
+        self._form.check(inputs)
         return self._session.run(inputs)
 
     def run_plain(self, inputs: Arrays) -> Arrays:
         """As :meth:`run`, each step enqueued by itself."""
-        self._check(inputs)
+        self._form.check(inputs)
         return self._session.run(inputs, plain=True)
 
     def close(self) -> None:
         self._session.close()
-
-    def _check(self, inputs: Arrays) -> None:
-        wanted = self._session.inputs
-        if inputs.keys() != wanted.keys():
-            raise _bad(f"the inputs {', '.join(sorted(wanted))}", ", ".join(sorted(inputs)) or "none")
-        batch = len(inputs["presence"])
-        for name, (shape, dtype) in wanted.items():
-            values: np.ndarray[Any, Any] = inputs[name]
-            if values.shape != (batch, *shape) or not batch:
-                due = f"{name} of shape [{batch or 'at least 1'}, {', '.join(map(str, shape))}]"
-                raise _bad(due, f"{list(values.shape)}")
-            if values.dtype != dtype:
-                raise _bad(f"{name} in {dtype}", str(values.dtype))
 
 
 def _load(flavour: Flavour, bundle: Bundle, options: RuntimeOptions) -> TensorRTBackend:
@@ -152,7 +138,3 @@ def _opened(order: Order, cache: EngineCache, cuda: Cuda) -> tuple[Session, Engi
 
 def _kernels_name(bucket: int) -> str:
     return f"compiled_{bucket}.bin"
-
-
-def _bad(expected: str, found: str) -> BadInput:
-    return BadInput(expected, found, "export the bundle and build the engine again")
