@@ -66,8 +66,8 @@ class PressureHead(nn.Module):
     MAP = level + g·term + c, with the anchored delay regression's term taken in full where g = 1 (its start is near
     that: the term is physics, and the same on any device) and a correction c that grows with the age of the anchor as
     1 − exp(−(age + 3 s)/τ): right after a loss nothing beats the anchor. τ is fixed: learned, it fell to 77 s, which
-    cost patients that training had not met up to 0.1 mmHg in the first three minutes and gained nothing later. SBP =
-    MAP + (1 − f)·PP and DBP = MAP − f·PP with f near 1/3; spreads are positive, so quantiles never cross.
+    cost patients that training had not met up to 0.1 mmHg in the first two minutes and gained at most 0.2 after five.
+    SBP = MAP + (1 − f)·PP and DBP = MAP − f·PP with f near 1/3; spreads are positive, so quantiles never cross.
     """
 
     log_tau: Tensor
