@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from models.signals.absence import Standing, standing_of
-from models.signals.findings import Findings, Pulse, Rhythm
+from models.signals.findings import Pulse, Rhythm
 from models.signals.modalities import Modality
 from models.signals.windows import CONTEXT_FIELDS, Window, WindowSpec
 
@@ -43,12 +43,10 @@ LONGEST_S: Mapping[Sensors, float] = MappingProxyType(
 _LEVEL, _AGE = CONTEXT_FIELDS.index("level"), CONTEXT_FIELDS.index("age_s")
 
 
-def risk_abstains(
-    window: Window, spec: WindowSpec, findings: Findings, longest_s: Mapping[Sensors, float] = LONGEST_S
-) -> str:
+def risk_abstains(window: Window, spec: WindowSpec, longest_s: Mapping[Sensors, float] = LONGEST_S) -> str:
     """Why no risk may be shown of this window; "" if one may. One plain reason, the gravest first."""
     return (
-        _bad_news(window, findings)
+        _bad_news(window)
         or _low_already(window, spec)
         or _too_little(window, spec)
         or _untrusted(window, spec)
@@ -65,7 +63,8 @@ def sensors_there(window: Window, spec: WindowSpec) -> Sensors:
     )
 
 
-def _bad_news(window: Window, findings: Findings) -> str:
+def _bad_news(window: Window) -> str:
+    findings = window.findings
     if pulseless := findings.showing(Pulse.NONE):
         return f"the {' and the '.join(pulseless)} {'show' if len(pulseless) > 1 else 'shows'} no pulse"
     if findings.rhythm in (Rhythm.STILL, Rhythm.FIBRILLATION):
