@@ -11,7 +11,7 @@ import itertools
 import logging
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from threading import Event, Lock
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,9 @@ from models.signals.channels import ChannelMap
 from models.signals.errors import BackendUnavailable, BadInput, VigilError
 from models.signals.modalities import Modality
 from models.signals.windows import WindowSpec
+from monitor.report import run_report
 from streams.accounting import Accounting
+from streams.alarm_log import AlarmCounts
 from streams.clock import SECOND_NS, ReplayClock, Span
 from streams.codec import encode
 from streams.commands import CommandApplier, CommandMaker
@@ -44,7 +46,7 @@ from streams.stages import (
     end_of_stream,
 )
 from streams.threads import WatchedThread
-from streams.transport.credits import Credits
+from streams.transport.credits import Credits, Wait
 
 if TYPE_CHECKING:
     from streams.app import Stages
@@ -52,8 +54,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("vigil.session")
 
 MAX_UNDER_WAY = 200  # ticks sent and not yet handled: 10 s of one bed
-HEARTBEAT_S = 0.25
-STALL_S = 5.0  # no tick handled for so long although some are under way: the stream is dead
 STOP_S = 5.0  # for a thread to end
 
 OpenSource = Callable[[], ChannelMap]
@@ -109,10 +109,12 @@ class Session:
 
         self._accounting = Accounting()
         self._latency = LatencyBook(time.monotonic)
-        self._credits = Credits(MAX_UNDER_WAY, [WINDOW, SHOW])
+        self._alarms = AlarmCounts()
+        self._credits = Credits(MAX_UNDER_WAY, [WINDOW, SHOW], lane=_bed_of)
         self._mailbox = Mailbox() if load_engine is not None else None
         feeds = [feed] if feed is not None else []
         self._show = ShowStage(feeds, self._accounting, self._latency, self._credits, self._on_end)
+        self._show.subscribe(self._alarms)
         self._inference: InferenceThread | None = None
         self._window: WindowStage | None = None
 
@@ -127,6 +129,7 @@ class Session:
         self._error = ""
         self._acknowledged: dict[int, set[tuple[str, str]]] = {}
         self._began_ns = self._finished_ns = 0
+        self._stood_ns = time.monotonic_ns()  # the replay was not to move until then
         self.first_shown_ns = 0
         """Monotonic time at which the display had shown the first samples; 0 before."""
 
@@ -193,20 +196,24 @@ class Session:
 
     def status(self) -> SessionStatus:
         player, inference = self._player, self._inference
+        paused = player.paused if player else False
+        ended = self._ended.is_set() or self._done.is_set()
+        progress_ns = self._progress_ns()  # after paused and ended: it must not be from before they were left
         backend = inference.backend if inference is not None else None
         service = inference.service if inference is not None else Service()
         return SessionStatus(
             position_s=player.position_s if player else self._from_s,
             duration_s=self._duration_s,
             speed=player.speed if player else self._speed,
-            paused=player.paused if player else False,
-            ended=self._ended.is_set() or self._done.is_set(),
+            paused=paused,
+            ended=ended,
             backend=backend.name if backend else "",
             backend_detail=backend.detail if backend else "",
             model=inference.model if inference else "",
             samples_lost=self._accounting.samples_lost,
             recording=False,
             heartbeat_ns=self._stream.heartbeat_ns,
+            progress_ns=progress_ns,
             latency_ms={} if self._speed is None else self._latency.recent(),
             dropped=player.dropped_now() if player else frozenset(),
             error=self._error,
@@ -244,40 +251,30 @@ class Session:
         if self._inference is not None:
             self._inference.prepare(what, share)
 
+    def _progress_ns(self) -> int:
+        """When the last tick was handled, or the replay last stood by order; no later than since when one waits."""
+        wait = self._credits.longest_wait()
+        moved_ns = max(self._credits.handled_ns, self._stood_ns)
+        return moved_ns if wait is None else min(moved_ns, wait.since_ns)
+
     def _preparing(self) -> str:
         if self._mailbox is None or self._stopping.is_set():
             return ""
         return LOADING if self._inference is None else self._inference.preparing
 
-    # -- the account --------------------------------------------------------------------------------------------------
-
     def report(self) -> dict[str, Any]:
-        """The run in numbers; the keys are stable (README, "Report")."""
+        """The run in numbers, see :mod:`monitor.report`."""
         now_ns = self._finished_ns or time.monotonic_ns()
-        inference, account = self._inference, self._accounting
-        backend = inference.backend if inference is not None else None
-        complete = self._ended.is_set() and self._credits.under_way == 0
-        return {
-            "source": self._source or self._title,
-            "seconds_streamed": round(account.counted("streamed_ns") / SECOND_NS / len(self._sources), 6),
-            "wall_seconds": round((now_ns - self._began_ns) / SECOND_NS, 3) if self._began_ns else 0.0,
-            "samples": account.samples(complete=complete),
-            "presence": account.presence(),
-            "absent_reasons": account.absent_reasons(),
-            "windows": account.counted("windows"),
-            "predictions": account.counted("predictions"),
-            "invalid_predictions": account.counted("invalid_predictions"),
-            "skipped_windows": account.counted("skipped_windows"),
-            "dead_letters": account.counted("dead_letters"),
-            "late_samples": account.counted("late_samples"),
-            "latency_ms": None if self._speed is None else self._latency.report(),
-            "backend": backend.name if backend else None,
-            "precision": backend.precision if backend else None,
-            "service": (inference.service.state or "as chosen") if inference is not None and backend else None,
-            "backend_notes": list(inference.service.notes) if inference is not None else [],
-            "model": inference.model if inference else None,
-            "peak_rss_mb": round(peak_rss_mb(), 1),
-        }
+        return run_report(
+            source=self._source or self._title,
+            beds=len(self._sources),
+            wall_s=(now_ns - self._began_ns) / SECOND_NS if self._began_ns else 0.0,
+            complete=self._ended.is_set() and self._credits.under_way == 0,
+            accounting=self._accounting,
+            latency=None if self._speed is None else self._latency,
+            inference=self._inference,
+            alarms=self._alarms,
+        )
 
     # -- opening and playing ------------------------------------------------------------------------------------------
 
@@ -342,7 +339,7 @@ class Session:
             if player is None or not self._flowing.is_set() or self._playing.is_set():
                 return
             self._playing.set()
-        self._began_ns = time.monotonic_ns()
+        self._began_ns = self._stood_ns = time.monotonic_ns()
         player.start()
         self._spawn("source", player.send)
         if self._mailbox is not None and self._load_engine is not None:
@@ -365,10 +362,12 @@ class Session:
 
     def _apply(self, command: CommandRecord) -> None:
         with self._lock:
-            applier = self._applier
-            if applier is None:  # the recording is still being opened
+            applier, player = self._applier, self._player
+            if applier is None or player is None:  # the recording is still being opened
                 self._early.append(command)
                 return
+        if player.paused or self._ended.is_set():
+            self._stood_ns = time.monotonic_ns()  # before it moves: what it had to show until now is nothing
         if self._ended.is_set() and command.name in ("seek", "step"):
             self._ended.clear()
             self._done.clear()
@@ -389,10 +388,10 @@ class Session:
             self._mailbox.on_space(lambda: self._stream.call_soon(made_room))
         return Stages(self._window, AlarmStage(send), self._show, CommandStage(self.id, self._apply))
 
-    def _unread(self) -> int:
-        """Ticks under way that no full mailbox holds up."""
+    def _unread(self) -> Wait | None:
+        """The longest wait for a tick to be handled; none while a full mailbox holds it up."""
         held_up = self._window is not None and self._window.waiting
-        return 0 if held_up else self._credits.under_way
+        return None if held_up else self._credits.longest_wait()
 
     def _on_flowing(self) -> None:
         self._flowing.set()
@@ -417,7 +416,12 @@ class Session:
     # -- the end ------------------------------------------------------------------------------------------------------
 
     def _spawn(self, name: str, body: Callable[[], None]) -> None:
-        thread = WatchedThread(name, body, self._fail)
+        def whole() -> None:
+            body()
+            if not self._stopping.is_set():
+                raise SessionError(f"The {name} thread ended although nothing had told it to.")
+
+        thread = WatchedThread(name, whole, self._fail)
         with self._lock:
             self._threads.append(thread)
         thread.start()
@@ -456,21 +460,11 @@ class Session:
         self._done.set()
 
 
+def _bed_of(tick: Hashable) -> Hashable:
+    """The bed in a tick's identity."""
+    return tick[0] if isinstance(tick, tuple) else None
+
+
 def _sentence(where: str, error: BaseException) -> str:
     text = " ".join(str(error).split())
     return f"The {where} failed: {type(error).__name__}{': ' + text if text else ''}."
-
-
-def peak_rss_mb() -> float:
-    """Largest resident memory of this process so far, MiB (the present one where the system keeps no peak)."""
-    try:
-        import resource
-    except ModuleNotFoundError:  # Windows
-        import psutil
-
-        memory = psutil.Process().memory_info()
-        return float(getattr(memory, "peak_wset", memory.rss)) / 2**20
-    import sys
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**20 if sys.platform == "darwin" else 2**10)

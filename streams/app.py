@@ -56,7 +56,7 @@ def create_app(
     group: str | None = None,
     only_own: bool = False,
     on_ready: Callable[[], None] = lambda: None,
-) -> tuple[faust.App, Wire]:
+) -> faust.App:
     """The Faust app of one worker, ready to start.
 
     session: what its dead letters are filed under. broker: ``embedded://NAME`` or ``kafka://HOST:PORT``. group: the
@@ -107,7 +107,7 @@ def create_app(
         on_ready()
         await outbox.pump(app)
 
-    return app, wire
+    return app
 
 
 def _raw_topic(app: faust.App, name: str, partitions: int) -> Any:

@@ -12,8 +12,9 @@ from models.signals.errors import VigilError
 from streams.codec import encode
 from streams.records import AnyRecord
 from streams.stages import Send
+from streams.transport.credits import Wait
 from streams.transport.hub import hub
-from streams.wire import Outbox, Wire, deliver
+from streams.wire import Outbox, deliver
 
 if TYPE_CHECKING:
     import faust
@@ -22,18 +23,49 @@ if TYPE_CHECKING:
 
 EMBEDDED = "embedded://"
 HEARTBEAT_S = 0.25
-STALL_S = 5.0  # no tick read for so long although some are under way: the stream is dead
+LATE_S = 1.0  # a beat that comes so late shows that the loop itself was held up, and nobody could read
+STALL_S = 5.0  # a stage has had ticks to handle for so long and handled none: the stream is dead
 
 
 class StreamStalled(VigilError):
-    """Ticks are under way and nobody reads them."""
+    """Ticks are there to be read and nobody reads them."""
+
+
+class StallWatch:
+    """Tells a stream that stands still from one that has nothing to do. Pure: every look brings its own time.
+
+    What counts is the time since a tick became readable and is still unread, never the time since the last one was
+    read: between the two may lie a pause of any length. Time in which the stage was entitled to wait, or in which the
+    loop did not run (a stopped process, a machine that slept), does not count either.
+    """
+
+    def __init__(self, stall_s: float = STALL_S) -> None:
+        self._stall_s = stall_s
+        self._looked_ns: int | None = None
+        self._excused_ns = 0
+
+    def look(self, wait: Wait | None, now_ns: int) -> None:
+        """Raise StreamStalled if ``wait`` is too long. wait: the longest one now, None where nobody is to read."""
+        late = self._looked_ns is not None and now_ns - self._looked_ns > LATE_S * 1e9
+        self._looked_ns = now_ns
+        if wait is None or late:
+            self._excused_ns = now_ns
+            return
+        still_s = (now_ns - max(wait.since_ns, self._excused_ns)) / 1e9
+        if still_s > self._stall_s:
+            bed = "" if wait.lane is None else f" of bed {wait.lane}"
+            raise StreamStalled(
+                f"The stream stands still: for {still_s:.0f} s the stage {wait.stage!r} has read "
+                f"none of the ticks{bed} that wait for it."
+            )
 
 
 class StreamRunner:
     """Runs one worker. :meth:`run` is the body of its thread and raises whatever took the app down.
 
-    make_stages: builds what the worker does, given how its stages send; called in the loop. unread: how many ticks
-    are under way while nobody is entitled to hold them up. on_ready: called in the loop once messages flow.
+    make_stages: builds what the worker does, given how its stages send; called in the loop. unread: the longest wait
+    of a tick to be read, None where none waits or the stage is entitled to let it; asked in the loop. on_ready: called
+    in the loop once messages flow.
     """
 
     def __init__(
@@ -41,17 +73,19 @@ class StreamRunner:
         session: str,
         broker: str,
         make_stages: Callable[[Send], Stages],
-        unread: Callable[[], int],
+        unread: Callable[[], Wait | None],
         on_ready: Callable[[], None],
+        *,
+        monotonic_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._session, self._broker, self._make_stages = session, broker, make_stages
-        self._unread, self._on_ready = unread, on_ready
+        self._unread, self._on_ready, self._now = unread, on_ready, monotonic_ns
         self._outbox = Outbox()
         self._lock = Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop_event: asyncio.Event | None = None
         self._stopping = False
-        self.heartbeat_ns = time.monotonic_ns()
+        self.heartbeat_ns = self._now()
         """Monotonic time of the loop's last sign of life."""
 
     def post(self, topic: str, bed: str, message: bytes) -> None:
@@ -78,7 +112,7 @@ class StreamRunner:
         from streams.app import create_app  # Faust: 0.65 s
 
         made: list[faust.App] = []
-        app, wire = create_app(
+        app = create_app(
             self._session,
             self._make_stages(_sender(made)),
             self._outbox,
@@ -94,7 +128,7 @@ class StreamRunner:
             if self._stopping:
                 self._stop_event.set()
         try:
-            await self._until_over(app, wire, self._stop_event)
+            await self._until_over(app, self._stop_event)
         finally:
             with self._lock:
                 self._loop = None
@@ -104,10 +138,10 @@ class StreamRunner:
         if app.crash_reason is not None:
             raise app.crash_reason
 
-    async def _until_over(self, app: faust.App, wire: Wire, stop: asyncio.Event) -> None:
+    async def _until_over(self, app: faust.App, stop: asyncio.Event) -> None:
         """Start the app and stay until it stops, dies, stands still or is told to end."""
         starting = asyncio.ensure_future(app.start())
-        over = {asyncio.ensure_future(c) for c in (stop.wait(), app.wait_until_stopped(), self._beat(wire))}
+        over = {asyncio.ensure_future(c) for c in (stop.wait(), app.wait_until_stopped(), self._beat())}
         try:
             done, _ = await asyncio.wait({starting, *over}, return_when=asyncio.FIRST_COMPLETED)
             if done == {starting}:
@@ -120,23 +154,12 @@ class StreamRunner:
                 task.cancel()
             await asyncio.gather(starting, *over, return_exceptions=True)
 
-    async def _beat(self, wire: Wire) -> None:
+    async def _beat(self) -> None:
+        watch = StallWatch(STALL_S)
         while True:
-            self.heartbeat_ns = time.monotonic_ns()
-            check_progress(wire.last_message, self._unread(), time.monotonic())
+            wait, self.heartbeat_ns = self._unread(), self._now()
+            watch.look(wait, self.heartbeat_ns)
             await asyncio.sleep(HEARTBEAT_S)
-
-
-def check_progress(last_message: dict[tuple[str, int], float], unread: int, now: float) -> None:
-    """Raise StreamStalled if ticks are under way and no partition of ``waves`` was read for ``STALL_S``.
-
-    last_message: (topic, partition) -> monotonic seconds at which its last message was read. Credits run out soon
-    after one partition stops, so in the end none is read.
-    """
-    ages = {partition: now - at for (topic, partition), at in last_message.items() if topic == "waves"}
-    if unread and ages and min(ages.values()) > STALL_S:
-        oldest = ", ".join(f"{age:.0f} s ago in partition {partition}" for partition, age in sorted(ages.items()))
-        raise StreamStalled(f"The stream stands still: the last ticks were read {oldest}, and {unread} wait.")
 
 
 def _sender(made: list[faust.App]) -> Send:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -51,19 +50,16 @@ class DecodedMessages:
 
 @dataclass(slots=True)
 class Wire:
-    """The app's side of the wire: records in and out, dead letters, and when each partition was last heard."""
+    """The app's side of the wire: records in and out, and dead letters."""
 
     session: str
     outbox: Outbox
-    last_message: dict[tuple[str, int], float] = field(default_factory=dict)
     decoded: DecodedMessages = field(default_factory=DecodedMessages)
 
     def read(self, event: EventT, *, owner: bool) -> AnyRecord | None:
         """The event's record; None for one that cannot be read, which its ``owner`` puts among the dead letters."""
-        message = event.message
-        self.last_message[message.topic, message.partition] = time.monotonic()
         try:
-            return self.decoded.read(message.value)
+            return self.decoded.read(event.message.value)
         except DecodeError as error:
             if owner:
                 self.refuse(event, error)

@@ -3,6 +3,10 @@
 Agents' sends never block (an agent that waits for the topic it feeds deadlocks), so only sources wait, and they wait
 here. A credit is taken per tick, by the tick's identity, and is free again once every stage has handled that tick.
 Identity, not a count: delivery is at least once, and a tick handled twice must not free two credits.
+
+The same book says whether anybody still handles ticks: since when, without a break, a stage has had some to handle and
+has handled none. Both ends of that time are set under one lock as ticks come and go, so that it never begins before a
+tick was there to be handled, however long nothing was sent before it.
 """
 
 from __future__ import annotations
@@ -10,23 +14,50 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """``stage`` has had ticks of ``lane`` to handle since ``since_ns`` (monotonic), and has handled none of them."""
+
+    since_ns: int
+    stage: str
+    lane: Hashable
+
+
+@dataclass(slots=True)
+class _Unhandled:
+    ticks: int
+    since_ns: int
 
 
 class Credits:
     """At most ``limit`` ticks under way; every method may be called from any thread.
 
-    stages: names of the consumers that must all have handled a tick before its credit is free.
+    stages: names of the consumers that must all have handled a tick before its credit is free. lane: of a tick; ticks
+    of one lane (a bed) are handled in turn, other lanes may go on when one stands still.
     """
 
-    def __init__(self, limit: int, stages: Iterable[str]) -> None:
+    def __init__(
+        self,
+        limit: int,
+        stages: Iterable[str],
+        lane: Callable[[Hashable], Hashable] = lambda _tick: None,
+        *,
+        monotonic_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
         self._stages = frozenset(stages)
+        self._lane, self._now = lane, monotonic_ns
         if limit < 1:
             raise ValueError(f"at least 1 tick must be allowed under way, got {limit}")
         if not self._stages:
             raise ValueError("credits need at least one stage that releases them")
         self._limit = limit
         self._under_way: dict[Hashable, set[str]] = {}
+        self._unhandled: dict[tuple[str, Hashable], _Unhandled] = {}
+        self._handled_ns: dict[str, int] = {}
         self._changed = threading.Condition()
         self._async_waiters: set[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = set()
         self._closed = False
@@ -64,9 +95,11 @@ class Credits:
             raise KeyError(f"{stage!r} is not one of the stages {sorted(self._stages)}")
         with self._changed:
             waiting_for = self._under_way.get(tick)
-            if waiting_for is None:
+            if waiting_for is None or stage not in waiting_for:
                 return
             waiting_for.discard(stage)
+            self._handled_ns[stage] = self._now()
+            self._settle(stage, tick)
             if not waiting_for:
                 del self._under_way[tick]
                 self._wake()
@@ -76,7 +109,9 @@ class Credits:
         with self._changed:
             self._stages -= {stage}
             for tick in list(self._under_way):
-                self._under_way[tick].discard(stage)
+                if stage in self._under_way[tick]:
+                    self._under_way[tick].discard(stage)
+                    self._settle(stage, tick)
                 if not self._under_way[tick]:
                     del self._under_way[tick]
             self._closed = self._closed or not self._stages
@@ -85,8 +120,12 @@ class Credits:
     def forget(self, tick: Hashable) -> None:
         """The tick was never sent after all: its credit is free."""
         with self._changed:
-            if self._under_way.pop(tick, None) is not None:
-                self._wake()
+            waiting_for = self._under_way.pop(tick, None)
+            if waiting_for is None:
+                return
+            for stage in waiting_for:
+                self._settle(stage, tick)
+            self._wake()
 
     def wait_idle(self, timeout: float | None = None) -> bool:
         """Wait until no tick is under way; False if closed before or after ``timeout`` seconds."""
@@ -110,14 +149,38 @@ class Credits:
         with self._changed:
             return len(self._under_way)
 
+    def longest_wait(self) -> Wait | None:
+        """The stage and lane that have stood still for longest; None while there is nothing to handle."""
+        with self._changed:
+            waits = [Wait(left.since_ns, stage, lane) for (stage, lane), left in self._unhandled.items()]
+        return min(waits, key=lambda wait: wait.since_ns, default=None)
+
+    @property
+    def handled_ns(self) -> int:
+        """Monotonic time at which every stage had last handled a tick: of the one that did so first; 0 before."""
+        with self._changed:
+            return min((self._handled_ns.get(stage, 0) for stage in self._stages), default=0)
+
     def _may_go(self, tick: Hashable) -> bool:
         return self._closed or tick in self._under_way or len(self._under_way) < self._limit
 
     def _take(self, tick: Hashable) -> bool:
         if self._closed or not self._may_go(tick):
             return False
-        self._under_way.setdefault(tick, set(self._stages))
+        if tick not in self._under_way:
+            self._under_way[tick] = set(self._stages)
+            lane, now_ns = self._lane(tick), self._now()
+            for stage in self._stages:
+                self._unhandled.setdefault((stage, lane), _Unhandled(0, now_ns)).ticks += 1
         return True
+
+    def _settle(self, stage: str, tick: Hashable) -> None:
+        """``stage`` has one tick less to handle, and its wait for the others begins now."""
+        key = (stage, self._lane(tick))
+        left = self._unhandled[key]
+        left.ticks, left.since_ns = left.ticks - 1, self._now()
+        if not left.ticks:
+            del self._unhandled[key]
 
     def _wake(self) -> None:
         self._changed.notify_all()

@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
 from models.signals.errors import BadInput, VigilError
 from models.signals.modalities import Modality
+from models.signals.recording import Segment
 from models.signals.windows import WindowSpec
 from monitor.session import Session, SessionError
 from streams.codec import encode
 from streams.control import SessionControl
 from streams.feed import DisplayFeed
-from streams.records import AnyRecord, CommandRecord, DeadLetter, PredictionRecord, StateRecord, WaveTick
+from streams.records import (
+    AlarmRecord,
+    AnyRecord,
+    CommandRecord,
+    DeadLetter,
+    PredictionRecord,
+    StateRecord,
+    WaveTick,
+)
 from streams.replay import Drop
-from streams.stages import END_TOPICS
-from tests.streams.sources import FakeEngine, PatientMap, wait_until
+from streams.stages import END_TOPICS, ShowStage, WindowStage
+from tests.streams.sources import FakeEngine, PatientMap, S, wait_until
 
 Make = Callable[..., Session]
 
@@ -248,6 +259,156 @@ def test_what_the_display_shows_is_in_the_latencies(make: Make) -> None:
     assert session.report()["latency_ms"]["sample_to_screen"]["max"] == 50.0
 
 
+def test_a_thousand_pauses_over_the_wire_and_the_session_lives(make: Make) -> None:
+    """Every command through the stream itself, among waves that go by fifty times as fast."""
+    session = make(feed=DisplayFeed())
+    session.start()
+    assert session.wait_opened(10)
+    for cycle in range(1000):
+        session.pause()
+        session.resume()
+        if cycle % 50 == 49:
+            session.seek(10.0)
+            wait_until(lambda at=cycle: session._player is not None and session._player.epoch == (at + 1) // 50)  # type: ignore[misc]
+    wait_until(lambda: not session.status().paused)
+    position_s = session.status().position_s
+    wait_until(lambda: session.status().position_s > position_s + 2.0)
+    assert session.failure is None and session.status().error == ""
+    assert session.report()["samples"]["ECG"]["lost"] == 0
+
+
+def test_an_operator_who_presses_whatever_key_does_not_kill_the_session(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streams.runner.HEARTBEAT_S", 0.01)
+    chance = random.Random(7)
+    session = make(stay_open=True)
+    session.start()
+    keys: list[Callable[[], None]] = [
+        session.pause, session.resume, lambda: session.seek(chance.uniform(-10, 700)),
+        lambda: session.step(chance.uniform(-20, 20)), lambda: session.set_speed(chance.choice([0.25, 1.0, 50.0])),
+        lambda: session.set_dropped(chance.choice(list(Modality)), chance.random() < 0.5),
+    ]  # fmt: skip
+    for _ in range(20):
+        for _ in range(50):
+            chance.choice(keys)()
+        heartbeat_ns = session.status().heartbeat_ns
+        wait_until(lambda seen=heartbeat_ns: session.status().heartbeat_ns > seen)  # type: ignore[misc]
+        assert session.failure is None and session.status().error == ""
+    session.set_speed(50.0)
+    session.seek(100.0)
+    session.resume()
+    wait_until(lambda: 100.0 < session.status().position_s < 590.0 and not session.status().ended)
+    position_s = session.status().position_s
+    wait_until(lambda: session.status().position_s > position_s)
+
+
+# -- what a display must see --------------------------------------------------------------------------------------
+
+
+def silent_s(session: Session) -> float:
+    return (time.monotonic_ns() - session.status().progress_ns) / 1e9
+
+
+def test_a_source_that_gives_nothing_shows_in_the_progress_and_so_does_its_return(make: Make) -> None:
+    gate, hangs = threading.Event(), threading.Event()
+
+    class Hanging(PatientMap):
+        def read(self, *args: Any) -> Segment:
+            if args[1] >= 20 * S:
+                hangs.set()
+                assert gate.wait(60)
+            return super().read(*args)
+
+    session = make(source=Hanging(600.0))
+    session.start()
+    try:
+        assert hangs.wait(60)
+        wait_until(lambda: silent_s(session) > 0.5, what="silence")
+        status = session.status()
+        assert not status.paused and not status.ended and status.error == ""
+        assert time.monotonic_ns() - status.heartbeat_ns < status.heartbeat_ns - status.progress_ns, (
+            "it beats all the time"
+        )
+        silence_ns = status.progress_ns
+        session.set_speed(25.0)  # a key pressed in vain is no sign of life
+        wait_until(lambda: session.status().speed == 25.0)
+        assert session.status().progress_ns == silence_ns
+    finally:
+        gate.set()
+    wait_until(lambda: session.status().progress_ns > silence_ns, what="progress")
+
+
+@pytest.mark.parametrize("stage", [WindowStage, ShowStage])
+def test_a_stage_that_reads_nothing_shows_in_the_progress_although_the_other_one_goes_on(
+    make: Make, monkeypatch: pytest.MonkeyPatch, stage: type[Any]
+) -> None:
+    stuck, handle = threading.Event(), stage.handle
+
+    async def until_stuck(*arguments: Any) -> None:
+        if stuck.is_set():
+            await asyncio.Event().wait()
+        await handle(*arguments)
+
+    monkeypatch.setattr(stage, "handle", until_stuck)
+    session = make()
+    session.start()
+    wait_until(lambda: session.status().position_s > 2.0)
+    stuck.set()
+    wait_until(lambda: silent_s(session) > 0.5, what="silence")
+    assert not session.status().ended
+
+
+def test_after_a_long_pause_nothing_looks_late(make: Make) -> None:
+    """Also before the first tick after it has been handled."""
+    session = make(speed=1.0)
+    session.start()
+    for _ in range(10):
+        wait_until(lambda: session._credits.handled_ns > 0)
+        before_ns = session._credits.handled_ns
+        session.pause()
+        wait_until(lambda: session.status().paused)
+        session._credits._handled_ns.clear()  # as if it were long ago
+        session.resume()
+        while (status := session.status()).paused:
+            pass
+        assert status.progress_ns >= before_ns
+
+
+def test_after_the_end_nothing_looks_late_either(make: Make) -> None:
+    session = make(20.0, speed=None, stay_open=True)
+    session.start()
+    assert session.wait(30)
+    asked_ns = time.monotonic_ns()
+    session.seek(5.0)
+    wait_until(lambda: not (status := session.status()).ended and status.progress_ns >= asked_ns)
+
+
+def test_what_alarms_and_predictions_give_as_their_reason_arrives_word_for_word(make: Make) -> None:
+    feed = DisplayFeed(100_000)
+    session = make(feed=feed)
+    records = collected(session)
+    session.start()
+    wait_until(lambda: len(ticks(records)) > 5)
+    head = {"bed": "bed1", "session": session.id, "epoch": 0}
+    began = AlarmRecord(
+        **head, time_ns=0, key="asystole", priority="high", kind="physiological", text="ASYSTOLE", active=True,
+        reason="ABP and PPG show no pulse", now="6 s",
+    )  # fmt: skip
+    abstains = PredictionRecord(
+        **head, window_end_ns=S, model="m", backend="b", modalities=[], presence=[], ages_s=[], valid=True,
+        abstain=True, reason="the ECG shows no rhythm", risk={},
+    )  # fmt: skip
+    for topic, record in (("alarms", began), ("predictions", abstains)):
+        session._stream.post(topic, "bed1", encode(record))
+    wait_until(lambda: any(isinstance(r, AlarmRecord) and r.key == "asystole" for r in list(records)))
+    wait_until(lambda: any(isinstance(r, PredictionRecord) and r.reason == abstains.reason for r in list(records)))
+    assert began in records and began in feed.drain(100_000)
+    session.stop()
+    row = session.report()["alarms"]["asystole"]
+    assert (row["count"], row["highest_priority"], row["first_s"]) == (1, "high", 0.0) and row["seconds_active"] > 0
+
+
 # -- what goes wrong ----------------------------------------------------------------------------------------------
 
 
@@ -289,6 +450,30 @@ def test_an_exception_in_the_model_ends_the_session_with_the_reason(make: Make) 
     session.start()
     fails_visibly(session, "the model broke")
     assert engine.closed
+
+
+@pytest.mark.expects_error_log
+def test_a_model_that_ends_its_own_thread_ends_the_session_with_the_reason(make: Make) -> None:
+    engine = FakeEngine()
+
+    def leave(*_: object, **__: object) -> None:
+        raise SystemExit(3)
+
+    engine.predict = leave  # type: ignore[assignment,method-assign]
+    session = make(engine=engine)
+    session.start()
+    fails_visibly(session, "The inference failed: SystemExit")
+
+
+@pytest.mark.expects_error_log
+@pytest.mark.parametrize("part", ["stream", "source", "inference"])
+def test_a_thread_that_leaves_without_a_word_ends_the_session_with_one(make: Make, part: str) -> None:
+    session = make()
+    session.start()
+    wait_until(lambda: session.status().model == "fake")
+    assert session._player is not None and session._mailbox is not None
+    {"stream": session._stream.stop, "source": session._player.stop, "inference": session._mailbox.close}[part]()
+    fails_visibly(session, "thread ended although nothing had told it to")
 
 
 @pytest.mark.expects_error_log
