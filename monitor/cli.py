@@ -76,6 +76,7 @@ def run(
     report: Annotated[Path | None, typer.Option(help="Write the run's report (JSON) here.")] = None,
     vitals: Annotated[Path | None, typer.Option(help="Write vitals (CSV), one row a second.")] = None,
     predictions: Annotated[Path | None, typer.Option(help="Write predictions (CSV), one row a window.")] = None,
+    alarms: Annotated[Path | None, typer.Option(help="Write what alarmed, when and why (CSV), a row an event.")] = None,
     restored: Annotated[Path | None, typer.Option(help="Write every channel as shown, estimates marked (NPZ).")] = None,
     screenshot: Annotated[
         Path | None, typer.Option(help="Save a picture of the display (PNG) just before the run ends.")
@@ -99,6 +100,7 @@ def run(
         report=report,
         vitals=vitals,
         predictions=predictions,
+        alarms=alarms,
         restored=restored,
         screenshot=screenshot,
     )

@@ -1,4 +1,4 @@
-"""Files a run leaves behind: vitals and predictions as CSV, restored channels as NPZ.
+"""Files a run leaves behind: vitals, predictions and alarms as CSV, restored channels as NPZ.
 
 Each exporter is a callback for decoded records (called on the stream thread, so it only formats and appends) with a
 ``close``. A file is begun with its first record, so a run that never starts leaves what lies there alone. Column names
@@ -16,6 +16,7 @@ from typing import IO, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from streams.alarm_log import AlarmEvent, AlarmLog
 from streams.records import AnyRecord, PredictionRecord, VitalsRecord, WaveTick
 
 VITALS_COLUMNS = (
@@ -33,6 +34,7 @@ PREDICTION_COLUMNS = (
     "abstain",
     "presence",
 )
+ALARM_COLUMNS = ("time_s", "key", "priority", "kind", "text", "event", "reason")
 NS = 1_000_000_000
 
 
@@ -51,13 +53,13 @@ class _Csv:
         self._file: IO[str] | None = None
 
     def row(self, cells: Iterable[object]) -> None:
-        csv.writer(self._begun()).writerow(cells)
+        csv.writer(self.begun()).writerow(cells)
 
     def close(self, *, failed: bool) -> None:
         if self._file is not None or not failed:
-            self._begun().close()
+            self.begun().close()
 
-    def _begun(self) -> IO[str]:
+    def begun(self) -> IO[str]:
         if self._file is None:
             self._file = self._path.open("w", newline="", encoding="utf-8")
             csv.writer(self._file).writerow(self._columns)
@@ -97,6 +99,31 @@ class PredictionsCsv:
 
     def close(self, *, failed: bool = False) -> None:
         self._csv.close(failed=failed)
+
+
+class AlarmsCsv:
+    """One row whenever an alarm begins, changes (another text, priority or reason) or ends, and one for each that still
+    stands at the end; see :class:`streams.alarm_log.Event`. After a seek time runs on from the new place."""
+
+    def __init__(self, path: Path) -> None:
+        self._csv = _Csv(path, ALARM_COLUMNS)
+        self._log = AlarmLog()
+
+    def __call__(self, record: AnyRecord) -> None:
+        if isinstance(record, WaveTick):
+            self._csv.begun()  # a run without alarms says so with a file without rows
+        for event in self._log.follow(record):
+            self._row(event)
+
+    def close(self, *, failed: bool = False) -> None:
+        for event in self._log.standing():
+            self._row(event)
+        self._csv.close(failed=failed)
+
+    def _row(self, event: AlarmEvent) -> None:
+        alarm = event.alarm
+        row = (alarm.key, alarm.priority, alarm.kind, alarm.text, event.event.value, event.reason)
+        self._csv.row([_text(event.time_ns / NS), *row])
 
 
 class RestoredNpz:

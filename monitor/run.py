@@ -17,7 +17,7 @@ from models.runtime.backend import Progress
 from models.runtime.bundle import Bundle, load_bundle
 from models.signals.channels import ChannelMap, map_channels
 from models.signals.errors import VigilError
-from monitor.exports import Exporter, PredictionsCsv, RestoredNpz, VitalsCsv
+from monitor.exports import AlarmsCsv, Exporter, PredictionsCsv, RestoredNpz, VitalsCsv
 from monitor.screen import has_screen
 from monitor.session import Session
 from monitor.settings import RunSettings, check_outputs
@@ -65,6 +65,7 @@ def run_session(settings: RunSettings) -> int:
         "--report": settings.report,
         "--vitals": settings.vitals,
         "--predictions": settings.predictions,
+        "--alarms": settings.alarms,
         "--restored": settings.restored,
         "--screenshot": settings.screenshot,
     }
@@ -197,6 +198,8 @@ def _exporters(settings: RunSettings) -> list[Exporter]:
         chosen.append(VitalsCsv(settings.vitals))
     if settings.predictions is not None:
         chosen.append(PredictionsCsv(settings.predictions))
+    if settings.alarms is not None:
+        chosen.append(AlarmsCsv(settings.alarms))
     if settings.restored is not None:
         chosen.append(RestoredNpz(settings.restored))
     return chosen

@@ -41,6 +41,7 @@ class RunSettings:
     report: Path | None = None
     vitals: Path | None = None
     predictions: Path | None = None
+    alarms: Path | None = None
     restored: Path | None = None
     screenshot: Path | None = None
 

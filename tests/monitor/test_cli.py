@@ -86,6 +86,7 @@ def one_sentence(err: str) -> str:
         (("run", "demo", "--precision", "fp8", *FAST), "fp16, bf16"),
         (("run", "demo", "--imputer", "magic", *FAST), "magic"),
         (("run", "demo", "--report", "/no/such/folder/r.json", *FAST), "--report"),
+        (("run", "demo", "--alarms", "/no/such/folder/a.csv", *FAST), "--alarms"),
         (("inspect", "/no/such/file"), "no file"),
     ],
     ids=lambda v: " ".join(v[:4]) if isinstance(v, tuple) else "",
@@ -134,7 +135,7 @@ def test_a_channel_of_nothing_but_nan(vigil: Vigil, tmp_path: Path) -> None:
 
 
 def test_a_run_leaves_its_files(vigil: Vigil, tmp_path: Path) -> None:
-    names = {n: tmp_path / n for n in ("report.json", "vitals.csv", "predictions.csv", "restored.npz")}
+    names = {n: tmp_path / n for n in ("report.json", "vitals.csv", "predictions.csv", "alarms.csv", "restored.npz")}
     code, _, err = vigil(
         "run", "demo:faults=off", "--for", "40", "--drop", "ABP:20-30", *FAST,
         *(part for name, path in names.items() for part in (f"--{name.partition('.')[0]}", str(path))),
@@ -150,6 +151,15 @@ def test_a_run_leaves_its_files(vigil: Vigil, tmp_path: Path) -> None:
     assert report["windows"] == report["predictions"] == 40
     assert len(names["vitals.csv"].read_text().splitlines()) == 41
     assert len(names["predictions.csv"].read_text().splitlines()) == 41
+    alarms = [line.split(",") for line in names["alarms.csv"].read_text().splitlines()]
+    assert alarms[0] == ["time_s", "key", "priority", "kind", "text", "event", "reason"]
+    withheld = [(float(row[0]), row[5]) for row in alarms if row[1] == "technical.ABP"]
+    assert [event for _, event in withheld] == ["began", "ended"]
+    assert 20 <= withheld[0][0] <= 22 and 30 <= withheld[1][0] <= 34
+    count = report["alarms"]["technical.ABP"]
+    assert (count["count"], count["highest_priority"], count["first_s"]) == (1, "low", withheld[0][0])
+    assert count["seconds_active"] == pytest.approx(withheld[1][0] - withheld[0][0])
+    assert set(report["alarms"]) == {row[1] for row in alarms[1:]}
     with np.load(names["restored.npz"]) as saved:
         estimated = saved["ABP_estimated"]
         time_s, truth = saved["ABP_time_s"], saved["ABP_truth"]
@@ -160,7 +170,7 @@ def test_a_run_leaves_its_files(vigil: Vigil, tmp_path: Path) -> None:
 
 
 def test_a_run_that_cannot_begin_leaves_earlier_results_alone(vigil: Vigil, tmp_path: Path) -> None:
-    names = {"vitals": tmp_path / "v.csv", "predictions": tmp_path / "p.csv", "restored": tmp_path / "r.npz"}
+    names = {name: tmp_path / name for name in ("vitals", "predictions", "alarms", "restored")}
     for path in names.values():
         path.write_text("of an earlier run")
     options = [part for name, path in names.items() for part in (f"--{name}", str(path))]
@@ -170,7 +180,7 @@ def test_a_run_that_cannot_begin_leaves_earlier_results_alone(vigil: Vigil, tmp_
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
-@pytest.mark.parametrize("option", ["--report", "--vitals", "--restored"])
+@pytest.mark.parametrize("option", ["--report", "--vitals", "--alarms", "--restored"])
 def test_a_full_disk_is_said_in_one_sentence(vigil: Vigil, option: str) -> None:
     code, _, err = vigil("run", "demo", "--for", "2", *FAST, option, "/dev/full")
     assert code == 1, err

@@ -9,14 +9,16 @@ import numpy as np
 import pytest
 
 from monitor.exports import (
+    ALARM_COLUMNS,
     NS,
     PREDICTION_COLUMNS,
     VITALS_COLUMNS,
+    AlarmsCsv,
     PredictionsCsv,
     RestoredNpz,
     VitalsCsv,
 )
-from streams.records import PredictionRecord, RestoredChunk, VitalsRecord, WaveChunk, WaveTick
+from streams.records import AlarmRecord, PredictionRecord, RestoredChunk, VitalsRecord, WaveChunk, WaveTick
 
 BED = {"bed": "1", "session": "s", "epoch": 0}
 
@@ -67,6 +69,61 @@ def test_predictions_carry_bounds_presence_and_time(tmp_path: Path) -> None:
     assert first["presence"] == "ECG=11;ABP=10"
     assert first["depth"] == ""
     assert (second["time_s"], second["valid"], second["risk_5"], second["depth_hi"]) == ("8", "0", "", "50")
+
+
+def alarm(second: float, *, active: bool = True, **changes: object) -> AlarmRecord:
+    fields: dict[str, object] = {"key": "map.low", "priority": "medium", "kind": "physiological", "text": "ABP LOW"}
+    return AlarmRecord(**(BED | fields | changes), time_ns=round(second * NS), active=active)  # type: ignore[arg-type]
+
+
+def test_alarms_have_a_row_an_event_and_one_for_what_still_stands(tmp_path: Path) -> None:
+    export = AlarmsCsv(tmp_path / "a.csv")
+    reason = 'no pulse in ABP, "PPG" contradicts'
+    for record in (
+        alarm(10.5), alarm(11, now="58"), alarm(12, priority="high", now="45"), alarm(20, active=False),
+        alarm(21, key="asystole", priority="high", text="ASYSTOLE", reason=reason),
+        WaveTick(**BED, tick_seq=0, start_ns=0, end_ns=33 * NS),
+        VitalsRecord(**BED, time_ns=40 * NS),
+    ):  # fmt: skip
+        export(record)
+    export.close()
+    found = rows(tmp_path / "a.csv")
+    assert tuple(found[0]) == ALARM_COLUMNS
+    assert [(row["time_s"], row["key"], row["priority"], row["event"]) for row in found] == [
+        ("10.5", "map.low", "medium", "began"), ("12", "map.low", "high", "changed"),
+        ("20", "map.low", "high", "ended"), ("21", "asystole", "high", "began"), ("33", "asystole", "high", "standing at the end"),
+    ]  # fmt: skip
+    assert found[3]["reason"] == found[4]["reason"] == reason
+    assert {row["kind"] for row in found} == {"physiological"} and found[3]["text"] == "ASYSTOLE"
+
+
+def test_a_seek_is_seen_in_the_alarms(tmp_path: Path) -> None:
+    export = AlarmsCsv(tmp_path / "a.csv")
+    for record in (
+        alarm(100), WaveTick(**BED, tick_seq=0, start_ns=0, end_ns=120 * NS),
+        alarm(20, active=False, epoch=1), alarm(25, epoch=1), alarm(30, epoch=1, active=False),
+    ):  # fmt: skip
+        export(record)
+    export.close(failed=True)
+    found = [(row["time_s"], row["event"], row["reason"]) for row in rows(tmp_path / "a.csv")]
+    assert found == [
+        ("100", "began", ""),
+        ("120", "ended", "the replay jumped"),
+        ("25", "began", ""),
+        ("30", "ended", ""),
+    ]
+
+
+def test_a_run_without_alarms_leaves_a_file_without_rows_and_one_that_never_ran_none(tmp_path: Path) -> None:
+    quiet, never, earlier = (tmp_path / name for name in ("quiet.csv", "never.csv", "earlier.csv"))
+    earlier.write_text("of an earlier run")
+    export = AlarmsCsv(quiet)
+    export(WaveTick(**BED, tick_seq=0, start_ns=0, end_ns=NS))
+    export.close(failed=True)
+    assert quiet.read_text().splitlines() == [",".join(ALARM_COLUMNS)]
+    for path in (never, earlier):
+        AlarmsCsv(path).close(failed=True)
+    assert not never.exists() and earlier.read_text() == "of an earlier run"
 
 
 def test_restored_marks_estimates_and_keeps_the_truth(tmp_path: Path) -> None:
