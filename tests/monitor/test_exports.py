@@ -91,7 +91,8 @@ def test_alarms_have_a_row_an_event_and_one_for_what_still_stands(tmp_path: Path
     assert tuple(found[0]) == ALARM_COLUMNS
     assert [(row["time_s"], row["key"], row["priority"], row["event"]) for row in found] == [
         ("10.5", "map.low", "medium", "began"), ("12", "map.low", "high", "changed"),
-        ("20", "map.low", "high", "ended"), ("21", "asystole", "high", "began"), ("33", "asystole", "high", "standing at the end"),
+        ("20", "map.low", "high", "ended"), ("21", "asystole", "high", "began"),
+        ("33", "asystole", "high", "standing at the end"),
     ]  # fmt: skip
     assert found[3]["reason"] == found[4]["reason"] == reason
     assert {row["kind"] for row in found} == {"physiological"} and found[3]["text"] == "ASYSTOLE"
