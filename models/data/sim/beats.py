@@ -29,14 +29,17 @@ class Beats:
     ptt: Float64Array  # to the finger
     ts: Float64Array  # ejection time
     foot_abp: Float64Array
-    p0: Float64Array  # mmHg above venous pressure at the foot
-    amp: Float64Array  # stroke volume / compliance, mmHg
+    p0: Float64Array  # mmHg above the outflow pressure at the foot
+    amp: Float64Array  # stroke volume / compliance, mmHg; 0: no pulse
     tau: Float64Array  # resistance · compliance, s
     zflow: Float64Array  # characteristic impedance · stroke volume, mmHg·s
     foot_ppg: Float64Array
     ppg0: Float64Array  # level at the foot, pulses
-    ppg_amp: Float64Array  # pulses
+    ppg_amp: Float64Array  # pulses, 0: no pulse
     ppg_tau: Float64Array
+    p_wave: Float64Array  # height of the P wave before it, 1: the patient's own
+    qrs: Float64Array  # height of QRS and T, 0: no complex (asystole, fibrillation)
+    outflow: Float64Array  # mmHg towards which the artery empties: central venous pressure
 
     @classmethod
     def from_rows(cls, rows: list[tuple[float, ...]]) -> Beats:
@@ -66,6 +69,11 @@ def response_end(ts: float, tau: float, skew: float) -> float:
     sin1 = w * (e - 1.0) / (a * a + w * w)
     sin2 = 2.0 * w * (e - 1.0) / (a * a + 4.0 * w * w)
     return (const - cos1 + skew * sin1 - 0.5 * skew * sin2) / ts
+
+
+def level_after(p0: float, amp: float, tau: float, ts: float, span: float, skew: float) -> float:
+    """Level at the next foot, ``span ≥ ts`` seconds after the one with level ``p0``: scalar form for the beat loop."""
+    return p0 * math.exp(-span / tau) + amp * response_end(ts, tau, skew) * math.exp(-(span - ts) / tau)
 
 
 def response(u: Float64Array, ts: Float64Array, tau: Float64Array, skew: float) -> Float64Array:

@@ -35,8 +35,8 @@ def qt_intervals(beats: Beats, subject: Subject) -> Float64Array:
 
 def _components(beats: Beats, s: Subject) -> list[tuple[Float64Array, Float64Array, Float64Array, Float64Array]]:
     """(centre, left width, right width, amplitude) of every wave of every beat; widths are standard deviations."""
-    normal = 1.0 - beats.ectopic
-    ectopic = beats.ectopic
+    ectopic, qrs = beats.ectopic, beats.qrs
+    normal = 1.0 - ectopic
     one = np.ones(len(beats))
     before = np.append(beats.rr[:1], beats.rr[:-1])
     qt = qt_intervals(beats, s)
@@ -46,11 +46,16 @@ def _components(beats: Beats, s: Subject) -> list[tuple[Float64Array, Float64Arr
     r = beats.r
     # An ectopic beat has no P, a wide tall complex and a T wave against it.
     return [
-        (r - pr + 0.035, 0.021 * one, 0.024 * one, s.ecg_p * normal),
-        (r - 0.030, 0.0085 * one, 0.0085 * one, s.ecg_q * normal),
-        (r, (0.0105 + 0.022 * ectopic), (0.0105 + 0.024 * ectopic), s.ecg_r * (1.0 + 0.35 * ectopic)),
-        (r + 0.029 + 0.045 * ectopic, (0.0095 + 0.02 * ectopic), (0.0105 + 0.02 * ectopic), s.ecg_s * (1 + ectopic)),
-        (r + t_peak, 1.25 * t_width, 0.72 * t_width, s.ecg_t * (1.0 - 2.4 * ectopic)),
+        (r - pr + 0.035, 0.021 * one, 0.024 * one, s.ecg_p * beats.p_wave),
+        (r - 0.030, 0.0085 * one, 0.0085 * one, s.ecg_q * normal * qrs),
+        (r, (0.0105 + 0.022 * ectopic), (0.0105 + 0.024 * ectopic), s.ecg_r * (1.0 + 0.35 * ectopic) * qrs),
+        (
+            r + 0.029 + 0.045 * ectopic,
+            (0.0095 + 0.02 * ectopic),
+            (0.0105 + 0.02 * ectopic),
+            s.ecg_s * (1 + ectopic) * qrs,
+        ),
+        (r + t_peak, 1.25 * t_width, 0.72 * t_width, s.ecg_t * (1.0 - 2.4 * ectopic) * qrs),
     ]
 
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.data.sim.beats import Beats, response_end
+from models.data.sim.beats import Beats, level_after
 from models.data.sim.noise import Float64Array, Stream, generator
 from models.data.sim.pharmacology import Propofol, circulation_effect, depth_index
 from models.data.sim.scenarios import Episode, Mechanism, Plan
@@ -301,7 +301,7 @@ class Course:
         # Arterial pulse: the previous one decays to this foot; exact mean from mass balance.
         foot = max(t + pep + ptt_abp, st.foot_abp + max(0.2, st.ts + 0.03))
         span = foot - st.foot_abp
-        p0 = _decay(st.p0, st.amp, st.tau, st.ts, span, s.flow_skew)
+        p0 = level_after(st.p0, st.amp, st.tau, st.ts, span, s.flow_skew)
         mean = st.resistance * st.compliance * (st.amp - (p0 - st.p0)) / span + st.zflow / span + CENTRAL_VENOUS_MMHG
         st.map_beat += 0.6 * (mean - st.map_beat)
         st.map_slow += (mean - st.map_slow) * (1.0 - math.exp(-span / 8.0))
@@ -309,7 +309,8 @@ class Course:
 
         # Finger pulse: smaller with small strokes and narrow vessels; the monitor's gain follows it.
         foot_ppg = max(t + pep + ptt_ppg, st.foot_ppg + max(0.2, PPG_EJECTION * st.ts + 0.03))
-        ppg0 = _decay(st.ppg0, st.ppg_amp, st.ppg_tau, PPG_EJECTION * st.ts, foot_ppg - st.foot_ppg, PPG_FLOW_SKEW)
+        ppg_span = foot_ppg - st.foot_ppg
+        ppg0 = level_after(st.ppg0, st.ppg_amp, st.ppg_tau, PPG_EJECTION * st.ts, ppg_span, PPG_FLOW_SKEW)
         height = (stroke / s.sv0_ml) ** 0.8 * (self._r0 / resistance) ** 0.7 * (1.0 + 0.01 * noise[2])
         st.ppg_mean += (height - st.ppg_mean) * (1.0 - math.exp(-st.rr / 25.0))
 
@@ -339,7 +340,7 @@ class Course:
             rr = 1.36 * st.slow_rr  # compensatory pause
         rr = min(max(rr, _RR_MIN_S), _RR_MAX_S)
         row = (t, rr, float(ectopic), pep, ptt_ppg, ts, foot, p0, st.amp, st.tau, st.zflow, foot_ppg, ppg0,
-               st.ppg_amp, st.ppg_tau)  # fmt: skip
+               st.ppg_amp, st.ppg_tau, 1.0 - float(ectopic), 1.0, CENTRAL_VENOUS_MMHG)  # fmt: skip
         st.t_r, st.rr = t + rr, rr
         return row
 
@@ -355,11 +356,6 @@ def _seconds_within(parts: list[Seconds], first: int, last: int) -> Seconds:
     rows = slice(skip, skip + last - first)
     names = ("breath_phase", "depth", "concentration")
     return Seconds(parts[0].first + skip, *(np.concatenate([getattr(p, n) for p in parts])[rows] for n in names))
-
-
-def _decay(p0: float, amp: float, tau: float, ts: float, span: float, skew: float) -> float:
-    """Level at the next foot, ``span ≥ ts`` seconds after this one (see ``beats``)."""
-    return p0 * math.exp(-span / tau) + amp * response_end(ts, tau, skew) * math.exp(-(span - ts) / tau)
 
 
 _EFFECTS: dict[Mechanism, Callable[[float], tuple[float, float, float, float]]] = {

@@ -6,6 +6,8 @@ Photoplethysmogram: the same pulse, slower and rounder, in the device's arbitrar
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
 from models.data.sim.beats import Beats, response, unit_flow
@@ -15,6 +17,7 @@ from models.data.sim.subject import CENTRAL_VENOUS_MMHG, Device, Subject
 
 _PPG_BASELINE = 0.10  # share of a pulse that breathing moves the baseline
 _UPSTROKE_GRID_S = np.arange(0.0, 0.24, 0.002)
+_TAUS_S = np.geomspace(0.15, 12.0, 120)
 
 
 def arterial(times_s: Float64Array, beats: Beats, subject: Subject) -> Float64Array:
@@ -34,14 +37,38 @@ def _arterial_in_beat(u: Float64Array, beat: np.ndarray, beats: Beats, subject: 
     reflected = 0.07 * np.exp(-0.5 * ((since + 0.42) / 0.16) ** 2)  # back from the legs in late systole
     span = np.append(np.diff(beats.foot_abp), np.inf)[beat]
     fade = np.clip((span - u) / 0.08, 0.0, 1.0)  # whatever the dicrotic wave leaves ends with the beat
-    return windkessel + impedance + amp * (incisura + dicrotic + reflected) * fade + CENTRAL_VENOUS_MMHG
+    return windkessel + impedance + amp * (incisura + dicrotic + reflected) * fade + beats.outflow[beat]
+
+
+def windkessel_for(systolic: float, diastolic: float, rr: float, ts: float, subject: Subject) -> tuple[float, float]:
+    """``amp`` in mmHg and ``tau`` in s of beats every ``rr`` s that settle at this pressure; ``ts``: ejection time.
+
+    In a steady state everything but the outflow pressure is proportional to ``amp``, so that the ratio of the two
+    pressures gives ``tau`` (by table) and the level ``amp``. Diastolic above central venous pressure.
+    """
+    n = _TAUS_S.size
+    taken = np.zeros(n)
+    left = response(np.full(n, rr), np.full(n, ts), _TAUS_S, subject.flow_skew) / (1.0 - np.exp(-rr / _TAUS_S))
+    beats = dataclasses.replace(
+        Beats(*(taken for _ in dataclasses.fields(Beats))),
+        foot_abp=np.arange(n, dtype=np.float64) * rr, ts=np.full(n, ts), tau=_TAUS_S, amp=np.ones(n), p0=left,
+        zflow=np.full(n, subject.impedance * subject.compliance),
+    )  # fmt: skip
+    u = np.broadcast_to((np.arange(128) + 0.5) / 128 * rr, (n, 128))
+    beat = np.broadcast_to(np.arange(n)[:, None], u.shape)
+    wave = _arterial_in_beat(u.ravel(), beat.ravel(), beats, subject).reshape(u.shape)
+    high, low = wave.max(axis=1), wave.min(axis=1)
+    wanted = (systolic - CENTRAL_VENOUS_MMHG) / (diastolic - CENTRAL_VENOUS_MMHG)
+    tau = float(np.interp(-wanted, -high / low, _TAUS_S))
+    return (diastolic - CENTRAL_VENOUS_MMHG) / float(np.interp(tau, _TAUS_S, low)), tau
 
 
 def pleth(times_s: Float64Array, beats: Beats, breath: Float64Array, subject: Subject) -> Float64Array:
     """Blood volume of the finger in pulses (typical pulse 1) at physiological ``times_s`` [n]."""
     beat = np.clip(np.searchsorted(beats.foot_ppg, times_s, side="right") - 1, 0, len(beats) - 1)
     wave = _pleth_in_beat(times_s - beats.foot_ppg[beat], beat, beats, subject)
-    return wave + _PPG_BASELINE * np.sin(2.0 * np.pi * breath - 0.6)
+    flowing = np.interp(times_s, beats.foot_ppg, np.sign(beats.ppg_amp))  # breath moves blood that flows
+    return wave + _PPG_BASELINE * flowing * np.sin(2.0 * np.pi * breath - 0.6)
 
 
 def _pleth_in_beat(u: Float64Array, beat: np.ndarray, beats: Beats, subject: Subject) -> Float64Array:

@@ -18,7 +18,7 @@ def respiration(times_s: Float64Array, beats: Beats, breath: Float64Array) -> Fl
     if len(beats):
         beat = np.clip(np.searchsorted(beats.r, times_s, side="right") - 1, 0, len(beats) - 1)
         u = np.maximum(times_s - beats.r[beat], 0.0)
-        wave = wave + 0.035 * np.sin(2.0 * np.pi * np.minimum(u / 0.5, 1.0))
+        wave = wave + 0.035 * np.sign(beats.amp[beat]) * np.sin(2.0 * np.pi * np.minimum(u / 0.5, 1.0))
     return wave
 
 
