@@ -2,6 +2,7 @@
 
     patient = open_demo("demo:seed=7,scenario=hypovolaemia")     # what `vigil run demo…` opens
     patient = simulate_patient(11, duration_s=1800.0)            # what training draws
+    patient = simulate_crisis("pea")                             # a rhythm without a pulse, or a sensor that looks so
     patient.read("SIM/ART", 10.0, 12.0)                          # as any recording
     patient.read_clean("SIM/ART", 10.0, 12.0)                    # the same without faults
     patient.truth.map_mmhg                                       # what really happened
@@ -23,19 +24,22 @@ import numpy as np
 import numpy.typing as npt
 
 from models.data.sim import ecg, eeg, pulse, respiration
-from models.data.sim.demo_source import DEMO_DURATION_S, parse_demo
+from models.data.sim.crises import SCRIPTS, Crisis, Script, with_scripted
+from models.data.sim.crisis_course import CrisisCourse
+from models.data.sim.demo_source import DEMO_DURATION_S, DEMO_SEED, parse_demo
 from models.data.sim.faults import Fault, apply_faults, plan_faults
+from models.data.sim.fibrillation import fibrillation
 from models.data.sim.noise import Float64Array, Stream, derive_seed, generator
-from models.data.sim.pharmacology import suppression_percent
+from models.data.sim.pharmacology import concentration_for, suppression_percent
 from models.data.sim.physiology import Course
 from models.data.sim.scenarios import Mechanism, Plan, Scenario, draw_plan, draw_scenario
-from models.data.sim.subject import Device, draw_device, draw_subject
-from models.data.sim.truth import Truth, find_hypotension
+from models.data.sim.subject import Device, Subject, draw_device, draw_subject
+from models.data.sim.truth import Truth, find_hypotension, rhythm_spans
 from models.signals.errors import BadInput
 from models.signals.modalities import Modality
 from models.signals.recording import Segment, Track, TrackKind
 
-__all__ = ["SimulatedPatient", "open_demo", "simulate_patient"]
+__all__ = ["SimulatedPatient", "open_demo", "simulate_crisis", "simulate_patient"]
 
 PROFILES = ("train", "heldout")
 LONGEST_S = 7 * 86400.0
@@ -45,6 +49,8 @@ _BLOCK_S = 30
 _KEPT_BLOCKS = 12
 _NO_FILTER = np.ones(1)
 _BEATS_BEFORE_S, _BEATS_AFTER_S = 4.0, 3.0
+_LONGEST_RR_S = 4.0  # a longer pause is no beat's interval
+_CRISIS_DEPTH = 46.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +90,7 @@ class SimulatedPatient:
 
     Made by :func:`open_demo` or :func:`simulate_patient`. Channels follow the patient (``coupled``) or each its own,
     independent patient (the negative control: no latent is shared, neither beats nor depth nor scenario).
+    ``faults``: sensor faults drawn at random; None means yes, but in a crisis only those of its script.
     ``subject``: fields of :class:`Subject` set instead of drawn; ``plan``: what happens, instead of a drawn one (for
     sweeps of one factor; coupled channels only).
     """
@@ -96,7 +103,7 @@ class SimulatedPatient:
         duration_s: float = DEMO_DURATION_S,
         device: str = "train",
         coupled: bool = True,
-        faults: bool = True,
+        faults: bool | None = None,
         name: str | None = None,
         subject: Mapping[str, float] | None = None,
         plan: Plan | None = None,
@@ -108,7 +115,11 @@ class SimulatedPatient:
         self._subject, self._plan = dict(subject or {}), plan
         self.name = name or f"sim:seed={seed}"
         self.duration_s = float(duration_s)
-        self.device = _draw_device(seed, device, scenario)
+        crisis = Crisis(scenario) if scenario in set(Crisis) else None
+        if crisis and (subject or plan or not coupled):
+            raise BadInput("a crisis with its own plan and coupled channels", repr(scenario), "leave out what differs")
+        self._script = SCRIPTS[crisis] if crisis else Script(self.duration_s)
+        self.device = _draw_device(seed, device, usual=crisis is not None or scenario == Scenario.DEMO)
         self._courses: dict[Modality, Course] = {}
         shared = None if not coupled else self._course(seed, scenario, device)
         for index, modality in enumerate(Modality):
@@ -116,8 +127,9 @@ class SimulatedPatient:
             own = scenario if modality is Modality.ABP else None
             self._courses[modality] = shared or self._course(derive_seed(seed, 100 + index), own, device)
         self.plan = self._courses[Modality.ABP].plan
-        self.scenario = self.plan.scenario
-        self.faults = self._plan_faults() if faults else ()
+        self.scenario: Scenario | Crisis = crisis or self.plan.scenario
+        drawn = self._plan_faults() if faults or (faults is None and not crisis) else ()
+        self.faults = with_scripted(drawn, self._script) if crisis else drawn
         self._faults_of = {m: [f for f in self.faults if f.modality is m] for m in Modality}
         self._kept: OrderedDict[tuple[str, int, bool], npt.NDArray[np.float32]] = OrderedDict()
         self._filters = {
@@ -152,9 +164,10 @@ class SimulatedPatient:
         return times, _trailing_mean(truth.abp_onset_s[1:], values, times, 8.0)
 
     def events(self) -> list[tuple[float, str]]:
-        """Planned episodes and sensor faults, in order of time."""
+        """Planned episodes, phases of a crisis and sensor faults, in order of time."""
         plan = self._courses[Modality.ABP].plan
         texts = [(e.start_s, f"{_EPISODE_TEXT[e.mechanism]} begins") for e in plan.episodes]
+        texts += [(p.start_s, f"{p.text} begins") for p in self._script.phases]
         texts += [(f.start_s, f"{f.modality} {f.kind} begins") for f in self.faults]
         return sorted((time, text) for time, text in texts if time < self.duration_s)
 
@@ -186,9 +199,13 @@ class SimulatedPatient:
         abp_foot = abp_foot + lag
         pulses = slice(*np.searchsorted(abp_foot, [0.0, end]))
         onsets = abp_foot[pulses.start : pulses.stop + 1]
+        all_r = r[heart.qrs > 0.0]
+        rr = np.diff(all_r)
+        beating = rr < _LONGEST_RR_S
         if self.coupled:
             keep = (r >= 0.0) & (r < end)
-            r, abp_up, ppg_up = r[keep], abp_up[keep], ppg_up[keep]
+            r = r[keep & (heart.qrs > 0.0)]
+            abp_up, ppg_up = abp_up[keep & (artery.amp > 0.0)], ppg_up[keep & (finger.ppg_amp > 0.0)]
         else:
             r, abp_up, ppg_up = (x[(x >= 0.0) & (x < end)] for x in (r, abp_up, ppg_up))
         seconds = np.arange(int(end), dtype=np.float64)
@@ -197,7 +214,6 @@ class SimulatedPatient:
         depth = np.interp(eeg_body_s, row_s, rows.depth)
         breaths = life[Modality.RESP][1]
         rate = np.diff(breaths.breath_phase) * 60.0
-        all_r = self._channel_time(Modality.ECG, heart.r)
         return Truth(
             r_s=r,
             abp_upstroke_s=abp_up,
@@ -207,12 +223,13 @@ class SimulatedPatient:
             sbp_mmhg=systolic[pulses],
             dbp_mmhg=diastolic[pulses],
             abp_offset_mmhg=self.device.abp_offset_mmhg,
-            hr_bpm=60.0 / _trailing_mean(all_r[1:], np.diff(all_r), seconds, 8.0),
+            hr_bpm=60.0 / _trailing_mean(all_r[1:][beating], rr[beating], seconds, 8.0),
             depth=depth,
             propofol_ug_ml=np.interp(eeg_body_s, row_s, rows.concentration),
             suppression_percent=suppression_percent(depth),
             resp_rate_min=rate[-breaths.first : -breaths.first + seconds.size],
             hypotension=find_hypotension(onsets, mean[pulses]),
+            rhythms=rhythm_spans(self._script.phases, end),
             treatments=tuple(life[Modality.ABP][2]),
             faults=self.faults,
             device=self.device,
@@ -228,11 +245,15 @@ class SimulatedPatient:
         subject = dataclasses.replace(draw_subject(generator(seed, Stream.SUBJECT)), **self._subject)
         if self._plan is not None:
             return Course(seed, subject, self.device, self._plan)
+        if self._script.phases or self._script.faults:
+            asleep = ((-1e9, concentration_for(_CRISIS_DEPTH, subject.ce50)),)
+            plan = Plan(Scenario.STABLE, (), asleep, True)
+            return CrisisCourse(seed, _usual(subject), self.device, plan, self._script)
         rng = generator(seed, Stream.PLAN)
         drawn = draw_scenario(rng, profile)
         kind = Scenario(scenario) if scenario is not None else drawn
         if kind is Scenario.DEMO:
-            subject = dataclasses.replace(subject, pvc_per_min=0.0, map0=min(max(subject.map0, 92.0), 100.0))
+            subject = _usual(subject)
         return Course(seed, subject, self.device, draw_plan(rng, kind, self.duration_s, subject.ce50))
 
     def _plan_faults(self) -> tuple[Fault, ...]:
@@ -343,7 +364,10 @@ class SimulatedPatient:
             filtered = _convolve(pulse.pleth(times, beats, breath, subject), kernel)
             return pulse.pleth_sensor(filtered, first, rate, seed, device)
         if modality is Modality.ECG:
-            return ecg.ecg_sensor(ecg.ecg(times, beats, breath, subject), first, rate, seed, device)
+            heart = ecg.ecg(times, beats, breath, subject)
+            for start, end in self._script.fibrillating_s:
+                heart += fibrillation(times, start, end, seed)
+            return ecg.ecg_sensor(heart, first, rate, seed, device)
         return respiration.respiration_sensor(respiration.respiration(times, beats, breath), first, seed)
 
 
@@ -354,9 +378,11 @@ def simulate_patient(
     duration_s: float = 1800.0,
     device: str = "train",
     coupled: bool = True,
-    faults: bool = True,
+    faults: bool | None = None,
 ) -> SimulatedPatient:
     """One patient of the population of ``device`` ("train" or "heldout"); the scenario is drawn unless given.
+
+    A crisis is never drawn. ``faults`` None: drawn, but in a crisis only those of its script.
 
     Raises BadInput for an unknown scenario or device profile and for a duration outside 10 s to 7 days.
     """
@@ -365,10 +391,22 @@ def simulate_patient(
     )
 
 
+def simulate_crisis(name: str, seed: int = DEMO_SEED, *, device: str = "train") -> SimulatedPatient:
+    """The patient of a crisis for the length of its script, as ``demo:scenario=name`` opens it.
+
+    Raises BadInput for an unknown name.
+    """
+    known = [c.value for c in Crisis]
+    if name not in known:
+        raise BadInput(f"a crisis out of {', '.join(known)}", repr(name), "choose one of these")
+    return SimulatedPatient(seed, scenario=name, duration_s=SCRIPTS[Crisis(name)].duration_s, device=device)
+
+
 def open_demo(spec: str) -> SimulatedPatient:
     """The built-in patient of a source text: ``demo`` or ``demo:key=value,…``.
 
-    Keys: seed (whole number), scenario, duration (s), faults (on, off), device (train, heldout), coupled (on, off).
+    Keys: seed (whole number), scenario (a ``Scenario`` or a ``Crisis``), duration (s), faults (on, off), device
+    (train, heldout), coupled (on, off).
     Raises BadInput, in one sentence, for anything else.
     """
     options = parse_demo(spec)
@@ -388,16 +426,21 @@ def _check(seed: int, scenario: str | None, duration_s: float, device: str) -> N
         raise BadInput("a seed from 0 to 2^63 − 1", str(seed), "choose another seed")
     if not SHORTEST_S <= duration_s <= LONGEST_S:  # also refuses NaN
         raise BadInput(f"a duration of {SHORTEST_S:g} to {LONGEST_S:g} s", f"{duration_s:g} s", "choose another one")
-    known = [s.value for s in Scenario]
+    known = [s.value for s in (*Scenario, *Crisis)]
     if scenario is not None and scenario not in known:
         raise BadInput(f"a scenario out of {', '.join(known)}", repr(scenario), "choose one of these")
     if device not in PROFILES:
         raise BadInput(f"a device profile out of {', '.join(PROFILES)}", repr(device), "choose one of these")
 
 
-def _draw_device(seed: int, profile: str, scenario: str | None) -> Device:
+def _usual(subject: Subject) -> Subject:
+    """The subject with a usual pressure and no ectopic beats of its own."""
+    return dataclasses.replace(subject, pvc_per_min=0.0, map0=min(max(subject.map0, 92.0), 100.0))
+
+
+def _draw_device(seed: int, profile: str, *, usual: bool) -> Device:
     device = draw_device(generator(seed, Stream.DEVICE), profile)
-    if scenario == Scenario.DEMO.value:  # the first impression: usual gains, lead the right way round
+    if usual:  # the first impression: usual gains, lead the right way round
         device = dataclasses.replace(
             device, ecg_polarity=1.0, ecg_gain=1.0, ecg_wander_mv=0.03, ecg_noise_mv=0.006, abp_offset_mmhg=1.0
         )

@@ -6,6 +6,7 @@ import difflib
 from dataclasses import dataclass
 from typing import TypeVar
 
+from models.data.sim.crises import SCRIPTS, Crisis
 from models.data.sim.scenarios import Scenario
 from models.signals.errors import BadInput
 
@@ -27,7 +28,7 @@ class DemoOptions:
     duration_s: float
     device: str
     coupled: bool
-    faults: bool
+    faults: bool | None  # None: as is usual for the scenario
 
 
 def parse_demo(spec: str) -> DemoOptions:
@@ -46,14 +47,16 @@ def parse_demo(spec: str) -> DemoOptions:
         if key in given:
             raise BadInput(f"{key!r} once", repr(spec), "leave one of them out")
         given[key] = value
+    scenario = given.get("scenario", Scenario.DEMO.value).casefold()
+    usual_s = SCRIPTS[Crisis(scenario)].duration_s if scenario in set(Crisis) else DEMO_DURATION_S
     return DemoOptions(
         name="demo" + (":" + ",".join(f"{k}={v}" for k, v in given.items()) if given else ""),
         seed=_number(given, "seed", DEMO_SEED),
-        scenario=given.get("scenario", Scenario.DEMO.value).casefold(),
-        duration_s=_number(given, "duration", DEMO_DURATION_S),
+        scenario=scenario,
+        duration_s=_number(given, "duration", usual_s),
         device=given.get("device", "train").casefold(),
         coupled=_switch(given, "coupled"),
-        faults=_switch(given, "faults"),
+        faults=_switch(given, "faults") if "faults" in given else None,
     )
 
 

@@ -27,7 +27,10 @@ class FaultKind(StrEnum):
     CAUTERY = "electrocautery"
     FLUSH = "flush"  # the line is flushed: pressure of the bag, then ringing
     DAMPED = "damped"  # a bubble or clot in the line; the mean stays right
+    OVERDAMPED = "overdamped"  # the line all but closed: the mean, and a few mmHg of pulse
     MOTION = "motion"
+    RHYTHMIC = "rhythmic motion"  # tooth brushing, percussion of the chest: looks like ventricular tachycardia
+    DETACHED = "electrode detached"  # ECG: inputs tied together, a flat line with the amplifier's own noise
     CUFF = "cuff"  # inflated on the same arm
     GAP = "gap"  # samples lost
 
@@ -35,7 +38,9 @@ class FaultKind(StrEnum):
 MISSING = frozenset({(Modality.ABP, FaultKind.LEAD_OFF)}) | {(m, FaultKind.GAP) for m in Modality}
 """Faults that leave no samples (NaN); all others leave wrong ones."""
 
-USABLE = frozenset({(Modality.ABP, FaultKind.DAMPED), (Modality.PPG, FaultKind.CAUTERY)})
+USABLE = frozenset(
+    {(Modality.ABP, FaultKind.DAMPED), (Modality.PPG, FaultKind.CAUTERY), (Modality.ABP, FaultKind.OVERDAMPED)}
+)
 """Faults under which rhythm and mean are still right."""
 
 
@@ -86,6 +91,8 @@ _RATES: tuple[tuple[tuple[Modality, ...], FaultKind, float, tuple[float, float]]
 )
 _SAME_ARM = 0.25
 _DISTAL_MMHG = 35.0  # what is left in an artery beyond a cuff
+_CLOTTED_HZ, _CLOTTING_S = 0.4, 8.0
+_RHYTHMIC_HZ = 3.4
 _CUFF_EVERY_S, _CUFF_S = (150.0, 600.0), (25.0, 40.0)
 _DEMO_SCRIPT: tuple[Fault, ...] = (
     Fault(_M.ABP, FaultKind.LEAD_OFF, 60.0, 100.0),
@@ -189,16 +196,26 @@ def _faulty(
         return _cautery(modality, wave, noise, slow, edge, device)
     if kind is FaultKind.FLUSH:
         return 300.0 + (wave - 300.0) * np.exp(-(times - fault.start_s) / 0.04)
-    if kind is FaultKind.DAMPED:
-        # Pressure through a narrow line: nearly critically damped at 1.6 Hz; the mean passes.
-        kernel = catheter_kernel(rate_hz, 1.6, 0.98)
+    if kind in (FaultKind.DAMPED, FaultKind.OVERDAMPED):
+        # Pressure through a narrow line: nearly critically damped; the mean passes. A clot grows over seconds.
+        kernel = catheter_kernel(rate_hz, 1.6 if kind is FaultKind.DAMPED else _CLOTTED_HZ, 0.98)
+        if kind is FaultKind.OVERDAMPED:
+            edge = np.minimum((times - fault.start_s) / _CLOTTING_S, 1.0)
+            noise = device.abp_noise_mmhg * edge * noise  # the transducer's own, which no line damps
         past = undisturbed(max(first - kernel.size + 1, 0), min(first, kernel.size - 1))
         padded = np.concatenate([np.full(kernel.size - 1 - past.size, wave[0]), past, wave])
-        return wave + edge * (np.convolve(padded, kernel, mode="valid") - wave)
+        damped = wave + edge * (np.convolve(padded, kernel, mode="valid") - wave)
+        return damped if kind is FaultKind.DAMPED else damped + noise
     if kind is FaultKind.MOTION:
         size = {Modality.ECG: 0.9, Modality.EEG: 180.0}.get(modality, 1.6 * device.ppg_gain)
         fade = np.minimum(edge, (fault.end_s - times) / 0.5)
         return wave + fade * size * (slow + 0.08 * noise)
+    if kind is FaultKind.RHYTHMIC:
+        fade = np.minimum(edge, np.minimum((fault.end_s - times) / 0.5, 1.0))
+        return wave + fade * _rhythmic(modality, times, noise, seed, device)
+    if kind is FaultKind.DETACHED:
+        hum = device.mains_mv * np.sin(2.0 * np.pi * device.mains_hz * times)
+        return wave * np.exp(-(times - fault.start_s) / 0.05) + hum + device.ecg_noise_mv * noise
     # Cuff: pulses fade as it fills, return as it empties.
     if modality is Modality.ABP:
         # It fills fast: the artery closes between diastolic and systolic pressure, within a second or two.
@@ -222,6 +239,17 @@ def _lead_off(
     if modality is Modality.EEG:
         return np.clip(900.0 * hum + 700.0 * (1.0 - np.exp(-since)) + 20.0 * noise, -1600.0, 1600.0)
     return device.ppg_gain * (device.ppg_offset - 0.6 + 0.003 * noise + 0.002 * hum)  # ambient light, no pulse
+
+
+def _rhythmic(modality: Modality, times: Float64Array, noise: Float64Array, seed: int, device: Device) -> Float64Array:
+    """An artefact of 200 a minute that misled cardiologists (Knight et al., N Engl J Med 1999;341:1270: 226 ± 35)."""
+    one_hand = derive_seed(seed, 1100)  # moves all sensors alike
+    slip = smooth(one_hand, Stream.FAULT_SLOW, times, 10.0, 0.8)
+    vigour = 1.0 + 0.2 * smooth(one_hand, Stream.FAULT_FAST, times, 10.0, 0.6)
+    turn = 2.0 * np.pi * _RHYTHMIC_HZ * times + 1.2 * slip
+    if modality is Modality.PPG:
+        return device.ppg_gain * vigour * (0.7 * np.sin(turn + 0.9) + 0.25 * np.sin(2.0 * turn) + 0.02 * noise)
+    return vigour * (0.8 * np.sin(turn) + 0.25 * np.sin(2.0 * turn + 0.8) + 0.02 * noise)
 
 
 def _cautery(

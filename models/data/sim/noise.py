@@ -28,6 +28,7 @@ class Stream(IntEnum):
     PLAN = 3
     COURSE = 4
     FAULT_PLAN = 5
+    CRISIS = 6
     ECG_WHITE = 10
     ECG_WANDER = 11
     ABP_WHITE = 12
@@ -37,6 +38,7 @@ class Stream(IntEnum):
     EEG_BURST = 16
     EEG_SENSOR = 17
     RESP_WHITE = 19
+    FIBRILLATION = 20  # to 23
     FAULT_FAST = 30  # + modality index
     FAULT_SLOW = 40  # + modality index
 

@@ -6,12 +6,27 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from models.data.sim.crises import HeartRhythm, Phase
 from models.data.sim.faults import Fault
 from models.data.sim.noise import Float64Array
 from models.data.sim.subject import Device
 
 HYPOTENSION_MMHG = 65.0
 HYPOTENSION_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class RhythmSpan:
+    """What the heart does over [start_s, end_s): its rhythm, and whether it ejects.
+
+    Times are the recording's, to 10 ms. The last beat before a start may still be under way: its pulse reaches the
+    sensors up to half a second later.
+    """
+
+    start_s: float
+    end_s: float
+    rhythm: HeartRhythm
+    pulse: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +40,8 @@ class Truth:
     Per second (index = whole second): ``hr_bpm``, ``depth`` (100 awake … 0 isoelectric), ``propofol_ug_ml`` at the
     effect site of the brain, ``suppression_percent`` (expected share of suppressed EEG), ``resp_rate_min``.
     Hypotension: ``[onset, end)`` of mean pressure below 65 mmHg for at least 60 s.
+    Rhythms: spans without gaps over the whole recording; lone ectopic beats do not end one. Without a pulse the heart
+    of a crisis may go on (``r_s``) while the upstrokes cease, and pressures have an entry about every second.
     """
 
     r_s: Float64Array
@@ -41,9 +58,25 @@ class Truth:
     suppression_percent: Float64Array
     resp_rate_min: Float64Array
     hypotension: tuple[tuple[float, float], ...]
+    rhythms: tuple[RhythmSpan, ...]
     treatments: tuple[tuple[float, str], ...]
     faults: tuple[Fault, ...]
     device: Device
+
+    def rhythm_at(self, time_s: float) -> RhythmSpan:
+        """The span of a time of the recording; of the end, the last."""
+        return next((s for s in self.rhythms if time_s < s.end_s), self.rhythms[-1])
+
+
+def rhythm_spans(phases: tuple[Phase, ...], end_s: float) -> tuple[RhythmSpan, ...]:
+    """Spans over [0, end_s): sinus rhythm with a pulse up to the first phase, then one a phase."""
+    starts = [(0.0, HeartRhythm.SINUS, True)] + [(p.start_s, p.rhythm, p.pulse) for p in phases]
+    ends = [start for start, _, _ in starts[1:]] + [end_s]
+    return tuple(
+        RhythmSpan(start, min(end, end_s), rhythm, pulse)
+        for (start, rhythm, pulse), end in zip(starts, ends, strict=True)
+        if start < end_s
+    )
 
 
 def find_hypotension(
