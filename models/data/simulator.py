@@ -111,13 +111,15 @@ class SimulatedPatient:
         _check(seed, scenario, duration_s, device)
         if not coupled and (subject or plan):
             raise ValueError("a subject or plan is given to coupled channels only")
+        crisis = Crisis(scenario) if scenario in set(Crisis) else None
+        if crisis and plan:
+            raise ValueError("a crisis has a plan of its own")
+        if crisis and not coupled:
+            raise BadInput("coupled channels in a crisis", f"coupled off with {scenario!r}", "leave one of them out")
         self.seed, self.coupled = seed, coupled
         self._subject, self._plan = dict(subject or {}), plan
         self.name = name or f"sim:seed={seed}"
         self.duration_s = float(duration_s)
-        crisis = Crisis(scenario) if scenario in set(Crisis) else None
-        if crisis and (subject or plan or not coupled):
-            raise BadInput("a crisis with its own plan and coupled channels", repr(scenario), "leave out what differs")
         self._script = SCRIPTS[crisis] if crisis else Script(self.duration_s)
         self.device = _draw_device(seed, device, usual=crisis is not None or scenario == Scenario.DEMO)
         self._courses: dict[Modality, Course] = {}

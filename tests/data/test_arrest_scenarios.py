@@ -496,7 +496,7 @@ def test_source_text_opens_a_crisis_without_other_faults():
     ("attempt", "words"),
     [
         (lambda: open_demo("demo:scenario=vf"), ["hypovolaemia, bradycardia", "pea, asystole, vfib", "'vf'"]),
-        (lambda: open_demo("demo:scenario=pea,coupled=no"), ["'pea'"]),
+        (lambda: open_demo("demo:scenario=pea,coupled=no"), ["coupled channels", "'pea'"]),
         (lambda: simulate_crisis("hypovolaemia"), ["pea, asystole", "'hypovolaemia'"]),
     ],
 )

@@ -200,12 +200,12 @@ class CrisisCourse(Course):
         heart = _Heart(own.rate, *own.pressure[1:], 1.0, True)
         rows: list[_Row] = []
         part: list[_Row] = []
-        last_r = own.last_r
+        last_r: float | None = own.last_r
         for phase, end in zip(phases, [p.start_s for p in phases[1:]] + [own_again], strict=True):
             rows += part
             part = self._phase(phase, end, last_r, heart, own, breath, rng)
-            last_r = part[-1].r if part[-1].qrs else -math.inf
-        joins = int(np.searchsorted(after.r, last_r + 0.5 * part[-1].rr))
+            last_r = part[-1].r if part[-1].qrs else None
+        joins = int(np.searchsorted(after.r, part[-1].r + 0.5 * part[-1].rr))
         rows += _stretched(part, float(after.r[joins])) + _rows(after.select(joins, len(after)))
         chain = _Chain(before, self.subject)
         for row in rows:
@@ -229,7 +229,7 @@ class CrisisCourse(Course):
         self,
         phase: Phase,
         end_s: float,
-        last_r: float,
+        last_r: float | None,
         heart: _Heart,
         own: _Own,
         breath: Seconds,
@@ -246,7 +246,8 @@ class CrisisCourse(Course):
             start.systolic, start.diastolic = (FILLING_MMHG + _WEAK * (p - FILLING_MMHG) for p in own.pressure[1:])
             start.rate, start.finger = own.rate, _WEAK * _WEAK * phase.finger
         first_rate = goal.rate if phase.ramp_s == 0.0 else start.rate
-        r = max(phase.start_s + 0.25 * shape.p_wave, last_r + 60.0 / first_rate)  # a P wave belongs to its beat
+        # After silence the first beat is led by its P wave, which belongs to this phase.
+        r = phase.start_s + 0.25 if last_r is None else max(phase.start_s, last_r + 60.0 / first_rate)
         rows: list[_Row] = []
         while r < end_s:
             done = min((r - phase.start_s) / phase.ramp_s, 1.0) if phase.ramp_s else 1.0
