@@ -1,10 +1,11 @@
 """The course of a patient in a crisis: the patient's own, and from the first phase of the script on the script's beats.
 
 With a pulse, rate and pressure are led to what the script says. Without one, nothing is ejected and the artery empties
-exponentially: time constant 2.9 s (Schipke et al., Am J Physiol 2003;285:H2510, fibrillation in 82 patients) to the
-mean circulatory filling pressure, 12 mmHg (animals 7–12, the dead 12, the critically ill up to 20; Maas, Neth J Crit
-Care 2014). The finger loses its pulse, and the EEG slows and is isoelectric 10–20 s later (Moss & Rockoff, JAMA 1980;
-Clute & Levy, Anesthesiology 1990; Pana et al., J Crit Care 2016;34:77); it comes back over a minute.
+exponentially, with the time constant of 2.9 s that Schipke et al. measured (Am J Physiol 2003;285:H2510, fibrillation
+in 82 patients), to a mean circulatory filling pressure of 12 mmHg. (Within their 13 s the pressure fell to 24 mmHg only;
+that the rest follows as fast is a simplification.) The finger loses its pulse; the EEG slows, then is isoelectric 10–20 s
+after the loss (Clute & Levy, Anesthesiology 1990; Vriens et al., Electroencephalogr Clin Neurophysiol 1996;98:236), and
+comes back over a minute.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Ventricular fibrillation as the electrocardiogram shows it: narrow-band noise, coarse at first, then fine.
 
 A carrier whose two quadratures are independent smooth noise waxes, wanes and slips in phase, and never repeats: a
-linear surrogate of fibrillation (Small et al., Phys Rev E 2000, tell the real one from it only by subtle statistics).
+linear surrogate (the real one differs from such noise by subtle statistics only: Small et al., Chaos 2000;10:268).
 Its frequency falls from 6.0 to about 4.5 Hz within a minute (Carlisle et al.: 6.5 Hz in the first seconds, 3.8 Hz after
 90; Strohmenger et al., Chest 1997;111:584: 4.6 ± 1.0 Hz, 1.3 ± 0.4 mV peak to peak). Fine fibrillation is one below
 0.2 mV; it is reached sooner than in life, so that a scenario of a minute shows both.
