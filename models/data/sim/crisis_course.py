@@ -2,9 +2,9 @@
 
 With a pulse, rate and pressure are led to what the script says. Without one, nothing is ejected and the artery empties
 exponentially, with the time constant of 2.9 s that Schipke et al. measured (Am J Physiol 2003;285:H2510, fibrillation
-in 82 patients), to a mean circulatory filling pressure of 12 mmHg. (Within their 13 s the pressure fell to 24 mmHg only;
-that the rest follows as fast is a simplification.) The finger loses its pulse; the EEG slows, then is isoelectric 10–20 s
-after the loss (Clute & Levy, Anesthesiology 1990; Vriens et al., Electroencephalogr Clin Neurophysiol 1996;98:236), and
+in 82 patients), to a mean circulatory filling pressure of 12 mmHg. (In their 13 s the pressure fell to 24 mmHg only;
+that the rest follows as fast is a simplification.) The finger loses its pulse; the EEG slows and is isoelectric 10–20 s
+later (Clute & Levy, Anesthesiology 1990; Vriens et al., Electroencephalogr Clin Neurophysiol 1996;98:236), and
 comes back over a minute.
 """
 
