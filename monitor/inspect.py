@@ -7,7 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from models.signals.inspection import TrackReport, inspect
-from monitor.terminal import clock
+from ui.words import clock_words
 
 MAX_GAPS = 3
 PIPE_WIDTH = 160
@@ -22,7 +22,7 @@ def print_inspection(source: str, console: Console | None = None) -> None:
         out.width = PIPE_WIDTH  # nothing is cut off for a pipe or a file
     taken = [t.taken_for.value for t in found.tracks if t.taken_for is not None]
     out.print(
-        f"[bold]{escape(found.name)}[/bold]  {clock(found.duration_s)} ({found.duration_s:.1f} s)"
+        f"[bold]{escape(found.name)}[/bold]  {clock_words(found.duration_s)} ({found.duration_s:.1f} s)"
         f"  time zero at {found.zero_s:g} s of the file"
     )
     table = Table(box=None, header_style="bold", pad_edge=False)

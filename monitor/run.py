@@ -171,7 +171,8 @@ def _progress(session: Session, settings: RunSettings) -> None:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-    from monitor.terminal import clock, footer
+    from monitor.footer import footer
+    from ui.words import clock_words
 
     columns = (
         TextColumn("{task.fields[at]}"),
@@ -183,11 +184,12 @@ def _progress(session: Session, settings: RunSettings) -> None:
     begin, length = settings.from_s, session.status().duration_s - settings.from_s
     total = length if settings.for_s is None else min(length, settings.for_s)
     with Progress(*columns, console=Console(stderr=True), transient=False) as bar:
-        task = bar.add_task("run", total=total, at=clock(begin), status="")
+        task = bar.add_task("run", total=total, at=clock_words(begin), status="")
         while True:
             over = session.wait(REFRESH_S)
             status = session.status()
-            bar.update(task, completed=status.position_s - begin, at=clock(status.position_s), status=footer(status))
+            words = footer(status, time.monotonic_ns())
+            bar.update(task, completed=status.position_s - begin, at=clock_words(status.position_s), status=words)
             if over:
                 return
 

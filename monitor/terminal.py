@@ -1,8 +1,13 @@
-"""The live terminal view: numerics, presence and prediction where there is no screen."""
+"""The live terminal view, where there is no screen: alarms, numerics, presence and prediction.
+
+It says what the bedside display says: both read :class:`ui.state.DisplayState` with the same pure functions, so that a
+value is stale, an estimate withheld or a risk not given in both or in none.
+"""
 
 from __future__ import annotations
 
-from collections import deque
+import time
+from collections.abc import Callable
 from typing import TextIO
 
 from rich.console import Console, Group, RenderableType
@@ -13,149 +18,137 @@ from rich.table import Table
 from rich.text import Text
 
 from models.signals.modalities import Modality
+from monitor.footer import footer
 from streams.control import SessionControl, SessionStatus
 from streams.feed import DisplayFeed
-from streams.records import AlarmRecord, CellRecord, PredictionRecord, StateRecord, VitalsRecord, WaveTick
-from ui.status_words import backend_words
+from ui.alarm_view import Alarm
+from ui.lanes import Lane
+from ui.liveness import Life, Moment, Verdict, judge
+from ui.low_pressure import LOW_MMHG
+from ui.prediction_view import prediction_words
+from ui.readouts import readout
+from ui.state import DisplayState
+from ui.theme import default_theme
+from ui.words import clock_words, reason_words
 
 COLOURS = {Modality.ECG: "green", Modality.ABP: "red", Modality.PPG: "cyan", Modality.EEG: "yellow"}
+ALARM_STYLES = {"high": "bold white on red", "medium": "black on yellow", "low": "black on cyan", "": "yellow"}
+NOT_LIVE = "black on white"
+STAMPS = {Life.WAITING: "WAITING FOR THE FIRST SAMPLES", Life.PAUSED: "PAUSED: all values are of this moment"}
+DISCLAIMER = "Research and teaching only — not for clinical decisions"
 STRIP_S = 40
-STALE_S = 3.0
-"""A prediction older than this is not shown, nor the pressures estimated with it; in fast replay that many seconds of
-real time, as on the display."""
-FASTEST = 50.0  # what "as fast as possible" counts as
-UNKNOWN = "-?-"
+_BATCH, _BATCHES = 4096, 4
 
 
 class TerminalView:
     """Latest of everything, as a rich renderable. ``update`` drains the feed; call it a few times a second."""
 
-    def __init__(self, control: SessionControl, feed: DisplayFeed) -> None:
-        self._control, self._feed = control, feed
-        self._vitals: VitalsRecord | None = None
-        self._prediction: PredictionRecord | None = None
-        self._state: dict[str, str] = {}
-        self._alarms: dict[str, AlarmRecord] = {}
-        self._cells: dict[str, deque[bool]] = {}
-        self._epoch = -1
-        self._time_ns = 0
+    def __init__(
+        self, control: SessionControl, feed: DisplayFeed, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._control, self._feed, self._monotonic = control, feed, monotonic
+        self._theme = default_theme()
+        self._state = DisplayState(self._theme)
+        self._unpaused_s = self._going_s = monotonic()
 
     def update(self) -> None:
-        for record in self._feed.drain(4096):
-            if record.epoch < self._epoch:
-                continue  # a window that was with the model at a seek
-            if record.epoch > self._epoch:
-                self._epoch, self._time_ns = record.epoch, 0
-                self._vitals = self._prediction = None
-                self._cells.clear()
-            if isinstance(record, WaveTick):
-                self._time_ns = record.end_ns
-            elif isinstance(record, VitalsRecord):
-                self._vitals = record
-            elif isinstance(record, PredictionRecord):
-                self._prediction = record
-            elif isinstance(record, StateRecord):
-                self._state = dict(record.state)
-            elif isinstance(record, CellRecord):
-                for modality, reason in record.absence.items():
-                    self._cells.setdefault(modality, deque(maxlen=STRIP_S)).append(not reason)
-            elif isinstance(record, AlarmRecord):
-                if record.active:
-                    self._alarms[record.key] = record
-                else:
-                    self._alarms.pop(record.key, None)
+        status, now_s = self._control.status(), self._monotonic()
+        if status.paused:
+            self._unpaused_s = now_s
+        if status.paused or status.ended:
+            self._going_s = now_s
+        self._state.set_channels(self._control.channels)
+        for _ in range(_BATCHES):  # not until it is empty: the stream may be faster than this
+            records = self._feed.drain(_BATCH)
+            for record in records:
+                self._state.apply(record, now_s)
+            if len(records) < _BATCH:
+                break
+        self._state.clock.advance(now_s, status.speed)
 
     def render(self) -> Panel:
-        status = self._control.status()
+        status, now_s = self._control.status(), self._monotonic()
+        idle_s = self._state.clock.idle_s(now_s, self._going_s)
+        verdict = self._judge(status, now_s, idle_s)
+        # What is lost ages on, from when it last ran; what is paused or over does not.
+        aging_s = idle_s if idle_s is not None and verdict.life in (Life.LIVE, Life.LOST) else 0.0
+        event_s = self._state.clock.newest_s + aging_s * (status.speed or 0.0)
+        moment = Moment(event_s, now_s, verdict.life, self._unpaused_s, status.speed)
         table = Table.grid(padding=(0, 2))
-        for channel in self._control.channels:
-            table.add_row(*self._row(channel.modality))
-        last = Text(footer(status), style="dim")
-        parts: list[RenderableType] = [self._alarm_line(), table, self._prediction_line(), last]
-        title = f"{self._control.title}  {clock(status.position_s)} / {clock(status.duration_s)}"
-        return Panel(
-            Group(*parts),
-            title=escape(title),
-            subtitle="Research and teaching only — not for clinical decisions",
-            expand=False,
+        for lane in self._state.lanes:
+            table.add_row(*self._row(lane, moment))
+        parts: list[RenderableType] = [
+            *self._stamp(verdict),
+            *self._alarms(moment),
+            table,
+            self._prediction(moment),
+            Text(footer(status), style="dim"),
+            Text(DISCLAIMER, style="dim"),
+        ]
+        title = f"{self._control.title}  {clock_words(status.position_s)} / {clock_words(status.duration_s)}"
+        return Panel(Group(*parts), title=escape(title), expand=False)
+
+    def _judge(self, status: SessionStatus, now_s: float, idle_s: float | None) -> Verdict:
+        """Whether all this is live. A stage that has handled nothing counts as much as a tick that has not come."""
+        if idle_s is not None and status.progress_ns:
+            idle_s = max(idle_s, now_s - max(status.progress_ns * 1e-9, self._going_s))
+        return judge(
+            status,
+            "",
+            ended=self._state.ended,
+            silent_s=now_s - status.heartbeat_ns * 1e-9,
+            unanswered_s=0.0,
+            idle_s=idle_s,
+            limit_s=self._theme.alarm.heartbeat_s,
         )
 
-    def _row(self, modality: Modality) -> tuple[Text, Text, Text, Text]:
-        colour = COLOURS.get(modality, "white")
-        reason = self._state.get(modality.value, "")
+    @staticmethod
+    def _stamp(verdict: Verdict) -> list[Text]:
+        if verdict.life is Life.ENDED:
+            return [Text(" END OF RECORDING: nothing here is live ", style=NOT_LIVE)]
+        words = verdict.words or STAMPS.get(verdict.life, "")
+        return [Text(f" {words} ", style=ALARM_STYLES["high"] if verdict.urgent else NOT_LIVE)] if words else []
+
+    def _alarms(self, moment: Moment) -> list[Text]:
+        """Every standing alarm, worst first, a line each: none takes the place of another."""
+        held = moment.life is not Life.LIVE
+        return [_alarm_line(alarm, held) for alarm in self._state.alarms.standing]
+
+    def _row(self, lane: Lane, moment: Moment) -> tuple[Text, Text, Text, Text]:
+        colour = COLOURS.get(lane.modality, "white")
+        said = readout(self._state, lane, moment)
+        value = f"{said.value} ({said.second})" if said.second else said.value
+        words = " ".join(word for word in (said.label, value, said.unit, said.mark) if word)
+        numeric = Text(words, style=f"italic {colour}" if said.estimated else colour)
+        if said.finding.words:
+            numeric.append(" ").append(f" {said.finding.words} ", style=ALARM_STYLES.get(said.finding.priority, ""))
         strip = Text()
-        for present in self._cells.get(modality.value, ()):
+        for second in range(max(0, lane.cells.newest - STRIP_S + 1), lane.cells.newest + 1):
+            cell = lane.cells.get(second)
+            present = cell is not None and not cell.reason
             strip.append("█" if present else "░", style=colour if present else "dim")
-        return (
-            Text(modality.value, style=f"bold {colour}"),
-            self._numeric(modality, colour),
-            strip,
-            Text(reason.upper()),
-        )
+        notes = (reason_words(lane.reason), *said.notes) if said.estimated else said.notes
+        return Text(lane.key, style=f"bold {colour}"), numeric, strip, Text("; ".join(notes), style="dim")
 
-    def _numeric(self, modality: Modality, colour: str) -> Text:
-        v = self._vitals
-        if modality is Modality.ABP:
-            p = self._prediction
-            estimated = p.pressures if p is not None and p.valid and not self._is_stale(p) else None
-            if v is not None and v.abp_map is not None:
-                return Text(f"{number(v.abp_sys)}/{number(v.abp_dia)} ({number(v.abp_map)}) mmHg", style=colour)
-            if estimated:
-                s, d, m = (estimated[k][0] for k in ("sbp", "dbp", "map"))
-                return Text(f"~{s:.0f}/{d:.0f} ({m:.0f}) mmHg ESTIMATED", style=f"italic {colour}")
-            return Text(f"{UNKNOWN} mmHg", style=colour)
-        texts = {
-            Modality.ECG: f"HR {number(v.hr if v else None)} /min {v.hr_source if v else ''}",
-            Modality.PPG: f"PR {number(v.pulse_rate if v else None)} /min",
-            Modality.EEG: f"SEF {number(v.sef95 if v else None, 1)} Hz",
-            Modality.RESP: f"RR {number(v.resp_rate if v else None)} /min",
-        }
-        return Text(texts[modality], style=colour)
-
-    def _prediction_line(self) -> Text:
-        p = self._prediction
-        if p is None:
-            return Text("Hypotension MAP < 65: no prediction yet", style="dim")
-        if not p.valid or p.abstain:
-            return Text(f"Hypotension MAP < 65: {p.reason}", style="yellow")
-        if self._is_stale(p):
-            age_s = (self._time_ns - p.window_end_ns) / 1e9
-            return Text(f"Hypotension MAP < 65: no prediction for {age_s:.0f} s", style="yellow")
-        risks = "   ".join(f"{h} min {100 * r[0]:.0f} ({100 * r[1]:.0f}–{100 * r[2]:.0f})" for h, r in p.risk.items())
-        depth = f"   depth (not BIS) {p.depth[0]:.0f} ({p.depth[1]:.0f}–{p.depth[2]:.0f})" if p.depth else ""
-        return Text(f"Hypotension MAP < 65:  {risks or 'not given by this model'}{depth}")
-
-    def _is_stale(self, prediction: PredictionRecord) -> bool:
-        speed = self._control.status().speed
-        return self._time_ns - prediction.window_end_ns > STALE_S * 1e9 * max(1.0, speed or FASTEST)
-
-    def _alarm_line(self) -> Text:
-        line = Text()
-        for alarm in self._alarms.values():
-            style = {"high": "bold white on red", "medium": "black on yellow"}.get(alarm.priority, "black on cyan")
-            line.append(f" {alarm.text} ", style=style)
-            line.append(" ")
-        return line
+    def _prediction(self, moment: Moment) -> Text:
+        """What is the case now before what may come; a risk only where the record gives one."""
+        said = prediction_words(self._state, moment)
+        if said.news is not None:
+            words = f"{said.news.headline}   {said.news.detail}".rstrip()
+            return Text(f" {words} ", style=ALARM_STYLES.get(said.news.priority, ""))
+        label = f"Hypotension MAP < {LOW_MMHG:.0f}:"
+        if said.reason:
+            return Text(f"{label} {said.reason}", style="yellow")
+        risks = "   ".join(f"{r.horizon} {r.value}" + (f" ({r.interval})" if r.interval else "") for r in said.risks)
+        return Text(f"{label} {risks}   {said.age}", style="yellow" if said.stale else "")
 
 
-def footer(status: SessionStatus) -> str:
-    """The status line: backend (or what is being done until there is one), model, latency, losses."""
-    speed = "max" if status.speed is None else f"{status.speed:g}×"
-    parts = [speed, backend_words(status) or status.preparing, status.model]
-    for stage, label in (("sample_to_feed", "sample→feed"), ("window_to_prediction", "window→prediction")):
-        if stage in status.latency_ms:
-            parts.append(f"{label} {status.latency_ms[stage][0]:.0f} ms")
-    parts.append(f"{status.samples_lost} lost")
-    return " · ".join(part for part in parts if part)
-
-
-def clock(seconds: float) -> str:
-    whole = max(0, int(seconds))
-    return f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}"
-
-
-def number(value: float | None, places: int = 0) -> str:
-    return UNKNOWN if value is None else f"{value:.{places}f}"
+def _alarm_line(alarm: Alarm, held: bool) -> Text:
+    now = f" ({alarm.now})" if alarm.now else ""
+    line = Text(f" {alarm.words}{now} ", style=NOT_LIVE if held else ALARM_STYLES.get(alarm.record.priority, ""))
+    if alarm.record.reason:
+        line.append(f"  {alarm.record.reason}", style="not bold default on default")
+    return line
 
 
 def live(view: TerminalView, out: TextIO) -> Live:

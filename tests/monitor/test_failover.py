@@ -15,8 +15,8 @@ from models.runtime.backend_thread import BackendThread
 from models.runtime.bundle import Bundle
 from models.runtime.guard import GuardedBackend
 from models.runtime.select import ServedEngine
+from monitor.footer import footer
 from monitor.session import Session
-from monitor.terminal import footer
 from streams.feed import FeedStatus
 from streams.records import AlarmRecord, AnyRecord, PredictionRecord
 from tests.models.failing_backend import SPEC, FailingBackend, FailingEngine, Fault, Hang, raises
