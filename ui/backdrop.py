@@ -13,7 +13,7 @@ from ui.geometry import Row
 from ui.lanes import Lane
 from ui.look import Look, draw_text, elided
 from ui.scales import LaneScale
-from ui.words import duration_words, why_not
+from ui.words import duration_words, reason_words, why_not
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +42,11 @@ def header_of(lane: Lane, scale: LaneScale, speed_mm_s: float, first: bool, now_
     if lane.reason == Absence.NOT_CONNECTED.value:
         status = "NOT CONNECTED"
     elif lane.reason:
-        status = f"{lane.reason.upper()} {duration_words(max(0.0, now_s - lane.reason_since_s))}"
+        status = f"{reason_words(lane.reason).upper()} {duration_words(max(0.0, now_s - lane.reason_since_s))}"
     if lane.reason:
-        if lane.not_estimable:
-            status += f" · {why_not(lane.not_estimable)}"
-        elif lane.estimate is not None:
+        if lane.why_not:
+            status += f" · {why_not(lane.why_not)}"
+        elif lane.estimate is not None and lane.estimate.follows(now_s):
             status += f" · the estimate lags {lane.estimate.lag_s:.1f} s"
     return Header("   ".join(details), status, lane.reason == Absence.WITHHELD.value)
 

@@ -20,7 +20,7 @@ from ui.lanes import Lane
 from ui.look import Look, mixed
 from ui.polyline import lines, runs
 from ui.scales import LaneScale
-from ui.words import why_not
+from ui.words import reason_words, why_not
 
 Float64 = npt.NDArray[np.float64]
 
@@ -270,9 +270,8 @@ class LaneInk:
         return touched
 
     def _reason_words(self, reason: str) -> str:
-        if self.lane.not_estimable:
-            return f"{reason} · {why_not(self.lane.not_estimable)}"
-        return reason
+        words = reason_words(reason)
+        return f"{words} · {why_not(self.lane.why_not)}" if self.lane.why_not else words
 
     def _cell(
         self, painter: QPainter, paper: Paper, reason: str, a: int, b: int, current_sweep: int, dim: float

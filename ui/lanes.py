@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from models.signals.absence import Absence
 from models.signals.modalities import Modality
 from streams.control import ChannelInfo
 from streams.records import RestoredChunk, WaveChunk
@@ -16,6 +17,7 @@ from ui.theme import LaneStyle, SweepStyle
 
 _LAGS_KEPT = 10
 _LAG_SLACK_S = 0.05
+_HOP_S = 1.0  # between two hops of an estimate
 _WORDS_KEPT = 600
 
 
@@ -90,6 +92,17 @@ class Estimate:
             ring.ring.write(first, part)
         self._lags = [*self._lags, beam_s - first / chunk.rate_hz][-_LAGS_KEPT:]
 
+    def follows(self, beam_s: float) -> bool:
+        """Whether hops still come, so that a beam at ``beam_s`` has something to draw."""
+        newest = self.line.ring.end / self.line.rate_hz
+        return beam_s - newest <= self.lag_s + _HOP_S
+
+    def cut(self, beam_s: float) -> None:
+        """Take back what the beam at ``beam_s`` has not yet drawn: the reason to believe it is gone."""
+        for ring in (self.line, self.lo, self.hi):
+            begin = max(ring.index_at(beam_s - self.lag_s), ring.ring.start)
+            ring.ring.write(begin, np.full(max(0, ring.ring.end - begin), np.nan, np.float32))
+
 
 @dataclass(frozen=True, slots=True)
 class Badge:
@@ -101,7 +114,9 @@ class Badge:
 
 @dataclass
 class Lane:
-    """A row of the screen. ``reason`` is "" while measured, else why not, since ``reason_since_s``."""
+    """A row of the screen. ``reason`` is "" while measured, else why not, since ``reason_since_s``. ``forbidden``: why
+    no estimate may be shown by what the sensors say now; ``not_estimable``: why the model gives none. ``pulseless``: a
+    pulse channel that is measured and shows no pulse."""
 
     key: str
     modality: Modality
@@ -113,6 +128,8 @@ class Lane:
     reason: str = ""
     reason_since_s: float = 0.0
     not_estimable: str = ""
+    forbidden: str = ""
+    pulseless: bool = False
     badges: dict[int, Badge] = field(default_factory=dict)
     reason_words: dict[int, str] = field(default_factory=dict)
 
@@ -124,10 +141,16 @@ class Lane:
     def connected(self) -> bool:
         return self.info is not None
 
+    @property
+    def why_not(self) -> str:
+        """The one reason for the missing estimate: of now, before that of the last window."""
+        return self.forbidden or self.not_estimable
+
     def clear(self) -> None:
         self.trace = self.estimate = None
         self.cells = CellRow(600)
-        self.reason, self.reason_since_s, self.not_estimable = "", 0.0, ""
+        self.reason = "" if self.connected else Absence.NOT_CONNECTED.value
+        self.reason_since_s, self.not_estimable, self.forbidden, self.pulseless = 0.0, "", "", False
         self.badges, self.reason_words = {}, {}
 
     def range_of(self, begin_s: float, end_s: float) -> tuple[float, float] | None:

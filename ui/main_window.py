@@ -1,8 +1,8 @@
 """The bedside screen: what is on it, and what happens sixty times a second.
 
-    top bar       bed, source, alarms                                      ui/top_bar.py, ui/alarm_view.py
-    banner        only when the display has something to say itself        ui/top_bar.py, ui/status_words.py
-    sweep         the waves, estimates and presence strips                 ui/sweep.py, ui/ink.py, ui/backdrop.py
+    top bar       bed, source, alarms; a list of them (L)                  ui/top_bar.py, alarm_view.py, alarm_list.py
+    banner        only when the display has something to say itself        ui/top_bar.py, ui/liveness.py
+    sweep         the waves, estimates, presence strips; a stamp           ui/sweep.py, ui/ink.py, backdrop.py, stamp.py
     numerics      one tile a lane                                          ui/numerics.py, ui/readouts.py
     prediction    risk, trend, age; made from                              ui/prediction_tile.py, ui/prediction_view.py
     replay bar    pause, speed, position, status                           ui/replay_bar.py, ui/status_words.py
@@ -20,7 +20,7 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 
-from PySide6.QtCore import QStandardPaths, Qt, QTimer
+from PySide6.QtCore import QRect, QStandardPaths, Qt, QTimer
 from PySide6.QtGui import (
     QAction,
     QActionGroup,
@@ -33,21 +33,25 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QMainWindow, QMenu, QVBoxLayout, QWidget
 
+from models.signals.modalities import Modality
 from streams.control import SessionControl
 from streams.feed import DisplayFeed
-from ui.alarm_view import chip
+from ui.alarm_list import AlarmList
+from ui.alarm_view import alarm_of, fields, lit
 from ui.control_link import ControlLink
 from ui.geometry import Row
 from ui.help_overlay import HelpOverlay
+from ui.liveness import Life, Moment, judge
 from ui.look import Look
-from ui.numerics import NumericsPanel
+from ui.numerics import Flash, NumericsPanel
 from ui.prediction_tile import MadeFromTile, PredictionTile
 from ui.prediction_view import prediction_words
 from ui.readouts import readout
 from ui.replay_bar import ReplayBar
 from ui.shortcuts import SHORTCUTS, next_speed
+from ui.stamp import stamp_of
 from ui.state import DisplayState
-from ui.status_words import banner_words, status_words
+from ui.status_words import status_words
 from ui.sweep import SweepView
 from ui.theme import Theme, default_theme
 from ui.top_bar import Banner, TopBar
@@ -85,11 +89,11 @@ class MainWindow(QMainWindow):
         self._pictures: list[tuple[Path, Future[bool]]] = []
         self._feed = feed
         self._words_s = 0.0
-        self._event_s = 0.0
+        self._moment = Moment(0.0, monotonic(), Life.WAITING)
+        self._unpaused_s = self._going_s = monotonic()
         self._said_beam = 0.0
         self._said_rows: list[Row] = []
         self._speed: float | None = 1.0
-        self._acknowledged: frozenset[str] = frozenset()
         self._prediction_seen: int | None = None
         self.frames = 0
         self.pictures: Path | None = None
@@ -109,7 +113,7 @@ class MainWindow(QMainWindow):
     def _build(self) -> None:
         look = self.look
         self.menu = QMenu(self)
-        self.top = TopBar(look)
+        self.top = TopBar(look, self.toggle_alarms)
         self.banner = Banner(look)
         self.sweep = SweepView(self.state, look)
         self.sweep.painted = self._painted
@@ -138,6 +142,7 @@ class MainWindow(QMainWindow):
         layout.addWidget(self.replay)
         self.setCentralWidget(centre)
         self._centre = centre
+        self.alarms = AlarmList(look, centre)
         self.help = HelpOverlay(look, centre)
         self.toast = QLabel(centre)
         self.toast.hide()
@@ -166,6 +171,7 @@ class MainWindow(QMainWindow):
         for title, shown in (
             ("ECG gain up", partial(self.change_gain, 1)),
             ("ECG gain down", partial(self.change_gain, -1)),
+            ("Standing alarms", self.toggle_alarms),
             ("Save a picture", self.screenshot),
             ("Full screen", self.toggle_full_screen),
             ("Keys …", self.toggle_help),
@@ -176,7 +182,7 @@ class MainWindow(QMainWindow):
     def resizeEvent(self, event: QResizeEvent) -> None:
         look = self.look
         look.set_window(self.width(), self.height())
-        self.top.setFixedHeight(look.px(34))
+        self.top.setFixedHeight(look.px(60))
         self.banner.setFixedHeight(look.px(28))
         self.replay.setFixedHeight(look.px(36))
         self._tiles.setFixedHeight(look.px(90))
@@ -187,6 +193,8 @@ class MainWindow(QMainWindow):
         super().resizeEvent(event)
         centre = self._centre
         self.help.setGeometry(centre.rect())
+        room = QRect(0, look.px(60), self.width() - self.numerics.width(), round(self.height() * 0.6))
+        self.alarms.give_room(room)
         self._place_toast()
 
     # Sixty times a second ---------------------------------------------------------------------------------------
@@ -197,6 +205,10 @@ class MainWindow(QMainWindow):
             self.say(sentence)
         self._take_records()
         status = self.link.status
+        if status is None or status.paused:
+            self._unpaused_s = now_s
+        if status is None or status.paused or status.ended:
+            self._going_s = now_s
         if status is not None:
             self._speed = status.speed
             snapshot = self.link.snapshot
@@ -211,7 +223,7 @@ class MainWindow(QMainWindow):
             self._tell_pictures()
             self._say_all(now_s, head_s)
         elif self._said_rows is not self.sweep.lane_rows:  # laid out anew: the numerics must not lag behind
-            self._say_numbers(self._event_s, head_s)
+            self._say_numbers(head_s)
 
     def _take_records(self) -> None:
         """Fold records in until the feed is empty or the frame's budget is spent."""
@@ -240,58 +252,63 @@ class MainWindow(QMainWindow):
 
     def _say_all(self, now_s: float, head_s: float | None) -> None:
         state, status = self.state, self.link.status
-        running = status is not None and not status.paused and not status.ended and not state.ended
-        event_s = self._event_s = state.clock.source_now(now_s, running)
+        life = self._judge(now_s, head_s)
+        running = life in (Life.LIVE, Life.LOST)  # what is lost ages on
+        event_s = state.clock.source_now(now_s, running)
+        self._moment = Moment(event_s, now_s, life, self._unpaused_s, self._speed)
         position_s = head_s if head_s is not None else (status.position_s if status is not None else 0.0)
-        self._say_numbers(event_s, head_s)
-        self._say_prediction(event_s)
-        alarms = list(state.alarms.values())
-        self._acknowledged &= state.alarms.keys()
-        chips = tuple(
-            found
-            for kind in ("technical", "physiological")
-            if (found := chip(alarms, kind, now_s, self.look.theme.alarm, self._acknowledged))
-        )
+        self._say_numbers(head_s)
+        self._say_prediction()
         title = self.link.snapshot[3] if self.link.snapshot is not None else ""
-        source = f"{title}  ·  {clock_words(position_s)}  ·  {speed_words(self._speed)}"
-        if status is not None and status.paused:
-            source += "  ·  PAUSED"
+        source = f"{clock_words(position_s)}  ·  {speed_words(self._speed)}  ·  {title}"
         bed = f"Bed {state.bed}" if state.bed.isdigit() else state.bed
-        self.top.show_state(bed or "Vigil", source, chips)
-        silent_s = now_s - status.heartbeat_ns * 1e-9 if status is not None else 0.0
-        self.banner.say(
-            *banner_words(
-                status,
-                self.link.failure,
-                silent_s,
-                now_s - self.link.answered_s,
-                self.look.theme.alarm.heartbeat_s,
-            )
-        )
+        live, standing = life is Life.LIVE, state.alarms.standing
+        self.top.show_state(bed or "Vigil", source, fields(standing, now_s, self.look.theme.alarm, live))
+        self.alarms.show_alarms(standing, event_s, not live)
         if status is not None and self.link.snapshot is not None:
             self.replay.show_state(position_s, status.duration_s, status.speed, status.paused, self.link.snapshot[2])
         self.replay.status.say(*status_words(status, self._feed.status))
 
-    def _say_numbers(self, event_s: float, head_s: float | None) -> None:
-        state = self.state
+    def _judge(self, now_s: float, head_s: float | None) -> Life:
+        """Whether all this is live; said in the banner and over the waves."""
+        status, link = self.link.status, self.link
+        verdict = judge(
+            status,
+            link.failure,
+            ended=self.state.ended,
+            silent_s=now_s - status.heartbeat_ns * 1e-9 if status is not None else 0.0,
+            unanswered_s=now_s - link.answered_s,
+            idle_s=self.state.clock.idle_s(now_s, self._going_s),
+            limit_s=self.look.theme.alarm.heartbeat_s,
+        )
+        self.banner.say(verdict.words, verdict.urgent)
+        self.sweep.put_stamp(stamp_of(verdict.life, head_s))
+        return verdict.life
+
+    def _say_numbers(self, head_s: float | None) -> None:
+        state, moment, style = self.state, self._moment, self.look.theme.alarm
         self._said_rows = self.sweep.lane_rows
-        stale_s = self._stale_s()
-        readouts = [readout(state, lane, event_s, stale_s) for lane in state.lanes]
+        readouts = [readout(state, lane, moment) for lane in state.lanes]
         beam = head_s or 0.0
         moving, self._said_beam = beam != self._said_beam, beam
-        lit = moving and any(
+        beating = moving and any(
             0.0 <= beam - beat.time_ns * 1e-9 < _BEAT_LIT_S * max(1.0, self._speed or 1.0) for beat in state.beats
         )
-        self.numerics.show_readouts(state.lanes, self.sweep.lane_rows, readouts, lit)
+        standing = state.alarms.standing
+        has_resp = any(lane.modality is Modality.RESP for lane in state.lanes)
+        alarms = [alarm_of(lane.modality, standing, has_resp) for lane in state.lanes]
+        flashes = [
+            Flash(alarm, lit(alarm.record.priority, moment.wall_s, style), moment.life is not Life.LIVE)
+            if alarm is not None
+            else None
+            for alarm in alarms
+        ]
+        self.numerics.show_readouts(state.lanes, self.sweep.lane_rows, readouts, beating, flashes)
 
-    def _stale_s(self) -> float:
-        """Staleness is three seconds of the operator's time, so more event time when the replay runs faster."""
-        return self.look.theme.prediction.stale_s * max(1.0, self._speed or 50.0)
-
-    def _say_prediction(self, event_s: float) -> None:
+    def _say_prediction(self) -> None:
         record = self.state.prediction
-        words = prediction_words(record, event_s, self._stale_s(), self.look.theme.prediction.bands)
-        self.prediction.show_prediction(words, self.state.trend, event_s)
+        words = prediction_words(self.state, self._moment)
+        self.prediction.show_prediction(words, self.state.trend, self._moment.event_s)
         self.made_from.show_prediction(words)
         if record is not None and record.window_end_ns != self._prediction_seen:
             self._prediction_seen = record.window_end_ns
@@ -362,8 +379,11 @@ class MainWindow(QMainWindow):
         self.set_sweep_speed(speeds[(at + 1) % len(speeds)])
 
     def acknowledge(self) -> None:
-        self._acknowledged = frozenset(self.state.alarms)
-        self.say("alarms acknowledged" if self._acknowledged else "no alarm to acknowledge")
+        self.say("alarms acknowledged" if self.state.alarms.acknowledge() else "no alarm to acknowledge")
+
+    def toggle_alarms(self) -> None:
+        self.alarms.setVisible(not self.alarms.isVisible())
+        self.alarms.raise_()
 
     def toggle_full_screen(self) -> None:
         if self.isFullScreen():
@@ -389,16 +409,20 @@ class MainWindow(QMainWindow):
             self.say(f"saved {path}" if written.result() else f"could not write {path}")
 
     def save_picture(self, path: Path) -> bool:
-        """Write the window as it is to a PNG and wait for it; False where the path cannot be written."""
+        """Write the window to a PNG and wait for it; False where the path cannot be written.
+
+        At the end of a recording it is the picture of its last moment: that it is over is no part of it.
+        """
+        if self._moment.life is Life.ENDED:
+            self.banner.say("", False)
+            self.sweep.put_stamp(None)
+            self._layout.activate()
+            self._say_numbers(self.sweep.head_s)
         return write_picture(self.picture(), path)
 
     def picture(self) -> QImage:
         """The window as it is, without passing remarks."""
         self.toast.hide()
-        if self.banner.isVisible() and not self.banner.urgent:
-            self.banner.say("", False)  # that the recording is over is no part of the picture
-            self._layout.activate()
-            self._say_numbers(self._event_s, self.sweep.head_s)
         return self.grab().toImage()
 
     def say(self, sentence: str) -> None:

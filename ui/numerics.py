@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from PySide6.QtCore import QLineF, QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QFont, QFontMetricsF, QPainter, QPainterPath, QPaintEvent, QPen
 from PySide6.QtWidgets import QWidget
 
+from ui.alarm_view import Alarm, colours
+from ui.findings_words import Finding
 from ui.geometry import Row
 from ui.lanes import Lane
 from ui.look import Look, draw_text, elided, mixed
 from ui.readouts import ESTIMATED, Readout
+
+
+@dataclass(frozen=True, slots=True)
+class Flash:
+    """The alarm about a number, the phase of its flash, and whether it is not live and flashes no more."""
+
+    alarm: Alarm
+    lit: bool
+    held: bool = False
 
 
 class NumericsPanel(QWidget):
@@ -19,24 +33,33 @@ class NumericsPanel(QWidget):
         super().__init__(parent)
         self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
         self._look = look
-        self._shown: list[tuple[Lane, Row, Readout]] = []
+        self._shown: list[tuple[Lane, Row, Readout, Flash | None]] = []
         self._beat = False
 
-    def show_readouts(self, lanes: list[Lane], rows: list[Row], readouts: list[Readout], beat: bool) -> None:
-        """``rows`` in device pixels of the sweep; ``beat``: the heart symbol is on."""
-        shown = list(zip(lanes, rows, readouts, strict=True))
+    def show_readouts(
+        self,
+        lanes: list[Lane],
+        rows: list[Row],
+        readouts: list[Readout],
+        beat: bool,
+        flashes: Sequence[Flash | None] = (),
+    ) -> None:
+        """rows: in device pixels of the sweep. beat: the heart symbol is on. flashes: one a lane, or none at all."""
+        shown = list(zip(lanes, rows, readouts, flashes or [None] * len(lanes), strict=True))
         if beat != self._beat and shown:
             self._beat = beat
             self.update(self._area(shown[0][1]).toAlignedRect())
-        if [(lane.key, row, readout) for lane, row, readout in shown] != [
-            (lane.key, row, readout) for lane, row, readout in self._shown
-        ]:
+        if [(lane.key, *rest) for lane, *rest in shown] != [(lane.key, *rest) for lane, *rest in self._shown]:
             self._shown = shown
             self.update()
 
     @property
     def readouts(self) -> dict[str, Readout]:
-        return {lane.key: readout for lane, _, readout in self._shown}
+        return {lane.key: readout for lane, _, readout, _ in self._shown}
+
+    @property
+    def flashes(self) -> dict[str, Flash]:
+        return {lane.key: flash for lane, _, _, flash in self._shown if flash is not None}
 
     def _area(self, row: Row) -> QRectF:
         ratio = self.devicePixelRatioF()
@@ -46,22 +69,23 @@ class NumericsPanel(QWidget):
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.fillRect(event.rect(), self._look.colour("background"))
-        for number, (lane, row, readout) in enumerate(self._shown):
+        for number, (lane, row, readout, flash) in enumerate(self._shown):
             area = self._area(row)
             if not area.intersects(QRectF(event.rect())):
                 continue
-            self._tile(painter, area, lane, readout, number == 0)
+            self._tile(painter, area, lane, readout, flash, number == 0)
             if number < len(self._shown) - 1:
                 painter.setPen(QPen(self._look.colour("line"), 1))
                 painter.drawLine(QLineF(0, area.bottom() - 0.5, self.width(), area.bottom() - 0.5))
         painter.end()
 
-    def _tile(self, painter: QPainter, area: QRectF, lane: Lane, readout: Readout, heart: bool) -> None:
+    def _tile(
+        self, painter: QPainter, area: QRectF, lane: Lane, readout: Readout, flash: Flash | None, heart: bool
+    ) -> None:
         look, unit = self._look, self._look.unit
-        colour = look.modality(lane.modality)
-        strong = look.estimated(lane.modality) if readout.estimated else colour
-        if readout.invalid:
-            strong = mixed(colour, look.colour("background"), 0.45)
+        colour = look.colour("stale") if readout.held else look.modality(lane.modality)
+        strong = look.estimated(lane.modality) if readout.estimated and not readout.held else colour
+        weak = mixed(colour, look.colour("background"), 0.3)
         left, right = area.left() + 10 * unit, area.right() - 18 * unit
         baseline = area.top() + 16 * unit
         x = left + draw_text(painter, left, baseline, readout.label, look.font(13, True), colour)
@@ -81,19 +105,65 @@ class NumericsPanel(QWidget):
         body = max(14.0, area.height() - 22 * unit - notes_height - 9 * unit)
         size = min(64.0, body / unit * 0.86)
         gap = 22 * unit
+        finding = readout.finding
+        tag_font = look.font(min(19.0, size * 0.6), True)
+        tag = QFontMetricsF(tag_font).horizontalAdvance(finding.words) + 36 * unit if finding.words else 0.0
         both = readout.value + readout.second
-        font = look.fitted(both, size, right - left - (gap if readout.second else 0))
+        font = look.fitted(both, size, right - left - tag - (gap if readout.second else 0))
         metrics = QFontMetricsF(font)
         base = top + (body + metrics.capHeight()) / 2
-        width = draw_text(painter, left, base, readout.value, font, strong)
+        width = metrics.horizontalAdvance(both) + (gap if readout.second else 0.0)
+        tints = (weak if readout.invalid else strong, strong)
+        if flash is not None:
+            number_box = QRectF(left - 7 * unit, base - metrics.capHeight() - 9 * unit, width + 14 * unit, 0.0)
+            number_box.setBottom(base + 9 * unit)
+            ink = self._flash(painter, number_box, flash)
+            tints = (ink, ink) if ink is not None else tints
+        x = left + draw_text(painter, left, base, readout.value, font, tints[0])
         if readout.second:
-            draw_text(painter, left + width + gap, base, readout.second, font, strong)
-        if readout.mark:
-            tint = strong if readout.mark == ESTIMATED else look.colour("withheld")
-            draw_text(painter, right, baseline + 14 * unit, readout.mark, look.font(10.5, True), tint, right=True)
+            draw_text(painter, x + gap, base, readout.second, font, tints[1])
+        if finding.words:
+            self._tag(painter, right, base - metrics.capHeight() / 2, finding, tag_font, readout.held)
+        marks = [mark for mark in (readout.mark, "PAUSED" if readout.held else "") if mark]
+        if marks:
+            tint = look.colour("text") if readout.held else strong
+            if readout.mark != ESTIMATED and not readout.held:
+                tint = look.colour("withheld")
+            words = " · ".join(marks)
+            draw_text(painter, right, baseline + 14 * unit, words, look.font(10.5, True), tint, right=True)
         for number, text in enumerate(notes):
             y = top + body + line * (number + 0.75)
             draw_text(painter, left, y, text, note_font, mixed(colour, look.colour("background"), 0.15))
+
+    def _flash(self, painter: QPainter, box: QRectF, flash: Flash) -> QColor | None:
+        """The box behind an alarming number; returns the colour of the number on it, None for its own."""
+        unit = self._look.unit
+        quiet = flash.held or flash.alarm.acknowledged
+        fill, ink = (QColor(name) for name in colours(flash.alarm, True, flash.held, self._look.theme.alarm))
+        if quiet:
+            painter.setPen(QPen(ink, 1.5 * unit))
+            painter.setBrush(Qt.BrushStyle.NoBrush)
+            painter.drawRoundedRect(box, 4 * unit, 4 * unit)
+            return None
+        if not flash.lit:
+            return None
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(fill)
+        painter.drawRoundedRect(box, 4 * unit, 4 * unit)
+        return ink
+
+    def _tag(self, painter: QPainter, right: float, middle: float, finding: Finding, font: QFont, held: bool) -> None:
+        """Bad news in a filled box that ends at ``right``."""
+        look, unit = self._look, self._look.unit
+        own = look.theme.alarm.colours[finding.priority]
+        metrics = QFontMetricsF(font)
+        width, height = metrics.horizontalAdvance(finding.words) + 18 * unit, metrics.capHeight() + 15 * unit
+        box = QRectF(right - width, middle - height / 2, width, height)
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(QColor(own.held if held else own.lit))
+        painter.drawRoundedRect(box, 3 * unit, 3 * unit)
+        ink = QColor(own.held_ink if held else own.ink)
+        draw_text(painter, box.left() + 9 * unit, middle + metrics.capHeight() / 2, finding.words, font, ink)
 
     def _note_lines(self, readout: Readout, font: QFont, width: float, room: float, line: float) -> list[str]:
         """The notes on one line where they fit side by side, else one below the other as far as there is room."""

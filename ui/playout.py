@@ -25,7 +25,7 @@ class PlayoutClock:
         self._newest = 0.0
         self.first_s = 0.0  # start of the first tick: where the paper begins
         self._tick_s = 0.05
-        self._arrived = 0.0
+        self._arrived = self._heard = 0.0
         self._position: float | None = None
         self._now = 0.0
 
@@ -37,8 +37,18 @@ class PlayoutClock:
     def newest_s(self) -> float:
         return self._newest
 
+    @property
+    def position_s(self) -> float:
+        """Where the beam stands; the newest sample before it has moved."""
+        return self._newest if self._position is None else self._position
+
+    def idle_s(self, now_s: float, running_since_s: float) -> float | None:
+        """Wall seconds without a tick, of those in which the replay ran; None before the first tick."""
+        return None if self._position is None else now_s - max(self._heard, running_since_s)
+
     def tick(self, start_s: float, end_s: float, now_s: float) -> None:
         """A tick [start, end) has arrived."""
+        self._heard = now_s
         if end_s <= self._newest and self._position is not None:
             return
         self._newest, self._arrived = end_s, now_s

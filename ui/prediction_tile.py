@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QWidget
 from models.signals.modalities import Modality
 from ui.ink import polygon
 from ui.look import Look, draw_text, elided, mixed
-from ui.prediction_view import NOT_ALONE, PredictionWords
+from ui.prediction_view import NOT_ALONE, News, PredictionWords
 from ui.state import RiskPoint
 
 
@@ -47,9 +47,10 @@ class PredictionTile(QWidget):
             self.update()
 
     def _colour(self, band: str) -> QColor:
-        if not band or (self.words is not None and self.words.stale):
+        words = self.words
+        if not band or (words is not None and (words.stale or words.held)):
             return self._look.colour("stale")
-        return self._look.colour(f"risk_{band}")
+        return self._look.colour("text" if band == "plain" else f"risk_{band}")
 
     def paintEvent(self, event: QPaintEvent) -> None:
         look, unit = self._look, self._look.unit
@@ -67,7 +68,8 @@ class PredictionTile(QWidget):
         )
         draw_text(painter, x + 12 * unit, base, NOT_ALONE, look.font(11), look.colour("text_faint"))
         stale_tint = look.colour("alarm_medium") if words.stale or words.reason else look.colour("text_soft")
-        note = f"{words.reason} · {words.age}" if words.reason else words.age
+        age = f"PAUSED · {words.age}" if words.held else words.age
+        note = f"{words.reason} · {age}" if words.reason else age
         room = inside.right() - x - 140 * unit
         draw_text(
             painter,
@@ -80,10 +82,33 @@ class PredictionTile(QWidget):
         )
         top = base + 4 * unit
         body = QRectF(inside.left(), top, inside.width(), inside.bottom() - top)
+        if words.news is not None:
+            self._news(painter, body.adjusted(0, 2 * unit, 0, 0), words.news, words.held)
+            painter.end()
+            return
         end = self._numbers(painter, body, words)
         if body.right() - end > 90 * unit:
             self._paint_trend(painter, QRectF(end, body.top() + 3 * unit, body.right() - end, body.height() - 3 * unit))
         painter.end()
+
+    def _news(self, painter: QPainter, body: QRectF, news: News, held: bool) -> None:
+        """A sentence of now over the whole tile, in the colours of its alarm."""
+        look, unit = self._look, self._look.unit
+        own = look.theme.alarm.colours.get(news.priority)
+        if own is None or held:
+            fill, ink = look.colour("panel_edge"), look.colour("text")
+        else:
+            fill, ink = QColor(own.lit), QColor(own.ink)
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(fill)
+        painter.drawRoundedRect(body, 3 * unit, 3 * unit)
+        detail = look.font(14)
+        room = body.width() - QFontMetricsF(detail).horizontalAdvance(news.detail) - 46 * unit
+        big = look.fitted(news.headline, min(27.0, body.height() / unit * 0.62), max(80.0, room), True)
+        base = body.center().y() + QFontMetricsF(big).capHeight() / 2
+        x = body.left() + 14 * unit
+        x += draw_text(painter, x, base, news.headline, big, ink) + 18 * unit
+        draw_text(painter, x, base, elided(news.detail, detail, body.right() - x - 6), detail, ink)
 
     def _numbers(self, painter: QPainter, body: QRectF, words: PredictionWords) -> float:
         look, unit = self._look, self._look.unit
@@ -163,7 +188,8 @@ class MadeFromTile(QWidget):
         self.words: PredictionWords | None = None
 
     def show_prediction(self, words: PredictionWords) -> None:
-        if self.words is None or (words.sources, words.stale) != (self.words.sources, self.words.stale):
+        before = self.words
+        if before is None or (words.sources, words.stale, words.held) != (before.sources, before.stale, before.held):
             self.words = words
             self.update()
 
@@ -195,7 +221,7 @@ class MadeFromTile(QWidget):
             x = inside.left() + number % columns * width
             y = top + (number // columns + 0.5) * (inside.bottom() - top) / lines
             tint = look.modality(Modality(source.modality))
-            if self.words is not None and self.words.stale:
+            if self.words is not None and (self.words.stale or self.words.held):
                 tint = look.colour("stale")
             painter.setPen(QPen(tint if source.present else look.colour("absent"), 1.3 * unit))
             painter.setBrush(tint if source.present else look.colour("absent_fill"))

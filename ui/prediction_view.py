@@ -1,20 +1,33 @@
-"""What the prediction tile says, as data: risks with intervals and bands, age, staleness, reasons, sources. Pure."""
+"""What the prediction tile says, as data: bad news of now before any risk, risks with intervals, age, sources. Pure.
+
+A probability is for what may come. Where the pressure is low now, or no sensor shows a pulse, the tile says that and no
+number; and beside a standing alarm of high priority no number is green.
+"""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 
+from models.signals.findings import Pulse
+from models.signals.modalities import Modality
 from streams.records import PredictionRecord
+from ui.alarm_view import NO_CIRCULATION
+from ui.findings_words import NO_FINDING, circulation
+from ui.liveness import Life, Moment
+from ui.low_pressure import LOW_MMHG, VERY_LOW_MMHG, LowPressure
+from ui.state import DisplayState
 from ui.words import INVALID, duration_words
 
 _NS = 1e-9
 NOT_ALONE = "do not use alone"
+HORIZONS = ("5", "10", "15")
 
 
 @dataclass(frozen=True, slots=True)
 class RiskWords:
-    """One horizon: "71", "5 min", "55–82"; band low, middle, high, or "" where there is no number."""
+    """One horizon: "71", "5 min", "55–82"; band low, middle, high, "plain" beside a high alarm, or "" where there is
+    no number."""
 
     value: str
     horizon: str
@@ -33,12 +46,25 @@ class SourceWords:
 
 
 @dataclass(frozen=True, slots=True)
+class News:
+    """What is the case now, in place of a risk. priority: of its colours, "" for a value of a while ago."""
+
+    headline: str
+    detail: str
+    priority: str
+
+
+@dataclass(frozen=True, slots=True)
 class PredictionWords:
+    """``news`` takes the place of the risks. held: of the moment at which the replay was paused."""
+
     risks: tuple[RiskWords, ...]
     age: str
     stale: bool
     reason: str
     sources: tuple[SourceWords, ...]
+    news: News | None = None
+    held: bool = False
 
 
 def band_of(risk_100: float, bands: tuple[float, float]) -> str:
@@ -47,40 +73,71 @@ def band_of(risk_100: float, bands: tuple[float, float]) -> str:
     return "low" if shown <= bands[0] else "middle" if shown <= bands[1] else "high"
 
 
-def prediction_words(
-    record: PredictionRecord | None, now_s: float, stale_s: float, bands: tuple[float, float]
-) -> PredictionWords:
-    """``now_s``: event time the source has reached; ``stale_s``: age from which a prediction is marked stale."""
+def prediction_words(state: DisplayState, moment: Moment) -> PredictionWords:
+    """The tile at a moment."""
+    record, held = state.prediction, moment.life is Life.PAUSED
+    news = _news(state, moment)
+    blank = tuple(RiskWords(INVALID, f"{minutes} min", "", "") for minutes in HORIZONS)
     if record is None:
-        blank = tuple(RiskWords(INVALID, f"{minutes} min", "", "") for minutes in (5, 10, 15))
-        return PredictionWords(blank, "no prediction yet", False, "", ())
-    age = max(0.0, now_s - record.window_end_ns * _NS)
-    stale = age > stale_s
-    usable = record.valid and not record.abstain
-    risks = []
-    for horizon in sorted(record.risk, key=float) or ["5", "10", "15"]:
-        value, lo, hi = record.risk.get(horizon, (math.nan,) * 3)
-        if usable and all(map(math.isfinite, (value, lo, hi))):
-            risks.append(
-                RiskWords(
-                    f"{100 * value:.0f}",
-                    f"{horizon} min",
-                    f"{100 * lo:.0f}–{100 * hi:.0f}",
-                    band_of(100 * value, bands),
-                )
-            )
-        else:
-            risks.append(RiskWords(INVALID, f"{horizon} min", "", ""))
-    if stale:
-        words = f"STALE · {duration_words(age)} old"
-    else:
-        words = f"updated {age:.1f} s ago"
+        return PredictionWords(blank, "no prediction yet", False, "", (), news, held)
+    current = state.current_prediction(moment)
+    age = max(0.0, moment.event_s - record.window_end_ns * _NS)
+    stale = record.valid and current is None
+    risks = blank
+    if news is None and current is not None and not current.abstain:
+        plain = any(alarm.record.priority == "high" for alarm in state.alarms.standing)
+        risks = _risks(current, state.theme.prediction.bands, plain)
     reason = ""
-    if not record.valid:
+    if news is None and not record.valid:
         reason = f"not valid: {record.reason}" if record.reason else "not valid"
-    elif record.abstain:
-        reason = f"abstains: {record.reason}" if record.reason else "abstains"
-    return PredictionWords(tuple(risks), words, stale, reason, _sources(record))
+    elif news is None and record.abstain:
+        reason = f"no risk given: {record.reason}" if record.reason else "no risk given"
+    words = f"STALE · {duration_words(age)} old" if stale else f"updated {age:.1f} s ago"
+    if moment.life in (Life.LOST, Life.ENDED):
+        words = "not live"
+    return PredictionWords(risks, words, stale, reason, () if stale else _sources(record), news, held)
+
+
+def _risks(record: PredictionRecord, bands: tuple[float, float], plain: bool) -> tuple[RiskWords, ...]:
+    out = []
+    for horizon in sorted(record.risk, key=float) or HORIZONS:
+        value, lo, hi = record.risk.get(horizon, (math.nan,) * 3)
+        if all(map(math.isfinite, (value, lo, hi))):
+            band = "plain" if plain else band_of(100 * value, bands)
+            out.append(RiskWords(f"{100 * value:.0f}", f"{horizon} min", f"{100 * lo:.0f}–{100 * hi:.0f}", band))
+        else:
+            out.append(RiskWords(INVALID, f"{horizon} min", "", ""))
+    return tuple(out)
+
+
+def _news(state: DisplayState, moment: Moment) -> News | None:
+    """No circulation, then a low pressure; None where neither is known to be the case."""
+    if moment.life not in (Life.LIVE, Life.PAUSED):
+        return None
+    findings = state.findings(moment)
+    found = circulation(findings) if findings is not None else NO_FINDING
+    if found.priority == "high" or (findings is not None and findings.pulse_of(Modality.ABP) is Pulse.NONE):
+        return News(found.words, found.reason, "high")
+    for alarm in state.alarms.standing:
+        if alarm.record.key in NO_CIRCULATION and alarm.record.priority == "high":
+            return News(alarm.record.text.lstrip("* "), alarm.record.reason, "high")
+    low = state.low_pressure(moment)
+    if low is not None:
+        return _low_words(low, moment.event_s)
+    return News(found.words, found.reason, found.priority) if found.words else None
+
+
+def _low_words(low: LowPressure, event_s: float) -> News:
+    value, limit = low.value, f"MAP < {LOW_MMHG:.0f}"
+    if not low.current:
+        ago = duration_words(max(0.0, event_s - value.at_s))
+        return News(f"LAST KNOWN MAP {value.mean:.0f} < {LOW_MMHG:.0f}", f"{ago} ago; not known now", "")
+    since = f"for {duration_words(max(0.0, event_s - low.since_s))}"
+    if value.interval is not None:
+        lo, hi = value.interval
+        return News(f"ESTIMATED {limit} ({lo:.0f}–{hi:.0f})", since, "medium")
+    priority = "high" if value.mean < VERY_LOW_MMHG else "medium"
+    return News(f"{limit} NOW", f"{since} · {value.mean:.0f} mmHg", priority)
 
 
 def _sources(record: PredictionRecord) -> tuple[SourceWords, ...]:

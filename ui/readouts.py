@@ -1,7 +1,8 @@
 """What the numerics say: one readout a lane, from measured vitals or, marked, from the model. Pure.
 
-A number is measured, or it carries ``~`` and ESTIMATED, or it is ``-?-``. Nothing older than three seconds of event
-time is shown as current.
+A number is measured, or it carries ``~`` and ESTIMATED, or it is ``-?-``. Nothing older than three seconds, of the
+patient's time or of the operator's, is shown as current (:meth:`ui.liveness.Moment.fresh`). Bad news is a measurement:
+a pressure without a pulse has a mean, and the words NO PULSE beside it.
 """
 
 from __future__ import annotations
@@ -12,18 +13,20 @@ from models.signals.absence import Absence
 from models.signals.modalities import Modality
 from streams.alarms import DEFAULT_LIMITS
 from streams.records import PredictionRecord, VitalsRecord
+from ui.findings_words import NO_BEATS, NO_FINDING, Finding, pulse_finding, rhythm_finding
 from ui.lanes import Lane
+from ui.liveness import Life, Moment
 from ui.state import DisplayState
-from ui.words import INVALID, duration_words, number_words
+from ui.words import INVALID, clock_words, duration_words, number_words, reason_words
 
-STALE_S = 3.0
 ESTIMATED = "ESTIMATED"
 _NS = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
 class Readout:
-    """value: the large number; second: the one beside it (mean pressure). ``mark``: ESTIMATED, WITHHELD or ""."""
+    """value: the large number; second: the one beside it (mean pressure). ``mark``: ESTIMATED, WITHHELD or "".
+    finding: bad news beside the number. held: of the moment at which the replay was paused."""
 
     label: str
     unit: str
@@ -33,6 +36,8 @@ class Readout:
     mark: str = ""
     estimated: bool = False
     notes: tuple[str, ...] = ()
+    finding: Finding = NO_FINDING
+    held: bool = False
 
     @property
     def invalid(self) -> bool:
@@ -48,140 +53,145 @@ def limits_of(vital: str) -> str:
     return f"{high[0]:g} / {low[0]:g}" if high and low else f"{'<' if low else '>'} {(low or high)[0]:g}"
 
 
-def current_vitals(state: DisplayState, now_s: float) -> VitalsRecord | None:
-    """The newest vitals unless they are stale at event time ``now_s``."""
-    vitals = state.vitals
-    return vitals if vitals is not None and now_s - vitals.time_ns * _NS <= STALE_S else None
-
-
-def current_prediction(state: DisplayState, now_s: float, stale_s: float) -> PredictionRecord | None:
-    """The newest prediction if it is valid, not abstaining and not stale."""
-    record = state.prediction
-    if record is None or not record.valid or record.abstain or now_s - record.window_end_ns * _NS > stale_s:
-        return None
-    return record
-
-
-def readout(state: DisplayState, lane: Lane, now_s: float, stale_s: float = STALE_S) -> Readout:
-    """The readout of a lane at event time ``now_s``."""
-    vitals = current_vitals(state, now_s)
-    prediction = current_prediction(state, now_s, stale_s)
-    mark = "WITHHELD" if lane.reason == Absence.WITHHELD.value else ""
+def readout(state: DisplayState, lane: Lane, moment: Moment) -> Readout:
+    """The readout of a lane at a moment."""
+    state.review(moment)
+    facts = _Facts(state, lane, moment)
     match lane.modality:
         case Modality.ECG:
-            return _heart(state, lane, vitals, mark)
+            return facts.heart()
         case Modality.ABP:
-            return _pressure(state, lane, vitals, prediction, now_s, mark)
+            return facts.pressure()
         case Modality.PPG:
-            return _pulse(vitals, mark, _absent_note(lane, now_s))
+            return facts.pulse()
         case Modality.EEG:
-            return _eeg(lane, vitals, prediction, mark, _absent_note(lane, now_s))
+            return facts.eeg()
         case Modality.RESP:
-            rate = vitals.resp_rate if vitals else None
-            note = f"source {vitals.resp_source}" if vitals and vitals.resp_source else ""
-            return Readout("RR", "/min", limits_of("resp_rate"), number_words(rate), mark=mark, notes=(note,))
+            return facts.respiration()
 
 
-def _absent_note(lane: Lane, now_s: float) -> str:
-    if not lane.reason:
-        return ""
-    if lane.reason == Absence.NOT_CONNECTED.value:
-        return "not connected"
-    return f"{lane.reason} for {duration_words(max(0.0, now_s - lane.reason_since_s))}"
+class _Facts:
+    """One lane at one moment: what is known of it, and the readout made from that."""
 
+    def __init__(self, state: DisplayState, lane: Lane, moment: Moment) -> None:
+        self.state, self.lane, self.moment = state, lane, moment
+        self.vitals: VitalsRecord | None = state.current_vitals(moment)
+        self.prediction: PredictionRecord | None = state.current_prediction(moment)
+        self.findings = state.findings(moment)
+        self.held = moment.life is Life.PAUSED
+        self.mark = "WITHHELD" if lane.reason == Absence.WITHHELD.value else ""
 
-def _heart(state: DisplayState, lane: Lane, vitals: VitalsRecord | None, mark: str) -> Readout:
-    notes = []
-    if vitals is not None and vitals.hr is not None and vitals.hr_source:
-        source = state.lane(vitals.hr_source)
+    def heart(self) -> Readout:
+        vitals, notes, finding = self.vitals, self._absent(), NO_FINDING
+        rate = vitals.hr if vitals else None
+        if self.findings is not None and self.state.rhythm is not None:
+            finding = rhythm_finding(self.state.rhythm)
+            if self.findings.rhythm in NO_BEATS and vitals is not None and vitals.hr_source == Modality.ECG:
+                rate = None  # of beats that are no longer there
+        if finding.reason:
+            notes.append(finding.reason)
+        if rate is not None and vitals is not None and vitals.hr_source:
+            notes.append(f"source {self._named(vitals.hr_source)}")
+        has_resp_row = any(row.modality is Modality.RESP for row in self.state.lanes)
+        if vitals is not None and vitals.resp_rate is not None and not has_resp_row:
+            source_words = f" ({vitals.resp_source})" if vitals.resp_source else ""
+            notes.append(f"RR {vitals.resp_rate:.0f} /min{source_words}")
+        return self._readout("HR", "/min", limits_of("hr"), number_words(rate), notes=notes, finding=finding)
+
+    def _named(self, modality: str) -> str:
+        source = self.state.lane(modality)
         label = source.info.label if source is not None and source.info is not None else ""
-        named = label if label.startswith(vitals.hr_source) else f"{vitals.hr_source} {label}".strip()
-        notes.append(f"source {named}")
-    has_resp_row = any(row.modality is Modality.RESP for row in state.lanes)
-    if vitals is not None and vitals.resp_rate is not None and not has_resp_row:
-        source_words = f" ({vitals.resp_source})" if vitals.resp_source else ""
-        notes.append(f"RR {vitals.resp_rate:.0f} /min{source_words}")
-    return Readout(
-        "HR",
-        "/min",
-        limits_of("hr"),
-        number_words(vitals.hr if vitals else None),
-        mark=mark,
-        notes=tuple(notes),
-    )
+        return label if label.startswith(modality) else f"{modality} {label}".strip()
 
+    def pressure(self) -> Readout:
+        vitals, prediction, lane = self.vitals, self.prediction, self.lane
+        limits = limits_of("abp_map")
+        limits = f"MAP {limits}" if limits else ""
+        if vitals is not None and vitals.abp_map is not None:
+            both = vitals.abp_sys is not None and vitals.abp_dia is not None
+            value = f"{number_words(vitals.abp_sys)}/{number_words(vitals.abp_dia)}" if both else INVALID
+            mean = number_words(vitals.abp_map)
+            notes = [] if both else ["mean only: no pulse to measure sys/dia"]
+            return self._readout("ABP", "mmHg", limits, value, mean, notes, self._pulse_finding())
+        notes, last = self._absent(), self.state.last_pressure
+        if last is not None:
+            triple = f"{number_words(last.abp_sys)}/{number_words(last.abp_dia)} ({number_words(last.abp_map)})"
+            if last.abp_sys is None:
+                triple = f"mean {number_words(last.abp_map)}"
+            notes.append(f"measured {triple}, {self._ago(last.time_ns)}")
+        else:
+            notes.append("no value measured yet")
+        pressures = prediction.pressures if prediction is not None else None
+        if lane.reason and not lane.why_not and pressures and {"sbp", "dbp", "map"} <= pressures.keys():
+            mean_, lo, hi = pressures["map"]
+            self.mark = ESTIMATED
+            return self._readout(
+                "ABP",
+                "mmHg",
+                limits,
+                f"~{pressures['sbp'][0]:.0f}/{pressures['dbp'][0]:.0f}",
+                f"~{mean_:.0f}",
+                [f"mean {lo:.0f}–{hi:.0f} (80 %)", notes[-1]],
+                estimated=True,
+            )
+        return self._readout("ABP", "mmHg", limits, INVALID, "", notes)
 
-def _triple(vitals: VitalsRecord) -> str:
-    return f"{number_words(vitals.abp_sys)}/{number_words(vitals.abp_dia)} ({number_words(vitals.abp_map)})"
+    def pulse(self) -> Readout:
+        notes, finding = self._absent(), self._pulse_finding()
+        rate = self.vitals.pulse_rate if self.vitals is not None and not finding.words else None
+        if rate is not None and self.vitals is not None and self.vitals.rppg_delay_s is not None:
+            notes.append(f"delay R–PPG {self.vitals.rppg_delay_s * 1000:.0f} ms")
+        return self._readout("PR", "/min", limits_of("pulse_rate"), number_words(rate), notes=notes, finding=finding)
 
+    def _pulse_finding(self) -> Finding:
+        """Of the lane's own channel, which must be measured to have one."""
+        if self.findings is None or self.lane.reason:
+            return NO_FINDING
+        return pulse_finding(self.findings, self.lane.modality)
 
-def _pressure(
-    state: DisplayState,
-    lane: Lane,
-    vitals: VitalsRecord | None,
-    prediction: PredictionRecord | None,
-    now_s: float,
-    mark: str,
-) -> Readout:
-    limits = limits_of("abp_map")
-    limits = f"MAP {limits}" if limits else ""
-    if vitals is not None and vitals.abp_map is not None:
-        return Readout(
-            "ABP",
-            "mmHg",
-            limits,
-            f"{number_words(vitals.abp_sys)}/{number_words(vitals.abp_dia)}",
-            number_words(vitals.abp_map),
-            mark,
-        )
-    last = state.last_pressure
-    ago = (
-        f"measured {_triple(last)}, {duration_words(max(0.0, now_s - last.time_ns * _NS))} ago"
-        if last is not None
-        else "no value measured yet"
-    )
-    pressures = prediction.pressures if prediction is not None else None
-    if lane.reason and pressures and {"sbp", "dbp", "map"} <= pressures.keys():
-        mean, lo, hi = pressures["map"]
-        return Readout(
-            "ABP",
-            "mmHg",
-            limits,
-            f"~{pressures['sbp'][0]:.0f}/{pressures['dbp'][0]:.0f}",
-            f"~{mean:.0f}",
-            ESTIMATED,
-            True,
-            (f"mean {lo:.0f}–{hi:.0f} (80 %)", ago),
-        )
-    return Readout("ABP", "mmHg", limits, INVALID, "", mark, False, (ago,))
+    def eeg(self) -> Readout:
+        """Of a measured EEG only: spectral edge, suppression and depth go with it."""
+        vitals, prediction, notes = self.vitals, self.prediction, self._absent()
+        if self.lane.reason or vitals is None:
+            return self._readout("SEF", "Hz", "", INVALID, notes=notes)
+        if vitals.bsr is not None:
+            notes.append(f"BSR {vitals.bsr * 100:.0f} %")
+        if prediction is not None and prediction.depth is not None:
+            depth, lo, hi = prediction.depth
+            notes.append(f"depth (not BIS) {depth:.0f}  {lo:.0f}–{hi:.0f}")
+        return self._readout("SEF", "Hz", "", number_words(vitals.sef95, 1), notes=notes)
 
+    def respiration(self) -> Readout:
+        vitals = self.vitals
+        notes = [f"source {vitals.resp_source}"] if vitals and vitals.resp_source else []
+        rate = vitals.resp_rate if vitals else None
+        return self._readout("RR", "/min", limits_of("resp_rate"), number_words(rate), notes=notes)
 
-def _pulse(vitals: VitalsRecord | None, mark: str, absent: str) -> Readout:
-    notes = [absent] if absent else []
-    if vitals is not None and vitals.rppg_delay_s is not None:
-        notes.append(f"delay R–PPG {vitals.rppg_delay_s * 1000:.0f} ms")
-    return Readout(
-        "PR",
-        "/min",
-        limits_of("pulse_rate"),
-        number_words(vitals.pulse_rate if vitals else None),
-        mark=mark,
-        notes=tuple(notes),
-    )
+    def _readout(
+        self,
+        label: str,
+        unit: str,
+        limits: str,
+        value: str,
+        second: str = "",
+        notes: list[str] | None = None,
+        finding: Finding = NO_FINDING,
+        estimated: bool = False,
+    ) -> Readout:
+        return Readout(label, unit, limits, value, second, self.mark, estimated, tuple(notes or ()), finding, self.held)
 
+    def _absent(self) -> list[str]:
+        """Why the lane is not measured and since when, if so."""
+        lane = self.lane
+        if not lane.reason:
+            return []
+        words = reason_words(lane.reason)
+        if lane.reason == Absence.NOT_CONNECTED.value:
+            return [words]
+        return [f"{words} for {duration_words(max(0.0, self.moment.event_s - lane.reason_since_s))}"]
 
-def _eeg(
-    lane: Lane, vitals: VitalsRecord | None, prediction: PredictionRecord | None, mark: str, absent: str
-) -> Readout:
-    notes, value, estimated = [absent] if absent else [], INVALID, False
-    features = prediction.eeg_features if prediction is not None else None
-    if vitals is not None and vitals.sef95 is not None:
-        value = number_words(vitals.sef95, 1)
-    elif lane.reason and features and "sef95" in features:
-        value, estimated, mark = f"~{features['sef95']:.1f}", True, ESTIMATED
-    if vitals is not None and vitals.bsr is not None:
-        notes.append(f"BSR {vitals.bsr * 100:.0f} %")
-    if prediction is not None and prediction.depth is not None:
-        depth, lo, hi = prediction.depth
-        notes.append(f"depth (not BIS) {depth:.0f}  {lo:.0f}–{hi:.0f}")
-    return Readout("SEF", "Hz", "", value, mark=mark, estimated=estimated, notes=tuple(notes))
+    def _ago(self, time_ns: int) -> str:
+        """How long ago; event time that stands still cannot tell, so the hour is said."""
+        if self.moment.life is Life.ENDED:
+            return f"at {clock_words(time_ns * _NS)}"
+        return f"{duration_words(max(0.0, self.moment.event_s - time_ns * _NS))} ago"

@@ -13,6 +13,7 @@ from ui.theme import LaneStyle
 
 _NARROW_AFTER_S = 8.0
 _NARROW_BELOW = 0.5
+_PULSELESS = 5.0
 _STEPS = (10.0, 20.0, 25.0, 50.0, 100.0)
 
 
@@ -49,6 +50,8 @@ def pressure_scale(low: float, high: float, room: int = 4) -> Scale:
     """Limits in tens around [low, high] with room for badge and reason, and about ``room`` grid lines."""
     room_above, room_below = (max(4.0, share * (high - low)) for share in (0.17, 0.10))
     bottom = math.floor((low - room_below) / 10.0) * 10.0
+    if bottom == 0.0:
+        bottom = -10.0  # a pressure this near to zero is read against the line of zero
     top = math.ceil((high + room_above) / 10.0) * 10.0
     top = max(top, bottom + 40.0)
     step = next((s for s in _STEPS if (top - bottom) / s <= room), _STEPS[-1])
@@ -58,6 +61,7 @@ def pressure_scale(low: float, high: float, room: int = 4) -> Scale:
 
 
 def auto_scale(low: float, high: float) -> Scale:
+    """As the signal, with some air."""
     span = max(high - low, 1e-6, 1e-3 * max(abs(low), abs(high)))
     return Scale(low - 0.16 * span, high + 0.20 * span)
 
@@ -71,6 +75,7 @@ class LaneScale:
         self._height_mm = max(1.0, height_mm)
         self._seen: tuple[float, float] | None = None
         self._roomy_since: float | None = None
+        self._pulse_span = 0.0
         self._auto_choice = style.choice
         self.scale = self._make()
 
@@ -102,11 +107,22 @@ class LaneScale:
         self.scale = self._make()
         return True
 
-    def observe(self, found: tuple[float, float] | None, now_s: float) -> bool:
-        """Take in the signal's present range; True if the scale changed and the lane must be drawn anew."""
+    def observe(self, found: tuple[float, float] | None, now_s: float, pulseless: bool = False) -> bool:
+        """Take in the signal's present range; True if the scale changed and the lane must be drawn anew.
+
+        pulseless: an automatic scale must not blow up noise until it looks like a pulse. It keeps the span of the last
+        pulses, and where there were none gives the noise a fifth of its height.
+        """
         if found is None or self.style.scale == "gain":
             return False
         low, high = found
+        if self.style.scale == "auto":
+            if pulseless:
+                span = max(self._pulse_span, _PULSELESS * (high - low) if not self._pulse_span else 0.0, high - low)
+                middle = (low + high) / 2.0
+                low, high = found = (middle - span / 2.0, middle + span / 2.0)
+            else:
+                self._pulse_span = high - low
         if self.style.scale == "sensitivity":
             return self.choice is None and self._observe_sensitivity(high - low, now_s)
         span = self.scale.high - self.scale.low

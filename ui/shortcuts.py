@@ -31,6 +31,7 @@ SHORTCUTS: tuple[Shortcut, ...] = (
     Shortcut(("Shift+E",), "EEG fewer µV/cm", "change_sensitivity", -1.0, "Waves"),
     Shortcut(("W",), "next sweep speed (mm/s)", "next_sweep_speed", None, "Waves"),
     Shortcut(("A",), "acknowledge alarms (they stop flashing)", "acknowledge", None, "Screen"),
+    Shortcut(("L",), "list of the standing alarms", "toggle_alarms", None, "Screen"),
     Shortcut(("S",), "save a picture of the screen", "screenshot", None, "Screen"),
     Shortcut(("F", "F11"), "full screen", "toggle_full_screen", None, "Screen"),
     Shortcut(("?", "F1"), "this help", "toggle_help", None, "Screen"),

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.signals.absence import Absence
+from models.signals.estimable import forbidden
+from models.signals.findings import PULSE_CHANNELS, Findings, Pulse, Rhythm
 from models.signals.modalities import MODEL_MODALITIES, Modality
 from streams.control import ChannelInfo
 from streams.records import (
@@ -19,18 +21,23 @@ from streams.records import (
     BeatRecord,
     CellRecord,
     PredictionRecord,
+    RhythmRecord,
     StateRecord,
     VitalsRecord,
     WaveChunk,
     WaveTick,
 )
+from ui.alarm_view import AlarmBook
 from ui.lanes import Estimate, Lane, Trace
+from ui.liveness import Moment
+from ui.low_pressure import LowPressure, Pressure, PressureWatch
 from ui.playout import PlayoutClock
 from ui.theme import Theme
 
 _NS = 1e-9
-_ALARMS_KEPT = 256
+_MODALITIES = frozenset(modality.value for modality in Modality)
 _CREDIT_S = 0.020
+_NOT_KNOWN = "whether there is a pulse is not known"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +69,12 @@ class DisplayState:
         self.last_pressure: VitalsRecord | None = None
         self.prediction: PredictionRecord | None = None
         self.trend: deque[RiskPoint] = deque(maxlen=int(self.theme.prediction.trend_s))
-        self.alarms: dict[str, AlarmRecord] = {}
+        self.rhythm: RhythmRecord | None = None
+        self._gone_stale = False  # the rhythm record, when last looked at
+        self.absence: dict[Modality, Absence | None] = {}
+        self.alarms = AlarmBook()
+        self.pressure = PressureWatch()
+        self._arrived: dict[type[AnyRecord], float] = {}
         self.beats: deque[BeatRecord] = deque(maxlen=64)
         self.undrawn: deque[tuple[float, int]] = deque(maxlen=4096)
         for lane in self.lanes:
@@ -127,13 +139,13 @@ class DisplayState:
             case StateRecord():
                 self._state(record)
             case VitalsRecord():
-                self.vitals = record
-                if record.abp_map is not None:
-                    self.last_pressure = record
+                self._vitals(record, now_s)
+            case RhythmRecord():
+                self._rhythm(record, now_s)
             case PredictionRecord():
-                self._prediction(record)
+                self._prediction(record, now_s)
             case AlarmRecord():
-                self._alarm(record)
+                self.alarms.apply(record)
             case BeatRecord():
                 self.beats.append(record)
             case _:
@@ -173,20 +185,43 @@ class DisplayState:
             if not reason:
                 lane.not_estimable = ""
 
-    def _prediction(self, record: PredictionRecord) -> None:
+        self.absence = {m: Absence(value) if value else None for m, value in _by_modality(record.state)}
+        self._gate()
+
+    def _vitals(self, record: VitalsRecord, now_s: float) -> None:
+        if self.vitals is not None and record.time_ns < self.vitals.time_ns:
+            return
+        self.vitals, self._arrived[VitalsRecord] = record, now_s
+        if record.abp_map is not None:
+            self.last_pressure = record
+            self.pressure.see(Pressure(record.abp_map, record.time_ns * _NS, now_s))
+
+    def _rhythm(self, record: RhythmRecord, now_s: float) -> None:
+        if self.rhythm is not None and record.time_ns < self.rhythm.time_ns:
+            return
+        self.rhythm, self._arrived[RhythmRecord] = record, now_s
+        self._gone_stale = False
+        self._gate()
+
+    def _prediction(self, record: PredictionRecord, now_s: float) -> None:
         if self.prediction is not None and record.window_end_ns < self.prediction.window_end_ns:
             return
-        self.prediction = record
-        if record.valid and not record.abstain:
+        self.prediction, self._arrived[PredictionRecord] = record, now_s
+        if record.valid and not record.abstain and record.risk:
             self.trend.append(RiskPoint(record.window_end_ns * _NS, {k: v[0] for k, v in record.risk.items()}))
         for lane in self.lanes:
             lane.not_estimable = record.not_estimable.get(lane.modality.value, "")
+        self._gate()
         if not record.valid:
             return
+        abp = self.lane(Modality.ABP)
+        mean = (record.pressures or {}).get("map")
+        if mean is not None and abp is not None and abp.reason and not abp.why_not:
+            self.pressure.see(Pressure(mean[0], record.window_end_ns * _NS, now_s, mean[1:]))
         beam = self.clock.newest_s
         for chunk in record.restored:
             lane_ = self.lane(chunk.modality)
-            if lane_ is None or chunk.modality == Modality.EEG.value:  # never a trace for EEG, whatever is sent
+            if lane_ is None or lane_.why_not or chunk.modality == Modality.EEG.value:  # whatever is sent
                 continue
             if lane_.estimate is None:
                 lane_.estimate = Estimate(chunk.rate_hz, self.theme.sweep)
@@ -194,13 +229,62 @@ class DisplayState:
             second = int(chunk.first_index / chunk.rate_hz + 1e-9)
             lane_.put_badge(second, estimate_badge(record, lane_.modality))
 
-    def _alarm(self, record: AlarmRecord) -> None:
-        if record.active:
-            self.alarms[record.key] = record
-            while len(self.alarms) > _ALARMS_KEPT:
-                del self.alarms[next(iter(self.alarms))]
-        else:
-            self.alarms.pop(record.key, None)
+    # What may be said now --------------------------------------------------------------------------------------
+
+    @property
+    def _findings(self) -> Findings | None:
+        """Of the newest rhythm record, however old it is."""
+        record = self.rhythm
+        if record is None:
+            return None
+        pulse = {m: Pulse(value) for m, value in _by_modality(record.pulse) if m in PULSE_CHANNELS}
+        return Findings(Rhythm(record.rhythm), pulse, frozenset(Modality(name) for name in record.overdue))
+
+    def findings(self, moment: Moment) -> Findings | None:
+        """What the sensors say about the circulation now, None where nothing fresh is known."""
+        record = self.rhythm
+        fresh = record is not None and moment.fresh(record.time_ns * _NS, self._arrived[RhythmRecord])
+        return self._findings if fresh else None
+
+    def current_vitals(self, moment: Moment) -> VitalsRecord | None:
+        """The newest vitals unless they are stale."""
+        record = self.vitals
+        fresh = record is not None and moment.fresh(record.time_ns * _NS, self._arrived[VitalsRecord])
+        return record if fresh else None
+
+    def current_prediction(self, moment: Moment) -> PredictionRecord | None:
+        """The newest prediction if it is valid and not stale; it may abstain from the risk and still hold estimates."""
+        record = self.prediction
+        if record is None or not record.valid:
+            return None
+        return record if moment.fresh(record.window_end_ns * _NS, self._arrived[PredictionRecord]) else None
+
+    def low_pressure(self, moment: Moment) -> LowPressure | None:
+        """Whether the mean pressure is low, measured or by an estimate that may be shown."""
+        abp = self.lane(Modality.ABP)
+        self.review(moment)
+        estimates = abp is not None and bool(abp.reason) and not abp.why_not
+        return self.pressure.now(moment.event_s, moment.fresh, estimates)
+
+    def review(self, moment: Moment) -> None:
+        """Close the gates of the estimates where what opened them has gone stale; to be called before they are read."""
+        self._gone_stale = self.findings(moment) is None
+        self._gate()
+
+    def _gate(self) -> None:
+        """Ask the gate that stream and exports ask, with the newest findings: the model may be slower than bad news.
+
+        A channel that has just come back is asked as if it had not: the last second of its absence is still drawn.
+        """
+        findings = None if self._gone_stale else self._findings
+        for lane in self.lanes:
+            modality = lane.modality
+            missing = {**self.absence, modality: self.absence.get(modality) or Absence.NO_DATA}
+            why = forbidden(modality, findings, missing) if findings is not None else _NOT_KNOWN
+            if why and not lane.forbidden and lane.estimate is not None:
+                lane.estimate.cut(self.clock.position_s)
+            lane.forbidden = why
+            lane.pulseless = findings is not None and findings.pulse_of(modality) is Pulse.NONE
 
     def settle(self) -> None:
         """Run the display filters over what has arrived; once a frame, after the records of that frame."""
@@ -225,6 +309,11 @@ def estimate_badge(record: PredictionRecord, modality: Modality) -> str:
         _, lo, hi = record.pressures["map"]
         words += f"  ±{(hi - lo) / 2:.0f} mmHg"
     return words
+
+
+def _by_modality(values: dict[str, str]) -> list[tuple[Modality, str]]:
+    """The entries whose modality is known here."""
+    return [(Modality(name), value) for name, value in values.items() if name in _MODALITIES]
 
 
 def _floats(chunk: WaveChunk) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The status line and the banner, as words. Pure."""
+"""The status line, as words. Pure."""
 
 from __future__ import annotations
 
@@ -57,28 +57,3 @@ def status_words(status: SessionStatus | None, feed: FeedStatus) -> tuple[str, s
         line.append("REC")
         more.append("The stream is being recorded")
     return " · ".join(line), "\n".join(more)
-
-
-def banner_words(
-    status: SessionStatus | None, failure: str, silent_s: float, unanswered_s: float, limit_s: float
-) -> tuple[str, bool]:
-    """What the banner says and whether it is urgent.
-
-    silent_s: since the stream loop's last sign of life. unanswered_s: since the session last answered the display.
-    The display's own alarm: either over ``limit_s`` while the run is neither paused nor at its end.
-    """
-    if status is not None and status.error:
-        return f"SESSION STOPPED: {status.error}", True
-    if failure:
-        return failure, True
-    if status is None:
-        return ("THE SESSION DOES NOT START: no answer yet", True) if unanswered_s > 10 else ("", False)
-    if status.ended:
-        return "END OF RECORDING — drag the position bar or press ← to look again, Q to quit", False
-    if unanswered_s > limit_s:
-        return f"NO ANSWER FROM THE SESSION for {unanswered_s:.0f} s — what you see is not live", True
-    if status.paused:
-        return "", False
-    if silent_s > limit_s:
-        return f"NO SIGN OF LIFE FROM THE STREAM for {silent_s:.0f} s — what you see is not live", True
-    return "", False

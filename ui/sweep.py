@@ -12,7 +12,7 @@ import math
 import time
 from collections.abc import Callable
 
-from PySide6.QtCore import QEvent, QPoint, QRect, Qt
+from PySide6.QtCore import QEvent, QPoint, QRect, QRectF, Qt
 from PySide6.QtGui import QHelpEvent, QPainter, QPaintEvent, QPixmap, QResizeEvent
 from PySide6.QtWidgets import QToolTip, QWidget
 
@@ -22,8 +22,9 @@ from ui.ink import LaneInk
 from ui.lanes import Lane
 from ui.look import Look
 from ui.scales import LaneScale
+from ui.stamp import Stamp, paint_stamp
 from ui.state import DisplayState
-from ui.words import clock_words, why_not
+from ui.words import clock_words, reason_words, why_not
 
 _RANGE_S = 8.0
 _EMPTY_SHARE = 0.45
@@ -56,6 +57,7 @@ class SweepView(QWidget):
         self._observed_s = -math.inf
         self._waves = QPixmap()
         self._back = QPixmap()
+        self.stamp: Stamp | None = None
         self.repaints = 0
 
     # Geometry ---------------------------------------------------------------------------------------------------
@@ -277,7 +279,11 @@ class SweepView(QWidget):
         if head_s - self._observed_s < (_OBSERVE_FIRST_S if young else _OBSERVE_EVERY_S):
             return
         self._observed_s = head_s
-        changed = [ink for ink in self._inks if ink.scale.observe(ink.lane.range_of(head_s - _RANGE_S, head_s), head_s)]
+        changed = [
+            ink
+            for ink in self._inks
+            if ink.scale.observe(ink.lane.range_of(head_s - _RANGE_S, head_s), head_s, ink.lane.pulseless)
+        ]
         self.rescale(changed)
 
     def rescale(self, inks: list[LaneInk]) -> None:
@@ -331,6 +337,12 @@ class SweepView(QWidget):
         painter.end()
         self._headers = headers
 
+    def put_stamp(self, stamp: Stamp | None) -> None:
+        """Words over all the waves, or none."""
+        if stamp != self.stamp:
+            self.stamp = stamp
+            self.update()
+
     # Qt ---------------------------------------------------------------------------------------------------------
 
     def paintEvent(self, event: QPaintEvent) -> None:
@@ -345,6 +357,8 @@ class SweepView(QWidget):
                 painter.translate(left / ratio, 0)
                 painter.drawPixmap(0, 0, self._waves)
                 painter.translate(-left / ratio, 0)
+                if self.stamp is not None:
+                    paint_stamp(painter, QRectF(self.rect()), self.stamp, self._look)
         painter.end()
         self.painted(time.monotonic_ns())
 
@@ -385,7 +399,7 @@ class SweepView(QWidget):
         elif not cell.reason:
             what = "measured"
         else:
-            what = f"absent: {cell.reason}"
-            if ink.lane.not_estimable:
-                what += f"; {why_not(ink.lane.not_estimable)}"
+            what = f"absent: {reason_words(cell.reason)}"
+            if ink.lane.why_not:
+                what += f"; {why_not(ink.lane.why_not)}"
         return f"{ink.lane.title}  {clock_words(time_s)}  {what}"

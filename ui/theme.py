@@ -14,6 +14,7 @@ import msgspec
 from models.signals.errors import BadInput
 from models.signals.modalities import Modality
 
+PRIORITIES = ("high", "medium", "low")
 SCALES = ("gain", "sensitivity", "pressure", "auto")
 
 
@@ -51,16 +52,27 @@ class LaneStyle(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class PredictionStyle(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bands: tuple[float, float]
-    stale_s: float
     trend_s: float
 
 
+class AlarmColours(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Of one priority: background lit and dark, text of both phases, and the pair of what does not flash any more."""
+
+    lit: str
+    dark: str
+    ink: str
+    held: str
+    held_ink: str
+
+
 class AlarmStyle(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    rotate_s: float
+    """``colours`` by priority."""
+
     flash_high_hz: float
     flash_medium_hz: float
     duty: float
     heartbeat_s: float
+    colours: dict[str, AlarmColours]
 
 
 @dataclass(frozen=True)
@@ -92,6 +104,9 @@ def parse_theme(text: str) -> Theme:
     missing = [modality.value for modality in Modality if modality not in theme.lanes]
     if missing:
         raise BadInput("a lane for every modality", f"none for {', '.join(missing)}", "add [lane.NAME]")
+    plain = [priority for priority in PRIORITIES if priority not in theme.alarm.colours]
+    if plain:
+        raise BadInput("colours for every alarm priority", f"none for {', '.join(plain)}", "add [alarm.colours.NAME]")
     for modality, lane in theme.lanes.items():
         if lane.scale not in SCALES:
             raise BadInput(

@@ -1,93 +1,147 @@
-"""The top line: what is on show, the alarms, and what this program is not for."""
+"""The top line: what is on show, the alarm area with its three fixed fields, and what this program is not for."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from PySide6.QtCore import QRectF, Qt
-from PySide6.QtGui import QColor, QFontMetricsF, QPainter, QPaintEvent
+from PySide6.QtGui import QColor, QFontMetricsF, QMouseEvent, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QWidget
 
-from ui.alarm_view import AlarmChip
+from ui.alarm_view import FIELDS, Alarm, AlarmField, colours
 from ui.look import Look, draw_text, elided, mixed
 
 DISCLAIMER = "Research and teaching only — not for clinical decisions"
-_SHORT = "Not for clinical decisions"
+_DISCLAIMER_LINES = ("Research and teaching only", "not for clinical decisions")
+_SHARES = {"high": 0.50, "medium": 0.28, "technical": 0.22}
+_SMALLEST = 9.0
+_CAPTIONS = {"high": "HIGH", "medium": "MEDIUM", "technical": "TECHNICAL"}
 
 
 class TopBar(QWidget):
-    def __init__(self, look: Look, parent: QWidget | None = None) -> None:
+    """``on_click``: the alarm area was clicked."""
+
+    def __init__(self, look: Look, on_click: Callable[[], None] = lambda: None, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
-        self._look = look
+        self._look, self._on_click = look, on_click
         self._bed = self._source = ""
-        self.chips: tuple[AlarmChip, ...] = ()
-        self.setToolTip(DISCLAIMER)
+        self.fields: tuple[AlarmField, ...] = tuple(AlarmField(name) for name in FIELDS)
+        self.setToolTip(f"{DISCLAIMER}. Click for the list of standing alarms.")
 
-    def show_state(self, bed: str, source: str, chips: tuple[AlarmChip, ...]) -> None:
-        if (bed, source, chips) != (self._bed, self._source, self.chips):
-            self._bed, self._source, self.chips = bed, source, chips
+    def show_state(self, bed: str, source: str, fields: tuple[AlarmField, ...]) -> None:
+        if (bed, source, fields) != (self._bed, self._source, self.fields):
+            self._bed, self._source, self.fields = bed, source, fields
             self.update()
 
-    def _chip_colours(self, chip: AlarmChip) -> tuple[QColor, QColor]:
-        """Fill and text."""
-        look = self._look
-        back = look.colour("panel")
-        name = "alarm_technical" if chip.kind == "technical" else f"alarm_{chip.priority}"
-        colour = look.colour(name if name in look.theme.colour else "alarm_low")
-        if chip.priority == "high" and chip.lit:
-            return colour, QColor("white")
-        return mixed(colour, back, 0.72 if chip.lit else 0.92), mixed(colour, back, 0.0 if chip.lit else 0.35)
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        self._on_click()
+
+    def places(self) -> dict[str, QRectF]:
+        """Where the fields are: the same whatever stands in them."""
+        unit = self._look.unit
+        left, right = self._sides()
+        gap = 8 * unit
+        room = right - left - 2 * gap
+        out, x = {}, left
+        for name in FIELDS:
+            out[name] = QRectF(x, 4 * unit, room * _SHARES[name], self.height() - 8 * unit)
+            x += room * _SHARES[name] + gap
+        return out
+
+    def _sides(self) -> tuple[float, float]:
+        unit = self._look.unit
+        words = max(QFontMetricsF(self._look.font(11)).horizontalAdvance(line) for line in _DISCLAIMER_LINES)
+        return 196 * unit, self.width() - words - 32 * unit
 
     def paintEvent(self, event: QPaintEvent) -> None:
         look, unit = self._look, self._look.unit
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.fillRect(self.rect(), look.colour("panel"))
-        middle = self.height() / 2
-        bold, soft = look.font(15, True), look.font(12.5)
-        base = middle + QFontMetricsF(bold).capHeight() / 2
-        width = self.width()
-        x = 18 * unit
-        x += draw_text(painter, x, base, self._bed, bold, look.colour("text")) + 16 * unit
-        words = DISCLAIMER if width > 1180 * unit else _SHORT
-        right = (
-            width
-            - 18 * unit
-            - draw_text(painter, width - 18 * unit, base, words, look.font(11.5), look.colour("text_soft"), right=True)
-        )
-        chips_width = self._chips_width()
-        start = max(x, min((width - chips_width) / 2, right - chips_width - 12 * unit))
-        room = (start if self.chips else right) - x - 14 * unit
-        draw_text(painter, x, base, elided(self._source, soft, max(0.0, room)), soft, look.colour("text_soft"))
-        self._paint_chips(painter, start, max(60.0, right - 12 * unit - start))
+        left, _ = self._sides()
+        x, upper, lower = 18 * unit, self.height() * 0.42, self.height() * 0.80
+        room = left - x - 10 * unit
+        bold, soft = look.font(15, True), look.fitted(self._source, 12, room)
+        draw_text(painter, x, upper, elided(self._bed, bold, room), bold, look.colour("text"))
+        draw_text(painter, x, lower, elided(self._source, soft, room), soft, look.colour("text_soft"))
+        for line, base in zip(_DISCLAIMER_LINES, (upper, lower), strict=True):
+            draw_text(
+                painter,
+                self.width() - 18 * unit,
+                base - 2 * unit,
+                line,
+                look.font(11),
+                look.colour("text_soft"),
+                right=True,
+            )
+        places = self.places()
+        for field in self.fields:
+            self._field(painter, places[field.name], field)
         painter.end()
 
-    def _chip_words(self, chip: AlarmChip) -> str:
-        return chip.text + (f"   +{chip.more}" if chip.more else "")
-
-    def _chips_width(self) -> float:
-        metrics = QFontMetricsF(self._look.font(13, True))
-        unit = self._look.unit
-        # A fixed least width keeps the place of a chip while several take turns.
-        return sum(
-            max(150 * unit, metrics.horizontalAdvance(self._chip_words(c)) + 24 * unit) + 8 * unit for c in self.chips
-        )
-
-    def _paint_chips(self, painter: QPainter, x: float, room: float) -> None:
+    def _field(self, painter: QPainter, place: QRectF, field: AlarmField) -> None:
         look, unit = self._look, self._look.unit
-        font = look.font(13, True)
-        metrics = QFontMetricsF(font)
-        share = room / max(1, len(self.chips))
-        for chip in self.chips:
-            fill, ink = self._chip_colours(chip)
-            words = self._chip_words(chip)
-            width = min(max(150 * unit, metrics.horizontalAdvance(words) + 24 * unit), share - 8 * unit)
-            box = QRectF(x, 5 * unit, width, self.height() - 10 * unit)
-            painter.setPen(Qt.PenStyle.NoPen)
-            painter.setBrush(fill)
-            painter.drawRoundedRect(box, 3 * unit, 3 * unit)
-            base = box.center().y() + metrics.capHeight() / 2
-            draw_text(painter, x + 11 * unit, base, elided(words, font, width - 16 * unit), font, ink)
-            x += width + 8 * unit
+        painter.setBrush(Qt.BrushStyle.NoBrush)
+        painter.setPen(QPen(look.colour("panel_edge"), 1))
+        painter.drawRoundedRect(place.adjusted(0.5, 0.5, -0.5, -0.5), 3 * unit, 3 * unit)
+        if not field.alarms:
+            font = look.font(10)
+            base = place.center().y() + QFontMetricsF(font).capHeight() / 2
+            width = QFontMetricsF(font).horizontalAdvance(_CAPTIONS[field.name])
+            tint = mixed(look.colour("text_faint"), look.colour("panel"), 0.35)
+            draw_text(painter, place.center().x() - width / 2, base, _CAPTIONS[field.name], font, tint)
+            return
+        inside = place
+        if field.more:
+            font = look.font(15, True)
+            words = f"+{field.more}"
+            width = QFontMetricsF(font).horizontalAdvance(words) + 14 * unit
+            inside = place.adjusted(0, 0, -width, 0)
+            base = place.center().y() + QFontMetricsF(font).capHeight() / 2
+            draw_text(painter, inside.right() + 8 * unit, base, words, font, look.colour("text"))
+        columns = 2 if len(field.alarms) > 2 else 1
+        lines = -(-len(field.alarms) // columns)
+        gap = 3 * unit
+        width, height = (inside.width() - gap * (columns - 1)) / columns, (inside.height() - gap * (lines - 1)) / lines
+        size = self._size(field, width - 17 * unit, 17.0 if lines == 1 else 14.0)
+        for number, (alarm, lit) in enumerate(zip(field.alarms, field.lit, strict=True)):
+            row, column = divmod(number, columns)
+            cell = QRectF(inside.left() + column * (width + gap), inside.top() + row * (height + gap), width, height)
+            self._alarm(painter, cell, alarm, lit, field.held, size)
+
+    def _words(self, alarm: Alarm) -> tuple[str, str]:
+        """In bold, and the present value after it."""
+        return ("✓ " if alarm.acknowledged else "") + alarm.words, f"   {alarm.now}" if alarm.now else ""
+
+    def _size(self, field: AlarmField, room: float, size: float) -> float:
+        """The letters of a field: as large as lets every alarm in it be read in full."""
+        bold, plain = QFontMetricsF(self._look.font(size, True)), QFontMetricsF(self._look.font(size))
+        pairs = (self._words(alarm) for alarm in field.alarms)
+        widest = max(bold.horizontalAdvance(words) + plain.horizontalAdvance(now) for words, now in pairs)
+        return max(_SMALLEST, min(size, 0.95 * size * room / widest))
+
+    def _alarm(self, painter: QPainter, cell: QRectF, alarm: Alarm, lit: bool, held: bool, size: float) -> None:
+        """One alarm: its text and present value; what the others say of it below, or behind where there is room."""
+        look, unit = self._look, self._look.unit
+        fill, ink = (QColor(name) for name in colours(alarm, lit, held, look.theme.alarm))
+        painter.setPen(QPen(ink, unit) if held or alarm.acknowledged else Qt.PenStyle.NoPen)
+        painter.setBrush(fill)
+        painter.drawRoundedRect(cell.adjusted(0.5, 0.5, -0.5, -0.5), 3 * unit, 3 * unit)
+        left, right = cell.left() + 9 * unit, cell.right() - 8 * unit
+        (words, now), reason = self._words(alarm), alarm.record.reason
+        tall = cell.height() > 40 * unit
+        font, small = look.font(size, True), look.font(12.0 if tall else 11.0)
+        below = tall and bool(reason)
+        base = cell.top() + cell.height() * (0.34 if below else 0.5) + QFontMetricsF(font).capHeight() / 2
+        x = left + draw_text(painter, left, base, elided(words, font, right - left), font, ink)
+        if now:
+            x += draw_text(painter, x, base, now, look.font(size), ink)
+        if below:
+            low = cell.top() + cell.height() * 0.78
+            draw_text(painter, left, low, elided(reason, small, right - left), small, ink)
+        elif reason and QFontMetricsF(small).horizontalAdvance(reason) <= right - x - 12 * unit:
+            draw_text(painter, x + 12 * unit, base, reason, small, ink)
 
 
 class Banner(QWidget):
@@ -112,8 +166,9 @@ class Banner(QWidget):
     def paintEvent(self, event: QPaintEvent) -> None:
         look = self._look
         painter = QPainter(self)
-        colour = look.colour("alarm_high") if self.urgent else look.colour("accent")
-        painter.fillRect(self.rect(), mixed(colour, look.colour("background"), 0.15 if self.urgent else 0.55))
+        urgent = QColor(look.theme.alarm.colours["high"].lit)
+        calm = mixed(look.colour("accent"), look.colour("background"), 0.55)
+        painter.fillRect(self.rect(), urgent if self.urgent else calm)
         font = look.font(13.5, True)
         words = elided(self.words, font, self.width() - 36 * look.unit)
         base = self.height() / 2 + QFontMetricsF(font).capHeight() / 2

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import math
 
+from models.signals.absence import Absence
+
 INVALID = "-?-"
+
+_REASONS = {
+    Absence.NO_DATA.value: "no signal",
+    Absence.LEAD_OFF.value: "sensor off",
+    Absence.SATURATED.value: "overload",
+    Absence.FLAT.value: "flat line",
+    Absence.FLUSH.value: "line flushed",
+}
 
 
 def clock_words(seconds: float) -> str:
@@ -48,4 +58,9 @@ def speed_words(speed: float | None) -> str:
 
 def why_not(reason: str) -> str:
     """A reason for the missing estimate as a clause; one that already says so is left alone."""
-    return reason if "estimated" in reason else f"not estimable: {reason}"
+    return reason if "estimated" in reason else f"no estimate: {reason}"
+
+
+def reason_words(reason: str) -> str:
+    """Why a sensor is not measured, in words for those who did not build the sensor."""
+    return _REASONS.get(reason, reason)

@@ -7,21 +7,26 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import msgspec
 import numpy as np
 
 from models.signals.absence import Absence
+from models.signals.findings import Pulse, Rhythm
 from models.signals.modalities import Modality
 from streams.control import ChannelInfo, SessionStatus
 from streams.feed import DisplayFeed
 from streams.records import (
     AlarmRecord,
     AnyRecord,
+    ArrhythmiaCall,
     BeatRecord,
     CellRecord,
     PredictionRecord,
     RestoredChunk,
+    RhythmRecord,
     StateRecord,
     VitalsRecord,
     WaveChunk,
@@ -57,6 +62,25 @@ def wave(modality: Modality, t: np.ndarray) -> np.ndarray:
 
 
 @dataclass
+class Chapter:
+    """What differs from the ordinary in seconds [begin, end): findings, calls, fields of the vitals and predictions,
+    waves."""
+
+    begin: float
+    end: float
+    rhythm: Rhythm = Rhythm.BEATS
+    pulse: dict[Modality, Pulse] = field(default_factory=dict)
+    overdue: tuple[Modality, ...] = ()
+    calls: list[ArrhythmiaCall] = field(default_factory=list)
+    vitals: dict[str, object] = field(default_factory=dict)
+    predicted: dict[str, object] = field(default_factory=dict)
+    waves: dict[Modality, Callable[[np.ndarray], np.ndarray]] = field(default_factory=dict)
+
+
+_ORDINARY = Chapter(-math.inf, math.inf)
+
+
+@dataclass
 class Patient:
     """Makes the records of event time [0, …) tick by tick.
 
@@ -73,6 +97,10 @@ class Patient:
     prediction_delay_s: float = 0.1
     risk_15: float = 0.81
     restore: bool = True
+    story: list[Chapter] = field(default_factory=list)
+
+    def chapter(self, second: float) -> Chapter:
+        return next((c for c in self.story if c.begin <= second < c.end), _ORDINARY)
 
     def reason(self, modality: Modality, second: float) -> str:
         for begin, end, reason in self.absent.get(modality, []):
@@ -91,7 +119,8 @@ class Patient:
             rate = RATES.get(modality, 62.5)
             first, last = math.ceil(start * rate - 1e-6), math.ceil(end * rate - 1e-6)
             times = np.arange(first, last) / rate
-            values = wave(modality, times).astype("<f4")
+            shape = self.chapter(start).waves.get(modality)
+            values = (shape(times) if shape else wave(modality, times)).astype("<f4")
             if not self.keep_samples:
                 gone = np.array([bool(self.reason(modality, float(t))) for t in times], bool)
                 values[gone] = np.nan
@@ -119,23 +148,35 @@ class Patient:
         reasons = {m.value: self.reason(m, second - 1) for m in MODEL}
         now = {m.value: self.reason(m, second) for m in MODEL}
         pressure = not now["ABP"]
+        chapter = self.chapter(second - 0.5)
+        usual = {m: Pulse.UNKNOWN if now[m] else Pulse.PRESENT for m in (Modality.ABP, Modality.PPG)}
+        rhythm = Rhythm.UNKNOWN if now["ECG"] and chapter is _ORDINARY else chapter.rhythm
+        vitals = VitalsRecord(
+            **self._head(),
+            time_ns=second * NS,
+            hr=75.0 if not now["ECG"] or pressure else None,
+            hr_source="ECG" if not now["ECG"] else "ABP",
+            pulse_rate=75.0 if not now["PPG"] else None,
+            abp_sys=118.0 if pressure else None,
+            abp_dia=71.0 if pressure else None,
+            abp_map=86.0 if pressure else None,
+            resp_rate=12.0,
+            resp_source="ECG",
+            sef95=None if now["EEG"] else 13.2,
+            bsr=None if now["EEG"] else 0.0,
+            rppg_delay_s=0.412,
+        )
         return [
             StateRecord(**self._head(), time_ns=second * NS, state=now),
             CellRecord(**self._head(), second=second - 1, absence=reasons),
-            VitalsRecord(
+            msgspec.structs.replace(vitals, **chapter.vitals),
+            RhythmRecord(
                 **self._head(),
                 time_ns=second * NS,
-                hr=75.0 if not now["ECG"] or pressure else None,
-                hr_source="ECG" if not now["ECG"] else "ABP",
-                pulse_rate=75.0 if not now["PPG"] else None,
-                abp_sys=118.0 if pressure else None,
-                abp_dia=71.0 if pressure else None,
-                abp_map=86.0 if pressure else None,
-                resp_rate=12.0,
-                resp_source="ECG",
-                sef95=None if now["EEG"] else 13.2,
-                bsr=None if now["EEG"] else 0.0,
-                rppg_delay_s=0.412,
+                rhythm=rhythm.value,
+                pulse={m.value: pulse.value for m, pulse in {**usual, **chapter.pulse}.items()},
+                overdue=[m.value for m in chapter.overdue],
+                calls=chapter.calls,
             ),
             BeatRecord(**self._head(), time_ns=second * NS, source="ECG"),
         ]
@@ -158,7 +199,7 @@ class Patient:
             if modality is Modality.EEG:
                 refused["EEG"] = "an EEG trace is never estimated"
             elif not self.restore:
-                refused[modality.value] = "no pulsatile PPG, and no ABP within 30 s"
+                refused[modality.value] = "never measured on this patient"
             else:
                 times = np.arange(newest * 100, end * 100) / 100.0
                 values = (wave(modality, times) - (4 if modality is Modality.ABP else 0)).astype("<f4")
@@ -174,7 +215,7 @@ class Patient:
                     )
                 )
         abp_absent = bool(self.reason(Modality.ABP, newest))
-        return PredictionRecord(
+        made = PredictionRecord(
             **self._head(),
             window_end_ns=end * NS,
             model="PhysioME demo",
@@ -190,7 +231,7 @@ class Patient:
                 "10": (self.risk_15 - 0.03, 0.62, 0.88),
                 "15": (self.risk_15, 0.66, 0.90),
             },
-            depth=(46.0, 38.0, 55.0),
+            depth=None if self.reason(Modality.EEG, newest) else (46.0, 38.0, 55.0),
             pressures={"map": (66.0, 59.0, 73.0), "sbp": (92.0, 84.0, 101.0), "dbp": (51.0, 45.0, 57.0)}
             if abp_absent and self.restore
             else None,
@@ -198,6 +239,7 @@ class Patient:
             not_estimable=refused,
             stamps_ns={"due": time.monotonic_ns()},
         )
+        return msgspec.structs.replace(made, **self.chapter(end - 0.5).predicted)
 
     def alarm(
         self,
@@ -207,6 +249,8 @@ class Patient:
         kind: str = "technical",
         active: bool = True,
         time_s: float = 0.0,
+        reason: str = "",
+        now: str = "",
     ) -> AlarmRecord:
         return AlarmRecord(
             **self._head(),
@@ -216,6 +260,8 @@ class Patient:
             kind=kind,
             text=text,
             active=active,
+            reason=reason,
+            now=now,
         )
 
     def run(self, feed: DisplayFeed, begin_s: float, end_s: float) -> None:

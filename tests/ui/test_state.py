@@ -11,17 +11,28 @@ from streams.control import ChannelInfo
 from streams.feed import FeedStatus
 from streams.records import RestoredChunk, WaveChunk, WaveTick
 from tests.ui.synthetic import NS, FakeSession, Patient
-from ui.alarm_view import chip
+from ui.liveness import Moment
 from ui.prediction_view import band_of, prediction_words
 from ui.readouts import readout
 from ui.shortcuts import SHORTCUTS, next_speed
 from ui.state import DisplayState
-from ui.status_words import banner_words, status_words
+from ui.status_words import status_words
 from ui.theme import default_theme, parse_theme
 from ui.words import clock_words, duration_words, number_words, percent_words
 
 THEME = default_theme()
-STALE = 3.0
+
+
+def at(event_s: float, **changes: object) -> Moment:
+    """A moment of a patient fed by :func:`feed`: records arrive when they are of."""
+    return Moment(event_s, 100.0 + event_s, **changes)  # type: ignore[arg-type]
+
+
+def told(patient: Patient, second: int, **kind: object) -> DisplayState:
+    """A state that knows the prediction of one second, and nothing else."""
+    state = DisplayState(THEME)
+    state.apply(patient.prediction(second, **kind), 100.0 + second)  # type: ignore[arg-type]
+    return state
 
 
 def state_of(
@@ -86,6 +97,7 @@ def test_a_new_epoch_clears_everything_and_late_records_of_the_old_one_are_ignor
         state.apply(record, 110.0)
     assert state.generation == before + 1
     assert state.prediction is None and state.vitals is None and state.last_pressure is None
+    assert state.rhythm is None or state.rhythm.epoch == 1
     assert not state.alarms and not state.trend
     assert lane(state, Modality.ABP).estimate is None and len(lane(state, Modality.ABP).cells) <= 1
     for record in old.tick(160):
@@ -140,31 +152,38 @@ def test_an_invalid_prediction_draws_nothing() -> None:
 def test_measured_pressure_then_estimate_then_nothing() -> None:
     patient = Patient(absent={Modality.ABP: [(5, 99, Absence.NO_DATA)]})
     state = state_of(patient, 4.5)
-    measured = readout(state, lane(state, Modality.ABP), 4.5, STALE)
+    measured = readout(state, lane(state, Modality.ABP), at(4.5))
     assert (measured.value, measured.second, measured.mark) == ("118/71", "86", "")
     assert measured.limits == "MAP 110 / 65"
     feed(state, patient, 4.5, 12.5)
-    estimated = readout(state, lane(state, Modality.ABP), 12.5, STALE)
+    estimated = readout(state, lane(state, Modality.ABP), at(12.5))
     assert (estimated.value, estimated.second) == ("~92/51", "~66")
     assert estimated.estimated and estimated.mark == "ESTIMATED"
     assert estimated.notes == ("mean 59–73 (80 %)", "measured 118/71 (86), 8 s ago")
-    later = readout(state, lane(state, Modality.ABP), 20.0, STALE)
+    later = readout(state, lane(state, Modality.ABP), at(20.0))
     assert later.value == "-?-" and later.second == "" and not later.estimated
 
 
 def test_stale_vitals_are_not_shown_as_current() -> None:
     state = state_of(Patient(), 4.1)
-    assert readout(state, lane(state, Modality.ECG), 6.9, STALE).value == "75"
-    assert readout(state, lane(state, Modality.ECG), 7.1, STALE).invalid
+    assert readout(state, lane(state, Modality.ECG), at(6.9)).value == "75"
+    assert readout(state, lane(state, Modality.ECG), at(7.1)).invalid
 
 
 def test_the_source_of_the_heart_rate_is_named() -> None:
     state = state_of(Patient(absent={Modality.ECG: [(2, 9, Absence.LEAD_OFF)]}), 5.5)
-    assert readout(state, lane(state, Modality.ECG), 5.5, STALE).notes[0] == "source ABP ART"
+    assert readout(state, lane(state, Modality.ECG), at(5.5)).notes == (
+        "sensor off for 3 s",
+        "source ABP ART",
+        "RR 12 /min (ECG)",
+    )
     state = state_of(Patient(absent={Modality.EEG: [(2, 9, Absence.ARTEFACT)]}), 5.5)
-    eeg = readout(state, lane(state, Modality.EEG), 5.5, STALE)
-    assert eeg.value == "-?-" and eeg.notes[0].startswith("artefact for ")
-    assert any(note.startswith("depth (not BIS) 46") for note in eeg.notes)
+    eeg = readout(state, lane(state, Modality.EEG), at(5.5))
+    assert eeg.value == "-?-" and not eeg.estimated and eeg.notes[0].startswith("artefact for ")
+    assert len(eeg.notes) == 1, "depth goes with the EEG"
+    whole = state_of(Patient(), 5.5)
+    with_eeg = readout(whole, lane(whole, Modality.EEG), at(5.5))
+    assert with_eeg.notes[-1] == "depth (not BIS) 46  38–55"
 
 
 def test_an_absence_is_timed_from_its_first_reason() -> None:
@@ -190,64 +209,31 @@ def test_bands_are_those_of_the_number_as_shown() -> None:
         "low", "low", "low", "middle", "middle", "middle", "high", "high"]  # fmt: skip
 
 
-def test_a_prediction_says_its_age_and_when_it_is_stale() -> None:
-    record = Patient(risk_15=0.9).prediction(40)
-    fresh = prediction_words(record, 40.4, 3.0, (50, 85))
+def test_a_prediction_says_its_age_and_a_stale_one_has_no_number() -> None:
+    state = told(Patient(risk_15=0.9), 40)
+    fresh = prediction_words(state, at(40.4))
     assert [r.value for r in fresh.risks] == ["80", "87", "90"] and not fresh.stale
     assert [r.band for r in fresh.risks] == ["middle", "high", "high"]
     assert fresh.age == "updated 0.4 s ago"
-    assert prediction_words(record, 43.5, 3.0, (50, 85)).stale
-    assert prediction_words(None, 1.0, 3.0, (50, 85)).risks[0].value == "-?-"
+    late = prediction_words(state, at(43.5))
+    assert late.stale and late.age.startswith("STALE") and {r.value for r in late.risks} == {"-?-"}
+    assert prediction_words(DisplayState(THEME), at(1.0)).risks[0].value == "-?-"
 
 
 def test_no_number_where_the_model_abstains_or_failed() -> None:
-    for kind in ({"valid": False, "reason": "the output was not finite"}, {"abstain": True, "reason": "no sensor"}):
-        words = prediction_words(Patient().prediction(40, **kind), 40.1, 3.0, (50, 85))
+    kinds = ({"valid": False, "reason": "the output was not finite"}, {"abstain": True, "reason": "no pressure known"})
+    for kind in kinds:
+        words = prediction_words(told(Patient(), 40, **kind), at(40.1))
         assert {risk.value for risk in words.risks} == {"-?-"} and {risk.band for risk in words.risks} == {""}
         assert kind["reason"] in words.reason
 
 
 def test_made_from_gives_percent_present_and_age() -> None:
     patient = Patient(absent={Modality.ABP: [(0, 99, Absence.NO_DATA)], Modality.EEG: [(33, 38, Absence.FLAT)]})
-    sources = {s.modality: s for s in prediction_words(patient.prediction(40), 40.1, 3.0, (50, 85)).sources}
+    sources = {s.modality: s for s in prediction_words(told(patient, 40), at(40.1)).sources}
     assert sources["ABP"].words == "absent 40 s" and not sources["ABP"].present
     assert sources["ECG"].words == "100 %"
     assert sources["EEG"].present and 0.5 < sources["EEG"].fraction < 1.0
-
-
-def test_alarms_take_turns_and_flash_by_priority() -> None:
-    patient = Patient()
-    high = patient.alarm("a", "ABP LOW 48 < 65", "high", "physiological")
-    medium = patient.alarm("b", "HYPOTENSION RISK 90", "medium", "physiological")
-    inop = patient.alarm("c", "EEG HIGH IMPEDANCE", "low", "technical")
-    times = np.arange(0, 60, 0.01)
-    shown = [chip([medium, high, inop], "physiological", t, THEME.alarm, frozenset()) for t in times]
-    assert shown[0].text == "*** ABP LOW 48 < 65" and shown[0].more == 1
-    assert shown[250].text == "** HYPOTENSION RISK 90"
-    for only, low, top in ((high, 1.4, 2.8), (medium, 0.4, 0.8)):
-        lit = np.array([chip([only], "physiological", t, THEME.alarm, frozenset()).lit for t in times])
-        assert low <= np.sum(np.diff(lit.astype(int)) == 1) / 60 <= top
-        assert 0.2 <= lit.mean() <= 0.6
-        assert all(chip([only], "physiological", t, THEME.alarm, frozenset({only.key})).lit for t in times[::50])
-    technical = [chip([high, inop], "technical", t, THEME.alarm, frozenset()) for t in times]
-    assert {(c.text, c.lit) for c in technical} == {("EEG HIGH IMPEDANCE", True)}
-    assert chip([high], "technical", 0.0, THEME.alarm, frozenset()) is None
-
-
-def test_the_banner_is_the_displays_own_alarm() -> None:
-    session = FakeSession()
-    live = session.status()
-    assert banner_words(live, "", 0.5, 0.1, 2.0) == ("", False)
-    words, urgent = banner_words(live, "", 2.5, 0.1, 2.0)
-    assert "NO SIGN OF LIFE" in words and urgent
-    assert "NO ANSWER" in banner_words(live, "", 0.1, 2.5, 2.0)[0]
-    session.changes = {"paused": True}
-    assert banner_words(session.status(), "", 9.0, 0.1, 2.0) == ("", False)
-    session.changes = {"ended": True}
-    assert banner_words(session.status(), "", 9.0, 9.0, 2.0)[1] is False
-    session.changes = {"error": "The window stage stopped: index out of range."}
-    words, urgent = banner_words(session.status(), "", 0.0, 0.0, 2.0)
-    assert "The window stage stopped" in words and urgent
 
 
 def test_the_status_line_names_backend_latency_losses_and_drops() -> None:
@@ -312,7 +298,7 @@ def test_speeds_step_through_the_list() -> None:
     ('scale = "pressure"', 'scale = "log"', "log"), ("filter = [0.5, 40.0]", "filter = [40.0, 0.5]", "filter"),
     ("[lane.RESP]", "[lane.SPO2]", "SPO2"), ("dim = 0.48", 'dim = "x"', "float"),
     ("choice = 30.0", "choice = 31.0", "31"),
-    ("rotate_s = 2.0", "rotat = 2.0", "rotat"),
+    ("duty = 0.5 ", "dutty = 0.5 ", "dutty"), ("[alarm.colours.low]", "[alarm.colours.lower]", "low"),
 ])  # fmt: skip
 def test_a_wrong_theme_gives_one_sentence(old: str, new: str, told: str) -> None:
     from importlib import resources

@@ -9,14 +9,16 @@ import pytest
 from PySide6.QtCore import QPoint
 
 from models.signals.absence import Absence
+from models.signals.findings import Pulse
 from models.signals.modalities import Modality
 from streams.feed import DisplayFeed
 from tests.ui.harness import Screen, hue_like, near
-from tests.ui.synthetic import MODEL, FakeSession, Patient
+from tests.ui.synthetic import MODEL, Chapter, FakeSession, Patient
 from ui.theme import default_theme
 
 Make = Callable[..., Screen]
 THEME = default_theme()
+FLAT = Absence.FLAT
 COLOUR = {m: THEME.lanes[m].colour for m in Modality}
 ESTIMATED = {m: THEME.lanes[m].estimated for m in Modality}
 
@@ -137,7 +139,7 @@ def test_the_estimate_lags_and_says_so_and_the_measurement_is_back_at_once(scree
     lag = s.lane(Modality.ABP).estimate.lag_s
     assert 1.0 < lag < 1.5
     status = s.window.sweep._headers[1].status
-    assert f"the estimate lags {lag:.1f} s" in status and "NO DATA" in status
+    assert f"the estimate lags {lag:.1f} s" in status and "NO SIGNAL" in status
     pale = near(s.pixels(s.wave_area(Modality.ABP)), ESTIMATED[Modality.ABP], 60).any(axis=0)
     head = s.window.sweep.head_s
     assert not pale[s.column(head - lag) + 4 :].any()
@@ -169,7 +171,7 @@ def test_eeg_never_gets_an_estimated_trace(screen: Make) -> None:
 def test_not_estimable_is_said_in_the_lane(screen: Make) -> None:
     s = screen(Patient(absent={Modality.ABP: [(3, 30, Absence.NO_DATA)]}, restore=False))
     s.run_to(7.0)
-    assert "not estimable: no pulsatile PPG, and no ABP within 30 s" in s.window.sweep._headers[1].status
+    assert "no estimate: never measured on this patient" in s.window.sweep._headers[1].status
     assert s.window.numerics.readouts["ABP"].value == "-?-"
 
 
@@ -192,7 +194,7 @@ def test_the_pointer_learns_the_reason(screen: Make) -> None:
     s = screen(Patient(absent={Modality.ABP: [(3, 5, Absence.FLAT)]}))
     s.run_to(7.5)
     area = s.strip_area(Modality.ABP)
-    assert s.window.sweep.words_at(QPoint(area.left() + s.column(3.5), area.top() + 1)) == "ABP  00:00:03  absent: flat"
+    assert s.window.sweep.words_at(QPoint(area.left() + s.column(3.5), area.top() + 1)) == "ABP  00:00:03  absent: flat line"
     assert s.window.sweep.words_at(QPoint(area.left() + s.column(2.5), area.top() + 1)) == "ABP  00:00:02  measured"
     assert s.window.sweep.words_at(QPoint(2, 2)) == ""
 
@@ -233,31 +235,121 @@ def test_stale_predictions_turn_grey_and_say_so(screen: Make) -> None:
     s.patient.prediction_delay_s = 1e9  # no more predictions; the waves go on
     s.run_to(9.0)
     assert tile.words.stale and tile.words.age.startswith("STALE")
+    assert {risk.value for risk in tile.words.risks} == {"-?-"}
     grey = s.pixels(tile.rect(), tile.grab().toImage().convertToFormat(image.format()))
     assert not near(grey, high, 40).any() and near(grey, THEME.colour["stale"], 30).any()
 
 
-def test_a_dead_stream_raises_the_displays_own_alarm_and_ages_the_prediction(screen: Make) -> None:
+def sayings(s: Screen) -> set[str]:
+    """Every number that the window shows as one of now."""
+    numbers = {part for r in s.window.numerics.readouts.values() for part in (r.value, r.second) if part}
+    return numbers | {risk.value for risk in s.window.prediction.words.risks}
+
+
+def test_a_dead_stream_raises_the_displays_own_alarm_and_leaves_no_number(screen: Make) -> None:
     s = screen()
     s.run_to(4.3)
-    assert s.window.banner.words == ""
+    assert s.window.banner.words == "" and s.window.sweep.stamp is None
     s.alive = False
     s.frames(100)
     assert s.window.banner.words == ""
-    s.frames(140)
+    s.frames(80)
     assert "NO SIGN OF LIFE" in s.window.banner.words and s.window.banner.isVisible()
-    assert s.window.prediction.words.stale
-    assert s.window.numerics.readouts["ECG"].invalid
+    assert s.window.sweep.stamp.words == "NOT LIVE" and sayings(s) == {"-?-"}
 
 
-def test_a_pause_is_no_alarm(screen: Make) -> None:
+def test_a_stream_that_beats_but_gives_nothing_is_dead_within_three_seconds(screen: Make) -> None:
     s = screen()
     s.run_to(4.3)
+    s.frames(180)
+    assert "NO SAMPLES" in s.window.banner.words and s.window.sweep.stamp.words == "NOT LIVE"
+    assert sayings(s) == {"-?-"}
+    s.start_at(4.3)
+    s.run_to(6.2)
+    assert s.window.banner.words == "" and s.window.sweep.stamp is None and "75" in sayings(s)
+
+
+def test_vitals_that_stop_while_the_waves_go_on_leave_no_number(screen: Make) -> None:
+    s = screen()
+    s.run_to(4.3)
+    second = s.patient.second
+    s.patient.second = lambda at: second(at)[:2]  # states and cells only
+    s.run_to(6.9)
+    assert s.window.numerics.readouts["ECG"].value == "75"
+    s.run_to(7.4)
+    assert all(r.invalid for r in s.window.numerics.readouts.values()) and s.window.sweep.stamp is None
+
+
+def test_an_unanswered_session_leaves_no_number(screen: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    s = screen()
+    s.run_to(4.3)
+    monkeypatch.setattr(s.window.link, "_ask", None)
+    monkeypatch.setattr(s.window.link._worker, "submit", lambda *_: _Never())
+    s.run_to(7.3)
+    assert "NO ANSWER" in s.window.banner.words and sayings(s) == {"-?-"}
+
+
+class _Never:
+    def done(self) -> bool:
+        return False
+
+
+def test_the_end_of_the_recording_leaves_no_number_after_three_seconds(screen: Make) -> None:
+    s = screen()
+    s.run_to(4.3)
+    s.session.changes = {"ended": True}
+    s.frames(12)
+    assert s.window.sweep.stamp.words == "END OF RECORDING"
+    s.frames(180)
+    assert sayings(s) == {"-?-"} and not s.window.banner.urgent
+
+
+def test_a_pause_is_no_alarm_but_stamped_on_everything(screen: Make) -> None:
+    s = screen()
+    s.run_to(4.3)
+    before = s.pixels(s.window.sweep.rect())
     s.session.changes = {"paused": True}
     s.alive = False
-    s.frames(300)
+    s.frames(1000)
     assert s.window.banner.words == "" and not s.window.prediction.words.stale
-    assert not s.window.numerics.readouts["ECG"].invalid
+    assert s.window.sweep.stamp.words == "PAUSED" and "00:00:04" in s.window.sweep.stamp.more
+    letters = np.abs(s.pixels(s.window.sweep.rect()) - before).max(axis=-1) > 60
+    rows = np.flatnonzero(letters.mean(axis=1) > 0.03)
+    assert np.ptp(rows[np.abs(rows - letters.shape[0] / 2) < 100]) > 40, "letters to be read from three metres"
+    found = s.window.numerics.readouts["ECG"]
+    assert found.value == "75" and found.held and s.window.prediction.words.held
+    grey = s.pixels(s.window.numerics.rect(), s.window.numerics.grab().toImage().convertToFormat(s.image().format()))
+    assert np.ptp(grey.reshape(-1, 3), axis=1).max() < 40, "no colour of a live number is left"
+
+
+@pytest.mark.parametrize("speed", [0.25, 1.0, 4.0])
+def test_a_resume_after_a_long_pause_never_looks_dead(screen: Make, speed: float) -> None:
+    s = screen()
+    s.session.changes = {"speed": speed}
+    s.run_to(4.3)
+    s.session.changes = {"speed": speed, "paused": True}
+    s.frames(900)
+    s.session.changes = {"speed": speed}
+    s.start_at(4.3)
+    for tenth in range(1, 30):
+        s.run_to(4.3 + tenth / 10)
+        assert s.window.sweep.stamp is None or s.window.sweep.stamp.words == "PAUSED"
+        assert s.window.banner.words == "" and s.window.numerics.readouts["ECG"].value == "75"
+
+
+def test_after_a_seek_nothing_of_before_is_shown_and_no_zeros(screen: Make) -> None:
+    s = screen(Patient(story=[Chapter(1, 99, vitals={"abp_map": 58.0})], absent={Modality.PPG: [(2, 99, FLAT)]}))
+    s.feed.push(s.patient.alarm("map.low", "ABP LOW 58 < 65", "high", "physiological"))
+    s.run_to(5.3)
+    assert s.window.prediction.words.news is not None and s.window.top.fields[0].alarms
+    s.patient = Patient(epoch=1, prediction_delay_s=9.0)
+    s.start_at(900.0)
+    s.run_to(900.9)
+    assert sayings(s) == {"-?-"} and s.window.prediction.words.news is None and not s.window.numerics.flashes
+    assert not any(field.alarms for field in s.window.top.fields) and not s.window.state.trend
+    assert {r.notes for r in s.window.numerics.readouts.values()} <= {(), ("no value measured yet",)}
+    s.run_to(901.9)
+    assert "75" in sayings(s)
 
 
 def test_a_failed_session_is_shown(screen: Make) -> None:
@@ -270,25 +362,99 @@ def test_a_failed_session_is_shown(screen: Make) -> None:
     assert hue_like(red, THEME.colour["alarm_high"], 0.95).mean() > 0.5
 
 
-def test_alarms_are_shown_until_they_end(screen: Make) -> None:
+def fields_of(s: Screen) -> dict[str, list[str]]:
+    return {field.name: [alarm.words for alarm in field.alarms] for field in s.window.top.fields}
+
+
+def test_alarms_stand_in_their_fields_until_they_end(screen: Make) -> None:
     s = screen()
+    low = ("p", "ABP LOW 48 < 65", "high", "physiological")
     s.feed.push(s.patient.alarm("t", "ABP NO SIGNAL"))
-    s.feed.push(s.patient.alarm("p", "ABP LOW 48 < 65", "high", "physiological"))
+    s.feed.push(s.patient.alarm(*low))
     s.run_to(1.0)
-    assert [c.text for c in s.window.top.chips] == ["ABP NO SIGNAL", "*** ABP LOW 48 < 65"]
-    lit = set()
     for _ in range(60):
-        s.frames(2)
-        lit.add(s.window.top.chips[1].lit)
-    assert lit == {True, False}
+        s.frames(5)
+        assert fields_of(s) == {"high": ["*** ABP LOW 48 < 65"], "medium": [], "technical": ["ABP NO SIGNAL"]}
     s.window.acknowledge()
     s.frames(10)
-    for _ in range(30):
-        s.frames(3)
-        assert s.window.top.chips[1].lit
-    s.feed.push(s.patient.alarm("p", "ABP LOW 48 < 65", "high", "physiological", active=False))
+    assert s.window.top.fields[0].alarms[0].acknowledged and fields_of(s)["high"] == ["*** ABP LOW 48 < 65"]
+    s.feed.push(s.patient.alarm(*low, active=False))
     s.frames(10)
-    assert [c.text for c in s.window.top.chips] == ["ABP NO SIGNAL"]
+    assert fields_of(s) == {"high": [], "medium": [], "technical": ["ABP NO SIGNAL"]}
+
+
+def bar(s: Screen, name: str) -> np.ndarray:
+    """The pixels of one alarm field."""
+    image = s.window.top.grab().toImage().convertToFormat(s.image().format())
+    return s.pixels(s.window.top.places()[name].toAlignedRect().adjusted(3, 3, -3, -3), image)
+
+
+def test_the_background_flashes_and_the_text_does_not(screen: Make) -> None:
+    s = screen()
+    s.feed.push(s.patient.alarm("map.low", "ABP LOW 48 < 65", "high", "physiological", now="50"))
+    s.run_to(1.0)
+    own = THEME.alarm.colours["high"]
+    seen: dict[bool, tuple[np.ndarray, np.ndarray]] = {}
+    for _ in range(40):
+        s.run_to(s.now - s.begin + 0.1)
+        pixels = bar(s, "high")
+        phase = s.window.top.fields[0].lit[0]
+        seen[phase] = near(pixels, own.lit if phase else own.dark, 12), near(pixels, own.ink, 90)
+        number = s.window.numerics.grab().toImage().convertToFormat(s.image().format())
+        behind = near(s.pixels(s.window.numerics.rect(), number), own.lit, 20)
+        assert bool(behind.mean() > 0.01) == s.window.numerics.flashes["ABP"].lit == phase, "the number flashes along"
+    for fill, _ in seen.values():
+        assert fill.mean() > 0.7
+    lit, dark = seen[True][1], seen[False][1]
+    assert lit.sum() > 300 and (lit & dark).sum() > 0.8 * lit.sum()
+
+
+def test_more_alarms_than_room_are_counted_and_listed(screen: Make) -> None:
+    s = screen()
+    for number, key in enumerate(("map.low", "hr.low", "resp.low", "asystole", "no_pulse", "abp.disconnect")):
+        s.feed.push(s.patient.alarm(key, key.upper(), "high", "physiological", time_s=number, reason="because"))
+    s.run_to(1.0)
+    assert fields_of(s)["high"][:3] == ["*** ASYSTOLE", "*** NO_PULSE", "*** ABP.DISCONNECT"]
+    assert s.window.top.fields[0].more == 2
+    assert not s.window.alarms.isVisible()
+    s.window.toggle_alarms()
+    s.frames(12)
+    panel = s.window.alarms
+    assert panel.isVisible() and len(panel.alarms) == 6 and panel.alarms[0].record.reason == "because"
+    assert panel.geometry().right() < s.window.numerics.geometry().left(), "it never covers a number"
+    red = s.pixels(panel.rect(), panel.grab().toImage().convertToFormat(s.image().format()))
+    assert near(red, THEME.alarm.colours["high"].lit, 12).mean() > 0.2
+    s.window.toggle_alarms()
+    assert not panel.isVisible()
+
+
+@pytest.mark.parametrize("size", [(1024, 640), (1456, 819), (3840, 2160)])
+def test_the_fields_have_their_places_whatever_stands_in_them(screen: Make, size: tuple[int, int]) -> None:
+    s = screen(size=size)
+    s.run_to(0.5)
+    empty = s.window.top.places()
+    for key in ("asystole", "hr.low", "map.low", "resp.low", "no_pulse"):
+        s.feed.push(s.patient.alarm(key, f"{key.upper()} 12 < 65", "high", "physiological", now="12"))
+    s.run_to(1.0)
+    assert s.window.top.places() == empty
+    assert near(bar(s, "high"), THEME.alarm.colours["high"].ink, 120).sum() > 200
+
+
+def test_bad_news_ends_the_estimate_on_the_screen(screen: Make) -> None:
+    lost = Chapter(7, 99, pulse={Modality.PPG: Pulse.NONE}, vitals={"pulse_rate": None})
+    s = screen(Patient(absent={Modality.ABP: [(3, 99, Absence.NO_DATA)]}, story=[lost]), size=(1600, 800))
+    s.run_to(7.9)
+    assert s.window.numerics.readouts["ABP"].estimated
+    s.run_to(8.25)
+    assert s.window.numerics.readouts["ABP"].value == "-?-"
+    assert s.window.prediction.words.news.headline == "NO PULSE"
+    s.run_to(10.3)
+    pale = near(s.pixels(s.wave_area(Modality.ABP)), ESTIMATED[Modality.ABP], 60).any(axis=0)
+    assert pale[s.columns(4, 6)].mean() > 0.3
+    assert not pale[s.column(7.2) : s.column(10.3)].any()
+    s.window.sweep.relayout()
+    again = near(s.pixels(s.wave_area(Modality.ABP)), ESTIMATED[Modality.ABP], 60).any(axis=0)
+    assert not again[s.column(7.2) : s.column(10.3)].any(), "it does not come back when drawn anew"
 
 
 def test_the_frame_takes_no_more_than_its_budget_and_catches_up(screen: Make) -> None:
@@ -402,5 +568,5 @@ def test_numerics_stand_beside_their_waves_after_a_change_of_layout(screen: Make
         for _ in range(30):
             s.frames(1)
             s.window.frame()
-            assert [row for _, row, _ in s.window.numerics._shown] == s.window.sweep.lane_rows
+            assert [row for _, row, _, _ in s.window.numerics._shown] == s.window.sweep.lane_rows
         assert s.window.banner.isVisible() == bool(error)
