@@ -29,6 +29,7 @@ LEVEL_BIN_S = 2.5  # holds at least one beat down to 24 beats/min
 
 # --- ECG
 QRS_NARROW_S, QRS_WIDE_S = 0.008, 0.016  # difference of Gaussians: about 11–27 Hz (-3 dB), T waves 14 dB down
+QRS_ENERGY_S = 0.025
 QRS_REFRACTORY_S = 0.20  # Pan & Tompkins 1985
 T_WAVE_S, T_WAVE_RATIO, T_WAVE_SHARPNESS = (
     0.36,
@@ -43,6 +44,11 @@ QRS_LEAST_CREST, QRS_IRREGULAR = 2.2, 0.08
 
 SHAPE_S, ALIKE = 0.08, 0.75  # half-width of the compared band-passed complex, least correlation of two of a class
 LEAST_ALIKE, LEAST_SHARE_ALIKE = 3, 0.4
+
+# --- complexes of any shape
+BROAD_NARROW_S, BROAD_WIDE_S = 0.012, 0.045  # difference of Gaussians: about 3–15 Hz
+BROAD_ENERGY_S = 0.030
+BROAD_RELATIVE, BROAD_REFRACTORY_S, BROAD_FLOOR_MV = 0.35, 0.22, 0.03
 
 # --- pulses
 PULSE_RISE_S = 0.128  # window of the slope sum function, Zong 2003
@@ -119,12 +125,36 @@ def qrs_complexes(x: npt.ArrayLike, rate_hz: float = 100) -> tuple[Floats, int]:
     if float(np.median(level)) < QRS_CREST * background and not _regular(candidates, QRS_IRREGULAR):
         return np.empty(0), 0
     # The fiducial is the middle of the QRS energy: it does not jump from R to S when noise makes one the larger.
-    energy = _filtered(band * band, _energy_kernel(rate_hz))
+    energy = _filtered(band * band, _energy_kernel(rate_hz, QRS_ENERGY_S))
     peaks = _extreme_near(energy, candidates, round(0.04 * rate_hz))
     inside = (peaks > 0) & (peaks < len(band) - 1)
     found = _distinct(_parabola(energy, peaks[inside]), QRS_REFRACTORY_S * rate_hz)
     keep, strange = _of_one_heart(band, found, rate_hz)
     return found[keep], strange
+
+
+def complexes(x: npt.ArrayLike, rate_hz: float = 100, least_mv: float = 0.0) -> tuple[Floats, Floats]:
+    """Ventricular complexes of any shape, and whatever else looks like one: positions in fractional samples, and
+    heights (root of the energy at 3–15 Hz, in which a broad complex is as strong as a narrow one; mV).
+
+    Where :func:`r_peaks` counts only what it believes to be one heart's beats, this leaves nothing out that could be
+    one: for rules that ask whether there was *any* complex, or of what shape. least_mv: height below which there is
+    none, e.g. a share of this patient's usual one, for after the last beat noise is the strongest that there is.
+    """
+    values, bad = _bridged(x, rate_hz)
+    if values is None:
+        return np.empty(0), np.empty(0)
+    band = _filtered(values, _broad_kernel(rate_hz))
+    band[bad] = 0.0
+    strength = np.sqrt(np.maximum(_filtered(band * band, _energy_kernel(rate_hz, BROAD_ENERGY_S)), 0.0))
+    candidates = _maxima(strength)
+    candidates = candidates[strength[candidates] > max(BROAD_FLOOR_MV, least_mv)]
+    if not len(candidates):
+        return np.empty(0), np.empty(0)
+    candidates = candidates[strength[candidates] > BROAD_RELATIVE * _level(strength, rate_hz)[candidates]]
+    candidates = candidates[_strongest_apart(candidates, strength[candidates], BROAD_REFRACTORY_S * rate_hz)]
+    candidates = candidates[_not_t_waves(values, candidates, strength[candidates], rate_hz)]
+    return _parabola(strength, candidates), strength[candidates]
 
 
 def upstrokes(x: npt.ArrayLike, rate_hz: float = 100, kind: PulseKind = "ABP") -> Floats:
@@ -254,10 +284,18 @@ def _qrs_kernel(rate_hz: float) -> Floats:
 
 
 @lru_cache(maxsize=16)
-def _energy_kernel(rate_hz: float) -> Floats:
-    """Gaussian of 25 ms: one hump for a whole QRS."""
-    reach = int(np.ceil(4 * 0.025 * rate_hz))
-    kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / (0.025 * rate_hz)) ** 2)
+def _broad_kernel(rate_hz: float) -> Floats:
+    reach = int(np.ceil(4 * BROAD_WIDE_S * rate_hz))
+    t = np.arange(-reach, reach + 1) / rate_hz
+    narrow, wide = np.exp(-0.5 * (t / BROAD_NARROW_S) ** 2), np.exp(-0.5 * (t / BROAD_WIDE_S) ** 2)
+    return narrow / narrow.sum() - wide / wide.sum()
+
+
+@lru_cache(maxsize=16)
+def _energy_kernel(rate_hz: float, width_s: float) -> Floats:
+    """Gaussian: one hump for a whole complex."""
+    reach = int(np.ceil(4 * width_s * rate_hz))
+    kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / (width_s * rate_hz)) ** 2)
     return kernel / kernel.sum()
 
 

@@ -58,7 +58,7 @@ def judge_rhythm(grid: npt.NDArray[np.float32], beats: npt.ArrayLike) -> Rhythm:
     known = np.isfinite(newest)
     if len(newest) < span or np.count_nonzero(known) < LEAST_KNOWN * span:
         return Rhythm.BEATS if len(recent) >= LEAST_BEATS_EARLY else Rhythm.UNKNOWN
-    flat = _filtered(_whole(newest))
+    flat = without_wander(newest)
     if is_fibrillation(flat):
         return Rhythm.FIBRILLATION
     swing = swings(flat)
@@ -76,6 +76,14 @@ def is_fibrillation(x: Floats) -> bool:
         return False
     low, high = FIBRILLATION_HZ
     return low <= strongest_frequency(x) <= high
+
+
+def without_wander(x: npt.ArrayLike) -> Floats:
+    """The ECG with its gaps joined, without wander below 0.6 Hz and what is above 30 Hz; zero phase, [n] float64."""
+    values = _whole(x)
+    reach = round(0.5 * WANDER_S * GRID_RATE_HZ)
+    wander = np.convolve(np.pad(values, reach, mode="edge"), np.full(2 * reach + 1, 1.0 / (2 * reach + 1)), "valid")
+    return np.convolve(np.pad(values - wander, 1, mode="edge"), (0.25, 0.5, 0.25), "valid")
 
 
 def leakage(x: Floats) -> float:
@@ -135,10 +143,3 @@ def _whole(x: npt.ArrayLike) -> Floats:
     if len(there) in (0, len(values)):
         return values if len(there) else np.zeros(len(values))
     return np.interp(np.arange(len(values)), there, values[there])
-
-
-def _filtered(x: Floats) -> Floats:
-    """Without the baseline's wander and above 30 Hz, zero phase, the end values held."""
-    reach = round(0.5 * WANDER_S * GRID_RATE_HZ)
-    wander = np.convolve(np.pad(x, reach, mode="edge"), np.full(2 * reach + 1, 1.0 / (2 * reach + 1)), "valid")
-    return np.convolve(np.pad(x - wander, 1, mode="edge"), (0.25, 0.5, 0.25), "valid")

@@ -1,0 +1,272 @@
+"""Arrhythmia calls from ECG, arterial pressure and plethysmogram together, second by second: pure, bounded.
+
+The definitions are those of the PhysioNet/CinC Challenge 2015 (Clifford et al., Computing in Cardiology 2015;
+42:273–276): asystole, no complex for at least 4 s; extreme bradycardia, fewer than 40 /min over 5 beats; extreme
+tachycardia, more than 140 /min over 17; ventricular tachycardia, 5 or more ventricular beats at more than 100 /min;
+ventricular flutter or fibrillation, its waveform for at least 4 s. A heart that has just slowed or sped up is called
+from fewer beats where they are that much slower or faster.
+
+What the ECG says is confirmed, unopposed or contradicted by what ABP and PPG show in the same seconds. Only clearly
+good evidence contradicts (:mod:`streams.alarms.arrhythmia_pulse`), and none where a pressure line shows no pulse;
+absence of evidence never does, and a contradicted call is still a call. A call *holds now*: it ends with its condition.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+import numpy.typing as npt
+
+from models.signals.beats import complexes, r_peaks
+from models.signals.findings import PULSE_CHANNELS, Findings, Pulse, Rhythm
+from models.signals.modalities import GRID_RATE_HZ, Modality
+from models.signals.rhythm import LEAST_DEFLECTION_MV, swings, without_wander
+from streams.alarms.arrhythmia_pulse import PulseChannel
+from streams.alarms.arrhythmia_ventricular import fast_runs
+
+Floats = npt.NDArray[np.float64]
+Grid = Callable[[Modality, int, int], npt.NDArray[np.float32]]
+
+USUAL_S = 60  # from which the usual complex is learnt
+BEATS_S = 20  # five beats at 15 /min
+PULSE_S = 16
+
+ASYSTOLE_S = 4.0
+LEAST_KNOWN = 0.9  # of those seconds
+SMALL = 0.25  # of the usual height: no complex of this heart
+RAIL_MV = 4.5  # an electrode that is off, see models.signals.state
+
+# (beats, rate per minute): fewer than the definition has, where they are that much slower or faster
+SLOW = ((5, 40.0), (4, 38.7), (3, 34.3))
+SLOW_LONGEST_RATE = 46.0  # none of fewer than five intervals may be shorter
+FAST = ((17, 140.0), (12, 145.0))
+
+PULSE_SPAN_S = {"asystole": 5.0, "vfib": 5.0, "vtach": 5.0, "brady.extreme": 6.0, "tachy.extreme": 6.0}
+"""Of well-formed pulses that contradict or confirm; longer than the call itself, since a pulse follows its beat."""
+SLOW_PULSE, FAST_PULSE = 45.0, 120.0  # per minute: beyond, a pulse contradicts brady- and tachycardia
+NEAR = 0.15  # rates that agree
+
+PULSE_ALONE_S = 8.0  # a rate from pulses alone, without beats in the ECG
+FIBRILLATION_HELD_S, FIBRILLATION_BEATS_S = 30, 3  # by an unclear rhythm, by beats among it
+
+
+class Verdict(StrEnum):
+    """What the other sensors make of a call."""
+
+    CONFIRMED = "confirmed"
+    UNOPPOSED = "unopposed"
+    CONTRADICTED = "contradicted"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """An arrhythmia that holds now. reason: a short clause for clinicians. value: rate per minute; of asystole the
+    seconds without a complex; None where it has none."""
+
+    key: str
+    verdict: Verdict
+    reason: str
+    value: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Now:
+    """What the rules share of one second. ecg: [6000] the last minute. at, height: complexes of any shape; beats:
+    those of the last 20 s, by either detector. Positions in samples before now."""
+
+    ecg: npt.NDArray[np.float32]
+    ecg_measured: bool
+    usual: float
+    at: Floats
+    height: Floats
+    recent: Floats
+    believed: Floats
+    channels: Mapping[Modality, PulseChannel]
+    findings: Findings
+
+    def pulse_rates(self, span_s: float) -> dict[Modality, float]:
+        """Channels with well-formed pulses over the last ``span_s``, and their rates per minute."""
+        return {m: rate for m, c in self.channels.items() if (rate := c.rate(span_s)) is not None}
+
+
+class ArrhythmiaMonitor:
+    """Feed it each completed second in turn; a jump in ``second`` (seek, restart) begins anew."""
+
+    def __init__(self) -> None:
+        self._second: int | None = None
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything: a new epoch."""
+        self._second = None
+        self._fibrillated_at: int | None = None
+
+    def update(self, second: int, grid: Grid, measured: Mapping[Modality, bool], findings: Findings) -> list[Call]:
+        """The calls that hold at event time ``second``.
+
+        grid(modality, first_g, last_g): samples first_g … last_g − 1 of the 100-Hz grid (sample g at g · 10 ms), NaN
+        where missing; everything below ``second`` · 100 must be there. measured: whether each modality's state is
+        *measured* now, which a pulse channel without a pulse is; one that is not listed is not measured. findings: of
+        the same second.
+        """
+        if self._second is not None and second != self._second + 1:
+            self.reset()
+        self._second = second
+        now = _look(second * GRID_RATE_HZ, grid, measured, findings)
+        found = [
+            self._fibrillation(second, now),
+            _asystole(now),
+            _bradycardia(now),
+            _tachycardia(now),
+            _ventricular(now),
+        ]
+        return [call for call in found if call is not None]
+
+    def _fibrillation(self, second: int, now: _Now) -> Call | None:
+        """Holds through seconds that are unclear, and single ones in which a detector believes to see beats: the
+        waveform is not the same in every stretch of four seconds."""
+        rhythm = now.findings.rhythm
+        if rhythm is Rhythm.FIBRILLATION:
+            self._fibrillated_at = second
+        held_s = {Rhythm.UNCLEAR: FIBRILLATION_HELD_S, Rhythm.BEATS: FIBRILLATION_BEATS_S}.get(rhythm, 0)
+        if self._fibrillated_at is None or second - self._fibrillated_at > held_s:
+            self._fibrillated_at = None
+            return None
+        return _judged("vfib", None, now, now.pulse_rates(PULSE_SPAN_S["vfib"]))
+
+
+def _look(last_g: int, grid: Grid, measured: Mapping[Modality, bool], findings: Findings) -> _Now:
+    ecg = grid(Modality.ECG, last_g - USUAL_S * GRID_RATE_HZ, last_g)
+    at, height = complexes(ecg)
+    usual = float(np.median(height)) if len(height) else 0.0
+    newest = ecg[-BEATS_S * GRID_RATE_HZ :]
+    recent, _ = complexes(newest, least_mv=SMALL * usual)
+    channels = {
+        m: PulseChannel.of(m, grid(m, last_g - PULSE_S * GRID_RATE_HZ, last_g))
+        for m in PULSE_CHANNELS
+        if measured.get(m, False)
+    }
+    ago = [(len(newest) - x)[::-1] for x in (recent, r_peaks(newest))]
+    return _Now(ecg, measured.get(Modality.ECG, False), usual, at, height, ago[0], ago[1], channels, findings)
+
+
+def _asystole(now: _Now) -> Call | None:
+    """No complex for 4 s. In a line that is too still to be believed (flat, an electrode off) only with a pulse
+    channel that shows no pulse."""
+    span = round(ASYSTOLE_S * GRID_RATE_HZ)
+    newest = now.ecg[-span:]
+    known = newest[np.isfinite(newest)]
+    if len(known) < LEAST_KNOWN * span or now.findings.rhythm is Rhythm.FIBRILLATION:
+        return None
+    if len(now.recent) and now.recent[0] < span:
+        return None
+    if not now.ecg_measured:
+        still = float(swings(without_wander(newest)).max()) < LEAST_DEFLECTION_MV
+        if not still or abs(float(np.median(known))) >= RAIL_MV or not now.findings.showing(Pulse.NONE):
+            return None
+    silence_s = (float(now.recent[0]) if len(now.recent) else len(now.ecg)) / GRID_RATE_HZ
+    return _judged("asystole", silence_s if len(now.recent) else None, now, now.pulse_rates(PULSE_SPAN_S["asystole"]))
+
+
+def _bradycardia(now: _Now) -> Call | None:
+    rates = [r for ago in (now.recent, now.believed) if (r := _slow(ago)) is not None] if now.ecg_measured else []
+    if not rates:
+        return _by_pulse("brady.extreme", now, lambda rate: rate < SLOW[0][1])
+    pulses = now.pulse_rates(PULSE_SPAN_S["brady.extreme"])
+    against = {m: rate for m, rate in pulses.items() if rate > SLOW_PULSE}
+    return _judged("brady.extreme", min(rates), now, against, pulses)
+
+
+def _tachycardia(now: _Now) -> Call | None:
+    if now.findings.rhythm is Rhythm.FIBRILLATION:
+        return None
+    rates = [r for ago in (now.recent, now.believed) if (r := _fast(ago)) is not None] if now.ecg_measured else []
+    if not rates:
+        return _by_pulse("tachy.extreme", now, lambda rate: rate > FAST[0][1])
+    pulses = now.pulse_rates(PULSE_SPAN_S["tachy.extreme"])
+    against = {m: rate for m, rate in pulses.items() if rate < FAST_PULSE}
+    return _judged("tachy.extreme", rates[0], now, against, pulses)
+
+
+def _ventricular(now: _Now) -> Call | None:
+    if not now.ecg_measured:
+        return None
+    runs = fast_runs(now.ecg, now.at, now.height)
+    if not runs:
+        return None
+    pulses = now.pulse_rates(PULSE_SPAN_S["vtach"])
+    rates = list(pulses.values())
+    worst = max(runs, key=lambda run: run.evidence() - run.against(rates))
+    if worst.evidence() <= 0.0:
+        return None
+    outvoted = worst.evidence() <= worst.against(rates)
+    return _judged("vtach", worst.rate, now, pulses if outvoted else {}, {} if outvoted else pulses)
+
+
+def _by_pulse(key: str, now: _Now, extreme: Callable[[float], bool]) -> Call | None:
+    """A rate from pulses alone, where the ECG is not measured or shows no beats that can be told."""
+    if now.ecg_measured and now.findings.rhythm is Rhythm.BEATS:
+        return None
+    rates = now.pulse_rates(PULSE_ALONE_S)
+    if not rates or not all(extreme(rate) for rate in rates.values()):
+        return None
+    modality, rate = next(iter(rates.items()))
+    ecg = "no beats in the ECG" if now.ecg_measured else "no ECG"
+    verdict = Verdict.CONFIRMED if len(rates) > 1 else Verdict.UNOPPOSED
+    return Call(key, verdict, f"{_pulses({modality: rate})}, {ecg}", rate)
+
+
+def _judged(
+    key: str,
+    value: float | None,
+    now: _Now,
+    against: Mapping[Modality, float],
+    pulses: Mapping[Modality, float] | None = None,
+) -> Call:
+    """The call with what the pulse channels make of it. against: well-formed pulses at a rate that contradicts it;
+    pulses: all well-formed ones, where one at the call's own rate confirms it."""
+    silent = now.findings.showing(Pulse.NONE)
+    if against and Modality.ABP not in silent:
+        return Call(key, Verdict.CONTRADICTED, _pulses(against), value)
+    if silent:
+        names = " and ".join(m.value for m in silent)
+        reason = f"{names} show{'s' if len(silent) == 1 else ''} no pulse"
+        return Call(key, Verdict.CONFIRMED, f"{reason}, although {_pulses(against)}" if against else reason, value)
+    agreeing = {m: r for m, r in (pulses or {}).items() if value is not None and abs(r - value) <= NEAR * value}
+    if agreeing:
+        return Call(key, Verdict.CONFIRMED, _pulses(agreeing), value)
+    return Call(key, Verdict.UNOPPOSED, "ECG alone" if not now.channels else "no clear pulse to compare", value)
+
+
+def _pulses(rates: Mapping[Modality, float]) -> str:
+    """
+    >>> _pulses({Modality.ABP: 81.6, Modality.PPG: 82.0})
+    'ABP pulses at 82/min and PPG at 82/min'
+    """
+    first, *rest = [f"{m.value} pulses at {rate:.0f}/min" for m, rate in rates.items()]
+    return " and ".join([first, *(text.replace(" pulses", "") for text in rest)])
+
+
+def _slow(ago: Floats) -> float | None:
+    """Rate per minute of the newest beats if it is extremely low; ago: samples before now, newest first."""
+    intervals = np.diff(ago) / GRID_RATE_HZ
+    for beats, limit in SLOW:
+        if len(intervals) < beats - 1:
+            continue
+        newest = intervals[: beats - 1]
+        rate = 60.0 / float(newest.mean())
+        if rate < limit and (beats == SLOW[0][0] or float(newest.min()) > 60.0 / SLOW_LONGEST_RATE):
+            return rate
+    return None
+
+
+def _fast(ago: Floats) -> float | None:
+    """Rate per minute of the newest beats if it is extremely high; ago: samples before now, newest first."""
+    intervals = np.diff(ago) / GRID_RATE_HZ
+    for beats, limit in FAST:
+        if len(intervals) >= beats - 1 and (rate := 60.0 / float(intervals[: beats - 1].mean())) > limit:
+            return rate
+    return None

@@ -1,0 +1,157 @@
+"""Is a fast run of five beats ventricular? A logistic rule over a few measures of the run, one table of weights.
+
+The measures are the customary ones: the run's complexes against the patient's own usual complex (template correlation
+of Krasteva & Jekova, Ann Biomed Eng 2007; 35:2065–2076), against one another (ventricular tachycardia repeats its
+complex, artefact does not), their height and width, the time spent away from the baseline (Arafat et al., Signal, Image
+and Video Processing 2011; 5:301–310), and the roughness of the signal; then what the pulse channels show.
+
+The weights are a logistic regression (L2 10, a missed tachycardia weighed four times, the most suspicious run of each
+record) on the 128 ventricular-tachycardia records of the tuning half of the public training set of the PhysioNet/CinC
+Challenge 2015 (Clifford et al., Computing in Cardiology 2015; 42:273–276; ODC-BY 1.0), as ``benchmarks/alarms.py``
+splits it. Contains information from that set, which is made available under the ODC Attribution License.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from models.signals.modalities import GRID_RATE_HZ
+from models.signals.rhythm import crossing_share, without_wander
+
+Floats = npt.NDArray[np.float64]
+
+BEATS, LEAST_RATE, LONGEST_S = 5, 100.0, 0.9
+RECENT_S = 4.0  # a run that ended no longer ago holds now
+SHAPE_BEFORE, SHAPE_AFTER = 12, 16  # samples around a complex that are compared
+SHIFT = 4
+OF_A_CLASS = 0.8  # least correlation of two complexes of one class
+LEAST_LEARNT = 5  # complexes before the run from which the usual one is learnt
+WIDTH_REACH = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """Of one measure: clipped to low … high, less ``mean``, over ``sd``, times ``weight``."""
+
+    low: float
+    high: float
+    mean: float
+    sd: float
+    weight: float
+
+
+ECG_WEIGHTS: dict[str, Weight] = {
+    # measure: limits, mean and SD over the runs learnt from, weight
+    "unusual": Weight(-1.0, 1.0, 0.871, 0.234, -0.632),
+    "alike": Weight(-1.0, 1.0, 0.651, 0.387, 0.741),
+    "height": Weight(-1.5, 1.5, 0.032, 0.322, -0.282),
+    "width_s": Weight(0.02, 0.25, 0.096, 0.067, -0.277),
+    "irregular": Weight(0.0, 1.0, 0.125, 0.134, 0.349),
+    "away": Weight(0.0, 1.0, 0.367, 0.174, 0.417),
+    "rough": Weight(0.0, 0.3, 0.033, 0.013, -0.537),
+    "steady": Weight(0.0, 1.0, 0.854, 0.199, 0.680),
+}
+INTERCEPT = -1.109
+PULSE_REGULAR, PULSE_SLOWER = 0.214, 0.978
+SLOWER = 0.8  # of the run's rate
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Five consecutive complexes at more than 100 /min.
+
+    rate: per minute. measures: by the names of ECG_WEIGHTS — unusual: the second highest of the five correlations with
+    the usual complex; alike: mean correlation with one another; height: log of the median over the usual; width_s: of
+    90 % … 10 % of the slope's energy; irregular: SD of the intervals over their mean; away: share of the last 4 s
+    beyond a fifth of the peak; rough: mean second difference over peak to peak; steady: share of the minute's complexes
+    that are of the usual class.
+    """
+
+    rate: float
+    measures: dict[str, float]
+
+    def evidence(self) -> float:
+        """Log odds of ventricular tachycardia by the ECG alone."""
+        total = INTERCEPT
+        for name, w in ECG_WEIGHTS.items():
+            total += w.weight * (min(max(self.measures[name], w.low), w.high) - w.mean) / w.sd
+        return total
+
+    def against(self, pulse_rates: list[float]) -> float:
+        """What well-formed pulses at these rates (/min) take off the evidence, ≥ 0; 0 without any."""
+        if not pulse_rates:
+            return 0.0
+        slower = any(rate < SLOWER * self.rate for rate in pulse_rates)
+        return PULSE_REGULAR + (PULSE_SLOWER if slower else 0.0)
+
+
+def fast_runs(ecg: npt.ArrayLike, at: Floats, height: Floats) -> list[Run]:
+    """The runs that ended within the last 4 s.
+
+    ecg: [n] mV at 100 Hz ending now, a minute at best, NaN where missing. at, height: its complexes
+    (:func:`models.signals.beats.complexes`). Empty where fewer than five complexes came before, to learn the usual one.
+    """
+    starts = _starts(at, np.asarray(ecg).shape[0])
+    known = at < np.asarray(ecg).shape[0] - RECENT_S * GRID_RATE_HZ
+    if not len(starts) or np.count_nonzero(known) < LEAST_LEARNT:
+        return []
+    x = without_wander(ecg)
+    usual, steady = _usual(_shapes(x, at[known]))
+    away = crossing_share(x[-round(RECENT_S * GRID_RATE_HZ) :])
+    usual_height = float(np.median(height))
+    runs = []
+    for i in starts.tolist():
+        beats = at[i : i + BEATS]
+        shapes = _shapes(x, beats)
+        shifted = [(_shapes(x, beats + d) * usual).sum(axis=1) for d in range(-SHIFT, SHIFT + 1)]
+        stretch = x[max(0, int(beats[0]) - WIDTH_REACH) : int(beats[-1]) + WIDTH_REACH]
+        intervals = np.diff(beats)
+        measures = {
+            "unusual": float(np.sort(np.max(shifted, axis=0))[-2]),
+            "alike": float((shapes @ shapes.T)[np.triu_indices(BEATS, 1)].mean()),
+            "height": float(np.log(max(float(np.median(height[i : i + BEATS])), 1e-3) / max(usual_height, 1e-3))),
+            "width_s": _width_s(x, beats),
+            "irregular": float(intervals.std() / intervals.mean()),
+            "away": away,
+            "rough": float(np.abs(np.diff(stretch, 2)).mean()) / max(float(np.ptp(stretch)), 1e-3),
+            "steady": steady,
+        }
+        runs.append(Run(60.0 * GRID_RATE_HZ / float(intervals.mean()), measures))
+    return runs
+
+
+def _starts(at: Floats, length: int) -> npt.NDArray[np.intp]:
+    """Index of the first complex of every run of five that ended within the last 4 s."""
+    if len(at) < BEATS:
+        return np.empty(0, dtype=np.intp)
+    intervals = np.lib.stride_tricks.sliding_window_view(np.diff(at) / GRID_RATE_HZ, BEATS - 1)
+    fast = (intervals.mean(axis=1) < 60.0 / LEAST_RATE) & (intervals.max(axis=1) < LONGEST_S)
+    return np.flatnonzero(fast & (at[BEATS - 1 :] >= length - RECENT_S * GRID_RATE_HZ))
+
+
+def _shapes(x: Floats, at: Floats) -> Floats:
+    """[k, 29] the stretch around each complex, less its mean, at unit length."""
+    index = np.round(at).astype(int)[:, None] + np.arange(-SHAPE_BEFORE, SHAPE_AFTER + 1)
+    shapes = x[np.clip(index, 0, len(x) - 1)]
+    shapes = shapes - shapes.mean(axis=1, keepdims=True)
+    return shapes / np.maximum(np.sqrt((shapes * shapes).sum(axis=1, keepdims=True)), 1e-9)
+
+
+def _usual(shapes: Floats) -> tuple[Floats, float]:
+    """The mean complex of the largest class, at unit length, and the class's share."""
+    of_a_class = shapes @ shapes.T > OF_A_CLASS
+    size = of_a_class.sum(axis=1)
+    largest = int(np.argmax(size))
+    mean = shapes[of_a_class[largest]].mean(axis=0) if size[largest] else np.zeros(shapes.shape[1])
+    return mean / max(float(np.sqrt((mean * mean).sum())), 1e-9), float(size[largest]) / len(shapes)
+
+
+def _width_s(x: Floats, at: Floats) -> float:
+    """Median time between a tenth and nine tenths of the slope's energy within ±0.2 s of each complex."""
+    index = np.round(at).astype(int)[:, None] + np.arange(-WIDTH_REACH, WIDTH_REACH + 2)
+    energy = np.cumsum(np.diff(x[np.clip(index, 0, len(x) - 1)], axis=1) ** 2, axis=1)
+    share = energy / np.maximum(energy[:, -1:], 1e-12)
+    return float(np.median((share < 0.9).sum(axis=1) - (share < 0.1).sum(axis=1))) / GRID_RATE_HZ
