@@ -24,8 +24,8 @@ class SessionStatus:
 
     latency_ms: stage -> (p50, p99) over the last minute; empty at speed max. ``error`` is set when the session died
     (a sentence for the user); ``heartbeat_ns`` is the monotonic time of the stream loop's last sign of life,
-    ``progress_ns`` that at which every stage had last handled a tick, or the replay last stood by order, if later: while
-    it is neither paused nor ended, a loop that beats and reads nothing and a source that gives nothing show there.
+    ``progress_ns`` that at which every stage had last handled a tick, or the replay last stood by order, if later:
+    in a run neither paused nor ended, a loop that beats and reads nothing and a source that gives nothing show there.
     ``service`` as in :class:`models.runtime.guard.Service`, ``notes`` its sentences: why better backends do not serve.
     ``preparing``: what is being done until the model serves ("building TensorRT engines, fp16: 40 %"), else empty.
     """
