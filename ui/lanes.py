@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from models.signals.absence import Absence
+from models.signals.findings import Pulse
 from models.signals.modalities import Modality
 from streams.control import ChannelInfo
 from streams.records import RestoredChunk, WaveChunk
@@ -115,8 +116,8 @@ class Badge:
 @dataclass
 class Lane:
     """A row of the screen. ``reason`` is "" while measured, else why not, since ``reason_since_s``. ``forbidden``: why
-    no estimate may be shown by what the sensors say now; ``not_estimable``: why the model gives none. ``pulseless``: a
-    pulse channel that is measured and shows no pulse."""
+    no estimate may be shown by what the sensors say now; ``not_estimable``: why the model gives none. ``pulse``: of a
+    pulse channel, as found in the newest second."""
 
     key: str
     modality: Modality
@@ -129,7 +130,7 @@ class Lane:
     reason_since_s: float = 0.0
     not_estimable: str = ""
     forbidden: str = ""
-    pulseless: bool = False
+    pulse: Pulse = Pulse.UNKNOWN
     badges: dict[int, Badge] = field(default_factory=dict)
     reason_words: dict[int, str] = field(default_factory=dict)
 
@@ -150,7 +151,7 @@ class Lane:
         self.trace = self.estimate = None
         self.cells = CellRow(600)
         self.reason = "" if self.connected else Absence.NOT_CONNECTED.value
-        self.reason_since_s, self.not_estimable, self.forbidden, self.pulseless = 0.0, "", "", False
+        self.reason_since_s, self.not_estimable, self.forbidden, self.pulse = 0.0, "", "", Pulse.UNKNOWN
         self.badges, self.reason_words = {}, {}
 
     def range_of(self, begin_s: float, end_s: float) -> tuple[float, float] | None:

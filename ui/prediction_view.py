@@ -37,7 +37,8 @@ class RiskWords:
 
 @dataclass(frozen=True, slots=True)
 class SourceWords:
-    """One modality the prediction was made from: its name, "97 %" or "absent 38 s", and whether it is present."""
+    """One modality the prediction was made from: its name, "97 %" or "none for 38 s", and whether the newest
+    frame of it could be used (a pressure without a pulse is measured and of no use to the model)."""
 
     modality: str
     words: str
@@ -117,7 +118,7 @@ def _news(state: DisplayState, moment: Moment) -> News | None:
     findings = state.findings(moment)
     found = circulation(findings) if findings is not None else NO_FINDING
     if found.priority == "high" or (findings is not None and findings.pulse_of(Modality.ABP) is Pulse.NONE):
-        return News(found.words, found.reason, "high")
+        return News(found.words, found.reason, found.priority)
     for alarm in state.alarms.standing:
         if alarm.record.key in NO_CIRCULATION and alarm.record.priority == "high":
             return News(alarm.record.text.lstrip("* "), alarm.record.reason, "high")
@@ -148,10 +149,10 @@ def _sources(record: PredictionRecord) -> tuple[SourceWords, ...]:
         present = bool(frames) and bool(frames[-1])
         if fraction == 0.0:
             known = age is not None and math.isfinite(age)
-            words = f"absent {duration_words(age)}" if known and age is not None else "absent"
+            words = f"none for {duration_words(age)}" if known and age is not None else "none"
         else:
             words = f"{fraction * 100:.0f} %"
             if not present and age is not None and math.isfinite(age) and age >= 1:
-                words += f", absent {duration_words(age)}"
+                words += f", none for {duration_words(age)}"
         out.append(SourceWords(name, words, fraction, present))
     return tuple(out)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from models.signals.findings import Pulse
 from ui.theme import LaneStyle
 
 _NARROW_AFTER_S = 8.0
@@ -50,7 +51,7 @@ def pressure_scale(low: float, high: float, room: int = 4) -> Scale:
     """Limits in tens around [low, high] with room for badge and reason, and about ``room`` grid lines."""
     room_above, room_below = (max(4.0, share * (high - low)) for share in (0.17, 0.10))
     bottom = math.floor((low - room_below) / 10.0) * 10.0
-    if bottom == 0.0:
+    if 0.0 <= bottom <= 10.0:
         bottom = -10.0  # a pressure this near to zero is read against the line of zero
     top = math.ceil((high + room_above) / 10.0) * 10.0
     top = max(top, bottom + 40.0)
@@ -107,22 +108,22 @@ class LaneScale:
         self.scale = self._make()
         return True
 
-    def observe(self, found: tuple[float, float] | None, now_s: float, pulseless: bool = False) -> bool:
+    def observe(self, found: tuple[float, float] | None, now_s: float, pulse: Pulse | None = None) -> bool:
         """Take in the signal's present range; True if the scale changed and the lane must be drawn anew.
 
-        pulseless: an automatic scale must not blow up noise until it looks like a pulse. It keeps the span of the last
-        pulses, and where there were none gives the noise a fifth of its height.
+        pulse: of a pulse channel. An automatic scale must not blow up noise until it looks like a pulse: without one it
+        keeps the span of the last pulses, and where there were none gives the noise a fifth of its height.
         """
         if found is None or self.style.scale == "gain":
             return False
         low, high = found
         if self.style.scale == "auto":
-            if pulseless:
-                span = max(self._pulse_span, _PULSELESS * (high - low) if not self._pulse_span else 0.0, high - low)
-                middle = (low + high) / 2.0
-                low, high = found = (middle - span / 2.0, middle + span / 2.0)
-            else:
+            if pulse is Pulse.PRESENT:
                 self._pulse_span = high - low
+            elif pulse is Pulse.NONE:
+                half = max(self._pulse_span or _PULSELESS * (high - low), high - low) / 2.0
+                middle = (low + high) / 2.0
+                low, high = found = (middle - half, middle + half)
         if self.style.scale == "sensitivity":
             return self.choice is None and self._observe_sensitivity(high - low, now_s)
         span = self.scale.high - self.scale.low

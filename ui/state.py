@@ -284,7 +284,7 @@ class DisplayState:
             if why and not lane.forbidden and lane.estimate is not None:
                 lane.estimate.cut(self.clock.position_s)
             lane.forbidden = why
-            lane.pulseless = findings is not None and findings.pulse_of(modality) is Pulse.NONE
+            lane.pulse = findings.pulse_of(modality) if findings is not None else Pulse.UNKNOWN
 
     def settle(self) -> None:
         """Run the display filters over what has arrived; once a frame, after the records of that frame."""

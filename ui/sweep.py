@@ -282,7 +282,7 @@ class SweepView(QWidget):
         changed = [
             ink
             for ink in self._inks
-            if ink.scale.observe(ink.lane.range_of(head_s - _RANGE_S, head_s), head_s, ink.lane.pulseless)
+            if ink.scale.observe(ink.lane.range_of(head_s - _RANGE_S, head_s), head_s, ink.lane.pulse)
         ]
         self.rescale(changed)
 

@@ -81,14 +81,15 @@ def test_a_pressure_near_zero_is_drawn_in_view(level: float) -> None:
 
 def test_noise_is_not_blown_up_until_it_looks_like_a_pulse() -> None:
     scale = LaneScale(THEME.lanes[PPG], height_mm=30.0)
-    scale.observe((0.2, 1.2), 0.0)
+    scale.observe((0.2, 1.2), 0.0, Pulse.PRESENT)
     for second in range(1, 40):
-        scale.observe((0.59, 0.61), float(second), pulseless=True)
+        scale.observe((0.59, 0.61), float(second), Pulse.NONE)
     assert 0.02 / (scale.scale.high - scale.scale.low) < 0.03
     fresh = LaneScale(THEME.lanes[PPG], height_mm=30.0)
-    fresh.observe((0.59, 0.61), 0.0, pulseless=True)
+    fresh.observe((0.59, 0.61), 0.0, Pulse.UNKNOWN)  # it takes seconds to know
+    assert fresh.observe((0.59, 0.61), 3.0, Pulse.NONE)
     assert 0.02 / (fresh.scale.high - fresh.scale.low) < 0.25
-    assert fresh.observe((0.2, 1.2), 1.0) and fresh.scale.high > 1.2
+    assert fresh.observe((0.2, 1.2), 4.0, Pulse.PRESENT) and fresh.scale.high > 1.2
 
 
 # Rhythm in words --------------------------------------------------------------------------------------------------

@@ -231,7 +231,7 @@ def test_no_number_where_the_model_abstains_or_failed() -> None:
 def test_made_from_gives_percent_present_and_age() -> None:
     patient = Patient(absent={Modality.ABP: [(0, 99, Absence.NO_DATA)], Modality.EEG: [(33, 38, Absence.FLAT)]})
     sources = {s.modality: s for s in prediction_words(told(patient, 40), at(40.1)).sources}
-    assert sources["ABP"].words == "absent 40 s" and not sources["ABP"].present
+    assert sources["ABP"].words == "none for 40 s" and not sources["ABP"].present
     assert sources["ECG"].words == "100 %"
     assert sources["EEG"].present and 0.5 < sources["EEG"].fraction < 1.0
 

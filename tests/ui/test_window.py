@@ -194,7 +194,10 @@ def test_the_pointer_learns_the_reason(screen: Make) -> None:
     s = screen(Patient(absent={Modality.ABP: [(3, 5, Absence.FLAT)]}))
     s.run_to(7.5)
     area = s.strip_area(Modality.ABP)
-    assert s.window.sweep.words_at(QPoint(area.left() + s.column(3.5), area.top() + 1)) == "ABP  00:00:03  absent: flat line"
+    assert (
+        s.window.sweep.words_at(QPoint(area.left() + s.column(3.5), area.top() + 1))
+        == "ABP  00:00:03  absent: flat line"
+    )
     assert s.window.sweep.words_at(QPoint(area.left() + s.column(2.5), area.top() + 1)) == "ABP  00:00:02  measured"
     assert s.window.sweep.words_at(QPoint(2, 2)) == ""
 
