@@ -39,10 +39,12 @@ LEAST_KNOWN = 0.9  # of those seconds
 SMALL = 0.25  # of the usual height: no complex of this heart
 RAIL_MV = 4.5  # an electrode that is off, see models.signals.state
 
-# (beats, rate per minute): fewer than the definition has, where they are that much slower or faster
-SLOW = ((5, 40.0), (4, 38.7), (3, 34.3))
-SLOW_LONGEST_RATE = 46.0  # none of fewer than five intervals may be shorter
-FAST = ((17, 140.0), (12, 145.0))
+# (beats, rate per minute), whichever holds. Fewer than five where they are that much slower: a heart that has just
+# slowed. The experts of the Challenge call 40–42 /min bradycardia below 40, so its limit has a tolerance of 6 %, within
+# the 10 % of IEC 60601-2-27, to the safe side; and tachycardia when half of its 17 beats have come.
+SLOW = ((5, 42.5), (4, 38.7), (3, 34.3))
+FAST = ((17, 140.0), (9, 140.0))
+SLOW_LONGEST_RATE = 46.0  # of fewer than five beats no interval may be shorter
 
 PULSE_SPAN_S = {"asystole": 5.0, "vfib": 5.0, "vtach": 5.0, "brady.extreme": 6.0, "tachy.extreme": 6.0}
 """Of well-formed pulses that contradict or confirm; longer than the call itself, since a pulse follows its beat."""

@@ -1,0 +1,219 @@
+"""The live alarm path on the recordings of the PhysioNet/CinC Challenge 2015, each with one alarm at 300 s that experts
+judged true or false (Clifford et al., Computing in Cardiology 2015; 42:273–276).
+
+DIR holds them as WFDB records with an ``index.csv`` (record, alarm, alarm_true). Each is replayed in ticks of a second
+through the windower and the alarm engine up to 300.0 s and nothing after (the Challenge's real-time rule), so the alarm
+is judged on what a bedside would have shown: TRUE if the alarm of that kind stands at high priority at any second of
+the last 12 — the Challenge's 10 s from the event to its alarm, and two for a second's work on either side. By default
+the replay begins 120 s before the alarm, which is twice what any rule remembers.
+
+Records are split by the first byte of the SHA-256 of their name: even is *tuning*, odd is *reporting*. Score:
+(TP + TN) / (TP + TN + FP + 5 FN). Intervals: 95 %, 2000 bootstrap samples of records within kind.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks.tables import machine, publish, table
+from models.signals.channels import map_channels
+from models.signals.errors import BadInput
+from models.signals.readers.opener import open_recording
+from models.signals.windows import WindowSpec
+from streams.accounting import Accounting
+from streams.alarms import AlarmEngine
+from streams.clock import SECOND_NS
+from streams.codec import samples_to_bytes
+from streams.records import AlarmRecord, RhythmRecord, StateRecord, VitalsRecord, WaveChunk, WaveTick
+from streams.windower import BedWindower
+
+ALARM_S, WINDOW_S, REPLAYED_S = 300, 12, 120
+KEYS = {
+    # kind in index.csv: key of the alarm
+    "Asystole": "asystole",
+    "Bradycardia": "brady.extreme",
+    "Tachycardia": "tachy.extreme",
+    "Ventricular_Flutter_Fib": "vfib",
+    "Ventricular_Tachycardia": "vtach",
+}
+NEVER_SILENT = ("Asystole", "Ventricular_Flutter_Fib", "Ventricular_Tachycardia")
+BOOTSTRAPS = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One record. true: the experts' verdict. high: the alarm of its kind stood at high priority within the window;
+    called: at any priority, contradicted or not; heard: it did, or another alarm of high priority."""
+
+    record: str
+    kind: str
+    true: bool
+    high: bool
+    called: bool
+    heard: bool
+
+    @property
+    def tuning(self) -> bool:
+        return hashlib.sha256(self.record.encode()).digest()[0] % 2 == 0
+
+
+def replay(path: Path, from_s: int, until_s: int = ALARM_S) -> list[tuple[int, AlarmRecord]]:
+    """Every change of the alarms in a recording between two times: (second, record), as the stream sends them."""
+    channels = map_channels(open_recording(str(path)))
+    windower, engine = BedWindower(WindowSpec(), Accounting()), AlarmEngine()
+    changes: list[tuple[int, AlarmRecord]] = []
+    for number, second in enumerate(range(from_s, until_s + 1)):
+        start, end, eos = second * SECOND_NS, (second + 1) * SECOND_NS, second == until_s
+        chunks = []
+        for modality, channel in {} if eos else channels.channels.items():
+            segment = channels.read(modality, start, end)
+            data = samples_to_bytes(segment.values)
+            chunks.append(
+                WaveChunk(modality.value, channel.label, channel.rate_hz, channel.origin_ns, segment.first_index, data)
+            )
+        tick = WaveTick(
+            bed="", session="bench", epoch=0, tick_seq=number, start_ns=start, end_ns=start if eos else end,
+            chunks=chunks, eos=eos,
+        )  # fmt: skip
+        for record in windower.handle(tick, 0).records:
+            found: list[AlarmRecord] = []
+            if isinstance(record, StateRecord):
+                found = engine.on_state(record)
+            elif isinstance(record, VitalsRecord):
+                found = engine.on_vitals(record)
+            elif isinstance(record, RhythmRecord):
+                found = engine.on_rhythm(record)
+            changes += [(change.time_ns // SECOND_NS, change) for change in found]
+    return changes
+
+
+def judge(record: str, kind: str, true: bool, changes: Iterable[tuple[int, AlarmRecord]]) -> Judged:
+    """What of the alarms stood within the last seconds: what began there, or had begun before and not ended."""
+    first_s = ALARM_S - WINDOW_S
+    standing: dict[str, AlarmRecord] = {}
+    within: list[AlarmRecord] = []
+    for second, change in changes:
+        if second > first_s and not within:
+            within += standing.values()
+        if change.active:
+            standing[change.key] = change
+            within += [change] if second > first_s else []
+        else:
+            standing.pop(change.key, None)
+    within += standing.values()
+    mine = [a for a in within if a.key == KEYS[kind]]
+    high = any(a.priority == "high" for a in mine)
+    return Judged(record, kind, true, high, bool(mine), bool(mine) or any(a.priority == "high" for a in within))
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    tp: int
+    fn: int
+    fp: int
+    tn: int
+
+    @classmethod
+    def of(cls, true: npt.NDArray[np.bool_], said: npt.NDArray[np.bool_]) -> Score:
+        return cls(int((true & said).sum()), int((true & ~said).sum()), int((~true & said).sum()),
+                   int((~true & ~said).sum()))  # fmt: skip
+
+    @property
+    def sensitivity(self) -> float:
+        return 100 * self.tp / max(self.tp + self.fn, 1)
+
+    @property
+    def specificity(self) -> float:
+        return 100 * self.tn / max(self.tn + self.fp, 1)
+
+    @property
+    def challenge(self) -> float:
+        return 100 * (self.tp + self.tn) / max(self.tp + self.tn + self.fp + 5 * self.fn, 1)
+
+
+def interval(judged: Sequence[Judged], said: npt.NDArray[np.bool_]) -> tuple[float, float]:
+    """Of the Challenge's score: records drawn again within each kind of alarm."""
+    generator = np.random.default_rng(0)
+    true = np.array([j.true for j in judged])
+    kinds = [np.flatnonzero([j.kind == kind for j in judged]) for kind in KEYS]
+    scores = []
+    for _ in range(BOOTSTRAPS):
+        drawn = np.concatenate([generator.choice(k, len(k)) for k in kinds if len(k)])
+        scores.append(Score.of(true[drawn], said[drawn]).challenge)
+    low, high = np.percentile(scores, (2.5, 97.5))
+    return float(low), float(high)
+
+
+def rows_of(judged: Sequence[Judged], name: str) -> list[list[object]]:
+    """The rows of one kind of alarm, or of all: the nulls, every call of the ECG, and what the other sensors leave."""
+    true = np.array([j.true for j in judged])
+    verdicts = {
+        "always true": np.ones(len(judged), dtype=bool),
+        "always false": np.zeros(len(judged), dtype=bool),
+        "no suppression": np.array([j.called for j in judged]),
+        "ECG + PPG + ABP": np.array([j.high for j in judged]),
+    }
+    rows: list[list[object]] = []
+    for rule, said in verdicts.items():
+        s = Score.of(true, said)
+        low, high = interval(judged, said)
+        rows.append(
+            [name, rule, len(judged), s.tp, s.fn, s.fp, s.tn, f"{s.sensitivity:.0f} %", f"{s.specificity:.0f} %",
+             f"{s.challenge:.1f} [{low:.0f}–{high:.0f}]"]
+        )  # fmt: skip
+    return rows
+
+
+def tables(judged: Sequence[Judged]) -> str:
+    header = ["alarm", "rule", "n", "TP", "FN", "FP", "TN", "TPR", "TNR", "score [95 %]"]
+    parts = []
+    for half, chosen in (
+        ("Reporting half", [j for j in judged if not j.tuning]),
+        ("Tuning half", [j for j in judged if j.tuning]),
+    ):
+        rows = [r for k in KEYS if (of := [j for j in chosen if j.kind == k]) for r in rows_of(of, k.replace("_", " "))]
+        rows += rows_of(chosen, "**all**") if chosen else []
+        parts.append(f"### {half}\n\n{table(header, rows)}")
+    critical = [j for j in judged if j.true and j.kind in NEVER_SILENT]
+    silent = [j.record for j in critical if not j.heard]
+    parts.append(
+        f"True asystole, ventricular fibrillation or tachycardia with neither its own alarm, at whatever priority, nor "
+        f"any other of high priority: {len(silent)} of {len(critical)}{': ' + ', '.join(silent) if silent else ''}."
+    )
+    return "\n\n".join(parts)
+
+
+def main(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks alarms", description=__doc__)
+    parser.add_argument("folder", type=Path, help="WFDB records of the Challenge with their index.csv")
+    parser.add_argument("--seconds", type=int, default=REPLAYED_S, help="replayed before the alarm (default 120)")
+    parser.add_argument("--list", type=Path, help="a CSV with every record's verdict")
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args(argv)
+    index = options.folder / "index.csv"
+    if not index.is_file():
+        raise BadInput("a folder of WFDB records with their index.csv", f"none in {options.folder}", "unpack the set")
+    with index.open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row.get("alarm") in KEYS]
+    judged = []
+    for row in rows:
+        changes = replay(options.folder / f"{row['record']}.hea", max(0, ALARM_S - options.seconds))
+        judged.append(judge(row["record"], row["alarm"], row["alarm_true"] == "True", changes))
+    if options.list is not None:
+        with options.list.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(["record", "alarm", "true", "high", "called", "heard", "half"])
+            for j in judged:
+                writer.writerow(
+                    [j.record, j.kind, j.true, j.high, j.called, j.heard, "tuning" if j.tuning else "reporting"]
+                )
+    publish(f"## Alarms: `{options.folder.name}`, {len(judged)} records, {machine()}\n\n{tables(judged)}", options.out)
+    return 0
