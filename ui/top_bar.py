@@ -12,6 +12,7 @@ from ui.alarm_view import FIELDS, Alarm, AlarmField, colours
 from ui.look import Look, draw_text, elided, mixed
 
 DISCLAIMER = "Research and teaching only — not for clinical decisions"
+_HINT = f"{DISCLAIMER}. Click for the list of standing alarms."
 _DISCLAIMER_LINES = ("Research and teaching only", "not for clinical decisions")
 _SHARES = {"high": 0.50, "medium": 0.28, "technical": 0.22}
 _SMALLEST = 9.0
@@ -27,11 +28,13 @@ class TopBar(QWidget):
         self._look, self._on_click = look, on_click
         self._bed = self._source = ""
         self.fields: tuple[AlarmField, ...] = tuple(AlarmField(name) for name in FIELDS)
-        self.setToolTip(f"{DISCLAIMER}. Click for the list of standing alarms.")
+        self.setToolTip(_HINT)
 
     def show_state(self, bed: str, source: str, fields: tuple[AlarmField, ...]) -> None:
         if (bed, source, fields) != (self._bed, self._source, self.fields):
             self._bed, self._source, self.fields = bed, source, fields
+            said = [": ".join(filter(None, (a.words, a.record.reason))) for field in fields for a in field.alarms]
+            self.setToolTip("\n".join([*said, _HINT]))
             self.update()
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
@@ -131,8 +134,10 @@ class TopBar(QWidget):
         left, right = cell.left() + 9 * unit, cell.right() - 8 * unit
         (words, now), reason = self._words(alarm), alarm.record.reason
         tall = cell.height() > 40 * unit
-        font, small = look.font(size, True), look.font(12.0 if tall else 11.0)
         below = tall and bool(reason)
+        font, small = look.font(size, True), look.font(11.0)
+        if below:
+            small = look.font(max(10.5, look.fitted(reason, 12.0, right - left).pixelSize() / unit))
         base = cell.top() + cell.height() * (0.34 if below else 0.5) + QFontMetricsF(font).capHeight() / 2
         x = left + draw_text(painter, left, base, elided(words, font, right - left), font, ink)
         if now:
