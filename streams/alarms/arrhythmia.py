@@ -121,14 +121,22 @@ class ArrhythmiaMonitor:
             self.reset()
         self._second = second
         now = _look(second * GRID_RATE_HZ, grid, measured, findings)
-        found = [
-            self._fibrillation(second, now),
-            _asystole(now),
-            _bradycardia(now),
-            _tachycardia(now),
-            _ventricular(now),
-        ]
+        fibrillation = self._fibrillation(second, now)
+        ventricular = self._ventricular(second, now, fibrillation is not None)
+        found = [fibrillation, ventricular, _asystole(now), _bradycardia(now), _tachycardia(now)]
         return [call for call in found if call is not None]
+
+    def _ventricular(self, second: int, now: _Now, fibrillating: bool) -> Call | None:
+        """Beside fibrillation, in which runs come and go, it holds for a while."""
+        call = _ventricular(now)
+        if call is not None:
+            self._ventricular_last = (second, call)
+            return call
+        if not fibrillating or self._ventricular_last is None:
+            return None
+        last, held = self._ventricular_last
+        holds = second - last <= VENTRICULAR_HELD_S and held.verdict is not Verdict.CONTRADICTED
+        return held if holds else None
 
     def _fibrillation(self, second: int, now: _Now) -> Call | None:
         """Holds through seconds that are unclear, and single ones in which a detector believes to see beats: the
