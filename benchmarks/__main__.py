@@ -13,6 +13,7 @@ BENCHMARKS = {
     "display": "frames per second of the display with 8 waves at 1920×1080",
     "numerics": "our vitals against a recording's own monitor numerics",
     "restoration": "hidden arterial pressure: the estimate beside hold and the anchored delay regression",
+    "estimates": "what is shown, how right and how wide, subset by subset of sensors: pressures and risk",
     "throughput": "how fast a recording runs through the whole program at --speed max",
     "inference": "the model alone: every backend, precision and batch beside the machine's floor",
     "models": "PhysioME, SelfMask and every simpler imputer: train the plan of runs, make its tables",

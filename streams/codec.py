@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from models.signals.absence import Absence
 from models.signals.errors import VigilError
+from models.signals.findings import Pulse, Rhythm
 from models.signals.modalities import Modality
 from models.signals.resample import MAX_RATE_HZ, MIN_RATE_HZ
 from streams.records import (
@@ -28,6 +29,7 @@ from streams.records import (
     DeadLetter,
     PredictionRecord,
     RestoredChunk,
+    RhythmRecord,
     StateRecord,
     VitalsRecord,
     WaveChunk,
@@ -44,6 +46,9 @@ ROUNDING_NS = 1_000  # a sample's time may be off its tick by the rounding of in
 
 _MODALITIES = frozenset(m.value for m in Modality)
 _STATES = frozenset({"", *(a.value for a in Absence)})
+_RHYTHMS = frozenset(r.value for r in Rhythm)
+_PULSES = frozenset(p.value for p in Pulse)
+_VERDICTS = frozenset({"confirmed", "unopposed", "contradicted"})
 _PRIORITIES = frozenset({"high", "medium", "low"})
 _KINDS = frozenset({"physiological", "technical"})
 COMMANDS = frozenset({"drop", "restore", "pause", "resume", "seek", "speed", "step", "acknowledge"})
@@ -174,10 +179,20 @@ def _vitals(record: VitalsRecord) -> None:
             record.sef95,
             record.bsr,
             record.rppg_delay_s,
-            record.ecg_silence_s,
-            record.ecg_stillness_s,
         )
     )
+
+
+def _rhythm(record: RhythmRecord) -> None:
+    _time(record.time_ns)
+    _need(record.rhythm in _RHYTHMS, "the rhythm is not known")
+    _need(all(m in _MODALITIES for m in (*record.pulse, *record.overdue)), "the modality is not known")
+    _need(all(p in _PULSES for p in record.pulse.values()), "the pulse is not known")
+    _need(len(record.calls) <= MAX_CHUNKS, f"a second has at most {MAX_CHUNKS} arrhythmias")
+    for call in record.calls:
+        _need(0 < len(call.key) <= MAX_NAME and len(call.reason) <= MAX_TEXT, "key or reason has a wrong length")
+        _need(call.verdict in _VERDICTS, "the verdict is confirmed, unopposed or contradicted")
+        _finite((call.value,))
 
 
 def _beat(record: BeatRecord) -> None:
@@ -195,7 +210,6 @@ def _prediction(record: PredictionRecord) -> None:
     _finite(record.ages_s)
     for interval in (*record.risk.values(), *(record.pressures or {}).values(), record.depth or ()):
         _finite(interval)
-    _finite((record.eeg_features or {}).values())
     for chunk in record.restored:
         _restored(chunk)
     _need(all(m in _MODALITIES for m in record.not_estimable), "the modality is not known")
@@ -218,6 +232,7 @@ def _alarm(record: AlarmRecord) -> None:
     _need(record.priority in _PRIORITIES, "the priority is high, medium or low")
     _need(record.kind in _KINDS, "the kind is physiological or technical")
     _need(0 < len(record.key) <= MAX_NAME and len(record.text) <= MAX_TEXT, "key or text has a wrong length")
+    _need(max(len(record.reason), len(record.now)) <= MAX_TEXT, "a text is too long")
 
 
 def _command(record: CommandRecord) -> None:
@@ -239,6 +254,7 @@ _VALIDATORS: dict[type, Callable[[Any], None]] = {
     StateRecord: _state,
     CellRecord: _cell,
     VitalsRecord: _vitals,
+    RhythmRecord: _rhythm,
     BeatRecord: _beat,
     PredictionRecord: _prediction,
     AlarmRecord: _alarm,

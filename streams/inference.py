@@ -299,7 +299,6 @@ class InferenceThread:
             risk={str(minutes): _triple(interval) for minutes, interval in prediction.risk.items()},
             depth=_triple(prediction.depth) if prediction.depth else None,
             pressures={name: _triple(i) for name, i in prediction.pressures.items()} if prediction.pressures else None,
-            eeg_features=prediction.eeg_features,
             restored=[
                 RestoredChunk(
                     wave.modality.value,

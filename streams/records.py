@@ -69,10 +69,8 @@ class CellRecord(Record, frozen=True, tag="cell"):
 
 
 class VitalsRecord(Record, frozen=True, tag="vitals"):
-    """Measured numerics at ``time_ns``, None where unknown (one record a second).
-
-    ``ecg_silence_s``: seconds of measured ECG without a beat up to now, at most some ten; ``ecg_stillness_s``: those of
-    them without any deflection. None while the ECG is not measured and before its first beat."""
+    """Measured numerics at ``time_ns``, None where unknown (one record a second). ``abp_map`` is the mean of a measured
+    pressure also where it has no pulse, down to 0; systolic and diastolic are unknown then."""
 
     time_ns: int
     hr: float | None = None
@@ -86,8 +84,30 @@ class VitalsRecord(Record, frozen=True, tag="vitals"):
     sef95: float | None = None
     bsr: float | None = None
     rppg_delay_s: float | None = None
-    ecg_silence_s: float | None = None
-    ecg_stillness_s: float | None = None
+
+
+class ArrhythmiaCall(msgspec.Struct, frozen=True, array_like=True):
+    """An arrhythmia that holds now, see :mod:`streams.alarms.arrhythmia`. verdict: what the other sensors make of it,
+    "confirmed", "unopposed" or "contradicted", for the ``reason`` (a clause). value: its rate per minute or length in
+    seconds, None where it has none."""
+
+    key: str
+    verdict: str
+    reason: str
+    value: float | None = None
+
+
+class RhythmRecord(Record, frozen=True, tag="rhythm"):
+    """What the sensors say about the circulation in the second before ``time_ns``, one record a second.
+
+    rhythm: a ``Rhythm`` value of :mod:`models.signals.findings`. pulse: a ``Pulse`` value by pulse channel ("" is not
+    known). overdue: channels whose next pulse is late. calls: the arrhythmias that hold."""
+
+    time_ns: int
+    rhythm: str
+    pulse: dict[str, str]
+    overdue: list[str] = []
+    calls: list[ArrhythmiaCall] = []
 
 
 class BeatRecord(Record, frozen=True, tag="beat"):
@@ -111,7 +131,8 @@ class RestoredChunk(msgspec.Struct, frozen=True, array_like=True):
 class PredictionRecord(Record, frozen=True, tag="prediction"):
     """One window's prediction. Intervals are (value, lo, hi). ``stamps_ns``: stage -> monotonic nanoseconds
     (``due``, ``received``, ``window``, ``inference_start``, ``inference_end``, ``published``). service: as in
-    :class:`models.runtime.guard.Service`."""
+    :class:`models.runtime.guard.Service`. abstain: no risk is given, for the ``reason``; estimates stand for themselves.
+    """
 
     window_end_ns: int
     model: str
@@ -125,7 +146,6 @@ class PredictionRecord(Record, frozen=True, tag="prediction"):
     risk: dict[str, tuple[float, float, float]]
     depth: tuple[float, float, float] | None = None
     pressures: dict[str, tuple[float, float, float]] | None = None
-    eeg_features: dict[str, float] | None = None
     restored: list[RestoredChunk] = []
     not_estimable: dict[str, str] = {}
     stamps_ns: dict[str, int] = {}
@@ -133,7 +153,10 @@ class PredictionRecord(Record, frozen=True, tag="prediction"):
 
 
 class AlarmRecord(Record, frozen=True, tag="alarm"):
-    """An alarm condition that began or ended. priority: high, medium, low; kind: physiological, technical."""
+    """An alarm condition that began, changed or ended. priority: high, medium, low; kind: physiological, technical.
+
+    text: with the worst value and the limit. now: the present value, "" where there is none. reason: what the other
+    sensors say of it, in a clause. A record in which only ``now`` differs renews what is on show and is no event."""
 
     time_ns: int
     key: str
@@ -141,6 +164,8 @@ class AlarmRecord(Record, frozen=True, tag="alarm"):
     kind: str
     text: str
     active: bool
+    reason: str = ""
+    now: str = ""
 
 
 class CommandRecord(Record, frozen=True, tag="command"):
@@ -169,6 +194,7 @@ AnyRecord = (
     | StateRecord
     | CellRecord
     | VitalsRecord
+    | RhythmRecord
     | BeatRecord
     | PredictionRecord
     | AlarmRecord

@@ -25,6 +25,7 @@ from streams.records import (
     CommandRecord,
     DeadLetter,
     PredictionRecord,
+    RhythmRecord,
     StateRecord,
     VitalsRecord,
     WaveTick,
@@ -136,6 +137,8 @@ class AlarmStage:
             changes = engine.on_state(record)
         elif isinstance(record, VitalsRecord):
             changes = engine.on_vitals(record)
+        elif isinstance(record, RhythmRecord):
+            changes = engine.on_rhythm(record)
         elif isinstance(record, PredictionRecord):
             changes = engine.on_prediction(record)
         elif isinstance(record, WaveTick) and record.eos:

@@ -16,14 +16,25 @@ import numpy as np
 import numpy.typing as npt
 
 from models.signals.absence import Absence
+from models.signals.findings import Findings
 from models.signals.modalities import Modality
 from models.signals.pipeline import BedPipeline, Cell, Chunk, PipelineOutput, clock_jumped
 from models.signals.windows import WindowSpec
 from streams.accounting import Accounting
+from streams.alarms.arrhythmia import ArrhythmiaMonitor, Call
 from streams.clock import SECOND_NS
 from streams.codec import chunk_values
 from streams.inference import WindowJob
-from streams.records import AnyRecord, BeatRecord, CellRecord, StateRecord, VitalsRecord, WaveTick
+from streams.records import (
+    AnyRecord,
+    ArrhythmiaCall,
+    BeatRecord,
+    CellRecord,
+    RhythmRecord,
+    StateRecord,
+    VitalsRecord,
+    WaveTick,
+)
 from streams.vitals.monitor import Vitals, VitalsMonitor
 
 MAX_MISSING = 4096  # skipped tick numbers remembered, to know a late tick from a duplicate
@@ -69,6 +80,7 @@ class _Epoch:
     state_second: int = -1
     pipeline: Pipeline | None = None
     vitals: VitalsMonitor = field(default_factory=VitalsMonitor)
+    arrhythmias: ArrhythmiaMonitor = field(default_factory=ArrhythmiaMonitor)
     jumps: int = 0  # of the clock
 
 
@@ -193,8 +205,10 @@ class BedWindower:
         handled.records.append(record)
         assert self._now.pipeline is not None
         measured = {m: states.get(m, Absence.NOT_CONNECTED) is None for m in Modality}
-        vitals = self._now.vitals.update(cell.second + 1, self._now.pipeline.grid, measured)
-        handled.records.append(_vitals_record(tick, vitals))
+        second, grid = cell.second + 1, self._now.pipeline.grid
+        vitals = self._now.vitals.update(second, grid, measured, cell.findings)
+        calls = self._now.arrhythmias.update(second, grid, measured, cell.findings)
+        handled.records += [_vitals_record(tick, vitals), _rhythm_record(tick, second, cell.findings, calls)]
         handled.records += [
             BeatRecord(**_head(tick), time_ns=round(time_s * SECOND_NS), source=source)
             for time_s, source in vitals.beats
@@ -230,3 +244,14 @@ _VITALS_FIELDS = tuple({f.name for f in fields(Vitals)} & set(VitalsRecord.__str
 def _vitals_record(tick: WaveTick, vitals: Vitals) -> VitalsRecord:
     numbers = {name: getattr(vitals, name) for name in _VITALS_FIELDS}
     return VitalsRecord(**_head(tick), time_ns=vitals.second * SECOND_NS, **numbers)
+
+
+def _rhythm_record(tick: WaveTick, second: int, findings: Findings, calls: Sequence[Call]) -> RhythmRecord:
+    return RhythmRecord(
+        **_head(tick),
+        time_ns=second * SECOND_NS,
+        rhythm=findings.rhythm.value,
+        pulse={m.value: pulse.value for m, pulse in findings.pulse.items()},
+        overdue=[m.value for m in Modality if m in findings.overdue],
+        calls=[ArrhythmiaCall(c.key, c.verdict.value, c.reason, c.value) for c in calls],
+    )

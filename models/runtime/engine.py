@@ -1,12 +1,12 @@
 """From windows to predictions: batches the inputs, runs the backend, widens intervals, decides what may be shown.
 
-What a bundle's graph does not give (a single-sensor student's gives little) is not in the prediction. The rules of what
-may be drawn at all are those of ``estimable`` below; the display repeats none of them.
+What a bundle's graph does not give (a single-sensor student's gives little) is not in the prediction. What may be
+estimated at all is decided by :mod:`models.signals.estimable`, whether a risk may be given by
+:mod:`models.runtime.risk_policy`; an estimated pressure also ends where its 80 % interval grows too wide to act on.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Hashable, Sequence
 
 import numpy as np
@@ -15,34 +15,40 @@ import numpy.typing as npt
 from models.runtime.backend import Arrays, Backend, BackendInfo
 from models.runtime.bundle import Bundle
 from models.runtime.calibration import half_width
-from models.runtime.estimable import not_estimable
 from models.runtime.guard import Service
 from models.runtime.memory import BedMemory, rounds
 from models.runtime.prediction import Interval, Prediction, RestoredWave, lost
 from models.runtime.pulse_form import FORM_SPAN_S, PulseForms, reshaped, reshaped_wave
+from models.runtime.risk_policy import risk_abstains
 from models.runtime.spec import CHOICE_INPUT, MEMORY_INPUT, RESTORATION, SELFMASK
 from models.signals.errors import BackendFailed
+from models.signals.estimable import not_estimable
 from models.signals.modalities import Modality
 from models.signals.windows import CONTEXT_FIELDS, Window, WindowSpec
 
 PRESSURES = ("map", "sbp", "dbp")
-EEG_FEATURES = ("delta", "theta", "alpha", "beta", "gamma", "sef95", "bsr")
 MIN_EEG_S = 15
+WIDEST_MMHG = 10.0
+"""Half of the 80 % interval of an estimated mean pressure beyond which nothing is shown: twice the 5 ± 8 mmHg that
+AAMI/ISO 81060-2 allows a device to err."""
 WAVE_OUTPUT = {Modality.ABP: "abp_wave", Modality.PPG: "ppg_wave", Modality.ECG: "ecg_wave"}
 _AGE = CONTEXT_FIELDS.index("age_s")
-_CHECKED = ("risk", "risk_lo", "risk_hi", "depth", "pressure", "eeg_features")
+_CHECKED = ("risk", "risk_lo", "risk_hi", "depth", "pressure")
 
 
 class Engine:
     """A bundle on a backend. Not thread-safe: one inference thread calls it.
 
-    ``imputer`` fills the slots of absent frames: ``restoration`` or ``selfmask``. Raises BadInput for one that the
-    bundle does not hold.
+    ``imputer`` fills the slots of absent frames: ``restoration`` or ``selfmask``. ``widest_mmhg``: see ``WIDEST_MMHG``.
+    Raises BadInput for an imputer that the bundle does not hold.
     """
 
-    def __init__(self, bundle: Bundle, backend: Backend, imputer: str = RESTORATION) -> None:
+    def __init__(
+        self, bundle: Bundle, backend: Backend, imputer: str = RESTORATION, widest_mmhg: float = WIDEST_MMHG
+    ) -> None:
         bundle.check_imputer(imputer)
         self.imputer = imputer
+        self._widest_mmhg = widest_mmhg
         self._bundle, self._backend = bundle, backend
         self._spec = bundle.window_spec
         self._row = {m: i for i, m in enumerate(self._spec.modalities)}
@@ -156,26 +162,32 @@ class Engine:
         horizons = self._bundle.spec.horizons_min if "risk" in given else []
         if not finite:
             return Prediction(
-                window.end_s, window.presence, False, False, "the model's output was not finite", {}, None, None, None,
+                window.end_s, window.presence, False, False, "the model's output was not finite", {}, None, None,
                 ages_s=ages,
             )  # fmt: skip
         missing = 1.0 - float(window.presence.mean())
-        risk = {
-            h: Interval(float(row["risk"][j]), float(row["risk_lo"][j]), float(row["risk_hi"][j]))
-            for j, h in enumerate(horizons)
-        }
-        nothing = "" if any_present else "no sensor in the window: this is the prior, not a prediction"
+        nothing = "" if any_present else "no sensor in the window"
+        why_no_risk = nothing or risk_abstains(window, self._spec)
+        risk = {}
+        if not why_no_risk:
+            risk = {
+                h: Interval(float(row["risk"][j]), float(row["risk_lo"][j]), float(row["risk_hi"][j]))
+                for j, h in enumerate(horizons)
+            }
         refused = {m: why for m in self._absent_now(window) if (why := nothing or self._not_estimable(m, window))}
+        pressures = self._pressures(window, row["pressure"], missing, refused) if "pressure" in given else None
+        if pressures is not None and pressures["map"].half_width > self._widest_mmhg:
+            refused[Modality.ABP] = f"too uncertain: ±{pressures['map'].half_width:.0f} mmHg"
+            pressures = None
         return Prediction(
             window_end_s=window.end_s,
             presence=window.presence,
             valid=True,
-            abstain=not any_present,
-            reason=nothing,
+            abstain=bool(why_no_risk),
+            reason=why_no_risk,
             risk=risk,
             depth=self._depth(window, row["depth"], missing) if any_present and "depth" in given else None,
-            pressures=self._pressures(window, row["pressure"], missing, refused) if "pressure" in given else None,
-            eeg_features=self._eeg(window, row["eeg_features"], any_present) if "eeg_features" in given else None,
+            pressures=pressures,
             restored=self._restored(window, outputs, i, missing, refused),
             not_estimable=refused,
             ages_s=ages,
@@ -195,7 +207,7 @@ class Engine:
 
     def _depth(self, window: Window, raw: npt.NDArray[np.generic], missing: float) -> Interval | None:
         row = self._row.get(Modality.EEG)
-        if row is None or int(window.cells[row].sum()) < MIN_EEG_S:
+        if row is None or Modality.EEG in self._absent_now(window) or int(window.cells[row].sum()) < MIN_EEG_S:
             return None
         widen = half_width(self._bundle.spec.conformal.get("depth"), missing, 0.0)
         lo, value, hi = (float(v) for v in raw)
@@ -205,26 +217,14 @@ class Engine:
         self, window: Window, raw: npt.NDArray[np.generic], missing: float, refused: dict[Modality, str]
     ) -> dict[str, Interval] | None:
         row = self._row.get(Modality.ABP)
-        if row is None:  # a model that never saw a pressure of this patient
-            if not_estimable(Modality.ABP, window, self._spec):
-                return None
-            age = math.nan
-        elif Modality.ABP not in self._absent_now(window) or Modality.ABP in refused:
+        if row is None or Modality.ABP not in self._absent_now(window) or Modality.ABP in refused:
             return None
-        else:
-            age = float(window.context[row, _AGE])
+        age = float(window.context[row, _AGE])
         found = {}
         for name, (lo, value, hi) in zip(PRESSURES, raw.tolist(), strict=True):
             widen = half_width(self._bundle.spec.conformal.get(name), missing, age)
             found[name] = Interval(value, lo - widen, hi + widen)
         return found
-
-    def _eeg(self, window: Window, raw: npt.NDArray[np.generic], any_present: bool) -> dict[str, float] | None:
-        if Modality.EEG not in self._absent_now(window) or not any_present:
-            return None
-        if math.isnan(window.context[self._row[Modality.EEG], _AGE]):
-            return None  # never measured: that would be the training patients' mean, not this patient's EEG
-        return dict(zip(EEG_FEATURES, (float(v) for v in raw), strict=True))
 
     def _restored(
         self, window: Window, outputs: Arrays, i: int, missing: float, refused: dict[Modality, str]
@@ -235,7 +235,7 @@ class Engine:
         for modality in self._absent_now(window):
             name = WAVE_OUTPUT.get(modality)
             if name is None or modality in refused:
-                continue  # EEG is restored as features, never as a trace
+                continue  # an EEG is never estimated
             values = np.array(outputs[name][i, -count:], np.float32)
             if not np.isfinite(values).all():
                 refused[modality] = "the restored wave was not finite"

@@ -21,6 +21,10 @@ class Interval:
     lo: float
     hi: float
 
+    @property
+    def half_width(self) -> float:
+        return (self.hi - self.lo) / 2.0
+
 
 @dataclass(frozen=True, slots=True)
 class RestoredWave:
@@ -43,9 +47,9 @@ class Prediction:
     """One window's result.
 
     presence: bool [M, N] it was made from. valid: False if the output was not finite or came too late, with
-    ``reason``. abstain: True where the model saw nothing (no frame of any modality present), with ``reason``; risk is
-    then the prior, and nothing is estimated. risk: per horizon in minutes. pressures: MAP, SBP, DBP of the newest
-    frame, None unless ABP is absent and may be estimated. not_estimable: why a modality's absent channel is not shown.
+    ``reason``. abstain: True where no risk is given, with ``reason``; depth and estimates stand on their own. risk: per
+    horizon in minutes, empty then. pressures: MAP, SBP, DBP of the newest frame, None unless ABP is absent and may be
+    estimated. not_estimable: why a modality's absent channel is not shown.
     """
 
     window_end_s: int
@@ -56,7 +60,6 @@ class Prediction:
     risk: dict[int, Interval]
     depth: Interval | None
     pressures: dict[str, Interval] | None
-    eeg_features: dict[str, float] | None
     restored: tuple[RestoredWave, ...] = ()
     not_estimable: dict[Modality, str] = field(default_factory=dict)
     ages_s: tuple[float, ...] = ()
@@ -65,4 +68,4 @@ class Prediction:
 def lost(window: Window, reason: str) -> Prediction:
     """The prediction of a window that the backend lost: invalid, with the reason."""
     ages = tuple(float(age) for age in window.context[:, CONTEXT_FIELDS.index("age_s")])
-    return Prediction(window.end_s, window.presence, False, False, reason, {}, None, None, None, ages_s=ages)
+    return Prediction(window.end_s, window.presence, False, False, reason, {}, None, None, ages_s=ages)

@@ -1,17 +1,18 @@
-"""When a risk of hypotension may be shown at all: the rules of physiology first, then what was measured of the model.
+"""When a risk of hypotension may be shown, and how wide: the rules of physiology first, then what the model has shown.
 
-A risk is shown only where it was better than a coin on patients of its own. How long after the last measured pressure
-that holds depends on which other sensors are there (:data:`LONGEST_S`, measured by ``python -m benchmarks estimates``);
-a sensor that is untrusted counts as not there, and one that stays so longer than on those patients ends the risk. Where
-the patient's pressure is low already, or the heart shows no rhythm or no pulse, a probability of what may come is no
-answer: what is, is said instead.
+A risk is given only where it was better than a coin on calibration patients. How long after the last measured pressure
+that holds depends on which other sensors are there: the bundle's :class:`RiskTable`, measured by ``python -m benchmarks
+estimates``. A sensor that is untrusted counts as not there, and one that stays so ends the risk. Where the patient's
+pressure is low already, or the heart shows no rhythm or no pulse, a probability of what may come is no answer: what is,
+is said instead.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
+from collections.abc import Sequence
 
+from models.runtime.calibration import risk_interval
+from models.runtime.spec import RiskTable
 from models.signals.absence import Standing, standing_of
 from models.signals.findings import Pulse, Rhythm
 from models.signals.modalities import Modality
@@ -21,46 +22,40 @@ HYPOTENSION_MMHG = 65.0
 LEAST_DATA_S = 30
 UNTRUSTED_S = 30.0
 """A sensor may be untrusted for so long: then nothing of what it measured is left in the window."""
-_ECG, _PPG, _EEG = Modality.ECG, Modality.PPG, Modality.EEG
-
-Sensors = frozenset[Modality]
-
-LONGEST_S: Mapping[Sensors, float] = MappingProxyType(
-    {
-        frozenset({_ECG, _PPG, _EEG}): 120.0,
-        frozenset({_ECG, _PPG}): 120.0,
-        frozenset({_PPG, _EEG}): 60.0,
-        frozenset({_ECG, _EEG}): 30.0,
-        frozenset({_PPG}): 60.0,
-        frozenset({_ECG}): 30.0,
-        frozenset({_EEG}): 0.0,
-        frozenset(): 0.0,
-    }
-)
-"""Seconds since the ABP was last measured within which a risk is shown, by the other sensors that are there now.
-0: only while it is measured. A set that is not listed shows none."""
 
 _LEVEL, _AGE = CONTEXT_FIELDS.index("level"), CONTEXT_FIELDS.index("age_s")
 
 
-def risk_abstains(window: Window, spec: WindowSpec, longest_s: Mapping[Sensors, float] = LONGEST_S) -> str:
-    """Why no risk may be shown of this window; "" if one may. One plain reason, the gravest first."""
+def risk_abstains(window: Window, spec: WindowSpec, table: RiskTable | None = None) -> str:
+    """Why no risk may be shown of this window; "" if one may. One plain reason, the gravest first.
+
+    Without a table only a measured pressure will do.
+    """
     return (
         _bad_news(window)
         or _low_already(window, spec)
         or _too_little(window, spec)
         or _untrusted(window, spec)
-        or _too_old(window, spec, longest_s)
+        or _too_old(window, spec, table)
     )
 
 
-def sensors_there(window: Window, spec: WindowSpec) -> Sensors:
-    """The model's sensors but the ABP that are measured now and in at least half of the window's frames."""
-    return frozenset(
-        m
+def sensors_there(window: Window, spec: WindowSpec) -> str:
+    """The model's sensors but the ABP that are measured now and in at least half of the window's frames, as a key of
+    :class:`RiskTable`."""
+    return "+".join(
+        m.value
         for row, m in enumerate(spec.modalities)
         if m is not Modality.ABP and window.presence[row, -1] and 2 * int(window.presence[row].sum()) >= spec.frames
     )
+
+
+def risk_bounds(
+    window: Window, spec: WindowSpec, table: RiskTable, risks: Sequence[float]
+) -> list[tuple[float, float]]:
+    """80 % interval of each horizon's risk of a window that :func:`risk_abstains` has nothing against."""
+    there, (_, age) = sensors_there(window, spec), _pressure(window, spec)
+    return [risk_interval(table, there, age, horizon, risk) for horizon, risk in enumerate(risks)]
 
 
 def _bad_news(window: Window) -> str:
@@ -99,14 +94,17 @@ def _untrusted(window: Window, spec: WindowSpec) -> str:
     return ""
 
 
-def _too_old(window: Window, spec: WindowSpec, longest_s: Mapping[Sensors, float]) -> str:
-    longest = longest_s.get(sensors_there(window, spec))
+def _too_old(window: Window, spec: WindowSpec, table: RiskTable | None) -> str:
+    there = sensors_there(window, spec)
+    longest = 0.0
+    if table is not None:
+        if there not in table.sensors:
+            return f"not better than chance with {there.replace('+', ', ') or 'the ABP alone'}"
+        longest = table.sensors[there].longest_s
     level, age = _pressure(window, spec)
-    if longest is not None and age <= longest and level >= HYPOTENSION_MMHG:  # what is not known is NaN
+    if age <= longest and level >= HYPOTENSION_MMHG:  # what is not known is NaN
         return ""
-    if not longest:
-        return "no ABP now"
-    return f"no ABP measured in the last {_span(longest)}"
+    return f"no ABP measured in the last {_span(longest)}" if longest else "no ABP now"
 
 
 def _pressure(window: Window, spec: WindowSpec) -> tuple[float, float]:

@@ -47,6 +47,35 @@ class Conformal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     widen: list[list[float]]
 
 
+class PressureTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How far an estimated pressure may be off, and how much of the learned correction it has.
+
+    ``half_mmhg[ecg][pressure][i]``: half of the 80 % interval of ``map``, ``sbp`` or ``dbp`` at ``ages_s[i]`` seconds
+    after the last measured pressure, where an ECG is there (``ecg`` "with ECG") or not ("without ECG"). ``correction``:
+    share, 0 to 1, of what the model adds to the anchored delay regression.
+    """
+
+    correction: float
+    ages_s: list[float]
+    half_mmhg: dict[str, dict[str, list[float]]]
+
+
+class RiskRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``longest_s``: seconds since the last measured ABP within which the risk was better than a coin; 0: only while it
+    is measured. ``spread[i][j]``: half of its 80 % interval in log odds at ``ages_s[i]`` of the table, by horizon."""
+
+    longest_s: float
+    spread: list[list[float]]
+
+
+class RiskTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where a risk may be shown, by the other sensors that are there: keys of ``sensors`` are their names joined by
+    ``+`` in the order of the spec ("ECG+PPG+EEG"; "" none). With sensors that are not listed none is shown."""
+
+    ages_s: list[float]
+    sensors: dict[str, RiskRow]
+
+
 class BundleSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``spec.json`` of a bundle. All lists of modalities are in the order of ``modalities``."""
 
@@ -67,6 +96,8 @@ class BundleSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     imputers: tuple[str, ...] = (RESTORATION,)  # inside the graph; with two, the input ``selfmask`` chooses
     memory: bool = False  # the graph has the input ``memory``, and the engine remembers for it
     outputs: list[str] = []  # what the graph gives, out of ``OUTPUTS`` (a single-sensor student: few); empty: all
+    pressure: PressureTable | None = None  # measured on calibration patients; without it, ``conformal`` as it is
+    risk: RiskTable | None = None  # likewise; without it a risk is shown while the ABP is measured, and not beyond
     parts: bool = False  # the bundle also has the graph in parts (:data:`models.runtime.bundle.PARTS`)
 
     @property

@@ -1,8 +1,21 @@
-"""Why a sensor is not usable: one vocabulary for states, presence cells, reports and the screen."""
+"""Why a sensor is not measured: one vocabulary for states, presence cells, reports and screen; and the three states.
+
+A modality is *measured*, also when what it says is terrible (a pressure of 12 mmHg, a finger without a pulse: those are
+findings, see :mod:`models.signals.findings`); *untrusted*, where samples flow but are artefact; or *absent*, where
+there are none or the sensor is known to be off.
+"""
 
 from __future__ import annotations
 
 from enum import StrEnum
+
+
+class Standing(StrEnum):
+    """What may be made of a modality now."""
+
+    MEASURED = "measured"
+    UNTRUSTED = "untrusted"
+    ABSENT = "absent"
 
 
 class Absence(StrEnum):
@@ -13,7 +26,25 @@ class Absence(StrEnum):
     WITHHELD = "withheld"  # the operator dropped it (--drop, key); the truth is kept for comparison
     LEAD_OFF = "lead off"
     SATURATED = "saturated"
-    OUT_OF_RANGE = "out of range"
-    FLAT = "flat"
-    NOT_PULSATILE = "not pulsatile"  # ABP or PPG without a pulse: transducer open to air, flush, sensor off
+    OUT_OF_RANGE = "out of range"  # more than the sensor can say, not than a patient should have
+    FLAT = "flat"  # does not move at all: an electrode or probe that is off, or nothing to see
+    FLUSH = "flush"  # the artery line shows its pressure bag
     ARTEFACT = "artefact"  # the signal-quality index says no
+
+
+_STANDING = {
+    Absence.NOT_CONNECTED: Standing.ABSENT,
+    Absence.NO_DATA: Standing.ABSENT,
+    Absence.WITHHELD: Standing.ABSENT,
+    Absence.LEAD_OFF: Standing.ABSENT,
+    Absence.SATURATED: Standing.UNTRUSTED,
+    Absence.OUT_OF_RANGE: Standing.UNTRUSTED,
+    Absence.FLAT: Standing.UNTRUSTED,
+    Absence.FLUSH: Standing.UNTRUSTED,
+    Absence.ARTEFACT: Standing.UNTRUSTED,
+}
+
+
+def standing_of(reason: Absence | None) -> Standing:
+    """The state that a reason stands for; None is measured."""
+    return Standing.MEASURED if reason is None else _STANDING[reason]

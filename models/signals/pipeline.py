@@ -23,14 +23,17 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from models.signals.absence import Absence
+from models.signals.absence import Absence, Standing, standing_of
 from models.signals.channel_memory import ChannelMemory
 from models.signals.context import AMENDABLE_S, PPG_MEMORY_S, ContextMemory
 from models.signals.errors import BadInput
+from models.signals.findings import PULSE_CHANNELS, Findings, Pulse, Rhythm
 from models.signals.modalities import GRID_RATE_HZ, Modality
-from models.signals.presence import LOOK_BACK_SAMPLES, cell_absence, frame_presence
+from models.signals.presence import LOOK_BACK_SAMPLES, cell_verdict, frame_presence
+from models.signals.pulse import overdue
 from models.signals.quality import find_beats
 from models.signals.resample import GRID_STEP_NS, Resampler
+from models.signals.rhythm import judge_rhythm
 from models.signals.windows import Window, WindowSpec
 
 FloatArray = npt.NDArray[np.float32]
@@ -69,10 +72,11 @@ def clock_jumped(reached_ns: int, start_ns: int, window_s: int) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """Presence of ``[second, second + 1)``: None per modality where it was measured, else why not."""
+    """``[second, second + 1)``: None per modality where it was measured, else why not; and what it says."""
 
     second: int
     absence: dict[Modality, Absence | None]
+    findings: Findings = field(default_factory=Findings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +134,7 @@ class BedPipeline:
         self._start_ns = self._end_ns = self._due_ns = start_ns
         self._next_s = self._amended_s = start_ns // SECOND_NS
         self._newest: dict[Modality, Absence | None] = {}
+        self._findings = Findings()
         self._present = {m: np.zeros(self._presence_s, dtype=np.bool_) for m in self.spec.modalities}
         self._context.reset(self._next_s)
         for channel in self._channels.values():
@@ -242,7 +247,7 @@ class BedPipeline:
             if second < self._next_s:
                 continue
             cells.append(cell)
-            self._newest = cell.absence
+            self._newest, self._findings = cell.absence, cell.findings
             if (second + 1) % self.spec.hop_s == 0:
                 window = self._window(second + 1)
                 if window is not None:
@@ -250,19 +255,31 @@ class BedPipeline:
         self._next_s = self._amended_s = last_s
 
     def _judge(self, second: int) -> Cell:
-        """Presence and context of one cell."""
+        """Verdict, findings and context of one cell."""
         last_g = (second + 1) * GRID_RATE_HZ
         absence: dict[Modality, Absence | None] = dict.fromkeys(self.spec.modalities, Absence.NOT_CONNECTED)
         beats: dict[Modality, npt.NDArray[np.float64]] = {}
+        readable: set[Modality] = set()
+        pulse: dict[Modality, Pulse] = {}
+        rhythm, late = Rhythm.UNKNOWN, set()
         for modality, channel in self._channels.items():
             grid = channel.grid(last_g - LOOK_BACK_SAMPLES, last_g)
             positions = find_beats(modality, grid)
-            absence[modality] = cell_absence(modality, grid, positions, channel.was_withheld(second))
+            verdict = cell_verdict(modality, grid, positions, channel.was_withheld(second))
+            absence[modality] = verdict.absence
             beats[modality] = (positions + (last_g - LOOK_BACK_SAMPLES)) / GRID_RATE_HZ
+            if verdict.readable:
+                readable.add(modality)
+            if modality in PULSE_CHANNELS:
+                pulse[modality] = verdict.pulse
+                if verdict.pulse is Pulse.PRESENT and overdue(positions, len(grid)):
+                    late.add(modality)
+            elif modality is Modality.ECG:
+                rhythm = _rhythm(grid, positions, verdict.absence)
         for modality, present in self._present.items():
-            present[second % self._presence_s] = absence[modality] is None
+            present[second % self._presence_s] = modality in readable
         self._context.add({m: self._cells(m, second + 1, PPG_MEMORY_S) for m in self._present}, beats, self._view)
-        return Cell(second, absence)
+        return Cell(second, absence, Findings(rhythm, pulse, frozenset(late)))
 
     def _cells(self, modality: Modality, end_s: int, count: int) -> npt.NDArray[np.bool_]:
         return self._present[modality][np.arange(end_s - count, end_s) % self._presence_s]
@@ -279,13 +296,23 @@ class BedPipeline:
         last_g = end_s * GRID_RATE_HZ
         signals = np.stack([self.grid(m, last_g - spec.samples, last_g) for m in spec.modalities])
         presence = frame_presence(cells, spec.frame_s)
-        return Window(end_s, signals, presence, cells, self._context.at(end_s), self._newest)
+        return Window(end_s, signals, presence, cells, self._context.at(end_s), self._newest, self._findings)
 
     def _states(self) -> dict[Modality, Absence | None]:
         states: dict[Modality, Absence | None] = dict.fromkeys(self.spec.modalities, Absence.NOT_CONNECTED)
         for modality, channel in self._channels.items():
             states[modality] = channel.state.at(self._end_ns, self._newest.get(modality))
         return states
+
+
+def _rhythm(grid: FloatArray, beats: npt.NDArray[np.float64], absence: Absence | None) -> Rhythm:
+    """The rhythm, as far as the sensor can be believed: a flat line may be asystole, and fibrillation may look like an
+    artefact, but beats found in an artefact are not the patient's."""
+    if standing_of(absence) is Standing.ABSENT:
+        return Rhythm.UNKNOWN
+    rhythm = judge_rhythm(grid, beats)
+    believed = absence is None or rhythm in (Rhythm.STILL, Rhythm.FIBRILLATION)
+    return rhythm if believed else Rhythm.UNKNOWN
 
 
 def _block_ends(start_ns: int, end_ns: int) -> list[int]:

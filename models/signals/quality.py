@@ -1,15 +1,22 @@
-"""Signal quality of one second: from the ten seconds of grid that end with it, usable or why not.
+"""Signal quality of one second, from the ten seconds of grid that end with it: measured or why not, with what pulse.
+
+Bad news is a measurement: an arterial line that delivers continuous samples is measured whatever its level and with or
+without a pulse, and so is a finger; only what the *sensor* cannot have seen is refused. A model may be more particular
+than a monitor: what it never learnt to read is measured, but not *readable*.
 
 The indices are the published ones, in the form that a one-second verdict needs (no index may ask for more evidence
 than a sensor can give within a second or two of its return: with too little of it a cell has the benefit of the
 doubt, unless its level alone rules it out):
 
 * ABP — the signal abnormality index of Sun, Reisner & Mark (Computers in Cardiology 2006; 33:13–16): pressures,
-  pulse pressure and beat period within limits, and the noise criterion (there: the mean of all negative slopes). The
-  lower limits are widened: MAP 25 or a pulse pressure of 10 mmHg is what a monitor is there to show.
+  pulse pressure and beat period within limits, and the noise criterion (there: the mean of all negative slopes). Its
+  lower limits say what is readable. A still line far above the pulses before it is the pressure bag (fast flush,
+  Gardner, Anesthesiology 1981; 54:227–236); one at or below them has lost its pulse, whose cause (arrest, damping, a
+  closed tap, a transducer open to air) the other sensors tell, not its shape.
 * PPG — pulsatility: pulses found by the slope sum function (Zong et al., Computers in Cardiology 2003; 30:259–262)
-  and roughness. (Skewness, the best of eight
-  indices in Elgendi, Bioengineering 2016; 3:21, depends on the device's high-pass filter and is not used.)
+  and roughness. Noise alone, without pulses, is a signal without a pulse; noise on pulses is artefact. (Skewness, the
+  best of eight indices in Elgendi, Bioengineering 2016; 3:21, depends on the device's high-pass filter and is not
+  used.)
 * ECG — amplitude, roughness and kurtosis (kSQI of Li, Mark & Clifford, Physiol Meas 2008; 29:15–32: QRS complexes
   make the distribution peaked, noise does not). Asystole and ventricular fibrillation are measurements, not artefacts.
 * EEG — amplitude, offset and muscle limits as in the montage-free screens of Nolan, Whelan & Reilly (FASTER; J Neurosci
@@ -24,12 +31,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from models.signals.absence import Absence
 from models.signals.beats import r_peaks, upstrokes
+from models.signals.findings import PULSE_CHANNELS, Pulse
 from models.signals.modalities import GRID_RATE_HZ, MODALITIES, Modality
 
 FloatArray = npt.NDArray[np.float32]
@@ -64,11 +73,13 @@ LIMITS: dict[Modality, Limits] = {
 
 PERIOD_S = 3  # holds a beat down to 20 beats/min (Sun 2006)
 
-# ABP, mmHg. Sun 2006 has MAP 30–200 and a pulse pressure of 20 at least; a MAP of 18–30 needs regular pulses as proof.
+# ABP, mmHg. Sun 2006 has MAP 30–200 and a pulse pressure of 20 at least; a MAP of 18–30 needs regular pulses as proof
+# before a model reads it.
 OPEN_TO_AIR = 10.0
 LEAST_MEAN, PROVEN_MEAN, MOST_MEAN = 18.0, 30.0, 220.0
 PROOF_S, PROOF_BEATS, PROOF_IRREGULARITY = 6, 4, 0.15
-LEAST_PULSE_PRESSURE = 6.0
+LEAST_PULSE_PRESSURE = 6.0  # below, there is no pulse
+ROUGH_SWING = 20.0  # the least pulse pressure that roughness is a share of: a still line is not rough by its noise
 FLUSH_RISE = 30.0  # a still second this far above the pulses before it is the pressure bag, not the patient
 
 # ECG, mV
@@ -78,6 +89,7 @@ NOISE_BENDS = 0.40  # of an ECG of 5 mV, if it is not noise; cautery gives 0.7 a
 JUMP, JUMP_RATIO = 3.0, 4.0  # one second's swing, absolute and against the usual one
 
 # PPG: motion makes pulses of its own. Atrial fibrillation has an irregularity of 0.15–0.3.
+LEAST_PULSES = 2  # one may be the movement of a finger
 MOTION_S, MOTION_BEATS, MOTION_IRREGULARITY = 5, 4, 0.32
 NOISE_ROUGH = 0.25  # bends as a share of one second's swing: ambient light without a pulse
 
@@ -118,22 +130,38 @@ def kurtosis(x: FloatArray) -> float:
     return float((square**2).mean()) / variance**2 if variance > 0 else 0.0
 
 
-def assess(modality: Modality, grid: FloatArray, beats: Beats) -> Absence | None:
-    """Why the last second of ``grid`` is not usable, or None.
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Of one second: why it is not measured, or None; its pulse (ABP, PPG); whether a model may read it."""
+
+    absence: Absence | None
+    pulse: Pulse = Pulse.UNKNOWN
+    readable: bool = False
+
+
+def assess(modality: Modality, grid: FloatArray, beats: Beats) -> Verdict:
+    """The verdict on the last second of ``grid``.
 
     grid: float32 [1000] of canonical units at 100 Hz, NaN where missing; its last second has at most 40 ms missing.
     beats: of :func:`find_beats` on the same array.
     """
     view = _View.of(modality, grid, beats)
-    absent = _mean_pressure(view) if modality is Modality.ABP else None
-    if absent is None:
-        absent = _level(view)
-    if absent is None and modality in _RULES:
-        absent = _RULES[modality](view)
-    return absent
+    if modality is Modality.ABP:
+        return _pressure(view)
+    absence = _level(view)
+    if modality is Modality.PPG:
+        return Verdict(absence, _lost(absence)) if absence else _plethysmogram(view)
+    if absence is None and modality in _RULES:
+        absence = _RULES[modality](view)
+    return Verdict(absence, readable=absence is None)
 
 
-@dataclass(frozen=True, slots=True)
+def _lost(absence: Absence) -> Pulse:
+    """A pleth that does not move at all shows no pulse, whatever the cause."""
+    return Pulse.NONE if absence is Absence.FLAT else Pulse.UNKNOWN
+
+
+@dataclass(frozen=True)
 class _View:
     """The quantities that the rules share. ``period``: the known samples of the last 3 s; ``whole``: nearly all."""
 
@@ -163,8 +191,15 @@ class _View:
     def period_swing(self) -> float:
         return float(self.period.max() - self.period.min())
 
-    def pulsates(self, seconds: int = PERIOD_S) -> bool:
-        return bool((self.beats >= len(self.grid) - seconds * _CELL).any())
+    @cached_property
+    def pulsates(self) -> bool:
+        """Whether the newest seconds hold a pulse. Thresholds follow the height of the last ten seconds' pulses, so
+        small ones after large ones are sought a second time, among themselves; what is found there must be even, for
+        noise has local peaks too."""
+        if bool((self.beats >= len(self.grid) - PERIOD_S * _CELL).any()):
+            return True
+        newest = self.grid[-(PERIOD_S + 1) * _CELL :]
+        return self.modality in PULSE_CHANNELS and _even(find_beats(self.modality, newest))
 
 
 def _level(view: _View) -> Absence | None:
@@ -196,52 +231,67 @@ def _electrode_off(view: _View) -> bool:
     return view.modality is Modality.ECG and (view.low >= ELECTRODE_OFF or view.high <= -ELECTRODE_OFF)
 
 
-def _mean_pressure(view: _View) -> Absence | None:
+def _pressure(view: _View) -> Verdict:
+    info = MODALITIES[Modality.ABP]
+    assert info.low is not None and info.high is not None
     mean = float(np.nansum(view.cell)) / np.count_nonzero(np.isfinite(view.cell))
+    still = view.swing < LEAST_PULSE_PRESSURE
+    bag = _above_pulses(view)
+    if still and (mean > MOST_MEAN or view.low > bag):
+        return Verdict(Absence.FLUSH)
+    if view.high > info.high or view.low < info.low or mean > MOST_MEAN:
+        return Verdict(Absence.OUT_OF_RANGE)
+    pulse_pressure = view.period_swing
+    rough = bends(view.cell) > LIMITS[Modality.ABP].rough * max(pulse_pressure, ROUGH_SWING)
+    if rough and pulse_pressure < ROUGH_SWING and view.whole and not _regular(view):
+        return Verdict(None, Pulse.NONE)  # a noisy line has a mean all the same
+    if rough or view.swing > LIMITS[Modality.ABP].swing:
+        return Verdict(Absence.ARTEFACT)
+    recovering = float(view.period.max()) > bag  # a flush ends within these seconds: pulses are about to show again
+    if view.whole and not recovering and (pulse_pressure < LEAST_PULSE_PRESSURE or not view.pulsates):
+        return Verdict(None, Pulse.NONE)
     # At a return the second itself counts, in a long diastole the beat around it.
     mean_of_beat = max(mean, float(view.period.mean()))
-    if mean > MOST_MEAN or mean < OPEN_TO_AIR or mean_of_beat < LEAST_MEAN:
-        return Absence.OUT_OF_RANGE
-    return Absence.OUT_OF_RANGE if mean_of_beat < PROVEN_MEAN and not _regular(view) else None
+    proven = mean_of_beat >= PROVEN_MEAN or _regular(view)
+    pulse = Pulse.PRESENT if view.whole and proven and view.pulsates else Pulse.UNKNOWN
+    return Verdict(None, pulse, readable=bool(proven and mean >= OPEN_TO_AIR and mean_of_beat >= LEAST_MEAN))
 
 
-def _pressure(view: _View) -> Absence | None:
-    pulse_pressure = view.period_swing
-    if view.whole and pulse_pressure < LEAST_PULSE_PRESSURE:
-        return Absence.NOT_PULSATILE
-    if view.swing < LEAST_PULSE_PRESSURE:
-        seconds = view.grid[:-_CELL].reshape(-1, _CELL)
-        tops = np.fmax.reduce(seconds, axis=1)
-        tops = tops[tops - np.fmin.reduce(seconds, axis=1) >= LEAST_PULSE_PRESSURE]
-        if len(tops) and view.low > float(np.median(tops)) + FLUSH_RISE:
-            return Absence.NOT_PULSATILE
-    if bends(view.cell) > LIMITS[Modality.ABP].rough * max(pulse_pressure, 20.0):
-        return Absence.ARTEFACT
-    return Absence.NOT_PULSATILE if view.whole and not view.pulsates() else None
+def _above_pulses(view: _View) -> float:
+    """The level in mmHg from which a line shows its bag, by the pulses of the seconds before; inf without any."""
+    seconds = view.grid[:-_CELL].reshape(-1, _CELL)
+    tops = np.fmax.reduce(seconds, axis=1)
+    tops = tops[tops - np.fmin.reduce(seconds, axis=1) >= LEAST_PULSE_PRESSURE]
+    return float(np.median(tops)) + FLUSH_RISE if len(tops) else np.inf
 
 
 def _regular(view: _View) -> bool:
     """Whether the newest seconds hold several pulses at even distances."""
-    beats = view.beats[view.beats >= len(view.grid) - PROOF_S * _CELL]
+    return _even(view.beats[view.beats >= len(view.grid) - PROOF_S * _CELL])
+
+
+def _even(beats: Beats) -> bool:
     if len(beats) < PROOF_BEATS:
         return False
     intervals = np.diff(beats)
     return float(intervals.std()) < PROOF_IRREGULARITY * float(intervals.mean())
 
 
-def _plethysmogram(view: _View) -> Absence | None:
+def _plethysmogram(view: _View) -> Verdict:
     if bends(view.cell) > LIMITS[Modality.PPG].rough * view.period_swing:
-        return Absence.ARTEFACT
+        bare = view.whole and not view.pulsates
+        return Verdict(None, Pulse.NONE) if bare else Verdict(Absence.ARTEFACT)
     usable = _lit_seconds(view)
     # One second more than a slow beat lasts: the detector finds nothing at the very edges of what it is given.
-    if usable > PERIOD_S and not view.pulsates():
-        return Absence.NOT_PULSATILE
+    if usable > PERIOD_S and not view.pulsates:
+        return Verdict(None, Pulse.NONE)
     beats = view.beats[view.beats >= len(view.grid) - usable * _CELL]
-    if len(beats) < MOTION_BEATS:
-        return None
-    intervals = np.diff(beats)
-    moving = float(intervals.std()) > MOTION_IRREGULARITY * float(intervals.mean())
-    return Absence.ARTEFACT if moving else None
+    if len(beats) >= MOTION_BEATS:
+        intervals = np.diff(beats)
+        if float(intervals.std()) > MOTION_IRREGULARITY * float(intervals.mean()):
+            return Verdict(Absence.ARTEFACT)
+    pulse = Pulse.PRESENT if len(beats) >= LEAST_PULSES else Pulse.UNKNOWN
+    return Verdict(None, pulse, readable=True)
 
 
 def _lit_seconds(view: _View) -> int:
@@ -276,8 +326,6 @@ def _electroencephalogram(view: _View) -> Absence | None:
 
 
 _RULES: dict[Modality, Callable[[_View], Absence | None]] = {
-    Modality.ABP: _pressure,
-    Modality.PPG: _plethysmogram,
     Modality.ECG: _electrocardiogram,
     Modality.EEG: _electroencephalogram,
 }

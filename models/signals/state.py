@@ -7,7 +7,9 @@ comes back is measured at once. Works on native samples and event time and reads
 Rails. An ECG whose electrode is off drifts to the end of its amplifier's input range, at least ±5 mV (IEC 60601-2-27,
 201.12.1.101.1; ±4.5 mV is taken here, for gain errors), so a run of one second beyond it is *lead off*. A run of one
 and the same value at the highest or lowest level that the channel has ever reached is *saturated*; the same value
-anywhere else is *flat*, after a longer time, since quantised signals do hold still for a while.
+anywhere else is *flat*, after a longer time, since quantised signals do hold still for a while. Not so an arterial
+pressure: a line that delivers one value for as long as you like has measured it (an arrest, a closed tap; see
+:mod:`models.signals.quality`), and only near the top of a transducer's range does it mean saturation.
 """
 
 from __future__ import annotations
@@ -33,26 +35,29 @@ class Rails:
     """lead_off: |value| from which a lasting level means an electrode is off; inf where that cannot be told.
 
     at_low: whether a value held at the channel's own lowest level means a saturated amplifier as one at its highest
-    does; a pulse wave without a pulse rests at its lowest level, so there it means flat.
+    does; a pulse wave without a pulse rests at its lowest level, so there it means flat. top: least level at which a
+    held value means saturation. flat: whether a value held anywhere else means that the sensor says nothing.
     """
 
-    lead_off: float
-    at_low: bool
+    lead_off: float = float("inf")
+    at_low: bool = False
+    top: float = float("-inf")
+    flat: bool = True
 
 
 RAILS = MappingProxyType(
     {
-        Modality.ECG: Rails(4.5, True),
-        Modality.ABP: Rails(float("inf"), False),
-        Modality.PPG: Rails(float("inf"), False),
-        Modality.EEG: Rails(float("inf"), True),
-        Modality.RESP: Rails(float("inf"), True),
+        Modality.ECG: Rails(lead_off=4.5, at_low=True),
+        Modality.ABP: Rails(top=200.0, flat=False),
+        Modality.PPG: Rails(),
+        Modality.EEG: Rails(at_low=True),
+        Modality.RESP: Rails(at_low=True),
     }
 )
 
 
 # What only the quality of a completed cell can tell. The rest is told by the samples themselves, at every tick.
-_BY_QUALITY = (Absence.ARTEFACT, Absence.NOT_PULSATILE, Absence.OUT_OF_RANGE)
+_BY_QUALITY = (Absence.ARTEFACT, Absence.FLUSH, Absence.OUT_OF_RANGE)
 
 
 class _Run:
@@ -153,11 +158,11 @@ class SensorState:
         if self._outside.lasts(now_ns, RAIL_NS):
             return Absence.OUT_OF_RANGE
         if self._same.lasts(now_ns, RAIL_NS):
-            at_top = self._last_value >= self._highest
+            at_top = self._last_value >= max(self._highest, self._rails.top)
             at_bottom = self._rails.at_low and self._last_value <= self._lowest
             if self._lowest < self._highest and (at_top or at_bottom):
                 return Absence.SATURATED
-            if self._same.lasts(now_ns, FLAT_NS):
+            if self._rails.flat and self._same.lasts(now_ns, FLAT_NS):
                 return Absence.FLAT
         if cell is Absence.LEAD_OFF and self._rails.lead_off == np.inf:
             return cell

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.signals.absence import Absence
+from models.signals.findings import Findings
 from models.signals.modalities import GRID_RATE_HZ, MODEL_MODALITIES, Modality
 
 CONTEXT_FIELDS: tuple[str, ...] = (
@@ -55,9 +56,9 @@ class Window:
 
     signals: float32 [M, L] on the grid, physical units, NaN where missing (content under an absent frame is whatever
     was measured, possibly NaN; a model must not read it).
-    presence: bool [M, N], per frame. cells: bool [M, window_s]. context: float32 [M, C], see ``CONTEXT_FIELDS``.
-    end_s: event time of the window's end, whole seconds from time zero. newest: why each modality is absent from the
-    newest cell, None where it is present (RESP included where connected).
+    presence: bool [M, N], per frame. cells: bool [M, window_s], what a model may read. context: float32 [M, C], see
+    ``CONTEXT_FIELDS``. end_s: event time of the window's end, whole seconds from time zero. newest: why each modality
+    was not measured in the newest cell, None where it was (RESP included where connected). findings: of that cell.
     """
 
     end_s: int
@@ -66,3 +67,4 @@ class Window:
     cells: npt.NDArray[np.bool_]
     context: npt.NDArray[np.float32]
     newest: Mapping[Modality, Absence | None] = field(default_factory=dict)
+    findings: Findings = field(default_factory=Findings)

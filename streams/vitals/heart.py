@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice, pairwise
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +27,6 @@ GUARD_S = 0.30  # a beat is believed when this much signal follows it: filters a
 OVERLAP_S = 0.10  # looked back over, since a beat's position may move slightly from one block to the next
 REFRACTORY_S = 0.20
 SILENCE_S = 4.0  # without a beat for so long (15 beats/min) there is no rate: asystole, or lost pulses
-DEFLECTION_S, DEFLECTION = 0.2, 0.2  # a deflection: within so long, of so much of a beat's usual height
 HISTORY = 96  # beats kept: 60 s at 96 beats/min, for the respiratory modulation
 INTERVALS = 12
 LEAST_INTERVALS = 3
@@ -54,13 +53,11 @@ class BeatTrain:
     """The beats of one source, in order, each once, although each second looks at a block that overlaps the last.
 
     detector: finds fractional sample positions in a block. before_s, after_s: the stretch around a beat from which
-    its height and level are taken. deflection: the least height, in the signal's unit, of what is no stillness.
-    Clock-free; memory bounded.
+    its height and level are taken. Clock-free; memory bounded.
     """
 
-    def __init__(self, detector: Detector, before_s: float, after_s: float, deflection: float = 0.0) -> None:
+    def __init__(self, detector: Detector, before_s: float, after_s: float) -> None:
         self._detector = detector
-        self._deflection = deflection
         self._before = round(before_s * GRID_RATE_HZ)
         self._after = round(after_s * GRID_RATE_HZ)
         self._beats: deque[Beat] = deque(maxlen=HISTORY)
@@ -68,8 +65,6 @@ class BeatTrain:
         self._joined = False
         self._second = 0
         self._strange_at = -np.inf
-        self._unmeasured_until_s = -np.inf
-        self._silence: tuple[float, float] | None = None
 
     @property
     def beats(self) -> Sequence[Beat]:
@@ -80,18 +75,6 @@ class BeatTrain:
         """Whether a block of the last 10 s held deflections that look like no beat: movement, cautery."""
         return self._second - self._strange_at <= DOUBT_S
 
-    @property
-    def silence_s(self) -> float | None:
-        """Seconds of measured signal without a beat, up to now and since the last beat or since the signal came back;
-        at most the length of a block. None while it is not measured, and before the first beat ever."""
-        return self._silence[0] if self._silence else None
-
-    @property
-    def stillness_s(self) -> float | None:
-        """How much of ``silence_s`` has passed since the last deflection, beat or not, of a fifth of a beat's height.
-        A heart that stands still leaves a still line; movement, or beats that the detector misses, do not."""
-        return self._silence[1] if self._silence else None
-
     def update(self, second: int, block: Block, measured: bool) -> list[Beat]:
         """Take in the block that ends at ``second`` (its last sample lies at second − 10 ms); return the new beats."""
         self._second = second
@@ -99,8 +82,6 @@ class BeatTrain:
         if not measured:
             self._joined = False
             self._accepted_until_s = second + OVERLAP_S
-            self._unmeasured_until_s = second
-            self._silence = None
             return []
         start_s = second - len(block) / GRID_RATE_HZ
         positions, strange = self._detector(block)
@@ -126,26 +107,7 @@ class BeatTrain:
             self._joined = True
             new.append(beat)
         self._accepted_until_s = max(self._accepted_until_s, until)
-        self._silence = self._measure_silence(block, start_s, until)
         return new
-
-    def _measure_silence(self, block: Block, start_s: float, until_s: float) -> tuple[float, float] | None:
-        """``silence_s`` and ``stillness_s`` at ``until_s``."""
-        if not self._beats:
-            return None
-        since_s = max(self._beats[-1].time_s, self._unmeasured_until_s)
-        first, last = (max(0, round((at - start_s) * GRID_RATE_HZ)) for at in (since_s, until_s))
-        stretch = block[first:last]
-        known = np.isfinite(stretch)
-        still_from, width = 0, round(DEFLECTION_S * GRID_RATE_HZ)
-        if len(stretch) >= width:
-            usual = float(np.median([b.height for b in islice(reversed(self._beats), INTERVALS)]))
-            around = np.lib.stride_tricks.sliding_window_view(stretch, width)
-            swing = np.fmax.reduce(around, axis=1) - np.fmin.reduce(around, axis=1)
-            moved = np.flatnonzero(swing > max(self._deflection, DEFLECTION * usual))
-            still_from = int(moved[-1]) + width if len(moved) else 0
-        # Plain numbers, as the wire wants them.
-        return int(known.sum()) / GRID_RATE_HZ, int(known[still_from:].sum()) / GRID_RATE_HZ
 
     def intervals(self, second: float, span_s: float = 30.0) -> npt.NDArray[np.float64]:
         """The unbroken RR intervals in seconds that ended within ``span_s`` before ``second``, oldest first."""

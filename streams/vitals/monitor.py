@@ -1,6 +1,7 @@
 """All measured numerics of one bed, once a second, from the common grid: pure, clock-free, bounded.
 
-Only measured signals enter. What is not known is None, never an old number.
+Only measured signals enter, and of those only what may be counted: no rate from an ECG whose rhythm holds no beats,
+none from a channel without a pulse. What is not known is None, never an old number.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.signals.beats import qrs_complexes, upstrokes
+from models.signals.findings import PULSE_CHANNELS, Findings, Pulse, Rhythm
 from models.signals.modalities import GRID_RATE_HZ, Modality
 from streams.vitals.eeg import SUPPRESSION_SPAN_S, spectral_edge, suppression_ratio
 from streams.vitals.heart import BeatTrain, auto_rate, r_to_pulse_delay
@@ -23,9 +25,6 @@ Grid = Callable[[Modality, int, int], npt.NDArray[np.float32]]
 
 BLOCK_S = 10
 """Length of the block that beats are sought in: four beats at 24/min, and cheap enough for each second."""
-
-LEAST_DEFLECTION_MV = 0.15
-"""Of an ECG that is not still: the amplitude that IEC 60601-2-27 does not let a monitor take for a QRS complex."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +47,6 @@ class Vitals:
     sef95: float | None = None
     bsr: float | None = None
     rppg_delay_s: float | None = None
-    ecg_silence_s: float | None = None
-    ecg_stillness_s: float | None = None
     beats: list[tuple[float, str]] = field(default_factory=list)
 
 
@@ -64,19 +61,19 @@ class VitalsMonitor:
         """Forget everything: a new epoch."""
         self._second = None
         self._trains = {
-            Modality.ECG: BeatTrain(qrs_complexes, before_s=0.05, after_s=0.05, deflection=LEAST_DEFLECTION_MV),
+            Modality.ECG: BeatTrain(qrs_complexes, before_s=0.05, after_s=0.05),
             Modality.ABP: BeatTrain(lambda x: (upstrokes(x, kind="ABP"), 0), before_s=0.20, after_s=0.25),
             Modality.PPG: BeatTrain(lambda x: (upstrokes(x, kind="PPG"), 0), before_s=0.20, after_s=0.30),
         }
         self._pressure = PressureTrain()
         self._delay_s: float | None = None
 
-    def update(self, second: int, grid: Grid, measured: Mapping[Modality, bool]) -> Vitals:
+    def update(self, second: int, grid: Grid, measured: Mapping[Modality, bool], findings: Findings) -> Vitals:
         """The numerics at event time ``second``.
 
         grid(modality, first_g, last_g): samples first_g … last_g − 1 of the 100-Hz grid (sample g at g · 10 ms), NaN
         where missing; everything below ``second`` · 100 must be there. measured: whether each modality's state is
-        *measured* now; one that is not listed is not measured.
+        *measured* now; one that is not listed is not measured. findings: of the second that has just ended.
         """
         if self._second is not None and second != self._second + 1:
             self.reset()
@@ -87,10 +84,16 @@ class VitalsMonitor:
 
         blocks = {m: block(m, BLOCK_S) for m in self._trains if measured.get(m, False)}
         nothing = np.empty(0, dtype=np.float32)
-        new = {m: t.update(second, blocks.get(m, nothing), m in blocks) for m, t in self._trains.items()}
-        pressures = self._pressure.update(second, blocks.get(Modality.ABP, nothing), Modality.ABP in blocks)
+        countable = {m: blocks.get(m, nothing) for m in blocks if _countable(m, findings)}
+        new = {m: t.update(second, countable.get(m, nothing), m in countable) for m, t in self._trains.items()}
+        pressures = self._pressure.update(
+            second,
+            blocks.get(Modality.ABP, nothing),
+            Modality.ABP in blocks,
+            pulseless=findings.pulse_of(Modality.ABP) is Pulse.NONE,
+        )
 
-        known = {m: t for m, t in self._trains.items() if m in blocks}
+        known = {m: t for m, t in self._trains.items() if m in countable}
         hr, source = auto_rate(known, second)
         pulse = next((r for m in (Modality.PPG, Modality.ABP) if m in known and (r := known[m].rate(second))), None)
         delay = None
@@ -115,8 +118,6 @@ class VitalsMonitor:
             sef95=sef95,
             bsr=bsr,
             rppg_delay_s=delay,
-            ecg_silence_s=self._trains[Modality.ECG].silence_s,
-            ecg_stillness_s=self._trains[Modality.ECG].stillness_s,
             beats=[(b.time_s, source.value) for b in new[source]] if source else [],
         )
 
@@ -136,3 +137,10 @@ class VitalsMonitor:
         ecg = known[Modality.ECG].beats if Modality.ECG in known else ()
         rate = rate_of_modulation(ecg, known[pulse].beats if pulse in known else (), second)
         return rate, "+".join(sources) if rate is not None else ""
+
+
+def _countable(modality: Modality, findings: Findings) -> bool:
+    """Whether what looks like beats in this channel may be counted."""
+    if modality in PULSE_CHANNELS:
+        return findings.pulse_of(modality) is not Pulse.NONE
+    return findings.rhythm is Rhythm.BEATS

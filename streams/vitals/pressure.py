@@ -3,6 +3,9 @@
 The average is over the last twelve valid beats, at most 12 s of them. Against a Philips IntelliVue's own numerics
 over an operation, longer averages agree a little better (20 beats: 98 % of mean pressures within 0.7 mmHg, twelve
 0.8, four 1.0) but show a fall later; see ``tests/streams/test_vitals_recordings.py``.
+
+A measured pressure without a pulse, or without a beat that passes for one, has a mean all the same, down to 0 and
+below: that is what an arrest, an open line or a clamp looks like, and nobody must have to guess it.
 """
 
 from __future__ import annotations
@@ -21,15 +24,16 @@ BEATS = 12
 SILENCE_S = 5.0  # without a valid beat for so long there is no pressure to show
 GUARD_S = 0.30  # as for the heart rate: the foot that ends a beat is settled when this much signal follows
 LEAST_BEATS = 2
+LEAST_MEAN_S = 3.0  # of pressure that a mean without beats is taken over: a whole beat of 20/min
 LEAST_VALID = 0.5  # of the beats of the last 12 s; fewer valid ones mean an artefact, not a pressure
 
 
 @dataclass(frozen=True, slots=True)
 class Pressures:
-    """mmHg."""
+    """mmHg; ``sys`` and ``dia`` are None without a pulse."""
 
-    sys: float
-    dia: float
+    sys: float | None
+    dia: float | None
     mean: float
 
 
@@ -48,22 +52,26 @@ class PressureTrain:
     def __init__(self) -> None:
         self._beats: deque[_BeatPressure] = deque(maxlen=4 * BEATS)
         self._accepted_until_s = -np.inf
-        self._unmeasured_until_s = -np.inf
+        self._unmeasured_until_s = self._pulseless_until_s = -np.inf
 
-    def update(self, second: int, block: npt.NDArray[np.float32], measured: bool) -> Pressures | None:
+    def update(
+        self, second: int, block: npt.NDArray[np.float32], measured: bool, pulseless: bool = False
+    ) -> Pressures | None:
         """Take in the block that ends at ``second``; return the averaged pressures, None where there are none."""
         until = second - GUARD_S
-        if not measured:
-            # What was read before a disconnection, flush or drop is no longer the patient's pressure.
+        if not measured or pulseless:
+            # What was read before a disconnection, flush, drop or arrest is no longer the patient's pressure.
             self._beats.clear()
-            self._accepted_until_s = self._unmeasured_until_s = float(second)
-            return None
+            self._accepted_until_s = self._pulseless_until_s = float(second)
+            if not measured:
+                self._unmeasured_until_s = float(second)
+            return self._mean_alone(block) if measured else None
         start_s = second - len(block) / GRID_RATE_HZ
         found = abp_beats(block)
         ends = start_s + found.next_onset / GRID_RATE_HZ
         begins = start_s + found.onset / GRID_RATE_HZ
         for i in np.flatnonzero((ends > self._accepted_until_s) & (ends <= until)).tolist():
-            if begins[i] < self._unmeasured_until_s:
+            if begins[i] < max(self._unmeasured_until_s, self._pulseless_until_s):
                 continue
             if self._beats and begins[i] < self._beats[-1].end_s - 0.1:
                 continue  # its foot moved over the edge of the last block: already counted
@@ -73,7 +81,18 @@ class PressureTrain:
                 )
             )
         self._accepted_until_s = max(self._accepted_until_s, until)
-        return self._averaged(second)
+        averaged = self._averaged(second)
+        if averaged is None and second - max(self._unmeasured_until_s, start_s) >= SILENCE_S:
+            return self._mean_alone(block)
+        return averaged
+
+    @staticmethod
+    def _mean_alone(block: npt.NDArray[np.float32]) -> Pressures | None:
+        newest = block[-round(LEAST_MEAN_S * GRID_RATE_HZ) :]
+        known = newest[np.isfinite(newest)].astype(np.float64)
+        if len(known) < 0.9 * LEAST_MEAN_S * GRID_RATE_HZ:
+            return None
+        return Pressures(None, None, float(known.mean()))
 
     def _averaged(self, second: int) -> Pressures | None:
         recent = [b for b in self._beats if b.end_s > second - GUARD_S - SPAN_S][-BEATS:]

@@ -10,8 +10,8 @@ from hypothesis.extra.numpy import arrays
 
 from models.signals.absence import Absence
 from models.signals.modalities import Modality
-from models.signals.presence import LOOK_BACK_SAMPLES, cell_absence, frame_presence
-from models.signals.quality import find_beats
+from models.signals.presence import LOOK_BACK_SAMPLES, cell_verdict, frame_presence
+from models.signals.quality import Verdict, find_beats
 from tests.signals.waves import beat_times, pulse
 
 
@@ -23,21 +23,22 @@ def grid() -> np.ndarray:
 def test_more_than_forty_milliseconds_missing_is_absent(positions: set[int], withheld: bool) -> None:
     values = grid()
     values[sorted(positions)] = np.nan
-    found = cell_absence(Modality.ABP, values, find_beats(Modality.ABP, values), withheld)
+    found = cell_verdict(Modality.ABP, values, find_beats(Modality.ABP, values), withheld)
+    assert found.readable == (len(positions) <= 4)
     expected = Absence.WITHHELD if withheld else Absence.NO_DATA
-    assert found == (expected if len(positions) > 4 else None)
+    assert found.absence == (expected if len(positions) > 4 else None)
 
 
 def test_what_lies_before_the_cell_may_be_missing() -> None:
     values = grid()
     values[:900] = np.nan
-    assert cell_absence(Modality.ABP, values, find_beats(Modality.ABP, values)) is None
+    assert cell_verdict(Modality.ABP, values, find_beats(Modality.ABP, values)).readable
 
 
 @pytest.mark.parametrize("modality", list(Modality))
 def test_nothing_at_all_is_no_data(modality: Modality) -> None:
     empty = np.full(LOOK_BACK_SAMPLES, np.nan, np.float32)
-    assert cell_absence(modality, empty, find_beats(modality, empty)) is Absence.NO_DATA
+    assert cell_verdict(modality, empty, find_beats(modality, empty)) == Verdict(Absence.NO_DATA)
 
 
 @given(cells=arrays(np.bool_, (4, 30)))

@@ -71,8 +71,7 @@ def test_absent_chunks_are_no_data_too() -> None:
         (M.ECG, 1.5, Absence.SATURATED, 1.0),  # its highest level ever
         (M.ECG, 0.0, Absence.FLAT, 5.0),
         (M.ABP, 320.0, Absence.OUT_OF_RANGE, 1.0),
-        (M.ABP, 20.0, Absence.FLAT, 5.0),  # below all pulses: no pulse, not a rail
-        (M.ABP, 180.0, Absence.SATURATED, 1.0),
+        (M.ABP, 220.0, Absence.SATURATED, 1.0),
         (M.EEG, 3000.0, Absence.OUT_OF_RANGE, 1.0),
         (M.EEG, -300.0, Absence.SATURATED, 1.0),
         (M.PPG, 0.1, Absence.FLAT, 5.0),
@@ -88,6 +87,14 @@ def test_each_fault_shows_at_its_time_and_goes_at_once(
     assert [s for _, s in changes] == [None, reason, None]
     assert 8.0 + after <= changes[1][0] <= 8.0 + after + 0.1
     assert 15.0 <= changes[2][0] <= 15.05
+
+
+@pytest.mark.parametrize("level", (-17.0, 0.0, 12.0, 70.0, 180.0))
+def test_pressure_that_stands_still_is_measured_for_as_long_as_it_lasts(level: float) -> None:
+    """An arrest, an open or a clamped line: what they are worth is for the pulse to say."""
+    wave = moving(40, scale=40.0, offset=80.0)
+    wave[int(8 * RATE) :] = level
+    assert course(M.ABP, wave) == [(0.05, None)]
 
 
 def test_gap_does_not_hide_a_rail() -> None:
@@ -110,7 +117,7 @@ def test_withheld_shows_at_once_and_ends_at_once() -> None:
 
 def test_quality_of_the_newest_cell_counts_only_for_what_samples_cannot_tell() -> None:
     wave = moving(5)
-    for cell in (Absence.ARTEFACT, Absence.NOT_PULSATILE, Absence.OUT_OF_RANGE):
+    for cell in (Absence.ARTEFACT, Absence.FLUSH, Absence.OUT_OF_RANGE):
         assert course(M.ABP, wave, cell=cell) == [(0.05, cell)]
     for cell in (Absence.NO_DATA, Absence.FLAT, Absence.WITHHELD, Absence.NOT_CONNECTED, Absence.SATURATED):
         assert course(M.ABP, wave, cell=cell) == [(0.05, None)]

@@ -1,0 +1,210 @@
+"""The bundle's tables of what may be shown, measured on calibration patients with every rule of physiology in force.
+
+*Pressure*: of the learned correction the largest share that costs no more than 0.05 mmHg on real patients; half-widths
+are the 80 % quantile of the error, every patient counting the same. *Risk*: for each set of other sensors the longest
+age of the last ABP up to which the AUROC of each horizon has a 95 % interval above 0.5 (patient bootstrap; windows that
+are hypotensive, or were when last measured, are left out); its spread is that of a random intercept by patient.
+Both are made monotone: a sensor the less, or an older pressure, never gives a narrower interval or a longer time.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks.estimates.replay import OTHERS, Rows
+from models.data.labels import HORIZONS_S
+from models.evaluation.bootstrap import LEAST_PATIENTS, resampled_patients
+from models.evaluation.metrics import log_odds, rank_replicates
+from models.runtime.calibration import WITH_ECG, WITHOUT_ECG
+from models.runtime.engine import PRESSURES
+from models.runtime.spec import PressureTable, RiskRow, RiskTable
+from models.signals.modalities import Modality
+
+LEVEL = 0.8
+COIN = 0.5
+TOLERATED_MMHG = 0.05
+RESAMPLES = 1000
+LEAST_ROWS = 40
+NEVER_NARROW = 0.2  # log odds: the ensemble's own spread
+
+Floats = npt.NDArray[np.floating]
+Bools = npt.NDArray[np.bool_]
+
+
+def everything_shown() -> RiskTable:
+    """A table that forbids nothing: what is fitted must be seen first."""
+    subsets = ["+".join(m.value for i, m in enumerate(OTHERS) if mask >> i & 1) for mask in range(2 ** len(OTHERS))]
+    return RiskTable([1e9], {name: RiskRow(1e9, [[0.0] * len(HORIZONS_S)]) for name in subsets})
+
+
+# -- pressure ----------------------------------------------------------------------------------------------------------
+
+
+def pressure_table(rows: Rows, real: Bools) -> PressureTable:
+    """``rows``: estimates as the graph gave them, at settings with the ABP lost. real [n]: of real patients."""
+    known = np.isfinite(rows.estimate).all(1) & np.isfinite(rows.truth).all(1) & (rows.abp_age_s > 0)
+    rows, real = rows.where(known), real[known]
+    share = correction_share(rows.where(real) if real.any() else rows)
+    error = np.abs(rows.estimate + (1.0 - share) * (rows.regression - rows.estimate[:, 0])[:, None] - rows.truth)
+    ages = sorted(set(rows.abp_age_s.tolist()))
+    ecg = np.char.find(rows.others, Modality.ECG.value) >= 0
+    half: dict[str, dict[str, list[float]]] = {}
+    for key, there in ((WITH_ECG, ecg), (WITHOUT_ECG, ~ecg)):
+        found = [_widths(error, rows.patient, there & (rows.abp_age_s == age)) for age in ages]
+        wide = np.maximum.accumulate(np.array(found), axis=0)
+        if half:
+            wide = np.maximum(wide, np.array([half[WITH_ECG][name] for name in PRESSURES]).T)
+        half[key] = {name: [round(float(v), 1) for v in wide[:, i]] for i, name in enumerate(PRESSURES)}
+    seen = [i for i in range(len(ages)) if all(math.isfinite(of[i]) for part in half.values() for of in part.values())]
+    half = {key: {name: [of[i] for i in seen] for name, of in part.items()} for key, part in half.items()}
+    return PressureTable(share, [float(ages[i]) for i in seen], half)
+
+
+def correction_share(rows: Rows) -> float:
+    """The largest of 0, 0.1 … 1 whose error of MAP is within 0.05 mmHg of the best."""
+    shares = np.arange(11) / 10
+    apart = rows.regression - rows.estimate[:, 0]
+    errors = [
+        patient_mean(np.abs(rows.estimate[:, 0] + (1.0 - s) * apart - rows.truth[:, 0]), rows.patient) for s in shares
+    ]
+    good = np.flatnonzero(np.array(errors) <= min(errors) + TOLERATED_MMHG)
+    return float(shares[good[-1]])
+
+
+def patient_mean(values: Floats, patient: npt.NDArray[np.integer]) -> float:
+    """Mean over patients of each one's mean."""
+    _, of = np.unique(patient, return_inverse=True)
+    return float((np.bincount(of, values) / np.bincount(of)).mean())
+
+
+def patient_quantile(values: Floats, patient: npt.NDArray[np.integer], level: float = LEVEL) -> float:
+    """Quantile of values [n] in which every patient has the same weight."""
+    _, of = np.unique(patient, return_inverse=True)
+    weight = 1.0 / np.bincount(of)[of]
+    order = np.argsort(values, kind="stable")
+    reached = np.cumsum(weight[order]) / weight.sum()
+    return float(values[order][np.searchsorted(reached, level - 1e-12)])
+
+
+def _widths(error: Floats, patient: npt.NDArray[np.integer], use: Bools) -> list[float]:
+    if use.sum() < LEAST_ROWS:
+        return [math.inf] * error.shape[1]
+    return [patient_quantile(error[use, i], patient[use]) for i in range(error.shape[1])]
+
+
+# -- risk --------------------------------------------------------------------------------------------------------------
+
+
+def risk_table(rows: Rows, stride_s: float) -> RiskTable:
+    """``rows``: risks at all settings, shown without a table, a window every ``stride_s``."""
+    rows = rows.where(np.isfinite(rows.risk).all(1) & ~rows.hypotensive)
+    ages = sorted(set(rows.abp_age_s.tolist()))
+    names = sorted(set(rows.others.tolist()), key=lambda name: -len(_set(name)))
+    longest: dict[str, float] = {}
+    spread: dict[str, Floats] = {}
+    for name in names:
+        mine = rows.where(rows.others == name)
+        above = [other for other in names if _set(other) > _set(name)]
+        earned = _earned(mine, ages)
+        limit = min((longest[other] for other in above if other in longest), default=math.inf)
+        if earned is None or any(other not in longest for other in above):
+            continue
+        longest[name] = min(earned, limit)
+        found = np.array([_spread(mine.where(mine.abp_age_s == age), stride_s) for age in ages])
+        wide = np.maximum.accumulate(found)
+        spread[name] = np.max([wide, *(spread[other] for other in above)], axis=0)
+    use = [i for i, age in enumerate(ages) if age <= max(longest.values(), default=0.0)]
+    return RiskTable(
+        [float(ages[i]) for i in use],
+        {
+            name: RiskRow(longest[name], [[round(float(spread[name][i]), 2)] * len(HORIZONS_S) for i in use])
+            for name in longest
+        },
+    )
+
+
+def _set(name: str) -> frozenset[str]:
+    return frozenset(name.split("+")) - {""}
+
+
+def _earned(rows: Rows, ages: Sequence[float]) -> float | None:
+    """The longest age up to which every horizon is better than a coin; None: not even while the ABP is measured."""
+    earned = None
+    for age in ages:
+        here = rows.where(rows.abp_age_s == age)
+        if not all(auroc_interval(here, here.risk[:, j], j)[1] > COIN for j in range(len(HORIZONS_S))):
+            break
+        earned = age
+    return earned
+
+
+def auroc_interval(rows: Rows, score: Floats, horizon: int) -> tuple[float, float, float]:
+    """AUROC of ``score`` [n] for a horizon, and its 95 % interval over patients; NaN where it is not defined."""
+    use = np.isfinite(rows.label[:, horizon]) & np.isfinite(score)
+    _, patient = np.unique(rows.patient[use], return_inverse=True)
+    count = int(patient.max()) + 1 if len(patient) else 0
+    if count < LEAST_PATIENTS:
+        return math.nan, math.nan, math.nan
+    drawn = np.vstack([np.ones((1, count), np.int64), resampled_patients(count, RESAMPLES, np.random.default_rng(5))])
+    area, _ = rank_replicates(score[use], rows.label[use, horizon] > 0.5, patient, drawn)
+    some = area[1:][np.isfinite(area[1:])]
+    if len(some) * 2 < RESAMPLES:
+        return float(area[0]), math.nan, math.nan
+    lo, hi = np.quantile(some, (0.025, 0.975))
+    return float(area[0]), float(lo), float(hi)
+
+
+def _spread(rows: Rows, stride_s: float) -> float:
+    """Of the shortest horizon, for all three: half an hour holds too few of the longer ones to tell patients apart."""
+    use = np.isfinite(rows.label[:, 0])
+    if not use.any():
+        return math.inf
+    shift, deviation = patient_intercepts(
+        rows.risk[use, 0], rows.label[use, 0] > 0.5, rows.patient[use], stride_s / HORIZONS_S[0]
+    )
+    return max(NEVER_NARROW, half_width_of(shift, deviation))
+
+
+def patient_intercepts(
+    risk: Floats, positive: Bools, patient: npt.NDArray[np.integer], weight: float
+) -> tuple[float, float]:
+    """Mean and standard deviation, in log odds, of how far patients lie from what was said of them.
+
+    Logistic regression with the said log odds as offset and a normal intercept by patient, by maximum likelihood on a
+    grid. weight: windows overlap in what they foretell, so each counts for its share of a horizon.
+    """
+    at = np.linspace(-8.0, 8.0, 321)
+    z = log_odds(risk)
+    likelihood = []
+    for p in np.unique(patient):
+        mine = patient == p
+        odds = z[mine, None] + at
+        likelihood.append(weight * -np.logaddexp(0.0, np.where(positive[mine, None], -odds, odds)).sum(0))
+    each = np.array(likelihood)
+    best = (-math.inf, 0.0, 0.0)
+    for deviation in np.arange(0.05, 4.0, 0.05):
+        for shift in np.arange(-2.5, 2.55, 0.1):
+            prior = -0.5 * ((at - shift) / deviation) ** 2
+            prior -= np.logaddexp.reduce(prior)
+            total = float(np.logaddexp.reduce(each + prior, axis=1).sum())
+            best = max(best, (total, float(shift), float(deviation)))
+    return best[1], best[2]
+
+
+def half_width_of(shift: float, deviation: float, level: float = LEVEL) -> float:
+    """The w for which a normal variable lies within ± w with probability ``level``."""
+    low, high = 0.0, abs(shift) + 10.0 * deviation
+    for _ in range(60):
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if inside(middle, shift, deviation) < level else (low, middle)
+    return high
+
+
+def inside(width: float, shift: float, deviation: float) -> float:
+    """Probability that a normal variable lies within ± ``width``."""
+    upper, lower = ((edge - shift) / (deviation * math.sqrt(2.0)) for edge in (width, -width))
+    return 0.5 * (math.erf(upper) - math.erf(lower))

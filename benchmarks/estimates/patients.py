@@ -1,0 +1,161 @@
+"""Patients cut once by the pipeline of the live stream, and what is left of their windows when sensors are lost.
+
+A sensor that was lost *a* seconds before a window's end has the context of *a* seconds ago, its age grown by *a*
+(:mod:`models.data.missingness`), and no cell, frame, pulse or rhythm since: what the pipeline itself would have given,
+without running it once for every loss.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks.offline import drive
+from models.data.generate import HELD_OUT_DEVICE
+from models.data.labels import frame_pressures, pressure_track
+from models.data.missingness import lose
+from models.data.recorded_labels import labels_with_gaps
+from models.data.simulator import simulate_patient
+from models.data.windows import grid_signal
+from models.signals.absence import Absence
+from models.signals.channels import ChannelMap, map_channels
+from models.signals.errors import BadInput
+from models.signals.findings import Findings, Rhythm
+from models.signals.modalities import GRID_RATE_HZ, Modality
+from models.signals.readers.opener import open_recording
+from models.signals.windows import CONTEXT_FIELDS, Window, WindowSpec
+
+SIMULATED_S = 1800
+CALIBRATION_SEED, REPORT_SEED = 9_100_000, 9_200_000
+"""First seeds of patients that nothing else was trained, stopped, tested or looked at with."""
+BLOCK = 12
+"""Groups of a folder are taken in turns of twelve for calibration and for the report; neighbours may be one patient, so
+the first of each twelve is left out."""
+
+Floats = npt.NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class Patient:
+    """windows: of every stride, as the pipeline gave them. history float32 [1, T + 1, M, C]: the context of each
+    second. pressures [W, 3]: true MAP, SBP, DBP of the newest frame in mmHg, NaN where unknown. hypotension [W, 3] by
+    horizon, NaN where unknown; hypotensive [W]: already."""
+
+    name: str
+    simulated: bool
+    windows: list[Window]
+    history: npt.NDArray[np.float32]
+    pressures: Floats
+    hypotension: Floats
+    hypotensive: npt.NDArray[np.bool_]
+
+
+def cut(
+    name: str, channels: ChannelMap, spec: WindowSpec, stride_s: int, clean: npt.NDArray[np.float32] | None = None
+) -> Patient:
+    """One recording; ``clean``: its pressure [T · 100] without faults, where that is known."""
+    seconds = int(channels.duration_s) + 1
+    abp = spec.modalities.index(Modality.ABP)
+    history = np.full((seconds + 1, len(spec.modalities), len(CONTEXT_FIELDS)), np.nan, np.float32)
+    measured = np.full(seconds * GRID_RATE_HZ, np.nan, np.float32)
+    kept: list[Window] = []
+    for _, output in drive(channels, spec):
+        for window in output.windows:
+            if window.end_s > seconds:
+                continue
+            history[window.end_s] = window.context
+            if window.cells[abp, -1]:
+                last = window.end_s * GRID_RATE_HZ
+                measured[last - GRID_RATE_HZ : last] = window.signals[abp, -GRID_RATE_HZ:]
+            if window.end_s % stride_s == 0 and window.end_s >= spec.window_s:
+                kept.append(window)
+    track = pressure_track(measured if clean is None else clean)
+    end_s = np.array([w.end_s for w in kept], np.float64)
+    labels, now = labels_with_gaps(track, end_s, float(int(channels.duration_s)))
+    truth = frame_pressures(track, end_s - spec.frame_s, spec.frame_s)
+    return Patient(name, clean is not None, kept, history[None], truth, labels, now)
+
+
+def simulated(first_seed: int, count: int, spec: WindowSpec, stride_s: int) -> Iterator[Patient]:
+    """Half an hour each; those of the report have the device that training has not met."""
+    device = HELD_OUT_DEVICE if first_seed == REPORT_SEED else "train"
+    for seed in range(first_seed, first_seed + count):
+        patient = simulate_patient(seed, duration_s=SIMULATED_S, device=device)
+        channels = map_channels(patient)
+        clean = grid_signal(channels, Modality.ABP, SIMULATED_S, patient.read_clean)
+        yield cut(f"simulated {seed}", channels, spec, stride_s, clean)
+
+
+def recorded(place: Path, spec: WindowSpec, stride_s: int, calibration: bool | None = None) -> Iterator[Patient]:
+    """A recording, or a folder of WFDB records; with ``calibration`` given, only that part of a folder whose
+    ``index.csv`` names groups. A group is a patient. Recordings without ABP and PPG are passed over."""
+    for group, record in records(place, calibration):
+        try:
+            recording = open_recording(str(record))
+        except BadInput:
+            continue
+        try:
+            channels = map_channels(recording)
+            if {Modality.ABP, Modality.PPG} <= set(channels.channels):
+                yield cut(f"{place.name} {group}", channels, spec, stride_s)
+        except BadInput:
+            continue
+        finally:
+            recording.close()
+
+
+def records(place: Path, calibration: bool | None, a_group: int = 2) -> list[tuple[str, Path]]:
+    """Group and file of the records to take, at most the ``a_group`` longest of a group."""
+    if not place.is_dir():
+        return [(place.stem, place)]
+    index = place / "index.csv"
+    if not index.is_file():
+        return [(file.stem, file) for file in sorted(place.glob("*.hea"))]
+    with index.open(encoding="utf-8", newline="") as handle:
+        group_of = {row["record"]: row["group"] for row in csv.DictReader(handle)}
+    groups: dict[str, list[Path]] = {}
+    for record, group in group_of.items():
+        groups.setdefault(group, []).append(place / f"{record}.hea")
+    names = sorted(groups, key=lambda g: (not g.isdigit(), int(g) if g.isdigit() else 0, g))
+    chosen: list[tuple[str, Path]] = []
+    for i, name in enumerate(names):
+        if calibration is not None and (i % BLOCK == 0 or (i // BLOCK % 2 == 0) != calibration):
+            continue
+        longest = sorted(groups[name], key=lambda f: (-f.with_suffix(".dat").stat().st_size, f.name))
+        chosen += [(name, file) for file in longest[:a_group]]
+    return chosen
+
+
+def lost(patient: Patient, rows: Sequence[int], ages_s: npt.NDArray[np.float64], spec: WindowSpec) -> list[Window]:
+    """The windows ``rows`` as they are when each modality was lost ``ages_s`` [n, M] before their end; 0 was not lost,
+    infinite never measured."""
+    windows = [patient.windows[i] for i in rows]
+    presence, context = lose(
+        np.stack([w.presence for w in windows]), patient.history, np.zeros(len(windows), np.intp),
+        np.array([w.end_s for w in windows]), ages_s, spec.frame_s, spec.modalities,
+    )  # fmt: skip
+    before_end = np.arange(spec.window_s)[::-1]
+    out = []
+    for window, kept, row, ages in zip(windows, presence, context, ages_s, strict=True):
+        gone = frozenset(m for m, age in zip(spec.modalities, ages, strict=True) if age > 0)
+        cells = window.cells & ~(ages[:, None] > before_end)
+        newest = {m: Absence.NO_DATA if m in gone else why for m, why in window.newest.items()}
+        out.append(
+            replace(
+                window, presence=kept, context=row, cells=cells, newest=newest, findings=_left(window.findings, gone)
+            )
+        )
+    return out
+
+
+def _left(findings: Findings, gone: frozenset[Modality]) -> Findings:
+    return Findings(
+        Rhythm.UNKNOWN if Modality.ECG in gone else findings.rhythm,
+        {m: pulse for m, pulse in findings.pulse.items() if m not in gone},
+        findings.overdue - gone,
+    )

@@ -1,0 +1,68 @@
+"""What may be shown as an estimate of an absent channel: the one function that stream, screen and exports read.
+
+An estimate needs a pulse that another sensor shows *now*, on a patient of whom that channel was measured before. Bad
+news forbids it, whoever brings it: a pulse channel without a pulse, an ECG without a rhythm, a pulse that is late. No
+sensor outvotes another's bad news; where they disagree the estimate ends, and the reason says so. An EEG is never
+drawn.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from models.signals.absence import Absence
+from models.signals.findings import Findings, Pulse, Rhythm
+from models.signals.modalities import Modality
+from models.signals.windows import CONTEXT_FIELDS, Window, WindowSpec
+
+SOURCES = {
+    # absent channel: where its pulse may be taken from
+    Modality.ABP: (Modality.PPG,),
+    Modality.PPG: (Modality.ABP,),
+    Modality.ECG: (Modality.PPG, Modality.ABP),
+}
+"""Electrical activity alone proves no circulation, so the ECG is a source of none."""
+
+_NO_RHYTHM = {
+    Rhythm.STILL: "the ECG is still",
+    Rhythm.FIBRILLATION: "the ECG shows fibrillation",
+    Rhythm.UNCLEAR: "the ECG shows no beats",
+}
+_AGE = CONTEXT_FIELDS.index("age_s")
+
+
+def forbidden(modality: Modality, findings: Findings, absence: Mapping[Modality, Absence | None]) -> str:
+    """Why ``modality`` must not be estimated, given what the sensors say now; "" if it may.
+
+    absence: why each modality is not measured, None where it is; one that is not listed is not connected.
+    """
+    if modality not in SOURCES:
+        return f"an {modality} trace is never estimated"
+    pulseless = findings.showing(Pulse.NONE)
+    if modality in pulseless:
+        return f"the {modality} shows no pulse"
+    if absence.get(modality, Absence.NOT_CONNECTED) is None:
+        return "it is measured"
+    if findings.rhythm in _NO_RHYTHM:
+        return _NO_RHYTHM[findings.rhythm]
+    if pulseless:
+        return f"the {' and the '.join(pulseless)} {'show' if len(pulseless) > 1 else 'shows'} no pulse"
+    pulsing = [m for m in SOURCES[modality] if findings.pulse_of(m) is Pulse.PRESENT]
+    if not pulsing:
+        return f"no pulse on {' or '.join(SOURCES[modality])} to estimate it from"
+    late = [m for m in pulsing if m in findings.overdue]
+    return f"the next pulse on the {late[0]} is late" if late else ""
+
+
+def not_estimable(modality: Modality, window: Window, spec: WindowSpec) -> str:
+    """Why the absent ``modality`` must not be shown as an estimate made from ``window``; "" if it may."""
+    why = forbidden(modality, window.findings, window.newest)
+    if why:
+        return why
+    row = {m: i for i, m in enumerate(spec.modalities)}
+    if modality not in row or math.isnan(float(window.context[row[modality], _AGE])):
+        return "never measured on this patient"
+    # A wave is sized over its window: half of one is drawn too large.
+    seen = max((int(window.presence[row[m]].sum()) for m in SOURCES[modality] if m in row), default=0)
+    return "" if seen * 2 >= spec.frames else "too little of the pulse seen yet"

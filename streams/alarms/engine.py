@@ -1,0 +1,226 @@
+"""Alarm conditions of one bed: from states (technical), rhythm and pulse, measured numerics and the predicted risk.
+
+Pure and clock-free: all timing is event time. Only measurements raise physiological alarms; an estimate cannot reach
+them. A sensor that is lost has a technical condition, and takes nothing from the alarms of the others; a limit that was
+violated when its numeric became unknown stands for a while (``HOLD_S``). Priorities, texts and kinds follow
+IEC 60601-1-8 as far as a research display needs; sounds, pauses and acknowledgement are the display's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from models.signals.absence import Absence
+from models.signals.findings import Pulse, Rhythm
+from models.signals.modalities import Modality
+from streams.alarms.circulation import (
+    ARRHYTHMIAS,
+    LOST_PULSES,
+    REPLACES,
+    Condition,
+    arrhythmias,
+    lost_pulses,
+)
+from streams.alarms.limits import DEFAULT_LIMITS, HOLD_S, Limit, RiskLimit
+from streams.alarms.technical import ENGINE, SERVICE, technical
+from streams.records import AlarmRecord, PredictionRecord, Record, RhythmRecord, StateRecord, VitalsRecord
+
+SECOND_NS = 1_000_000_000
+JUMP_NS = 10 * SECOND_NS  # between the vitals of one second and the next: the clock has jumped
+NO_BEATS, NO_BEATS_S = "ecg.no_beats", 8.0
+"""An ECG that moves, but shows no beats for so long while nothing else shows a pulse: whether the heart beats cannot be
+told, which is a technical condition of its own."""
+RISK, LOW_PRESSURE = "risk.hypotension", "map.low"
+
+
+@dataclass(slots=True)
+class _Standing:
+    """A limit that is violated: since when, the worst value so far, and when a value was last known."""
+
+    since_ns: int
+    worst: float
+    known_ns: int
+
+
+class AlarmEngine:
+    """Alarms of one bed. Feed it every record of states, rhythm, vitals and predictions in order; each call returns the
+    alarms that began, changed (worse value, other reason or priority) or ended. A new epoch or session ends all of the
+    old, and so does a jump of the clock, which shows in the vitals of one second after the other; what still comes from
+    an earlier epoch (a window that was with the model at a seek) is left aside."""
+
+    def __init__(self, limits: tuple[Limit, ...] = DEFAULT_LIMITS, risk: RiskLimit | None = None) -> None:
+        self._limits = limits
+        self._risk = risk or RiskLimit()
+        self._session, self._epoch = "", -1
+        self._active: dict[str, Condition] = {}
+        self._standing: dict[str, _Standing] = {}
+        self._since_ns: dict[str, int] = {}
+        self._abp_mean: float | None = None
+        self._risk_run: list[int] = []
+        self._worst_risk = 0.0
+        self._last_window_ns: int | None = None
+        self._last_vitals_ns: int | None = None
+
+    @property
+    def active(self) -> dict[str, str]:
+        """Key -> text of the alarms that stand now."""
+        return {key: alarm.text for key, alarm in self._active.items()}
+
+    def on_state(self, record: StateRecord) -> list[AlarmRecord]:
+        if self._is_past(record):
+            return []
+        changes = list(self._new_epoch(record, record.time_ns))
+        for modality in Modality:
+            state = record.state.get(modality.value, "")
+            found = technical(modality, Absence(state)) if state else None
+            wanted = Condition(found[0], "technical", found[1]) if found else None
+            changes += self._set(record, record.time_ns, f"technical.{modality.value}", wanted)
+        return changes
+
+    def on_vitals(self, record: VitalsRecord) -> list[AlarmRecord]:
+        if self._is_past(record):
+            return []
+        changes = list(self._new_epoch(record, record.time_ns))
+        if self._last_vitals_ns is not None and not -JUMP_NS < record.time_ns - self._last_vitals_ns < JUMP_NS:
+            changes += self._end_all(record, record.time_ns)
+        self._last_vitals_ns = record.time_ns
+        self._abp_mean = record.abp_map
+        for limit in self._limits:
+            changes += self._set(record, record.time_ns, limit.key, self._check(limit, record))
+        return changes
+
+    def on_rhythm(self, record: RhythmRecord) -> list[AlarmRecord]:
+        """Comes after the vitals of the same second."""
+        if self._is_past(record):
+            return []
+        changes = list(self._new_epoch(record, record.time_ns))
+        found = self._stood(lost_pulses(record, self._abp_mean), record.time_ns) | arrhythmias(record)
+        for key in (*ARRHYTHMIAS, *LOST_PULSES):
+            changes += self._set(record, record.time_ns, key, found.get(key))
+        for key, by in REPLACES.items():
+            if key in self._active and by & found.keys():
+                changes += self._set(record, record.time_ns, key, None)
+        return changes + self._set(record, record.time_ns, NO_BEATS, self._no_beats(record))
+
+    def on_prediction(self, record: PredictionRecord) -> list[AlarmRecord]:
+        if self._is_past(record):
+            return []
+        changes = list(self._new_epoch(record, record.window_end_ns))
+        if self._last_window_ns is not None and record.window_end_ns <= self._last_window_ns:
+            if record.window_end_ns > self._last_window_ns - JUMP_NS:
+                return changes  # delivered twice
+            self._risk_run, self._worst_risk = [], 0.0
+        self._last_window_ns = record.window_end_ns
+        changes += self._set(record, record.window_end_ns, ENGINE, _service(record))
+        return changes + self._set(record, record.window_end_ns, RISK, self._at_risk(record))
+
+    def _at_risk(self, record: PredictionRecord) -> Condition | None:
+        """What may come is no alarm beside what is there: none while the pressure is low."""
+        limit = self._risk
+        interval = record.risk.get(limit.horizon_min) if record.valid and not record.abstain else None
+        risk = 100.0 * interval[0] if interval and LOW_PRESSURE not in self._active else 0.0
+        if not risk > limit.above:
+            self._risk_run, self._worst_risk = [], 0.0
+            return None
+        fresh = record.window_end_ns - int(limit.within_s * SECOND_NS)
+        self._risk_run = [at for at in self._risk_run if at >= fresh][-limit.updates :]
+        self._risk_run.append(record.window_end_ns)
+        if len(self._risk_run) < limit.updates:
+            return None
+        self._worst_risk = max(self._worst_risk, risk)
+        text = f"HYPOTENSION RISK {self._worst_risk:.0f} > {limit.above:.0f} ({limit.horizon_min} min)"
+        return Condition("medium", "physiological", text, now=f"{risk:.0f}")
+
+    def _check(self, limit: Limit, record: VitalsRecord) -> Condition | None:
+        measured: float | None = getattr(record, limit.vital)
+        standing = self._standing.get(limit.key)
+        if measured is None:
+            held = standing is not None and record.time_ns - standing.known_ns <= HOLD_S * SECOND_NS
+            if held and limit.key in self._active:
+                return replace(self._active[limit.key], now="-?-")
+            self._standing.pop(limit.key, None)
+            return None
+        if not limit.violated(measured, limit.value) or REPLACES.get(limit.key, frozenset()) & self._active.keys():
+            self._standing.pop(limit.key, None)
+            return None
+        if standing is None:
+            standing = self._standing[limit.key] = _Standing(record.time_ns, measured, record.time_ns)
+        standing.known_ns = record.time_ns
+        standing.worst = min(standing.worst, measured) if limit.below else max(standing.worst, measured)
+        extreme = limit.violated(measured, limit.extreme)
+        if record.time_ns - standing.since_ns < (limit.extreme_delay_s if extreme else limit.delay_s) * SECOND_NS:
+            return None
+        sign = "<" if limit.below else ">"
+        text = f"{limit.text} {standing.worst:.0f} {sign} {limit.value:.0f}"
+        return Condition("high" if extreme else "medium", "physiological", text, now=f"{measured:.0f}")
+
+    def _no_beats(self, record: RhythmRecord) -> Condition | None:
+        pulses = Pulse.PRESENT.value in record.pulse.values()
+        unclear = record.rhythm == Rhythm.UNCLEAR and not pulses
+        wanted = {NO_BEATS: Condition("medium", "technical", "ECG NO BEATS FOUND", delay_s=NO_BEATS_S)}
+        return self._stood(wanted if unclear else {}, record.time_ns, (NO_BEATS,)).get(NO_BEATS)
+
+    def _stood(
+        self, found: Mapping[str, Condition], time_ns: int, keys: tuple[str, ...] = LOST_PULSES
+    ) -> dict[str, Condition]:
+        """Those of ``found`` that have stood for their delay; the others of ``keys`` begin anew when they come."""
+        for key in keys:
+            if key in found:
+                self._since_ns.setdefault(key, time_ns)
+            else:
+                self._since_ns.pop(key, None)
+        return {k: c for k, c in found.items() if time_ns - self._since_ns[k] >= c.delay_s * SECOND_NS}
+
+    def _set(self, source: Record, time_ns: int, key: str, wanted: Condition | None) -> list[AlarmRecord]:
+        """The change from what stands under ``key`` to ``wanted``, at most one record."""
+        standing = self._active.get(key)
+        if wanted == standing:
+            return []
+        if wanted is None:
+            assert standing is not None
+            del self._active[key]
+            return [_record(source, time_ns, key, standing, active=False)]
+        self._active[key] = wanted
+        return [_record(source, time_ns, key, wanted, active=True)]
+
+    def _is_past(self, record: Record) -> bool:
+        return record.session == self._session and record.epoch < self._epoch
+
+    def _new_epoch(self, record: Record, time_ns: int) -> Iterator[AlarmRecord]:
+        if (record.session, record.epoch) == (self._session, self._epoch):
+            return
+        self._session, self._epoch = record.session, record.epoch
+        yield from self._end_all(record, time_ns)
+
+    def _end_all(self, record: Record, time_ns: int) -> Iterator[AlarmRecord]:
+        for key, alarm in self._active.items():
+            yield _record(record, time_ns, key, alarm, active=False)
+        self._active.clear()
+        self._standing.clear()
+        self._since_ns.clear()
+        self._abp_mean = None
+        self._risk_run, self._worst_risk = [], 0.0
+        self._last_window_ns = self._last_vitals_ns = None
+
+
+def _service(record: PredictionRecord) -> Condition | None:
+    """The model's technical condition, if it has one."""
+    priority, text = SERVICE.get(record.service, ("", ""))
+    return Condition(priority, "technical", text) if priority else None
+
+
+def _record(source: Record, time_ns: int, key: str, alarm: Condition, *, active: bool) -> AlarmRecord:
+    return AlarmRecord(
+        bed=source.bed,
+        session=source.session,
+        epoch=source.epoch,
+        time_ns=time_ns,
+        key=key,
+        priority=alarm.priority,
+        kind=alarm.kind,
+        text=alarm.text,
+        active=active,
+        reason=alarm.reason,
+        now=alarm.now if active else "",
+    )

@@ -1,0 +1,52 @@
+"""Limits on measured numerics and on the predicted risk, as data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A limit on one measured numeric.
+
+    vital: field of VitalsRecord. below: True for a lower limit. extreme: the value from which the priority is high.
+    delay_s: the condition must have stood so long before it is an alarm. extreme_delay_s: shorter, beyond ``extreme``.
+    """
+
+    key: str
+    text: str
+    vital: str
+    below: bool
+    value: float
+    extreme: float
+    delay_s: float
+    extreme_delay_s: float
+
+    def violated(self, measured: float, threshold: float) -> bool:
+        return measured < threshold if self.below else measured > threshold
+
+
+DEFAULT_LIMITS: tuple[Limit, ...] = (
+    # key         text             field        below  limit extreme delays: HR within 10 s, pressure 20 s of the onset
+    Limit("hr.low", "HR LOW", "hr", True, 50.0, 40.0, 3.0, 1.0),
+    Limit("hr.high", "HR HIGH", "hr", False, 120.0, 150.0, 3.0, 1.0),
+    Limit("map.low", "ABP LOW", "abp_map", True, 65.0, 50.0, 5.0, 5.0),
+    Limit("map.high", "ABP HIGH", "abp_map", False, 110.0, 130.0, 5.0, 5.0),
+    Limit("resp.low", "RR LOW", "resp_rate", True, 6.0, 4.0, 10.0, 10.0),
+    Limit("resp.high", "RR HIGH", "resp_rate", False, 30.0, 40.0, 10.0, 10.0),
+)
+"""Adult defaults, common on monitors; the low pressure limit is the hypotension that the model predicts."""
+
+HOLD_S = 10.0
+"""A violated limit whose numeric has become unknown (a flush, a seek of the beat detector) stands for so long: what is
+not known has not recovered. After that the sensor's technical condition speaks for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class RiskLimit:
+    """Alarm on the predicted risk (0-100): after two consecutive valid updates above ``above``."""
+
+    horizon_min: str = "15"
+    above: float = 85.0
+    updates: int = 2
+    within_s: float = 20.0  # updates further apart are not consecutive
