@@ -63,6 +63,7 @@ def not_estimable(modality: Modality, window: Window, spec: WindowSpec) -> str:
     row = {m: i for i, m in enumerate(spec.modalities)}
     if modality not in row or math.isnan(float(window.context[row[modality], _AGE])):
         return "never measured on this patient"
-    # A wave is sized over its window: half of one is drawn too large.
-    seen = max((int(window.presence[row[m]].sum()) for m in SOURCES[modality] if m in row), default=0)
-    return "" if seen * 2 >= spec.frames else "too little of the pulse seen yet"
+    # The model must have read the pulse, newest frame included; a wave is sized over its window: half of one is drawn
+    # too large.
+    read = [int(window.presence[row[m]].sum()) for m in SOURCES[modality] if m in row and window.presence[row[m], -1]]
+    return "" if max(read, default=0) * 2 >= spec.frames else "too little of the pulse seen yet"

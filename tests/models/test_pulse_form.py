@@ -10,6 +10,9 @@ import pytest
 from models.runtime.bundle import Bundle
 from models.runtime.engine import Engine
 from models.runtime.pulse_form import PulseForms, form_factor, reshaped, reshaped_wave
+from models.signals.absence import Absence
+from models.signals.findings import Findings, Pulse, Rhythm
+from models.signals.modalities import MODEL_MODALITIES, Modality
 from models.signals.windows import CONTEXT_FIELDS, Window
 from tests.models.test_runtime import ABP, SPEC, FakeBackend
 
@@ -99,7 +102,9 @@ def abp_window(measured: bool, form: float, end_s: int) -> Window:
     signals[ABP] = np.tile(pulses(form), 3)[: signals.shape[1]]
     signals[[0, 2]] = np.tile(pulses(0.3), 3)[: signals.shape[1]]
     context = np.zeros((4, len(CONTEXT_FIELDS)), np.float32)
-    return Window(end_s, signals, presence, presence.repeat(SPEC.frame_s, 1), context)
+    newest = {m: None if measured or m is not Modality.ABP else Absence.NO_DATA for m in MODEL_MODALITIES}
+    findings = Findings(Rhythm.BEATS, {Modality.PPG: Pulse.PRESENT})
+    return Window(end_s, signals, presence, presence.repeat(SPEC.frame_s, 1), context, newest, findings)
 
 
 @pytest.mark.parametrize("together", [False, True])

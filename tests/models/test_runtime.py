@@ -20,6 +20,7 @@ from models.runtime.select import CANDIDATES, select_engine
 from models.runtime.spec import BUNDLE_SCHEMA, BundleSpec, Conformal
 from models.signals.absence import Absence
 from models.signals.errors import BadInput
+from models.signals.findings import Findings, Pulse, Rhythm
 from models.signals.modalities import MODEL_MODALITIES, Modality
 from models.signals.windows import CONTEXT_FIELDS, Window
 
@@ -64,7 +65,6 @@ class FakeBackend:
             "risk_hi": np.tile(np.float32([0.3, 0.4, 0.5]), (batch, 1)),
             "depth": np.tile(np.float32([40, 45, 99]), (batch, 1)),
             "pressure": np.tile(np.float32([[70, 75, 80], [100, 110, 120], [50, 55, 60]]), (batch, 1, 1)),
-            "eeg_features": np.zeros((batch, 7), np.float32),
         }
         for name in ("abp_wave", "ppg_wave", "ecg_wave"):
             outputs[name] = np.tile(np.linspace(55, 110, length, dtype=np.float32), (batch, 1))
@@ -79,7 +79,7 @@ def ecg_with_beats(seconds: int = 30) -> np.ndarray:
 
 
 def window(absent: dict[int, slice] | None = None, age: float = 0.0, end_s: int = 100) -> Window:
-    """A window with all present but the cells of ``absent`` (row -> slice of cells)."""
+    """A window of a beating heart with all present but the cells of ``absent`` (row -> slice of cells)."""
     signals = np.zeros((4, 3000), np.float32)
     signals[ECG] = ecg_with_beats()
     cells = np.ones((4, 30), bool)
@@ -89,11 +89,17 @@ def window(absent: dict[int, slice] | None = None, age: float = 0.0, end_s: int 
     presence = cells.reshape(4, 10, 3).all(axis=2)
     context = np.zeros((4, len(CONTEXT_FIELDS)), np.float32)
     context[ABP, CONTEXT_FIELDS.index("age_s")] = age
-    return Window(end_s, signals, presence, cells, context)
+    context[ABP, CONTEXT_FIELDS.index("level")] = 80.0
+    newest = {m: None if cells[row, -1] else Absence.NO_DATA for row, m in enumerate(MODEL_MODALITIES)}
+    findings = Findings(
+        Rhythm.BEATS if cells[ECG, -1] else Rhythm.UNKNOWN,
+        {MODEL_MODALITIES[row]: Pulse.PRESENT if cells[row, -1] else Pulse.UNKNOWN for row in (ABP, PPG)},
+    )
+    return Window(end_s, signals, presence, cells, context, newest, findings)
 
 
-def engine(poison: str = "") -> Engine:
-    return Engine(Bundle(Path(), SPEC, "0" * 12), FakeBackend(poison))
+def engine(poison: str = "", widest_mmhg: float = 10.0) -> Engine:
+    return Engine(Bundle(Path(), SPEC, "0" * 12), FakeBackend(poison), widest_mmhg=widest_mmhg)
 
 
 def test_everything_present_restores_nothing() -> None:
@@ -127,8 +133,9 @@ def test_a_pressure_that_came_back_is_not_drawn_over() -> None:
 @pytest.mark.parametrize(
     ("absent", "age", "reason"),
     [
-        ({ABP: slice(0, 30), PPG: slice(0, 30)}, 31.0, "no pulsatile PPG"),
-        ({ABP: slice(0, 30), PPG: slice(0, 30)}, np.nan, "no pulsatile PPG"),
+        ({ABP: slice(0, 30), PPG: slice(0, 30)}, 31.0, "no pulse on PPG to estimate it from"),
+        ({ABP: slice(20, 30), PPG: slice(0, 30)}, 5.0, "no pulse on PPG to estimate it from"),
+        ({ABP: slice(0, 30)}, np.nan, "never measured on this patient"),
         ({EEG: slice(0, 30)}, 0.0, "never estimated"),
     ],
 )
@@ -136,32 +143,60 @@ def test_what_may_not_be_shown_says_why(absent: dict[int, slice], age: float, re
     (prediction,) = engine().predict([window(absent, age)])
     (modality,) = [m for m, why in prediction.not_estimable.items() if reason in why]
     assert modality not in [wave.modality for wave in prediction.restored]
+    assert modality is not Modality.ABP or prediction.pressures is None
 
 
-def test_no_rhythm_no_estimate() -> None:
-    silent = window({ABP: slice(0, 30)}, age=5)
-    silent.signals[ECG, -800:] = 0.001 * np.random.default_rng(0).standard_normal(800)
-    (prediction,) = engine().predict([silent])
-    assert prediction.restored == ()
-    assert prediction.not_estimable[Modality.ABP] == "no rhythm on the ECG"
+@pytest.mark.parametrize(
+    ("findings", "reason"),
+    [
+        (Findings(Rhythm.STILL, {Modality.PPG: Pulse.PRESENT}), "the ECG is still"),
+        (Findings(Rhythm.FIBRILLATION, {Modality.PPG: Pulse.PRESENT}), "the ECG shows fibrillation"),
+        (Findings(Rhythm.UNCLEAR, {Modality.PPG: Pulse.PRESENT}), "the ECG shows no beats"),
+        (Findings(Rhythm.BEATS, {Modality.PPG: Pulse.NONE}), "the PPG shows no pulse"),
+        (Findings(Rhythm.BEATS, {Modality.PPG: Pulse.PRESENT, Modality.ABP: Pulse.NONE}), "the ABP shows no pulse"),
+        (Findings(Rhythm.BEATS, {Modality.PPG: Pulse.PRESENT}, frozenset({Modality.PPG})), "the next pulse on the PPG"),
+    ],
+)
+def test_bad_news_ends_the_estimate_whoever_brings_it(findings: Findings, reason: str) -> None:
+    lost = window({ABP: slice(20, 30)}, age=5)
+    (before,) = engine().predict([lost])
+    (prediction,) = engine().predict([replace(lost, findings=findings)])
+    assert before.pressures is not None and len(before.restored) == 1
+    assert prediction.restored == () and prediction.pressures is None
+    assert reason in prediction.not_estimable[Modality.ABP]
 
 
-def test_an_eeg_that_was_never_measured_has_no_features() -> None:
-    (lost,) = engine().predict([window({EEG: slice(20, 30)})])
-    never = window({EEG: slice(0, 30)})
-    never.context[EEG, CONTEXT_FIELDS.index("age_s")] = np.nan
-    (unknown,) = engine().predict([never])
-    assert lost.eeg_features is not None
-    assert unknown.eeg_features is None
+def test_a_pressure_that_is_measured_without_a_pulse_is_not_estimated_over() -> None:
+    """The model cannot read it, but it is there: what is drawn is what is measured."""
+    lost = window({ABP: slice(20, 30)}, age=5)
+    newest = {**lost.newest, Modality.ABP: None}
+    for pulse in Pulse:
+        findings = Findings(Rhythm.BEATS, {Modality.PPG: Pulse.PRESENT, Modality.ABP: pulse})
+        (prediction,) = engine().predict([replace(lost, newest=newest, findings=findings)])
+        assert prediction.restored == () and prediction.pressures is None
 
 
-def test_electrical_activity_without_a_pulse_is_never_drawn_as_a_pressure() -> None:
-    """Young enough to be carried, a regular ECG, but the PPG is on the finger and shows no pulse."""
-    absent = {ABP: slice(20, 30), PPG: slice(20, 30)}
-    arrest = replace(window(absent, age=5), newest={Modality.PPG: Absence.NOT_PULSATILE, Modality.ABP: Absence.NO_DATA})
-    (prediction,) = engine().predict([arrest])
-    assert prediction.restored == ()
-    assert "PPG shows no pulse" in prediction.not_estimable[Modality.ABP]
+def test_an_estimate_ends_where_its_interval_grows_too_wide() -> None:
+    lost = window({ABP: slice(20, 30)}, age=10)  # the backend's MAP is 70-80, widened by 1 on either side
+    (shown,) = engine(widest_mmhg=6.0).predict([lost])
+    (ended,) = engine(widest_mmhg=5.9).predict([lost])
+    assert shown.pressures is not None and shown.pressures["map"].half_width == pytest.approx(6.0)
+    assert ended.pressures is None and ended.restored == ()
+    assert ended.not_estimable[Modality.ABP] == "too uncertain: ±6 mmHg"
+
+
+def test_risk_and_estimate_stand_on_their_own() -> None:
+    """A pressure below 65 needs no probability; its estimate is shown all the same."""
+    low = window({ABP: slice(20, 30)}, age=5)
+    low.context[ABP, CONTEXT_FIELDS.index("level")] = 60.0
+    (prediction,) = engine().predict([low])
+    assert prediction.abstain and prediction.risk == {} and "65" in prediction.reason
+    assert prediction.valid and prediction.pressures is not None and prediction.depth is not None
+
+
+def test_depth_goes_with_the_eeg() -> None:
+    (prediction,) = engine().predict([window({EEG: slice(29, 30)})])
+    assert prediction.depth is None
 
 
 def test_a_source_that_the_model_did_not_see_is_no_ground_for_an_estimate() -> None:
@@ -177,12 +212,6 @@ def test_nothing_is_drawn_before_half_a_window_was_seen() -> None:
     assert prediction.restored == ()
     assert prediction.pressures is None
     assert "too little" in prediction.not_estimable[Modality.ABP]
-
-
-def test_recent_pressure_without_ppg_may_be_carried_for_thirty_seconds() -> None:
-    absent = {ABP: slice(20, 30), PPG: slice(0, 30)}
-    (young,) = engine().predict([window(absent, age=29)])
-    assert any(w.modality is Modality.ABP for w in young.restored)
 
 
 def test_no_sensor_at_all_abstains_with_the_prior() -> None:
@@ -218,7 +247,7 @@ def test_depth_is_unknown_with_too_little_eeg() -> None:
     assert little.depth is None
 
 
-@pytest.mark.parametrize("name", ["risk", "depth", "pressure", "eeg_features"])
+@pytest.mark.parametrize("name", ["risk", "depth", "pressure"])
 def test_non_finite_output_is_invalid(name: str) -> None:
     (prediction,) = engine(poison=name).predict([window()])
     assert not prediction.valid

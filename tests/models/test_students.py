@@ -23,6 +23,8 @@ from models.runtime.graph_checks import graph_faults, operators
 from models.runtime.onnx_backend import OnnxBackend
 from models.signals.channels import map_channels
 from models.signals.errors import BadInput
+from models.signals.absence import Absence
+from models.signals.findings import Findings, Pulse
 from models.signals.modalities import Modality
 from models.signals.readers.opener import open_recording
 from models.signals.windows import CONTEXT_FIELDS, Window, WindowSpec
@@ -270,7 +272,10 @@ def window(spec: WindowSpec, absent_from: int | None = None) -> Window:
         cells[0, absent_from:] = False
         context[0, AGE] = spec.window_s - absent_from
     presence = cells.reshape(1, spec.frames, spec.frame_s).all(-1)
-    return Window(100, signals, presence, cells, context)
+    (modality,) = spec.modalities
+    newest = {modality: None if cells[0, -1] else Absence.NO_DATA}
+    pulse = Pulse.PRESENT if cells[0, -1] else Pulse.UNKNOWN
+    return Window(100, signals, presence, cells, context, newest, Findings(pulse={modality: pulse}))
 
 
 def test_the_engine_shows_what_a_student_gives(bundle, model):
@@ -282,9 +287,9 @@ def test_the_engine_shows_what_a_student_gives(bundle, model):
     full, gone, nothing = ppg.predict(
         [window(spec), window(spec, spec.window_s - 4), replace(window(spec, 0), context=window(spec).context * np.nan)]
     )
-    assert full.valid and set(full.risk) == {5, 10, 15} and full.depth is None and full.eeg_features is None
-    assert full.restored == () and full.not_estimable == {}
-    assert full.pressures is not None and full.pressures["sbp"].value > full.pressures["dbp"].value
+    assert full.valid and full.depth is None and full.restored == () and full.not_estimable == {}
+    assert full.abstain and full.risk == {}, "no pressure of this patient was ever measured: no risk"
+    assert full.pressures is None, "and no pressure"
     assert gone.valid and gone.restored == () and gone.pressures is None, "no pulse now: no pressure"
     assert gone.not_estimable == {Modality.PPG: "this model does not restore it"}
     assert nothing.abstain and nothing.pressures is None
@@ -325,5 +330,5 @@ def test_a_student_serves_a_session_headless(model, tmp_path):
     records = [r for r in feed.drain(1_000_000) if isinstance(r, PredictionRecord)]
     assert len(records) == 40 and all(r.modalities == ["PPG"] and r.restored == [] for r in records)
     late = [r for r in records if r.window_end_ns >= 30 * 10**9]
-    assert late and all(r.valid and set(r.risk) == {"5", "10", "15"} and r.depth is None for r in late)
+    assert late and all(r.valid and r.abstain and r.depth is None and r.pressures is None for r in late)
     assert session.report()["dead_letters"] == 0
