@@ -13,6 +13,8 @@ BENCHMARKS = {
     "display": "frames per second of the display with 8 waves at 1920×1080",
     "numerics": "our vitals against a recording's own monitor numerics",
     "restoration": "hidden arterial pressure: the estimate beside hold and the anchored delay regression",
+    "alarms": "the live alarms against experts' verdicts, on the recordings of the Challenge 2015",
+    "arrests": "what is said second by second while a patient arrests, and what must be said",
     "estimates": "what is shown, how right and how wide, subset by subset of sensors: pressures and risk",
     "throughput": "how fast a recording runs through the whole program at --speed max",
     "inference": "the model alone: every backend, precision and batch beside the machine's floor",

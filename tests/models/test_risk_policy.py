@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.runtime.risk_policy import LONGEST_S, UNTRUSTED_S, risk_abstains, sensors_there
+from models.runtime.bundle import load_bundle
+from models.runtime.risk_policy import UNTRUSTED_S, risk_abstains, risk_bounds, sensors_there
+from models.runtime.spec import RiskRow, RiskTable
 from models.signals.absence import Absence, Standing, standing_of
 from models.signals.findings import Findings, Pulse, Rhythm
 from models.signals.modalities import MODEL_MODALITIES, Modality
@@ -19,6 +22,18 @@ SPEC = WindowSpec()
 ROW = {m: i for i, m in enumerate(SPEC.modalities)}
 OTHERS = tuple(m for m in MODEL_MODALITIES if m is not Modality.ABP)
 WELL = Findings(Rhythm.BEATS, {Modality.ABP: Pulse.PRESENT, Modality.PPG: Pulse.PRESENT})
+SPREAD = [[0.5] * 3, [1.0] * 3]
+TABLE = RiskTable(
+    [0.0, 120.0],
+    {
+        "ECG+PPG+EEG": RiskRow(120.0, SPREAD),
+        "ECG+PPG": RiskRow(60.0, SPREAD),
+        "ECG+EEG": RiskRow(30.0, SPREAD),
+        "ECG": RiskRow(30.0, SPREAD),
+        "PPG": RiskRow(30.0, SPREAD),
+        "": RiskRow(0.0, SPREAD),
+    },
+)
 LEVEL, AGE = CONTEXT_FIELDS.index("level"), CONTEXT_FIELDS.index("age_s")
 
 
@@ -39,7 +54,7 @@ def window(
 
 
 def test_a_healthy_patient_with_every_sensor_is_shown_a_risk() -> None:
-    assert risk_abstains(window(), SPEC) == ""
+    assert risk_abstains(window(), SPEC, TABLE) == ""
 
 
 @pytest.mark.parametrize(
@@ -66,7 +81,7 @@ def test_a_healthy_patient_with_every_sensor_is_shown_a_risk() -> None:
     ],
 )
 def test_the_reason_is_said(given_window: Window, words: str) -> None:
-    assert risk_abstains(given_window, SPEC).startswith(words)
+    assert risk_abstains(given_window, SPEC, TABLE).startswith(words)
 
 
 def test_an_empty_window_and_one_of_a_model_without_pressure_show_nothing() -> None:
@@ -101,12 +116,12 @@ def cases(draw: st.DrawFn) -> Window:
 @settings(max_examples=600, deadline=None)
 @given(cases())
 def test_no_risk_against_the_rules(made: Window) -> None:
-    if risk_abstains(made, SPEC):
+    if risk_abstains(made, SPEC, TABLE):
         return
     findings = made.findings
     level, age = made.context[ROW[Modality.ABP], [LEVEL, AGE]]
     assert level >= 65.0
-    assert age <= LONGEST_S[sensors_there(made, SPEC)]
+    assert age <= TABLE.sensors[sensors_there(made, SPEC)].longest_s
     assert Pulse.NONE not in findings.pulse.values()
     assert findings.rhythm not in (Rhythm.STILL, Rhythm.FIBRILLATION)
     if made.newest[Modality.ECG] is None:
@@ -120,8 +135,69 @@ def test_no_risk_against_the_rules(made: Window) -> None:
 
 
 @settings(max_examples=300, deadline=None)
-@given(cases(), st.sampled_from(OTHERS))
-def test_a_sensor_the_less_never_earns_more(made: Window, gone: Modality) -> None:
-    """The table is monotone: with fewer other sensors a risk is shown for no longer."""
-    there = sensors_there(made, SPEC)
-    assert LONGEST_S[there - {gone}] <= LONGEST_S[there]
+@given(cases())
+def test_without_a_table_only_a_measured_pressure_will_do(made: Window) -> None:
+    if not risk_abstains(made, SPEC):
+        assert made.context[ROW[Modality.ABP], AGE] == 0.0
+
+
+def test_sensors_that_earned_nothing_show_nothing() -> None:
+    there = frozenset({Modality.ABP, Modality.EEG, Modality.PPG})
+    findings = Findings(Rhythm.UNKNOWN, WELL.pulse)
+    assert (
+        risk_abstains(window(there, np.nan, findings=findings), SPEC, TABLE) == "not better than chance with PPG, EEG"
+    )
+    assert risk_abstains(window(there, np.nan, findings=findings), SPEC) == ""
+
+
+@cache
+def shipped() -> RiskTable:
+    table = load_bundle().spec.risk
+    assert table is not None
+    return table
+
+
+def subsets() -> list[frozenset[Modality]]:
+    return [frozenset(m for i, m in enumerate(OTHERS) if mask >> i & 1) for mask in range(8)]
+
+
+def key(there: frozenset[Modality]) -> str:
+    return "+".join(m.value for m in OTHERS if m in there)
+
+
+@pytest.mark.parametrize("age_s", [0.0, 5.0, 30.0, 60.0])
+@pytest.mark.parametrize("risk", [0.0, 0.02, 0.3, 0.97, 1.0])
+def test_the_shipped_intervals_never_narrow_as_sensors_go_or_pressures_age(age_s: float, risk: float) -> None:
+    """In log odds: the probability itself depends on the risk, which is another with other sensors."""
+    table = shipped()
+    shown = [there for there in subsets() if key(there) in table.sensors]
+    assert shown
+
+    def half(there: frozenset[Modality], age: float) -> float:
+        made = window(there | {Modality.ABP} if age == 0.0 else there, age)
+        ((lo, hi), *_) = risk_bounds(made, SPEC, table, [risk] * 3)
+        assert 0.0 <= lo <= min(max(risk, 1e-6), 1 - 1e-6) <= hi <= 1.0
+        return float(np.log(hi / (1 - hi)) - np.log(lo / (1 - lo))) / 2 if lo > 0.0 and hi < 1.0 else float("inf")
+
+    for more in shown:
+        for fewer in shown:
+            if fewer < more:
+                assert half(fewer, age_s) >= half(more, age_s) - 1e-6
+        assert half(more, age_s) >= half(more, 0.0) - 1e-6
+        assert half(more, age_s) > 0.1
+
+
+def test_with_a_sensor_the_less_the_shipped_table_shows_for_no_longer() -> None:
+    table = shipped()
+    for more in subsets():
+        for fewer in (there for there in subsets() if there < more):
+            if key(fewer) in table.sensors:
+                assert table.sensors[key(fewer)].longest_s <= table.sensors[key(more)].longest_s
+    assert max(row.longest_s for row in table.sensors.values()) <= table.ages_s[-1]
+
+
+def test_a_table_that_is_not_whole_is_refused() -> None:
+    with pytest.raises(ValueError, match="rising ages"):
+        RiskTable([0.0, 30.0], {"ECG": RiskRow(30.0, [[1.0, 1.0, 1.0]])})
+    with pytest.raises(ValueError, match="rising ages"):
+        RiskTable([30.0, 0.0], {})

@@ -21,9 +21,9 @@ from models.runtime.bundle import Bundle, load_bundle
 from models.runtime.engine import Engine
 from models.runtime.graph_checks import graph_faults, operators
 from models.runtime.onnx_backend import OnnxBackend
+from models.signals.absence import Absence
 from models.signals.channels import map_channels
 from models.signals.errors import BadInput
-from models.signals.absence import Absence
 from models.signals.findings import Findings, Pulse
 from models.signals.modalities import Modality
 from models.signals.readers.opener import open_recording
