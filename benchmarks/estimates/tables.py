@@ -27,7 +27,7 @@ def pressure_section(sources: Mapping[str, Rows]) -> str:
     """A row a source, ECG or none, and age; settings without a PPG are in one row, since nothing is shown there."""
     rows: list[Cells] = []
     for source, every in sources.items():
-        every = every.where((every.abp_age_s > 0) & np.isfinite(every.truth.sum(1)))
+        every = every.where(np.asarray((every.abp_age_s > 0) & np.isfinite(every.truth.sum(1))))
         ppg, ecg = (np.char.find(every.others, m.value) >= 0 for m in (Modality.PPG, Modality.ECG))
         for name, there in (("PPG and ECG", ppg & ecg), ("PPG", ppg & ~ecg)):
             for age in sorted(set(every.abp_age_s.tolist())):

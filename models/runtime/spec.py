@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence, Sized
+
 import msgspec
 
 BUNDLE_SCHEMA = 1
@@ -59,6 +61,12 @@ class PressureTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ages_s: list[float]
     half_mmhg: dict[str, dict[str, list[float]]]
 
+    def __post_init__(self) -> None:
+        columns = [values for part in self.half_mmhg.values() for values in part.values()]
+        _check_ages(self.ages_s, columns)
+        if set(self.half_mmhg) != {"with ECG", "without ECG"} or not 0.0 <= self.correction <= 1.0:
+            raise ValueError("half-widths with and without ECG, and a share of 0 to 1")
+
 
 class RiskRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``longest_s``: seconds since the last measured ABP within which the risk was better than a coin; 0: only while it
@@ -74,6 +82,15 @@ class RiskTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     ages_s: list[float]
     sensors: dict[str, RiskRow]
+
+    def __post_init__(self) -> None:
+        _check_ages(self.ages_s, [row.spread for row in self.sensors.values()])
+
+
+def _check_ages(ages_s: list[float], columns: Sequence[Sized]) -> None:
+    """What a table holds must be there for each of its ages, and these must rise; ValueError if not."""
+    if sorted(set(ages_s)) != ages_s or not ages_s or any(len(column) != len(ages_s) for column in columns):
+        raise ValueError("a value for each of the rising ages of the table")
 
 
 class BundleSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,0 +1,233 @@
+"""The benchmark of what is shown: losses as the pipeline makes them, and its figures by another computation."""
+
+from __future__ import annotations
+
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from benchmarks.estimates.fit import (
+    auroc_interval,
+    correction_share,
+    half_width_of,
+    inside,
+    patient_intercepts,
+    patient_quantile,
+    pressure_table,
+    risk_table,
+)
+from benchmarks.estimates.patients import BLOCK, cut, lost, records
+from benchmarks.estimates.replay import Rows, Setting
+from benchmarks.estimates.replay import settings as every_setting
+from benchmarks.estimates.tables import covers, pressure_section, risk_section, verdicts
+from benchmarks.offline import drive
+from models.data.simulator import simulate_patient
+from models.data.windows import grid_signal
+from models.signals.channels import map_channels
+from models.signals.modalities import Modality
+from models.signals.windows import WindowSpec
+
+SPEC = WindowSpec()
+SECONDS, LOST_AT = 150, 100
+
+
+def some_rows(count: int, seed: int, age: float = 60.0, others: str = "ECG+PPG", patients: int = 8) -> Rows:
+    """Random rows in which the risk says nothing and the estimates are a little off."""
+    rng = np.random.default_rng(seed)
+    truth = rng.normal(80.0, 10.0, (count, 3))
+    estimate = truth + rng.normal(0.0, 4.0, (count, 3))
+    risk = rng.uniform(0.05, 0.6, (count, 3))
+    anchor = truth[:, 0] + rng.normal(0.0, 4.0, count)
+    return Rows(
+        patient=rng.integers(0, patients, count), others=np.full(count, others, "U16"), abp_age_s=np.full(count, age),
+        end_s=np.arange(count, dtype=np.float64), reason=np.full(count, "", "U60"), risk=risk, risk_lo=risk / 2,
+        risk_hi=(1 + risk) / 2, label=(rng.random((count, 3)) < 0.4).astype(np.float64),
+        hypotensive=np.zeros(count, np.bool_), level=rng.normal(85.0, 8.0, count), estimate=estimate, lo=estimate - 5.0,
+        hi=estimate + 5.0, truth=truth, hold=anchor, regression=anchor,
+    )  # fmt: skip
+
+
+def joined(*parts: Rows) -> Rows:
+    return Rows(**{n: np.concatenate([getattr(p, n) for p in parts]) for n in Rows.__dataclass_fields__})
+
+
+def with_(rows: Rows, **changed: np.ndarray) -> Rows:
+    return Rows(**({n: getattr(rows, n) for n in Rows.__dataclass_fields__} | changed))
+
+
+# -- losses ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("gone", [Modality.ABP, Modality.ECG])
+def test_a_loss_after_the_fact_is_the_loss_of_the_live_pipeline(gone: Modality) -> None:
+    patient = simulate_patient(9_300_001, duration_s=float(SECONDS), faults=False)
+    channels = map_channels(patient)
+    clean = grid_signal(channels, Modality.ABP, SECONDS, patient.read_clean)
+    known = cut("one", channels, SPEC, 1, clean)
+    withheld = {gone: [(float(LOST_AT), 1e9)]}
+    live = {w.end_s: w for _, out in drive(channels, SPEC, withheld) for w in out.windows}
+    row = SPEC.modalities.index(gone)
+    compared = [i for i, w in enumerate(known.windows) if LOST_AT < w.end_s <= SECONDS]
+    ages = np.zeros((len(compared), len(SPEC.modalities)))
+    ages[:, row] = [known.windows[i].end_s - LOST_AT for i in compared]
+    for made in lost(known, compared, ages, SPEC):
+        true = live[made.end_s]
+        np.testing.assert_array_equal(made.presence, true.presence)
+        np.testing.assert_array_equal(made.cells, true.cells)
+        np.testing.assert_allclose(made.context, true.context, rtol=1e-5, atol=1e-5)
+        assert (made.newest[gone] is None) == (true.newest[gone] is None) is False
+        assert made.findings.rhythm == true.findings.rhythm
+        assert made.findings.pulse_of(Modality.PPG) == true.findings.pulse_of(Modality.PPG)
+        assert made.findings.pulse_of(Modality.ABP) == true.findings.pulse_of(Modality.ABP)
+
+
+def test_every_subset_at_every_age() -> None:
+    found = every_setting([0.0, 60.0])
+    assert len(found) == len(set(found)) == 16
+    assert found[0] == Setting(frozenset({Modality.ECG, Modality.PPG, Modality.EEG}), 0.0)
+    assert {s.others for s in found} >= {"ECG+PPG+EEG", "PPG", ""}
+
+
+def test_calibration_and_report_share_no_group_nor_neighbours(tmp_path: Path) -> None:
+    names = [f"r{i:03d}" for i in range(80)]
+    (tmp_path / "index.csv").write_text("record,group\n" + "".join(f"{n},{i // 2}\n" for i, n in enumerate(names)))
+    for name in names:
+        (tmp_path / f"{name}.hea").write_text("")
+        (tmp_path / f"{name}.dat").write_bytes(b"")
+    parts = {use: {int(group) for group, _ in records(tmp_path, use)} for use in (True, False)}
+    assert parts[True] and parts[False]
+    assert min(abs(a - b) for a, b in product(*parts.values())) > 1
+    assert len(records(tmp_path, None)) == 80
+    assert not any(group % BLOCK == 0 for part in parts.values() for group in part)
+
+
+# -- figures -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_area_is_the_share_of_pairs_in_the_right_order() -> None:
+    rows = some_rows(200, 1)
+    score, positive = rows.risk[:, 1], rows.label[:, 1] > 0.5
+    pairs = [(a > b) + 0.5 * (a == b) for a in score[positive] for b in score[~positive]]
+    area, lo, hi = auroc_interval(rows, score, 1)
+    assert area == pytest.approx(np.mean(pairs))
+    assert lo < area < hi
+    few = rows.where(rows.patient < 3)
+    assert np.isnan(auroc_interval(few, few.risk[:, 1], 1)).all()
+
+
+def test_coverage_counts_what_lies_within() -> None:
+    rows = some_rows(300, 2)
+    expected = [
+        sum(lo <= t <= hi for t, lo, hi in zip(rows.truth[:, i], rows.lo[:, i], rows.hi[:, i], strict=True)) / 300
+        for i in range(3)
+    ]
+    assert covers(rows) == pytest.approx(expected)
+
+
+@given(st.lists(st.lists(st.floats(0.0, 20.0), min_size=1, max_size=6), min_size=1, max_size=5))
+def test_every_patient_counts_the_same_in_a_quantile(values: list[list[float]]) -> None:
+    patient = np.repeat(np.arange(len(values)), [len(v) for v in values])
+    flat = np.concatenate([np.array(v) for v in values])
+    found = patient_quantile(flat, patient)
+    share = np.mean([np.mean(np.array(v) <= found) for v in values])
+    below = np.mean([np.mean(np.array(v) < found) for v in values])
+    assert share >= 0.8 - 1e-9
+    assert below < 0.8
+
+
+@pytest.mark.parametrize(("shift", "deviation"), [(0.0, 1.0), (0.8, 0.5), (-2.0, 0.05)])
+def test_the_half_width_holds_four_fifths(shift: float, deviation: float) -> None:
+    drawn = np.random.default_rng(3).normal(shift, deviation, 200_000)
+    half = half_width_of(shift, deviation)
+    assert np.mean(np.abs(drawn) <= half) == pytest.approx(0.8, abs=0.005)
+    assert inside(half, shift, deviation) == pytest.approx(0.8, abs=1e-6)
+
+
+@pytest.mark.parametrize("deviation", [0.2, 1.2])
+def test_how_far_patients_lie_from_what_is_said_is_found_again(deviation: float) -> None:
+    rng = np.random.default_rng(4)
+    patient = np.repeat(np.arange(150), 40)
+    risk = rng.uniform(0.1, 0.7, len(patient))
+    odds = np.log(risk / (1 - risk)) + 0.5 + rng.normal(0.0, deviation, 150)[patient]
+    positive = rng.random(len(patient)) < 1 / (1 + np.exp(-odds))
+    shift, found = patient_intercepts(risk, positive, patient, 1.0)
+    assert shift == pytest.approx(0.5, abs=0.2)
+    assert found == pytest.approx(deviation, abs=0.2)
+
+
+def test_a_correction_is_kept_as_far_as_it_helps() -> None:
+    rows = some_rows(400, 5)
+    assert correction_share(with_(rows, regression=rows.truth[:, 0])) == 0.0
+    exact = rows.estimate.copy()
+    exact[:, 0] = rows.truth[:, 0]
+    assert correction_share(with_(rows, estimate=exact)) == 1.0
+
+
+# -- tables ------------------------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 10_000))
+def test_fitted_intervals_never_narrow(seed: int) -> None:
+    parts = [
+        some_rows(60, seed + i, age, others)
+        for i, (age, others) in enumerate(product((30.0, 120.0, 600.0), ("ECG+PPG", "PPG")))
+    ]
+    rows = joined(*parts)
+    table = pressure_table(rows, np.arange(len(rows)) % 2 == 0)
+    for name in ("map", "sbp", "dbp"):
+        with_ecg, without = (table.half_mmhg[key][name] for key in ("with ECG", "without ECG"))
+        assert with_ecg == sorted(with_ecg)
+        assert without == sorted(without)
+        assert all(a <= b for a, b in zip(with_ecg, without, strict=True))
+
+
+def test_an_age_that_no_patient_reached_is_not_in_the_table() -> None:
+    rows = joined(some_rows(60, 1, 30.0, "ECG+PPG"), some_rows(60, 2, 30.0, "PPG"), some_rows(5, 3, 600.0, "PPG"))
+    assert pressure_table(rows, np.ones(len(rows), np.bool_)).ages_s == [30.0]
+
+
+def telling(rows: Rows) -> Rows:
+    """The same with risks that know what comes."""
+    return with_(rows, risk=0.2 + 0.6 * rows.label + 0.1 * rows.risk)
+
+
+def test_only_what_is_better_than_a_coin_is_in_the_table() -> None:
+    parts = [
+        telling(some_rows(200, 1, 0.0, "ECG+PPG+EEG")),
+        telling(some_rows(200, 2, 60.0, "ECG+PPG+EEG")),
+        some_rows(200, 3, 120.0, "ECG+PPG+EEG"),
+        telling(some_rows(200, 4, 300.0, "ECG+PPG+EEG")),  # luck beyond an age that showed nothing
+        telling(some_rows(200, 5, 0.0, "ECG+PPG")),
+        some_rows(200, 6, 60.0, "ECG+PPG"),
+        some_rows(200, 7, 0.0, "EEG"),
+        telling(some_rows(200, 8, 0.0, "")),  # fewer sensors than a set that showed nothing
+    ]
+    table = risk_table(joined(*parts), 60.0)
+    assert {name: row.longest_s for name, row in table.sensors.items()} == {"ECG+PPG+EEG": 60.0, "ECG+PPG": 0.0}
+    assert table.ages_s == [0.0, 60.0]
+    more, fewer = (np.array(table.sensors[name].spread) for name in ("ECG+PPG+EEG", "ECG+PPG"))
+    assert (fewer >= more).all()
+    assert (np.diff(more, axis=0) >= 0).all()
+
+
+def test_the_report_says_what_is_no_better_than_chance() -> None:
+    useless, good = some_rows(300, 1, 0.0, "EEG"), telling(some_rows(300, 2, 0.0, "ECG+PPG"))
+    said = " ".join(verdicts(joined(useless, good), {"here": some_rows(300, 3)}))
+    assert "NOT better than chance: EEG, ABP" in said
+    assert "ECG, PPG, ABP" not in said
+    assert "each is better" in " ".join(verdicts(good, {}))
+    assert "here: MAP" in said
+
+
+def test_what_is_never_shown_has_a_row_without_figures() -> None:
+    nothing = np.full((60, 3), np.nan)
+    rows = with_(
+        some_rows(60, 1), risk=nothing, risk_lo=nothing, risk_hi=nothing, estimate=nothing, lo=nothing, hi=nothing
+    )
+    assert "| 60 | 0 | – |" in risk_section(rows, 60.0)
+    assert "| 60 | 0 | – |" in pressure_section({"here": rows})
