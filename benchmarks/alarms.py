@@ -62,7 +62,21 @@ class Judged:
 
     @property
     def tuning(self) -> bool:
-        return hashlib.sha256(self.record.encode()).digest()[0] % 2 == 0
+        return in_tuning(self.record)
+
+
+def in_tuning(record: str) -> bool:
+    """Which half a record belongs to."""
+    return hashlib.sha256(record.encode()).digest()[0] % 2 == 0
+
+
+def index_of(folder: Path) -> list[dict[str, str]]:
+    """The rows of the folder's index.csv that name an alarm. Raises BadInput where there is none."""
+    index = folder / "index.csv"
+    if not index.is_file():
+        raise BadInput("a folder of WFDB records with their index.csv", f"none in {folder}", "unpack the set")
+    with index.open(encoding="utf-8", newline="") as file:
+        return [row for row in csv.DictReader(file) if row.get("alarm") in KEYS]
 
 
 def replay(path: Path, from_s: int, until_s: int = ALARM_S) -> list[tuple[int, AlarmRecord]]:
@@ -198,13 +212,8 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--list", type=Path, help="a CSV with every record's verdict")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args(argv)
-    index = options.folder / "index.csv"
-    if not index.is_file():
-        raise BadInput("a folder of WFDB records with their index.csv", f"none in {options.folder}", "unpack the set")
-    with index.open(encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row.get("alarm") in KEYS]
     judged = []
-    for row in rows:
+    for row in index_of(options.folder):
         changes = replay(options.folder / f"{row['record']}.hea", max(0, ALARM_S - options.seconds))
         judged.append(judge(row["record"], row["alarm"], row["alarm_true"] == "True", changes))
     if options.list is not None:

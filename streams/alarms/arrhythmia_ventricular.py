@@ -2,13 +2,14 @@
 
 The measures are the customary ones: the run's complexes against the patient's own usual complex (template correlation
 of Krasteva & Jekova, Ann Biomed Eng 2007; 35:2065–2076), against one another (ventricular tachycardia repeats its
-complex, artefact does not), their height and width, the time spent away from the baseline (Arafat et al., Signal, Image
-and Video Processing 2011; 5:301–310), and the roughness of the signal; then what the pulse channels show.
+complex, artefact does not), their height, the time spent away from the baseline (Arafat et al., Signal, Image and Video
+Processing 2011; 5:301–310), the roughness of the signal, and whether this is but the patient's own rhythm; then what
+the pulse channels show.
 
-The weights are a logistic regression (L2 10, a missed tachycardia weighed four times, the most suspicious run of each
-record) on the 128 ventricular-tachycardia records of the tuning half of the public training set of the PhysioNet/CinC
-Challenge 2015 (Clifford et al., Computing in Cardiology 2015; 42:273–276; ODC-BY 1.0), as ``benchmarks/alarms.py``
-splits it. Contains information from that set, which is made available under the ODC Attribution License.
+The weights are a logistic regression on the tuning half of the public training set of the PhysioNet/CinC Challenge 2015
+(Clifford et al., Computing in Cardiology 2015; 42:273–276), of its ventricular-tachycardia alarms and of what went
+before all alarms; ``python -m benchmarks ventricular`` learns them again. Contains information from that set, which is
+made available under the ODC Attribution License (ODC-BY 1.0).
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ SHAPE_BEFORE, SHAPE_AFTER = 12, 16  # samples around a complex that are compared
 SHIFT = 4
 OF_A_CLASS = 0.8  # least correlation of two complexes of one class
 LEAST_LEARNT = 5  # complexes before the run from which the usual one is learnt
-WIDTH_REACH = 20
+REACH = 20  # samples to either side of a run
+OWN_ALIKE, OWN_FASTER = 0.85, 1.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,17 +47,17 @@ class Weight:
 
 ECG_WEIGHTS: dict[str, Weight] = {
     # measure: limits, mean and SD over the runs learnt from, weight
-    "unusual": Weight(-1.0, 1.0, 0.871, 0.234, -0.632),
-    "alike": Weight(-1.0, 1.0, 0.651, 0.387, 0.741),
-    "height": Weight(-1.5, 1.5, 0.032, 0.322, -0.282),
-    "width_s": Weight(0.02, 0.25, 0.096, 0.067, -0.277),
-    "irregular": Weight(0.0, 1.0, 0.125, 0.134, 0.349),
-    "away": Weight(0.0, 1.0, 0.367, 0.174, 0.417),
-    "rough": Weight(0.0, 0.3, 0.033, 0.013, -0.537),
-    "steady": Weight(0.0, 1.0, 0.854, 0.199, 0.680),
+    "unusual": Weight(-1.0, 1.0, 0.853, 0.240, -0.690),
+    "alike": Weight(-1.0, 1.0, 0.610, 0.403, 0.833),
+    "height": Weight(-1.5, 1.5, 0.068, 0.369, -0.292),
+    "irregular": Weight(0.0, 1.0, 0.139, 0.141, 0.200),
+    "away": Weight(0.0, 1.0, 0.376, 0.173, 0.507),
+    "rough": Weight(0.0, 0.3, 0.034, 0.015, -0.568),
+    "steady": Weight(0.0, 1.0, 0.837, 0.207, 0.769),
+    "own": Weight(0.0, 1.0, 0.591, 0.492, -0.647),
 }
-INTERCEPT = -1.109
-PULSE_REGULAR, PULSE_SLOWER = 0.214, 0.978
+INTERCEPT = -1.659
+PULSE_REGULAR, PULSE_SLOWER = 0.425, 0.892
 SLOWER = 0.8  # of the run's rate
 
 
@@ -64,10 +66,10 @@ class Run:
     """Five consecutive complexes at more than 100 /min.
 
     rate: per minute. measures: by the names of ECG_WEIGHTS — unusual: the second highest of the five correlations with
-    the usual complex; alike: mean correlation with one another; height: log of the median over the usual; width_s: of
-    90 % … 10 % of the slope's energy; irregular: SD of the intervals over their mean; away: share of the last 4 s
-    beyond a fifth of the peak; rough: mean second difference over peak to peak; steady: share of the minute's complexes
-    that are of the usual class.
+    the usual complex; alike: mean correlation with one another; height: log of the median over the usual;
+    irregular: SD of the intervals over their mean; away: share of the last 4 s beyond a fifth of the peak; rough: mean
+    second difference over peak to peak; steady: share of the minute's complexes that are of the usual class; own: 1
+    where the run is of usual complexes at the usual rate.
     """
 
     rate: float
@@ -101,23 +103,24 @@ def fast_runs(ecg: npt.ArrayLike, at: Floats, height: Floats) -> list[Run]:
     x = without_wander(ecg)
     usual, steady = _usual(_shapes(x, at[known]))
     away = crossing_share(x[-round(RECENT_S * GRID_RATE_HZ) :])
-    usual_height = float(np.median(height))
+    usual_height, usual_interval = float(np.median(height)), float(np.median(np.diff(at[known])))
     runs = []
     for i in starts.tolist():
         beats = at[i : i + BEATS]
         shapes = _shapes(x, beats)
         shifted = [(_shapes(x, beats + d) * usual).sum(axis=1) for d in range(-SHIFT, SHIFT + 1)]
-        stretch = x[max(0, int(beats[0]) - WIDTH_REACH) : int(beats[-1]) + WIDTH_REACH]
+        stretch = x[max(0, int(beats[0]) - REACH) : int(beats[-1]) + REACH]
         intervals = np.diff(beats)
+        unusual = float(np.sort(np.max(shifted, axis=0))[-2])
         measures = {
-            "unusual": float(np.sort(np.max(shifted, axis=0))[-2]),
+            "unusual": unusual,
             "alike": float((shapes @ shapes.T)[np.triu_indices(BEATS, 1)].mean()),
             "height": float(np.log(max(float(np.median(height[i : i + BEATS])), 1e-3) / max(usual_height, 1e-3))),
-            "width_s": _width_s(x, beats),
             "irregular": float(intervals.std() / intervals.mean()),
             "away": away,
             "rough": float(np.abs(np.diff(stretch, 2)).mean()) / max(float(np.ptp(stretch)), 1e-3),
             "steady": steady,
+            "own": float(unusual > OWN_ALIKE and usual_interval < OWN_FASTER * float(intervals.mean())),
         }
         runs.append(Run(60.0 * GRID_RATE_HZ / float(intervals.mean()), measures))
     return runs
@@ -147,11 +150,3 @@ def _usual(shapes: Floats) -> tuple[Floats, float]:
     largest = int(np.argmax(size))
     mean = shapes[of_a_class[largest]].mean(axis=0) if size[largest] else np.zeros(shapes.shape[1])
     return mean / max(float(np.sqrt((mean * mean).sum())), 1e-9), float(size[largest]) / len(shapes)
-
-
-def _width_s(x: Floats, at: Floats) -> float:
-    """Median time between a tenth and nine tenths of the slope's energy within ±0.2 s of each complex."""
-    index = np.round(at).astype(int)[:, None] + np.arange(-WIDTH_REACH, WIDTH_REACH + 2)
-    energy = np.cumsum(np.diff(x[np.clip(index, 0, len(x) - 1)], axis=1) ** 2, axis=1)
-    share = energy / np.maximum(energy[:, -1:], 1e-12)
-    return float(np.median((share < 0.9).sum(axis=1) - (share < 0.1).sum(axis=1))) / GRID_RATE_HZ
