@@ -20,7 +20,7 @@ from monitor.cli_evaluate import evaluate_app
 from monitor.cli_export import export
 from monitor.cli_train import train_app
 from monitor.logs import log_to_file
-from monitor.settings import RunSettings, parse_drops, parse_precision, parse_speed
+from monitor.settings import RunSettings, parse_drops, parse_precision, parse_speed, parse_widest
 
 DISCLAIMER = "For research and teaching, not for clinical decisions."
 
@@ -72,6 +72,10 @@ def run(
     imputer: Annotated[
         str, typer.Option(help="What fills absent sensors: restoration (PhysioME) or selfmask, if the bundle holds it.")
     ] = "restoration",
+    widest_estimate: Annotated[
+        str,
+        typer.Option(help="Show no estimated pressure whose mean has an 80 % interval beyond ± so many mmHg."),
+    ] = "10",
     headless: Annotated[bool, typer.Option("--headless", help="No window; a line of progress instead.")] = False,
     report: Annotated[Path | None, typer.Option(help="Write the run's report (JSON) here.")] = None,
     vitals: Annotated[Path | None, typer.Option(help="Write vitals (CSV), one row a second.")] = None,
@@ -96,6 +100,7 @@ def run(
         backend=backend,
         precision=parse_precision(precision),
         imputer=imputer,
+        widest_mmhg=parse_widest(widest_estimate),
         headless=headless,
         report=report,
         vitals=vitals,

@@ -231,6 +231,7 @@ def _select(bundle: Bundle, settings: RunSettings, cancel: threading.Event, prog
         settings.backend,
         settings.imputer,
         RuntimeOptions(precision=settings.precision, cancel=cancel, progress=progress),
+        widest_mmhg=settings.widest_mmhg,
         deadline_s=HANG_S if settings.speed is None else DEADLINE_S,
     )
     for label in selection.refused:

@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from models.runtime.backend import Precision
+from models.runtime.engine import WIDEST_MMHG
 from models.runtime.spec import RESTORATION
 from models.signals.aliases import modality_named
 from models.signals.errors import BadInput
 from streams.replay import Drop
 
 MIN_SPEED, MAX_SPEED = 0.25, 50.0
+MAX_WIDEST_MMHG = 50.0
 _DROP = re.compile(r"^(?P<modality>[A-Za-z]+):(?P<start>[^-]*)-(?P<end>.*)$")
 
 
@@ -37,6 +39,7 @@ class RunSettings:
     backend: str = "auto"
     precision: Precision | Literal["auto"] = "auto"
     imputer: str = RESTORATION
+    widest_mmhg: float = WIDEST_MMHG
     headless: bool = False
     report: Path | None = None
     vitals: Path | None = None
@@ -65,6 +68,14 @@ def parse_precision(text: str) -> Precision | Literal["auto"]:
     if text.strip().lower() != "auto":
         raise BadInput(f"a precision out of auto, {', '.join(known)}", repr(text), "choose one of these")
     return "auto"
+
+
+def parse_widest(text: str) -> float:
+    """Half of an 80 % interval in mmHg, from 0 (no estimate of the pressure at all) to 50."""
+    widest = _number(text, "--widest-estimate")
+    if not 0.0 <= widest <= MAX_WIDEST_MMHG:
+        raise BadInput(f"0 to {MAX_WIDEST_MMHG:g} mmHg in --widest-estimate", repr(text), "write for example 10")
+    return widest
 
 
 def parse_drops(entries: list[str]) -> tuple[Drop, ...]:
@@ -122,7 +133,7 @@ def _number(text: str, option: str) -> float:
     try:
         value = float(text)
     except ValueError:
-        raise BadInput(f"a number in {option}", repr(text), "write seconds as 120 or 12.5") from None
+        raise BadInput(f"a number in {option}", repr(text), "write it as 120 or 12.5") from None
     if not math.isfinite(value):
-        raise BadInput(f"a finite number in {option}", repr(text), "write seconds as 120 or 12.5")
+        raise BadInput(f"a finite number in {option}", repr(text), "write it as 120 or 12.5")
     return value

@@ -16,7 +16,7 @@ import msgspec
 from models.runtime.backend import Backend, Precision, RuntimeOptions
 from models.runtime.backend_thread import BackendThread, Ended
 from models.runtime.bundle import Bundle
-from models.runtime.engine import Engine
+from models.runtime.engine import WIDEST_MMHG, Engine
 from models.runtime.gate import GateResult, gate, rules_of, spot_check
 from models.runtime.guard import HANG_S, GuardedBackend, Service
 from models.runtime.spec import RESTORATION
@@ -87,8 +87,8 @@ CANDIDATES: dict[str, Candidate] = {
 class ServedEngine(Engine):
     """An engine behind the watchdog, which says how it serves."""
 
-    def __init__(self, bundle: Bundle, guard: GuardedBackend, imputer: str) -> None:
-        super().__init__(bundle, guard, imputer)
+    def __init__(self, bundle: Bundle, guard: GuardedBackend, imputer: str, widest_mmhg: float) -> None:
+        super().__init__(bundle, guard, imputer, widest_mmhg)
         self._guard = guard
 
     @property
@@ -193,9 +193,10 @@ def select_engine(
     options: RuntimeOptions | None = None,
     *,
     deadline_s: float = HANG_S,
+    widest_mmhg: float = WIDEST_MMHG,
 ) -> Selection:
-    """Load ``bundle`` on ``backend``, let the gate try it, and put the watchdog before it; ``imputer`` as in
-    :class:`Engine`, ``deadline_s`` for a batch: a paced run wants DEADLINE_S.
+    """Load ``bundle`` on ``backend``, let the gate try it, and put the watchdog before it; ``imputer`` and
+    ``widest_mmhg`` as in :class:`Engine`, ``deadline_s`` for a batch: a paced run wants DEADLINE_S.
 
     Raises BadInput for an unknown name and BackendUnavailable when an explicit choice (or every candidate) cannot
     be had or may not serve.
@@ -224,7 +225,7 @@ def select_engine(
         deadline_s=deadline_s, cancel=search.options.cancel, notes=reasons,
         refused=any(label.partition(" ")[0] != thread.name for label in search.refused),
     )  # fmt: skip
-    return Selection(ServedEngine(bundle, guard, imputer), result, search.passed_over, tuple(search.refused))
+    return Selection(ServedEngine(bundle, guard, imputer, widest_mmhg), result, search.passed_over, tuple(search.refused))
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from models.signals.errors import BadInput
 from models.signals.modalities import Modality
-from monitor.settings import check_outputs, parse_drops, parse_precision, parse_speed
+from monitor.settings import check_outputs, parse_drops, parse_precision, parse_speed, parse_widest
 from streams.replay import Drop
 
 
@@ -29,6 +29,13 @@ def test_precisions() -> None:
     for bad in ("fp8", "", "half"):
         with pytest.raises(BadInput, match="a precision out of auto, fp32, fp16, bf16"):
             parse_precision(bad)
+
+
+def test_widest_estimates() -> None:
+    assert [parse_widest(text) for text in ("0", "10", "7.5", "50")] == [0.0, 10.0, 7.5, 50.0]
+    for bad in ("-1", "51", "wide", "nan", "inf", ""):
+        with pytest.raises(BadInput, match="--widest-estimate"):
+            parse_widest(bad)
 
 
 def test_drops() -> None:
