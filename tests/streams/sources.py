@@ -166,7 +166,6 @@ def prediction(window: Window) -> Prediction:
         risk={m: Interval(0.1, 0.0, 0.2) for m in (5, 10, 15)},
         depth=Interval(45.0, 40.0, 50.0),
         pressures=None,
-        eeg_features=None,
         restored=(RestoredWave(Modality.ABP, (window.end_s - 1) * 100, 100, wave, wave - 5, wave + 5),),
         ages_s=tuple(float(a) for a in window.context[:, 2]),
     )

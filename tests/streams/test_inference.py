@@ -312,7 +312,7 @@ def test_unknown_numbers_do_not_reach_the_wire_as_nan() -> None:
     class Unknown(FakeEngine):
         def predict(self, windows: Sequence[Window], keys: Sequence[Hashable] = ()) -> list[Prediction]:
             return [
-                Prediction(w.end_s, w.presence, False, False, "the model's output was not finite", {}, None, None, None,
+                Prediction(w.end_s, w.presence, False, False, "the model's output was not finite", {}, None, None,
                            not_estimable={Modality.EEG: "never"}, ages_s=(math.nan, math.inf, 1.0, 0.0))
                 for w in windows
             ]  # fmt: skip
