@@ -30,6 +30,7 @@ from models.signals.readers.opener import open_recording
 from models.signals.windows import WindowSpec
 from streams.accounting import Accounting
 from streams.alarms import AlarmEngine
+from streams.alarms.arrhythmia import HARDLY_UNLIKE
 from streams.clock import SECOND_NS
 from streams.codec import samples_to_bytes
 from streams.records import AlarmRecord, RhythmRecord, StateRecord, VitalsRecord, WaveChunk, WaveTick
@@ -51,7 +52,8 @@ BOOTSTRAPS = 2000
 @dataclass(frozen=True, slots=True)
 class Judged:
     """One record. true: the experts' verdict. high: the alarm of its kind stood at high priority within the window;
-    called: at any priority, contradicted or not; heard: it did, or another alarm of high priority."""
+    called: or would have, had no other sensor contradicted it; heard: it stood at whatever priority, or another alarm
+    of high priority did."""
 
     record: str
     kind: str
@@ -125,7 +127,8 @@ def judge(record: str, kind: str, true: bool, changes: Iterable[tuple[int, Alarm
     within += standing.values()
     mine = [a for a in within if a.key == KEYS[kind]]
     high = any(a.priority == "high" for a in mine)
-    return Judged(record, kind, true, high, bool(mine), bool(mine) or any(a.priority == "high" for a in within))
+    called = any(a.priority == "high" or a.reason != HARDLY_UNLIKE for a in mine)
+    return Judged(record, kind, true, high, called, bool(mine) or any(a.priority == "high" for a in within))
 
 
 @dataclass(frozen=True, slots=True)

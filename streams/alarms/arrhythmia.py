@@ -8,7 +8,9 @@ from fewer beats where they are that much slower or faster.
 
 What the ECG says is confirmed, unopposed or contradicted by what ABP and PPG show in the same seconds. Only clearly
 good evidence contradicts (:mod:`streams.alarms.arrhythmia_pulse`), and none where a pressure line shows no pulse;
-absence of evidence never does, and a contradicted call is still a call. A call *holds now*: it ends with its condition.
+absence of evidence never does, and a contradicted call is still a call. A fast run whose complexes hardly differ from
+the usual ones is called as contradicted by that, lest a true one be silent. A call *holds now*: it ends with its
+condition.
 """
 
 from __future__ import annotations
@@ -53,6 +55,8 @@ SLOW_PULSE, FAST_PULSE = 45.0, 120.0  # per minute: beyond, a pulse contradicts 
 NEAR = 0.15  # rates that agree
 
 PULSE_ALONE_S = 8.0  # a rate from pulses alone, without beats in the ECG
+SUSPECTED = -0.6  # log odds from which a fast run is said, if only as contradicted by its own complexes
+HARDLY_UNLIKE = "complexes hardly unlike the usual"
 VENTRICULAR_HELD_S = 12
 FIBRILLATION_HELD_S, FIBRILLATION_BEATS_S = 30, 3  # by an unclear rhythm, by beats among it
 
@@ -221,8 +225,10 @@ def _ventricular(now: _Now) -> Call | None:
     pulses = now.pulse_rates(PULSE_SPAN_S["vtach"])
     rates = list(pulses.values())
     worst = max(runs, key=lambda run: run.evidence() - run.against(rates))
-    if worst.evidence() <= 0.0:
+    if worst.evidence() <= SUSPECTED:
         return None
+    if worst.evidence() <= 0.0:
+        return Call("vtach", Verdict.CONTRADICTED, HARDLY_UNLIKE, worst.rate)
     outvoted = worst.evidence() <= worst.against(rates)
     return _judged("vtach", worst.rate, now, pulses if outvoted else {}, {} if outvoted else pulses)
 
