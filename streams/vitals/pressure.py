@@ -24,7 +24,8 @@ BEATS = 12
 SILENCE_S = 5.0  # without a valid beat for so long there is no pressure to show
 GUARD_S = 0.30  # as for the heart rate: the foot that ends a beat is settled when this much signal follows
 LEAST_BEATS = 2
-LEAST_MEAN_S = 3.0  # of pressure that a mean without beats is taken over: a whole beat of 20/min
+MEAN_S = 3.0  # of pressure that a mean without beats is taken over: a whole beat of 20/min
+LEAST_KNOWN = 0.9  # of these seconds
 LEAST_VALID = 0.5  # of the beats of the last 12 s; fewer valid ones mean an artefact, not a pressure
 
 
@@ -65,7 +66,7 @@ class PressureTrain:
             self._accepted_until_s = self._pulseless_until_s = float(second)
             if not measured:
                 self._unmeasured_until_s = float(second)
-            return self._mean_alone(block) if measured else None
+            return self._mean_alone(second, block) if measured else None
         start_s = second - len(block) / GRID_RATE_HZ
         found = abp_beats(block)
         ends = start_s + found.next_onset / GRID_RATE_HZ
@@ -83,14 +84,15 @@ class PressureTrain:
         self._accepted_until_s = max(self._accepted_until_s, until)
         averaged = self._averaged(second)
         if averaged is None and second - max(self._unmeasured_until_s, start_s) >= SILENCE_S:
-            return self._mean_alone(block)
+            return self._mean_alone(second, block)
         return averaged
 
-    @staticmethod
-    def _mean_alone(block: npt.NDArray[np.float32]) -> Pressures | None:
-        newest = block[-round(LEAST_MEAN_S * GRID_RATE_HZ) :]
+    def _mean_alone(self, second: int, block: npt.NDArray[np.float32]) -> Pressures | None:
+        """The mean of the last seconds, of none in which the line was not measured (a flush is no pressure)."""
+        span = round(min(MEAN_S, second - self._unmeasured_until_s) * GRID_RATE_HZ)
+        newest = block[-span:]
         known = newest[np.isfinite(newest)].astype(np.float64)
-        if len(known) < 0.9 * LEAST_MEAN_S * GRID_RATE_HZ:
+        if len(known) < LEAST_KNOWN * span:
             return None
         return Pressures(None, None, float(known.mean()))
 
