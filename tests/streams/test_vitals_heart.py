@@ -90,7 +90,29 @@ def test_an_interval_over_a_short_gap_does_not_count():
     x = ecg(times, 40, noise=0.01)
     x[2000:2250] = np.nan
     out = vitals_over({Modality.ECG: x}, 40)
-    assert all(v.hr == pytest.approx(80, abs=1) for v in out[12:])
+    known = [v for v in out[12:] if v.hr is not None]
+    assert all(v.hr == pytest.approx(80, abs=1) for v in known)
+    assert {v.second for v in out[12:]} - {v.second for v in known} <= {21, 22, 23, 24}  # no rhythm to be told
+
+
+def test_what_no_detector_should_count_has_no_rate():
+    """Ventricular fibrillation gave 110–143/min by its largest deflections."""
+    times = beat_times(80, 20)
+    t = np.arange(60 * RATE) / RATE
+    wobble = np.cumsum(np.random.default_rng(4).standard_normal(len(t))) / RATE
+    x = np.where(t < 20, ecg(times, 60, noise=0.01), 0.5 * np.sin(2 * np.pi * 5.2 * t + 3 * wobble))
+    out = vitals_over({Modality.ECG: x}, 60)
+    assert out[18].hr == pytest.approx(80, abs=1)
+    assert all(v.hr is None and not v.beats for v in out if v.second >= 25)
+
+
+@pytest.mark.parametrize("modality", [Modality.ABP, Modality.PPG])
+def test_a_channel_without_a_pulse_is_not_counted_and_its_rate_ends(modality):
+    x = pulse(beat_times(80, 60), 60, 60, 110)
+    x[3000:] = 60 + 0.2 * np.random.default_rng(5).standard_normal(3000)
+    out = vitals_over({modality: x}, 60)
+    assert out[28].hr == out[28].pulse_rate == pytest.approx(80, abs=1)
+    assert all(v.hr is None and v.pulse_rate is None for v in out if v.second >= 36)
 
 
 def test_auto_source_falls_back_and_returns():

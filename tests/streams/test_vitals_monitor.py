@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from models.signals.findings import Findings, Pulse, Rhythm
 from models.signals.modalities import Modality
 from streams.records import VitalsRecord
 from streams.vitals.monitor import Vitals, VitalsMonitor
@@ -31,8 +32,25 @@ def test_every_number_of_the_record_is_filled():
 def test_nothing_measured_nothing_known():
     empty = Vitals(second=5)
     monitor = VitalsMonitor()
-    assert monitor.update(5, grid_of({}), {}) == empty
-    assert monitor.update(6, grid_of({}), dict.fromkeys(Modality, True)) == Vitals(second=6)
+    assert monitor.update(5, grid_of({}), {}, Findings()) == empty
+    assert monitor.update(6, grid_of({}), dict.fromkeys(Modality, True), Findings()) == Vitals(second=6)
+
+
+@pytest.mark.parametrize("rhythm", [r for r in Rhythm if r is not Rhythm.BEATS])
+def test_only_a_rhythm_of_beats_is_counted_in_the_ecg(signals, rhythm):
+    monitor, grid = VitalsMonitor(), grid_of({Modality.ECG: signals[Modality.ECG]})
+    out = [monitor.update(k, grid, {Modality.ECG: True}, Findings(rhythm)) for k in range(1, 31)]
+    assert all(v.hr is None and v.beats == [] and v.resp_rate is None for v in out)
+
+
+def test_a_pulse_that_is_not_known_is_counted_and_one_that_is_lost_is_not(signals):
+    grid = grid_of({Modality.ABP: signals[Modality.ABP]})
+    for pulse_of, counted in ((Pulse.UNKNOWN, True), (Pulse.PRESENT, True), (Pulse.NONE, False)):
+        monitor = VitalsMonitor()
+        for k in range(1, 21):
+            last = monitor.update(k, grid, {Modality.ABP: True}, Findings(Rhythm.UNKNOWN, {Modality.ABP: pulse_of}))
+        assert (last.hr is not None) == (last.pulse_rate is not None) == (last.abp_sys is not None) == counted
+        assert last.abp_map == pytest.approx(np.mean(signals[Modality.ABP][500:2000]), abs=4)
 
 
 def test_an_unmeasured_sensor_is_not_looked_at(signals):
@@ -48,12 +66,13 @@ def test_same_input_same_output(signals):
 def test_a_jump_begins_anew(signals):
     monitor, grid = VitalsMonitor(), grid_of(signals)
     measured = dict.fromkeys(signals, True)
+    said = Findings(Rhythm.BEATS, {Modality.ABP: Pulse.PRESENT, Modality.PPG: Pulse.PRESENT})
     for k in range(1, 31):
-        before = monitor.update(k, grid, measured)
+        before = monitor.update(k, grid, measured, said)
     assert before.hr is not None
     fresh = VitalsMonitor()
-    assert monitor.update(50, grid, measured) == fresh.update(50, grid, measured)
-    assert monitor.update(12, grid, measured) == VitalsMonitor().update(12, grid, measured)
+    assert monitor.update(50, grid, measured, said) == fresh.update(50, grid, measured, said)
+    assert monitor.update(12, grid, measured, said) == VitalsMonitor().update(12, grid, measured, said)
 
 
 def test_first_numbers_come_within_six_seconds(signals):
