@@ -22,7 +22,16 @@ from benchmarks.tables import machine, publish, table
 from models.signals.modalities import Modality
 from streams.control import ChannelInfo, SessionStatus
 from streams.feed import DisplayFeed
-from streams.records import CellRecord, PredictionRecord, RestoredChunk, VitalsRecord, WaveChunk, WaveTick
+from streams.records import (
+    CellRecord,
+    PredictionRecord,
+    RestoredChunk,
+    RhythmRecord,
+    StateRecord,
+    VitalsRecord,
+    WaveChunk,
+    WaveTick,
+)
 
 TICK_S = 0.05
 CHANNELS = (
@@ -101,6 +110,10 @@ def _second(feed: DisplayFeed, head: dict[str, object], second: int, estimate: b
     absence = {m.value: "" for m in Modality} | ({"ABP": "no data"} if gone else {})
     feed.push(CellRecord(**head, second=second - 1, absence=absence))  # type: ignore[arg-type]
     feed.push(VitalsRecord(**head, time_ns=second * 10**9, hr=75.0, hr_source="ECG"))  # type: ignore[arg-type]
+    pulse = {"PPG": "present"} if gone else {"ABP": "present", "PPG": "present"}
+    feed.push(RhythmRecord(**head, time_ns=second * 10**9, rhythm="beats", pulse=pulse))  # type: ignore[arg-type]
+    states = {m.value: "" for m in Modality} | ({"ABP": "no data"} if gone else {})
+    feed.push(StateRecord(**head, time_ns=second * 10**9, state=states))  # type: ignore[arg-type]
     line = _values("ABP", np.arange((second - 1) * 100, second * 100) / 100.0)
     chunk = RestoredChunk("ABP", 100, (second - 1) * 100, line.tobytes(), (line - 7).tobytes(), (line + 7).tobytes())
     feed.push(
