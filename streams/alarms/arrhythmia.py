@@ -133,7 +133,7 @@ class ArrhythmiaMonitor:
     def _ventricular(self, second: int, now: _Now, fibrillating: bool) -> Call | None:
         """Beside fibrillation, in which runs come and go, it holds for a while."""
         call = _ventricular(now)
-        if call is not None:
+        if call is not None and not (fibrillating and call.verdict is Verdict.CONTRADICTED):
             self._ventricular_last = (second, call)
             return call
         if not fibrillating or self._ventricular_last is None:
