@@ -16,7 +16,6 @@ BENCHMARKS = {
     "alarms": "the live alarms against experts' verdicts, on the recordings of the Challenge 2015",
     "arrests": "what is said second by second while a patient arrests, and what must be said",
     "estimates": "what is shown, how right and how wide, subset by subset of sensors: pressures and risk",
-    "arrests": "what screen, alarms, estimates and risk say in crises, second by second, beside what they must",
     "throughput": "how fast a recording runs through the whole program at --speed max",
     "inference": "the model alone: every backend, precision and batch beside the machine's floor",
     "models": "PhysioME, SelfMask and every simpler imputer: train the plan of runs, make its tables",

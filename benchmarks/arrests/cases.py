@@ -113,9 +113,18 @@ def _sim(crisis: Crisis) -> str:
     return f"demo:scenario={crisis.value}"
 
 
-def _arrest(crisis: Crisis, rhythm: tuple[str, ...], *, beats: bool = False, paced: tuple[float, ...] = ()) -> Case:
+def _arrest(
+    crisis: Crisis,
+    rhythm: tuple[str, ...],
+    *,
+    instead: tuple[str, ...] = (),
+    beats: bool = False,
+    paced: tuple[float, ...] = (),
+) -> Case:
+    """instead: calls that would name the rhythm wrongly beside the right one."""
     (begin, end), *_ = SCRIPTS[crisis].arrests_s
-    called = (Must(Raises(rhythm, (begin, end)), has=(ECG,)),) if rhythm else ()
+    called: tuple[Must, ...] = (Must(Raises(rhythm, (begin, end)), has=(ECG,)),) if rhythm else ()
+    called += (Must(Silent((begin + 12, end), instead, "low"), has=(ECG,)),) if instead else ()
     if rhythm and beats:  # ventricular tachycardia without a pulse: its rate may be counted
         hr = Must(Number("HR", (begin + 10, end), 30, 230, least=0.0), has=(ECG,))
         common = tuple(hr if isinstance(m.rule, Number) and m.rule.name == "HR" and m.has else m
@@ -140,8 +149,8 @@ def _arrest(crisis: Crisis, rhythm: tuple[str, ...], *, beats: bool = False, pac
 
 SIMULATED: tuple[Case, ...] = (
     _arrest(Crisis.PEA, (), beats=True, paced=(4.0,)),
-    _arrest(Crisis.ASYSTOLE, ("asystole",)),
-    _arrest(Crisis.VFIB, ("vfib",), paced=(4.0,)),
+    _arrest(Crisis.ASYSTOLE, ("asystole",), instead=("brady.extreme",)),
+    _arrest(Crisis.VFIB, ("vfib",), instead=("brady.extreme", "tachy.extreme", "asystole"), paced=(4.0,)),
     _arrest(Crisis.VTACH_PULSELESS, ("vtach", "vfib", "tachy.extreme"), beats=True),
     Case(
         "vtach", _sim(Crisis.VTACH), 100,
@@ -222,7 +231,8 @@ SIMULATED: tuple[Case, ...] = (
     Case(
         "motion", _sim(Crisis.MOTION), 100,
         (Must(Silent((8, 100), priority="high"), has=(ABP,)),
-         Must(Number("HR", (8, 100), 45, 100, least=0.5), has=(ABP,)), Must(NoEstimate((8, 100)), has=(ABP,))),
+         Must(Number("HR", (8, 100), 45, 100, least=0.5), has=(ABP,)),
+         Must(Number("PR", (8, 100), 45, 100, least=0.0), has=(ABP,))),
         seeks=(45.0,), withhold=((ABP,),),
     ),
     Case(
@@ -238,7 +248,8 @@ RECORDS: tuple[Case, ...] = (
     Case(
         "arrest2", "arrest2", 290,
         (
-            *well(8, 30, red=False), Must(Number("HR", (8, 30), 72, 78)), Must(Number("MAP", (8, 30), 72, 90), has=(ABP,)),
+            *well(8, 30, red=False), Must(Number("HR", (8, 30), 72, 78)),
+            Must(Number("MAP", (8, 30), 72, 90), has=(ABP,)),
             *pulseless(30, 75, beats=True), recovered(90, 105, (*LOST, "ppg.no_pulse")),
             Must(Number("HR", (35, 75), 70, 80), has=(ECG,)),
             *low_pressure(105, 105, 150, 28, 36), Must(Number("HR", (115, 150), 120, 135), has=(ECG,)),
@@ -250,6 +261,7 @@ RECORDS: tuple[Case, ...] = (
             Must(Silent((202, 230), ("tachy.extreme", "vtach"), "low")),
             Must(Raises(("vfib",), (230, 290)), has=(ECG,)), *pulseless(230, 290),
             Must(Silent((242, 290), ("brady.extreme", "tachy.extreme"), "low")),
+            Must(Silent((8, 290), ("resp.high", "resp.low"))),
         ),
         seeks=(50.0, 120.0, 170.0, 210.0, 260.0), withhold=((ABP,), (PPG,), (ECG,)), paced=(4.0,),
     ),
@@ -263,9 +275,9 @@ RECORDS: tuple[Case, ...] = (
          (*well(8, 120, red=False), Must(Number("HR", (8, 120), 59, 61)), Must(Number("MAP", (8, 120), 75, 86)),
           Must(NoEstimate((0, 120))))),
     Case("normal_noabp", "normal_noabp", 180,
-         (*well(8, 180, red=False), Must(Number("HR", (8, 180), 50, 100)), Must(NoEstimate((0, 180), modalities=(ABP,))),
-          Must(NoRisk((0, 180)))), sensors=(ECG, PPG)),
-    Case("weird", "weird", 60, (Must(NoRisk((0, 60))),)),
+         (*well(8, 180, red=False), Must(Number("HR", (8, 180), 50, 100)),
+          Must(NoEstimate((0, 180), modalities=(ABP,))), Must(NoRisk((0, 180)))), sensors=(ECG, PPG)),
+    Case("weird", "weird", 60, ()),
 )  # fmt: skip
 
 

@@ -15,9 +15,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.arrests.cases import SIMULATED, WITHHELD_FROM_S, Case, Must, of_folder
-from benchmarks.arrests.looks import Look, looks
 from benchmarks.arrests.log import log
-from benchmarks.arrests.replay import Replayed, SharedEngine, through_session
+from benchmarks.arrests.looks import Look, looks
+from benchmarks.arrests.replay import SharedEngine, through_session
 from benchmarks.arrests.rules import Judgement, NoEstimate
 from benchmarks.tables import machine, publish, table
 from models.data.simulator import SimulatedPatient
@@ -70,14 +70,11 @@ def ways(case: Case) -> Iterator[Way]:
 
 
 def play(case: Case, way: Way, engine: SharedEngine) -> Played:
-    seen = list(looks(_replay(case, way, engine)))
-    return Played(case, way, judged(case, way, seen), seen)
-
-
-def _replay(case: Case, way: Way, engine: SharedEngine) -> Replayed:
-    return through_session(
+    replayed = through_session(
         case.source, engine, speed=way.speed, drops=way.drops, seek_to_s=way.seek_to_s, for_s=case.until_s
     )
+    seen = list(looks(replayed))
+    return Played(case, way, judged(case, way, seen), seen)
 
 
 def judged(case: Case, way: Way, seen: list[Look]) -> list[Row]:

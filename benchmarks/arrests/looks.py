@@ -73,7 +73,7 @@ def looks(replayed: Replayed) -> Iterator[Look]:
 
 
 def _look(state: DisplayState, moment: Moment, step: float) -> Look:
-    numbers = {}
+    numbers: dict[Modality, Readout] = {}
     for lane in state.lanes:
         numbers.setdefault(lane.modality, readout(state, lane, moment))
     drawn = {lane.modality: at for lane in state.lanes if (at := _drawn(lane, moment.event_s, step)) is not None}

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from models.runtime.bundle import Bundle, load_bundle
 from models.runtime.select import select_engine
@@ -34,6 +35,7 @@ from streams.records import (
     RhythmRecord,
     StateRecord,
     VitalsRecord,
+    WaveChunk,
     WaveTick,
 )
 from streams.replay import TICK_NS, BedReplay, Drop
@@ -66,7 +68,7 @@ class SharedEngine:
         self._engine: Engine = select_engine(self.bundle, "onnx").engine
 
     def open(self) -> Engine:
-        return _Lent(self._engine)
+        return cast(Engine, _Lent(self._engine))
 
     def close(self) -> None:
         self._engine.close()
@@ -126,10 +128,12 @@ def through_session(
     return _replayed(session.channels, mine, speed)
 
 
-def offline(source: str, engine: SharedEngine, *, drops: Sequence[Drop] = (), from_s: float = 0.0) -> Replayed:
+def offline(
+    source: str, engine: SharedEngine, *, drops: Sequence[Drop] = (), from_s: float = 0.0, until_s: float = math.inf
+) -> Replayed:
     """The same parts one after the other, without stream or threads: windower, model, alarms."""
     channels = map_channels(open_recording(source))
-    bed = BedReplay("1", "offline", channels, round(channels.duration_s * SECOND_NS), drops)
+    bed = BedReplay("1", "offline", channels, round(min(channels.duration_s, until_s) * SECOND_NS), drops)
     spec, accounting = engine.bundle.window_spec, Accounting()
     windower, mailbox = BedWindower(spec, accounting), Mailbox(capacity=1 << 16)
     records: list[AnyRecord] = []
@@ -161,12 +165,14 @@ def _ticks(bed: BedReplay, start_ns: int) -> Iterable[WaveTick]:
         segments = bed.decode(block_ns, block_ns + SECOND_NS)
         for at_ns in range(block_ns, min(block_ns + SECOND_NS, bed.end_ns), TICK_NS):
             end_ns = min(at_ns + TICK_NS, bed.end_ns)
-            yield _tick(bed, number, at_ns, end_ns, segments and bed.chunks(segments, at_ns, end_ns))
+            yield _tick(bed, number, at_ns, end_ns, bed.chunks(segments, at_ns, end_ns))
             number += 1
     yield _tick(bed, number, bed.end_ns, bed.end_ns, [], eos=True)
 
 
-def _tick(bed: BedReplay, number: int, start_ns: int, end_ns: int, chunks: list, eos: bool = False) -> WaveTick:
+def _tick(
+    bed: BedReplay, number: int, start_ns: int, end_ns: int, chunks: list[WaveChunk], eos: bool = False
+) -> WaveTick:
     return WaveTick(
         bed=bed.bed, session=bed.session, epoch=0, tick_seq=number, start_ns=start_ns, end_ns=end_ns, chunks=chunks,
         eos=eos,
@@ -189,7 +195,7 @@ def _infos(channels: ChannelMap) -> tuple[ChannelInfo, ...]:
     return tuple(ChannelInfo(m, found[m].label, found[m].unit, found[m].rate_hz) for m in Modality if m in found)
 
 
-def _replayed(channels: tuple[ChannelInfo, ...], records: list[AnyRecord], speed: float | None) -> Replayed:
+def _replayed(channels: tuple[ChannelInfo, ...], records: Sequence[AnyRecord], speed: float | None) -> Replayed:
     ticks = [record for record in records if isinstance(record, WaveTick) and not record.eos]
     start_s, end_s = ticks[0].start_ns / SECOND_NS, ticks[-1].end_ns / SECOND_NS
     timed = _in_time(records) if speed is None else _as_arrived(records)
@@ -207,11 +213,14 @@ def _as_arrived(records: Iterable[AnyRecord]) -> list[tuple[float, AnyRecord]]:
 
 def _in_time(records: Iterable[AnyRecord]) -> list[tuple[float, AnyRecord]]:
     """By the time at which a paced run has them; what comes at one time stays in its order."""
-    timed = [(_there_s(record), record) for record in records if not isinstance(record, DeadLetter)]
+    timed: list[tuple[float, AnyRecord]] = [
+        (_there_s(record), record) for record in records if not isinstance(record, DeadLetter)
+    ]
     return sorted(timed, key=lambda pair: pair[0])
 
 
 def _there_s(record: AnyRecord) -> float:
+    assert not isinstance(record, DeadLetter)
     if isinstance(record, WaveTick):
         return record.end_ns / SECOND_NS
     if isinstance(record, CellRecord):
