@@ -2,13 +2,14 @@
 
 Pure and clock-free: all timing is event time. Only measurements raise physiological alarms; an estimate cannot reach
 them. A sensor that is lost has a technical condition, and takes nothing from the alarms of the others; a limit that was
-violated when its numeric became unknown stands for a while (``HOLD_S``). Priorities, texts and kinds follow
+violated when its numeric became unknown, an arrhythmia whose ECG did, stands for a while (``HOLD_S``). Where one alarm
+takes the place of another there is no second with neither. Priorities, texts and kinds follow
 IEC 60601-1-8 as far as a research display needs; sounds, pauses and acknowledgement are the display's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from models.signals.absence import Absence
@@ -17,21 +18,25 @@ from models.signals.modalities import Modality
 from streams.alarms.circulation import (
     ARRHYTHMIAS,
     LOST_PULSES,
+    NOT_KNOWN,
     REPLACES,
+    SAME_RATE,
+    SECOND_NS,
     Condition,
+    LastSaid,
     arrhythmias,
     lost_pulses,
+    pulses_of,
 )
 from streams.alarms.limits import DEFAULT_LIMITS, HOLD_S, Limit, RiskLimit
 from streams.alarms.technical import ENGINE, SERVICE, technical
 from streams.records import AlarmRecord, PredictionRecord, Record, RhythmRecord, StateRecord, VitalsRecord
 
-SECOND_NS = 1_000_000_000
 JUMP_NS = 10 * SECOND_NS  # between the vitals of one second and the next: the clock has jumped
 NO_BEATS, NO_BEATS_S = "ecg.no_beats", 8.0
 """An ECG that moves, but shows no beats for so long while nothing else shows a pulse: whether the heart beats cannot be
 told, which is a technical condition of its own."""
-RISK, LOW_PRESSURE = "risk.hypotension", "map.low"
+RISK, LOW_PRESSURE, LOST_PULSE = "risk.hypotension", "map.low", "lost pulse"
 
 
 @dataclass(slots=True)
@@ -55,7 +60,10 @@ class AlarmEngine:
         self._session, self._epoch = "", -1
         self._active: dict[str, Condition] = {}
         self._standing: dict[str, _Standing] = {}
+        self._wanted: dict[str, Condition | None] = {}
         self._since_ns: dict[str, int] = {}
+        self._said = LastSaid()
+        self._rhythm_ns: int | None = None
         self._abp_mean: float | None = None
         self._risk_run: list[int] = []
         self._worst_risk = 0.0
@@ -87,21 +95,26 @@ class AlarmEngine:
         self._last_vitals_ns = record.time_ns
         self._abp_mean = record.abp_map
         for limit in self._limits:
-            changes += self._set(record, record.time_ns, limit.key, self._check(limit, record))
+            self._wanted[limit.key] = self._check(limit, record)
+            changes += self._set(record, record.time_ns, limit.key, self._unless_replaced(limit.key))
+        if LOW_PRESSURE in self._active:
+            self._risk_run, self._worst_risk = [], 0.0
+            changes += self._set(record, record.time_ns, RISK, None)
         return changes
 
     def on_rhythm(self, record: RhythmRecord) -> list[AlarmRecord]:
         """Comes after the vitals of the same second."""
         if self._is_past(record):
             return []
-        changes = list(self._new_epoch(record, record.time_ns))
-        found = self._stood(lost_pulses(record, self._abp_mean), record.time_ns) | arrhythmias(record)
+        before = list(self._new_epoch(record, record.time_ns))
+        changes: list[AlarmRecord] = []
+        found = self._arrhythmias(record) | self._lost_pulses(record)
         for key in (*ARRHYTHMIAS, *LOST_PULSES):
             changes += self._set(record, record.time_ns, key, found.get(key))
-        for key, by in REPLACES.items():
-            if key in self._active and by & found.keys():
-                changes += self._set(record, record.time_ns, key, None)
-        return changes + self._set(record, record.time_ns, NO_BEATS, self._no_beats(record))
+        for key in REPLACES:
+            changes += self._set(record, record.time_ns, key, self._unless_replaced(key))
+        changes += self._set(record, record.time_ns, NO_BEATS, self._no_beats(record))
+        return before + sorted(changes, key=lambda change: not change.active)
 
     def on_prediction(self, record: PredictionRecord) -> list[AlarmRecord]:
         if self._is_past(record):
@@ -136,12 +149,12 @@ class AlarmEngine:
         measured: float | None = getattr(record, limit.vital)
         standing = self._standing.get(limit.key)
         if measured is None:
-            held = standing is not None and record.time_ns - standing.known_ns <= HOLD_S * SECOND_NS
-            if held and limit.key in self._active:
-                return replace(self._active[limit.key], now="-?-")
-            self._standing.pop(limit.key, None)
-            return None
-        if not limit.violated(measured, limit.value) or REPLACES.get(limit.key, frozenset()) & self._active.keys():
+            if standing is None or record.time_ns - standing.known_ns > HOLD_S * SECOND_NS:
+                self._standing.pop(limit.key, None)
+                return None
+            last = self._wanted.get(limit.key)
+            return replace(last, now=NOT_KNOWN) if last else None
+        if not limit.violated(measured, limit.value):
             self._standing.pop(limit.key, None)
             return None
         if standing is None:
@@ -155,22 +168,49 @@ class AlarmEngine:
         text = f"{limit.text} {standing.worst:.0f} {sign} {limit.value:.0f}"
         return Condition("high" if extreme else "medium", "physiological", text, now=f"{measured:.0f}")
 
-    def _no_beats(self, record: RhythmRecord) -> Condition | None:
-        pulses = Pulse.PRESENT.value in record.pulse.values()
-        unclear = record.rhythm == Rhythm.UNCLEAR and not pulses
-        wanted = {NO_BEATS: Condition("medium", "technical", "ECG NO BEATS FOUND", delay_s=NO_BEATS_S)}
-        return self._stood(wanted if unclear else {}, record.time_ns, (NO_BEATS,)).get(NO_BEATS)
+    def _unless_replaced(self, key: str) -> Condition | None:
+        """The condition of a limit, None where a standing alarm of the rhythm says more."""
+        wanted = self._wanted.get(key)
+        if wanted is None:
+            return None
+        for by in REPLACES.get(key, frozenset()) & self._active.keys():
+            if by == SAME_RATE[key] or self._active[by].priority == "high" or wanted.priority != "high":
+                return None
+        return wanted
 
-    def _stood(
-        self, found: Mapping[str, Condition], time_ns: int, keys: tuple[str, ...] = LOST_PULSES
-    ) -> dict[str, Condition]:
-        """Those of ``found`` that have stood for their delay; the others of ``keys`` begin anew when they come."""
-        for key in keys:
-            if key in found:
-                self._since_ns.setdefault(key, time_ns)
-            else:
-                self._since_ns.pop(key, None)
-        return {k: c for k, c in found.items() if time_ns - self._since_ns[k] >= c.delay_s * SECOND_NS}
+    def _arrhythmias(self, record: RhythmRecord) -> dict[str, Condition]:
+        """The calls that hold, and for a while those that held when the ECG fell silent, unless a pulse shows."""
+        found = arrhythmias(record)
+        if record.rhythm or Pulse.PRESENT in pulses_of(record).values():
+            self._rhythm_ns = record.time_ns
+        elif self._rhythm_ns is not None and record.time_ns - self._rhythm_ns <= HOLD_S * SECOND_NS:
+            held = {key: replace(self._active[key], now=NOT_KNOWN) for key in ARRHYTHMIAS if key in self._active}
+            return held | found
+        return found
+
+    def _lost_pulses(self, record: RhythmRecord) -> dict[str, Condition]:
+        """The lost pulses that have stood for their delay, together: what becomes of one has stood as long. The first
+        begins only on what is seen in this very second."""
+        said = self._said.update(record, self._abp_mean)
+        found = lost_pulses(said)
+        alarming = {key: c for key, c in found.items() if c.kind == "physiological"}
+        stood_s = self._stood_s(LOST_PULSE, bool(alarming), record.time_ns)
+        seen = (
+            not said.lost or Pulse.NONE in pulses_of(record).values() or not self._active.keys().isdisjoint(LOST_PULSES)
+        )
+        return {k: c for k, c in found.items() if k not in alarming or (seen and stood_s >= c.delay_s)}
+
+    def _no_beats(self, record: RhythmRecord) -> Condition | None:
+        unclear = record.rhythm == Rhythm.UNCLEAR and Pulse.PRESENT not in pulses_of(record).values()
+        stood_s = self._stood_s(NO_BEATS, unclear, record.time_ns)
+        return Condition("medium", "technical", "ECG NO BEATS FOUND") if unclear and stood_s >= NO_BEATS_S else None
+
+    def _stood_s(self, what: str, holds: bool, time_ns: int) -> float:
+        """For how many seconds ``what`` has held without a break; 0 where it does not."""
+        if not holds:
+            self._since_ns.pop(what, None)
+            return 0.0
+        return (time_ns - self._since_ns.setdefault(what, time_ns)) / SECOND_NS
 
     def _set(self, source: Record, time_ns: int, key: str, wanted: Condition | None) -> list[AlarmRecord]:
         """The change from what stands under ``key`` to ``wanted``, at most one record."""
@@ -198,8 +238,9 @@ class AlarmEngine:
             yield _record(record, time_ns, key, alarm, active=False)
         self._active.clear()
         self._standing.clear()
+        self._wanted.clear()
         self._since_ns.clear()
-        self._abp_mean = None
+        self._said, self._rhythm_ns, self._abp_mean = LastSaid(), None, None
         self._risk_run, self._worst_risk = [], 0.0
         self._last_window_ns = self._last_vitals_ns = None
 

@@ -8,9 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.signals.absence import Absence
+from models.signals.findings import Rhythm
 from models.signals.modalities import Modality
-from streams.alarms import AlarmEngine, technical
-from streams.records import AlarmRecord, PredictionRecord, StateRecord, VitalsRecord
+from streams.alarms import AlarmEngine
+from streams.alarms.circulation import ARRHYTHMIAS
+from streams.alarms.limits import HOLD_S
+from streams.alarms.technical import technical
+from streams.records import AlarmRecord, ArrhythmiaCall, PredictionRecord, RhythmRecord, StateRecord, VitalsRecord
 
 S = 10**9
 
@@ -21,6 +25,16 @@ def vitals(second: float, epoch: int = 0, **values: float | None) -> VitalsRecor
 
 def state(second: float, **states: str) -> StateRecord:
     return StateRecord(bed="a", session="s", epoch=0, time_ns=int(second * S), state=states)
+
+
+def rhythm(
+    second: float, rhythm: str = "beats", *calls: str, epoch: int = 0, verdict: str = "unopposed", **pulse: str
+) -> RhythmRecord:
+    """``calls``: keys of the calls that hold; ``pulse``: by channel."""
+    return RhythmRecord(
+        bed="a", session="s", epoch=epoch, time_ns=int(second * S), rhythm=rhythm, pulse=pulse,
+        calls=[ArrhythmiaCall(key, verdict, "because", 35.0) for key in calls],
+    )  # fmt: skip
 
 
 def risk(second: int, value: float, *, valid: bool = True, abstain: bool = False, epoch: int = 0) -> PredictionRecord:
@@ -91,13 +105,40 @@ def test_heart_rate_alarm_within_ten_seconds(rate: float, key: str) -> None:
     assert [r.key for r in begun] == [key] and begun[0].time_ns <= 10 * S
 
 
-def test_an_unknown_numeric_ends_its_alarm() -> None:
+def test_a_numeric_that_becomes_unknown_has_not_recovered_but_ends_its_alarm_in_time() -> None:
     engine = AlarmEngine()
     for second in range(10):
-        engine.on_vitals(vitals(second, abp_map=50.0))
-    assert engine.active
-    assert [r.active for r in engine.on_vitals(vitals(10, abp_map=None))] == [False]
+        engine.on_vitals(vitals(second, abp_map=45.0))
+    (said_so,) = engine.on_vitals(vitals(10, abp_map=None))
+    assert (said_so.active, said_so.text, said_so.now, said_so.priority) == (True, "ABP LOW 45 < 65", "-?-", "high")
+    assert [r for s in range(11, 10 + int(HOLD_S)) for r in engine.on_vitals(vitals(s))] == []
+    assert [r.active for r in engine.on_vitals(vitals(10 + HOLD_S, abp_map=None))] == [False]
     assert engine.active == {}
+
+
+def test_a_value_that_comes_and_goes_is_held_and_never_begins_anew() -> None:
+    """A pressure that is known in one second of four: its delay runs through, its alarm never ends."""
+    engine = AlarmEngine()
+    changes = [
+        r for s in range(60) for r in engine.on_vitals(vitals(s, abp_map=50.0 if s % 4 == 0 else None)) if not r.now
+    ]
+    assert changes == [] and list(engine.active) == ["map.low"]
+    ended = [r.active for s in range(60, 90) for r in engine.on_vitals(vitals(s))]
+    assert ended.count(False) == 1 and not ended[-1]
+
+
+def test_worst_value_and_present_value_are_both_there_and_the_priority_follows_the_present() -> None:
+    engine = AlarmEngine()
+    for second in range(10):
+        engine.on_vitals(vitals(second, abp_map=45.0))
+    (milder,) = engine.on_vitals(vitals(10, abp_map=58.0))
+    assert (milder.priority, milder.text, milder.now) == ("medium", "ABP LOW 45 < 65", "58")
+    (renewed,) = engine.on_vitals(vitals(11, abp_map=60.0))
+    assert (renewed.priority, renewed.text, renewed.now) == ("medium", "ABP LOW 45 < 65", "60")
+    (worse,) = engine.on_vitals(vitals(12, abp_map=12.0))
+    assert (worse.priority, worse.text, worse.now) == ("high", "ABP LOW 12 < 65", "12")
+    (ended,) = engine.on_vitals(vitals(13, abp_map=66.0))
+    assert (ended.active, ended.now) == (False, "")
 
 
 def test_a_limit_is_not_violated_at_its_own_value() -> None:
@@ -108,11 +149,11 @@ def test_a_limit_is_not_violated_at_its_own_value() -> None:
 def test_technical_conditions_follow_the_state() -> None:
     engine = AlarmEngine()
     assert engine.on_state(state(0, ECG="", ABP="", EEG="not connected")) == []
-    begun = engine.on_state(state(1, ECG="lead off", ABP="not pulsatile", PPG="lead off", EEG="not connected"))
-    assert {r.text for r in begun} == {"ECG LEADS OFF", "ABP NO PULSATILE", "PPG SENSOR OFF"}
+    begun = engine.on_state(state(1, ECG="lead off", ABP="flush", PPG="lead off", EEG="not connected"))
+    assert {r.text for r in begun} == {"ECG LEADS OFF", "ABP LINE FLUSHED", "PPG SENSOR OFF"}
     assert {r.kind for r in begun} == {"technical"}
     changed = engine.on_state(state(2, ECG="no data", ABP="", PPG="lead off"))
-    assert ("ECG NO SIGNAL", "low", True) in said(changed) and ("ABP NO PULSATILE", "medium", False) in said(changed)
+    assert ("ECG NO SIGNAL", "low", True) in said(changed) and ("ABP LINE FLUSHED", "low", False) in said(changed)
     assert len(changed) == 2
 
 
@@ -151,20 +192,55 @@ def test_a_new_epoch_ends_what_stood() -> None:
     assert engine.active == {}
 
 
-@given(st.lists(st.tuples(st.sampled_from(["map", "hr", "abp"]), st.none() | st.floats(0, 200)), max_size=80))
-def test_alarms_are_balanced(events: list[tuple[str, float | None]]) -> None:
-    """No alarm ends that has not begun, and what stands is what began last and has not ended."""
+values = st.none() | st.floats(-20, 200)
+pulses = st.sampled_from(["", "present", "none"])
+events = st.one_of(
+    st.builds(lambda mean, hr: ("vitals", {"abp_map": mean, "hr": hr}), values, values),
+    st.builds(lambda absence: ("state", {"ABP": absence, "ECG": absence}), st.sampled_from(["", *map(str, Absence)])),
+    st.builds(
+        lambda *a: ("rhythm", a),
+        st.sampled_from([r.value for r in Rhythm]), st.sets(st.sampled_from(list(ARRHYTHMIAS))),
+        st.sampled_from(["confirmed", "unopposed", "contradicted"]), pulses, pulses,
+    ),
+    st.builds(lambda value, valid: ("risk", (value, valid)), st.floats(0.5, 1.0), st.booleans()),
+    st.sampled_from([("epoch", None), ("jump", None)]),
+)  # fmt: skip
+
+
+@given(st.lists(events, max_size=80))
+def test_alarms_are_balanced(events: list[tuple[str, object]]) -> None:
+    """No alarm ends that has not begun, each record says something new, and what stands is what began last and has not
+    ended; whatever the sensors and the model say, in whatever order."""
     engine = AlarmEngine()
-    standing: set[str] = set()
-    for second, (what, value) in enumerate(events):
-        if what == "abp":
-            records = engine.on_state(state(second, ABP="flat" if value else ""))
+    standing: dict[str, AlarmRecord] = {}
+    second, epoch = 0, 0
+    for what, given_ in events:
+        second += 1
+        records: list[AlarmRecord] = []
+        if what == "vitals":
+            records = engine.on_vitals(vitals(second, epoch=epoch, **given_))
+        elif what == "state":
+            records = engine.on_state(msgspec.structs.replace(state(second, **given_), epoch=epoch))
+        elif what == "rhythm":
+            name, calls, verdict, abp, ppg = given_
+            records = engine.on_rhythm(
+                rhythm(second, name, *sorted(calls), epoch=epoch, verdict=verdict, ABP=abp, PPG=ppg)
+            )
+        elif what == "risk":
+            records = engine.on_prediction(risk(second, given_[0], valid=given_[1], epoch=epoch))
+        elif what == "epoch":
+            epoch += 1
         else:
-            records = engine.on_vitals(vitals(second, **{"abp_map" if what == "map" else "hr": value}))
+            second += 100
         for record in records:
-            assert record.active or record.key in standing
-            standing = standing | {record.key} if record.active else standing - {record.key}
-    assert standing == set(engine.active)
+            before = standing.pop(record.key, None)
+            assert record.active or before is not None, f"{record.key} ended without a beginning"
+            if record.active:
+                again = before is not None and msgspec.structs.replace(before, time_ns=record.time_ns) == record
+                assert not again, f"{record.key} said twice"
+                standing[record.key] = record
+        assert {key: record.text for key, record in standing.items()} == engine.active
+        assert not {"map.low", "risk.hypotension"} <= standing.keys()
 
 
 def test_a_prediction_of_the_epoch_before_disturbs_nothing() -> None:
@@ -191,14 +267,16 @@ def test_another_session_of_the_bed_begins_anew() -> None:
 def test_a_jump_of_the_clock_ends_what_stood_and_blinds_nothing(to_s: int) -> None:
     engine = AlarmEngine()
     for second in range(90, 101):
-        engine.on_vitals(vitals(second, abp_map=50.0))
+        engine.on_vitals(vitals(second, hr=45.0))
         engine.on_prediction(risk(second, 0.95))
-    assert set(engine.active) == {"map.low", "risk.hypotension"}
-    ended = engine.on_vitals(vitals(to_s, abp_map=50.0))
-    assert {(r.key, r.active) for r in ended} == {("map.low", False), ("risk.hypotension", False)}
+        engine.on_rhythm(rhythm(second, "still", "asystole", PPG="none"))
+    assert set(engine.active) == {"asystole", "no_pulse", "risk.hypotension"}
+    ended = engine.on_vitals(vitals(to_s, hr=45.0))
+    assert {(r.key, r.active) for r in ended} == {(k, False) for k in ("asystole", "no_pulse", "risk.hypotension")}
     engine.on_prediction(risk(101, 0.95))  # was with the model at the jump
     assert "risk.hypotension" not in engine.active
     for second in range(to_s + 1, to_s + 6):
-        engine.on_vitals(vitals(second, abp_map=50.0))
+        engine.on_vitals(vitals(second, hr=45.0))
         engine.on_prediction(risk(second, 0.95))
-    assert set(engine.active) == {"map.low", "risk.hypotension"}
+        engine.on_rhythm(rhythm(second, "beats", PPG="none"))
+    assert set(engine.active) == {"hr.low", "ppg.no_pulse", "risk.hypotension"}
