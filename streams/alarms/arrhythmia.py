@@ -49,7 +49,7 @@ FAST = ((17, 140.0), (9, 142.0))
 FAST_ENDS_S = 1.2  # without a beat
 SLOW_LONGEST_RATE = 46.0  # of fewer than five beats no interval may be shorter
 
-PULSE_SPAN_S = {"asystole": 5.0, "vfib": 5.0, "vtach": 5.0, "brady.extreme": 6.0, "tachy.extreme": 6.0}
+PULSE_SPAN_S = {"asystole": 5.0, "vfib": 5.0, "vtach": 5.0, "brady.extreme": 7.0, "tachy.extreme": 6.0}
 """Of well-formed pulses that contradict or confirm; longer than the call itself, since a pulse follows its beat."""
 SLOW_PULSE, FAST_PULSE = 45.0, 120.0  # per minute: beyond, a pulse contradicts brady- and tachycardia
 NEAR = 0.15  # rates that agree
