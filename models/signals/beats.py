@@ -338,8 +338,9 @@ def _level(strength: Floats, rate_hz: float) -> Floats:
 
 
 def _median_of_present(peaks: Floats) -> float:
-    present = peaks[peaks > 0]
-    return float(np.median(present)) if len(present) else 0.0
+    present = np.sort(peaks[peaks > 0])  # np.median takes ten times as long for five values
+    count = len(present)
+    return float(present[(count - 1) // 2] + present[count // 2]) / 2.0 if count else 0.0
 
 
 def _strongest_apart(positions: npt.NDArray[np.intp], strength: Floats, least: float) -> npt.NDArray[np.intp]:

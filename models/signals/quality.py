@@ -79,6 +79,7 @@ OPEN_TO_AIR = 10.0
 LEAST_MEAN, PROVEN_MEAN, MOST_MEAN = 18.0, 30.0, 220.0
 PROOF_S, PROOF_BEATS, PROOF_IRREGULARITY = 6, 4, 0.15
 LEAST_PULSE_PRESSURE = 6.0  # below, there is no pulse
+ROUGH_RATE_HZ = 1.5  # the pulse rate up to which the limit of roughness holds as it is
 ROUGH_SWING = 20.0  # the least pulse pressure that roughness is a share of: a still line is not rough by its noise
 FLUSH_RISE = 30.0  # a still second this far above the pulses before it is the pressure bag, not the patient
 
@@ -242,7 +243,9 @@ def _pressure(view: _View) -> Verdict:
     if view.high > info.high or view.low < info.low or mean > MOST_MEAN:
         return Verdict(Absence.OUT_OF_RANGE)
     pulse_pressure = view.period_swing
-    rough = bends(view.cell) > LIMITS[Modality.ABP].rough * max(pulse_pressure, ROUGH_SWING)
+    # Even pulses at a high rate bend the line more often, and are no noise.
+    often = max(1.0, len(view.beats) / (LOOK_BACK_S * ROUGH_RATE_HZ)) if _regular(view) else 1.0
+    rough = bends(view.cell) > LIMITS[Modality.ABP].rough * often * max(pulse_pressure, ROUGH_SWING)
     if rough and pulse_pressure < ROUGH_SWING and view.whole and not _regular(view):
         return Verdict(None, Pulse.NONE)  # a noisy line has a mean all the same
     if rough or view.swing > LIMITS[Modality.ABP].swing:

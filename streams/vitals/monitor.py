@@ -67,6 +67,7 @@ class VitalsMonitor:
         }
         self._pressure = PressureTrain()
         self._delay_s: float | None = None
+        self._pulseless: set[Modality] = set()
 
     def update(self, second: int, grid: Grid, measured: Mapping[Modality, bool], findings: Findings) -> Vitals:
         """The numerics at event time ``second``.
@@ -84,7 +85,8 @@ class VitalsMonitor:
 
         blocks = {m: block(m, BLOCK_S) for m in self._trains if measured.get(m, False)}
         nothing = np.empty(0, dtype=np.float32)
-        countable = {m: blocks.get(m, nothing) for m in blocks if _countable(m, findings)}
+        self._pulseless = {m for m in PULSE_CHANNELS if _lost(findings.pulse_of(m), m in self._pulseless)}
+        countable = {m: block for m, block in blocks.items() if self._countable(m, findings)}
         new = {m: t.update(second, countable.get(m, nothing), m in countable) for m, t in self._trains.items()}
         pressures = self._pressure.update(
             second,
@@ -121,6 +123,12 @@ class VitalsMonitor:
             beats=[(b.time_s, source.value) for b in new[source]] if source else [],
         )
 
+    def _countable(self, modality: Modality, findings: Findings) -> bool:
+        """Whether what looks like beats in this channel may be counted."""
+        if modality in PULSE_CHANNELS:
+            return modality not in self._pulseless
+        return findings.rhythm is Rhythm.BEATS
+
     def _respiration(
         self,
         second: int,
@@ -139,8 +147,6 @@ class VitalsMonitor:
         return rate, "+".join(sources) if rate is not None else ""
 
 
-def _countable(modality: Modality, findings: Findings) -> bool:
-    """Whether what looks like beats in this channel may be counted."""
-    if modality in PULSE_CHANNELS:
-        return findings.pulse_of(modality) is not Pulse.NONE
-    return findings.rhythm is Rhythm.BEATS
+def _lost(pulse: Pulse, was_lost: bool) -> bool:
+    """A pulse that was lost is back when it is seen, not when it is no longer known to be lost."""
+    return pulse is Pulse.NONE or (was_lost and pulse is not Pulse.PRESENT)

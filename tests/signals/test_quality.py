@@ -150,6 +150,16 @@ def test_shaken_line_is_an_artefact() -> None:
     assert not any(found[:15]) and not any(found[17:28])
 
 
+@pytest.mark.parametrize("rate", (150, 180, 210))
+def test_small_fast_pulses_are_no_artefact(rate: int) -> None:
+    """Ventricular tachycardia with a pulse of 75/45: its upstrokes come often, and steeply for their height."""
+    t = np.arange(3000) / 100
+    phase = (t * rate / 60) % 1.0
+    wave = 45.0 + 30.0 * np.where(phase < 0.25, phase / 0.25, ((1 - phase) / 0.75) ** 1.5) + noise(30, 0.4)
+    found = full_verdicts(M.ABP, wave)
+    assert [v.absence for v in found[6:]] == [None] * 24 and [v.pulse for v in found[6:]] == [Pulse.PRESENT] * 24
+
+
 def test_electrocautery_is_an_artefact_on_every_lead() -> None:
     clean = ecg(beat_times(70, 30), 30)
     for modality, wave, sigma in ((M.ECG, clean, 1.2), (M.EEG, noise(30, 15.0, seed=8), 250.0)):
