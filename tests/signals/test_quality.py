@@ -155,7 +155,7 @@ def test_small_fast_pulses_are_no_artefact(rate: int) -> None:
     """Ventricular tachycardia with a pulse of 75/45: its upstrokes come often, and steeply for their height."""
     t = np.arange(3000) / 100
     phase = (t * rate / 60) % 1.0
-    wave = 45.0 + 30.0 * np.where(phase < 0.25, phase / 0.25, ((1 - phase) / 0.75) ** 1.5) + noise(30, 0.4)
+    wave = 45.0 + 30.0 * np.where(phase < 0.2, phase / 0.2, ((1 - phase) / 0.8) ** 1.5) + noise(30, 0.4)
     found = full_verdicts(M.ABP, wave)
     assert [v.absence for v in found[6:]] == [None] * 24 and [v.pulse for v in found[6:]] == [Pulse.PRESENT] * 24
 
