@@ -39,6 +39,7 @@ PULSE_S = 16
 ASYSTOLE_S = 4.0
 LEAST_KNOWN = 0.9  # of those seconds
 SMALL = 0.25  # of the usual height: no complex of this heart
+COMPLEX_S = 0.06  # reach of a complex to either side, for its height
 RAIL_MV = 4.5  # an electrode that is off, see models.signals.state
 
 # (beats, rate per minute), whichever holds. Fewer than five where they are that much slower: a heart that has just
@@ -186,7 +187,7 @@ def _asystole(now: _Now) -> Call | None:
     known = newest[np.isfinite(newest)]
     if len(known) < LEAST_KNOWN * span or now.findings.rhythm is Rhythm.FIBRILLATION:
         return None
-    if len(now.recent) and now.recent[0] < span:
+    if (len(now.recent) and now.recent[0] < span) or _beats_behind_an_artefact(now, span):
         return None
     if not now.ecg_measured:
         still = float(swings(without_wander(newest)).max()) < LEAST_DEFLECTION_MV
@@ -194,6 +195,25 @@ def _asystole(now: _Now) -> Call | None:
             return None
     silence_s = (float(now.recent[0]) if len(now.recent) else len(now.ecg)) / GRID_RATE_HZ
     return _judged("asystole", silence_s if len(now.recent) else None, now, now.pulse_rates(PULSE_SPAN_S["asystole"]))
+
+
+def _beats_behind_an_artefact(now: _Now, span: int) -> bool:
+    """Whether the last ``span`` samples hold a beat that the detector believes and that is no smaller than this heart's
+    complexes: a deflection of 10 mV a few seconds ago makes real ones look too small to be any."""
+    believed = now.believed[now.believed < span]
+    if now.findings.rhythm is not Rhythm.BEATS or not len(believed):
+        return False
+    heights = _peak_to_peak(now.ecg, now.at)
+    heights = heights[np.isfinite(heights)]
+    usual = float(np.median(heights)) if len(heights) else 0.0
+    return bool((_peak_to_peak(now.ecg, len(now.ecg) - believed) > SMALL * usual).any())
+
+
+def _peak_to_peak(ecg: npt.NDArray[np.float32], at: Floats) -> Floats:
+    """Within ``COMPLEX_S`` to either side of each position; NaN where samples are missing."""
+    reach = round(COMPLEX_S * GRID_RATE_HZ)
+    index = np.clip(np.round(at).astype(int)[:, None] + np.arange(-reach, reach + 1), 0, len(ecg) - 1)
+    return np.ptp(ecg[index].astype(np.float64), axis=1)
 
 
 def _bradycardia(now: _Now) -> Call | None:
