@@ -105,8 +105,8 @@ class LastSaid:
         if Pulse.NONE in now.values():
             self._bad_ns = record.time_ns
         held = self._bad_ns is not None and record.time_ns - self._bad_ns <= HOLD_S * SECOND_NS
-        if Pulse.PRESENT in now.values() or not held:
-            self._rhythm, self._pulse, self._abp_mean, self._bad_ns = Rhythm.UNKNOWN, {}, None, None
+        if Pulse.PRESENT in now.values() or not held:  # what the silent ones said last is void
+            self._rhythm, self._pulse = Rhythm.UNKNOWN, {}
         lost = set()
         for modality, pulse in now.items():
             if pulse is not Pulse.UNKNOWN:
@@ -118,10 +118,10 @@ class LastSaid:
         elif self._rhythm in (Rhythm.STILL, Rhythm.FIBRILLATION):
             lost.add(Modality.ECG)
             rhythm = self._rhythm
-        mean = self._abp_mean if abp_mean is None and Modality.ABP in lost else abp_mean
-        self._abp_mean = mean
         abp, ppg = (Pulse.NONE if m in lost else now[m] for m in PULSE_CHANNELS)
-        return Evidence(rhythm, abp, ppg, mean, abp_mean is not None, frozenset(lost))
+        if abp_mean is not None or abp is not Pulse.NONE:
+            self._abp_mean = abp_mean
+        return Evidence(rhythm, abp, ppg, self._abp_mean, abp_mean is not None, frozenset(lost))
 
 
 def lost_pulses(said: Evidence) -> dict[str, Condition]:
