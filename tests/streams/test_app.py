@@ -17,10 +17,12 @@ from streams.latency import LatencyBook
 from streams.records import (
     AlarmRecord,
     AnyRecord,
+    ArrhythmiaCall,
     CommandRecord,
     DeadLetter,
     PredictionRecord,
     Record,
+    RhythmRecord,
     StateRecord,
     VitalsRecord,
     WaveTick,
@@ -143,9 +145,12 @@ def test_records_of_another_session_are_left_alone() -> None:
     assert [r.tick_seq for r in worker.feed.drain() if isinstance(r, WaveTick)] == [2]
 
 
-def test_states_vitals_and_predictions_become_alarms_that_end_with_the_stream() -> None:
-    def low(second: int) -> Record:
-        return VitalsRecord(bed="b", **HEAD, time_ns=second * 10**9, abp_map=50.0)
+def test_states_vitals_rhythm_and_predictions_become_alarms_that_end_with_the_stream() -> None:
+    def high(second: int) -> Record:
+        return VitalsRecord(bed="b", **HEAD, time_ns=second * 10**9, abp_map=120.0)
+
+    call = ArrhythmiaCall("vtach", "confirmed", "ABP pulses at 160/min", 160.0)
+    rhythm = RhythmRecord(bed="b", **HEAD, time_ns=7 * 10**9, rhythm="beats", pulse={"ABP": "present"}, calls=[call])
 
     risky = [
         PredictionRecord(
@@ -157,7 +162,7 @@ def test_states_vitals_and_predictions_become_alarms_that_end_with_the_stream() 
 
     async def script(worker: Worker) -> None:
         state = StateRecord(bed="b", **HEAD, time_ns=0, state={"ECG": "lead off"})
-        for record in (state, *(low(s) for s in range(8)), end_of_stream(state, 8 * 10**9)):
+        for record in (state, *(high(s) for s in range(8)), rhythm, end_of_stream(state, 8 * 10**9)):
             worker.outbox.post("vitals", "b", encode(record))  # type: ignore[arg-type]
         await worker.until(lambda: ("vitals", "b") in {(t, r.bed) for t, r in worker.ends})
         assert "alarms" not in {t for t, _ in worker.ends}, "alarms ended before the predictions did"
@@ -167,7 +172,7 @@ def test_states_vitals_and_predictions_become_alarms_that_end_with_the_stream() 
 
     worker = play(lambda: Worker("app-alarms", alarm=True), script)
     alarms = [r.text for r in worker.feed.drain() if isinstance(r, AlarmRecord) and r.active]
-    assert sorted(alarms) == ["ABP LOW 50 < 65", "ECG LEADS OFF", "HYPOTENSION RISK 95 > 85 (15 min)"]
+    assert sorted(alarms) == ["ABP HIGH 120 > 110", "ECG LEADS OFF", "HYPOTENSION RISK 95 > 85 (15 min)", "V-TACH"]
 
 
 class Replay:

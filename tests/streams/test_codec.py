@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from models.signals.absence import Absence
 from models.signals.errors import BadInput
+from models.signals.findings import Pulse, Rhythm
 from models.signals.modalities import Modality
 from models.signals.resample import Resampler
 from streams import records
@@ -80,12 +81,29 @@ def predictions(draw: st.DrawFn) -> records.PredictionRecord:
     )
 
 
+arrhythmia_calls = st.builds(
+    records.ArrhythmiaCall,
+    names,
+    st.sampled_from(["confirmed", "unopposed", "contradicted"]),
+    st.text(max_size=40),
+    maybe,
+)
+
 any_record = (
     wave_ticks()
     | predictions()
     | st.builds(records.StateRecord, **common, time_ns=times, state=states)
     | st.builds(records.CellRecord, **common, second=st.integers(-100, 10**6), absence=states)
     | st.builds(records.VitalsRecord, **common, time_ns=times, hr=maybe, abp_map=maybe, hr_source=names)
+    | st.builds(
+        records.RhythmRecord,
+        **common,
+        time_ns=times,
+        rhythm=st.sampled_from([r.value for r in Rhythm]),
+        pulse=st.dictionaries(modalities, st.sampled_from([p.value for p in Pulse])),
+        overdue=st.lists(modalities, unique=True),
+        calls=st.lists(arrhythmia_calls, max_size=4),
+    )
     | st.builds(records.BeatRecord, **common, time_ns=times, source=names)
     | st.builds(
         records.AlarmRecord,
@@ -96,6 +114,8 @@ any_record = (
         kind=st.sampled_from(["physiological", "technical"]),
         text=names,
         active=st.booleans(),
+        reason=st.text(max_size=40),
+        now=st.text(max_size=10),
     )
     | st.builds(
         records.CommandRecord,
@@ -152,6 +172,7 @@ def test_nan_is_missing_and_survives() -> None:
 
 TICK = {"t": "wave", "v": 1, "bed": "b", "session": "s", "epoch": 0, "tick_seq": 0, "start_ns": 0, "end_ns": 10**8}
 ONE = samples_to_bytes(np.ones(1, np.float32))
+RHYTHM = {"t": "rhythm", "v": 1, "bed": "b", "session": "s", "epoch": 0, "time_ns": 0, "rhythm": "still", "pulse": {}}
 WRONG: list[tuple[str, dict[str, object] | bytes, str]] = [
     ("empty", b"", "empty"),
     ("too large", b"\x00" * (MAX_MESSAGE_BYTES + 1), "bytes"),
@@ -183,6 +204,14 @@ WRONG: list[tuple[str, dict[str, object] | bytes, str]] = [
         {"t": "vitals", "v": 1, "bed": "b", "session": "s", "epoch": 0, "time_ns": 0, "hr": math.nan},
         "finite",
     ),
+    ("rhythm of nowhere", RHYTHM | {"rhythm": "samba"}, "rhythm"),
+    ("pulse of nowhere", RHYTHM | {"pulse": {"ABP": "perhaps"}}, "pulse"),
+    ("pulse of a nose", RHYTHM | {"pulse": {"NOSE": "none"}}, "modality"),
+    ("late nose", RHYTHM | {"overdue": ["NOSE"]}, "modality"),
+    ("call without a key", RHYTHM | {"calls": [["", "confirmed", "", None]]}, "key"),
+    ("call without a verdict", RHYTHM | {"calls": [["asystole", "maybe", "", None]]}, "verdict"),
+    ("call of NaN", RHYTHM | {"calls": [["asystole", "confirmed", "", math.nan]]}, "finite"),
+    ("endless calls", RHYTHM | {"calls": [["asystole", "confirmed", "", 5.0]] * 1000}, "at most"),
     (
         "state of nowhere",
         {"t": "state", "v": 1, "bed": "b", "session": "s", "epoch": 0, "time_ns": 0, "state": {"ECG": "asleep"}},

@@ -14,7 +14,7 @@ from models.signals.modalities import Modality
 from models.signals.pipeline import BedPipeline, Chunk, PipelineOutput
 from models.signals.windows import Window, WindowSpec
 from streams.accounting import Accounting
-from streams.records import AnyRecord, BeatRecord, CellRecord, StateRecord, VitalsRecord, WaveTick
+from streams.records import AnyRecord, BeatRecord, CellRecord, RhythmRecord, StateRecord, VitalsRecord, WaveTick
 from streams.replay import BedReplay
 from streams.windower import BedWindower
 from tests.streams.sources import PatientMap, S
@@ -81,11 +81,24 @@ def test_once_a_second_cells_vitals_and_a_window() -> None:
     assert [c.second for c in CLEAN.of(CellRecord)] == list(range(15))
     assert [v.time_ns for v in CLEAN.of(VitalsRecord)] == [s * S for s in range(1, 16)]
     assert [w.end_s for w in CLEAN.windows] == list(range(1, 16))
+    assert [r.time_ns for r in CLEAN.of(RhythmRecord)] == [s * S for s in range(1, 16)]
+    order = [type(r) for r in CLEAN.records if isinstance(r, CellRecord | VitalsRecord | RhythmRecord)]
+    assert order == [CellRecord, VitalsRecord, RhythmRecord] * 15  # the alarm engine counts on it
     seconds = {r.time_ns // S for r in CLEAN.of(StateRecord)}
     assert seconds == set(range(17)) or seconds == set(range(16))
     assert CLEAN.of(VitalsRecord)[-1].hr is not None
     beats = CLEAN.of(BeatRecord)
     assert len(beats) > 8 and [b.time_ns for b in beats] == sorted(b.time_ns for b in beats)
+
+
+def test_what_the_sensors_say_is_that_of_the_window_and_of_the_record() -> None:
+    assert [r.rhythm for r in CLEAN.of(RhythmRecord)][4:] == ["beats"] * 11
+    assert all(r.calls == [] for r in CLEAN.of(RhythmRecord))
+    assert {r.pulse["ABP"] for r in CLEAN.of(RhythmRecord)[5:]} == {"present"}
+    for window, record in zip(CLEAN.windows, CLEAN.of(RhythmRecord), strict=True):
+        assert window.findings.rhythm.value == record.rhythm
+        assert {m.value: p.value for m, p in window.findings.pulse.items()} == record.pulse
+        assert sorted(m.value for m in window.findings.overdue) == sorted(record.overdue)
 
 
 def test_stamps_are_those_of_the_tick_that_ended_the_window() -> None:
