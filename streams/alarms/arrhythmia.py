@@ -25,7 +25,7 @@ import numpy.typing as npt
 from models.signals.beats import complexes, r_peaks, spans_gap
 from models.signals.findings import PULSE_CHANNELS, Findings, Pulse, Rhythm
 from models.signals.modalities import GRID_RATE_HZ, Modality
-from models.signals.rhythm import LEAST_DEFLECTION_MV, swings, without_wander
+from models.signals.rhythm import LEAST_DEFLECTION_MV, SPAN_S, swings, without_wander
 from streams.alarms.arrhythmia_pulse import PulseChannel
 from streams.alarms.arrhythmia_ventricular import fast_runs
 
@@ -226,7 +226,10 @@ def _bradycardia(now: _Now) -> Call | None:
 
 
 def _tachycardia(now: _Now) -> Call | None:
+    span = round(SPAN_S * GRID_RATE_HZ)  # less does not tell beats from fibrillation
     if now.findings.rhythm is Rhythm.FIBRILLATION:
+        return None
+    if now.ecg_measured and np.count_nonzero(np.isfinite(now.ecg[-span:])) < LEAST_KNOWN * span:
         return None
     rates = [r for ago in (now.recent, now.believed) if (r := _fast(ago)) is not None] if now.ecg_measured else []
     if not rates:

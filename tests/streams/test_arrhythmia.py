@@ -370,3 +370,8 @@ def test_tachycardia_ends_with_its_beats() -> None:
     times = np.concatenate([np.arange(0.5, 20.0, 60 / 180), np.arange(21.6, 40.0, 60 / 34)])
     found = seconds_of("tachy.extreme", followed({ECG: heart(times, 40.0)}))
     assert found and max(found) <= 22
+
+
+def test_fibrillation_from_the_first_sample_is_no_tachycardia() -> None:
+    for seed in range(4):
+        assert not seconds_of("tachy.extreme", followed({ECG: fibrillation(20.0, seed)}))
