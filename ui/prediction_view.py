@@ -37,8 +37,8 @@ class RiskWords:
 
 @dataclass(frozen=True, slots=True)
 class SourceWords:
-    """One modality the prediction was made from: its name, "97 %" or "none for 38 s", and whether the newest
-    frame of it could be used (a pressure without a pulse is measured and of no use to the model)."""
+    """One modality the prediction was made from: its name, "97 %" or "none for 38 s" ("not used for 38 s" of one that
+    is measured: a pressure without a pulse is of no use to the model), and whether the newest frame was used."""
 
     modality: str
     words: str
@@ -96,7 +96,7 @@ def prediction_words(state: DisplayState, moment: Moment) -> PredictionWords:
     words = f"STALE · {duration_words(age)} old" if stale else f"updated {age:.1f} s ago"
     if moment.life in (Life.LOST, Life.ENDED):
         words = "not live"
-    return PredictionWords(risks, words, stale, reason, () if stale else _sources(record), news, held)
+    return PredictionWords(risks, words, stale, reason, () if stale else _sources(record, state), news, held)
 
 
 def _risks(record: PredictionRecord, bands: tuple[float, float], plain: bool) -> tuple[RiskWords, ...]:
@@ -141,18 +141,20 @@ def _low_words(low: LowPressure, event_s: float) -> News:
     return News(f"{limit} NOW", f"{since} · {value.mean:.0f} mmHg", priority)
 
 
-def _sources(record: PredictionRecord) -> tuple[SourceWords, ...]:
+def _sources(record: PredictionRecord, state: DisplayState) -> tuple[SourceWords, ...]:
     out = []
     ages = [*record.ages_s, *[None] * len(record.modalities)]
     for name, frames, age in zip(record.modalities, record.presence, ages, strict=False):
         fraction = sum(frames) / len(frames) if frames else 0.0
         present = bool(frames) and bool(frames[-1])
+        lane = state.lane(name)
+        lacking = "not used" if lane is not None and not lane.reason else "none"
         if fraction == 0.0:
             known = age is not None and math.isfinite(age)
-            words = f"none for {duration_words(age)}" if known and age is not None else "none"
+            words = f"{lacking} for {duration_words(age)}" if known and age is not None else lacking
         else:
             words = f"{fraction * 100:.0f} %"
             if not present and age is not None and math.isfinite(age) and age >= 1:
-                words += f", none for {duration_words(age)}"
+                words += f", {lacking} for {duration_words(age)}"
         out.append(SourceWords(name, words, fraction, present))
     return tuple(out)

@@ -15,7 +15,7 @@ DISCLAIMER = "Research and teaching only — not for clinical decisions"
 _HINT = f"{DISCLAIMER}. Click for the list of standing alarms."
 _DISCLAIMER_LINES = ("Research and teaching only", "not for clinical decisions")
 _SHARES = {"high": 0.50, "medium": 0.28, "technical": 0.22}
-_SMALLEST = 9.0
+_SMALLEST, _SMALLEST_SOURCE = 9.0, 11.0
 _CAPTIONS = {"high": "HIGH", "medium": "MEDIUM", "technical": "TECHNICAL"}
 
 
@@ -65,7 +65,8 @@ class TopBar(QWidget):
         left, _ = self._sides()
         x, upper, lower = 18 * unit, self.height() * 0.42, self.height() * 0.80
         room = left - x - 10 * unit
-        bold, soft = look.font(15, True), look.fitted(self._source, 12, room)
+        fitted = look.fitted(self._source, 12, room).pixelSize() / unit
+        bold, soft = look.font(15, True), look.font(max(_SMALLEST_SOURCE, fitted))  # the clock must stay legible
         draw_text(painter, x, upper, elided(self._bed, bold, room), bold, look.colour("text"))
         draw_text(painter, x, lower, elided(self._source, soft, room), soft, look.colour("text_soft"))
         for line, base in zip(_DISCLAIMER_LINES, (upper, lower), strict=True):

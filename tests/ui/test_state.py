@@ -236,6 +236,20 @@ def test_made_from_gives_percent_present_and_age() -> None:
     assert sources["EEG"].present and 0.5 < sources["EEG"].fraction < 1.0
 
 
+def test_a_measured_sensor_that_the_model_could_not_read_is_not_called_none() -> None:
+    state = told(Patient(), 40)
+    state.set_channels(FakeSession().channels)
+    assert state.prediction is not None
+    row = state.prediction.modalities.index("ABP")
+    unread, never = list(state.prediction.presence), list(state.prediction.presence)
+    unread[row], never[row] = [True] * 6 + [False] * 4, [False] * 10
+    ages = [12.0 if i == row else 0.0 for i in range(len(unread))]
+    for presence, expected in ((unread, "60 %, not used for 12 s"), (never, "not used for 12 s")):
+        state.prediction = msgspec.structs.replace(state.prediction, presence=presence, ages_s=ages)
+        words = {s.modality: s.words for s in prediction_words(state, at(40.1)).sources}
+        assert words["ABP"] == expected and words["ECG"] == "100 %"
+
+
 def test_the_status_line_names_backend_latency_losses_and_drops() -> None:
     line, more = status_words(FakeSession().status(), FeedStatus(100, 7, 0))
     assert line == ("onnx · PhysioME demo · sample→screen 71 ms · window→prediction 38 ms · 0 lost · 7 not drawn · REC")
