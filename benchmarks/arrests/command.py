@@ -26,6 +26,9 @@ from models.signals.readers.opener import open_recording
 from streams.replay import Drop
 
 
+AFTER_SEEK_S = 50.0  # played after a jump
+
+
 @dataclass(frozen=True, slots=True)
 class Way:
     """How a case is played. withheld: sensors, from 12 s on. seek_to_s: where it goes on after its first seconds."""
@@ -71,7 +74,12 @@ def ways(case: Case) -> Iterator[Way]:
 
 def play(case: Case, way: Way, engine: SharedEngine) -> Played:
     replayed = through_session(
-        case.source, engine, speed=way.speed, drops=way.drops, seek_to_s=way.seek_to_s, for_s=case.until_s
+        case.source,
+        engine,
+        speed=way.speed,
+        drops=way.drops,
+        seek_to_s=way.seek_to_s,
+        for_s=min(case.until_s, (way.seek_to_s or case.until_s) + AFTER_SEEK_S),
     )
     seen = list(looks(replayed))
     return Played(case, way, judged(case, way, seen), seen)
