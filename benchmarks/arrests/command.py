@@ -25,7 +25,6 @@ from models.signals.modalities import Modality
 from models.signals.readers.opener import open_recording
 from streams.replay import Drop
 
-
 AFTER_SEEK_S = 50.0  # played after a jump
 
 
