@@ -178,6 +178,8 @@ class Engine:
         pressures = self._pressures(window, row["pressure"], missing, refused) if "pressure" in given else None
         if pressures is not None and pressures["map"].half_width > self._widest_mmhg:
             refused[Modality.ABP] = f"too uncertain: ±{pressures['map'].half_width:.0f} mmHg"
+        restored = self._restored(window, outputs, i, missing, refused)
+        if Modality.ABP in refused:  # numbers and wave come and go together
             pressures = None
         return Prediction(
             window_end_s=window.end_s,
@@ -188,7 +190,7 @@ class Engine:
             risk=risk,
             depth=self._depth(window, row["depth"], missing) if any_present and "depth" in given else None,
             pressures=pressures,
-            restored=self._restored(window, outputs, i, missing, refused),
+            restored=restored,
             not_estimable=refused,
             ages_s=ages,
         )

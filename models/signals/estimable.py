@@ -48,7 +48,8 @@ def forbidden(modality: Modality, findings: Findings, absence: Mapping[Modality,
         return _NO_RHYTHM[findings.rhythm]
     if pulseless:
         return f"the {' and the '.join(pulseless)} {'show' if len(pulseless) > 1 else 'shows'} no pulse"
-    pulsing = [m for m in SOURCES[modality] if findings.pulse_of(m) is Pulse.PRESENT]
+    # The state of a sensor may be newer than what it said last.
+    pulsing = [m for m in _pulsing(modality, findings) if absence.get(m, Absence.NOT_CONNECTED) is None]
     if not pulsing:
         return f"no pulse on {' or '.join(SOURCES[modality])} to estimate it from"
     late = [m for m in pulsing if m in findings.overdue]
@@ -65,5 +66,11 @@ def not_estimable(modality: Modality, window: Window, spec: WindowSpec) -> str:
         return "never measured on this patient"
     # The model must have read the pulse, newest frame included; a wave is sized over its window: half of one is drawn
     # too large.
-    read = [int(window.presence[row[m]].sum()) for m in SOURCES[modality] if m in row and window.presence[row[m], -1]]
-    return "" if max(read, default=0) * 2 >= spec.frames else "too little of the pulse seen yet"
+    frames = [window.presence[row[m]] for m in _pulsing(modality, window.findings) if m in row]
+    read = max((int(present.sum()) for present in frames if present[-1]), default=0)
+    return "" if read * 2 >= spec.frames else "too little of the pulse seen yet"
+
+
+def _pulsing(modality: Modality, findings: Findings) -> list[Modality]:
+    """The channels that show a pulse from which ``modality`` may be estimated."""
+    return [m for m in SOURCES[modality] if findings.pulse_of(m) is Pulse.PRESENT]
