@@ -21,7 +21,7 @@ from benchmarks.estimates.fit import (
     risk_table,
 )
 from benchmarks.estimates.patients import BLOCK, cut, lost, records
-from benchmarks.estimates.replay import Rows, Setting
+from benchmarks.estimates.replay import Rows, Setting, together
 from benchmarks.estimates.replay import settings as every_setting
 from benchmarks.estimates.tables import covers, pressure_section, risk_section, verdicts
 from benchmarks.offline import drive
@@ -213,6 +213,13 @@ def test_only_what_is_better_than_a_coin_is_in_the_table() -> None:
     more, fewer = (np.array(table.sensors[name].spread) for name in ("ECG+PPG+EEG", "ECG+PPG"))
     assert (fewer >= more).all()
     assert (np.diff(more, axis=0) >= 0).all()
+
+
+def test_patients_of_two_sources_stay_apart() -> None:
+    one, two = some_rows(50, 1, patients=8), some_rows(50, 2, patients=5)
+    found = together([one, two])
+    assert len(set(found.patient.tolist())) == len(set(one.patient.tolist())) + len(set(two.patient.tolist()))
+    np.testing.assert_array_equal(found.truth[50:], two.truth)
 
 
 def test_the_report_says_what_is_no_better_than_chance() -> None:

@@ -20,7 +20,7 @@ import numpy as np
 
 from benchmarks.estimates.fit import everything_shown, pressure_table, risk_table
 from benchmarks.estimates.patients import CALIBRATION_SEED, REPORT_SEED, Patient, recorded, simulated
-from benchmarks.estimates.replay import OTHERS, Rows, Setting, Told, joined, replay, settings
+from benchmarks.estimates.replay import OTHERS, Rows, Setting, Told, joined, replay, settings, together
 from benchmarks.estimates.tables import pressure_section, risk_section, verdicts
 from benchmarks.tables import machine, publish
 from models.runtime.bundle import Bundle, load_bundle
@@ -43,7 +43,7 @@ def main(argv: list[str]) -> int:
     chosen = [s for s in settings(REAL_AGES_S, REAL_SENSORS) if not fit or Modality.PPG in s.there]
     real = {place.name: _real(engine, place, fit if options.split else None, chosen) for place in options.real}
     if fit:
-        every = joined([synthetic, *real.values()])
+        every = together([synthetic, *real.values()])
         is_real = np.arange(len(every)) >= len(synthetic)
         write_tables(bundle, pressure_table(every, is_real), risk_table(synthetic, SIMULATED_STRIDE_S))
         return 0

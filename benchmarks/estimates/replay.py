@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
@@ -86,6 +86,15 @@ class Rows:
 def joined(parts: Iterable[Rows]) -> Rows:
     parts = list(parts)
     return Rows(**{n: np.concatenate([getattr(p, n) for p in parts]) for n in Rows.__dataclass_fields__})
+
+
+def together(sources: Sequence[Rows]) -> Rows:
+    """Rows of several sources, whose patients are others though they have the same numbers."""
+    counted, parts = 0, []
+    for rows in sources:
+        parts.append(replace(rows, patient=rows.patient + counted))
+        counted += int(rows.patient.max(initial=-1)) + 1
+    return joined(parts)
 
 
 class Told(Engine):

@@ -27,7 +27,7 @@ def pressure_section(sources: Mapping[str, Rows]) -> str:
     """A row a source, ECG or none, and age; settings without a PPG are in one row, since nothing is shown there."""
     rows: list[Cells] = []
     for source, every in sources.items():
-        every = every.where(np.asarray((every.abp_age_s > 0) & np.isfinite(every.truth.sum(1))))
+        every = every.where((every.abp_age_s > 0) & np.isfinite(every.truth.sum(1)))
         ppg, ecg = (np.char.find(every.others, m.value) >= 0 for m in (Modality.PPG, Modality.ECG))
         for name, there in (("PPG and ECG", ppg & ecg), ("PPG", ppg & ~ecg)):
             for age in sorted(set(every.abp_age_s.tolist())):
@@ -43,7 +43,7 @@ def pressure_section(sources: Mapping[str, Rows]) -> str:
 
 def pressure_cells(rows: Rows) -> Cells:
     """Patients, windows, share shown, coverage of MAP, SBP and DBP when shown, errors of MAP when shown, half-width."""
-    shown = rows.where(np.isfinite(rows.estimate).all(1))
+    shown = rows.where(np.isfinite(rows.estimate.sum(1)))
     some = len(shown) > 0
     covered = [percent(share) if some else None for share in covers(shown)]
     error = np.abs(np.stack([shown.estimate[:, 0], shown.hold, shown.regression]) - shown.truth[:, 0])
