@@ -48,6 +48,12 @@ def rhythm_finding(record: RhythmRecord) -> Finding:
     return Finding(words, "medium") if words else NO_FINDING
 
 
+def stands_still(record: RhythmRecord) -> bool:
+    """Whether asystole or fibrillation is called and not contradicted: what looks like beats then (P waves without a
+    complex, a wave of fibrillation) is no heart rate."""
+    return any(call.key in ("asystole", "vfib") and call.verdict != "contradicted" for call in record.calls)
+
+
 def pulse_finding(findings: Findings, modality: Modality) -> Finding:
     """NO PULSE on one channel that is measured, as bad as the alarm of it (:mod:`streams.alarms.circulation`): a line
     may be damped while the finger pulses, and a finger may be without a pulse for reasons of its own (cold, a cuff)."""

@@ -13,7 +13,7 @@ from models.signals.absence import Absence
 from models.signals.modalities import Modality
 from streams.alarms import DEFAULT_LIMITS
 from streams.records import PredictionRecord, VitalsRecord
-from ui.findings_words import NO_BEATS, NO_FINDING, Finding, pulse_finding, rhythm_finding
+from ui.findings_words import NO_BEATS, NO_FINDING, Finding, pulse_finding, rhythm_finding, stands_still
 from ui.lanes import Lane
 from ui.liveness import Life, Moment
 from ui.state import DisplayState
@@ -86,8 +86,9 @@ class _Facts:
         rate = vitals.hr if vitals else None
         if self.findings is not None and self.state.rhythm is not None:
             finding = rhythm_finding(self.state.rhythm)
-            if self.findings.rhythm in NO_BEATS and vitals is not None and vitals.hr_source == Modality.ECG:
-                rate = None  # of beats that are no longer there
+            stopped = self.findings.rhythm in NO_BEATS or stands_still(self.state.rhythm)
+            if stopped and vitals is not None and vitals.hr_source == Modality.ECG:
+                rate = None  # of beats that are no longer there, or were none
         if finding.reason:
             notes.append(finding.reason)
         if rate is not None and vitals is not None and vitals.hr_source:

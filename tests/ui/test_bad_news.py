@@ -125,6 +125,16 @@ def test_what_cannot_be_counted_has_no_rate_from_the_ecg_but_from_a_pulse(kind: 
     assert heart.value == "82" and heart.notes[:2] == ("PPG pulses at 82/min", "source PPG PLETH")
 
 
+@pytest.mark.parametrize(("key", "verdict", "value"), [
+    ("asystole", "confirmed", "-?-"), ("vfib", "unopposed", "-?-"), ("asystole", "contradicted", "64"),
+    ("brady.extreme", "confirmed", "64"),
+])  # fmt: skip
+def test_p_waves_of_a_heart_that_stands_still_are_no_rate(key: str, verdict: str, value: str) -> None:
+    call = ArrhythmiaCall(key, verdict, "ABP and PPG show no pulse", 9.0)
+    chapter = Chapter(4, 99, Rhythm.BEATS, calls=[call], vitals={"hr": 64.0, "hr_source": "ECG"})
+    assert numbers(play(Patient(story=[chapter]), 8.5), at(8.5))[ECG].value == value
+
+
 def test_findings_are_as_bad_as_their_alarms() -> None:
     def of(modality: Modality, kind: Rhythm, abp: Pulse, ppg: Pulse) -> str:
         return pulse_finding(Findings(kind, {ABP: abp, PPG: ppg}), modality).priority
