@@ -256,7 +256,8 @@ RECORDS: tuple[Case, ...] = (
             Must(Raises(("tachy.extreme", "vtach"), (150, 190)), has=(ECG,)),
             Must(Number("HR", (162, 190), 172, 188), has=(ECG,)), Must(Number("MAP", (165, 190), 48, 62), has=(ABP,)),
             Must(Raises(("brady.extreme",), (190, 230)), has=(ECG,)),
-            Must(Number("HR", (205, 230), 32, 37), has=(ECG,)), Must(Number("MAP", (205, 230), 42, 62), has=(ABP,)),
+            Must(Number("HR", (205, 230), 32, 37, least=0.8), has=(ECG,)),
+            Must(Number("MAP", (205, 230), 42, 62), has=(ABP,)),
             Must(Raises(("map.low",), (150, 230), 20, "medium"), has=(ABP,)),
             Must(Silent((202, 230), ("tachy.extreme", "vtach"), "low")),
             Must(Raises(("vfib",), (230, 290)), has=(ECG,)), *pulseless(230, 290),
@@ -277,7 +278,9 @@ RECORDS: tuple[Case, ...] = (
     Case("normal_noabp", "normal_noabp", 180,
          (*well(8, 180, red=False), Must(Number("HR", (8, 180), 50, 100)),
           Must(NoEstimate((0, 180), modalities=(ABP,))), Must(NoRisk((0, 180)))), sensors=(ECG, PPG)),
-    Case("weird", "weird", 60, ()),
+    Case("weird", "weird", 60,  # one fault after another, in a patient at 75/min and 115/60
+         (Must(Number("HR", (8, 60), 70, 80, least=0.0)), Must(Number("MAP", (8, 60), 60, 100, least=0.0)),
+          Must(Silent((8, 60), ("brady.extreme", "tachy.extreme", "vtach", "vfib"))))),
 )  # fmt: skip
 
 
