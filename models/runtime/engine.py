@@ -7,6 +7,7 @@ estimated at all is decided by :mod:`models.signals.estimable`, whether a risk m
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Sequence
 
 import numpy as np
@@ -14,13 +15,13 @@ import numpy.typing as npt
 
 from models.runtime.backend import Arrays, Backend, BackendInfo
 from models.runtime.bundle import Bundle
-from models.runtime.calibration import half_width
+from models.runtime.calibration import correction_shift, half_width, pressure_half_widths
 from models.runtime.guard import Service
 from models.runtime.memory import BedMemory, rounds
 from models.runtime.prediction import Interval, Prediction, RestoredWave, lost
 from models.runtime.pulse_form import FORM_SPAN_S, PulseForms, reshaped, reshaped_wave
-from models.runtime.risk_policy import risk_abstains
-from models.runtime.spec import CHOICE_INPUT, MEMORY_INPUT, RESTORATION, SELFMASK
+from models.runtime.risk_policy import risk_abstains, risk_bounds
+from models.runtime.spec import CHOICE_INPUT, MEMORY_INPUT, RESTORATION, SELFMASK, PressureTable
 from models.signals.errors import BackendFailed
 from models.signals.estimable import not_estimable
 from models.signals.modalities import Modality
@@ -55,8 +56,8 @@ class Engine:
         self._given = bundle.spec.given
         width = bundle.spec.token_width
         self._memory = BedMemory(len(self._row), width) if bundle.spec.memory else None
-        restores = Modality.ABP in self._row and {"pressure", "abp_wave"} <= self._given
-        self._forms = PulseForms() if restores else None
+        self._restores = Modality.ABP in self._row and {"pressure", "abp_wave"} <= self._given
+        self._forms = PulseForms() if self._restores else None
 
     @property
     def window_spec(self) -> WindowSpec:
@@ -123,6 +124,8 @@ class Engine:
             self._memory.learn(keys, np.asarray(inputs["presence"], np.bool_), outputs["tokens"])
         if keys and self._forms is not None:
             outputs = self._in_own_form(self._forms, windows, keys, outputs)
+        if self._bundle.spec.pressure is not None and self._restores:
+            outputs = self._corrected(self._bundle.spec.pressure, windows, outputs)
         return [self._prediction(window, outputs, i) for i, window in enumerate(windows)]
 
     def _in_own_form(
@@ -137,6 +140,15 @@ class Engine:
             elif (form := forms.recall(key)) is not None:
                 wave[i] = reshaped_wave(wave[i], pressure[i], form)
                 pressure[i] = reshaped(pressure[i], form)
+        return outputs | {"pressure": pressure, "abp_wave": wave}
+
+    def _corrected(self, table: PressureTable, windows: Sequence[Window], outputs: Arrays) -> Arrays:
+        """Estimates of an absent pressure with as much of the learned correction as the bundle's table leaves."""
+        pressure, wave = np.array(outputs["pressure"]), np.array(outputs["abp_wave"])
+        for i, window in enumerate(windows):
+            shift = correction_shift(table, float(pressure[i, 0, 1]), window, self._spec)
+            pressure[i] += shift
+            wave[i] += shift
         return outputs | {"pressure": pressure, "abp_wave": wave}
 
     def inputs(self, windows: Sequence[Window], keys: Sequence[Hashable] = ()) -> Arrays:
@@ -167,17 +179,12 @@ class Engine:
             )  # fmt: skip
         missing = 1.0 - float(window.presence.mean())
         nothing = "" if any_present else "no sensor in the window"
-        why_no_risk = nothing or risk_abstains(window, self._spec)
-        risk = {}
-        if not why_no_risk:
-            risk = {
-                h: Interval(float(row["risk"][j]), float(row["risk_lo"][j]), float(row["risk_hi"][j]))
-                for j, h in enumerate(horizons)
-            }
+        why_no_risk = nothing or risk_abstains(window, self._spec, self._bundle.spec.risk)
+        risk = {} if why_no_risk else dict(zip(horizons, self._risk(window, row), strict=True))
         refused = {m: why for m in self._absent_now(window) if (why := nothing or self._not_estimable(m, window))}
         pressures = self._pressures(window, row["pressure"], missing, refused) if "pressure" in given else None
         if pressures is not None and pressures["map"].half_width > self._widest_mmhg:
-            refused[Modality.ABP] = f"too uncertain: ±{pressures['map'].half_width:.0f} mmHg"
+            refused[Modality.ABP] = _too_uncertain(pressures["map"].half_width)
         restored = self._restored(window, outputs, i, missing, refused)
         if Modality.ABP in refused:  # numbers and wave come and go together
             pressures = None
@@ -194,6 +201,16 @@ class Engine:
             not_estimable=refused,
             ages_s=ages,
         )
+
+    def _risk(self, window: Window, row: Arrays) -> list[Interval]:
+        """The risk of each horizon, with the interval of the bundle's table where it has one."""
+        table = self._bundle.spec.risk
+        if "risk" not in row:
+            return []
+        values = row["risk"].tolist()
+        bounds = zip(row["risk_lo"].tolist(), row["risk_hi"].tolist(), strict=True)
+        known = risk_bounds(window, self._spec, table, values) if table is not None else bounds
+        return [Interval(value, lo, hi) for value, (lo, hi) in zip(values, known, strict=True)]
 
     def _absent_now(self, window: Window) -> list[Modality]:
         """Modalities of which a cell of the newest hop is absent."""
@@ -221,6 +238,13 @@ class Engine:
         row = self._row.get(Modality.ABP)
         if row is None or Modality.ABP not in self._absent_now(window) or Modality.ABP in refused:
             return None
+        table = self._bundle.spec.pressure
+        if table is not None:
+            half = pressure_half_widths(table, window, self._spec)
+            centre = dict(zip(PRESSURES, raw[:, 1].tolist(), strict=True))
+            return {
+                name: Interval(centre[name], centre[name] - half[name], centre[name] + half[name]) for name in centre
+            }
         age = float(window.context[row, _AGE])
         found = {}
         for name, (lo, value, hi) in zip(PRESSURES, raw.tolist(), strict=True):
@@ -267,3 +291,8 @@ class Engine:
         below = np.interp(values, at, [interval.lo - interval.value for interval in order])
         above = np.interp(values, at, [interval.hi - interval.value for interval in order])
         return (values + below).astype(np.float32), (values + above).astype(np.float32)
+
+
+def _too_uncertain(half_mmhg: float) -> str:
+    known = math.isfinite(half_mmhg)
+    return f"too uncertain: ±{half_mmhg:.0f} mmHg" if known else "the last measured pressure is too old"

@@ -17,7 +17,7 @@ from models.runtime.calibration import half_width
 from models.runtime.engine import Engine
 from models.runtime.golden import GOLDEN_TOLERANCE, golden_difference
 from models.runtime.select import CANDIDATES, select_engine
-from models.runtime.spec import BUNDLE_SCHEMA, BundleSpec, Conformal
+from models.runtime.spec import BUNDLE_SCHEMA, BundleSpec, Conformal, PressureTable, RiskRow, RiskTable
 from models.signals.absence import Absence
 from models.signals.errors import BadInput
 from models.signals.findings import Findings, Pulse, Rhythm
@@ -183,6 +183,56 @@ def test_an_estimate_ends_where_its_interval_grows_too_wide() -> None:
     assert shown.pressures is not None and shown.pressures["map"].half_width == pytest.approx(6.0)
     assert ended.pressures is None and ended.restored == ()
     assert ended.not_estimable[Modality.ABP] == "too uncertain: ±6 mmHg"
+
+
+TABLE = PressureTable(
+    correction=0.25,
+    ages_s=[0.0, 100.0],
+    half_mmhg={
+        "with ECG": {"map": [2.0, 8.0], "sbp": [4.0, 16.0], "dbp": [3.0, 5.0]},
+        "without ECG": {"map": [3.0, 9.0], "sbp": [5.0, 17.0], "dbp": [4.0, 6.0]},
+    },
+)
+
+
+def with_tables(**tables: PressureTable | RiskTable) -> Engine:
+    return Engine(Bundle(Path(), msgspec.structs.replace(SPEC, **tables), "0" * 12), FakeBackend())
+
+
+def test_measured_half_widths_take_the_place_of_the_models_own() -> None:
+    (prediction,) = with_tables(pressure=TABLE).predict([window({ABP: slice(20, 30)}, age=50)])
+    assert prediction.pressures is not None
+    assert [round(prediction.pressures[n].half_width, 3) for n in ("map", "sbp", "dbp")] == [5.0, 10.0, 4.0]
+    (blind,) = with_tables(pressure=TABLE).predict([window({ABP: slice(20, 30), ECG: slice(0, 30)}, age=50)])
+    assert blind.pressures is not None and blind.pressures["map"].half_width == pytest.approx(6.0)
+    (old,) = with_tables(pressure=TABLE).predict([window({ABP: slice(0, 30)}, age=101)])
+    assert old.pressures is None and "too old" in old.not_estimable[Modality.ABP]
+
+
+def test_only_the_tables_share_of_the_learned_correction_is_left() -> None:
+    """Last measured 80, delay unchanged, so the regression says 80; the model 75, of which a quarter of −5 is left."""
+    lost = window({ABP: slice(20, 30)}, age=50)
+    (plain,) = engine().predict([lost])
+    (prediction,) = with_tables(pressure=TABLE).predict([lost])
+    assert plain.pressures is not None and prediction.pressures is not None
+    assert plain.pressures["map"].value == 75.0 and prediction.pressures["map"].value == pytest.approx(78.75)
+    for name in ("sbp", "dbp"):
+        assert prediction.pressures[name].value - plain.pressures[name].value == pytest.approx(3.75)
+    np.testing.assert_allclose(prediction.restored[0].values - plain.restored[0].values, 3.75, atol=1e-4)
+
+
+def test_a_risk_has_the_interval_of_the_table_and_ends_where_it_was_no_better_than_a_coin() -> None:
+    row = RiskRow(longest_s=60.0, spread=[[1.0, 1.0, 1.0], [2.0, 2.0, 2.0]])
+    engine_ = with_tables(risk=RiskTable(ages_s=[0.0, 100.0], sensors={"ECG+PPG+EEG": row}))
+    (now,) = engine_.predict([window()])
+    odds = np.log(0.3 / 0.7)
+    assert now.risk[10].value == pytest.approx(0.3)
+    assert now.risk[10].lo == pytest.approx(1 / (1 + np.exp(1 - odds))) and now.risk[10].hi > 0.3
+    (lost,) = engine_.predict([window({ABP: slice(20, 30)}, age=60)])
+    assert lost.risk[10].half_width > now.risk[10].half_width
+    (older,) = engine_.predict([window({ABP: slice(20, 30)}, age=61)])
+    (fewer,) = engine_.predict([window({EEG: slice(0, 30)})])
+    assert older.abstain and older.risk == {} and fewer.abstain and fewer.risk == {}
 
 
 def test_risk_and_estimate_stand_on_their_own() -> None:
