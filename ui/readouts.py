@@ -140,6 +140,8 @@ class _Facts:
     def pulse(self) -> Readout:
         notes, finding = self._absent(), self._pulse_finding()
         rate = self.vitals.pulse_rate if self.vitals is not None and not finding.words else None
+        if rate is not None and self.lane.reason:
+            notes.append(f"source {self._named(Modality.ABP)}")  # the only other channel that has a pulse rate
         if rate is not None and self.vitals is not None and self.vitals.rppg_delay_s is not None:
             notes.append(f"delay R–PPG {self.vitals.rppg_delay_s * 1000:.0f} ms")
         return self._readout("PR", "/min", limits_of("pulse_rate"), number_words(rate), notes=notes, finding=finding)

@@ -125,6 +125,13 @@ def test_what_cannot_be_counted_has_no_rate_from_the_ecg_but_from_a_pulse(kind: 
     assert heart.value == "82" and heart.notes[:2] == ("PPG pulses at 82/min", "source PPG PLETH")
 
 
+def test_a_pulse_rate_that_is_not_the_fingers_says_whose_it_is() -> None:
+    off = Patient(absent={PPG: [(4, 99, Absence.ARTEFACT)]}, story=[Chapter(4, 99, vitals={"pulse_rate": 75.0})])
+    found = numbers(play(off, 9.5), at(9.5))[PPG]
+    assert found.value == "75" and "source ABP ART" in found.notes
+    assert not any("source" in note for note in numbers(play(Patient(), 9.5), at(9.5))[PPG].notes)
+
+
 @pytest.mark.parametrize(("key", "verdict", "value"), [
     ("asystole", "confirmed", "-?-"), ("vfib", "unopposed", "-?-"), ("asystole", "contradicted", "64"),
     ("brady.extreme", "confirmed", "64"),
