@@ -186,7 +186,7 @@ SIMULATED: tuple[Case, ...] = (
     ),
     Case(
         "ppg_off", _sim(Crisis.PPG_OFF), 175,
-        (*well(8, 60), *low_pressure(78, 94, 150, 32, 48), Must(Number("PR", (45, 175), least=None)),
+        (*well(8, 60), *low_pressure(78, 94, 150, 32, 48), Must(Number("PR", (45, 175), 55, 110, least=0.0)),
          Must(Number("HR", (30, 175), 40, 115))),
         seeks=(120.0,), withhold=((ABP,), (ECG,)),
     ),
