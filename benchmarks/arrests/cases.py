@@ -186,7 +186,7 @@ SIMULATED: tuple[Case, ...] = (
     ),
     Case(
         "ppg_off", _sim(Crisis.PPG_OFF), 175,
-        (*well(8, 60), *low_pressure(78, 94, 150, 32, 48), Must(Number("PR", (45, 175), 55, 110, least=0.0)),
+        (*well(8, 60), *low_pressure(82, 96, 150, 32, 48), Must(Number("PR", (45, 175), 55, 110, least=0.0)),
          Must(Number("HR", (30, 175), 40, 115))),
         seeks=(120.0,), withhold=((ABP,), (ECG,)),
     ),
@@ -233,7 +233,7 @@ SIMULATED: tuple[Case, ...] = (
         (Must(Silent((8, 100), priority="high"), has=(ABP,)),
          Must(Number("HR", (8, 100), 45, 100, least=0.5), has=(ABP,)),
          Must(Number("PR", (8, 100), 45, 100, least=0.0), has=(ABP,))),
-        seeks=(45.0,), withhold=((ABP,),),
+        seeks=(45.0,),
     ),
     Case(
         "normal", "demo:scenario=stable,faults=off", 100,
