@@ -146,7 +146,7 @@ class AlarmEngine:
         return Condition("medium", "physiological", text, now=f"{risk:.0f}")
 
     def _check(self, limit: Limit, record: VitalsRecord) -> Condition | None:
-        measured: float | None = getattr(record, limit.vital)
+        measured = limit.measured(record)
         standing = self._standing.get(limit.key)
         if measured is None:
             if standing is None or record.time_ns - standing.known_ns > HOLD_S * SECOND_NS:
@@ -195,10 +195,10 @@ class AlarmEngine:
         found = lost_pulses(said)
         alarming = {key: c for key, c in found.items() if c.kind == "physiological"}
         stood_s = self._stood_s(LOST_PULSE, bool(alarming), record.time_ns)
-        seen = (
-            not said.lost or Pulse.NONE in pulses_of(record).values() or not self._active.keys().isdisjoint(LOST_PULSES)
-        )
-        return {k: c for k, c in found.items() if k not in alarming or (seen and stood_s >= c.delay_s)}
+        standing = any(self._active[key].kind == "physiological" for key in LOST_PULSES if key in self._active)
+        seen = standing or not said.lost or Pulse.NONE in pulses_of(record).values()
+        # What takes the place of one that stands has no delay of its own.
+        return {k: c for k, c in found.items() if k not in alarming or standing or (seen and stood_s >= c.delay_s)}
 
     def _no_beats(self, record: RhythmRecord) -> Condition | None:
         unclear = record.rhythm == Rhythm.UNCLEAR and Pulse.PRESENT not in pulses_of(record).values()

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from models.signals.modalities import Modality
+from streams.records import VitalsRecord
+
 
 @dataclass(frozen=True, slots=True)
 class Limit:
@@ -11,6 +14,7 @@ class Limit:
 
     vital: field of VitalsRecord. below: True for a lower limit. extreme: the value from which the priority is high.
     delay_s: the condition must have stood so long before it is an alarm. extreme_delay_s: shorter, beyond ``extreme``.
+    source: field of VitalsRecord that names the source, and the one source that is trusted with an alarm.
     """
 
     key: str
@@ -21,10 +25,21 @@ class Limit:
     extreme: float
     delay_s: float
     extreme_delay_s: float
+    source: tuple[str, str] | None = None
+
+    def measured(self, record: VitalsRecord) -> float | None:
+        """The numeric, None where it is unknown or comes from another source."""
+        if self.source is not None and getattr(record, self.source[0]) != self.source[1]:
+            return None
+        value: float | None = getattr(record, self.vital)
+        return value
 
     def violated(self, measured: float, threshold: float) -> bool:
         return measured < threshold if self.below else measured > threshold
 
+
+_RESP = ("resp_source", Modality.RESP.value)
+"""A rate read from the modulation of ECG and pulse is worth showing; in an irregular heart it reads what is not there."""
 
 DEFAULT_LIMITS: tuple[Limit, ...] = (
     # key         text             field        below  limit extreme delays: HR within 10 s, pressure 20 s of the onset
@@ -32,8 +47,8 @@ DEFAULT_LIMITS: tuple[Limit, ...] = (
     Limit("hr.high", "HR HIGH", "hr", False, 120.0, 150.0, 3.0, 1.0),
     Limit("map.low", "ABP LOW", "abp_map", True, 65.0, 50.0, 5.0, 5.0),
     Limit("map.high", "ABP HIGH", "abp_map", False, 110.0, 130.0, 5.0, 5.0),
-    Limit("resp.low", "RR LOW", "resp_rate", True, 6.0, 4.0, 10.0, 10.0),
-    Limit("resp.high", "RR HIGH", "resp_rate", False, 30.0, 40.0, 10.0, 10.0),
+    Limit("resp.low", "RR LOW", "resp_rate", True, 6.0, 4.0, 10.0, 10.0, _RESP),
+    Limit("resp.high", "RR HIGH", "resp_rate", False, 30.0, 40.0, 10.0, 10.0, _RESP),
 )
 """Adult defaults, common on monitors; the low pressure limit is the hypotension that the model predicts."""
 

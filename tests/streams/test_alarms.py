@@ -280,3 +280,13 @@ def test_a_jump_of_the_clock_ends_what_stood_and_blinds_nothing(to_s: int) -> No
         engine.on_prediction(risk(second, 0.95))
         engine.on_rhythm(rhythm(second, "beats", PPG="none"))
     assert set(engine.active) == {"hr.low", "ppg.no_pulse", "risk.hypotension"}
+
+
+def test_only_a_measured_breath_alarms() -> None:
+    """Rates read from ECG and pulse are shown; in an irregular heart they say what is not there."""
+    for source, expected in (("RESP", ["resp.low"]), ("ECG+PPG", []), ("", [])):
+        engine = AlarmEngine()
+        for second in range(20):
+            record = msgspec.structs.replace(vitals(second, resp_rate=3.0), resp_source=source)
+            engine.on_vitals(record)
+        assert list(engine.active) == expected

@@ -7,7 +7,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from models.signals.modalities import Modality
@@ -301,6 +301,7 @@ evidence = st.tuples(
 
 @settings(max_examples=300)
 @given(st.lists(evidence, min_size=1, max_size=60))
+@example([("beats", "", "none"), ("still", "", "none"), ("beats", "", "none")])
 def test_a_lost_pulse_stands_until_something_speaks_against_it(seconds: list[tuple[str, str, str]]) -> None:
     """Once red for a lost pulse, it is red or medium in every second until a pulse shows, or nothing has been known of
     any pulse for ten seconds; and it is said of nothing that was not seen."""

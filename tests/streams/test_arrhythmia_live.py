@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.alarms import ALARM_S, WINDOW_S, Score, in_tuning, judge, replay
+from benchmarks.alarm_replay import replay
+from benchmarks.alarms import ALARM_S, WINDOW_S, Score, in_tuning, judge
+from benchmarks.background import Tally, recordings_of
 from streams.alarms.arrhythmia import HARDLY_UNLIKE
 from streams.records import AlarmRecord
 
@@ -58,9 +60,36 @@ def test_the_halves_are_by_name_alone() -> None:
     assert in_tuning("a142s") is in_tuning("a142s")
 
 
+def test_a_tally_counts_begins_and_seconds_at_each_priority() -> None:
+    tally = Tally()
+    tally.add(
+        [
+            (10, change("vtach", priority="medium")),
+            (12, change("vtach", priority="medium", reason="another")),
+            (14, change("vtach")),
+            (20, change("vtach", active=False)),
+            (90, change("asystole")),
+        ],
+        100,
+    )
+    tally.add([], 100)
+    assert tally.begun == {("vtach", "medium"): 1, ("vtach", "high"): 1, ("asystole", "high"): 1}
+    assert tally.stood_s == {("vtach", "medium"): 4, ("vtach", "high"): 6, ("asystole", "high"): 10}
+    assert (tally.recordings, tally.seconds) == (2, 200)
+    assert tally.rate(("vtach", "high")) == "18.0 (3.00 %)" and tally.rate(("vfib", "high")) == "0"
+
+
+def test_of_a_set_one_recording_of_each_patient_comes_first(tmp_path: Path) -> None:
+    for name in ("a1", "a2", "a3", "b1", "c1"):
+        (tmp_path / f"{name}.hea").touch()
+    (tmp_path / "index.csv").write_text("record,group\na1,a\na2,a\na3,a\nb1,b\nc1,c\n")
+    assert [Path(p).stem for p in recordings_of(str(tmp_path), 4)] == ["a1", "b1", "c1", "a2"]
+    assert recordings_of("demo:seed=7", 4) == ["demo:seed=7"]
+
+
 def high(folder: Path, name: str, until_s: int) -> dict[str, list[tuple[int, bool]]]:
     found: dict[str, list[tuple[int, bool]]] = {}
-    for second, alarm in replay(folder / f"{name}.hea", 0, until_s):
+    for second, alarm in replay(str(folder / f"{name}.hea"), 0, until_s):
         if alarm.priority == "high":
             found.setdefault(alarm.key, []).append((second, alarm.active))
     return found
