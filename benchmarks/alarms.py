@@ -9,6 +9,8 @@ the replay begins 120 s before the alarm, which is twice what any rule remembers
 
 Records are split by the first byte of the SHA-256 of their name: even is *tuning*, odd is *reporting*. Score:
 (TP + TN) / (TP + TN + FP + 5 FN). Intervals: 95 %, 2000 bootstrap samples of records within kind.
+
+With ``--background`` instead the alarms over recordings without verdicts (:mod:`benchmarks.background`).
 """
 
 from __future__ import annotations
@@ -23,18 +25,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.alarm_replay import replay
+from benchmarks.background import background
 from benchmarks.tables import machine, publish, table
-from models.signals.channels import map_channels
 from models.signals.errors import BadInput
-from models.signals.readers.opener import open_recording
-from models.signals.windows import WindowSpec
-from streams.accounting import Accounting
-from streams.alarms import AlarmEngine
 from streams.alarms.arrhythmia import HARDLY_UNLIKE
-from streams.clock import SECOND_NS
-from streams.codec import samples_to_bytes
-from streams.records import AlarmRecord, RhythmRecord, StateRecord, VitalsRecord, WaveChunk, WaveTick
-from streams.windower import BedWindower
+from streams.records import AlarmRecord
 
 ALARM_S, WINDOW_S, REPLAYED_S = 300, 12, 120
 KEYS = {
@@ -79,36 +75,6 @@ def index_of(folder: Path) -> list[dict[str, str]]:
         raise BadInput("a folder of WFDB records with their index.csv", f"none in {folder}", "unpack the set")
     with index.open(encoding="utf-8", newline="") as file:
         return [row for row in csv.DictReader(file) if row.get("alarm") in KEYS]
-
-
-def replay(path: Path, from_s: int, until_s: int = ALARM_S) -> list[tuple[int, AlarmRecord]]:
-    """Every change of the alarms in a recording between two times: (second, record), as the stream sends them."""
-    channels = map_channels(open_recording(str(path)))
-    windower, engine = BedWindower(WindowSpec(), Accounting()), AlarmEngine()
-    changes: list[tuple[int, AlarmRecord]] = []
-    for number, second in enumerate(range(from_s, until_s + 1)):
-        start, end, eos = second * SECOND_NS, (second + 1) * SECOND_NS, second == until_s
-        chunks = []
-        for modality, channel in {} if eos else channels.channels.items():
-            segment = channels.read(modality, start, end)
-            data = samples_to_bytes(segment.values)
-            chunks.append(
-                WaveChunk(modality.value, channel.label, channel.rate_hz, channel.origin_ns, segment.first_index, data)
-            )
-        tick = WaveTick(
-            bed="", session="bench", epoch=0, tick_seq=number, start_ns=start, end_ns=start if eos else end,
-            chunks=chunks, eos=eos,
-        )  # fmt: skip
-        for record in windower.handle(tick, 0).records:
-            found: list[AlarmRecord] = []
-            if isinstance(record, StateRecord):
-                found = engine.on_state(record)
-            elif isinstance(record, VitalsRecord):
-                found = engine.on_vitals(record)
-            elif isinstance(record, RhythmRecord):
-                found = engine.on_rhythm(record)
-            changes += [(change.time_ns // SECOND_NS, change) for change in found]
-    return changes
 
 
 def judge(record: str, kind: str, true: bool, changes: Iterable[tuple[int, AlarmRecord]]) -> Judged:
@@ -210,14 +176,22 @@ def tables(judged: Sequence[Judged]) -> str:
 
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks alarms", description=__doc__)
-    parser.add_argument("folder", type=Path, help="WFDB records of the Challenge with their index.csv")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("folder", type=Path, nargs="?", help="WFDB records of the Challenge with their index.csv")
+    what.add_argument("--background", nargs="+", metavar="SET", help="folders of WFDB records, files or demo:…")
+    parser.add_argument("--records", type=int, default=120, help="of a set at most (default 120)")
+    parser.add_argument("--minutes", type=float, default=30.0, help="of a recording at most (default 30)")
     parser.add_argument("--seconds", type=int, default=REPLAYED_S, help="replayed before the alarm (default 120)")
     parser.add_argument("--list", type=Path, help="a CSV with every record's verdict")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args(argv)
+    if options.background:
+        tables_of = background(options.background, options.records, round(60 * options.minutes))
+        publish(f"## Alarms where nobody judged one, {machine()}\n\n{tables_of}", options.out)
+        return 0
     judged = []
     for row in index_of(options.folder):
-        changes = replay(options.folder / f"{row['record']}.hea", max(0, ALARM_S - options.seconds))
+        changes = replay(str(options.folder / f"{row['record']}.hea"), max(0, ALARM_S - options.seconds), ALARM_S)
         judged.append(judge(row["record"], row["alarm"], row["alarm_true"] == "True", changes))
     if options.list is not None:
         with options.list.open("w", encoding="utf-8", newline="") as file:
