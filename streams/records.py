@@ -131,7 +131,7 @@ class RestoredChunk(msgspec.Struct, frozen=True, array_like=True):
 class PredictionRecord(Record, frozen=True, tag="prediction"):
     """One window's prediction. Intervals are (value, lo, hi). ``stamps_ns``: stage -> monotonic nanoseconds
     (``due``, ``received``, ``window``, ``inference_start``, ``inference_end``, ``published``). service: as in
-    :class:`models.runtime.guard.Service`. abstain: no risk is given, for the ``reason``; estimates stand for themselves.
+    :class:`models.runtime.guard.Service`. abstain: no risk is given, for the ``reason``; estimates do not depend on it.
     """
 
     window_end_ns: int

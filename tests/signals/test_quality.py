@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from models.signals.absence import Absence
-from models.signals.modalities import Modality
 from models.signals.findings import Pulse
+from models.signals.modalities import Modality
 from models.signals.presence import cell_verdict
 from models.signals.quality import Verdict, assess, bends, find_beats, kurtosis
 from tests.signals.waves import beat_times, ecg, pulse
