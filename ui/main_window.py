@@ -296,7 +296,10 @@ class MainWindow(QMainWindow):
         )
         standing = state.alarms.standing
         has_resp = any(lane.modality is Modality.RESP for lane in state.lanes)
-        alarms = [alarm_of(lane.modality, standing, has_resp) for lane in state.lanes]
+        alarms = [
+            alarm_of(lane.modality, standing, has_resp) if lane.connected or not found.invalid else None
+            for lane, found in zip(state.lanes, readouts, strict=True)
+        ]
         flashes = [
             Flash(alarm, lit(alarm.record.priority, moment.wall_s, style), moment.life is not Life.LIVE)
             if alarm is not None

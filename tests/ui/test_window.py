@@ -392,6 +392,14 @@ def bar(s: Screen, name: str) -> np.ndarray:
     return s.pixels(s.window.top.places()[name].toAlignedRect().adjusted(3, 3, -3, -3), image)
 
 
+def test_a_sensor_that_is_not_connected_does_not_flash(screen: Make) -> None:
+    patient = Patient(absent={Modality.ABP: [(0, 99, Absence.NOT_CONNECTED)]}, restore=False)
+    s = screen(patient, FakeSession((Modality.ECG, Modality.PPG)))
+    s.feed.push(patient.alarm("no_pulse", "NO PULSE", "high", "physiological"))
+    s.run_to(2.0)
+    assert "PPG" in s.window.numerics.flashes and "ABP" not in s.window.numerics.flashes
+
+
 def test_the_background_flashes_and_the_text_does_not(screen: Make) -> None:
     s = screen()
     s.feed.push(s.patient.alarm("map.low", "ABP LOW 48 < 65", "high", "physiological", now="50"))
