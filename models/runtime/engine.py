@@ -13,6 +13,7 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from models.runtime.anchor import Anchors
 from models.runtime.backend import Arrays, Backend, BackendInfo
 from models.runtime.bundle import Bundle
 from models.runtime.calibration import correction_shift, half_width, pressure_half_widths
@@ -58,6 +59,7 @@ class Engine:
         self._memory = BedMemory(len(self._row), width) if bundle.spec.memory else None
         self._restores = Modality.ABP in self._row and {"pressure", "abp_wave"} <= self._given
         self._forms = PulseForms() if self._restores else None
+        self._anchors = Anchors() if self._restores and Modality.PPG in self._row else None
 
     @property
     def window_spec(self) -> WindowSpec:
@@ -88,7 +90,7 @@ class Engine:
 
     def forget(self, key: Hashable) -> None:
         """Drop the memory of ``key``: its windows have ended."""
-        for kept in (self._memory, self._forms):
+        for kept in (self._memory, self._forms, self._anchors):
             if kept is not None:
                 kept.forget(key)
 
@@ -96,9 +98,10 @@ class Engine:
         """One prediction a window, in order.
 
         ``keys``: one a window, naming the unbroken stretch of one bed that it is of; windows of one key come in order
-        of time, over as many calls and in whatever batches. Tokens (of a model with a memory) and the form of the
-        pressure pulse are remembered by key; without keys nothing is. Raises BackendFailed where all windows are lost
-        (where only the later ones are, those are invalid), ValueError if there are keys, but not one a window.
+        of time, over as many calls and in whatever batches. Tokens (of a model with a memory), the form of the
+        pressure pulse and the look of the pleth beside it are remembered by key; without keys nothing is. Raises
+        BackendFailed where all windows are lost (where only the later ones are, those are invalid), ValueError if there
+        are keys, but not one a window.
         """
         if keys and len(keys) != len(windows):
             raise ValueError(f"{len(keys)} keys for {len(windows)} windows")
@@ -126,7 +129,23 @@ class Engine:
             outputs = self._in_own_form(self._forms, windows, keys, outputs)
         if self._bundle.spec.pressure is not None and self._restores:
             outputs = self._corrected(self._bundle.spec.pressure, windows, outputs)
-        return [self._prediction(window, outputs, i) for i, window in enumerate(windows)]
+        left = self._left_anchor(windows, keys)
+        return [self._prediction(window, outputs, i, left[i]) for i, window in enumerate(windows)]
+
+    def _left_anchor(self, windows: Sequence[Window], keys: Sequence[Hashable]) -> list[str]:
+        """Why each window's circulation is no longer the one whose pressure was last measured, "" where it is, and
+        where nothing is remembered; learns what a measured pressure has beside it."""
+        if not keys or self._anchors is None:
+            return [""] * len(windows)
+        abp, ppg = self._row[Modality.ABP], self._row[Modality.PPG]
+        left = []
+        for window, key in zip(windows, keys, strict=True):
+            measured, pulse = window.cells[abp, -FORM_SPAN_S:].all(), window.signals[ppg]
+            if measured and window.cells[ppg, -FORM_SPAN_S:].all():
+                self._anchors.learn(key, pulse, self._spec.rate_hz)
+            absent = not window.cells[abp, -self._spec.hop_s :].all()
+            left.append(self._anchors.departed(key, pulse, self._spec.rate_hz) if absent else "")
+        return left
 
     def _in_own_form(
         self, forms: PulseForms, windows: Sequence[Window], keys: Sequence[Hashable], outputs: Arrays
@@ -165,7 +184,7 @@ class Engine:
             batch[MEMORY_INPUT] = self._memory.recall(keys) if keys else self._memory.unknown(len(windows))
         return batch
 
-    def _prediction(self, window: Window, outputs: Arrays, i: int) -> Prediction:
+    def _prediction(self, window: Window, outputs: Arrays, i: int, left_anchor: str) -> Prediction:
         given = self._given
         row = {name: outputs[name][i] for name in _CHECKED if name in given}
         finite = all(bool(np.isfinite(values).all()) for values in row.values())
@@ -182,6 +201,8 @@ class Engine:
         why_no_risk = nothing or risk_abstains(window, self._spec, self._bundle.spec.risk)
         risk = {} if why_no_risk else dict(zip(horizons, self._risk(window, row), strict=True))
         refused = {m: why for m in self._absent_now(window) if (why := nothing or self._not_estimable(m, window))}
+        if left_anchor and Modality.ABP in self._absent_now(window):
+            refused.setdefault(Modality.ABP, left_anchor)
         pressures = self._pressures(window, row["pressure"], missing, refused) if "pressure" in given else None
         if pressures is not None and pressures["map"].half_width > self._widest_mmhg:
             refused[Modality.ABP] = _too_uncertain(pressures["map"].half_width)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Hashable, Iterator, Sequence
+from typing import Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,33 @@ FloatArray = npt.NDArray[np.float32]
 BoolArray = npt.NDArray[np.bool_]
 
 MAX_KEYS = 256  # beds in their newest epoch; 0.4 MB for the shipped model
+
+
+T = TypeVar("T")
+
+
+class Remembered(Generic[T]):
+    """A value by key, bounded: of more than ``limit`` keys the one that was longest not used is forgotten."""
+
+    def __init__(self, limit: int = MAX_KEYS) -> None:
+        self._limit = limit
+        self._kept: OrderedDict[Hashable, T] = OrderedDict()
+
+    def put(self, key: Hashable, value: T) -> None:
+        self._kept[key] = value
+        self._kept.move_to_end(key)
+        while len(self._kept) > self._limit:
+            self._kept.popitem(last=False)
+
+    def get(self, key: Hashable) -> T | None:
+        """The value of ``key``, None where there is none; one that is needed now is not the one to be forgotten."""
+        if key in self._kept:
+            self._kept.move_to_end(key)
+        return self._kept.get(key)
+
+    def forget(self, key: Hashable) -> None:
+        """Drop what is known of ``key``, if anything is."""
+        self._kept.pop(key, None)
 
 
 class BedMemory:

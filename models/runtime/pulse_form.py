@@ -9,13 +9,12 @@ not touched.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Hashable
 
 import numpy as np
 import numpy.typing as npt
 
-from models.runtime.memory import MAX_KEYS
+from models.runtime.memory import MAX_KEYS, Remembered
 from models.signals.beats import upstrokes
 from models.signals.modalities import GRID_RATE_HZ
 
@@ -51,11 +50,10 @@ def form_factor(abp: Floats, rate_hz: int = GRID_RATE_HZ) -> float:
 
 
 class PulseForms:
-    """Form factors by bed and stretch of time; bounded as :class:`models.runtime.memory.BedMemory`."""
+    """Form factors by bed and stretch of time."""
 
     def __init__(self, limit: int = MAX_KEYS) -> None:
-        self._limit = limit
-        self._kept: OrderedDict[Hashable, float] = OrderedDict()
+        self._kept: Remembered[float] = Remembered(limit)
 
     def learn(self, key: Hashable, abp: Floats, rate_hz: int = GRID_RATE_HZ) -> None:
         """Remember the form of the newest measured seconds ``abp`` [n] of ``key``, smoothed over about five."""
@@ -63,20 +61,14 @@ class PulseForms:
         if form != form:
             return
         before = self._kept.get(key)
-        self._kept[key] = form if before is None else before + _NEW * (form - before)
-        self._kept.move_to_end(key)
-        while len(self._kept) > self._limit:
-            self._kept.popitem(last=False)
+        self._kept.put(key, form if before is None else before + _NEW * (form - before))
 
     def recall(self, key: Hashable) -> float | None:
         """The form factor of ``key``, None where it was never told."""
-        if key in self._kept:
-            self._kept.move_to_end(key)  # a bed that needs it now is not the one to be forgotten
         return self._kept.get(key)
 
     def forget(self, key: Hashable) -> None:
-        """Drop what is known of ``key``, if anything is."""
-        self._kept.pop(key, None)
+        self._kept.forget(key)
 
 
 def reshaped(pressures: Floats, form: float) -> npt.NDArray[np.float64]:

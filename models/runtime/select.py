@@ -225,7 +225,9 @@ def select_engine(
         deadline_s=deadline_s, cancel=search.options.cancel, notes=reasons,
         refused=any(label.partition(" ")[0] != thread.name for label in search.refused),
     )  # fmt: skip
-    return Selection(ServedEngine(bundle, guard, imputer, widest_mmhg), result, search.passed_over, tuple(search.refused))
+    return Selection(
+        ServedEngine(bundle, guard, imputer, widest_mmhg), result, search.passed_over, tuple(search.refused)
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,11 @@ REPLACES: Mapping[str, frozenset[str]] = {
     "hr.low": frozenset({"asystole", "vfib", "brady.extreme"}),
     "hr.high": frozenset({"vfib", "vtach", "tachy.extreme"}),
 }
+NO_RATE = frozenset({"asystole", "vfib"})
+"""Uncontradicted, these leave no rate to be judged: what looks like slow or fast beats beside them is P waves, noise, or
+the last beats before."""
+OF_RATE = frozenset({"brady.extreme", "tachy.extreme"})
+
 SAME_RATE: Mapping[str, str] = {"hr.low": "brady.extreme", "hr.high": "tachy.extreme"}
 """The call that judges the very rate of the limit: it replaces it also where the other sensors contradict it. Others
 never take the place of an alarm of higher priority."""
@@ -70,6 +75,8 @@ def arrhythmias(record: RhythmRecord) -> dict[str, Condition]:
             found[call.key] = Condition("medium", "physiological", f"{text}?", call.reason, now)
         else:
             found[call.key] = Condition("high", "physiological", text, call.reason, now)
+    if any(found[key].priority == "high" for key in NO_RATE & found.keys()):
+        return {key: condition for key, condition in found.items() if key not in OF_RATE}
     return found
 
 

@@ -27,6 +27,9 @@ BLOCK_S = 10
 """Length of the block that beats are sought in: four beats at 24/min, and cheap enough for each second."""
 
 
+PULSES_AGREE = 0.15  # of the rate
+
+
 @dataclass(frozen=True, slots=True)
 class Vitals:
     """The numerics at ``second``; fields as in :class:`streams.records.VitalsRecord`.
@@ -97,7 +100,7 @@ class VitalsMonitor:
 
         known = {m: t for m, t in self._trains.items() if m in countable}
         hr, source = auto_rate(known, second)
-        pulse = next((r for m in (Modality.PPG, Modality.ABP) if m in known and (r := known[m].rate(second))), None)
+        pulse = _pulse_rate(known, second)
         delay = None
         if Modality.ECG in known and Modality.PPG in known:
             delay = r_to_pulse_delay(known[Modality.ECG], known[Modality.PPG], second, self._delay_s)
@@ -145,6 +148,15 @@ class VitalsMonitor:
         ecg = known[Modality.ECG].beats if Modality.ECG in known else ()
         rate = rate_of_modulation(ecg, known[pulse].beats if pulse in known else (), second)
         return rate, "+".join(sources) if rate is not None else ""
+
+
+def _pulse_rate(known: Mapping[Modality, BeatTrain], second: int) -> float | None:
+    """Of the pleth; of the pressure where there is none, or where the two disagree: movement makes pulses in a finger,
+    not in an artery."""
+    ppg, abp = (known[m].rate(second) if m in known else None for m in (Modality.PPG, Modality.ABP))
+    if ppg is None or (abp is not None and abs(ppg - abp) > PULSES_AGREE * abp):
+        return abp
+    return ppg
 
 
 def _lost(pulse: Pulse, was_lost: bool) -> bool:

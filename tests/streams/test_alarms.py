@@ -290,3 +290,14 @@ def test_only_a_measured_breath_alarms() -> None:
             record = msgspec.structs.replace(vitals(second, resp_rate=3.0), resp_source=source)
             engine.on_vitals(record)
         assert list(engine.active) == expected
+
+
+@pytest.mark.parametrize("gravest", ["asystole", "vfib"])
+def test_beside_a_heart_without_beats_no_rate_is_judged(gravest: str) -> None:
+    """P waves of an asystole are no bradycardia; where the pulse contradicts the asystole, a bradycardia may be one."""
+    engine = AlarmEngine()
+    engine.on_rhythm(rhythm(1, "still", gravest, "brady.extreme", "tachy.extreme"))
+    assert list(engine.active) == [gravest]
+    doubted = AlarmEngine()
+    doubted.on_rhythm(rhythm(1, "still", gravest, "brady.extreme", verdict="contradicted", PPG="present"))
+    assert set(doubted.active) == {gravest, "brady.extreme"}

@@ -171,3 +171,11 @@ def test_no_delay_without_either_or_with_chance_pairs():
     assert vitals_over({Modality.ECG: ecg(times, 40)}, 40)[-1].rppg_delay_s is None
     other = pulse(beat_times(83, 40), 40, 0, 1)
     assert vitals_over({Modality.ECG: ecg(times, 40), Modality.PPG: other}, 40)[-1].rppg_delay_s is None
+
+
+def test_movement_of_a_finger_is_not_the_pulse_rate() -> None:
+    """The pressure, at 72, is asked where the pleth says something else; alone, the pleth is believed."""
+    slow, fast = beat_times(72, 40), beat_times(140, 40)
+    signals = {Modality.ABP: pulse(slow, 40, 60, 110), Modality.PPG: pulse(fast, 40, 0, 1)}
+    assert vitals_over(signals, 38)[30].pulse_rate == pytest.approx(72, abs=1)
+    assert vitals_over({Modality.PPG: signals[Modality.PPG]}, 38)[30].pulse_rate == pytest.approx(140, abs=2)
