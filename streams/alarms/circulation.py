@@ -41,7 +41,7 @@ REPLACES: Mapping[str, frozenset[str]] = {
     "hr.high": frozenset({"vfib", "vtach", "tachy.extreme"}),
 }
 NO_RATE = frozenset({"asystole", "vfib"})
-"""Uncontradicted, these leave no rate to be judged: what looks like slow or fast beats beside them is P waves, noise, or
+"""Uncontradicted, these leave no rate to judge: what looks like slow or fast beats beside them is P waves, noise or
 the last beats before."""
 OF_RATE = frozenset({"brady.extreme", "tachy.extreme"})
 

@@ -39,7 +39,7 @@ class Limit:
 
 
 _RESP = ("resp_source", Modality.RESP.value)
-"""A rate read from the modulation of ECG and pulse is worth showing; in an irregular heart it is not to be relied on."""
+"""A rate read from the modulation of ECG and pulse is worth showing; in an irregular heart it cannot be relied on."""
 
 DEFAULT_LIMITS: tuple[Limit, ...] = (
     # key         text             field        below  limit extreme delays: HR within 10 s, pressure 20 s of the onset
