@@ -30,6 +30,7 @@ from models.signals.modalities import Modality
 
 SIMULATED_STRIDE_S, REAL_STRIDE_S = 60, 20
 ABP_AGES_S = (0.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0)
+BARE_AGES_S = (0.0, 30.0, 60.0, 300.0)  # without a PPG nothing is estimated, and a risk is not shown for long
 REAL_AGES_S = (10.0, 30.0, 60.0, 120.0, 180.0, 300.0, 600.0)
 REAL_SENSORS = (Modality.ECG, Modality.PPG)
 
@@ -62,7 +63,7 @@ def write_tables(bundle: Bundle, pressure: PressureTable, risk: RiskTable) -> No
 
 
 def _engine(bundle: Bundle, fit: bool) -> Told:
-    backend = OnnxBackend(bundle.model_path, bundle.spec)
+    backend = OnnxBackend(bundle.model_path, bundle.spec, threads=1)
     if not fit:
         return Told(bundle, backend)
     seen = msgspec.structs.replace(bundle.spec, pressure=None, risk=everything_shown(), conformal={})
@@ -71,7 +72,8 @@ def _engine(bundle: Bundle, fit: bool) -> Told:
 
 def _simulated(engine: Told, first_seed: int, count: int) -> Rows:
     patients = simulated(first_seed, count, engine.window_spec, SIMULATED_STRIDE_S)
-    return _rows(engine, patients, settings(ABP_AGES_S, OTHERS), "simulated")
+    chosen = [s for s in settings(ABP_AGES_S, OTHERS) if Modality.PPG in s.there or s.abp_age_s in BARE_AGES_S]
+    return _rows(engine, patients, chosen, "simulated")
 
 
 def _real(engine: Told, place: Path, calibration: bool | None, chosen: list[Setting]) -> Rows:

@@ -2,10 +2,10 @@
 
 *Pressure*: of the learned correction the largest share that at no age costs real patients more than 0.1 mmHg;
 half-widths are the 80 % quantile of the error, every patient counting the same. *Risk*: for each set of other sensors
-the longest age of the last ABP up to which the AUROC of each horizon has an interval above 0.5 (patient bootstrap;
-windows that are hypotensive, or were when last measured, are left out). The interval is one of 99 %, since some two
-hundred are looked at. The spread of a risk is that of a random intercept by patient. Both are made monotone: a sensor
-the less, or an older pressure, never gives a narrower interval or a longer time.
+the longest age of the last ABP up to which the AUROC of each horizon has a 95 % interval above 0.5 (patient bootstrap;
+windows that are hypotensive, or were when last measured, are left out). The spread of a risk is that of a random
+intercept by patient. Both are made monotone: a sensor the less, or an older pressure, never gives a narrower interval
+or a longer time.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ from models.signals.modalities import Modality
 
 LEVEL = 0.8
 COIN = 0.5
-EARNED_LEVEL = 0.99
 TOLERATED_MMHG = 0.1
 RESAMPLES = 1000
 LEAST_ROWS = 40
@@ -140,13 +139,15 @@ def _earned(rows: Rows, ages: Sequence[float]) -> float | None:
     earned = None
     for age in ages:
         here = rows.where(rows.abp_age_s == age)
-        if not all(auroc_interval(here, here.risk[:, j], j, EARNED_LEVEL)[1] > COIN for j in range(len(HORIZONS_S))):
+        if not len(here):
+            continue  # an age that these sensors were not tried at
+        if not all(auroc_interval(here, here.risk[:, j], j)[1] > COIN for j in range(len(HORIZONS_S))):
             break
         earned = age
     return earned
 
 
-def auroc_interval(rows: Rows, score: Floats, horizon: int, level: float = 0.95) -> tuple[float, float, float]:
+def auroc_interval(rows: Rows, score: Floats, horizon: int) -> tuple[float, float, float]:
     """AUROC of ``score`` [n] for a horizon, and its interval over patients; NaN where it is not defined."""
     use = np.isfinite(rows.label[:, horizon]) & np.isfinite(score)
     _, patient = np.unique(rows.patient[use], return_inverse=True)
@@ -158,7 +159,7 @@ def auroc_interval(rows: Rows, score: Floats, horizon: int, level: float = 0.95)
     some = area[1:][np.isfinite(area[1:])]
     if len(some) * 2 < RESAMPLES:
         return float(area[0]), math.nan, math.nan
-    lo, hi = np.quantile(some, ((1 - level) / 2, (1 + level) / 2))
+    lo, hi = np.quantile(some, (0.025, 0.975))
     return float(area[0]), float(lo), float(hi)
 
 
