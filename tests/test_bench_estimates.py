@@ -21,12 +21,15 @@ from benchmarks.estimates.fit import (
     risk_table,
 )
 from benchmarks.estimates.patients import BLOCK, cut, lost, records
-from benchmarks.estimates.replay import Rows, Setting, together
+from benchmarks.estimates.replay import OTHERS, Rows, Setting, Told, replay, together
 from benchmarks.estimates.replay import settings as every_setting
 from benchmarks.estimates.tables import covers, pressure_section, risk_section, verdicts
 from benchmarks.offline import drive
 from models.data.simulator import simulate_patient
 from models.data.windows import grid_signal
+from models.runtime.bundle import load_bundle
+from models.runtime.engine import Engine
+from models.runtime.onnx_backend import OnnxBackend
 from models.signals.channels import map_channels
 from models.signals.modalities import Modality
 from models.signals.windows import WindowSpec
@@ -83,6 +86,32 @@ def test_a_loss_after_the_fact_is_the_loss_of_the_live_pipeline(gone: Modality) 
         assert made.findings.rhythm == true.findings.rhythm
         assert made.findings.pulse_of(Modality.PPG) == true.findings.pulse_of(Modality.PPG)
         assert made.findings.pulse_of(Modality.ABP) == true.findings.pulse_of(Modality.ABP)
+
+
+def test_the_replay_shows_what_the_live_engine_shows() -> None:
+    """Told what it remembers, the engine says of a loss what it says when it has lived through it."""
+    patient = simulate_patient(9_300_001, duration_s=float(SECONDS), faults=False)
+    channels = map_channels(patient)
+    known = cut("one", channels, SPEC, 5, grid_signal(channels, Modality.ABP, SECONDS, patient.read_clean))
+    bundle = load_bundle()
+    told = Told(bundle, OnnxBackend(bundle.model_path, bundle.spec, threads=1))
+    age = SECONDS - LOST_AT
+    (row,) = (r for r in replay(told, known, 0, [Setting(frozenset(OTHERS), float(age))]) if len(r))
+    last = int(np.flatnonzero(row.end_s == SECONDS)[0])
+
+    live = Engine(bundle, OnnxBackend(bundle.model_path, bundle.spec, threads=1))
+    withheld = {Modality.ABP: [(float(LOST_AT), 1e9)]}
+    windows = [w for _, out in drive(channels, SPEC, withheld) for w in out.windows if w.end_s <= SECONDS]
+    prediction = [live.predict([w], ["bed"])[0] for w in windows][-1]
+    assert prediction.window_end_s == SECONDS
+    assert prediction.pressures is not None
+    for i, (name, close) in enumerate({"map": 0.05, "sbp": 1.0, "dbp": 1.0}.items()):
+        # The live form of the pulse is smoothed over some seconds.
+        estimate = prediction.pressures[name]
+        assert row.estimate[last, i] == pytest.approx(estimate.value, abs=close)
+        assert row.hi[last, i] - row.lo[last, i] == pytest.approx(estimate.hi - estimate.lo, abs=1e-3)
+    assert [r.value for r in prediction.risk.values()] == pytest.approx(row.risk[last].tolist(), abs=0.01)
+    assert row.truth[last, 0] == pytest.approx(known.pressures[-1, 0])
 
 
 def test_every_subset_at_every_age() -> None:

@@ -17,12 +17,14 @@ from models.runtime.bundle import Bundle
 from models.runtime.calibration import anchored_map
 from models.runtime.engine import PRESSURES, WIDEST_MMHG, Engine
 from models.runtime.prediction import Prediction
+from models.runtime.pulse_form import FORM_SPAN_S
 from models.runtime.risk_policy import sensors_there
 from models.runtime.spec import MEMORY_INPUT
 from models.signals.modalities import Modality
 from models.signals.windows import CONTEXT_FIELDS, Window, WindowSpec
 
 BATCH = 64
+LOOK_BACK = 10  # windows
 OTHERS = (Modality.ECG, Modality.PPG, Modality.EEG)
 LONGEST_LOSS_S = 1800.0
 NEVER_SHARE = 0.15  # of the other sensors that are lost, as in training
@@ -118,11 +120,17 @@ class Told(Engine):
         ]
         return np.concatenate(parts).astype(np.float32)
 
-    def know(self, key: Hashable, memory: npt.NDArray[np.float32], pulse: Window | None) -> None:
-        """``memory`` [M, d] and the window whose pressure pulse is remembered are those of ``key``."""
+    def know(self, key: Hashable, memory: npt.NDArray[np.float32], before: Sequence[Window]) -> None:
+        """``memory`` [M, d] is that of ``key``; ``before``: what was seen until the ABP was lost, of which the last
+        pulses of the pressure, and of the pleth beside it, are remembered."""
         self.told[key] = memory
-        if pulse is not None and self._forms is not None:
-            self._forms.learn(key, pulse.signals[self._row[Modality.ABP]], self._spec.rate_hz)
+        abp, ppg = self._row[Modality.ABP], self._row[Modality.PPG]
+        measured = [w for w in before[-LOOK_BACK:] if w.cells[abp, -FORM_SPAN_S:].all()]
+        if measured and self._forms is not None:
+            self._forms.learn(key, measured[-1].signals[abp], self._spec.rate_hz)
+        beside = [w for w in measured if w.cells[ppg, -FORM_SPAN_S:].all()]
+        if beside and self._anchors is not None:
+            self._anchors.learn(key, beside[-1].signals[ppg], self._spec.rate_hz)
 
     def forget(self, key: Hashable) -> None:
         super().forget(key)
@@ -160,8 +168,7 @@ def replay(engine: Told, patient: Patient, number: int, chosen: Sequence[Setting
                 memory = np.full(means.shape[1:], np.nan, np.float32)
                 held = before[i] >= 0
                 memory[held] = means[before[i][held], np.flatnonzero(held)]
-                donor = int(before[i, row_of[Modality.ABP]])
-                engine.know(i, memory, windows[donor] if donor >= 0 else None)
+                engine.know(i, memory, windows[: int(before[i, row_of[Modality.ABP]]) + 1])
             predictions = engine.predict([left[i] for i in here], here)
             parts.append(_rows(patient, number, setting, here, left, predictions, row_of))
             for i in here:
