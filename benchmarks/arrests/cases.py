@@ -239,7 +239,7 @@ SIMULATED: tuple[Case, ...] = (
         "normal", "demo:scenario=stable,faults=off", 100,
         (*well(8, 100, red=False), Must(Number("HR", (8, 100), 45, 110)),
          Must(Number("MAP", (8, 100), 65, 110), has=(ABP,)), Must(NoEstimate((0, 100)), has=(ECG, ABP, PPG)),
-         Must(NoRisk((0, 30))), Must(NoRisk((14, 100)), lacks=(ABP,))),
+         Must(NoRisk((0, 30))), Must(NoRisk((14, 100)), lacks=(ABP, PPG))),
         seeks=(60.0,), withhold=((ABP,), (PPG,), (ECG,), (ABP, PPG), (ECG, PPG)), paced=(4.0,),
     ),
 )  # fmt: skip
