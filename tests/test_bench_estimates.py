@@ -19,6 +19,7 @@ from benchmarks.estimates.fit import (
     patient_quantile,
     pressure_table,
     risk_table,
+    unrest_weight,
 )
 from benchmarks.estimates.patients import BLOCK, cut, lost, records
 from benchmarks.estimates.replay import OTHERS, Rows, Setting, Told, replay, together
@@ -51,6 +52,7 @@ def some_rows(count: int, seed: int, age: float = 60.0, others: str = "ECG+PPG",
         risk_hi=(1 + risk) / 2, label=(rng.random((count, 3)) < 0.4).astype(np.float64),
         hypotensive=np.zeros(count, np.bool_), level=rng.normal(85.0, 8.0, count), estimate=estimate, lo=estimate - 5.0,
         hi=estimate + 5.0, truth=truth, hold=anchor, regression=anchor,
+        means=np.stack([anchor + rng.normal(0.0, 2.0, count)] * 3, 1),
     )  # fmt: skip
 
 
@@ -213,6 +215,19 @@ def test_fitted_intervals_never_narrow(seed: int) -> None:
         assert with_ecg == sorted(with_ecg)
         assert without == sorted(without)
         assert all(a <= b for a, b in zip(with_ecg, without, strict=True))
+
+
+def test_an_unsettled_pressure_widens_its_interval_where_it_errs_more() -> None:
+    rows = with_(some_rows(2000, 1), others=np.where(np.arange(2000) % 2, "ECG+PPG", "PPG"))
+    unrest = np.abs(rows.hold - rows.means[:, 1])
+    error = np.random.default_rng(2).normal(0.0, 1.0 + unrest)
+    estimate = rows.truth + error[:, None]
+    worse = with_(rows, estimate=estimate, regression=estimate[:, 0])
+    assert unrest_weight(worse, 1.0) >= 0.8
+    table = pressure_table(worse, np.ones(len(rows), np.bool_))
+    half = table.half_mmhg["with ECG"]["map"][0] + table.unrest * unrest
+    assert np.mean(np.abs(error) <= half) == pytest.approx(0.8, abs=0.03)
+    assert unrest_weight(rows, 1.0) <= 0.3
 
 
 def test_an_age_that_no_patient_reached_is_not_in_the_table() -> None:

@@ -1,7 +1,8 @@
 """The bundle's tables of what may be shown, measured on calibration patients with every rule of physiology in force.
 
 *Pressure*: of the learned correction the largest share that at no age costs real patients more than 0.1 mmHg;
-half-widths are the 80 % quantile of the error, every patient counting the same. *Risk*: for each set of other sensors
+half-widths are the 80 % quantile of the error, every patient counting the same, wider by a share of how unsettled the
+pressure was. *Risk*: for each set of other sensors
 the longest age of the last ABP up to which the AUROC of each horizon has a 95 % interval above 0.5 (patient bootstrap;
 windows that are hypotensive, or were when last measured, are left out). The spread of a risk is that of a random
 intercept by patient. Both are made monotone: a sensor the less, or an older pressure, never gives a narrower interval
@@ -30,6 +31,7 @@ COIN = 0.5
 TOLERATED_MMHG = 0.1
 RESAMPLES = 1000
 LEAST_ROWS = 40
+LEAST_MMHG = 1.0
 NEVER_NARROW = 0.2  # log odds: the ensemble's own spread
 
 Floats = npt.NDArray[np.floating]
@@ -49,20 +51,49 @@ def pressure_table(rows: Rows, real: Bools) -> PressureTable:
     """``rows``: estimates as the graph gave them, at settings with the ABP lost. real [n]: of real patients."""
     known = np.isfinite(rows.estimate).all(1) & np.isfinite(rows.truth).all(1) & (rows.abp_age_s > 0)
     rows, real = rows.where(known), real[known]
-    share = correction_share(rows.where(real) if real.any() else rows)
-    error = np.abs(rows.estimate + (1.0 - share) * (rows.regression - rows.estimate[:, 0])[:, None] - rows.truth)
+    judges = rows.where(real) if real.any() else rows
+    share = correction_share(judges)
+    more = unrest_weight(judges, share)
+    beyond = error_of(rows, share) - more * unrest_of(rows)[:, None]
     ages = sorted(set(rows.abp_age_s.tolist()))
     ecg = np.char.find(rows.others, Modality.ECG.value) >= 0
     half: dict[str, dict[str, list[float]]] = {}
     for key, there in ((WITH_ECG, ecg), (WITHOUT_ECG, ~ecg)):
-        found = [_widths(error, rows.patient, there & (rows.abp_age_s == age)) for age in ages]
-        wide = np.maximum.accumulate(np.array(found), axis=0)
+        found = [_widths(beyond, rows.patient, there & (rows.abp_age_s == age)) for age in ages]
+        wide = np.maximum(np.maximum.accumulate(np.array(found), axis=0), LEAST_MMHG)
         if half:
             wide = np.maximum(wide, np.array([half[WITH_ECG][name] for name in PRESSURES]).T)
         half[key] = {name: [round(float(v), 1) for v in wide[:, i]] for i, name in enumerate(PRESSURES)}
     seen = [i for i in range(len(ages)) if all(math.isfinite(of[i]) for part in half.values() for of in part.values())]
     half = {key: {name: [of[i] for i in seen] for name, of in part.items()} for key, part in half.items()}
-    return PressureTable(share, [float(ages[i]) for i in seen], half)
+    return PressureTable(share, [float(ages[i]) for i in seen], half, more)
+
+
+def error_of(rows: Rows, share: float) -> Floats:
+    """Absolute errors [n, 3] in mmHg with so much of the learned correction."""
+    shift = (1.0 - share) * (rows.regression - rows.estimate[:, 0])
+    return np.asarray(np.abs(rows.estimate + shift[:, None] - rows.truth))
+
+
+def unrest_of(rows: Rows) -> Floats:
+    """As :func:`models.runtime.calibration.unrest`, of every row."""
+    return np.asarray(np.nan_to_num(np.abs(rows.hold - rows.means[:, 1])))
+
+
+def unrest_weight(rows: Rows, share: float) -> float:
+    """Of 0, 0.1 … 1.5 the weight of the unrest with the best interval score of MAP: width and, for what lies outside,
+    2/α times how far (Gneiting & Raftery 2007), mean over patients at each age."""
+    error, unrest = error_of(rows, share)[:, 0], unrest_of(rows)
+    weights = np.arange(16) / 10
+    scores = np.zeros(len(weights))
+    for age in set(rows.abp_age_s.tolist()):
+        here = rows.abp_age_s == age
+        for i, weight in enumerate(weights):
+            base = max(patient_quantile(error[here] - weight * unrest[here], rows.patient[here]), LEAST_MMHG)
+            half = base + weight * unrest[here]
+            outside = np.maximum(error[here] - half, 0.0)
+            scores[i] += patient_mean(2.0 * half + 2.0 / (1.0 - LEVEL) * outside, rows.patient[here])
+    return float(weights[int(scores.argmin())])
 
 
 def correction_share(rows: Rows) -> float:

@@ -29,6 +29,7 @@ OTHERS = (Modality.ECG, Modality.PPG, Modality.EEG)
 LONGEST_LOSS_S = 1800.0
 NEVER_SHARE = 0.15  # of the other sensors that are lost, as in training
 SLACK_S = 3.0  # a frame: the pressure may have been missing for as long when it was lost
+MEANS = [CONTEXT_FIELDS.index(name) for name in ("mean_60s", "mean_300s", "mean_600s")]
 LEVEL, AGE = CONTEXT_FIELDS.index("level"), CONTEXT_FIELDS.index("age_s")
 
 Floats = npt.NDArray[np.floating]
@@ -77,6 +78,7 @@ class Rows:
     truth: Floats
     hold: Floats
     regression: Floats
+    means: Floats
 
     def __len__(self) -> int:
         return len(self.patient)
@@ -204,5 +206,5 @@ def _rows(
         label=patient.hypotension[index], hypotensive=patient.hypotensive[index], level=abp[:, LEVEL],
         estimate=pressure[..., 0], lo=pressure[..., 1], hi=pressure[..., 2],
         truth=patient.pressures[index], hold=abp[:, LEVEL],
-        regression=np.array([anchored_map(a, p) for a, p in zip(abp, ppg, strict=True)]),
+        regression=np.array([anchored_map(a, p) for a, p in zip(abp, ppg, strict=True)]), means=abp[:, MEANS],
     )  # fmt: skip

@@ -1,8 +1,9 @@
 """How wide the intervals are: tables of the bundle, measured on patients that the model did not learn from.
 
-*Pressures*: half of the 80 % interval by age of the last measurement and whether an ECG is there (split conformal
-prediction, Vovk, Gammerman & Shafer 2005: the quantile of the error itself). The model's own quantiles are not used
-where there is such a table: on real patients they held 90 to 98 % in the first minutes, and 36 to 76 % after ten.
+*Pressures*: half of the 80 % interval by age of the last measurement, whether an ECG is there, and how unsettled the
+pressure was (split conformal prediction, Vovk, Gammerman & Shafer 2005: the quantile of the error itself). The model's
+own quantiles are not used where there is such a table: on real patients they held 90 to 98 % in the first minutes, and
+36 to 76 % after ten.
 *Risk*: in log odds, by age and by the sensors that are there: how far apart patients lie of whom the same risk was
 said. Neither narrows with age, nor with a sensor the less. *Depth*, and bundles without tables: conformalised quantile
 regression (Romano, Patterson & Candès 2019), one correction a bin of missing fraction and age.
@@ -44,8 +45,18 @@ def pressure_half_widths(table: PressureTable, window: Window, spec: WindowSpec)
     pressure was never measured, or longer ago than the table knows."""
     row = {m: i for i, m in enumerate(spec.modalities)}
     ecg = Modality.ECG in row and bool(window.presence[row[Modality.ECG], -1])
-    age = float(window.context[row[Modality.ABP], _C["age_s"]])
-    return {name: at_age(table.ages_s, known, age) for name, known in table.half_mmhg[_key(ecg)].items()}
+    context = window.context[row[Modality.ABP]]
+    age, more = float(context[_C["age_s"]]), table.unrest * unrest(context)
+    return {name: more + at_age(table.ages_s, known, age) for name, known in table.half_mmhg[_key(ecg)].items()}
+
+
+def unrest(abp: Floats) -> float:
+    """How far the last measured level was from the mean of the five minutes before, mmHg; rows [C] of the context.
+
+    What a pressure did shortly before it was lost says how far it may have gone since; 0 where it is not known.
+    """
+    apart = abs(float(abp[_C["level"]]) - float(abp[_C["mean_300s"]]))
+    return apart if math.isfinite(apart) else 0.0
 
 
 def anchored_map(abp: Floats, ppg: Floats) -> float:

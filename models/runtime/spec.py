@@ -53,19 +53,23 @@ class PressureTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How far an estimated pressure may be off, and how much of the learned correction it has.
 
     ``half_mmhg[ecg][pressure][i]``: half of the 80 % interval of ``map``, ``sbp`` or ``dbp`` at ``ages_s[i]`` seconds
-    after the last measured pressure, where an ECG is there (``ecg`` "with ECG") or not ("without ECG"). ``correction``:
-    share, 0 to 1, of what the model adds to the anchored delay regression.
+    after the last measured pressure, where an ECG is there (``ecg`` "with ECG") or not ("without ECG"), of a patient
+    whose pressure was steady; to it comes ``unrest`` for each mmHg that the last level was off its mean of 5 minutes.
+    ``correction``: share, 0 to 1, of what the model adds to the anchored delay regression.
     """
 
     correction: float
     ages_s: list[float]
     half_mmhg: dict[str, dict[str, list[float]]]
+    unrest: float = 0.0
 
     def __post_init__(self) -> None:
         columns = [values for part in self.half_mmhg.values() for values in part.values()]
         _check_ages(self.ages_s, columns)
         if set(self.half_mmhg) != {"with ECG", "without ECG"} or not 0.0 <= self.correction <= 1.0:
             raise ValueError("half-widths with and without ECG, and a share of 0 to 1")
+        if not self.unrest >= 0.0:
+            raise ValueError("a pressure that was unsettled is not better known")
 
 
 class RiskRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

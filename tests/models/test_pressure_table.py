@@ -65,6 +65,14 @@ def test_the_shipped_table_never_narrows(a: float, b: float) -> None:
         assert without >= with_ecg
 
 
+def test_an_unsettled_pressure_is_less_well_known() -> None:
+    table = PressureTable(0.25, TABLE.ages_s, TABLE.half_mmhg, unrest=0.5)
+    assert pressure_half_widths(table, window(60.0, level=80.0, mean_300s=88.0), SPEC)["map"] == pytest.approx(8.0)
+    assert pressure_half_widths(table, window(60.0, level=80.0), SPEC)["map"] == pytest.approx(4.0)
+    with pytest.raises(ValueError, match="unsettled"):
+        PressureTable(0.25, TABLE.ages_s, TABLE.half_mmhg, unrest=float("nan"))
+
+
 def test_the_anchor_is_the_delay_regression() -> None:
     known = dict(level=80.0, delay_slope=-200.0, ppg_delay_s=0.20, own_delay_s=0.22)
     made = window(60.0, **known)
