@@ -170,6 +170,27 @@ def test_every_patient_counts_the_same_in_a_quantile(values: list[list[float]]) 
     assert below < 0.8
 
 
+def test_every_source_counts_the_same_in_a_quantile() -> None:
+    """Ninety patients of one source all err by 1, ten of the other by 1 to 10: four fifths of both are at 6."""
+    values = np.concatenate([np.ones(90), np.arange(1.0, 11.0)])
+    source = np.repeat([1, 2], [90, 10])
+    assert patient_quantile(values, np.arange(100), source) == 6.0
+    assert patient_quantile(values, np.arange(100)) == 1.0
+
+
+def test_simulated_patients_speak_only_where_real_ones_are_silent() -> None:
+    real = [some_rows(300, i, 30.0, others, 40) for i, others in enumerate(("ECG+PPG", "PPG"))]
+    wild = [
+        some_rows(300, 5 + i, age, others, 40)
+        for i, (age, others) in enumerate(product((30.0, 600.0), ("ECG+PPG", "PPG")))
+    ]
+    wild = [with_(r, estimate=r.truth + 9.0, regression=r.truth[:, 0] + 9.0) for r in wild]
+    rows = together([*wild, *real])
+    table = pressure_table(rows, np.repeat([0, 1], [1200, 600]))
+    young, old = table.half_mmhg["with ECG"]["map"]
+    assert young < 7.0 < old
+
+
 @pytest.mark.parametrize(("shift", "deviation"), [(0.0, 1.0), (0.8, 0.5), (-2.0, 0.05)])
 def test_the_half_width_holds_four_fifths(shift: float, deviation: float) -> None:
     drawn = np.random.default_rng(3).normal(shift, deviation, 200_000)
@@ -205,11 +226,11 @@ def test_a_correction_is_kept_as_far_as_it_helps() -> None:
 @given(st.integers(0, 10_000))
 def test_fitted_intervals_never_narrow(seed: int) -> None:
     parts = [
-        some_rows(60, seed + i, age, others)
+        some_rows(200, seed + i, age, others, patients=40)
         for i, (age, others) in enumerate(product((30.0, 120.0, 600.0), ("ECG+PPG", "PPG")))
     ]
     rows = joined(*parts)
-    table = pressure_table(rows, np.arange(len(rows)) % 2 == 0)
+    table = pressure_table(rows, rows.patient % 3)
     for name in ("map", "sbp", "dbp"):
         with_ecg, without = (table.half_mmhg[key][name] for key in ("with ECG", "without ECG"))
         assert with_ecg == sorted(with_ecg)
@@ -224,7 +245,7 @@ def test_an_unsettled_pressure_widens_its_interval_where_it_errs_more() -> None:
     estimate = rows.truth + error[:, None]
     worse = with_(rows, estimate=estimate, regression=estimate[:, 0])
     assert unrest_weight(worse, 1.0) >= 0.8
-    table = pressure_table(worse, np.ones(len(rows), np.bool_))
+    table = pressure_table(worse, np.ones(len(rows), np.int64))
     half = table.half_mmhg["with ECG"]["map"][0] + table.unrest * unrest
     assert np.mean(np.abs(error) <= half) == pytest.approx(0.8, abs=0.03)
     assert unrest_weight(rows, 1.0) <= 0.3
@@ -232,7 +253,7 @@ def test_an_unsettled_pressure_widens_its_interval_where_it_errs_more() -> None:
 
 def test_an_age_that_no_patient_reached_is_not_in_the_table() -> None:
     rows = joined(some_rows(60, 1, 30.0, "ECG+PPG"), some_rows(60, 2, 30.0, "PPG"), some_rows(5, 3, 600.0, "PPG"))
-    assert pressure_table(rows, np.ones(len(rows), np.bool_)).ages_s == [30.0]
+    assert pressure_table(rows, np.ones(len(rows), np.int64)).ages_s == [30.0]
 
 
 def telling(rows: Rows) -> Rows:

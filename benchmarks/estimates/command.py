@@ -44,9 +44,9 @@ def main(argv: list[str]) -> int:
     chosen = [s for s in settings(REAL_AGES_S, REAL_SENSORS) if not fit or Modality.PPG in s.there]
     real = {place.name: _real(engine, place, fit if options.split else None, chosen) for place in options.real}
     if fit:
-        every = together([synthetic, *real.values()])
-        is_real = np.arange(len(every)) >= len(synthetic)
-        write_tables(bundle, pressure_table(every, is_real), risk_table(synthetic, SIMULATED_STRIDE_S))
+        every = [synthetic, *real.values()]
+        source = np.repeat(np.arange(len(every)), [len(rows) for rows in every])
+        write_tables(bundle, pressure_table(together(every), source), risk_table(synthetic, SIMULATED_STRIDE_S))
         return 0
     publish(_report(bundle, synthetic, real), options.out)
     return 0

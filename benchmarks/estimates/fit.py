@@ -1,8 +1,8 @@
 """The bundle's tables of what may be shown, measured on calibration patients with every rule of physiology in force.
 
 *Pressure*: of the learned correction the largest share that at no age costs real patients more than 0.1 mmHg;
-half-widths are the 80 % quantile of the error, every patient counting the same, wider by a share of how unsettled the
-pressure was. *Risk*: for each set of other sensors
+half-widths are the 80 % quantile of the error, every set of recordings counting the same and in it every patient, wider
+by a share of how unsettled the pressure was. *Risk*: for each set of other sensors
 the longest age of the last ABP up to which the AUROC of each horizon has a 95 % interval above 0.5 (patient bootstrap;
 windows that are hypotensive, or were when last measured, are left out). The spread of a risk is that of a random
 intercept by patient. Both are made monotone: a sensor the less, or an older pressure, never gives a narrower interval
@@ -19,7 +19,8 @@ import numpy.typing as npt
 
 from benchmarks.estimates.replay import OTHERS, Rows
 from models.data.labels import HORIZONS_S
-from models.evaluation.bootstrap import LEAST_PATIENTS, resampled_patients
+from models.evaluation.bootstrap import LEAST_PATIENTS as LEAST_DRAWN
+from models.evaluation.bootstrap import resampled_patients
 from models.evaluation.metrics import log_odds, rank_replicates
 from models.runtime.calibration import WITH_ECG, WITHOUT_ECG
 from models.runtime.engine import PRESSURES
@@ -32,6 +33,7 @@ TOLERATED_MMHG = 0.1
 RESAMPLES = 1000
 LEAST_ROWS = 40
 LEAST_MMHG = 1.0
+LEAST_PATIENTS = 10
 NEVER_NARROW = 0.2  # log odds: the ensemble's own spread
 
 Floats = npt.NDArray[np.floating]
@@ -47,10 +49,12 @@ def everything_shown() -> RiskTable:
 # -- pressure ----------------------------------------------------------------------------------------------------------
 
 
-def pressure_table(rows: Rows, real: Bools) -> PressureTable:
-    """``rows``: estimates as the graph gave them, at settings with the ABP lost. real [n]: of real patients."""
+def pressure_table(rows: Rows, source: npt.NDArray[np.integer]) -> PressureTable:
+    """``rows``: estimates as the graph gave them, at settings with the ABP lost. source [n]: 0 simulated, else of which
+    set of real recordings; simulated patients speak only of ages that no real recording is long enough for."""
     known = np.isfinite(rows.estimate).all(1) & np.isfinite(rows.truth).all(1) & (rows.abp_age_s > 0)
-    rows, real = rows.where(known), real[known]
+    rows, source = rows.where(known), source[known]
+    real = source > 0
     judges = rows.where(real) if real.any() else rows
     share = correction_share(judges)
     more = unrest_weight(judges, share)
@@ -59,7 +63,11 @@ def pressure_table(rows: Rows, real: Bools) -> PressureTable:
     ecg = np.char.find(rows.others, Modality.ECG.value) >= 0
     half: dict[str, dict[str, list[float]]] = {}
     for key, there in ((WITH_ECG, ecg), (WITHOUT_ECG, ~ecg)):
-        found = [_widths(beyond, rows.patient, there & (rows.abp_age_s == age)) for age in ages]
+        found = []
+        for age in ages:
+            use = there & (rows.abp_age_s == age)
+            enough = len(np.unique(rows.patient[use & real])) >= LEAST_PATIENTS
+            found.append(_widths(beyond, rows.patient, source, use & real if enough else use))
         wide = np.maximum(np.maximum.accumulate(np.array(found), axis=0), LEAST_MMHG)
         if half:
             wide = np.maximum(wide, np.array([half[WITH_ECG][name] for name in PRESSURES]).T)
@@ -115,19 +123,29 @@ def patient_mean(values: Floats, patient: npt.NDArray[np.integer]) -> float:
     return float((np.bincount(of, values) / np.bincount(of)).mean())
 
 
-def patient_quantile(values: Floats, patient: npt.NDArray[np.integer], level: float = LEVEL) -> float:
-    """Quantile of values [n] in which every patient has the same weight."""
-    _, of = np.unique(patient, return_inverse=True)
+def patient_quantile(
+    values: Floats,
+    patient: npt.NDArray[np.integer],
+    source: npt.NDArray[np.integer] | None = None,
+    level: float = LEVEL,
+) -> float:
+    """Quantile of values [n] in which every source has the same weight, and in it every patient."""
+    _, first, of = np.unique(patient, return_index=True, return_inverse=True)
     weight = 1.0 / np.bincount(of)[of]
+    if source is not None:
+        _, kind = np.unique(source, return_inverse=True)
+        weight /= np.bincount(kind[first], minlength=kind.max() + 1)[kind]
     order = np.argsort(values, kind="stable")
     reached = np.cumsum(weight[order]) / weight.sum()
     return float(values[order][np.searchsorted(reached, level - 1e-12)])
 
 
-def _widths(error: Floats, patient: npt.NDArray[np.integer], use: Bools) -> list[float]:
+def _widths(
+    error: Floats, patient: npt.NDArray[np.integer], source: npt.NDArray[np.integer], use: Bools
+) -> list[float]:
     if use.sum() < LEAST_ROWS:
         return [math.inf] * error.shape[1]
-    return [patient_quantile(error[use, i], patient[use]) for i in range(error.shape[1])]
+    return [patient_quantile(error[use, i], patient[use], source[use]) for i in range(error.shape[1])]
 
 
 # -- risk --------------------------------------------------------------------------------------------------------------
@@ -183,7 +201,7 @@ def auroc_interval(rows: Rows, score: Floats, horizon: int) -> tuple[float, floa
     use = np.isfinite(rows.label[:, horizon]) & np.isfinite(score)
     _, patient = np.unique(rows.patient[use], return_inverse=True)
     count = int(patient.max()) + 1 if len(patient) else 0
-    if count < LEAST_PATIENTS:
+    if count < LEAST_DRAWN:
         return math.nan, math.nan, math.nan
     drawn = np.vstack([np.ones((1, count), np.int64), resampled_patients(count, RESAMPLES, np.random.default_rng(5))])
     area, _ = rank_replicates(score[use], rows.label[use, horizon] > 0.5, patient, drawn)
