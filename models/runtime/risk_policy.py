@@ -64,18 +64,17 @@ def _bad_news(window: Window) -> str:
         return f"the {' and the '.join(pulseless)} {'show' if len(pulseless) > 1 else 'shows'} no pulse"
     if findings.rhythm in (Rhythm.STILL, Rhythm.FIBRILLATION):
         return "no rhythm on the ECG"
-    if _measured(window, Modality.ECG):
-        return "" if findings.rhythm is Rhythm.BEATS else "no rhythm on the ECG that can be told"
-    if not findings.showing(Pulse.PRESENT):
-        return "no ECG, and no pulse to be seen"
-    return ""
+    if _measured(window, Modality.ECG) and findings.rhythm is not Rhythm.BEATS:
+        return "no rhythm on the ECG that can be told"
+    # Electrical activity alone proves no circulation, and a pulse that is not known may be lost.
+    return "" if findings.showing(Pulse.PRESENT) else "no pulse to be seen now"
 
 
 def _low_already(window: Window, spec: WindowSpec) -> str:
     level, age = _pressure(window, spec)
     if not level < HYPOTENSION_MMHG:  # also where it is not known
         return ""
-    return f"MAP below {HYPOTENSION_MMHG:g} {'now' if age <= 0.0 else 'when it was last measured'}"
+    return f"MAP below {HYPOTENSION_MMHG:g} {'in the last seconds' if age <= 0.0 else 'when it was last measured'}"
 
 
 def _too_little(window: Window, spec: WindowSpec) -> str:

@@ -151,7 +151,7 @@ def lost_pulses(said: Evidence) -> dict[str, Condition]:
         reason = f"{_no_pulse_on(said)}, {rhythm}"
         found[NO_PULSE] = Condition("high", "physiological", "NO PULSE", reason, delay_s=1.0)
     elif ppg is Pulse.NONE:
-        reason = f"{rhythm}, no ABP to tell whether the patient or the probe"
+        reason = f"patient or probe? No ABP to tell, {rhythm}"
         found[PPG_NO_PULSE] = Condition("medium", "physiological", "PPG NO PULSE", reason, delay_s=3.0)
     return found
 

@@ -60,12 +60,12 @@ def test_a_healthy_patient_with_every_sensor_is_shown_a_risk() -> None:
 @pytest.mark.parametrize(
     ("given_window", "words"),
     [
-        (window(level=64.9), "MAP below 65 now"),
+        (window(level=64.9), "MAP below 65 in the last seconds"),
         (window(frozenset(OTHERS), 20.0, 60.0), "MAP below 65 when it was last measured"),
         (window(first_cell=1), "less than 30 s of data"),
         (window(frozenset(OTHERS), np.nan), "no ABP measured in the last"),
         (window(frozenset(OTHERS), 3600.0), "no ABP measured in the last"),
-        (window(frozenset({Modality.EEG}), 3600.0, findings=Findings()), "no ECG, and no pulse to be seen"),
+        (window(frozenset({Modality.EEG}), 3600.0, findings=Findings()), "no pulse to be seen now"),
         (window(findings=Findings(Rhythm.STILL, WELL.pulse)), "no rhythm on the ECG"),
         (window(findings=Findings(Rhythm.FIBRILLATION, WELL.pulse)), "no rhythm on the ECG"),
         (window(findings=Findings(Rhythm.UNCLEAR, WELL.pulse)), "no rhythm on the ECG that can be told"),

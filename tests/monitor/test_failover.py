@@ -13,6 +13,7 @@ import pytest
 from models.runtime.backend import Arrays
 from models.runtime.backend_thread import BackendThread
 from models.runtime.bundle import Bundle
+from models.runtime.engine import WIDEST_MMHG
 from models.runtime.guard import GuardedBackend
 from models.runtime.select import ServedEngine
 from monitor.footer import footer
@@ -71,7 +72,7 @@ class Ward:
                 thread, [("onnx", fallback)], deadline_s=0.25, cancel=self.cancel, wait=self.wait,
                 notes=("tensorrt: not installed",),
             )  # fmt: skip
-            return ServedEngine(bundle, guard, "restoration")
+            return ServedEngine(bundle, guard, "restoration", WIDEST_MMHG)
 
         session = Session(
             {"bed1": lambda: PatientMap(SECONDS)}, bundle.window_spec, load_engine, speed=None, cancel=self.cancel

@@ -30,7 +30,7 @@ def test_a_run_shows_what_is_built_until_the_model_serves(monkeypatch: pytest.Mo
     served, go, engine = threading.Event(), threading.Event(), FakeEngine()
 
     def select_engine(
-        bundle: Bundle, backend: str, imputer: str, options: RuntimeOptions, *, deadline_s: float
+        bundle: Bundle, backend: str, imputer: str, options: RuntimeOptions, *, deadline_s: float, widest_mmhg: float
     ) -> SimpleNamespace:
         engine.window_spec = bundle.window_spec
         assert go.wait(60)
