@@ -1,9 +1,9 @@
 """What the alarms of rhythm and pulse cost where nobody judged one: how often they begin, and what share of the time
 they stand, by priority, over recordings that were not chosen for their alarms. True ones may be among them.
 
-Each set is a folder of WFDB records, a file or ``demo:…``. Of a folder with an ``index.csv`` one recording of each
-``group`` (patient) comes before a second one of any. Each recording is replayed twice, with all its sensors and with
-its ECG alone.
+Each set is a folder of WFDB records, a file or ``demo:…``; all of these last are one set. Of a folder with an
+``index.csv`` one recording of each ``group`` (patient) comes before a second one of any. Each recording is replayed
+twice, with all its sensors and with its ECG alone.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def background(sources: Sequence[str], most: int, most_s: int) -> str:
     """The tables, a line a set and choice of sensors."""
     tallies: dict[tuple[str, str], Tally] = {}
     for source in sources:
-        name = Path(source).name or source
+        name = "demo" if source.startswith("demo") else Path(source).name
         for recording in recordings_of(source, most):
             channels = map_channels(open_recording(recording))
             seconds = min(int(channels.duration_s), most_s)

@@ -9,12 +9,14 @@ from fewer beats where they are that much slower or faster.
 What the ECG says is confirmed, unopposed or contradicted by what ABP and PPG show in the same seconds. Only clearly
 good evidence contradicts (:mod:`streams.alarms.arrhythmia_pulse`), and none where a pressure line shows no pulse;
 absence of evidence never does, and a contradicted call is still a call. A fast run whose complexes hardly differ from
-the usual ones is called as contradicted by that, lest a true one be silent. A call *holds now*: it ends with its
-condition.
+the usual ones is called as contradicted by that, lest a true one be silent; one of the heart's own complexes is none.
+What is usual, complexes and pulse, is that of before the run, however long it lasts. A call *holds now*: it ends with
+its condition.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -26,8 +28,8 @@ from models.signals.beats import complexes, r_peaks, spans_gap
 from models.signals.findings import PULSE_CHANNELS, Findings, Pulse, Rhythm
 from models.signals.modalities import GRID_RATE_HZ, Modality
 from models.signals.rhythm import LEAST_DEFLECTION_MV, SPAN_S, swings, without_wander
-from streams.alarms.arrhythmia_pulse import PulseChannel
-from streams.alarms.arrhythmia_ventricular import fast_runs
+from streams.alarms.arrhythmia_pulse import EDGE_S, STEADY, WELL_FORMED, Form, PulseChannel
+from streams.alarms.arrhythmia_ventricular import SLOWER, Run, UsualComplex, fast_runs, run_starts
 
 Floats = npt.NDArray[np.float64]
 Grid = Callable[[Modality, int, int], npt.NDArray[np.float32]]
@@ -48,16 +50,23 @@ RAIL_MV = 4.5  # an electrode that is off, see models.signals.state
 SLOW = ((5, 42.5), (4, 38.7), (3, 34.3))
 FAST = ((17, 140.0), (9, 142.0))
 FAST_ENDS_S = 1.2  # without a beat
+RATE_HOLDS_S = 2
 SLOW_LONGEST_RATE = 46.0  # of fewer than five beats no interval may be shorter
 
 PULSE_SPAN_S = {"asystole": 5.0, "vfib": 5.0, "vtach": 5.0, "brady.extreme": 7.0, "tachy.extreme": 6.0}
 """Of well-formed pulses that contradict or confirm; longer than the call itself, since a pulse follows its beat."""
+LONGEST_PULSE_SPAN_S = 14.0  # of the 16 s that are looked at
 SLOW_PULSE, FAST_PULSE = 45.0, 120.0  # per minute: beyond, a pulse contradicts brady- and tachycardia
 NEAR = 0.15  # rates that agree
 
 PULSE_ALONE_S = 8.0  # a rate from pulses alone, without beats in the ECG
 SUSPECTED = -0.6  # log odds from which a fast run is said, if only as contradicted by its own complexes
+SUSPECTED_S = 2  # and for so many seconds one after the other
 HARDLY_UNLIKE = "complexes hardly unlike the usual"
+RUN_HOLDS_S = 3.0  # after its last beat
+MOST_OWN_BEATS = 2  # of a run of five; with more it is no run of ventricular ones
+RUN_REACH_S = 6.0  # before the second of a call, in which its complexes lie
+USUAL_KEPT_S = 300  # what was usual before the runs
 VENTRICULAR_HELD_S = 12
 FIBRILLATION_HELD_S, FIBRILLATION_BEATS_S = 30, 3  # by an unclear rhythm, by beats among it
 
@@ -96,9 +105,53 @@ class _Now:
     channels: Mapping[Modality, PulseChannel]
     findings: Findings
 
-    def pulse_rates(self, span_s: float) -> dict[Modality, float]:
-        """Channels with well-formed pulses over the last ``span_s``, and their rates per minute."""
-        return {m: rate for m, c in self.channels.items() if (rate := c.rate(span_s)) is not None}
+    def pulse_rates(self, span_s: float, form: Form = WELL_FORMED) -> dict[Modality, float]:
+        """Channels with pulses of such a form over the last ``span_s``, and their rates per minute."""
+        return {m: rate for m, c in self.channels.items() if (rate := c.rate(span_s, form)) is not None}
+
+
+class _Usual:
+    """Complex and pulse rates of this heart outside of the runs that are called: nothing is learnt from those, and what
+    was usual before is kept while they last."""
+
+    def __init__(self) -> None:
+        self._called: deque[int] = deque(maxlen=USUAL_S)
+        self._complex: UsualComplex | None = None
+        self._learnt_at = 0
+        self._pulse: dict[Modality, tuple[int, float]] = {}
+
+    def complex_at(self, second: int, now: _Now) -> UsualComplex | None:
+        """Of the last minute without what was called there; where nothing is left of it, the one known before."""
+        ago_s = (len(now.ecg) - now.at) / GRID_RATE_HZ
+        called_s = second - np.array(self._called, dtype=np.float64)[:, None]
+        apart = np.any((ago_s >= called_s) & (ago_s < called_s + RUN_REACH_S), axis=0)
+        learnt = UsualComplex.of(now.ecg, now.at, now.height, apart)
+        if learnt is None and second - self._learnt_at > USUAL_KEPT_S:  # what is called is the rule by now
+            self._called.clear()
+            learnt = UsualComplex.of(now.ecg, now.at, now.height)
+        if learnt is not None:
+            self._complex, self._learnt_at = learnt, second
+        return self._complex
+
+    def steady_pulses(self, second: int, now: _Now, run: Run) -> dict[Modality, float]:
+        """Channels that pulsed on through the run as before it, slower than it, as if it were not there; a pulse at
+        another rate than before may be every second beat of a fast one."""
+        pulses = now.pulse_rates(max(PULSE_SPAN_S["vtach"], run.began_s + EDGE_S), STEADY)
+        return {
+            m: rate
+            for m, rate in pulses.items()
+            if rate < SLOWER * run.rate
+            and m in self._pulse
+            and second - self._pulse[m][0] <= USUAL_KEPT_S
+            and abs(rate - self._pulse[m][1]) <= NEAR * self._pulse[m][1]
+        }
+
+    def add(self, second: int, now: _Now, called: bool) -> None:
+        """Whether a run was called in ``second``. A second without a call in the midst of one teaches nothing."""
+        if called:
+            self._called.append(second)
+        elif not self._called or second - self._called[-1] > RUN_REACH_S:
+            self._pulse |= {m: (second, rate) for m, rate in now.pulse_rates(PULSE_SPAN_S["vtach"], STEADY).items()}
 
 
 class ArrhythmiaMonitor:
@@ -113,6 +166,9 @@ class ArrhythmiaMonitor:
         self._second = None
         self._fibrillated_at: int | None = None
         self._ventricular_last: tuple[int, Call] | None = None
+        self._suspected_s = 0
+        self._rate_s: dict[str, int] = {}
+        self._usual = _Usual()
 
     def update(self, second: int, grid: Grid, measured: Mapping[Modality, bool], findings: Findings) -> list[Call]:
         """The calls that hold at event time ``second``.
@@ -127,21 +183,57 @@ class ArrhythmiaMonitor:
         self._second = second
         now = _look(second * GRID_RATE_HZ, grid, measured, findings)
         fibrillation = self._fibrillation(second, now)
-        ventricular = self._ventricular(second, now, fibrillation is not None)
-        found = [fibrillation, ventricular, _asystole(now), _bradycardia(now), _tachycardia(now)]
+        ventricular = self._ventricular(second, now, fibrillation)
+        asystole = _asystole(now)
+        slow = self._held("brady.extreme", _bradycardia(now), asystole)
+        fast = self._held("tachy.extreme", _tachycardia(now), fibrillation)
+        found = [fibrillation, ventricular, asystole, slow, fast]
         return [call for call in found if call is not None]
 
-    def _ventricular(self, second: int, now: _Now, fibrillating: bool) -> Call | None:
-        """Beside fibrillation, in which runs come and go, it holds for a while."""
-        call = _ventricular(now)
-        if call is not None and not (fibrillating and call.verdict is Verdict.CONTRADICTED):
+    def _held(self, key: str, call: Call | None, worse: Call | None) -> Call | None:
+        """A rate that holds for a second alone is one beat too many or too few, unless it follows what is ``worse``;
+        beside that, where nothing contradicts it, there are no beats to call a rate of."""
+        self._rate_s[key] = 0 if call is None and worse is None else self._rate_s.get(key, 0) + 1
+        stands = worse is not None and worse.verdict is not Verdict.CONTRADICTED
+        return call if self._rate_s[key] >= RATE_HOLDS_S and not stands else None
+
+    def _ventricular(self, second: int, now: _Now, fibrillation: Call | None) -> Call | None:
+        """Beside fibrillation, in which runs come and go, it holds for a while, unless a pulse contradicts both."""
+        call = self._run(second, now)
+        if call is not None and not (fibrillation and call.verdict is Verdict.CONTRADICTED):
             self._ventricular_last = (second, call)
             return call
-        if not fibrillating or self._ventricular_last is None:
+        if fibrillation is None or fibrillation.verdict is Verdict.CONTRADICTED or self._ventricular_last is None:
             return None
         last, held = self._ventricular_last
         holds = second - last <= VENTRICULAR_HELD_S and held.verdict is not Verdict.CONTRADICTED
         return held if holds else None
+
+    def _run(self, second: int, now: _Now) -> Call | None:
+        """Of the runs of ventricular beats that have just ended or go on, the one with the most that speaks for it."""
+        pulses = now.pulse_rates(PULSE_SPAN_S["vtach"])
+        rates = list(pulses.values())
+        runs = self._runs(second, now)
+        worst = max(runs, key=lambda run: run.evidence() - run.against(rates), default=None)
+        evidence = worst.evidence() if worst is not None else -np.inf
+        self._suspected_s = self._suspected_s + 1 if evidence > SUSPECTED else 0
+        self._usual.add(second, now, evidence > 0.0)
+        if worst is None or self._suspected_s < SUSPECTED_S:
+            return None
+        steady = self._usual.steady_pulses(second, now, worst)
+        if evidence <= 0.0:
+            return None if steady else Call("vtach", Verdict.CONTRADICTED, HARDLY_UNLIKE, worst.rate)
+        outvoted = pulses if evidence <= worst.against(rates) else steady
+        return _judged("vtach", worst.rate, now, outvoted, {} if outvoted else pulses)
+
+    def _runs(self, second: int, now: _Now) -> list[Run]:
+        if not now.ecg_measured or not len(run_starts(now.at, len(now.ecg))):
+            return []
+        usual = self._usual.complex_at(second, now)
+        if usual is None:
+            return []
+        runs = fast_runs(now.ecg, now.at, now.height, usual)
+        return [run for run in runs if run.ended_s <= RUN_HOLDS_S and run.own_beats <= MOST_OWN_BEATS]
 
     def _fibrillation(self, second: int, now: _Now) -> Call | None:
         """Holds through seconds that are unclear, and single ones in which a detector believes to see beats: the
@@ -217,12 +309,14 @@ def _peak_to_peak(ecg: npt.NDArray[np.float32], at: Floats) -> Floats:
 
 
 def _bradycardia(now: _Now) -> Call | None:
-    rates = [r for ago in (now.recent, now.believed) if (r := _slow(ago)) is not None] if now.ecg_measured else []
-    if not rates:
+    """A pulse contradicts it that is faster by more than a tolerance over the whole of the beats that are too slow."""
+    slow = [r for ago in (now.recent, now.believed) if (r := _slow(ago)) is not None] if now.ecg_measured else []
+    if not slow:
         return _by_pulse("brady.extreme", now, lambda rate: rate < SLOW[0][1])
-    pulses = now.pulse_rates(PULSE_SPAN_S["brady.extreme"])
-    against = {m: rate for m, rate in pulses.items() if rate > SLOW_PULSE}
-    return _judged("brady.extreme", min(rates), now, against, pulses)
+    rate, began_s = min(slow)
+    pulses = now.pulse_rates(min(max(PULSE_SPAN_S["brady.extreme"], began_s + EDGE_S), LONGEST_PULSE_SPAN_S))
+    against = {m: r for m, r in pulses.items() if r > max(SLOW_PULSE, (1.0 + NEAR) * rate)}
+    return _judged("brady.extreme", rate, now, against, pulses)
 
 
 def _tachycardia(now: _Now) -> Call | None:
@@ -237,23 +331,6 @@ def _tachycardia(now: _Now) -> Call | None:
     pulses = now.pulse_rates(PULSE_SPAN_S["tachy.extreme"])
     against = {m: rate for m, rate in pulses.items() if rate < FAST_PULSE}
     return _judged("tachy.extreme", rates[0], now, against, pulses)
-
-
-def _ventricular(now: _Now) -> Call | None:
-    if not now.ecg_measured:
-        return None
-    runs = fast_runs(now.ecg, now.at, now.height)
-    if not runs:
-        return None
-    pulses = now.pulse_rates(PULSE_SPAN_S["vtach"])
-    rates = list(pulses.values())
-    worst = max(runs, key=lambda run: run.evidence() - run.against(rates))
-    if worst.evidence() <= SUSPECTED:
-        return None
-    if worst.evidence() <= 0.0:
-        return Call("vtach", Verdict.CONTRADICTED, HARDLY_UNLIKE, worst.rate)
-    outvoted = worst.evidence() <= worst.against(rates)
-    return _judged("vtach", worst.rate, now, pulses if outvoted else {}, {} if outvoted else pulses)
 
 
 def _by_pulse(key: str, now: _Now, extreme: Callable[[float], bool]) -> Call | None:
@@ -288,6 +365,8 @@ def _judged(
     agreeing = {m: r for m, r in (pulses or {}).items() if value is not None and abs(r - value) <= NEAR * value}
     if agreeing:
         return Call(key, Verdict.CONFIRMED, _pulses(agreeing), value)
+    if value is not None and pulses:
+        return Call(key, Verdict.UNOPPOSED, f"although {_pulses(pulses)}", value)
     return Call(key, Verdict.UNOPPOSED, "ECG alone" if not now.channels else "no clear pulse to compare", value)
 
 
@@ -300,8 +379,9 @@ def _pulses(rates: Mapping[Modality, float]) -> str:
     return " and ".join([first, *(text.replace(" pulses", "") for text in rest)])
 
 
-def _slow(ago: Floats) -> float | None:
-    """Rate per minute of the newest beats if it is extremely low; ago: samples before now, newest first."""
+def _slow(ago: Floats) -> tuple[float, float] | None:
+    """Rate per minute of the newest beats if it is extremely low, and seconds since the first of them; ago: samples
+    before now, newest first."""
     intervals = np.diff(ago) / GRID_RATE_HZ
     for beats, limit in SLOW:
         if len(intervals) < beats - 1:
@@ -309,7 +389,7 @@ def _slow(ago: Floats) -> float | None:
         newest = intervals[: beats - 1]
         rate = 60.0 / float(newest.mean())
         if rate < limit and (beats == SLOW[0][0] or float(newest.min()) > 60.0 / SLOW_LONGEST_RATE):
-            return rate
+            return rate, float(ago[beats - 1]) / GRID_RATE_HZ
     return None
 
 

@@ -20,14 +20,27 @@ from models.signals.modalities import GRID_RATE_HZ, Modality
 Floats = npt.NDArray[np.float64]
 
 BEFORE_S, AFTER_S = 0.15, 0.35  # of the steepest rise: the stretch of a pulse that is compared
-ALIKE, LEAST_ALIKE = 0.85, 0.5  # correlation with the usual pulse: least median, and of each
-MOST_UNEVEN = 1.6  # longest interval over the shortest
-LEAST_EVEN_HEIGHT = 0.5  # of the usual height
+ALIKE = 0.85  # least median correlation with the usual pulse
 LEAST_PULSES = 3
 MOST_MISSING = 0.05
 EDGE_S = 0.45  # a pulse is seen when so much follows it
 RATES = (30.0, 220.0)
 ABP_LEAST_HEIGHT, ABP_LEAST_MEAN = 12.0, 35.0  # mmHg
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What pulses must hold to. uneven: longest interval over the shortest; even: least height over the usual one, or
+    the usual one over it; alike: least correlation of each with the usual pulse."""
+
+    uneven: float
+    even: float
+    alike: float
+
+
+WELL_FORMED = Form(uneven=1.6, even=0.5, alike=0.5)
+STEADY = Form(uneven=1.35, even=0.7, alike=0.7)
+"""Nothing happens to this pulse: an ectopic beat, a run of five or a pause would show in its height and distance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +75,9 @@ class PulseChannel:
         alike = (shape * usual).sum(axis=1) / np.maximum(norm, 1e-12)
         return cls(modality, (len(x) - at) / GRID_RATE_HZ, height, alike, x)
 
-    def rate(self, span_s: float) -> float | None:
-        """Per minute, if the last ``span_s`` hold well-formed pulses of one rhythm from end to end; else None."""
+    def rate(self, span_s: float, form: Form = WELL_FORMED) -> float | None:
+        """Per minute, if the last ``span_s`` hold pulses of such a form and of one rhythm from end to end; else
+        None."""
         samples = self.values[-round(span_s * GRID_RATE_HZ) :]
         if np.count_nonzero(np.isnan(samples)) > MOST_MISSING * len(samples):
             return None
@@ -73,7 +87,7 @@ class PulseChannel:
             return None
         intervals = -np.diff(ago)
         longest = float(intervals.max())
-        if longest > MOST_UNEVEN * float(intervals.min()):
+        if longest > form.uneven * float(intervals.min()):
             return None
         if ago[-1] > longest * 1.3 + EDGE_S or span_s - ago[0] > longest * 1.3:
             return None
@@ -81,8 +95,9 @@ class PulseChannel:
         alike = self.alike[inside]
         if (
             float(np.median(alike)) < ALIKE
-            or float(alike.min()) < LEAST_ALIKE
-            or (height < LEAST_EVEN_HEIGHT * usual).any()
+            or float(alike.min()) < form.alike
+            or (height < form.even * usual).any()
+            or (height > usual / form.even).any()
         ):
             return None
         if self.modality is Modality.ABP and (

@@ -25,13 +25,14 @@ from models.signals.rhythm import crossing_share, without_wander
 Floats = npt.NDArray[np.float64]
 
 BEATS, LEAST_RATE, LONGEST_S = 5, 100.0, 0.9
-RECENT_S = 4.0  # a run that ended no longer ago holds now
+RECENT_S = 4.0  # how long ago a run may have ended
 SHAPE_BEFORE, SHAPE_AFTER = 12, 16  # samples around a complex that are compared
 SHIFT = 4
 OF_A_CLASS = 0.8  # least correlation of two complexes of one class
 LEAST_LEARNT = 5  # complexes before the run from which the usual one is learnt
 REACH = 20  # samples to either side of a run
 OWN_ALIKE, OWN_FASTER = 0.85, 1.1
+OWN_HEIGHT = 0.2  # log of a complex over the usual one
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +63,37 @@ SLOWER = 0.8  # of the run's rate
 
 
 @dataclass(frozen=True, slots=True)
+class UsualComplex:
+    """This heart's own complex. shape: [29] at unit length; height: mV; interval: samples from one to the next; steady:
+    share of the complexes that are of its class."""
+
+    shape: Floats
+    height: float
+    interval: float
+    steady: float
+
+    @classmethod
+    def of(
+        cls, ecg: npt.ArrayLike, at: Floats, height: Floats, apart: npt.NDArray[np.bool_] | None = None
+    ) -> UsualComplex | None:
+        """From the complexes of a block of ECG (:func:`fast_runs`) but the newest and those that are ``apart``; None
+        where too few are left."""
+        known = at < np.asarray(ecg).shape[0] - RECENT_S * GRID_RATE_HZ
+        counted = np.ones(len(at), dtype=bool)
+        if apart is not None:
+            known, counted = known & ~apart, ~apart
+        if np.count_nonzero(known) < LEAST_LEARNT:
+            return None
+        shape, steady = _usual(_shapes(without_wander(ecg), at[known]))
+        return cls(shape, float(np.median(height[counted])), float(np.median(np.diff(at[known]))), steady)
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """Five consecutive complexes at more than 100 /min.
 
-    rate: per minute. measures: by the names of ECG_WEIGHTS — unusual: the second highest of the five correlations with
+    rate: per minute. began_s, ended_s: seconds ago. own_beats: how many of the five have shape and height of the usual
+    complex. measures: by the names of ECG_WEIGHTS — unusual: the second highest of the five correlations with
     the usual complex; alike: mean correlation with one another; height: log of the median over the usual;
     irregular: SD of the intervals over their mean; away: share of the last 4 s beyond a fifth of the peak; rough: mean
     second difference over peak to peak; steady: share of the minute's complexes that are of the usual class; own: 1
@@ -73,6 +101,9 @@ class Run:
     """
 
     rate: float
+    began_s: float
+    ended_s: float
+    own_beats: int
     measures: dict[str, float]
 
     def evidence(self) -> float:
@@ -90,44 +121,47 @@ class Run:
         return PULSE_REGULAR + (PULSE_SLOWER if slower else 0.0)
 
 
-def fast_runs(ecg: npt.ArrayLike, at: Floats, height: Floats) -> list[Run]:
+def fast_runs(ecg: npt.ArrayLike, at: Floats, height: Floats, usual: UsualComplex | None = None) -> list[Run]:
     """The runs that ended within the last 4 s.
 
     ecg: [n] mV at 100 Hz ending now, a minute at best, NaN where missing. at, height: its complexes
-    (:func:`models.signals.beats.complexes`). Empty where fewer than five complexes came before, to learn the usual one.
+    (:func:`models.signals.beats.complexes`). usual: what they are compared with, by default that of the block itself;
+    empty where fewer than five complexes came before, to learn it.
     """
-    starts = _starts(at, np.asarray(ecg).shape[0])
-    known = at < np.asarray(ecg).shape[0] - RECENT_S * GRID_RATE_HZ
-    if not len(starts) or np.count_nonzero(known) < LEAST_LEARNT:
+    length = np.asarray(ecg).shape[0]
+    starts = run_starts(at, length)
+    usual = (usual or UsualComplex.of(ecg, at, height)) if len(starts) else None
+    if usual is None:
         return []
     x = without_wander(ecg)
-    usual, steady = _usual(_shapes(x, at[known]))
     away = crossing_share(x[-round(RECENT_S * GRID_RATE_HZ) :])
-    usual_height, usual_interval = float(np.median(height)), float(np.median(np.diff(at[known])))
     runs = []
     for i in starts.tolist():
         beats = at[i : i + BEATS]
         shapes = _shapes(x, beats)
-        shifted = [(_shapes(x, beats + d) * usual).sum(axis=1) for d in range(-SHIFT, SHIFT + 1)]
+        alike = np.max([(_shapes(x, beats + d) * usual.shape).sum(axis=1) for d in range(-SHIFT, SHIFT + 1)], axis=0)
+        over = np.log(np.maximum(height[i : i + BEATS], 1e-3) / max(usual.height, 1e-3))
         stretch = x[max(0, int(beats[0]) - REACH) : int(beats[-1]) + REACH]
         intervals = np.diff(beats)
-        unusual = float(np.sort(np.max(shifted, axis=0))[-2])
+        unusual = float(np.sort(alike)[-2])
         measures = {
             "unusual": unusual,
             "alike": float((shapes @ shapes.T)[np.triu_indices(BEATS, 1)].mean()),
-            "height": float(np.log(max(float(np.median(height[i : i + BEATS])), 1e-3) / max(usual_height, 1e-3))),
+            "height": float(np.median(over)),
             "irregular": float(intervals.std() / intervals.mean()),
             "away": away,
             "rough": float(np.abs(np.diff(stretch, 2)).mean()) / max(float(np.ptp(stretch)), 1e-3),
-            "steady": steady,
-            "own": float(unusual > OWN_ALIKE and usual_interval < OWN_FASTER * float(intervals.mean())),
+            "steady": usual.steady,
+            "own": float(unusual > OWN_ALIKE and usual.interval < OWN_FASTER * float(intervals.mean())),
         }
-        runs.append(Run(60.0 * GRID_RATE_HZ / float(intervals.mean()), measures))
+        own = int(np.count_nonzero((alike > OWN_ALIKE) & (np.abs(over) < OWN_HEIGHT)))
+        began_s, ended_s = (length - float(beats[0])) / GRID_RATE_HZ, (length - float(beats[-1])) / GRID_RATE_HZ
+        runs.append(Run(60.0 * GRID_RATE_HZ / float(intervals.mean()), began_s, ended_s, own, measures))
     return runs
 
 
-def _starts(at: Floats, length: int) -> npt.NDArray[np.intp]:
-    """Index of the first complex of every run of five that ended within the last 4 s."""
+def run_starts(at: Floats, length: int) -> npt.NDArray[np.intp]:
+    """Index of the first complex of every run of five that ended within the last 4 s; at, length: in samples."""
     if len(at) < BEATS:
         return np.empty(0, dtype=np.intp)
     intervals = np.lib.stride_tricks.sliding_window_view(np.diff(at) / GRID_RATE_HZ, BEATS - 1)

@@ -253,6 +253,41 @@ def test_a_sinus_tachycardia_is_not_ventricular() -> None:
     assert not seconds_of("vtach", followed({ECG: heart(times, 60.0)}))
 
 
+def test_a_ventricular_tachycardia_of_two_minutes_does_not_become_the_usual_rhythm() -> None:
+    found = followed({ECG: with_broad_run(260, 130.0, seconds=170.0)})
+    assert seconds_of("vtach", found)[-1] >= 168
+    assert all(c.verdict is not Verdict.CONTRADICTED for c in calls_of("vtach", between(found, 60, 168)))
+
+
+def test_the_own_rhythm_that_comes_back_fast_after_a_long_run_is_not_ventricular() -> None:
+    """Forty seconds of broad beats, then sinus rhythm at 115/min: the call ends with the last broad one."""
+    x = with_broad_run(100, 150.0, seconds=130.0, at_s=50.0)
+    sinus = np.concatenate([np.arange(0.5, 49.7, 0.8), np.arange(90.4, 129.5, 60 / 115)])
+    back = heart(sinus, 130.0)
+    x[round(90.1 * RATE) :] = back[round(90.1 * RATE) :]
+    found = seconds_of("vtach", followed({ECG: x}))
+    assert found and 88 <= found[-1] <= 94
+
+
+@pytest.mark.parametrize("modality", [ABP, PPG])
+def test_a_pulse_that_goes_on_as_before_contradicts_a_run(modality: Modality) -> None:
+    times = np.arange(0.5, 90.0, 0.8)
+    wave = (pressure if modality is ABP else pleth)(times, 90.0)
+    found = calls_of("vtach", between(followed({ECG: with_broad_run(30, 110.0, 90.0), modality: wave}), 52, 66))
+    assert len(found) >= 10
+    assert {c.verdict for c in found} == {Verdict.CONTRADICTED}
+    assert f"{modality.value} pulses at 75/min" in found[-1].reason
+
+
+def test_every_second_beat_of_a_run_that_pulses_contradicts_nothing() -> None:
+    """At 220/min every second beat fills the heart enough: a regular pulse at 110, which it was not before."""
+    before, during = np.arange(0.5, 49.0, 0.8), 50.0 + np.arange(0.0, 60.0, 120 / 220)
+    wave = pressure(np.concatenate([before, during]), 110.0)
+    found = calls_of("vtach", between(followed({ECG: with_broad_run(220, 220.0, 110.0), ABP: wave}), 60, 105))
+    assert len(found) >= 40
+    assert Verdict.CONTRADICTED not in {c.verdict for c in found}
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_fibrillation_within_six_seconds_and_without_a_break(seed: int) -> None:
     x = np.concatenate([heart(np.arange(0.5, 19.5, 0.8), 20.0), fibrillation(30.0, seed)])
@@ -370,6 +405,19 @@ def test_tachycardia_ends_with_its_beats() -> None:
     times = np.concatenate([np.arange(0.5, 20.0, 60 / 180), np.arange(21.6, 40.0, 60 / 34)])
     found = seconds_of("tachy.extreme", followed({ECG: heart(times, 40.0)}))
     assert found and max(found) <= 22
+
+
+def test_a_rate_of_one_second_is_none() -> None:
+    """Nine beats at 150/min among 75: the limit is met for the second of the ninth alone."""
+    times = np.concatenate([np.arange(0.5, 20.0, 0.8), 20.1 + 0.4 * np.arange(8), np.arange(23.7, 40.0, 0.8)])
+    assert not seconds_of("tachy.extreme", followed({ECG: heart(times, 40.0)}))
+
+
+def test_no_rate_of_beats_is_called_beside_asystole() -> None:
+    times = np.concatenate([np.arange(0.5, 20.0, 0.8), 19.7 + 1.9 * np.arange(1, 5)])
+    found = followed({ECG: heart(times, 45.0)})
+    assert seconds_of("brady.extreme", found)
+    assert not set(seconds_of("brady.extreme", found)) & set(seconds_of("asystole", found))
 
 
 def test_fibrillation_from_the_first_sample_is_no_tachycardia() -> None:

@@ -95,6 +95,32 @@ def high(folder: Path, name: str, until_s: int) -> dict[str, list[tuple[int, boo
     return found
 
 
+def spans(scenario: str, key: str, until_s: int) -> list[tuple[int, int, str]]:
+    """(began, ended, priority) of an alarm in a crisis of the simulator."""
+    found: list[tuple[int, int, str]] = []
+    for second, alarm in replay(f"demo:scenario={scenario}", 0, until_s):
+        if (
+            alarm.key == key
+            and alarm.active
+            and (not found or found[-1][1] < until_s or found[-1][2] != alarm.priority)
+        ):
+            found = [(a, min(b, second), p) for a, b, p in found] + [(second, until_s, alarm.priority)]
+        elif alarm.key == key and not alarm.active:
+            found = [(a, min(b, second), p) for a, b, p in found]
+    return found
+
+
+def test_movement_that_looks_ventricular_is_contradicted_by_a_pressure_that_pulses_on() -> None:
+    red = [s for key in ("vtach", "vfib", "tachy.extreme") for s in spans("motion", key, 100) if s[2] == "high"]
+    assert red == []
+
+
+def test_a_ventricular_tachycardia_is_red_until_it_ends() -> None:
+    """From 30 to 80 s; until 92 its heart is slowing down."""
+    (began, ended, priority), *others = spans("vtach", "vtach", 110)
+    assert began <= 40 and 80 <= ended <= 92 and priority == "high" and not others
+
+
 @pytest.mark.recordings
 def test_arrests_of_known_onset(recordings: Path) -> None:
     folder = recordings.parent / "cases" / "arrest"
