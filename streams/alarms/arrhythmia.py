@@ -16,7 +16,6 @@ its condition.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -28,13 +27,13 @@ from models.signals.beats import complexes, r_peaks, spans_gap
 from models.signals.findings import PULSE_CHANNELS, Findings, Pulse, Rhythm
 from models.signals.modalities import GRID_RATE_HZ, Modality
 from models.signals.rhythm import LEAST_DEFLECTION_MV, SPAN_S, swings, without_wander
-from streams.alarms.arrhythmia_pulse import EDGE_S, STEADY, WELL_FORMED, Form, PulseChannel
-from streams.alarms.arrhythmia_ventricular import SLOWER, Run, UsualComplex, fast_runs, run_starts
+from streams.alarms.arrhythmia_pulse import EDGE_S, NEAR, Channels, PulseChannel, pulse_rates
+from streams.alarms.arrhythmia_usual import USUAL_S, UsualMemory
+from streams.alarms.arrhythmia_ventricular import Run, fast_runs, run_starts
 
 Floats = npt.NDArray[np.float64]
 Grid = Callable[[Modality, int, int], npt.NDArray[np.float32]]
 
-USUAL_S = 60  # from which the usual complex is learnt
 BEATS_S = 20  # five beats at 15 /min
 PULSE_S = 16
 
@@ -57,7 +56,6 @@ PULSE_SPAN_S = {"asystole": 5.0, "vfib": 5.0, "vtach": 5.0, "brady.extreme": 7.0
 """Of well-formed pulses that contradict or confirm; longer than the call itself, since a pulse follows its beat."""
 LONGEST_PULSE_SPAN_S = 14.0  # of the 16 s that are looked at
 SLOW_PULSE, FAST_PULSE = 45.0, 120.0  # per minute: beyond, a pulse contradicts brady- and tachycardia
-NEAR = 0.15  # rates that agree
 
 PULSE_ALONE_S = 8.0  # a rate from pulses alone, without beats in the ECG
 SUSPECTED = -0.6  # log odds from which a fast run is said, if only as contradicted by its own complexes
@@ -65,8 +63,6 @@ SUSPECTED_S = 2  # and for so many seconds one after the other
 HARDLY_UNLIKE = "complexes hardly unlike the usual"
 RUN_HOLDS_S = 3.0  # after its last beat
 MOST_OWN_BEATS = 2  # of a run of five; with more it is no run of ventricular ones
-RUN_REACH_S = 6.0  # before the second of a call, in which its complexes lie
-USUAL_KEPT_S = 300  # what was usual before the runs
 VENTRICULAR_HELD_S = 12
 FIBRILLATION_HELD_S, FIBRILLATION_BEATS_S = 30, 3  # by an unclear rhythm, by beats among it
 
@@ -102,56 +98,12 @@ class _Now:
     height: Floats
     recent: Floats
     believed: Floats
-    channels: Mapping[Modality, PulseChannel]
+    channels: Channels
     findings: Findings
 
-    def pulse_rates(self, span_s: float, form: Form = WELL_FORMED) -> dict[Modality, float]:
-        """Channels with pulses of such a form over the last ``span_s``, and their rates per minute."""
-        return {m: rate for m, c in self.channels.items() if (rate := c.rate(span_s, form)) is not None}
-
-
-class _Usual:
-    """Complex and pulse rates of this heart outside of the runs that are called: nothing is learnt from those, and what
-    was usual before is kept while they last."""
-
-    def __init__(self) -> None:
-        self._called: deque[int] = deque(maxlen=USUAL_S)
-        self._complex: UsualComplex | None = None
-        self._learnt_at = 0
-        self._pulse: dict[Modality, tuple[int, float]] = {}
-
-    def complex_at(self, second: int, now: _Now) -> UsualComplex | None:
-        """Of the last minute without what was called there; where nothing is left of it, the one known before."""
-        ago_s = (len(now.ecg) - now.at) / GRID_RATE_HZ
-        called_s = second - np.array(self._called, dtype=np.float64)[:, None]
-        apart = np.any((ago_s >= called_s) & (ago_s < called_s + RUN_REACH_S), axis=0)
-        learnt = UsualComplex.of(now.ecg, now.at, now.height, apart)
-        if learnt is None and second - self._learnt_at > USUAL_KEPT_S:  # what is called is the rule by now
-            self._called.clear()
-            learnt = UsualComplex.of(now.ecg, now.at, now.height)
-        if learnt is not None:
-            self._complex, self._learnt_at = learnt, second
-        return self._complex
-
-    def steady_pulses(self, second: int, now: _Now, run: Run) -> dict[Modality, float]:
-        """Channels that pulsed on through the run as before it, slower than it, as if it were not there; a pulse at
-        another rate than before may be every second beat of a fast one."""
-        pulses = now.pulse_rates(max(PULSE_SPAN_S["vtach"], run.began_s + EDGE_S), STEADY)
-        return {
-            m: rate
-            for m, rate in pulses.items()
-            if rate < SLOWER * run.rate
-            and m in self._pulse
-            and second - self._pulse[m][0] <= USUAL_KEPT_S
-            and abs(rate - self._pulse[m][1]) <= NEAR * self._pulse[m][1]
-        }
-
-    def add(self, second: int, now: _Now, called: bool) -> None:
-        """Whether a run was called in ``second``. A second without a call in the midst of one teaches nothing."""
-        if called:
-            self._called.append(second)
-        elif not self._called or second - self._called[-1] > RUN_REACH_S:
-            self._pulse |= {m: (second, rate) for m, rate in now.pulse_rates(PULSE_SPAN_S["vtach"], STEADY).items()}
+    def pulse_rates(self, span_s: float) -> dict[Modality, float]:
+        """Channels with well-formed pulses over the last ``span_s``, and their rates per minute."""
+        return pulse_rates(self.channels, span_s)
 
 
 class ArrhythmiaMonitor:
@@ -168,7 +120,7 @@ class ArrhythmiaMonitor:
         self._ventricular_last: tuple[int, Call] | None = None
         self._suspected_s = 0
         self._rate_s: dict[str, int] = {}
-        self._usual = _Usual()
+        self._usual = UsualMemory()
 
     def update(self, second: int, grid: Grid, measured: Mapping[Modality, bool], findings: Findings) -> list[Call]:
         """The calls that hold at event time ``second``.
@@ -217,10 +169,10 @@ class ArrhythmiaMonitor:
         worst = max(runs, key=lambda run: run.evidence() - run.against(rates), default=None)
         evidence = worst.evidence() if worst is not None else -np.inf
         self._suspected_s = self._suspected_s + 1 if evidence > SUSPECTED else 0
-        self._usual.add(second, now, evidence > 0.0)
+        self._usual.add(second, now.channels, evidence > 0.0)
         if worst is None or self._suspected_s < SUSPECTED_S:
             return None
-        steady = self._usual.steady_pulses(second, now, worst)
+        steady = self._usual.steady_pulses(second, now.channels, worst)
         if evidence <= 0.0:
             return None if steady else Call("vtach", Verdict.CONTRADICTED, HARDLY_UNLIKE, worst.rate)
         outvoted = pulses if evidence <= worst.against(rates) else steady
@@ -229,7 +181,7 @@ class ArrhythmiaMonitor:
     def _runs(self, second: int, now: _Now) -> list[Run]:
         if not now.ecg_measured or not len(run_starts(now.at, len(now.ecg))):
             return []
-        usual = self._usual.complex_at(second, now)
+        usual = self._usual.complex_at(second, now.ecg, now.at, now.height)
         if usual is None:
             return []
         runs = fast_runs(now.ecg, now.at, now.height, usual)

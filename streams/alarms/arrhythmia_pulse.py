@@ -9,6 +9,7 @@ such pulses too: they cannot be told here, which is one reason why a contradicte
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +26,7 @@ LEAST_PULSES = 3
 MOST_MISSING = 0.05
 EDGE_S = 0.45  # a pulse is seen when so much follows it
 RATES = (30.0, 220.0)
+NEAR = 0.15  # rates that agree
 ABP_LEAST_HEIGHT, ABP_LEAST_MEAN = 12.0, 35.0  # mmHg
 
 
@@ -106,3 +108,11 @@ class PulseChannel:
             return None
         rate = 60.0 / float(np.median(intervals))
         return rate if RATES[0] <= rate <= RATES[1] else None
+
+
+Channels = Mapping[Modality, PulseChannel]
+
+
+def pulse_rates(channels: Channels, span_s: float, form: Form = WELL_FORMED) -> dict[Modality, float]:
+    """The channels with pulses of such a form over the last ``span_s``, and their rates per minute."""
+    return {m: rate for m, c in channels.items() if (rate := c.rate(span_s, form)) is not None}
