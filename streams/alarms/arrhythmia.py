@@ -9,7 +9,7 @@ from fewer beats where they are that much slower or faster.
 What the ECG says is confirmed, unopposed or contradicted by what ABP and PPG show in the same seconds. Only clearly
 good evidence contradicts (:mod:`streams.alarms.arrhythmia_pulse`), and none where a pressure line shows no pulse;
 absence of evidence never does, and a contradicted call is still a call. A fast run whose complexes hardly differ from
-the usual ones is called as contradicted by that, lest a true one be silent; one of the heart's own complexes is none.
+the usual ones is called as contradicted by that, lest a true one be silent; one of its own complexes alone is none.
 What is usual, complexes and pulse, is that of before the run, however long it lasts. A call *holds now*: it ends with
 its condition.
 """
@@ -29,7 +29,7 @@ from models.signals.modalities import GRID_RATE_HZ, Modality
 from models.signals.rhythm import LEAST_DEFLECTION_MV, SPAN_S, swings, without_wander
 from streams.alarms.arrhythmia_pulse import EDGE_S, NEAR, Channels, PulseChannel, pulse_rates
 from streams.alarms.arrhythmia_usual import USUAL_S, UsualMemory
-from streams.alarms.arrhythmia_ventricular import Run, fast_runs, run_starts
+from streams.alarms.arrhythmia_ventricular import BEATS, Run, fast_runs, run_starts
 
 Floats = npt.NDArray[np.float64]
 Grid = Callable[[Modality, int, int], npt.NDArray[np.float32]]
@@ -49,7 +49,6 @@ RAIL_MV = 4.5  # an electrode that is off, see models.signals.state
 SLOW = ((5, 42.5), (4, 38.7), (3, 34.3))
 FAST = ((17, 140.0), (9, 142.0))
 FAST_ENDS_S = 1.2  # without a beat
-RATE_HOLDS_S = 2
 SLOW_LONGEST_RATE = 46.0  # of fewer than five beats no interval may be shorter
 
 PULSE_SPAN_S = {"asystole": 5.0, "vfib": 5.0, "vtach": 5.0, "brady.extreme": 7.0, "tachy.extreme": 6.0}
@@ -59,10 +58,9 @@ SLOW_PULSE, FAST_PULSE = 45.0, 120.0  # per minute: beyond, a pulse contradicts 
 
 PULSE_ALONE_S = 8.0  # a rate from pulses alone, without beats in the ECG
 SUSPECTED = -0.6  # log odds from which a fast run is said, if only as contradicted by its own complexes
-SUSPECTED_S = 2  # and for so many seconds one after the other
 HARDLY_UNLIKE = "complexes hardly unlike the usual"
 RUN_HOLDS_S = 3.0  # after its last beat
-MOST_OWN_BEATS = 2  # of a run of five; with more it is no run of ventricular ones
+MOST_OWN_BEATS = 2  # of a run of five; with more it is doubtful, and of its own alone no ventricular one
 VENTRICULAR_HELD_S = 12
 FIBRILLATION_HELD_S, FIBRILLATION_BEATS_S = 30, 3  # by an unclear rhythm, by beats among it
 
@@ -118,8 +116,6 @@ class ArrhythmiaMonitor:
         self._second = None
         self._fibrillated_at: int | None = None
         self._ventricular_last: tuple[int, Call] | None = None
-        self._suspected_s = 0
-        self._rate_s: dict[str, int] = {}
         self._usual = UsualMemory()
 
     def update(self, second: int, grid: Grid, measured: Mapping[Modality, bool], findings: Findings) -> list[Call]:
@@ -137,17 +133,9 @@ class ArrhythmiaMonitor:
         fibrillation = self._fibrillation(second, now)
         ventricular = self._ventricular(second, now, fibrillation)
         asystole = _asystole(now)
-        slow = self._held("brady.extreme", _bradycardia(now), asystole)
-        fast = self._held("tachy.extreme", _tachycardia(now), fibrillation)
-        found = [fibrillation, ventricular, asystole, slow, fast]
-        return [call for call in found if call is not None]
-
-    def _held(self, key: str, call: Call | None, worse: Call | None) -> Call | None:
-        """A rate that holds for a second alone is one beat too many or too few, unless it follows what is ``worse``;
-        beside that, where nothing contradicts it, there are no beats to call a rate of."""
-        self._rate_s[key] = 0 if call is None and worse is None else self._rate_s.get(key, 0) + 1
-        stands = worse is not None and worse.verdict is not Verdict.CONTRADICTED
-        return call if self._rate_s[key] >= RATE_HOLDS_S and not stands else None
+        slow = None if _stands(asystole) else _bradycardia(now)
+        fast = None if _stands(fibrillation) else _tachycardia(now)
+        return [call for call in (fibrillation, ventricular, asystole, slow, fast) if call is not None]
 
     def _ventricular(self, second: int, now: _Now, fibrillation: Call | None) -> Call | None:
         """Beside fibrillation, in which runs come and go, it holds for a while, unless a pulse contradicts both."""
@@ -162,21 +150,22 @@ class ArrhythmiaMonitor:
         return held if holds else None
 
     def _run(self, second: int, now: _Now) -> Call | None:
-        """Of the runs of ventricular beats that have just ended or go on, the one with the most that speaks for it."""
+        """Of the runs that have just ended or go on, the one with the most that speaks for it."""
         pulses = now.pulse_rates(PULSE_SPAN_S["vtach"])
         rates = list(pulses.values())
         runs = self._runs(second, now)
-        worst = max(runs, key=lambda run: run.evidence() - run.against(rates), default=None)
+        strange = [run for run in runs if run.own_beats <= MOST_OWN_BEATS]
+        worst = max(strange, key=lambda run: run.evidence() - run.against(rates), default=None)
         evidence = worst.evidence() if worst is not None else -np.inf
-        self._suspected_s = self._suspected_s + 1 if evidence > SUSPECTED else 0
         self._usual.add(second, now.channels, evidence > 0.0)
-        if worst is None or self._suspected_s < SUSPECTED_S:
-            return None
-        steady = self._usual.steady_pulses(second, now.channels, worst)
-        if evidence <= 0.0:
-            return None if steady else Call("vtach", Verdict.CONTRADICTED, HARDLY_UNLIKE, worst.rate)
-        outvoted = pulses if evidence <= worst.against(rates) else steady
-        return _judged("vtach", worst.rate, now, outvoted, {} if outvoted else pulses)
+        if worst is not None and evidence > 0.0:
+            steady = self._usual.steady_pulses(second, now.channels, worst)
+            outvoted = pulses if evidence <= worst.against(rates) else steady
+            return _judged("vtach", worst.rate, now, outvoted, {} if outvoted else pulses)
+        doubtful = [run for run in runs if run.own_beats < BEATS and run.evidence() > 0.0]
+        if worst is not None and evidence > SUSPECTED and not self._usual.steady_pulses(second, now.channels, worst):
+            doubtful.append(worst)
+        return Call("vtach", Verdict.CONTRADICTED, HARDLY_UNLIKE, doubtful[-1].rate) if doubtful else None
 
     def _runs(self, second: int, now: _Now) -> list[Run]:
         if not now.ecg_measured or not len(run_starts(now.at, len(now.ecg))):
@@ -184,8 +173,7 @@ class ArrhythmiaMonitor:
         usual = self._usual.complex_at(second, now.ecg, now.at, now.height)
         if usual is None:
             return []
-        runs = fast_runs(now.ecg, now.at, now.height, usual)
-        return [run for run in runs if run.ended_s <= RUN_HOLDS_S and run.own_beats <= MOST_OWN_BEATS]
+        return [run for run in fast_runs(now.ecg, now.at, now.height, usual) if run.ended_s <= RUN_HOLDS_S]
 
     def _fibrillation(self, second: int, now: _Now) -> Call | None:
         """Holds through seconds that are unclear, and single ones in which a detector believes to see beats: the
@@ -198,6 +186,11 @@ class ArrhythmiaMonitor:
             self._fibrillated_at = None
             return None
         return _judged("vfib", None, now, now.pulse_rates(PULSE_SPAN_S["vfib"]))
+
+
+def _stands(call: Call | None) -> bool:
+    """Whether a call holds that nothing contradicts: without beats there is no rate of beats to call."""
+    return call is not None and call.verdict is not Verdict.CONTRADICTED
 
 
 def _look(last_g: int, grid: Grid, measured: Mapping[Modality, bool], findings: Findings) -> _Now:

@@ -407,12 +407,6 @@ def test_tachycardia_ends_with_its_beats() -> None:
     assert found and max(found) <= 22
 
 
-def test_a_rate_of_one_second_is_none() -> None:
-    """Nine beats at 150/min among 75: the limit is met for the second of the ninth alone."""
-    times = np.concatenate([np.arange(0.5, 20.0, 0.8), 20.1 + 0.4 * np.arange(8), np.arange(23.7, 40.0, 0.8)])
-    assert not seconds_of("tachy.extreme", followed({ECG: heart(times, 40.0)}))
-
-
 def test_no_rate_of_beats_is_called_beside_asystole() -> None:
     times = np.concatenate([np.arange(0.5, 20.0, 0.8), 19.7 + 1.9 * np.arange(1, 5)])
     found = followed({ECG: heart(times, 45.0)})
