@@ -27,6 +27,7 @@ from models.runtime.bundle import Bundle, load_bundle
 from models.runtime.spec import CHOICE_INPUT, MEMORY_INPUT
 from models.signals.channels import map_channels
 from models.signals.errors import BackendFailed, BackendUnavailable, BadInput
+from models.signals.install import install_hint
 
 LEAST_ROUNDS = 5
 AIMS = {1: "p50 ≤ 15 ms", 32: "≥ 150 windows/s, ≥ 300 with kept frames"}  # of ONNX Runtime on two cores
@@ -294,7 +295,7 @@ def markdown(result: Result) -> str:
         ]  # fmt: skip
     work, peak = result.work, result.peak
     if work is None:
-        parts.append("No floor: the package onnx is not installed (pip install onnx).")
+        parts.append(f"No floor: the package onnx is not installed ({install_hint('gpu')}).")
     else:
         parts.append(
             f"Floor: {work.flops / 1e6:.0f} MFLOP and {work.io_bytes / 1e6:.2f} MB a window, "

@@ -1,5 +1,5 @@
 """``python -m monitor`` is the same as ``vigil``."""
 
-from monitor.cli import main
+from monitor.entry import main
 
 main()

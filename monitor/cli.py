@@ -14,6 +14,7 @@ import typer
 
 from models.signals.aliases import parse_overrides
 from models.signals.errors import BackendUnavailable, BadInput, VigilError
+from models.signals.install import DISTRIBUTION
 from monitor.cli_bench import bench_app
 from monitor.cli_data import data_app
 from monitor.cli_evaluate import evaluate_app
@@ -132,7 +133,7 @@ def version_callback(value: bool) -> None:
     if value:
         from importlib.metadata import version
 
-        typer.echo(f"vigil {version('vigil-monitor')}")
+        typer.echo(f"vigil {version(DISTRIBUTION)}")
         raise typer.Exit
 
 

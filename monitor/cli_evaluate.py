@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from models.signals.errors import BackendUnavailable
+from models.signals.install import install_hint
 
 evaluate_app = typer.Typer(
     no_args_is_help=True,
@@ -113,7 +114,7 @@ def _evaluate(topic: str, folders: Sequence[Path], out: Path) -> None:
         if (error.name or "").split(".")[0] in ("models", "monitor"):
             raise
         raise BackendUnavailable(
-            f"Evaluation needs {error.name}, which is not installed; run: pip install 'vigil-monitor[train]'."
+            f"Evaluation needs {error.name}, which is not installed; run: {install_hint('train')}."
         ) from error
     opened = [open_run(folder) for folder in folders]
     out.mkdir(parents=True, exist_ok=True)

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from models.signals.errors import BackendUnavailable
+from models.signals.install import install_hint
 
 
 def export(
@@ -27,7 +28,7 @@ def export(
         if (error.name or "").split(".")[0] in ("models", "monitor"):
             raise
         raise BackendUnavailable(
-            f"Export needs {error.name}, which is not installed; run: pip install 'vigil-monitor[train]'."
+            f"Export needs {error.name}, which is not installed; run: {install_hint('train')}."
         ) from error
     written = export_run(checkpoint, bundle, bars)
     typer.echo(f"wrote {written}; run it: vigil run --bundle {written}")

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from models.signals.errors import BackendUnavailable, BadInput
+from models.signals.install import install_hint
 
 train_app = typer.Typer(
     no_args_is_help=True,
@@ -153,5 +154,5 @@ def _load(module: str) -> Any:
         return import_module(module)
     except ModuleNotFoundError as error:
         raise BackendUnavailable(
-            f"Training needs {error.name}, which is not installed; run: pip install 'vigil-monitor[train]'."
+            f"Training needs {error.name}, which is not installed; run: {install_hint('train')}."
         ) from error

@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from models.runtime.backend import RuntimeOptions
 from models.runtime.bundle import load_bundle
 from models.signals.errors import VigilError
+from models.signals.install import DISTRIBUTION, install_hint
 from monitor.bars import progress_bar
 from monitor.screen import has_screen
 
@@ -46,14 +47,14 @@ def _line(good: bool | None, name: str, text: str) -> None:
 
 
 def _versions() -> bool:
-    print(f"Vigil {version('vigil-monitor')}, Python {platform.python_version()}, {platform.platform()}")
+    print(f"Vigil {version(DISTRIBUTION)}, Python {platform.python_version()}, {platform.platform()}")
     print(f"{os.cpu_count()} processors\n\nPackages")
     missing = 0
     for name in PACKAGES:
         try:
             _line(True, name, version(name))
         except PackageNotFoundError:
-            _line(False, name, "not installed; run: pip install vigil-monitor")
+            _line(False, name, f"not installed; run: {install_hint()}")
             missing += 1
     for name, purpose in OPTIONAL.items():
         try:

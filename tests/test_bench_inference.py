@@ -119,7 +119,7 @@ def test_threads_are_chosen_by_measurement_and_kept_for_this_machine(tmp_path: P
 
 
 def test_without_onnx_there_is_no_floor() -> None:
-    assert "pip install onnx" in markdown(Result("m", "b", [], [], Peak(1.0, 1.0), None, {}))
+    assert "pip install -e '.[gpu]'" in markdown(Result("m", "b", [], [], Peak(1.0, 1.0), None, {}))
 
 
 def test_what_a_build_reports_and_the_kernels_it_leads_to_reach_the_table(

@@ -16,13 +16,12 @@ from models.runtime.inputs import InputForm
 from models.runtime.spec import FEATURES, FRAMES, MEMORY_INPUT, SCALED, BundleSpec
 from models.runtime.threads import default_threads
 from models.signals.errors import BackendFailed, BackendUnavailable, BadInput
+from models.signals.install import install_hint
 
 try:
     import onnxruntime
 except ImportError as error:  # pragma: no cover - a declared dependency
-    raise BackendUnavailable(
-        f"onnxruntime is not installed ({error}); install it with: pip install onnxruntime"
-    ) from error
+    raise BackendUnavailable(f"onnxruntime is not installed ({error}); install it with: {install_hint()}") from error
 
 
 class OnnxBackend:

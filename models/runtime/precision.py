@@ -17,6 +17,7 @@ from models.runtime.graph_lanes import merge_lanes, merge_siblings
 from models.runtime.graph_regions import FLOAT, GraphView, bounded_values, half_nodes
 from models.runtime.graph_tokens import merge_tokens
 from models.signals.errors import BackendUnavailable, BadInput
+from models.signals.install import install_hint
 
 if TYPE_CHECKING:
     import onnx
@@ -96,7 +97,8 @@ def load_onnx() -> Any:
         import onnx.shape_inference
     except ImportError as error:
         raise BackendUnavailable(
-            f"onnx is not installed ({error}), and makes the variants of a model; install it with: pip install onnx"
+            f"onnx is not installed ({error}), and makes the variants of a model; "
+            f"install it with: {install_hint('gpu')}"
         ) from error
     return onnx
 

@@ -15,6 +15,7 @@ from models.runtime.bundle import Bundle
 from models.runtime.inputs import InputForm
 from models.runtime.threads import default_threads
 from models.signals.errors import BackendFailed, BackendUnavailable, BadInput
+from models.signals.install import install_hint
 
 if TYPE_CHECKING:
     from models.physiome import PhysioME
@@ -30,7 +31,7 @@ def load(bundle: Bundle, options: RuntimeOptions) -> TorchBackend:
         from models.training.run_folder import open_run
     except ImportError as error:
         raise BackendUnavailable(
-            f"torch: {error.name or error} is not installed; install it with: pip install 'vigil-monitor[train]'"
+            f"torch: {error.name or error} is not installed; install it with: {install_hint('train')}"
         ) from error
     run = bundle.path.resolve().parent
     if not (run / CHECKPOINT).is_file():

@@ -17,7 +17,7 @@ from models.signals.errors import BackendFailed, BackendUnavailable, BadInput
 from tests.models.failing_backend import FailingBackend, FailingEngine, Fault, raises, toy_bundle, wrong
 from tests.models.test_runtime import window
 
-MISSING = "tensorrt is not installed; install it with: pip install vigil-monitor[gpu]"
+MISSING = "tensorrt is not installed; install it with: pip install -e '.[gpu]' in Vigil's folder"
 Choose = Callable[..., Selection]
 
 

@@ -97,23 +97,21 @@ def test_the_fake_refuses_what_the_binding_would_refuse(rig: Rig) -> None:
 
 def test_an_old_version_and_a_missing_one_are_a_sentence(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rig.install(VERSIONS[0]), "__version__", "8.6.1")
-    with pytest.raises(BackendUnavailable, match=r"as 8\.6\.1, and 10\.x or 11\.x is needed.*vigil-monitor\[gpu\]"):
+    with pytest.raises(BackendUnavailable, match=r"as 8\.6\.1, and 10\.x or 11\.x is needed.*'\.\[gpu\]'"):
         load_library(TENSORRT)
     monkeypatch.setattr("importlib.import_module", _nothing)
-    with pytest.raises(BackendUnavailable, match=r"TensorRT-RTX is not installed.*pip install 'vigil-monitor\[rtx\]'"):
+    with pytest.raises(BackendUnavailable, match=r"TensorRT-RTX is not installed.*pip install -e '\.\[rtx\]'"):
         load_library(RTX)
 
 
 def test_who_lacks_the_driver_is_not_sent_to_pip_alone(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.import_module", _nothing)
     for lacks, words in (
-        (True, r"\[gpu\]' \(and the driver of an NVIDIA GPU, which this machine lacks\)$"),
-        (False, r"'$"),
+        (True, r"\[gpu\]' in Vigil's folder \(and the driver of an NVIDIA GPU, which this machine lacks\)$"),
+        (False, r"\[gpu\]' in Vigil's folder$"),
     ):
         monkeypatch.setattr(backend, "lacks_driver", lambda lacks=lacks: lacks)
-        with pytest.raises(
-            BackendUnavailable, match=rf"TensorRT is not installed.*pip install 'vigil-monitor.*{words}"
-        ):
+        with pytest.raises(BackendUnavailable, match=rf"TensorRT is not installed.*pip install -e '\.{words}"):
             rig.load()
 
 

@@ -47,4 +47,4 @@ def test_without_torch_the_extra_is_named(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 2 and "Evaluation needs torch" in done.stderr and "Traceback" not in done.stderr
-    assert "vigil-monitor[train]" in done.stderr
+    assert "pip install -e '.[train]'" in done.stderr

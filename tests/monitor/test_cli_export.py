@@ -77,4 +77,4 @@ def test_without_torch_the_pip_command_is_named(monkeypatch) -> None:
     monkeypatch.setattr(cli_export, "import_module", missing)
     outcome = CliRunner().invoke(cli.app, ["export", "run", "bundle"])
     assert isinstance(outcome.exception, BackendUnavailable)
-    assert "pip install 'vigil-monitor[train]'" in str(outcome.exception)
+    assert "pip install -e '.[train]'" in str(outcome.exception)

@@ -104,4 +104,4 @@ def test_without_the_extra_it_says_what_to_install(vigil: Vigil, tmp_path: Path,
 
     monkeypatch.setattr("monitor.cli_train.import_module", missing)
     code, _, err = vigil("train", "demo", "--out", str(tmp_path / "out"))
-    assert code == 2 and "vigil-monitor[train]" in one_sentence(err)
+    assert code == 2 and "pip install -e '.[train]'" in one_sentence(err)

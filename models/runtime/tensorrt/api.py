@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from models.signals.errors import BackendUnavailable
+from models.signals.install import install_hint
 
 log = logging.getLogger("vigil.inference")
 
@@ -39,7 +40,7 @@ class Flavour:
 
     @property
     def install(self) -> str:
-        return f"install it with: pip install 'vigil-monitor[{self.extra}]'"
+        return f"install it with: {install_hint(self.extra)}"
 
     @property
     def is_installed(self) -> bool:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.signals.errors import BackendFailed, BackendUnavailable
+from models.signals.install import install_hint
 
 _ALIGN = 256  # of every tensor in its block: what kernels that read vectors want
 _DRIVER_FILE = Path("/proc/driver/nvidia/version")
@@ -55,7 +56,7 @@ def open_device(index: int, extra: str = "gpu") -> tuple[Cuda, Device]:
         from cuda.bindings import runtime
     except (ImportError, OSError, RuntimeError) as error:  # RuntimeError: bindings that find no CUDA library
         raise BackendUnavailable(
-            f"cuda-python is not installed ({error}); install it with: pip install 'vigil-monitor[{extra}]'"
+            f"cuda-python is not installed ({error}); install it with: {install_hint(extra)}"
         ) from error
     cuda = Cuda(runtime)
     code, count = runtime.cudaGetDeviceCount()
