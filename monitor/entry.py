@@ -28,8 +28,7 @@ def main() -> None:
 def stranger(packages: Iterable[str] = PACKAGES, house: Path = HOUSE) -> str:
     """One sentence if one of ``packages`` would not be imported from ``house``; "" if all are ours."""
     for name in packages:
-        spec = find_spec(name)
-        places = [Path(place).resolve() for place in (spec.submodule_search_locations or [spec.origin])] if spec else []
+        places = [Path(place).resolve() for place in _places(name)]
         if house / name not in places[:1]:
             found = str(places[0]) if places else "none"
             return (
@@ -37,3 +36,10 @@ def stranger(packages: Iterable[str] = PACKAGES, house: Path = HOUSE) -> str:
                 "call vigil from another folder, or take that one off PYTHONPATH."
             )
     return ""
+
+
+def _places(name: str) -> list[str]:
+    spec = find_spec(name)
+    if spec is None:
+        return []
+    return list(spec.submodule_search_locations or ()) or ([spec.origin] if spec.origin else [])
