@@ -8,11 +8,39 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 ROOT = Path(__file__).resolve().parent.parent
 RECORDINGS = Path(os.environ.get("VIGIL_RECORDINGS", ROOT.parent / "shared" / "data"))
+
+TOGETHER = (
+    ("tests/transport/", "a Kafka"),
+    ("tests/models/test_export.py", "an export"),
+    ("tests/models/test_parts.py", "an export"),
+    ("tests/models/test_students.py", "an export"),
+)
+"""Files that share a fixture of half a minute run in one process, when there are several."""
+
+# A busy machine is no failure, and the same examples come on every machine.
+settings.register_profile("vigil", deadline=None, derandomize=True)
+settings.load_profile("vigil")
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object | None:
+    """With several processes (``-n``) a file stays in one: its fixtures are its own. By file name, since groups by
+    marker (``loadgroup``) have no effect with xdist 3.8 under pytest 9.2."""
+    if config.getvalue("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByFixture(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return next((name for start, name in TOGETHER if file.startswith(start)), file)
+
+    return ByFixture(config, log)
 
 
 def pytest_report_header() -> str:
