@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from streams.control import SessionStatus
 from ui.status_words import backend_words
+from ui.words import speed_words
 
 STILL_S = 3.0
 
@@ -11,7 +12,7 @@ STILL_S = 3.0
 def footer(status: SessionStatus, now_ns: int | None = None) -> str:
     """Backend (or what is being done until there is one), model, latency, losses; first, where ``now_ns`` (monotonic)
     is given, for how long a run that should go on has stood still."""
-    speed = "max" if status.speed is None else f"{status.speed:g}×"
+    speed = speed_words(status.speed, status.achieved_speed)
     parts = [_still(status, now_ns), speed, backend_words(status) or status.preparing, status.model]
     for stage, label in (("sample_to_feed", "sample→feed"), ("window_to_prediction", "window→prediction")):
         if stage in status.latency_ms:

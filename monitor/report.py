@@ -21,13 +21,16 @@ def run_report(
     latency: LatencyBook | None,
     inference: InferenceThread | None,
     alarms: AlarmCounts,
+    slowed_s: float,
 ) -> dict[str, Any]:
-    """The run up to now. complete: every tick sent has been handled. latency: None at speed max: nothing is due."""
+    """The run up to now. complete: every tick sent has been handled. latency: None at speed max: nothing is due.
+    slowed_s: wall time by which the replay fell back, since the machine could not keep the speed."""
     backend = inference.backend if inference is not None else None
     return {
         "source": source,
         "seconds_streamed": round(accounting.counted("streamed_ns") / SECOND_NS / beds, 6),
         "wall_seconds": round(wall_s, 3),
+        "slowed_seconds": round(slowed_s, 3),
         "samples": accounting.samples(complete=complete),
         "presence": accounting.presence(),
         "absent_reasons": accounting.absent_reasons(),

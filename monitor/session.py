@@ -214,6 +214,7 @@ class Session:
             recording=False,
             heartbeat_ns=self._stream.heartbeat_ns,
             progress_ns=progress_ns,
+            achieved_speed=player.achieved_speed if player else None,
             latency_ms={} if self._speed is None else self._latency.recent(),
             dropped=player.dropped_now() if player else frozenset(),
             error=self._error,
@@ -274,6 +275,7 @@ class Session:
             latency=None if self._speed is None else self._latency,
             inference=self._inference,
             alarms=self._alarms,
+            slowed_s=self._player.given_up_s if self._player else 0.0,
         )
 
     # -- opening and playing ------------------------------------------------------------------------------------------

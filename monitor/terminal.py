@@ -64,7 +64,7 @@ class TerminalView:
                 self._state.apply(record, now_s)
             if len(records) < _BATCH:
                 break
-        self._state.clock.advance(now_s, status.speed)
+        self._state.clock.advance(now_s, status.pace)
 
     def render(self) -> Panel:
         status, now_s = self._control.status(), self._monotonic()
@@ -72,8 +72,8 @@ class TerminalView:
         verdict = self._judge(status, now_s, idle_s)
         # What is lost ages on, from when it last ran; what is paused or over does not.
         aging_s = idle_s if idle_s is not None and verdict.life in (Life.LIVE, Life.LOST) else 0.0
-        event_s = self._state.clock.newest_s + aging_s * (status.speed or 0.0)
-        moment = Moment(event_s, now_s, verdict.life, self._unpaused_s, status.speed)
+        event_s = self._state.clock.newest_s + aging_s * (status.pace or 0.0)
+        moment = Moment(event_s, now_s, verdict.life, self._unpaused_s, status.pace)
         table = Table.grid(padding=(0, 2))
         for lane in self._state.lanes:
             table.add_row(*self._row(lane, moment))

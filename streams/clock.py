@@ -106,6 +106,16 @@ class ReplayClock:
             return 0
         return self._anchor_mono + round((event_ns - self._anchor_event) / self._speed)
 
+    def fall_back(self, event_ns: int) -> int:
+        """``event_ns`` could not be sent in time: make it due now. By how much it was late, ns; 0 and no change where
+        it was not."""
+        due_ns = self.due_ns(event_ns)
+        late_ns = self._now() - due_ns if due_ns is not None and self.running and self._speed is not None else 0
+        if late_ns <= 0:
+            return 0
+        self._anchor_event, self._anchor_mono = self._span.clip(event_ns), self._now()
+        return late_ns
+
     def pause(self) -> None:
         self._re_anchor()
         self._paused = True

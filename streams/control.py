@@ -27,6 +27,7 @@ class SessionStatus:
     ``progress_ns`` that at which every stage had last handled a tick, or the replay last stood by order, if later:
     in a run neither paused nor ended, a loop that beats and reads nothing and a source that gives nothing show there.
     ``service`` as in :class:`models.runtime.guard.Service`, ``notes`` its sentences: why better backends do not serve.
+    ``achieved_speed``: event seconds a second where the machine does not keep ``speed``, None where it does.
     ``preparing``: what is being done until the model serves ("building TensorRT engines, fp16: 40 %"), else empty.
     """
 
@@ -49,6 +50,12 @@ class SessionStatus:
     notes: tuple[str, ...] = ()
     preparing: str = ""
     progress_ns: int = 0  # 0: not told
+    achieved_speed: float | None = None
+
+    @property
+    def pace(self) -> float | None:
+        """Event seconds a second as they come; None: as fast as possible."""
+        return self.speed if self.achieved_speed is None else self.achieved_speed
 
 
 class SessionControl(Protocol):

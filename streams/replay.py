@@ -1,7 +1,9 @@
 """Replay as if live: one thread decodes ahead, another sends each tick when the replay clock makes it due.
 
 Ticks lie on an absolute grid of event time and hold the samples with ``start <= t < end``; empty ticks are sent too.
-Only the sender waits, for the clock and for credits. At the end of its recording a bed sends an end-of-stream tick; a
+Only the sender waits, for the clock and for credits. Where the
+machine cannot keep the speed, the clock falls back to what has been sent, and the pace is told: late samples would make
+every prediction late as well. At the end of its recording a bed sends an end-of-stream tick; a
 seek begins a new epoch, also after the end. A withheld channel is sent marked, so that the truth can be compared and
 nobody takes it for a measurement.
 """
@@ -20,6 +22,7 @@ from models.signals.recording import Segment
 from streams.accounting import Accounting
 from streams.clock import SECOND_NS, ReplayClock
 from streams.codec import encode, samples_to_bytes
+from streams.pace import BEHIND_NS, Pace
 from streams.records import WaveChunk, WaveTick
 
 TICK_NS = 50_000_000
@@ -28,6 +31,7 @@ WARD_BEDS = 32
 BLOCK_NS = SECOND_NS  # decoded at once in a paced run
 FAST_BLOCK_NS = 10 * SECOND_NS  # decoded at once at speed max: fewer, larger reads
 READ_AHEAD = 3  # blocks that wait for the sender
+UNDER_WAY_NS = SECOND_NS // 2
 STAGGERED_BEDS = 9  # from here on beds lag by different parts of a second
 
 
@@ -54,7 +58,7 @@ class Channels(Protocol):
 class CreditsLike(Protocol):
     """What the replay needs of :class:`streams.transport.Credits`."""
 
-    def acquire(self, tick: Hashable, timeout: float | None = None) -> bool: ...
+    def acquire(self, tick: Hashable, timeout: float | None = None, most: int | None = None) -> bool: ...
     def forget(self, tick: Hashable) -> None: ...
 
 
@@ -77,6 +81,12 @@ def lags_ns(beds: int, tick_ns: int, hop_ns: int = SECOND_NS) -> list[int]:
     not all of them close a second, and ask the model, at the same moment."""
     steps = hop_ns // tick_ns if beds >= STAGGERED_BEDS else 1
     return [i * steps // beds * tick_ns for i in range(beds)]
+
+
+def most_under_way(beds: int, tick_ns: int, pace: float | None) -> int | None:
+    """Ticks that may be sent and not yet handled: half a second's on the wall at ``pace``, however fast, and at least
+    8 a bed; None at speed max."""
+    return None if pace is None else beds * max(8, round(UNDER_WAY_NS * pace / tick_ns))
 
 
 def tick_identity(tick: WaveTick) -> tuple[str, str, int, int]:
@@ -179,6 +189,7 @@ class ReplayPlayer:
         self._changed = Condition()
         self._blocks: deque[_Block] = deque()
         self._progress = self._begin()
+        self._pace = Pace()
         self._stopped = False
 
     # -- the two threads ----------------------------------------------------------------------------------------------
@@ -215,13 +226,16 @@ class ReplayPlayer:
                 if due is None:
                     return
                 progress = self._progress
+                pace = self._pace.achieved(self._now()) if self._clock.speed is not None else None
+                most = most_under_way(len(self._beds), self._tick_ns, pace or self._clock.speed)
                 ticks = [tick for index, block in due for tick in self._cut(index, progress, block)]
             for tick in ticks:
-                if not self._hand_over(tick):
+                if not self._hand_over(tick, most):
                     return
             with self._changed:
                 if progress is self._progress:
                     self._clock.reached(min(progress.at_ns))
+                    self._pace.sent(min(progress.at_ns), self._now())
 
     # -- the operator ---------------------------------------------------------------------------------------------
 
@@ -274,6 +288,18 @@ class ReplayPlayer:
         return self._clock.speed
 
     @property
+    def achieved_speed(self) -> float | None:
+        """Event seconds a second where the machine does not keep the asked speed; None where it does."""
+        with self._changed:
+            return self._pace.achieved(self._now())
+
+    @property
+    def given_up_s(self) -> float:
+        """Wall seconds by which the replay has fallen back so far, since the machine could not keep the speed."""
+        with self._changed:
+            return self._pace.given_up_ns / SECOND_NS
+
+    @property
     def paused(self) -> bool:
         return self._clock.paused
 
@@ -302,6 +328,7 @@ class ReplayPlayer:
     def _tell(self, change: Callable[[], None]) -> None:
         with self._changed:
             change()
+            self._pace.restart()
             self._changed.notify_all()
 
     def _begin(self) -> _Progress:
@@ -340,6 +367,8 @@ class ReplayPlayer:
             if due > (now := self._now()):
                 self._changed.wait((due - now) / SECOND_NS)
                 continue
+            if self._clock.speed is not None and now - due > BEHIND_NS:
+                self._pace.fell_back(self._clock.fall_back(moment), now)
             self._forget_before(min(at_ns[i] for i in playing))
             blocks = [(i, self._block_at(at_ns[i])) for i in playing if moments[i] == moment]
             if all(block is not None or at_ns[i] >= self._end_ns for i, block in blocks):
@@ -397,9 +426,9 @@ class ReplayPlayer:
 
     # -- outside the lock -----------------------------------------------------------------------------------------
 
-    def _hand_over(self, tick: WaveTick) -> bool:
+    def _hand_over(self, tick: WaveTick, most: int | None) -> bool:
         """Wait for a credit and publish; False when the credits are closed: the session is over."""
-        if not self._credits.acquire(tick_identity(tick)):
+        if not self._credits.acquire(tick_identity(tick), most=most):
             return False
         self._accounting.sent(tick)
         self._publish(tick.bed, encode(tick))

@@ -210,7 +210,7 @@ class MainWindow(QMainWindow):
         if status is None or status.paused or status.ended:
             self._going_s = now_s
         if status is not None:
-            self._speed = status.speed
+            self._speed = status.pace
             snapshot = self.link.snapshot
             if snapshot is not None and self.state.set_channels(snapshot[1]):
                 self.sweep.relayout()
@@ -260,7 +260,8 @@ class MainWindow(QMainWindow):
         self._say_numbers(head_s)
         self._say_prediction()
         title = self.link.snapshot[3] if self.link.snapshot is not None else ""
-        source = f"{clock_words(position_s)}  ·  {speed_words(self._speed)}  ·  {title}"
+        speeds = speed_words(status.speed, status.achieved_speed) if status is not None else speed_words(self._speed)
+        source = f"{clock_words(position_s)}  ·  {speeds}  ·  {title}"
         bed = f"Bed {state.bed}" if state.bed.isdigit() else state.bed
         live, standing = life is Life.LIVE, state.alarms.standing
         self.top.show_state(bed or "Vigil", source, fields(standing, now_s, self.look.theme.alarm, live))
@@ -332,7 +333,8 @@ class MainWindow(QMainWindow):
         self.link.do(f"speed {speed_words(speed)}", lambda control: control.set_speed(speed))
 
     def change_speed(self, direction: float) -> None:
-        self.set_speed(next_speed(self._speed, int(direction)))
+        status = self.link.status
+        self.set_speed(next_speed(status.speed if status is not None else self._speed, int(direction)))
 
     def seek(self, time_s: float) -> None:
         self.link.do(f"seek to {clock_words(time_s)}", lambda control: control.seek(time_s))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 _SNAP_S = 0.4  # wall seconds of disagreement from which on following slowly would look like a fault
 _FOLLOW_S = 0.5  # time constant of the correction
+_SAME = 0.25  # speeds that differ by less are followed: a replay that keeps up with the machine varies by so much
 
 
 class PlayoutClock:
@@ -67,8 +68,9 @@ class PlayoutClock:
         """Move the beam to ``now_s`` and return its event time; None before the first tick."""
         if self._position is None:
             return None
-        if speed != self._speed:
-            self._speed, self._locked = speed, False
+        if _another(speed, self._speed):
+            self._locked = False
+        self._speed = speed
         dt, self._now = max(0.0, now_s - self._now), now_s
         if speed is None:
             self._position = max(self._position, self._newest)
@@ -82,3 +84,9 @@ class PlayoutClock:
             moved += error * min(1.0, dt / _FOLLOW_S)
         self._position = max(self._position, min(moved, self._newest))
         return self._position
+
+
+def _another(speed: float | None, before: float | None) -> bool:
+    if speed is None or before is None:
+        return speed is not before
+    return abs(speed - before) > _SAME * before

@@ -52,8 +52,13 @@ def percent_words(fraction: float) -> str:
     return f"{fraction * 100:.0f} %"
 
 
-def speed_words(speed: float | None) -> str:
-    return "max" if speed is None else f"{speed:g}×"
+def speed_words(speed: float | None, achieved: float | None = None) -> str:
+    """
+    >>> speed_words(10.0), speed_words(None), speed_words(10.0, 6.28)
+    ('10×', 'max', '6.3× of 10× (all this machine can do)')
+    """
+    asked = "max" if speed is None else f"{speed:g}×"
+    return asked if achieved is None else f"{achieved:.1f}× of {asked} (all this machine can do)"
 
 
 def why_not(reason: str) -> str:

@@ -62,15 +62,16 @@ class Credits:
         self._async_waiters: set[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = set()
         self._closed = False
 
-    def acquire(self, tick: Hashable, timeout: float | None = None) -> bool:
-        """Wait until there is a credit and take it for this tick; for source threads.
+    def acquire(self, tick: Hashable, timeout: float | None = None, most: int | None = None) -> bool:
+        """Wait until there is a credit and take it for this tick; for source threads. most: ticks under way that this
+        one may make, where that is fewer than the limit.
 
         False, and nothing taken, if the credits are closed or ``timeout`` seconds pass. A tick that is still under
         way (sent again) keeps its one credit and does not wait.
         """
         with self._changed:
-            self._changed.wait_for(lambda: self._may_go(tick), timeout)
-            return self._take(tick)
+            self._changed.wait_for(lambda: self._may_go(tick, most), timeout)
+            return self._take(tick, most)
 
     async def acquire_async(self, tick: Hashable, timeout: float | None = None) -> bool:
         """:meth:`acquire` for a source that runs in an event loop."""
@@ -161,11 +162,12 @@ class Credits:
         with self._changed:
             return min((self._handled_ns.get(stage, 0) for stage in self._stages), default=0)
 
-    def _may_go(self, tick: Hashable) -> bool:
-        return self._closed or tick in self._under_way or len(self._under_way) < self._limit
+    def _may_go(self, tick: Hashable, most: int | None = None) -> bool:
+        limit = self._limit if most is None else min(most, self._limit)
+        return self._closed or tick in self._under_way or len(self._under_way) < limit
 
-    def _take(self, tick: Hashable) -> bool:
-        if self._closed or not self._may_go(tick):
+    def _take(self, tick: Hashable, most: int | None = None) -> bool:
+        if self._closed or not self._may_go(tick, most):
             return False
         if tick not in self._under_way:
             self._under_way[tick] = set(self._stages)

@@ -143,3 +143,28 @@ def test_only_time_moves_the_position(actions: list[tuple[str, float]]) -> None:
             assert clock.position_ns() == before
         assert clock.position_ns() == pytest.approx(expected, abs=len(actions) + 1e-6 * expected)
         assert clock.position_ns() >= before
+
+
+def test_it_falls_back_to_what_could_be_sent_and_goes_on_from_there() -> None:
+    clock, mono = clock_at(10.0)
+    clock.start()
+    mono.now += 2 * SECOND_NS  # 20 s of event time are due, 12 are sent
+    assert clock.fall_back(12 * SECOND_NS) == round(0.8 * SECOND_NS)
+    assert clock.position_ns() == 12 * SECOND_NS and clock.due_ns(12 * SECOND_NS) == mono.now
+    mono.now += SECOND_NS
+    assert clock.position_ns() == 22 * SECOND_NS and clock.epoch == 0
+
+
+def test_it_does_not_fall_back_without_need() -> None:
+    clock, mono = clock_at(2.0)
+    assert clock.fall_back(SECOND_NS) == 0  # not started
+    clock.start()
+    mono.now += SECOND_NS
+    assert clock.fall_back(3 * SECOND_NS) == 0 and clock.position_ns() == 2 * SECOND_NS  # not due yet
+    clock.pause()
+    mono.now += SECOND_NS
+    assert clock.fall_back(SECOND_NS) == 0 and clock.position_ns() == 2 * SECOND_NS
+    fast, mono = clock_at(None)
+    fast.start()
+    mono.now += SECOND_NS
+    assert fast.fall_back(0) == 0

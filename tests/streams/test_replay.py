@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -23,6 +24,7 @@ from streams.replay import (
     ReplayPlayer,
     lags_ns,
     last_sample_ns,
+    most_under_way,
     tick_identity,
     tick_length_ns,
 )
@@ -45,20 +47,30 @@ class Desk:
         span: tuple[float, float] | None = None,
         credits: int = 1000,
         keep_credits: bool = False,
+        cost_ns: int = 0,
     ) -> None:
         begin, end = span or (0.0, source.duration_s)
         self.ticks: list[WaveTick] = []
+        self.beds = beds
         self.accounting = Accounting()
         self.credits = Credits(credits, ["test"])
         self.keep_credits = keep_credits
-        self.clock = ReplayClock(Span(round(begin * S), round(end * S)), speed)
+        self.cost_ns, self.spent_ns = cost_ns, 0
+        self.clock = ReplayClock(Span(round(begin * S), round(end * S)), speed, monotonic_ns=self.now_ns)
         replays = [BedReplay(f"bed{i}", "run", source, round(end * S), drops) for i in range(beds)]
-        self.player = ReplayPlayer(replays, self.clock, self._publish, self.credits, self.accounting)
+        self.player = ReplayPlayer(
+            replays, self.clock, self._publish, self.credits, self.accounting, monotonic_ns=self.now_ns
+        )
+
+    def now_ns(self) -> int:
+        """A clock that every published tick moves by its cost."""
+        return time.monotonic_ns() + self.spent_ns
 
     def _publish(self, bed: str, message: bytes) -> None:
         tick = decode(message)
         assert isinstance(tick, WaveTick) and tick.bed == bed
         self.ticks.append(tick)
+        self.spent_ns += self.cost_ns
         if not self.keep_credits:
             self.credits.release("test", tick_identity(tick))
 
@@ -74,7 +86,7 @@ class Desk:
 
     def play_out(self) -> list[WaveTick]:
         with self.playing():
-            wait_until(lambda: self.player.ended, what="the end")
+            wait_until(lambda: self.player.ended and sum(t.eos for t in self.ticks) == self.beds, what="the end")
         return self.ticks
 
 
@@ -270,3 +282,30 @@ def test_a_recording_that_fails_ends_the_thread_with_its_reason() -> None:
     source.read = broken  # type: ignore[method-assign,assignment]
     with pytest.raises(OSError, match="disk gone"):
         desk.player.decode_ahead()
+
+
+def test_a_machine_that_cannot_keep_the_speed_slows_the_replay_and_it_is_said() -> None:
+    """20 ms a tick of 50 ms: 2.5×, whatever is asked; what is sent is due when it can be sent, and nothing is lost."""
+    desk = Desk(CountingMap(30.0, {ECG: 100.0}), speed=10.0, cost_ns=20_000_000)
+    ticks = desk.play_out()
+    asked_s, took_s = 30.0 / 10.0, len(ticks) * 0.020
+    assert len(samples(ticks, ECG)) == 3000
+    assert desk.player.given_up_s > took_s - asked_s - 0.3
+    achieved = desk.player.achieved_speed
+    assert achieved is not None and achieved < 2.6
+    due = [tick.due_ns for tick in ticks if not tick.eos]
+    assert due == sorted(due) and due[-1] - due[0] > (took_s - 0.5) * S
+
+
+def test_one_that_can_is_not_slowed() -> None:
+    desk = Desk(CountingMap(10.0, {ECG: 100.0}), speed=10.0)
+    desk.play_out()
+    assert desk.player.achieved_speed is None or desk.player.given_up_s > 0  # a machine busy with other tests may be
+
+
+def test_what_is_under_way_is_half_a_second_on_the_wall() -> None:
+    assert most_under_way(1, TICK_NS, 1.0) == 10
+    assert most_under_way(1, TICK_NS, 0.25) == 8
+    assert most_under_way(1, TICK_NS, 10.0) == 100
+    assert most_under_way(4, TICK_NS, 10.0) == 400
+    assert most_under_way(1, TICK_NS, None) is None
