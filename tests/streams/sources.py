@@ -140,7 +140,7 @@ class FakeEngine:
 
     def predict(self, windows: Sequence[Window], keys: Sequence[Hashable] = ()) -> list[Prediction]:
         if self._wait is not None:
-            assert self._wait.wait(30)
+            assert self._wait.wait(120)
         if self._fail_at is not None and any(w.end_s >= self._fail_at for w in windows):
             raise ArithmeticError("the model broke")
         self.windows += windows
