@@ -298,7 +298,7 @@ def save_golden(path: Path, cases: Mapping[str, tuple[Arrays, Arrays]]) -> None:
                 kept[f"{case}/out/{name}"] = value
             else:
                 kept[f"{case}/like/{name}"] = np.array(holder)
-    np.savez_compressed(path, allow_pickle=False, **kept)  # type: ignore[arg-type]
+    np.savez_compressed(path, allow_pickle=False, **kept)
 
 
 def append_to_card(folder: Path, text: str) -> None:

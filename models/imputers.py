@@ -32,7 +32,8 @@ class RestorationImputer:
         if model.config.stop_gradient:
             context, slots = context.detach(), slots.detach()
         if model.memory is None:
-            return model.restoration(context, slots, state.presence)
+            restored: Tensor = model.restoration(context, slots, state.presence)
+            return restored
         reader = model.memory.restoration
         recalled = reader.recall(state.memory, state.presence)
         states = model.restoration.states(context, slots, state.presence, recalled.hint)

@@ -137,7 +137,7 @@ class PhysioME(nn.Module):
         """
         window = self.represent(signals, presence, context, features, imputer, memory)
         heads = self.heads
-        out = heads(window.fused) if isinstance(heads, SleepHead) else heads(window, wave_rows)
+        out: dict[str, Tensor] = heads(window.fused) if isinstance(heads, SleepHead) else heads(window, wave_rows)
         tokens, restored = window.tokens, window.restored
         return out | {
             "tokens": tokens, "restored_tokens": torch.zeros_like(tokens) if restored is None else restored,

@@ -38,10 +38,11 @@ class DroppingTransformer(Transformer):
     def forward(self, x: Tensor, bias: Tensor) -> Tensor:
         for block in self.blocks:
             assert isinstance(block, Block)
-            normed = block.norm_attention(x)
-            x = x + self.drop(block.attention(normed, normed, bias))
+            around = block.norm_attention(x)
+            x = x + self.drop(block.attention(around, around, bias))
             x = x + self.drop(block.perceptron(block.norm_perceptron(x)))
-        return self.norm(x)
+        normed: Tensor = self.norm(x)
+        return normed
 
 
 class SelfMaskPredictor(nn.Module):
@@ -115,7 +116,8 @@ class MaskScorer(nn.Module):
         keep = observed.flatten(1)
         bias = key_bias(torch.cat([torch.ones_like(keep[:, :1]), keep], dim=1))
         out = self.transformer(torch.cat([context.unsqueeze(1), states.flatten(1, 2)], dim=1), bias)
-        return self.score(out[:, 1:]).reshape(observed.shape)
+        scores: Tensor = self.score(out[:, 1:]).reshape(observed.shape)
+        return scores
 
 
 def reverse_gradient(x: Tensor) -> Tensor:
@@ -192,7 +194,8 @@ def imagine(model: PhysioME, tokens: Tensor, presence: Tensor, embedded: Tensor,
     """Ẑ: tokens of every slot [B, M, N, d] from the observed ones; a model with memory imagines what is absent relative
     to what is remembered of it (memory [B, M, d], NaN: nothing)."""
     if model.memory is None:
-        return model.selfmask(tokens, presence, presence, embedded)
+        imagined: Tensor = model.selfmask(tokens, presence, presence, embedded)
+        return imagined
     reader = model.memory.selfmask
     recalled = reader.recall(memory, presence)
     _, states = model.selfmask.hidden(tokens, presence, presence, embedded, recalled.hint)

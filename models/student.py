@@ -115,7 +115,7 @@ class Student(nn.Module):
         filled, embedded = self.context(context, presence)
         z = self.statistics(represent(self.encoder, features, presence[:, 0]))
         last = context[:, 0] if self.modality is Modality.ABP else torch.full_like(context[:, 0], float("nan"))
-        out = self.heads(z, embedded, last[:, _LEVEL], last[:, _SCALE])
+        out: dict[str, Tensor] = self.heads(z, embedded, last[:, _LEVEL], last[:, _SCALE])
         logits = self.heads.hazards(out, filled[:, 0])
         head = self.heads.hypotension
         risks = head.cumulative(head.cooled(logits, presence))

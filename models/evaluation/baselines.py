@@ -147,4 +147,5 @@ def abp_row(model: PhysioME) -> int:
 
 
 def _risk(x: Floats, weights: Floats) -> Floats:
-    return 1.0 / (1.0 + np.exp(-np.clip(weights[0] + x @ weights[1:], -30, 30)))
+    risk: Floats = 1.0 / (1.0 + np.exp(-np.clip(weights[0] + x @ weights[1:], -30, 30)))
+    return risk

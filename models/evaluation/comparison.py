@@ -71,7 +71,8 @@ def name_of(subset: int, modalities: Sequence[str]) -> str:
 
 
 def observed(subset: int, modalities: int) -> npt.NDArray[np.bool_]:
-    return ((subset >> np.arange(modalities)) & 1) == 1
+    bits: npt.NDArray[np.bool_] = ((subset >> np.arange(modalities)) & 1) == 1
+    return bits
 
 
 @dataclass

@@ -75,7 +75,7 @@ class RiskStudy:
         )  # fmt: skip
 
     def use(self, rule: str, horizon: int) -> Bools:
-        known = np.isfinite(self.label[:, horizon])
+        known: Bools = np.isfinite(self.label[:, horizon])
         return known & ~self.now if rule == "excluded" else known
 
 

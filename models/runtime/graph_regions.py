@@ -41,8 +41,8 @@ class GraphView:
         from onnx import numpy_helper
 
         self.graph = graph
-        self.nodes = list(graph.node)
-        self.constants = {t.name: t for t in graph.initializer}
+        self.nodes: list[onnx.NodeProto] = list(graph.node)
+        self.constants: dict[str, onnx.TensorProto] = {t.name: t for t in graph.initializer}
         self.outputs = {o.name for o in graph.output}
         self.types = {t.name: t.data_type for t in graph.initializer}
         self.shapes: dict[str, tuple[int | str, ...]] = {t.name: tuple(t.dims) for t in graph.initializer}

@@ -68,7 +68,8 @@ class OnnxBackend:
             raise _bad_graph(folder / SCALING_PART, f"no output named {SCALED}")
 
         def run(frames: Sequence[Floats]) -> Sequence[Floats]:
-            return networks.run(wanted, dict(zip(given, frames, strict=True)))  # type: ignore[no-any-return]
+            features: Sequence[Floats] = networks.run(wanted, dict(zip(given, frames, strict=True)))
+            return features
 
         self._frames = FrameCache(run, len(names), s.frames, s.token_width, kept)
 

@@ -9,6 +9,10 @@ import csv
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tensorboard.compat.proto.event_pb2 import Event
 
 
 class CsvLog:
@@ -67,7 +71,7 @@ class TensorBoardLog:
         summary = Summary(value=[Summary.Value(tag=tag, simple_value=value) for tag, value in values.items()])
         self._write(Event(wall_time=time.time(), step=step, summary=summary))
 
-    def _write(self, event) -> None:
+    def _write(self, event: Event) -> None:
         from tensorboard.summary.writer.record_writer import RecordWriter
 
         with self._path.open("ab") as handle:

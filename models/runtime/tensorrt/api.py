@@ -146,7 +146,7 @@ def _logger(trt: Any) -> Any:
     errors = (trt.ILogger.INTERNAL_ERROR, trt.ILogger.ERROR)
     spoken = (*errors, trt.ILogger.WARNING)
 
-    class Logger(trt.ILogger):  # type: ignore[misc, name-defined]
+    class Logger(trt.ILogger):  # type: ignore[misc]
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
             self._kept: deque[str] = deque(maxlen=8)
