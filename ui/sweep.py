@@ -85,11 +85,6 @@ class SweepView(QWidget):
         return self._paper
 
     @property
-    def beam(self) -> float:
-        """Absolute column of the beam."""
-        return self._beam
-
-    @property
     def head_s(self) -> float | None:
         """Event time up to which the waves have been drawn."""
         return self._head_s

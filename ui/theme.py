@@ -6,7 +6,6 @@ import tomllib
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -127,14 +126,6 @@ def parse_theme(text: str) -> Theme:
                 "correct the theme",
             )
     return theme
-
-
-def read_theme(path: Path) -> Theme:
-    try:
-        text = path.read_text("utf-8")
-    except OSError as error:
-        raise BadInput("a readable theme file", f"{path.name}: {error.strerror}", "check the path") from error
-    return parse_theme(text)
 
 
 @cache

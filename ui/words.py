@@ -43,15 +43,6 @@ def number_words(value: float | None, decimals: int = 0) -> str:
     return f"{value:.{decimals}f}"
 
 
-def percent_words(fraction: float) -> str:
-    """Whole percent that never rounds a part up to all or down to nothing."""
-    if 0.0 < fraction < 0.01:
-        return "<1 %"
-    if 0.99 < fraction < 1.0:
-        return "99 %"
-    return f"{fraction * 100:.0f} %"
-
-
 def speed_words(speed: float | None) -> str:
     return "max" if speed is None else f"{speed:g}×"
 

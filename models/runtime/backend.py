@@ -57,7 +57,7 @@ class Backend(Protocol):
     [B, M, N], ``context`` float32 [B, M, C] and, of a graph with two imputers, ``selfmask`` bool [B]; of one with a
     memory, ``memory`` float32 [B, M, d].
     Outputs: see :data:`models.runtime.spec.OUTPUTS`. Any batch from 1; a backend with buckets splits and pads by
-    itself. Raises :class:`BackendFailed` where the library fails. Not thread-safe.
+    itself. Raises :class:`models.signals.errors.BackendFailed` where the library fails. Not thread-safe.
     """
 
     @property

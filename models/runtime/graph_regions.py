@@ -139,12 +139,12 @@ def trunk(view: GraphView) -> set[int]:
     """Indices of the nodes that lead to an attention, a LayerNorm, an ELU or a convolution, and of those."""
     inside: set[int] = set()
     for i in reversed(range(len(view.nodes))):
-        if _endstrunk(view, view.nodes[i]) or inside.intersection(view.behind(view.nodes[i])):
+        if _ends_trunk(view, view.nodes[i]) or inside.intersection(view.behind(view.nodes[i])):
             inside.add(i)
     return inside
 
 
-def _endstrunk(view: GraphView, node: onnx.NodeProto) -> bool:
+def _ends_trunk(view: GraphView, node: onnx.NodeProto) -> bool:
     if node.op_type == "Conv":
         return is_layer(view, node)
     if node.op_type == "Softmax":

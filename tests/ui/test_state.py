@@ -18,7 +18,7 @@ from ui.shortcuts import SHORTCUTS, next_speed
 from ui.state import DisplayState
 from ui.status_words import status_words
 from ui.theme import default_theme, parse_theme
-from ui.words import clock_words, duration_words, number_words, percent_words
+from ui.words import clock_words, duration_words, number_words
 
 THEME = default_theme()
 
@@ -298,7 +298,6 @@ def test_words() -> None:
         "a long time",
     ]
     assert number_words(None) == number_words(float("nan")) == "-?-" and number_words(13.24, 1) == "13.2"
-    assert [percent_words(x) for x in (0, 0.004, 0.5, 0.999, 1)] == ["0 %", "<1 %", "50 %", "99 %", "100 %"]
 
 
 def test_speeds_step_through_the_list() -> None:
