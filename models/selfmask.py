@@ -36,6 +36,7 @@ class DroppingTransformer(Transformer):
         self.drop = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, bias: Tensor) -> Tensor:
+        """x [B, T, d], bias [B, 1, 1, T] -> [B, T, d]."""
         for block in self.blocks:
             assert isinstance(block, Block)
             around = block.norm_attention(x)
@@ -206,6 +207,7 @@ class SelfMaskImputer:
     """Absent tokens imagined by ``model.selfmask`` from the observed ones and the context embedding."""
 
     def impute(self, model: PhysioME, state: Fused) -> Tensor:
+        """Tokens [B, M, N, d] of every slot."""
         return imagine(model, state.tokens, state.presence, state.embedded, state.memory)
 
 
@@ -216,6 +218,7 @@ class ChosenImputer:
         self.selfmask = selfmask
 
     def impute(self, model: PhysioME, state: Fused) -> Tensor:
+        """Tokens [B, M, N, d] of every slot, by the imputer of each window."""
         restored = RestorationImputer().impute(model, state)
         imagined = SelfMaskImputer().impute(model, state)
         return torch.where(self.selfmask[:, None, None, None], imagined, restored)

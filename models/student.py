@@ -98,6 +98,7 @@ class Student(nn.Module):
         self.register_buffer("own", torch.tensor([n not in _OTHERS for n in CONTEXT_FIELDS]), persistent=False)
 
     def train(self, mode: bool = True) -> Student:
+        """As :meth:`torch.nn.Module.train`; the frozen encoder stays in eval mode."""
         super().train(mode)
         self.encoder.eval()  # frozen, its BatchNorm statistics too
         return self
@@ -131,6 +132,7 @@ class StudentGraph(nn.Module):
         self.student, self.gives = student, gives
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """signal [B, L], presence bool [B, 1, N], context [B, 1, C] -> the outputs ``gives``, in order."""
         signal, presence, context = inputs
         features = self.student.frame_features(signal.unsqueeze(1), presence, context)
         out = self.student(features, presence, context)

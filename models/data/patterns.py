@@ -34,9 +34,11 @@ class Layout:
 
     @property
     def shape(self) -> tuple[int, int, int]:
+        """(B, M, N)."""
         return len(self.end_s), len(self.modalities), self.frames
 
     def rows(self, *names: Modality) -> list[int]:
+        """Rows of those modalities of ``names`` that the model has."""
         return [i for i, m in enumerate(self.modalities) if m in names]
 
 

@@ -62,6 +62,7 @@ class NightOrder:
 
     @property
     def files(self) -> tuple[Path, ...]:
+        """The recording and its hypnogram."""
         return Path(self.location), Path(self.hypnogram)
 
 

@@ -143,6 +143,7 @@ def fit_risks(x: Floats, train: Group, rows: Indices, ridge: float) -> list[Floa
 
 
 def abp_row(model: PhysioME) -> int:
+    """The model's row of the arterial pressure. ValueError if it has none."""
     return model.config.modalities.index(Modality.ABP)
 
 

@@ -120,6 +120,7 @@ def pooled_risks(p: Pass) -> dict[int, tuple[Floats, Floats, Indices]]:
 
 
 def risk_rows(p: Pass) -> list[Row]:
+    """A row a number of absent sensors and horizon: risks with and without the temperature against what came."""
     label = p.label("hypotension")
     rows: list[Row] = []
     for absent, (after, before, of) in pooled_risks(p).items():

@@ -131,4 +131,5 @@ def probe_rows(model: PhysioME, sweeps: Mapping[str, Sweep]) -> list[Row]:
 
 
 def shown_factors(rows: Sequence[Row]) -> list[str]:
+    """Factors of the rows, each once, in their order."""
     return list(dict.fromkeys(str(row["factor"]) for row in rows))

@@ -69,6 +69,7 @@ class FrameNetwork(nn.Module):
         )
 
     def forward(self, frames: Tensor) -> Tensor:
+        """Scaled frames [F, frame_samples] -> features [F, width]."""
         stem = self.stem(frames.unsqueeze(1))
         maps = torch.cat([branch(stem) for branch in self.branches], dim=1)
         features: Tensor = self.perceptron(torch.cat([maps.mean(-1), maps.amax(-1)], dim=-1))
@@ -84,5 +85,6 @@ class PatchEmbedding(nn.Module):
         self.project = nn.Linear(frame_samples, width)
 
     def forward(self, frames: Tensor) -> Tensor:
+        """Scaled frames [F, frame_samples] -> features [F, width]."""
         features: Tensor = self.project(frames)
         return features

@@ -55,6 +55,7 @@ class LowRankLinear(nn.Module):
             self.down = self.up = None
 
     def forward(self, x: Tensor) -> Tensor:
+        """x [..., in] -> [..., out]."""
         y: Tensor = self.linear(x)
         if self.down is not None and self.up is not None:
             y = y + self.scale * (self.dropout(x) @ self.down.T) @ self.up.T
@@ -74,6 +75,7 @@ class Attention(nn.Module):
         self.out = LowRankLinear(width, width, bias=True)
 
     def forward(self, x: Tensor, memory: Tensor, bias: Tensor) -> Tensor:
+        """x [B, Q, d], memory [B, K, d], bias [B, 1, 1, K] added to the scores (see :func:`key_bias`) -> [B, Q, d]."""
         q = self.query(x) * (1.0 / math.sqrt(self.head_width))
         k, v = self.key_value(memory).chunk(2, dim=-1)
         q, k, v = (t.unflatten(-1, (self.heads, self.head_width)).transpose(1, 2) for t in (q, k, v))
@@ -93,6 +95,7 @@ class Block(nn.Module):
         self.perceptron = nn.Sequential(nn.Linear(width, ratio * width), nn.GELU(), nn.Linear(ratio * width, width))
 
     def forward(self, x: Tensor, bias: Tensor) -> Tensor:
+        """x [B, T, d], bias [B, 1, 1, T] -> [B, T, d]."""
         normed = self.norm_attention(x)
         x = x + self.attention(normed, normed, bias)
         out: Tensor = x + self.perceptron(self.norm_perceptron(x))
@@ -123,6 +126,7 @@ class Transformer(nn.Module):
         self.norm = nn.LayerNorm(width)
 
     def forward(self, x: Tensor, bias: Tensor) -> Tensor:
+        """x [B, T, d], bias [B, 1, 1, T] -> [B, T, d]."""
         for block in self.blocks:
             x = block(x, bias)
         normed: Tensor = self.norm(x)

@@ -59,6 +59,7 @@ class Earned:
 
     @property
     def kept(self) -> bool:
+        """Whether the output is better than nothing at the lower bound."""
         return self.gain.lo > 0.0
 
 

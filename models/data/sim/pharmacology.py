@@ -35,6 +35,7 @@ class Propofol:
         self.brain = self.circulation = start
 
     def copy(self) -> Propofol:
+        """The same amounts, to be taken further on their own."""
         other = object.__new__(Propofol)
         for name in self.__slots__:
             setattr(other, name, getattr(self, name))

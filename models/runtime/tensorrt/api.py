@@ -40,6 +40,7 @@ class Flavour:
 
     @property
     def install(self) -> str:
+        """How to get it, as the end of a sentence."""
         return f"install it with: {install_hint(self.extra)}"
 
     @property
@@ -72,6 +73,7 @@ class Library:
 
     @property
     def is_rtx(self) -> bool:
+        """Whether it is TensorRT-RTX."""
         return self.flavour is RTX
 
     def need(self, value: _T | None, what: str) -> _T:

@@ -61,6 +61,7 @@ class Session:
 
     @property
     def buckets(self) -> tuple[int, ...]:
+        """Batch sizes with an engine."""
         return tuple(self._slots)
 
     @property
