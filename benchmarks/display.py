@@ -192,6 +192,7 @@ def measure(seconds: float, size: tuple[int, int], estimate: bool, busy: bool) -
 
 
 def main(argv: list[str]) -> int:
+    """Draws for a while and writes the table; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks display", description=__doc__)
     parser.add_argument("--seconds", type=float, default=15.0)
     parser.add_argument("--size", default="1920x1080", help="WIDTHxHEIGHT in pixels")

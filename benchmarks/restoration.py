@@ -90,6 +90,7 @@ class Hidden:
 
 
 def main(argv: list[str]) -> int:
+    """Hides the arterial pressure of a recording and writes the tables; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks restoration", description=__doc__)
     parser.add_argument("source", help="a recording with ECG, PPG and ABP")
     parser.add_argument("--gaps", type=int, nargs="+", default=[30, 60, 180, 300, 600], help="seconds")

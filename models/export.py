@@ -58,7 +58,7 @@ class BundleText:
 
 
 def input_names(config: PhysioMEConfig, imputers: Sequence[str] = (RESTORATION,)) -> list[str]:
-    """Names of the graph's inputs, in order: a wave a modality, presence, context, and what this model needs besides."""
+    """Names of the graph's inputs, in order: a wave a modality, presence, context, and what else this model needs."""
     choice = [CHOICE_INPUT] if len(imputers) > 1 else []
     memory = [MEMORY_INPUT] if config.use_memory else []
     return [m.value.lower() for m in config.modalities] + ["presence", "context", *choice, *memory]

@@ -55,7 +55,6 @@ class MaskTokenImputer:
 
     def impute(self, model: PhysioME, state: Fused) -> None:
         """None: the missing tokens stay."""
-        return None
 
 
 class MeanImputer:

@@ -52,6 +52,7 @@ class TerminalView:
         self._unpaused_s = self._going_s = monotonic()
 
     def update(self) -> None:
+        """Takes in what has come since the last call."""
         status, now_s = self._control.status(), self._monotonic()
         if status.paused:
             self._unpaused_s = now_s
@@ -67,6 +68,7 @@ class TerminalView:
         self._state.clock.advance(now_s, status.speed)
 
     def render(self) -> Panel:
+        """The view of this moment."""
         status, now_s = self._control.status(), self._monotonic()
         idle_s = self._state.clock.idle_s(now_s, self._going_s)
         verdict = self._judge(status, now_s, idle_s)

@@ -69,6 +69,8 @@ class Backdrop:
         width: int,
         last: bool,
     ) -> None:
+        """Paints ground, grid, calibration and header in ``row``, over ``width`` device pixels; a line below unless
+        ``last``."""
         painter.fillRect(0, row.top, width, row.height, self._look.colour("background"))
         self._grid(painter, row, scale, lane, left, right)
         self._calibration(painter, row, scale, lane, left)

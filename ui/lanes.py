@@ -38,6 +38,7 @@ class Trace:
         self._filtered_to = 0
 
     def write(self, first_index: int, values: Float32) -> None:
+        """Takes samples from ``first_index`` on; late ones are filtered again."""
         if self._filter is not None and first_index < self._filtered_to:
             self._filter = None  # late samples: filter again from shortly before them
             self._filtered_to = first_index - int(self.raw.rate_hz)
@@ -136,10 +137,12 @@ class Lane:
 
     @property
     def title(self) -> str:
+        """The modality's name."""
         return self.modality.value
 
     @property
     def connected(self) -> bool:
+        """Whether the recording or feed has such a channel."""
         return self.info is not None
 
     @property
@@ -148,6 +151,7 @@ class Lane:
         return self.forbidden or self.not_estimable
 
     def clear(self) -> None:
+        """Forgets what was drawn; begins anew after a seek."""
         self.trace = self.estimate = None
         self.cells = CellRow(600)
         self.reason = "" if self.connected else Absence.NOT_CONNECTED.value

@@ -41,6 +41,7 @@ class Readout:
 
     @property
     def invalid(self) -> bool:
+        """Whether the large number is ``-?-``."""
         return self.value == INVALID
 
 

@@ -64,6 +64,7 @@ class SweepView(QWidget):
 
     @property
     def ratio(self) -> float:
+        """Device pixels to a logical one."""
         return self.devicePixelRatioF()
 
     @property
@@ -82,6 +83,7 @@ class SweepView(QWidget):
 
     @property
     def paper(self) -> Paper | None:
+        """The geometry of the sweep; None before the first layout."""
         return self._paper
 
     @property
@@ -91,9 +93,11 @@ class SweepView(QWidget):
 
     @property
     def lane_rows(self) -> list[Row]:
+        """Where each lane lies, in device pixels."""
         return self._rows
 
     def scale_of(self, lane: Lane) -> LaneScale:
+        """The scale of a lane."""
         return self._scales[lane.key]
 
     def _weigh(self) -> list[float]:
@@ -140,6 +144,7 @@ class SweepView(QWidget):
         self.update()
 
     def set_sweep_speed(self, mm_s: float) -> None:
+        """Millimetres of paper a second; everything is drawn anew."""
         self.speed_mm_s = mm_s
         self.relayout()
 
@@ -341,6 +346,7 @@ class SweepView(QWidget):
     # Qt ---------------------------------------------------------------------------------------------------------
 
     def paintEvent(self, event: QPaintEvent) -> None:
+        """Draws ground and waves in the area to be painted, and what is stamped over them."""
         painter = QPainter(self)
         if self._back.isNull():
             painter.fillRect(self.rect(), self._look.colour("background"))
@@ -358,15 +364,18 @@ class SweepView(QWidget):
         self.painted(time.monotonic_ns())
 
     def resizeEvent(self, event: QResizeEvent) -> None:
+        """Draws everything anew."""
         super().resizeEvent(event)
         self.relayout()
 
     def changeEvent(self, event: QEvent) -> None:
+        """Draws everything anew on a screen of another pixel ratio."""
         super().changeEvent(event)
         if event.type() == QEvent.Type.DevicePixelRatioChange:
             self.relayout()
 
     def event(self, event: QEvent) -> bool:
+        """Tells what is under the pointer; all else is Qt's."""
         if event.type() == QEvent.Type.ToolTip and isinstance(event, QHelpEvent):
             words = self.words_at(event.pos())
             if words:

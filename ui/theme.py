@@ -50,6 +50,8 @@ class LaneStyle(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PredictionStyle(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``bands``: risks in percent up to which one is low, and middle; how far the trend reaches back in s."""
+
     bands: tuple[float, float]
     trend_s: float
 
@@ -76,6 +78,8 @@ class AlarmStyle(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True)
 class Theme:
+    """Everything of ``theme.toml``."""
+
     font_families: list[str]
     colour: dict[str, str]
     sweep: SweepStyle
@@ -130,4 +134,5 @@ def parse_theme(text: str) -> Theme:
 
 @cache
 def default_theme() -> Theme:
+    """The theme of the package."""
     return parse_theme(resources.files("ui").joinpath("theme.toml").read_text("utf-8"))

@@ -44,6 +44,7 @@ def number_words(value: float | None, decimals: int = 0) -> str:
 
 
 def speed_words(speed: float | None) -> str:
+    """ "2×", or "max"."""
     return "max" if speed is None else f"{speed:g}×"
 
 

@@ -132,6 +132,7 @@ def verdicts(simulated: Rows | None, real: Mapping[str, Rows]) -> list[str]:
 
 
 def percent(share: float) -> str:
+    """A share in whole percent."""
     return f"{100.0 * float(share):.0f}"
 
 
