@@ -105,7 +105,7 @@ def _regression(x: Floats, y: Floats, counts: Floats) -> Floats:
 
 
 def said(model: tuple[Floats, Floats, Floats], bags: list[Floats]) -> npt.NDArray[np.bool_]:
-    """bool [records]: whether the logistic ``model`` (weights, mean, sd) calls any run of a record's bag ventricular."""
+    """bool [records]: whether the ``model`` (weights, mean, sd) calls any run of a record's bag ventricular."""
     weights, mean, sd = model
     best = [float((((b - mean) / sd) @ weights[:-1] + weights[-1]).max()) if len(b) else -np.inf for b in bags]
     return np.array(best) > LIMIT

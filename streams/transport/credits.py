@@ -141,6 +141,7 @@ class Credits:
 
     @property
     def closed(self) -> bool:
+        """Whether nobody waits any more."""
         return self._closed
 
     @property

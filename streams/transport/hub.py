@@ -217,6 +217,7 @@ class Hub:
 
     @property
     def closed(self) -> bool:
+        """Whether its session has ended."""
         return self._closed
 
     def close(self) -> None:
