@@ -24,7 +24,7 @@ from ui.look import Look
 from ui.scales import LaneScale
 from ui.stamp import Stamp, paint_stamp
 from ui.state import DisplayState
-from ui.words import clock_words, reason_words, why_not
+from ui.words import absence_words, clock_words, why_not
 
 _RANGE_S = 8.0
 _EMPTY_SHARE = 0.45
@@ -400,10 +400,10 @@ class SweepView(QWidget):
         cell = ink.lane.cells.get(math.floor(time_s))
         if cell is None:
             what = "not judged yet"
-        elif not cell.reason:
+        elif not cell.absence:
             what = "measured"
         else:
-            what = f"absent: {reason_words(cell.reason)}"
+            what = f"absent: {absence_words(cell.absence)}"
             if ink.lane.why_not:
                 what += f"; {why_not(ink.lane.why_not)}"
         return f"{ink.lane.title}  {clock_words(time_s)}  {what}"

@@ -8,7 +8,7 @@ from models.signals.absence import Absence
 
 INVALID = "-?-"
 
-_REASONS = {
+_ABSENCES = {
     Absence.NO_DATA.value: "no signal",
     Absence.LEAD_OFF.value: "sensor off",
     Absence.SATURATED.value: "overload",
@@ -53,6 +53,6 @@ def why_not(reason: str) -> str:
     return reason if "estimated" in reason else f"no estimate: {reason}"
 
 
-def reason_words(reason: str) -> str:
+def absence_words(absence: str) -> str:
     """Why a sensor is not measured, in words for those who did not build the sensor."""
-    return _REASONS.get(reason, reason)
+    return _ABSENCES.get(absence, absence)

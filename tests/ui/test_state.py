@@ -63,7 +63,7 @@ def test_rows_are_the_connected_channels_and_what_the_model_reads() -> None:
             ChannelInfo(Modality.RESP, "RESP", "au", 62.5))  # fmt: skip
     assert state.set_channels(only)
     assert [row.key for row in state.lanes] == ["ECG", "ECG:V", "ABP", "PPG", "EEG", "RESP"]
-    assert lane(state, Modality.ABP).reason == Absence.NOT_CONNECTED.value
+    assert lane(state, Modality.ABP).absence == Absence.NOT_CONNECTED.value
     assert not state.set_channels(only)
     assert state.lane("ECG", "V") is state.lanes[1]
 
@@ -188,8 +188,8 @@ def test_the_source_of_the_heart_rate_is_named() -> None:
 
 def test_an_absence_is_timed_from_its_first_reason() -> None:
     state = state_of(Patient(absent={Modality.ABP: [(2, 4, Absence.NO_DATA), (4, 9, Absence.FLAT)]}), 6.5)
-    assert lane(state, Modality.ABP).reason == "flat"
-    assert lane(state, Modality.ABP).reason_since_s == 2.0
+    assert lane(state, Modality.ABP).absence == "flat"
+    assert lane(state, Modality.ABP).absent_since_s == 2.0
 
 
 def test_memory_stays_bounded_over_hours() -> None:
