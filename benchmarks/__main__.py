@@ -24,6 +24,7 @@ BENCHMARKS = {
 
 
 def main(argv: list[str]) -> int:
+    """The benchmark that ``argv`` names, with its options; returns the exit code, 2 for what cannot be run."""
     if not argv or argv[0] in ("-h", "--help") or argv[0] not in BENCHMARKS:
         print("usage: python -m benchmarks NAME [options]; NAME is one of", file=sys.stderr)
         for name, what in BENCHMARKS.items():

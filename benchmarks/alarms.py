@@ -60,6 +60,7 @@ class Judged:
 
     @property
     def tuning(self) -> bool:
+        """Whether the record belongs to the tuning half."""
         return in_tuning(self.record)
 
 
@@ -99,6 +100,8 @@ def judge(record: str, kind: str, true: bool, changes: Iterable[tuple[int, Alarm
 
 @dataclass(frozen=True, slots=True)
 class Score:
+    """Records by the experts' verdict and the rule's: true and false positives and negatives."""
+
     tp: int
     fn: int
     fp: int
@@ -106,19 +109,23 @@ class Score:
 
     @classmethod
     def of(cls, true: npt.NDArray[np.bool_], said: npt.NDArray[np.bool_]) -> Score:
+        """The counts over records [n]: ``true`` by the experts, ``said`` by the rule."""
         return cls(int((true & said).sum()), int((true & ~said).sum()), int((~true & said).sum()),
                    int((~true & ~said).sum()))  # fmt: skip
 
     @property
     def sensitivity(self) -> float:
+        """Share of the true alarms that stood, in percent."""
         return 100 * self.tp / max(self.tp + self.fn, 1)
 
     @property
     def specificity(self) -> float:
+        """Share of the false alarms that did not, in percent."""
         return 100 * self.tn / max(self.tn + self.fp, 1)
 
     @property
     def challenge(self) -> float:
+        """The Challenge's score in percent: a true alarm that is missed counts five times."""
         return 100 * (self.tp + self.tn) / max(self.tp + self.tn + self.fp + 5 * self.fn, 1)
 
 
@@ -156,6 +163,7 @@ def rows_of(judged: Sequence[Judged], name: str) -> list[list[object]]:
 
 
 def tables(judged: Sequence[Judged]) -> str:
+    """Markdown, both halves: a row an alarm and rule."""
     header = ["alarm", "rule", "n", "TP", "FN", "FP", "TN", "TPR", "TNR", "score [95 %]"]
     parts = []
     for half, chosen in (
@@ -175,6 +183,7 @@ def tables(judged: Sequence[Judged]) -> str:
 
 
 def main(argv: list[str]) -> int:
+    """Judges a folder of the Challenge, or counts alarms over recordings without verdicts; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks alarms", description=__doc__)
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("folder", type=Path, nargs="?", help="WFDB records of the Challenge with their index.csv")

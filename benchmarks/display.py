@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -78,12 +79,13 @@ class _Session:
 def _values(modality: str, times: np.ndarray) -> np.ndarray:
     offset, amplitude = _SHAPE[modality]
     beat = np.exp(-(((np.mod(times, 0.8) - 0.4) / 0.03) ** 2))
-    return (offset + amplitude * (beat + 0.2 * np.sin(2 * np.pi * 11.0 * times))).astype("<f4")
+    wave: np.ndarray = (offset + amplitude * (beat + 0.2 * np.sin(2 * np.pi * 11.0 * times))).astype("<f4")
+    return wave
 
 
 def _play(feed: DisplayFeed, stop: threading.Event, estimate: bool) -> None:
     """Push ticks as they fall due; ABP is absent and estimated from second 5 on if ``estimate``."""
-    head = {"bed": "Bed 1", "session": "benchmark", "epoch": 0}
+    head: dict[str, Any] = {"bed": "Bed 1", "session": "benchmark", "epoch": 0}
     started = time.monotonic()
     seq = 0
     while not stop.is_set():
@@ -98,27 +100,27 @@ def _play(feed: DisplayFeed, stop: threading.Event, estimate: bool) -> None:
                 values[:] = np.nan
             chunks.append(WaveChunk(channel.modality.value, channel.label, channel.rate_hz, 0, first, values.tobytes()))
         start_ns = round(seq * TICK_S * 1e9)
-        feed.push(WaveTick(**head, tick_seq=seq, start_ns=start_ns, end_ns=start_ns + 50_000_000,  # type: ignore[arg-type]
+        feed.push(WaveTick(**head, tick_seq=seq, start_ns=start_ns, end_ns=start_ns + 50_000_000,
                            due_ns=time.monotonic_ns(), chunks=chunks))  # fmt: skip
         seq += 1
         if seq % 20 == 0:
             _second(feed, head, seq // 20, estimate)
 
 
-def _second(feed: DisplayFeed, head: dict[str, object], second: int, estimate: bool) -> None:
+def _second(feed: DisplayFeed, head: dict[str, Any], second: int, estimate: bool) -> None:
     gone = estimate and second - 1 >= 5
     absence = {m.value: "" for m in Modality} | ({"ABP": "no data"} if gone else {})
-    feed.push(CellRecord(**head, second=second - 1, absence=absence))  # type: ignore[arg-type]
-    feed.push(VitalsRecord(**head, time_ns=second * 10**9, hr=75.0, hr_source="ECG"))  # type: ignore[arg-type]
+    feed.push(CellRecord(**head, second=second - 1, absence=absence))
+    feed.push(VitalsRecord(**head, time_ns=second * 10**9, hr=75.0, hr_source="ECG"))
     pulse = {"PPG": "present"} if gone else {"ABP": "present", "PPG": "present"}
-    feed.push(RhythmRecord(**head, time_ns=second * 10**9, rhythm="beats", pulse=pulse))  # type: ignore[arg-type]
+    feed.push(RhythmRecord(**head, time_ns=second * 10**9, rhythm="beats", pulse=pulse))
     states = {m.value: "" for m in Modality} | ({"ABP": "no data"} if gone else {})
-    feed.push(StateRecord(**head, time_ns=second * 10**9, state=states))  # type: ignore[arg-type]
+    feed.push(StateRecord(**head, time_ns=second * 10**9, state=states))
     line = _values("ABP", np.arange((second - 1) * 100, second * 100) / 100.0)
     chunk = RestoredChunk("ABP", 100, (second - 1) * 100, line.tobytes(), (line - 7).tobytes(), (line + 7).tobytes())
     feed.push(
         PredictionRecord(
-            **head, window_end_ns=second * 10**9, model="benchmark", backend="none",  # type: ignore[arg-type]
+            **head, window_end_ns=second * 10**9, model="benchmark", backend="none",
             modalities=["ECG", "ABP", "PPG", "EEG"], presence=[[True] * 10] * 4, ages_s=[0.0] * 4, valid=True,
             abstain=False, reason="", risk={"5": (0.4, 0.3, 0.5), "10": (0.5, 0.4, 0.6), "15": (0.6, 0.5, 0.7)},
             restored=[chunk] if gone else [],
@@ -190,6 +192,7 @@ def measure(seconds: float, size: tuple[int, int], estimate: bool, busy: bool) -
 
 
 def main(argv: list[str]) -> int:
+    """Draws for a while and writes the table; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks display", description=__doc__)
     parser.add_argument("--seconds", type=float, default=15.0)
     parser.add_argument("--size", default="1920x1080", help="WIDTHxHEIGHT in pixels")

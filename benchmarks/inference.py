@@ -79,6 +79,8 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Result:
+    """All that was measured of one bundle on one machine; ``not_there``: backends that do not serve, and why."""
+
     machine: str
     bundle: str
     timings: list[Timing]
@@ -315,6 +317,7 @@ def report(result: Result, out: Path | None) -> None:
 
 
 def main(argv: list[str]) -> int:
+    """Measures and writes the tables; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks inference", description=__doc__)
     parser.add_argument("--bundle", type=Path, help="default: the shipped demo model")
     parser.add_argument("--backend", action="append", default=[], help="only this one; may be repeated")

@@ -16,6 +16,7 @@ AIM_FIRST_WAVE_S = 3.0
 
 
 def main(argv: list[str]) -> int:
+    """Runs the demo and writes its latencies beside the aims; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks latency", description=__doc__)
     parser.add_argument("--seconds", type=float, default=120.0, help="length of the run (default 120)")
     parser.add_argument("--source", default="demo")

@@ -101,6 +101,7 @@ def _agreement(
 
 
 def main(argv: list[str]) -> int:
+    """Compares vitals with the recording's numerics and writes the table; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks numerics", description=__doc__)
     parser.add_argument("source", help="a recording with the monitor's own numerics")
     parser.add_argument("--out", type=Path)

@@ -18,6 +18,7 @@ trending, coverage of the intervals (Markdown, CSV) and Bland–Altman plots (PN
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -89,6 +90,7 @@ class Hidden:
 
 
 def main(argv: list[str]) -> int:
+    """Hides the arterial pressure of a recording and writes the tables; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks restoration", description=__doc__)
     parser.add_argument("source", help="a recording with ECG, PPG and ABP")
     parser.add_argument("--gaps", type=int, nargs="+", default=[30, 60, 180, 300, 600], help="seconds")
@@ -120,7 +122,7 @@ def _truth(channels: ChannelMap, engine: Engine) -> Truth:
     return Truth(wave, beats, peaks, pressure_track(wave.astype(np.float32)))
 
 
-def _beats(x: Floats, detect, block_s: int = 10) -> Floats:  # type: ignore[no-untyped-def]
+def _beats(x: Floats, detect: Callable[[Floats], Floats], block_s: int = 10) -> Floats:
     """Beats of a long signal in seconds, found in overlapping blocks as in the live path."""
     found: list[float] = []
     step, margin = block_s * GRID_RATE_HZ, 2 * GRID_RATE_HZ

@@ -36,4 +36,5 @@ def vigil_run(*arguments: str, watch: Callable[[psutil.Process], None] | None = 
                     watch(live)
         if code != 0:
             raise SystemExit(f"`vigil run {' '.join(arguments)}` ended with exit code {code}")
-        return json.loads(report.read_text(encoding="utf-8"))
+        found: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
+        return found

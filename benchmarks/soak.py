@@ -18,6 +18,7 @@ from benchmarks.tables import machine, publish, table
 
 
 def main(argv: list[str]) -> int:
+    """Runs the demo and writes memory and losses; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--source", default="demo")

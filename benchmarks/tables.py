@@ -16,6 +16,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 
 def publish(text: str, out: Path | None) -> None:
+    """Prints the text, and writes it to ``out`` if that is given."""
     print(text)
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)

@@ -10,6 +10,7 @@ from benchmarks.tables import machine, publish, table
 
 
 def main(argv: list[str]) -> int:
+    """Plays the recording as fast as possible and writes the table; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks throughput", description=__doc__)
     parser.add_argument("source", nargs="?", default="demo:duration=1800")
     parser.add_argument("--out", type=Path)

@@ -105,12 +105,14 @@ def _regression(x: Floats, y: Floats, counts: Floats) -> Floats:
 
 
 def said(model: tuple[Floats, Floats, Floats], bags: list[Floats]) -> npt.NDArray[np.bool_]:
+    """bool [records]: whether the ``model`` (weights, mean, sd) calls any run of a record's bag ventricular."""
     weights, mean, sd = model
     best = [float((((b - mean) / sd) @ weights[:-1] + weights[-1]).max()) if len(b) else -np.inf for b in bags]
     return np.array(best) > LIMIT
 
 
 def main(argv: list[str]) -> int:
+    """Fits and judges on both halves and writes the table; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks ventricular", description=__doc__)
     parser.add_argument("folder", type=Path, help="WFDB records of the Challenge with their index.csv")
     parser.add_argument("--out", type=Path)

@@ -154,6 +154,7 @@ class Distillation(nn.Module):
         self.log_scale = nn.Parameter(torch.tensor(-math.log(temperature)))
 
     def train(self, mode: bool = True) -> Distillation:
+        """As :meth:`torch.nn.Module.train`; the encoder keeps the statistics of its BatchNorm."""
         super().train(mode)
         for module in self.encoder.modules():
             if isinstance(module, nn.BatchNorm1d):

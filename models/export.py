@@ -58,6 +58,7 @@ class BundleText:
 
 
 def input_names(config: PhysioMEConfig, imputers: Sequence[str] = (RESTORATION,)) -> list[str]:
+    """Names of the graph's inputs, in order: a wave a modality, presence, context, and what else this model needs."""
     choice = [CHOICE_INPUT] if len(imputers) > 1 else []
     memory = [MEMORY_INPUT] if config.use_memory else []
     return [m.value.lower() for m in config.modalities] + ["presence", "context", *choice, *memory]
@@ -298,7 +299,7 @@ def save_golden(path: Path, cases: Mapping[str, tuple[Arrays, Arrays]]) -> None:
                 kept[f"{case}/out/{name}"] = value
             else:
                 kept[f"{case}/like/{name}"] = np.array(holder)
-    np.savez_compressed(path, allow_pickle=False, **kept)  # type: ignore[arg-type]
+    np.savez_compressed(path, allow_pickle=False, **kept)
 
 
 def append_to_card(folder: Path, text: str) -> None:

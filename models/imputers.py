@@ -19,7 +19,8 @@ class Imputer(Protocol):
     """Fills absent slots; must not read ``state.tokens`` where ``state.presence`` is False. None leaves the learned
     missing token in them."""
 
-    def impute(self, model: PhysioME, state: Fused) -> Tensor | None: ...
+    def impute(self, model: PhysioME, state: Fused) -> Tensor | None:
+        """Tokens [B, M, N, d], of which the absent slots are used; None: the learned missing token stands there."""
 
 
 class RestorationImputer:
@@ -28,11 +29,13 @@ class RestorationImputer:
     with memory restores relative to what is remembered (``models.networks.memory``)."""
 
     def impute(self, model: PhysioME, state: Fused) -> Tensor:
+        """The decoders' tokens [B, M, N, d]."""
         context, slots = state.context_out, state.slots
         if model.config.stop_gradient:
             context, slots = context.detach(), slots.detach()
         if model.memory is None:
-            return model.restoration(context, slots, state.presence)
+            restored: Tensor = model.restoration(context, slots, state.presence)
+            return restored
         reader = model.memory.restoration
         recalled = reader.recall(state.memory, state.presence)
         states = model.restoration.states(context, slots, state.presence, recalled.hint)
@@ -43,6 +46,7 @@ class ZeroImputer:
     """Zeros in token space."""
 
     def impute(self, model: PhysioME, state: Fused) -> Tensor:
+        """Zeros [B, M, N, d]."""
         return torch.zeros_like(state.tokens)
 
 
@@ -50,7 +54,7 @@ class MaskTokenImputer:
     """The learned missing token μ of each modality, which lives in the fused space: nothing is imputed."""
 
     def impute(self, model: PhysioME, state: Fused) -> None:
-        return None
+        """None: the missing tokens stay."""
 
 
 class MeanImputer:
@@ -61,6 +65,7 @@ class MeanImputer:
         self.mean = mean
 
     def impute(self, model: PhysioME, state: Fused) -> Tensor:
+        """The same tokens for every window, [B, M, N, d]."""
         return self.mean[None].expand_as(state.tokens)
 
 
@@ -73,6 +78,7 @@ class HoldImputer:
         self.before = before
 
     def impute(self, model: PhysioME, state: Fused) -> Tensor:
+        """The last token seen, slot by slot, [B, M, N, d]."""
         before = self.before.unsqueeze(2).expand_as(state.tokens) if self.before.dim() == 3 else self.before
         held, seen, rows = state.tokens[:, :, 0], torch.zeros_like(state.presence[:, :, 0]), []
         for n in range(state.tokens.shape[2]):
@@ -90,6 +96,7 @@ class GivenImputer:
         self.tokens = tokens
 
     def impute(self, model: PhysioME, state: Fused) -> Tensor:
+        """The tokens as given, [B, M, N, d]."""
         return self.tokens
 
 
@@ -100,4 +107,5 @@ class OracleImputer:
         self.complete = complete
 
     def impute(self, model: PhysioME, state: Fused) -> Tensor:
+        """The tokens of the complete window, [B, M, N, d]."""
         return self.complete

@@ -137,7 +137,7 @@ class PhysioME(nn.Module):
         """
         window = self.represent(signals, presence, context, features, imputer, memory)
         heads = self.heads
-        out = heads(window.fused) if isinstance(heads, SleepHead) else heads(window, wave_rows)
+        out: dict[str, Tensor] = heads(window.fused) if isinstance(heads, SleepHead) else heads(window, wave_rows)
         tokens, restored = window.tokens, window.restored
         return out | {
             "tokens": tokens, "restored_tokens": torch.zeros_like(tokens) if restored is None else restored,
@@ -168,6 +168,7 @@ class PhysioME(nn.Module):
             layer.merge_adapter()
 
     def train(self, mode: bool = True) -> PhysioME:
+        """As :meth:`torch.nn.Module.train`; frozen encoders keep the statistics of their BatchNorm."""
         super().train(mode)
         if self._frozen:
             for module in self.encoders.modules():
@@ -176,6 +177,7 @@ class PhysioME(nn.Module):
         return self
 
     def trainable(self) -> Iterable[tuple[str, nn.Parameter]]:
+        """Names and parameters that require a gradient."""
         return ((n, p) for n, p in self.named_parameters() if p.requires_grad)
 
     # -- parts of the bedside's heads that have stages of their own ------------------------------------------------
@@ -189,10 +191,12 @@ class PhysioME(nn.Module):
 
     @property
     def hypotension(self) -> HypotensionHead:
+        """The head of hypotension. TypeError of a model with another task's heads."""
         return self.bedside.hypotension
 
     @property
     def waves(self) -> WaveDecoders:
+        """The decoders of restored waves. TypeError of a model with another task's heads."""
         return self.bedside.waves
 
 

@@ -36,12 +36,14 @@ class DroppingTransformer(Transformer):
         self.drop = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, bias: Tensor) -> Tensor:
+        """x [B, T, d], bias [B, 1, 1, T] -> [B, T, d]."""
         for block in self.blocks:
             assert isinstance(block, Block)
-            normed = block.norm_attention(x)
-            x = x + self.drop(block.attention(normed, normed, bias))
+            around = block.norm_attention(x)
+            x = x + self.drop(block.attention(around, around, bias))
             x = x + self.drop(block.perceptron(block.norm_perceptron(x)))
-        return self.norm(x)
+        normed: Tensor = self.norm(x)
+        return normed
 
 
 class SelfMaskPredictor(nn.Module):
@@ -115,7 +117,8 @@ class MaskScorer(nn.Module):
         keep = observed.flatten(1)
         bias = key_bias(torch.cat([torch.ones_like(keep[:, :1]), keep], dim=1))
         out = self.transformer(torch.cat([context.unsqueeze(1), states.flatten(1, 2)], dim=1), bias)
-        return self.score(out[:, 1:]).reshape(observed.shape)
+        scores: Tensor = self.score(out[:, 1:]).reshape(observed.shape)
+        return scores
 
 
 def reverse_gradient(x: Tensor) -> Tensor:
@@ -192,7 +195,8 @@ def imagine(model: PhysioME, tokens: Tensor, presence: Tensor, embedded: Tensor,
     """Ẑ: tokens of every slot [B, M, N, d] from the observed ones; a model with memory imagines what is absent relative
     to what is remembered of it (memory [B, M, d], NaN: nothing)."""
     if model.memory is None:
-        return model.selfmask(tokens, presence, presence, embedded)
+        imagined: Tensor = model.selfmask(tokens, presence, presence, embedded)
+        return imagined
     reader = model.memory.selfmask
     recalled = reader.recall(memory, presence)
     _, states = model.selfmask.hidden(tokens, presence, presence, embedded, recalled.hint)
@@ -203,6 +207,7 @@ class SelfMaskImputer:
     """Absent tokens imagined by ``model.selfmask`` from the observed ones and the context embedding."""
 
     def impute(self, model: PhysioME, state: Fused) -> Tensor:
+        """Tokens [B, M, N, d] of every slot."""
         return imagine(model, state.tokens, state.presence, state.embedded, state.memory)
 
 
@@ -213,6 +218,7 @@ class ChosenImputer:
         self.selfmask = selfmask
 
     def impute(self, model: PhysioME, state: Fused) -> Tensor:
+        """Tokens [B, M, N, d] of every slot, by the imputer of each window."""
         restored = RestorationImputer().impute(model, state)
         imagined = SelfMaskImputer().impute(model, state)
         return torch.where(self.selfmask[:, None, None, None], imagined, restored)

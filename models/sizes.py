@@ -59,22 +59,27 @@ class PhysioMEConfig:
 
     @property
     def frame_samples(self) -> int:
+        """Samples of a frame."""
         return self.frame_s * self.rate_hz
 
     @property
     def step_samples(self) -> int:
+        """Samples from the beginning of a frame to that of the next."""
         return self.frame_step_s * self.rate_hz
 
     @property
     def window_s(self) -> int:
+        """Length of a window in s."""
         return (self.frames - 1) * self.frame_step_s + self.frame_s
 
     @property
     def samples(self) -> int:
+        """Samples L of a window."""
         return self.window_s * self.rate_hz
 
     @property
     def has_eeg(self) -> bool:
+        """Whether one of the rows is an EEG."""
         return Modality.EEG in self.modalities
 
     @property
@@ -87,6 +92,7 @@ class PhysioMEConfig:
 
     @property
     def window_spec(self) -> WindowSpec:
+        """What the stream must cut for this model."""
         return WindowSpec(self.bedside_rows, self.rate_hz, self.frame_s, self.frames, 1)
 
     @property

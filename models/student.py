@@ -98,6 +98,7 @@ class Student(nn.Module):
         self.register_buffer("own", torch.tensor([n not in _OTHERS for n in CONTEXT_FIELDS]), persistent=False)
 
     def train(self, mode: bool = True) -> Student:
+        """As :meth:`torch.nn.Module.train`; the frozen encoder stays in eval mode."""
         super().train(mode)
         self.encoder.eval()  # frozen, its BatchNorm statistics too
         return self
@@ -115,7 +116,7 @@ class Student(nn.Module):
         filled, embedded = self.context(context, presence)
         z = self.statistics(represent(self.encoder, features, presence[:, 0]))
         last = context[:, 0] if self.modality is Modality.ABP else torch.full_like(context[:, 0], float("nan"))
-        out = self.heads(z, embedded, last[:, _LEVEL], last[:, _SCALE])
+        out: dict[str, Tensor] = self.heads(z, embedded, last[:, _LEVEL], last[:, _SCALE])
         logits = self.heads.hazards(out, filled[:, 0])
         head = self.heads.hypotension
         risks = head.cumulative(head.cooled(logits, presence))
@@ -131,6 +132,7 @@ class StudentGraph(nn.Module):
         self.student, self.gives = student, gives
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """signal [B, L], presence bool [B, 1, N], context [B, 1, C] -> the outputs ``gives``, in order."""
         signal, presence, context = inputs
         features = self.student.frame_features(signal.unsqueeze(1), presence, context)
         out = self.student(features, presence, context)

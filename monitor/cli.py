@@ -130,6 +130,7 @@ def doctor() -> None:
 
 
 def version_callback(value: bool) -> None:
+    """Prints the version and leaves."""
     if value:
         from importlib.metadata import version
 
@@ -143,7 +144,7 @@ def root(
         bool, typer.Option("--version", callback=version_callback, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    pass
+    """Options before any command; the first words of ``vigil --help`` are the app's own."""
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ bench_app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="Mea
 
 @bench_app.callback()
 def bench() -> None:
-    pass
+    """Makes ``inference`` a command of its own: an app with one command has no names."""
 
 
 @bench_app.command(epilog="Example: vigil bench inference --backend onnx --out inference.md")

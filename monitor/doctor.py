@@ -124,7 +124,7 @@ def _self_test() -> bool:
         _line(False, "session", "three seconds of the patient were not through after thirty")
         return False
     lost = sum(counts["lost"] for counts in report["samples"].values())
-    good = lost == 0 and report["predictions"] > 0
+    good: bool = lost == 0 and report["predictions"] > 0
     _line(
         good,
         "session",

@@ -39,7 +39,10 @@ NS = 1_000_000_000
 
 
 class Exporter(Protocol):
-    def __call__(self, record: AnyRecord) -> None: ...
+    """Writes a file from the records of a session as they come; called in order."""
+
+    def __call__(self, record: AnyRecord) -> None:
+        """Takes a record; what it has no use for is left alone."""
 
     def close(self, *, failed: bool = False) -> None:
         """Finish the file. failed: the run did not go through, so without any record there is nothing to write."""
@@ -73,11 +76,13 @@ class VitalsCsv:
         self._csv = _Csv(path, VITALS_COLUMNS)
 
     def __call__(self, record: AnyRecord) -> None:
+        """A row for a record of vitals."""
         if isinstance(record, VitalsRecord):
             values = [getattr(record, name) for name in VITALS_COLUMNS[1:]]
             self._csv.row([_text(record.time_ns / NS), *(_text(v) for v in values)])
 
     def close(self, *, failed: bool = False) -> None:
+        """Finishes the file."""
         self._csv.close(failed=failed)
 
 
@@ -89,6 +94,7 @@ class PredictionsCsv:
         self._csv = _Csv(path, PREDICTION_COLUMNS)
 
     def __call__(self, record: AnyRecord) -> None:
+        """A row for a prediction."""
         if not isinstance(record, PredictionRecord):
             return
         nothing = (None, None, None)
@@ -98,6 +104,7 @@ class PredictionsCsv:
         self._csv.row([*(_text(v) for v in row), int(record.valid), int(record.abstain), presence_text(record)])
 
     def close(self, *, failed: bool = False) -> None:
+        """Finishes the file."""
         self._csv.close(failed=failed)
 
 
@@ -110,12 +117,14 @@ class AlarmsCsv:
         self._log = AlarmLog()
 
     def __call__(self, record: AnyRecord) -> None:
+        """A row for each event that the record makes known."""
         if isinstance(record, WaveTick):
             self._csv.begun()  # a run without alarms says so with a file without rows
         for event in self._log.follow(record):
             self._row(event)
 
     def close(self, *, failed: bool = False) -> None:
+        """Writes what still stands, and finishes the file."""
         for event in self._log.standing():
             self._row(event)
         self._csv.close(failed=failed)
@@ -140,6 +149,7 @@ class RestoredNpz:
         self._truth: dict[str, list[tuple[npt.NDArray[np.float64], npt.NDArray[np.float32]]]] = {}
 
     def __call__(self, record: AnyRecord) -> None:
+        """Keeps waves, truth, presence and estimates for the file."""
         if isinstance(record, WaveTick):
             for chunk in record.chunks:
                 values = np.frombuffer(chunk.data, "<f4")
@@ -153,6 +163,7 @@ class RestoredNpz:
                 self._estimated.setdefault(restored.modality, []).append((times, values))
 
     def close(self, *, failed: bool = False) -> None:
+        """Writes the file; a run that failed before the first sample leaves none."""
         if failed and not (self._measured or self._estimated or self._truth):
             return
         arrays: dict[str, npt.NDArray[np.generic]] = {}
@@ -178,6 +189,7 @@ def latency_s(record: PredictionRecord) -> float:
 
 
 def presence_text(record: PredictionRecord) -> str:
+    """``ECG=1111111111;ABP=0000000011;…``, a digit a frame, oldest first."""
     rows = zip(record.modalities, record.presence, strict=True)
     return ";".join(f"{name}={''.join('1' if p else '0' for p in row)}" for name, row in rows)
 

@@ -183,6 +183,7 @@ class Session:
 
     @property
     def title(self) -> str:
+        """What the screen calls the recording."""
         return self._title
 
     @property
@@ -192,9 +193,11 @@ class Session:
 
     @property
     def gaps_s(self) -> dict[Modality, tuple[tuple[float, float], ...]]:
+        """Stretches [start, end) without data in s, by modality."""
         return self._gaps
 
     def status(self) -> SessionStatus:
+        """See :class:`streams.control.SessionStatus`."""
         player, inference = self._player, self._inference
         paused = player.paused if player else False
         ended = self._ended.is_set() or self._done.is_set()
@@ -225,24 +228,31 @@ class Session:
         )
 
     def pause(self) -> None:
+        """Stands still; what is under way arrives."""
         self._send(self._command("pause"))
 
     def resume(self) -> None:
+        """Goes on from where it stands."""
         self._send(self._command("resume"))
 
     def set_speed(self, speed: float) -> None:
+        """Event seconds a second from here on."""
         self._send(self._command("speed", speed=speed))
 
     def seek(self, time_s: float) -> None:
+        """Goes on from ``time_s`` in a new epoch; everything begins anew there."""
         self._send(self._command("seek", time_s=time_s))
 
     def step(self, seconds: float) -> None:
+        """Plays ``seconds`` and stands again if paused, else jumps by them."""
         self._send(self._command("step", seconds=seconds))
 
     def set_dropped(self, modality: Modality, dropped: bool) -> None:
+        """Withholds the modality, or gives it back."""
         self._send(self._command("drop" if dropped else "restore", modality=modality.value))
 
     def shown(self, stage: str, due_ns: int, shown_ns: int) -> None:
+        """Counts the latency of what was painted, stage by stage; the first is the first wave."""
         if not self.first_shown_ns:
             self.first_shown_ns = shown_ns
         self._latency.add_ns(stage, due_ns, shown_ns)

@@ -29,7 +29,7 @@ from ui.prediction_view import prediction_words
 from ui.readouts import readout
 from ui.state import DisplayState
 from ui.theme import default_theme
-from ui.words import clock_words, reason_words
+from ui.words import absence_words, clock_words
 
 COLOURS = {Modality.ECG: "green", Modality.ABP: "red", Modality.PPG: "cyan", Modality.EEG: "yellow"}
 ALARM_STYLES = {"high": "bold white on red", "medium": "black on yellow", "low": "black on cyan", "": "yellow"}
@@ -52,6 +52,7 @@ class TerminalView:
         self._unpaused_s = self._going_s = monotonic()
 
     def update(self) -> None:
+        """Takes in what has come since the last call."""
         status, now_s = self._control.status(), self._monotonic()
         if status.paused:
             self._unpaused_s = now_s
@@ -67,6 +68,7 @@ class TerminalView:
         self._state.clock.advance(now_s, status.pace)
 
     def render(self) -> Panel:
+        """The view of this moment."""
         status, now_s = self._control.status(), self._monotonic()
         idle_s = self._state.clock.idle_s(now_s, self._going_s)
         verdict = self._judge(status, now_s, idle_s)
@@ -125,9 +127,9 @@ class TerminalView:
         strip = Text()
         for second in range(max(0, lane.cells.newest - STRIP_S + 1), lane.cells.newest + 1):
             cell = lane.cells.get(second)
-            present = cell is not None and not cell.reason
+            present = cell is not None and not cell.absence
             strip.append("█" if present else "░", style=colour if present else "dim")
-        notes = (reason_words(lane.reason), *said.notes) if said.estimated else said.notes
+        notes = (absence_words(lane.absence), *said.notes) if said.estimated else said.notes
         return Text(lane.key, style=f"bold {colour}"), numeric, strip, Text("; ".join(notes), style="dim")
 
     def _prediction(self, moment: Moment) -> Text:

@@ -50,6 +50,7 @@ class Accounting:
                 self._of(chunk.modality).sent += len(chunk.data) // 4
 
     def received(self, modality: str, samples: int, *, withheld: bool) -> None:
+        """A modality's samples have reached the windower."""
         with self._lock:
             counts = self._of(modality)
             counts.received += samples
@@ -62,12 +63,14 @@ class Accounting:
             self._of(modality).lost += samples
 
     def duplicated(self, tick: WaveTick) -> None:
+        """The tick had come before."""
         with self._lock:
             self._counts["ticks_duplicated"] += 1
             for chunk in tick.chunks:
                 self._of(chunk.modality).duplicated += len(chunk.data) // 4
 
     def cell(self, record: CellRecord) -> None:
+        """Counts presence, and absence by reason, of one second."""
         with self._lock:
             for modality, reason in record.absence.items():
                 presence = self._presence.setdefault(modality, _Presence())
@@ -84,11 +87,13 @@ class Accounting:
             self._counts[what] += by
 
     def counted(self, what: str) -> int:
+        """A counter by name; 0 where nothing was counted."""
         with self._lock:
             return self._counts[what]
 
     @property
     def samples_lost(self) -> int:
+        """Samples found missing, over all modalities."""
         with self._lock:
             return sum(max(0, counts.lost) for counts in self._samples.values())
 

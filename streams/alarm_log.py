@@ -19,6 +19,8 @@ JUMPED = "the replay jumped"
 
 
 class Event(StrEnum):
+    """What happened to an alarm."""
+
     BEGAN = "began"
     CHANGED = "changed"  # another text, priority or reason; a new present value alone is none
     ENDED = "ended"
@@ -55,6 +57,7 @@ class AlarmLog:
         self._beds: dict[str, _Bed] = {}
 
     def follow(self, record: AnyRecord) -> list[AlarmEvent]:
+        """What the record makes known, in the order of event time."""
         if isinstance(record, WaveTick):
             self._played(self._bed(record), record)
         elif isinstance(record, AlarmRecord):
@@ -122,6 +125,7 @@ class AlarmCounts:
         self._began_ns: dict[tuple[str, str], int] = {}
 
     def __call__(self, record: AnyRecord) -> None:
+        """Takes the next record."""
         with self._lock:
             for event in self._log.follow(record):
                 self._note(event)

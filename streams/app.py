@@ -76,7 +76,7 @@ def create_app(
     ) -> None:
         """An agent on ``source`` that hands every readable record to ``handle``, which may refuse one by raising."""
 
-        async def run(stream: faust.StreamT) -> None:
+        async def run(stream: faust.StreamT[Any]) -> None:
             async for event in stream.events():
                 record = wire.read(event, owner=owner)
                 if record is None or (only_own and record.session != session):
@@ -102,11 +102,11 @@ def create_app(
     if (command := stages.command) is not None:
         agent("commands", "command", command.handle, owner=True, refuses=(BadInput,))
 
-    @app.task
     async def ready() -> None:
         on_ready()
         await outbox.pump(app)
 
+    app.task(ready)
     return app
 
 

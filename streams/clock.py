@@ -31,6 +31,7 @@ class Span:
     end_ns: int
 
     def clip(self, time_ns: int) -> int:
+        """The nearest time inside; the end counts as inside."""
         return min(max(time_ns, self.start_ns), self.end_ns)
 
 
@@ -56,6 +57,7 @@ class ReplayClock:
 
     @property
     def span(self) -> Span:
+        """What is replayed."""
         return self._span
 
     @property
@@ -70,14 +72,17 @@ class ReplayClock:
 
     @property
     def speed(self) -> float | None:
+        """Event seconds a second; None: as fast as possible."""
         return self._speed
 
     @property
     def paused(self) -> bool:
+        """Whether it stands by order."""
         return self._paused
 
     @property
     def running(self) -> bool:
+        """Whether time runs: started and not paused."""
         return self._started and not self._paused
 
     def start(self) -> None:
@@ -117,10 +122,12 @@ class ReplayClock:
         return late_ns
 
     def pause(self) -> None:
+        """Stand here."""
         self._re_anchor()
         self._paused = True
 
     def resume(self) -> None:
+        """Let time run on from here."""
         self._re_anchor()
         self._paused = False
 

@@ -16,12 +16,23 @@ from streams.records import CommandRecord
 class Replay(Protocol):
     """What commands act on; :class:`streams.replay.ReplayPlayer` is one."""
 
-    def pause(self) -> None: ...
-    def resume(self) -> None: ...
-    def set_speed(self, speed: float | None, /) -> None: ...
-    def seek(self, time_s: float, /) -> None: ...
-    def step(self, seconds: float, /) -> None: ...
-    def set_dropped(self, modality: Modality, dropped: bool, /) -> None: ...
+    def pause(self) -> None:
+        """Stand still."""
+
+    def resume(self) -> None:
+        """Go on."""
+
+    def set_speed(self, speed: float | None, /) -> None:
+        """Event seconds a second; None: as fast as possible."""
+
+    def seek(self, time_s: float, /) -> None:
+        """Go to ``time_s``, in a new epoch."""
+
+    def step(self, seconds: float, /) -> None:
+        """While paused, play so many seconds; else jump by them."""
+
+    def set_dropped(self, modality: Modality, dropped: bool, /) -> None:
+        """Withhold a modality, or give it back."""
 
 
 class CommandMaker:
@@ -35,6 +46,7 @@ class CommandMaker:
         self._numbers = itertools.count(1)
 
     def __call__(self, name: str, **args: str | float) -> CommandRecord:
+        """The next command; ``args`` as the applier reads them."""
         return CommandRecord(
             bed=self._bed,
             session=self._session,
@@ -55,6 +67,7 @@ class CommandApplier:
         self._done: dict[str, None] = {}
 
     def __call__(self, command: CommandRecord) -> None:
+        """Applies the command unless it was applied before."""
         if command.id in self._done:
             return
         self._done[command.id] = None

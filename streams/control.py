@@ -62,27 +62,37 @@ class SessionControl(Protocol):
     """Thread-safe; every call returns at once."""
 
     @property
-    def title(self) -> str: ...
+    def title(self) -> str:
+        """What the screen calls the recording."""
 
     @property
-    def channels(self) -> tuple[ChannelInfo, ...]: ...
+    def channels(self) -> tuple[ChannelInfo, ...]:
+        """The channels that are shown; empty until the recording is open."""
 
     @property
-    def gaps_s(self) -> dict[Modality, tuple[tuple[float, float], ...]]: ...
+    def gaps_s(self) -> dict[Modality, tuple[tuple[float, float], ...]]:
+        """Stretches [start, end) without data in s, by modality."""
 
-    def status(self) -> SessionStatus: ...
+    def status(self) -> SessionStatus:
+        """How it stands now."""
 
-    def pause(self) -> None: ...
+    def pause(self) -> None:
+        """Stand still."""
 
-    def resume(self) -> None: ...
+    def resume(self) -> None:
+        """Go on."""
 
-    def set_speed(self, speed: float) -> None: ...
+    def set_speed(self, speed: float) -> None:
+        """Event seconds a second."""
 
-    def seek(self, time_s: float) -> None: ...
+    def seek(self, time_s: float) -> None:
+        """Go to ``time_s`` of the recording."""
 
-    def step(self, seconds: float) -> None: ...
+    def step(self, seconds: float) -> None:
+        """While paused, play so many seconds; else jump by them."""
 
-    def set_dropped(self, modality: Modality, dropped: bool) -> None: ...
+    def set_dropped(self, modality: Modality, dropped: bool) -> None:
+        """Withhold a modality, or give it back."""
 
     def shown(self, stage: str, due_ns: int, shown_ns: int) -> None:
         """The display reports the end of paint of a tick's samples (stage ``sample_to_screen``) or of a prediction

@@ -43,6 +43,7 @@ class DisplayFeed:
         self._dropped = 0
 
     def push(self, record: AnyRecord) -> None:
+        """Adds a record; the oldest are dropped, and counted, where there is no room."""
         with self._lock:
             self._pushed += 1
             if isinstance(record, AlarmRecord):
@@ -62,6 +63,7 @@ class DisplayFeed:
 
     @property
     def status(self) -> FeedStatus:
+        """The counters now."""
         with self._lock:
             return FeedStatus(self._pushed, self._dropped, self._waiting)
 

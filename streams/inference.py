@@ -35,22 +35,29 @@ class Engine(Protocol):
     ``predict`` raises BackendFailed where these windows are lost and it can go on with others."""
 
     @property
-    def window_spec(self) -> WindowSpec: ...
+    def window_spec(self) -> WindowSpec:
+        """What the stream must cut."""
 
     @property
-    def backend(self) -> BackendInfo: ...
+    def backend(self) -> BackendInfo:
+        """Of the backend that serves now."""
 
     @property
-    def model(self) -> str: ...
+    def model(self) -> str:
+        """The model's name and version."""
 
     @property
-    def service(self) -> Service: ...
+    def service(self) -> Service:
+        """How it serves, and why better backends do not."""
 
-    def predict(self, windows: Sequence[Window], /, keys: Sequence[Hashable] = ()) -> list[Prediction]: ...
+    def predict(self, windows: Sequence[Window], /, keys: Sequence[Hashable] = ()) -> list[Prediction]:
+        """A prediction a window; ``keys``: what each may be remembered by."""
 
-    def forget(self, key: Hashable, /) -> None: ...
+    def forget(self, key: Hashable, /) -> None:
+        """What is remembered of this key is forgotten."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Gives the backend's memory and devices back."""
 
 
 class InferenceError(VigilError):
@@ -155,6 +162,7 @@ class Mailbox:
 
     @property
     def closed(self) -> bool:
+        """Whether nothing more is taken."""
         return self._closed
 
     def close(self) -> None:

@@ -37,6 +37,7 @@ class Percentiles:
         self.max_ms = 0.0
 
     def add(self, ms: float) -> None:
+        """Counts one latency; ValueError unless it is finite."""
         if not math.isfinite(ms):
             raise ValueError(f"a latency must be finite, got {ms}")
         bucket = 0 if ms <= _FLOOR_MS else math.ceil(math.log(ms / _FLOOR_MS) / math.log(_GROWTH))
@@ -45,6 +46,7 @@ class Percentiles:
         self.count += 1
 
     def merge(self, other: Percentiles) -> None:
+        """Counts all that the other has counted."""
         self._counts += other._counts
         self.count += other.count
         self.max_ms = max(self.max_ms, other.max_ms)

@@ -14,6 +14,7 @@ class PromptTableManager(TableManager):
     """
 
     async def on_start(self) -> None:
+        """Faust's own, without its wait."""
         if not self.should_stop:
             await self._update_channels()
             await self.recovery.start()

@@ -39,27 +39,41 @@ class ChannelLike(Protocol):
     """What the replay needs to know of :class:`models.signals.channels.Channel`."""
 
     @property
-    def label(self) -> str: ...
+    def label(self) -> str:
+        """The recording's name for it."""
+
     @property
-    def rate_hz(self) -> float: ...
+    def rate_hz(self) -> float:
+        """Its native rate."""
+
     @property
-    def origin_ns(self) -> int: ...
-    def first_index_at(self, time_ns: int, /) -> int: ...
+    def origin_ns(self) -> int:
+        """Event time of sample 0."""
+
+    def first_index_at(self, time_ns: int, /) -> int:
+        """The first sample at or after an event time."""
 
 
 class Channels(Protocol):
     """What the replay needs of :class:`models.signals.channels.ChannelMap`."""
 
     @property
-    def channels(self) -> Mapping[Modality, ChannelLike]: ...
-    def read(self, modality: Modality, start_ns: int, end_ns: int, /) -> Segment: ...
+    def channels(self) -> Mapping[Modality, ChannelLike]:
+        """The mapped channels."""
+
+    def read(self, modality: Modality, start_ns: int, end_ns: int, /) -> Segment:
+        """Samples with ``start_ns <= time < end_ns``, NaN where missing."""
 
 
 class CreditsLike(Protocol):
     """What the replay needs of :class:`streams.transport.Credits`."""
 
-    def acquire(self, tick: Hashable, timeout: float | None = None, most: int | None = None) -> bool: ...
-    def forget(self, tick: Hashable) -> None: ...
+    def acquire(self, tick: Hashable, timeout: float | None = None, most: int | None = None) -> bool:
+        """Waits for a credit; False if there will be none, or not in time. most: ticks under way that this one may
+        make."""
+
+    def forget(self, tick: Hashable) -> None:
+        """The tick was not sent: its credit is free."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +126,7 @@ class BedReplay:
         return {m: self._channels.read(m, start_ns, min(end_ns, self.end_ns)) for m in self._channels.channels}
 
     def withheld(self, modality: Modality, start_ns: int, end_ns: int) -> bool:
+        """Whether the operator or a ``--drop`` withholds the modality within [start_ns, end_ns)."""
         return modality in self.held or any(
             m is modality and start < end_ns and start_ns < end for m, start, end in self._drops
         )
@@ -244,18 +259,23 @@ class ReplayPlayer:
         self._tell(self._clock.start)
 
     def pause(self) -> None:
+        """Stand still."""
         self._tell(self._clock.pause)
 
     def resume(self) -> None:
+        """Go on."""
         self._tell(self._clock.resume)
 
     def set_speed(self, speed: float | None) -> None:
+        """Event seconds a second; None: as fast as possible. BadInput for a speed that is none."""
         self._tell(lambda: self._clock.set_speed(speed))
 
     def seek(self, time_s: float) -> None:
+        """Go to ``time_s``, in a new epoch."""
         self._tell(lambda: self._clock.seek(round(time_s * SECOND_NS)))
 
     def step(self, seconds: float) -> None:
+        """While paused, play so many seconds; else jump by them."""
         self._tell(lambda: self._clock.step(round(seconds * SECOND_NS)))
 
     def set_dropped(self, modality: Modality, dropped: bool) -> None:
@@ -274,6 +294,7 @@ class ReplayPlayer:
 
     @property
     def position_s(self) -> float:
+        """Event time now."""
         with self._changed:
             return self._clock.position_ns() / SECOND_NS
 
@@ -285,6 +306,7 @@ class ReplayPlayer:
 
     @property
     def speed(self) -> float | None:
+        """Event seconds a second; None: as fast as possible."""
         return self._clock.speed
 
     @property
@@ -301,10 +323,12 @@ class ReplayPlayer:
 
     @property
     def paused(self) -> bool:
+        """Whether it stands by order."""
         return self._clock.paused
 
     @property
     def epoch(self) -> int:
+        """Counts the jumps."""
         return self._clock.epoch
 
     @property

@@ -106,6 +106,7 @@ class StreamRunner:
                 self._loop.call_soon_threadsafe(self._stop_event.set)
 
     def run(self) -> None:
+        """Until :meth:`stop`, or until something takes the app down, which is raised."""
         asyncio.run(self._run())
 
     async def _run(self) -> None:

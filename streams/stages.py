@@ -46,7 +46,8 @@ END_TOPICS = ("waves", "vitals", "predictions", "alarms")
 class Releases(Protocol):
     """What a stage needs of :class:`streams.transport.Credits`."""
 
-    def release(self, stage: str, tick: Hashable) -> None: ...
+    def release(self, stage: str, tick: Hashable) -> None:
+        """The stage has handled the tick."""
 
 
 def end_of_stream(like: AnyRecord | EndOfBed, time_ns: int) -> WaveTick:
@@ -82,6 +83,7 @@ class WindowStage:
         self._room.set()
 
     async def handle(self, tick: WaveTick) -> None:
+        """Takes a tick: records go out, a window that closes goes to the mailbox."""
         received = self._now()
         windower = self._beds.get(tick.bed)
         if windower is None:
@@ -129,6 +131,7 @@ class AlarmStage:
         self._ended: dict[tuple[str, str, int], set[str]] = {}
 
     async def handle(self, topic: str, record: AnyRecord) -> None:
+        """Takes a record of any topic; the alarms that it begins, changes or ends go out."""
         engine = self._beds.get(record.bed)
         if engine is None:
             engine = self._beds[record.bed] = self._make()
@@ -174,9 +177,11 @@ class ShowStage:
         self._subscribers: tuple[Subscriber, ...] = ()
 
     def subscribe(self, callback: Subscriber) -> None:
+        """``callback`` gets every record from now on, in order."""
         self._subscribers = (*self._subscribers, callback)
 
     async def handle(self, topic: str, record: AnyRecord) -> None:
+        """Hands the record on, and counts what it took to come here."""
         try:
             if isinstance(record, PredictionRecord):
                 # A new record: the one that came is shared with whoever else reads its message.
@@ -209,5 +214,6 @@ class CommandStage:
         self._session, self._apply = session, apply
 
     async def handle(self, record: AnyRecord) -> None:
+        """Applies a command that is for this session."""
         if isinstance(record, CommandRecord) and record.session == self._session:
             self._apply(record)

@@ -19,6 +19,7 @@ class WatchedThread(threading.Thread):
         self._short, self._body, self._on_error = name, body, on_error
 
     def run(self) -> None:
+        """The thread's body; see the class."""
         with ExitStack() as stack:
             stack.push(self._left)
             self._body()

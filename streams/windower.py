@@ -47,9 +47,14 @@ class Pipeline(Protocol):
     late_samples: int
     early_samples: int
 
-    def push(self, chunks: Sequence[Chunk], start_ns: int, end_ns: int, /) -> PipelineOutput: ...
-    def finish(self, end_ns: int, /) -> PipelineOutput: ...
-    def grid(self, modality: Modality, first_g: int, last_g: int, /) -> npt.NDArray[np.float32]: ...
+    def push(self, chunks: Sequence[Chunk], start_ns: int, end_ns: int, /) -> PipelineOutput:
+        """The chunks of the tick [start_ns, end_ns): what it closed."""
+
+    def finish(self, end_ns: int, /) -> PipelineOutput:
+        """The stream ends at ``end_ns``: what is still open closes."""
+
+    def grid(self, modality: Modality, first_g: int, last_g: int, /) -> npt.NDArray[np.float32]:
+        """Samples [first_g, last_g) of the common grid, NaN where missing."""
 
 
 MakePipeline = Callable[[WindowSpec, Collection[Modality]], Pipeline]

@@ -56,7 +56,7 @@ class Wire:
     outbox: Outbox
     decoded: DecodedMessages = field(default_factory=DecodedMessages)
 
-    def read(self, event: EventT, *, owner: bool) -> AnyRecord | None:
+    def read(self, event: EventT[Any], *, owner: bool) -> AnyRecord | None:
         """The event's record; None for one that cannot be read, which its ``owner`` puts among the dead letters."""
         try:
             return self.decoded.read(event.message.value)
@@ -65,7 +65,7 @@ class Wire:
                 self.refuse(event, error)
             return None
 
-    def refuse(self, event: EventT, error: VigilError) -> None:
+    def refuse(self, event: EventT[Any], error: VigilError) -> None:
         """Put the event's message among the dead letters."""
         message = event.message
         value: bytes = message.value or b""

@@ -42,9 +42,11 @@ class AlarmList(QWidget):
         self.setGeometry(place)
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
+        """Puts the list away."""
         self.hide()
 
     def paintEvent(self, event: QPaintEvent) -> None:
+        """Draws a line an alarm."""
         look, unit = self._look, self._look.unit
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)

@@ -65,6 +65,7 @@ class Alarm:
 
     @property
     def now(self) -> str:
+        """ "now 38", the value of this moment; empty where it has none."""
         now = self.record.now
         return now if not now or now.startswith("now") else f"now {now}"
 
@@ -90,6 +91,7 @@ class AlarmBook:
         self._alarms: dict[str, Alarm] = {}
 
     def clear(self) -> None:
+        """Nothing stands any more, and nothing was seen."""
         self._alarms = {}
 
     def __len__(self) -> int:
@@ -131,6 +133,7 @@ def _order(alarm: Alarm) -> tuple[int, bool, int, float, str]:
 
 
 def field_of(record: AlarmRecord) -> str:
+    """Which of ``FIELDS`` the alarm stands in."""
     if record.priority == "high":
         return "high"
     return "technical" if record.kind == "technical" else "medium"

@@ -13,7 +13,7 @@ from ui.geometry import Row
 from ui.lanes import Lane
 from ui.look import Look, draw_text, elided
 from ui.scales import LaneScale
-from ui.words import duration_words, reason_words, why_not
+from ui.words import absence_words, duration_words, why_not
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +39,16 @@ def header_of(lane: Lane, scale: LaneScale, speed_mm_s: float, first: bool, now_
     if lane.style.filter:
         details.append(f"{lane.style.filter[0]:g}–{lane.style.filter[1]:g} Hz")
     status = ""
-    if lane.reason == Absence.NOT_CONNECTED.value:
+    if lane.absence == Absence.NOT_CONNECTED.value:
         status = "NOT CONNECTED"
-    elif lane.reason:
-        status = f"{reason_words(lane.reason).upper()} {duration_words(max(0.0, now_s - lane.reason_since_s))}"
-    if lane.reason:
+    elif lane.absence:
+        status = f"{absence_words(lane.absence).upper()} {duration_words(max(0.0, now_s - lane.absent_since_s))}"
+    if lane.absence:
         if lane.why_not:
             status += f" · {why_not(lane.why_not)}"
         elif lane.estimate is not None and lane.estimate.follows(now_s):
             status += f" · the estimate lags {lane.estimate.lag_s:.1f} s"
-    return Header("   ".join(details), status, lane.reason == Absence.WITHHELD.value)
+    return Header("   ".join(details), status, lane.absence == Absence.WITHHELD.value)
 
 
 class Backdrop:
@@ -69,6 +69,8 @@ class Backdrop:
         width: int,
         last: bool,
     ) -> None:
+        """Paints ground, grid, calibration and header in ``row``, over ``width`` device pixels; a line below unless
+        ``last``."""
         painter.fillRect(0, row.top, width, row.height, self._look.colour("background"))
         self._grid(painter, row, scale, lane, left, right)
         self._calibration(painter, row, scale, lane, left)
@@ -82,7 +84,7 @@ class Backdrop:
         unit = self._look.unit * self._ratio
         baseline = row.top + 16 * unit
         colour = self._look.modality(lane.modality)
-        if lane.reason:
+        if lane.absence:
             colour.setAlphaF(0.6)
         x = left + draw_text(painter, left, baseline, lane.title, self._look.font(15, True, self._ratio), colour)
         x += 12 * unit

@@ -29,6 +29,7 @@ class IndexRing:
         self._values: Float32 = np.full(capacity, np.nan, np.float32)
 
     def clear(self) -> None:
+        """Empty, and without a place in time."""
         self.start = self.end = 0
         self._values.fill(np.nan)
 
@@ -92,14 +93,15 @@ class SampleRing:
         return int(np.ceil((time_s - self.origin_s) * self.rate_hz - 1e-3))
 
     def times(self, begin: int, end: int) -> npt.NDArray[np.float64]:
+        """Seconds of the samples [begin, end)."""
         return self.origin_s + np.arange(begin, end, dtype=np.float64) / self.rate_hz
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One 1-s cell: "" or the reason of absence, and the second at which this reason's unbroken run began."""
+    """One 1-s cell: "" while present, else the ``Absence``, and the second at which its unbroken run began."""
 
-    reason: str
+    absence: str
     run_start: int
 
 
@@ -114,22 +116,24 @@ class CellRow:
     def __len__(self) -> int:
         return len(self._cells)
 
-    def put(self, second: int, reason: str) -> None:
+    def put(self, second: int, absence: str) -> None:
+        """The cell of a second is known now, or was amended; the oldest are dropped."""
         before = self._cells.get(second - 1)
-        run_start = before.run_start if before is not None and before.reason == reason else second
-        self._cells[second] = Cell(reason, run_start)
+        run_start = before.run_start if before is not None and before.absence == absence else second
+        self._cells[second] = Cell(absence, run_start)
         self.newest = max(self.newest, second)
         # Insertion order is time order up to late amendments, so dropping the oldest entries bounds the row.
         while len(self._cells) > self._history_s:
             del self._cells[next(iter(self._cells))]
 
     def get(self, second: int) -> Cell | None:
+        """The cell of a second; None where it is not known."""
         return self._cells.get(second)
 
     def is_absent(self, second: int) -> bool:
         """True only where a cell is known and absent; an unknown cell is neither present nor absent."""
         cell = self._cells.get(second)
-        return cell is not None and cell.reason != ""
+        return cell is not None and cell.absence != ""
 
     def absent_mask(self, seconds: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
         """``is_absent`` for an array of (repeating, ascending) seconds."""
@@ -137,6 +141,7 @@ class CellRow:
         return np.array([self.is_absent(int(s)) for s in unique], np.bool_)[inverse]
 
     def present_mask(self, seconds: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """bool [n]: seconds whose cell is known to be present."""
         unique, inverse = np.unique(seconds, return_inverse=True)
         cells = [self._cells.get(int(s)) for s in unique]
-        return np.array([cell is not None and cell.reason == "" for cell in cells], np.bool_)[inverse]
+        return np.array([cell is not None and cell.absence == "" for cell in cells], np.bool_)[inverse]

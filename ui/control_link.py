@@ -40,6 +40,7 @@ class ControlLink:
 
     @property
     def status(self) -> SessionStatus | None:
+        """The session's last answer; None before the first."""
         return self.snapshot[0] if self.snapshot is not None else None
 
     def do(self, what: str, action: Callable[[SessionControl], None]) -> None:
@@ -47,6 +48,7 @@ class ControlLink:
         self._actions.append((what, self._worker.submit(action, self._control)))
 
     def report_shown(self, stage: str, due_ns: int, shown_ns: int) -> None:
+        """To be told to the session: a stage was painted at ``shown_ns``, due at ``due_ns`` (monotonic)."""
         if len(self._reports) < _REPORTS_KEPT:
             self._reports.append((stage, due_ns, shown_ns))
 

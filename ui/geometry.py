@@ -28,13 +28,16 @@ class Paper:
     anchor_s: float
 
     def column(self, time_s: float) -> float:
+        """Absolute column of an event time, in device pixels."""
         return (time_s - self.anchor_s) * self.per_s
 
     def time(self, column: float) -> float:
+        """Event time in s of an absolute column."""
         return self.anchor_s + column / self.per_s
 
     @property
     def sweep_s(self) -> float:
+        """Seconds of one sweep."""
         return self.width / self.per_s
 
     def pieces(self, begin: int, end: int) -> list[tuple[int, int, int]]:

@@ -24,9 +24,11 @@ class HelpOverlay(QWidget):
         self.hide()
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
+        """Puts the help away."""
         self.hide()
 
     def paintEvent(self, event: QPaintEvent) -> None:
+        """Draws the shortcuts by group."""
         look, unit = self._look, self._look.unit
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)

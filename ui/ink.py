@@ -20,7 +20,7 @@ from ui.lanes import Lane
 from ui.look import Look, mixed
 from ui.polyline import lines, runs
 from ui.scales import LaneScale
-from ui.words import reason_words, why_not
+from ui.words import absence_words, why_not
 
 Float64 = npt.NDArray[np.float64]
 
@@ -249,15 +249,15 @@ class LaneInk:
             a = max(paper.column(self.second), oldest)
             b = paper.column(self.second + 1)
             if cell is not None and b > a:
-                self._cell(painter, paper, cell.reason, round(a), round(b), current_sweep, dim)
-                if cell.reason and cell.reason != Absence.NOT_CONNECTED.value:  # that, the header says for good
+                self._cell(painter, paper, cell.absence, round(a), round(b), current_sweep, dim)
+                if cell.absence and cell.absence != Absence.NOT_CONNECTED.value:  # that, the header says for good
                     every = self._tape_period(paper)
                     start = cell.run_start + (self.second - cell.run_start) // every * every
                     self._tape(
                         painter,
                         paper,
                         "reason",
-                        self.lane.words_of_reason(start, self._reason_words(cell.reason)),
+                        self.lane.words_of_absence(start, self._absence_words(cell.absence)),
                         start,
                         a,
                         b,
@@ -269,20 +269,20 @@ class LaneInk:
             self.second += 1
         return touched
 
-    def _reason_words(self, reason: str) -> str:
-        words = reason_words(reason)
+    def _absence_words(self, absence: str) -> str:
+        words = absence_words(absence)
         return f"{words} · {why_not(self.lane.why_not)}" if self.lane.why_not else words
 
     def _cell(
-        self, painter: QPainter, paper: Paper, reason: str, a: int, b: int, current_sweep: int, dim: float
+        self, painter: QPainter, paper: Paper, absence: str, a: int, b: int, current_sweep: int, dim: float
     ) -> None:
-        withheld = reason == Absence.WITHHELD.value
+        withheld = absence == Absence.WITHHELD.value
         colour = self._look.modality(self.lane.modality)
         for sweep, left, width in paper.pieces(a, b - 1):
             painter.save()
             painter.setOpacity(1.0 if sweep >= current_sweep else max(dim, 0.55))
             area = QRect(left, self.row.strip_top, width, self.row.strip_height)
-            if not reason:
+            if not absence:
                 painter.fillRect(area, mixed(colour, self._look.colour("background"), 0.35))
             else:
                 painter.fillRect(area, self._look.colour("withheld_fill" if withheld else "absent_fill"))
@@ -290,7 +290,7 @@ class LaneInk:
                     self._look.colour("withheld" if withheld else "absent"),
                     Qt.BrushStyle.BDiagPattern if not withheld else Qt.BrushStyle.Dense5Pattern,
                 )
-                if reason != Absence.NOT_CONNECTED.value:
+                if absence != Absence.NOT_CONNECTED.value:
                     painter.fillRect(area, hatch)
             painter.restore()
 

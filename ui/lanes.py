@@ -38,6 +38,7 @@ class Trace:
         self._filtered_to = 0
 
     def write(self, first_index: int, values: Float32) -> None:
+        """Takes samples from ``first_index`` on; late ones are filtered again."""
         if self._filter is not None and first_index < self._filtered_to:
             self._filter = None  # late samples: filter again from shortly before them
             self._filtered_to = first_index - int(self.raw.rate_hz)
@@ -115,7 +116,7 @@ class Badge:
 
 @dataclass
 class Lane:
-    """A row of the screen. ``reason`` is "" while measured, else why not, since ``reason_since_s``. ``forbidden``: why
+    """A row of the screen. ``absence`` is "" while measured, else why not, since ``absent_since_s``. ``forbidden``: why
     no estimate may be shown by what the sensors say now; ``not_estimable``: why the model gives none. ``pulse``: of a
     pulse channel, as found in the newest second."""
 
@@ -126,20 +127,22 @@ class Lane:
     trace: Trace | None = None
     estimate: Estimate | None = None
     cells: CellRow = field(default_factory=lambda: CellRow(600))
-    reason: str = ""
-    reason_since_s: float = 0.0
+    absence: str = ""
+    absent_since_s: float = 0.0
     not_estimable: str = ""
     forbidden: str = ""
     pulse: Pulse = Pulse.UNKNOWN
     badges: dict[int, Badge] = field(default_factory=dict)
-    reason_words: dict[int, str] = field(default_factory=dict)
+    absence_words: dict[int, str] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
+        """The modality's name."""
         return self.modality.value
 
     @property
     def connected(self) -> bool:
+        """Whether the recording or feed has such a channel."""
         return self.info is not None
 
     @property
@@ -148,11 +151,12 @@ class Lane:
         return self.forbidden or self.not_estimable
 
     def clear(self) -> None:
+        """Forgets what was drawn; begins anew after a seek."""
         self.trace = self.estimate = None
         self.cells = CellRow(600)
-        self.reason = "" if self.connected else Absence.NOT_CONNECTED.value
-        self.reason_since_s, self.not_estimable, self.forbidden, self.pulse = 0.0, "", "", Pulse.UNKNOWN
-        self.badges, self.reason_words = {}, {}
+        self.absence = "" if self.connected else Absence.NOT_CONNECTED.value
+        self.absent_since_s, self.not_estimable, self.forbidden, self.pulse = 0.0, "", "", Pulse.UNKNOWN
+        self.badges, self.absence_words = {}, {}
 
     def range_of(self, begin_s: float, end_s: float) -> tuple[float, float] | None:
         """Smallest and largest value worth scaling to in [begin, end): present cells and estimates, robustly.
@@ -189,9 +193,9 @@ class Lane:
         while len(self.badges) > _WORDS_KEPT:
             del self.badges[next(iter(self.badges))]
 
-    def words_of_reason(self, start: int, words: str) -> str:
+    def words_of_absence(self, start: int, words: str) -> str:
         """The words of the tape that begins at second ``start``: those it began with."""
-        kept = self.reason_words.setdefault(start, words)
-        while len(self.reason_words) > _WORDS_KEPT:
-            del self.reason_words[next(iter(self.reason_words))]
+        kept = self.absence_words.setdefault(start, words)
+        while len(self.absence_words) > _WORDS_KEPT:
+            del self.absence_words[next(iter(self.absence_words))]
         return kept

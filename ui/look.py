@@ -26,15 +26,19 @@ class Look:
         self._fonts.clear()
 
     def px(self, size: float) -> int:
+        """Interface pixels in whole logical pixels."""
         return round(size * self.unit)
 
     def colour(self, name: str) -> QColor:
+        """A colour of the theme by name."""
         return self._colours[name]
 
     def modality(self, modality: Modality) -> QColor:
+        """The colour of measured waves and numbers."""
         return QColor(self.theme.lanes[modality].colour)
 
     def estimated(self, modality: Modality) -> QColor:
+        """The colour of estimated waves and numbers."""
         return QColor(self.theme.lanes[modality].estimated)
 
     def font(self, size: float, bold: bool = False, ratio: float = 1.0) -> QFont:
@@ -81,4 +85,5 @@ def draw_text(
 
 
 def elided(text: str, font: QFont, room: float) -> str:
+    """The text, or its beginning and an ellipsis, in ``room`` logical pixels."""
     return QFontMetricsF(font).elidedText(text, Qt.TextElideMode.ElideRight, room)

@@ -47,6 +47,7 @@ class PressureWatch:
         self._since_s: float | None = None
 
     def see(self, value: Pressure) -> None:
+        """Takes the next mean pressure; one from before the last is left alone."""
         before = self._newest
         if before is not None and value.at_s < before.at_s:
             return

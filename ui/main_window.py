@@ -180,6 +180,7 @@ class MainWindow(QMainWindow):
             self.menu.addAction(title).triggered.connect(lambda _checked=False, shown=shown: shown())
 
     def resizeEvent(self, event: QResizeEvent) -> None:
+        """Fits heights, margins and fonts to the window."""
         look = self.look
         look.set_window(self.width(), self.height())
         self.top.setFixedHeight(look.px(60))
@@ -200,6 +201,7 @@ class MainWindow(QMainWindow):
     # Sixty times a second ---------------------------------------------------------------------------------------
 
     def frame(self) -> None:
+        """One frame: see the module's first lines."""
         now_s = self._monotonic()
         for sentence in self.link.poll(now_s):
             self.say(sentence)
@@ -323,6 +325,7 @@ class MainWindow(QMainWindow):
     # The operator -----------------------------------------------------------------------------------------------
 
     def toggle_pause(self) -> None:
+        """Pause, or go on."""
         status = self.link.status
         if status is not None and status.paused:
             self.link.do("resume", lambda control: control.resume())
@@ -330,21 +333,26 @@ class MainWindow(QMainWindow):
             self.link.do("pause", lambda control: control.pause())
 
     def set_speed(self, speed: float) -> None:
+        """Event seconds a second."""
         self.link.do(f"speed {speed_words(speed)}", lambda control: control.set_speed(speed))
 
     def change_speed(self, direction: float) -> None:
+        """The next speed of the list, faster for a positive ``direction``."""
         status = self.link.status
         self.set_speed(next_speed(status.speed if status is not None else self._speed, int(direction)))
 
     def seek(self, time_s: float) -> None:
+        """Go to ``time_s`` of the recording."""
         self.link.do(f"seek to {clock_words(time_s)}", lambda control: control.seek(time_s))
 
     def seek_by(self, seconds: float) -> None:
+        """Go so many seconds on, or back, within the recording."""
         status = self.link.status
         if status is not None:
             self.seek(min(max(0.0, status.position_s + seconds), max(0.0, status.duration_s)))
 
     def step(self, seconds: float) -> None:
+        """While paused, play so many seconds."""
         status = self.link.status
         if status is not None and status.paused:
             self.link.do("step", lambda control: control.step(seconds))
@@ -367,40 +375,49 @@ class MainWindow(QMainWindow):
         self.say(f"{lane.title} WITHHELD — press {number + 1} to restore" if drop else f"{lane.title} restored")
 
     def change_gain(self, direction: float) -> None:
+        """The ECG's next gain, up for a positive ``direction``."""
         self.say(self.sweep.choose_scale("ECG", int(direction)))
 
     def change_sensitivity(self, direction: float) -> None:
+        """The EEG's next sensitivity, more µV/cm for a positive ``direction``."""
         self.say(self.sweep.choose_scale("EEG", int(direction)))
 
     def set_sweep_speed(self, mm_s: float) -> None:
+        """Millimetres of paper a second."""
         self.sweep.set_sweep_speed(mm_s)
         if mm_s in self._sweep_actions:
             self._sweep_actions[mm_s].setChecked(True)
         self.say(f"sweep {mm_s:g} mm/s")
 
     def next_sweep_speed(self) -> None:
+        """The next sweep speed of the theme; after the last the first."""
         speeds = self.look.theme.sweep.speeds_mm_s
         at = speeds.index(self.sweep.speed_mm_s) if self.sweep.speed_mm_s in speeds else -1
         self.set_sweep_speed(speeds[(at + 1) % len(speeds)])
 
     def acknowledge(self) -> None:
+        """Standing alarms stop flashing."""
         self.say("alarms acknowledged" if self.state.alarms.acknowledge() else "no alarm to acknowledge")
 
     def toggle_alarms(self) -> None:
+        """Show or hide the list of standing alarms."""
         self.alarms.setVisible(not self.alarms.isVisible())
         self.alarms.raise_()
 
     def toggle_full_screen(self) -> None:
+        """Fill the screen, or go back to a window."""
         if self.isFullScreen():
             self.showNormal()
         else:
             self.showFullScreen()
 
     def toggle_help(self) -> None:
+        """Show or hide the keys."""
         self.help.setVisible(not self.help.isVisible())
         self.help.raise_()
 
     def screenshot(self) -> None:
+        """Save a picture of the window, in a thread of its own; a later frame says where."""
         folder = self.pictures or Path(
             QStandardPaths.writableLocation(QStandardPaths.StandardLocation.PicturesLocation) or "."
         )
@@ -454,6 +471,7 @@ class MainWindow(QMainWindow):
         )
 
     def closeEvent(self, event: QCloseEvent) -> None:
+        """Stops the frames, the link and the thread of pictures."""
         self.frame_timer.stop()
         self.closing()
         self.link.close()

@@ -55,10 +55,12 @@ class NumericsPanel(QWidget):
 
     @property
     def readouts(self) -> dict[str, Readout]:
+        """What is shown, by lane."""
         return {lane.key: readout for lane, _, readout, _ in self._shown}
 
     @property
     def flashes(self) -> dict[str, Flash]:
+        """Which numbers flash with an alarm, by lane."""
         return {lane.key: flash for lane, _, _, flash in self._shown if flash is not None}
 
     def _area(self, row: Row) -> QRectF:
@@ -66,6 +68,7 @@ class NumericsPanel(QWidget):
         return QRectF(0, row.top / ratio, self.width(), row.height / ratio)
 
     def paintEvent(self, event: QPaintEvent) -> None:
+        """Draws the readouts that lie in the area to be painted."""
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.fillRect(event.rect(), self._look.colour("background"))

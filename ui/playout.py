@@ -21,6 +21,7 @@ class PlayoutClock:
         self.reset()
 
     def reset(self) -> None:
+        """Begins anew, as before the first tick."""
         self._locked = False  # follows the ticks; else the next step jumps to where the beam should be
         self._speed: float | None = 1.0
         self._newest = 0.0
@@ -32,10 +33,12 @@ class PlayoutClock:
 
     @property
     def started(self) -> bool:
+        """Whether a tick has come."""
         return self._position is not None
 
     @property
     def newest_s(self) -> float:
+        """End of the newest tick, event time."""
         return self._newest
 
     @property

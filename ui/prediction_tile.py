@@ -42,6 +42,7 @@ class PredictionTile(QWidget):
         )
 
     def show_prediction(self, words: PredictionWords, trend: Sequence[RiskPoint], now_s: float) -> None:
+        """Draws these words and the trend of risks up to ``now_s``; nothing if they are the same."""
         if words != self.words or len(trend) != len(self._trend):
             self.words, self._trend, self._now_s = words, list(trend), now_s
             self.update()
@@ -53,6 +54,7 @@ class PredictionTile(QWidget):
         return self._look.colour("text" if band == "plain" else f"risk_{band}")
 
     def paintEvent(self, event: QPaintEvent) -> None:
+        """Draws the tile."""
         look, unit = self._look, self._look.unit
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
@@ -188,12 +190,14 @@ class MadeFromTile(QWidget):
         self.words: PredictionWords | None = None
 
     def show_prediction(self, words: PredictionWords) -> None:
+        """Draws the sources of these words; nothing if they are the same."""
         before = self.words
         if before is None or (words.sources, words.stale, words.held) != (before.sources, before.stale, before.held):
             self.words = words
             self.update()
 
     def paintEvent(self, event: QPaintEvent) -> None:
+        """Draws the tile."""
         look, unit = self._look, self._look.unit
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)

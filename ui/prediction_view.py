@@ -148,7 +148,7 @@ def _sources(record: PredictionRecord, state: DisplayState) -> tuple[SourceWords
         fraction = sum(frames) / len(frames) if frames else 0.0
         present = bool(frames) and bool(frames[-1])
         lane = state.lane(name)
-        lacking = "not used" if lane is not None and not lane.reason else "none"
+        lacking = "not used" if lane is not None and not lane.absence else "none"
         if fraction == 0.0:
             known = age is not None and math.isfinite(age)
             words = f"{lacking} for {duration_words(age)}" if known and age is not None else lacking

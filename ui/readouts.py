@@ -17,7 +17,7 @@ from ui.findings_words import NO_BEATS, NO_FINDING, Finding, pulse_finding, rhyt
 from ui.lanes import Lane
 from ui.liveness import Life, Moment
 from ui.state import DisplayState
-from ui.words import INVALID, clock_words, duration_words, number_words, reason_words
+from ui.words import INVALID, absence_words, clock_words, duration_words, number_words
 
 ESTIMATED = "ESTIMATED"
 _NS = 1e-9
@@ -41,6 +41,7 @@ class Readout:
 
     @property
     def invalid(self) -> bool:
+        """Whether the large number is ``-?-``."""
         return self.value == INVALID
 
 
@@ -79,7 +80,7 @@ class _Facts:
         self.prediction: PredictionRecord | None = state.current_prediction(moment)
         self.findings = state.findings(moment)
         self.held = moment.life is Life.PAUSED
-        self.mark = "WITHHELD" if lane.reason == Absence.WITHHELD.value else ""
+        self.mark = "WITHHELD" if lane.absence == Absence.WITHHELD.value else ""
 
     def heart(self) -> Readout:
         vitals, notes, finding = self.vitals, self._absent(), NO_FINDING
@@ -123,7 +124,7 @@ class _Facts:
         else:
             notes.append("no value measured yet")
         pressures = prediction.pressures if prediction is not None else None
-        if lane.reason and not lane.why_not and pressures and {"sbp", "dbp", "map"} <= pressures.keys():
+        if lane.absence and not lane.why_not and pressures and {"sbp", "dbp", "map"} <= pressures.keys():
             mean_, lo, hi = pressures["map"]
             self.mark = ESTIMATED
             return self._readout(
@@ -140,7 +141,7 @@ class _Facts:
     def pulse(self) -> Readout:
         notes, finding = self._absent(), self._pulse_finding()
         rate = self.vitals.pulse_rate if self.vitals is not None and not finding.words else None
-        if rate is not None and self.lane.reason:
+        if rate is not None and self.lane.absence:
             notes.append(f"source {self._named(Modality.ABP)}")  # the only other channel that has a pulse rate
         if rate is not None and self.vitals is not None and self.vitals.rppg_delay_s is not None:
             notes.append(f"delay R–PPG {self.vitals.rppg_delay_s * 1000:.0f} ms")
@@ -148,14 +149,14 @@ class _Facts:
 
     def _pulse_finding(self) -> Finding:
         """Of the lane's own channel, which must be measured to have one."""
-        if self.findings is None or self.lane.reason:
+        if self.findings is None or self.lane.absence:
             return NO_FINDING
         return pulse_finding(self.findings, self.lane.modality)
 
     def eeg(self) -> Readout:
         """Of a measured EEG only: spectral edge, suppression and depth go with it."""
         vitals, prediction, notes = self.vitals, self.prediction, self._absent()
-        if self.lane.reason or vitals is None:
+        if self.lane.absence or vitals is None:
             return self._readout("SEF", "Hz", "", INVALID, notes=notes)
         if vitals.bsr is not None:
             notes.append(f"BSR {vitals.bsr * 100:.0f} %")
@@ -186,12 +187,12 @@ class _Facts:
     def _absent(self) -> list[str]:
         """Why the lane is not measured and since when, if so."""
         lane = self.lane
-        if not lane.reason:
+        if not lane.absence:
             return []
-        words = reason_words(lane.reason)
-        if lane.reason == Absence.NOT_CONNECTED.value:
+        words = absence_words(lane.absence)
+        if lane.absence == Absence.NOT_CONNECTED.value:
             return [words]
-        return [f"{words} for {duration_words(max(0.0, self.moment.event_s - lane.reason_since_s))}"]
+        return [f"{words} for {duration_words(max(0.0, self.moment.event_s - lane.absent_since_s))}"]
 
     def _ago(self, time_ns: int) -> str:
         """How long ago; event time that stands still cannot tell, so the hour is said."""

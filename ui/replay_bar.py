@@ -27,6 +27,7 @@ class SeekBar(QWidget):
         self.setMouseTracking(True)
 
     def show_position(self, position_s: float, duration_s: float, gaps: Gaps) -> None:
+        """Draws the position and the gaps; nothing if it would look the same."""
         width = max(1, self.width())
         moved = abs(position_s - self.position_s) * width > 0.5 * max(duration_s, 1e-9)
         if moved or duration_s != self.duration_s or gaps != self._gaps:
@@ -38,31 +39,37 @@ class SeekBar(QWidget):
         return QRectF(pad, self.height() / 2 - thick / 2 - 2 * self._look.unit, max(1.0, self.width() - 2 * pad), thick)
 
     def time_at(self, x: float) -> float:
+        """The time in s at a horizontal place in logical pixels, within the recording."""
         groove = self._groove()
         return min(1.0, max(0.0, (x - groove.left()) / groove.width())) * self.duration_s
 
     def x_of(self, time_s: float) -> float:
+        """The horizontal place of a time, within the groove."""
         groove = self._groove()
         share = time_s / self.duration_s if self.duration_s > 0 else 0.0
         return groove.left() + min(1.0, max(0.0, share)) * groove.width()
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
+        """Begins to drag."""
         if event.button() == Qt.MouseButton.LeftButton and self.duration_s > 0:
             self._drag = self.time_at(event.position().x())
             self.update()
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
+        """Drags on."""
         if self._drag is not None:
             self._drag = self.time_at(event.position().x())
             self.update()
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
+        """Seeks to where it was let go."""
         if self._drag is not None and event.button() == Qt.MouseButton.LeftButton:
             target, self._drag = self.time_at(event.position().x()), None
             self.update()
             self._on_seek(target)
 
     def event(self, event: QEvent) -> bool:
+        """Tells time and missing modalities under the pointer; all else is Qt's."""
         if event.type() == QEvent.Type.ToolTip and isinstance(event, QHelpEvent) and self.duration_s > 0:
             time_s = self.time_at(event.pos().x())
             missing = [m.value for m, gaps in self._gaps.items() if any(a <= time_s < b for a, b in gaps)]
@@ -72,6 +79,7 @@ class SeekBar(QWidget):
         return super().event(event)
 
     def paintEvent(self, event: QPaintEvent) -> None:
+        """Draws groove, gaps and handle."""
         look, unit = self._look, self._look.unit
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
@@ -108,12 +116,15 @@ class SeekBar(QWidget):
 
 
 class StatusLine(QWidget):
+    """One line of words, cut where the room ends; the tooltip says more."""
+
     def __init__(self, look: Look, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._look = look
         self.words = ""
 
     def say(self, words: str, more: str) -> None:
+        """Shows ``words``, and ``more`` in the tooltip."""
         if words != self.words:
             self.words = words
             self.fit()
@@ -129,6 +140,7 @@ class StatusLine(QWidget):
         self.setFixedWidth(round(min(-(-need // step) * step, room)))
 
     def paintEvent(self, event: QPaintEvent) -> None:
+        """Draws the line."""
         painter = QPainter(self)
         font = self._look.font(11)
         painter.fillRect(self.rect(), self._look.colour("panel"))
@@ -218,6 +230,7 @@ class ReplayBar(QWidget):
         self.status.fit()
 
     def show_state(self, position_s: float, duration_s: float, speed: float | None, paused: bool, gaps: Gaps) -> None:
+        """Shows position, speed (None: max), whether it is paused, and the recording's gaps."""
         self._set(self.play, "▶" if paused else "❚❚")
         self._set(self.speed, speed_words(speed))
         self._set(self.time, f"{clock_words(position_s)} / {clock_words(duration_s)}")

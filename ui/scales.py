@@ -28,6 +28,7 @@ class Scale:
     caption: str = ""
 
     def y(self, value: float, top: float, height: float) -> float:
+        """Where a value lies in the area from ``top`` down, ``height`` high; outside of it for values off the scale."""
         return top + (self.high - value) / (self.high - self.low) * height
 
 
@@ -92,6 +93,7 @@ class LaneScale:
                 return auto_scale(*(self._seen or (0.0, 1.0)))
 
     def set_height(self, height_mm: float) -> None:
+        """The area's height in mm, from which gain and sensitivity make the scale."""
         self._height_mm = max(1.0, height_mm)
         self.scale = self._make()
 

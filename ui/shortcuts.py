@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Shortcut:
+    """Keys that call the main window's method ``action``, with ``argument`` unless that is None."""
+
     keys: tuple[str, ...]
     words: str
     action: str

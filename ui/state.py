@@ -105,8 +105,8 @@ class DisplayState:
         for key, modality, info in wanted:
             lane = known.get(key) or Lane(key, modality, self.theme.lanes[modality], info)
             lane.info = info
-            if info is None and not lane.reason:
-                lane.reason = Absence.NOT_CONNECTED.value
+            if info is None and not lane.absence:
+                lane.absence = Absence.NOT_CONNECTED.value
             self.lanes.append(lane)
         return True
 
@@ -169,20 +169,20 @@ class DisplayState:
 
     def _cells(self, record: CellRecord) -> None:
         for lane in self.lanes:
-            reason = record.absence.get(lane.modality.value)
-            if reason is not None:
-                lane.cells.put(record.second, reason)
+            absence = record.absence.get(lane.modality.value)
+            if absence is not None:
+                lane.cells.put(record.second, absence)
 
     def _state(self, record: StateRecord) -> None:
         for lane in self.lanes:
-            reason = record.state.get(lane.modality.value)
-            if reason is None or reason == lane.reason:
+            absence = record.state.get(lane.modality.value)
+            if absence is None or absence == lane.absence:
                 continue
             # The clock of an absence runs on when only its reason changes (no data -> flat).
-            if not reason or not lane.reason:
-                lane.reason_since_s = record.time_ns * _NS
-            lane.reason = reason
-            if not reason:
+            if not absence or not lane.absence:
+                lane.absent_since_s = record.time_ns * _NS
+            lane.absence = absence
+            if not absence:
                 lane.not_estimable = ""
 
         self.absence = {m: Absence(value) if value else None for m, value in _by_modality(record.state)}
@@ -216,7 +216,7 @@ class DisplayState:
             return
         abp = self.lane(Modality.ABP)
         mean = (record.pressures or {}).get("map")
-        if mean is not None and abp is not None and abp.reason and not abp.why_not:
+        if mean is not None and abp is not None and abp.absence and not abp.why_not:
             self.pressure.see(Pressure(mean[0], record.window_end_ns * _NS, now_s, mean[1:]))
         beam = self.clock.newest_s
         for chunk in record.restored:
@@ -263,7 +263,7 @@ class DisplayState:
         """Whether the mean pressure is low, measured or by an estimate that may be shown."""
         abp = self.lane(Modality.ABP)
         self.review(moment)
-        estimates = abp is not None and bool(abp.reason) and not abp.why_not
+        estimates = abp is not None and bool(abp.absence) and not abp.why_not
         return self.pressure.now(moment.event_s, moment.fresh, estimates)
 
     def review(self, moment: Moment) -> None:

@@ -24,7 +24,7 @@ from ui.look import Look
 from ui.scales import LaneScale
 from ui.stamp import Stamp, paint_stamp
 from ui.state import DisplayState
-from ui.words import clock_words, reason_words, why_not
+from ui.words import absence_words, clock_words, why_not
 
 _RANGE_S = 8.0
 _EMPTY_SHARE = 0.45
@@ -64,6 +64,7 @@ class SweepView(QWidget):
 
     @property
     def ratio(self) -> float:
+        """Device pixels to a logical one."""
         return self.devicePixelRatioF()
 
     @property
@@ -82,12 +83,8 @@ class SweepView(QWidget):
 
     @property
     def paper(self) -> Paper | None:
+        """The geometry of the sweep; None before the first layout."""
         return self._paper
-
-    @property
-    def beam(self) -> float:
-        """Absolute column of the beam."""
-        return self._beam
 
     @property
     def head_s(self) -> float | None:
@@ -96,9 +93,11 @@ class SweepView(QWidget):
 
     @property
     def lane_rows(self) -> list[Row]:
+        """Where each lane lies, in device pixels."""
         return self._rows
 
     def scale_of(self, lane: Lane) -> LaneScale:
+        """The scale of a lane."""
         return self._scales[lane.key]
 
     def _weigh(self) -> list[float]:
@@ -145,6 +144,7 @@ class SweepView(QWidget):
         self.update()
 
     def set_sweep_speed(self, mm_s: float) -> None:
+        """Millimetres of paper a second; everything is drawn anew."""
         self.speed_mm_s = mm_s
         self.relayout()
 
@@ -346,6 +346,7 @@ class SweepView(QWidget):
     # Qt ---------------------------------------------------------------------------------------------------------
 
     def paintEvent(self, event: QPaintEvent) -> None:
+        """Draws ground and waves in the area to be painted, and what is stamped over them."""
         painter = QPainter(self)
         if self._back.isNull():
             painter.fillRect(self.rect(), self._look.colour("background"))
@@ -363,15 +364,18 @@ class SweepView(QWidget):
         self.painted(time.monotonic_ns())
 
     def resizeEvent(self, event: QResizeEvent) -> None:
+        """Draws everything anew."""
         super().resizeEvent(event)
         self.relayout()
 
     def changeEvent(self, event: QEvent) -> None:
+        """Draws everything anew on a screen of another pixel ratio."""
         super().changeEvent(event)
         if event.type() == QEvent.Type.DevicePixelRatioChange:
             self.relayout()
 
     def event(self, event: QEvent) -> bool:
+        """Tells what is under the pointer; all else is Qt's."""
         if event.type() == QEvent.Type.ToolTip and isinstance(event, QHelpEvent):
             words = self.words_at(event.pos())
             if words:
@@ -396,10 +400,10 @@ class SweepView(QWidget):
         cell = ink.lane.cells.get(math.floor(time_s))
         if cell is None:
             what = "not judged yet"
-        elif not cell.reason:
+        elif not cell.absence:
             what = "measured"
         else:
-            what = f"absent: {reason_words(cell.reason)}"
+            what = f"absent: {absence_words(cell.absence)}"
             if ink.lane.why_not:
                 what += f"; {why_not(ink.lane.why_not)}"
         return f"{ink.lane.title}  {clock_words(time_s)}  {what}"

@@ -6,7 +6,6 @@ import tomllib
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -51,6 +50,8 @@ class LaneStyle(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PredictionStyle(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``bands``: risks in percent up to which one is low, and middle; how far the trend reaches back in s."""
+
     bands: tuple[float, float]
     trend_s: float
 
@@ -77,6 +78,8 @@ class AlarmStyle(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True)
 class Theme:
+    """Everything of ``theme.toml``."""
+
     font_families: list[str]
     colour: dict[str, str]
     sweep: SweepStyle
@@ -129,14 +132,7 @@ def parse_theme(text: str) -> Theme:
     return theme
 
 
-def read_theme(path: Path) -> Theme:
-    try:
-        text = path.read_text("utf-8")
-    except OSError as error:
-        raise BadInput("a readable theme file", f"{path.name}: {error.strerror}", "check the path") from error
-    return parse_theme(text)
-
-
 @cache
 def default_theme() -> Theme:
+    """The theme of the package."""
     return parse_theme(resources.files("ui").joinpath("theme.toml").read_text("utf-8"))

@@ -31,6 +31,7 @@ class TopBar(QWidget):
         self.setToolTip(_HINT)
 
     def show_state(self, bed: str, source: str, fields: tuple[AlarmField, ...]) -> None:
+        """Draws bed, source and alarms; nothing if they are the same."""
         if (bed, source, fields) != (self._bed, self._source, self.fields):
             self._bed, self._source, self.fields = bed, source, fields
             said = [": ".join(filter(None, (a.words, a.record.reason))) for field in fields for a in field.alarms]
@@ -38,6 +39,7 @@ class TopBar(QWidget):
             self.update()
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
+        """Calls ``on_click``."""
         self._on_click()
 
     def places(self) -> dict[str, QRectF]:
@@ -58,6 +60,7 @@ class TopBar(QWidget):
         return 196 * unit, self.width() - words - 32 * unit
 
     def paintEvent(self, event: QPaintEvent) -> None:
+        """Draws the bar."""
         look, unit = self._look, self._look.unit
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
@@ -170,6 +173,7 @@ class Banner(QWidget):
         self.update()
 
     def paintEvent(self, event: QPaintEvent) -> None:
+        """Draws the sentence, cut where the room ends."""
         look = self._look
         painter = QPainter(self)
         urgent = QColor(look.theme.alarm.colours["high"].lit)

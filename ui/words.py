@@ -8,7 +8,7 @@ from models.signals.absence import Absence
 
 INVALID = "-?-"
 
-_REASONS = {
+_ABSENCES = {
     Absence.NO_DATA.value: "no signal",
     Absence.LEAD_OFF.value: "sensor off",
     Absence.SATURATED.value: "overload",
@@ -43,15 +43,6 @@ def number_words(value: float | None, decimals: int = 0) -> str:
     return f"{value:.{decimals}f}"
 
 
-def percent_words(fraction: float) -> str:
-    """Whole percent that never rounds a part up to all or down to nothing."""
-    if 0.0 < fraction < 0.01:
-        return "<1 %"
-    if 0.99 < fraction < 1.0:
-        return "99 %"
-    return f"{fraction * 100:.0f} %"
-
-
 def speed_words(speed: float | None, achieved: float | None = None) -> str:
     """
     >>> speed_words(10.0), speed_words(None), speed_words(10.0, 6.28)
@@ -66,6 +57,6 @@ def why_not(reason: str) -> str:
     return reason if "estimated" in reason else f"no estimate: {reason}"
 
 
-def reason_words(reason: str) -> str:
+def absence_words(absence: str) -> str:
     """Why a sensor is not measured, in words for those who did not build the sensor."""
-    return _REASONS.get(reason, reason)
+    return _ABSENCES.get(absence, absence)

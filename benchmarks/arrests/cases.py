@@ -47,6 +47,7 @@ class Must:
         return {Number: NUMBERS_S, Tile: 10.0}.get(type(self.rule), 0.0)
 
     def asked(self, sensors: Collection[Modality]) -> bool:
+        """Whether the rule holds for a patient with these sensors."""
         return set(self.has) <= set(sensors) and not set(self.lacks) & set(sensors)
 
 
@@ -86,6 +87,7 @@ def pulseless(begin: float, end: float, last_pulse_s: float | None = None, beats
 
 
 def recovered(by: float, until: float, keys: tuple[str, ...]) -> Must:
+    """No alarm out of ``keys`` from ``by`` to ``until`` s."""
     return Must(Silent((by, until), keys, "low"))
 
 

@@ -39,6 +39,7 @@ class Way:
 
     @property
     def drops(self) -> tuple[Drop, ...]:
+        """The sensors withheld, to the end."""
         return tuple(Drop(m, WITHHELD_FROM_S, float("inf")) for m in self.withheld)
 
 
@@ -55,6 +56,8 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Played:
+    """A case played in one way: its rules' judgements, and the looks that they judged."""
+
     case: Case
     way: Way
     rows: list[Row]
@@ -62,6 +65,7 @@ class Played:
 
 
 def ways(case: Case) -> Iterator[Way]:
+    """As it is, then with each seek, each set of sensors withheld and each speed of the case."""
     yield Way()
     for at_s in case.seeks:
         yield Way(f"seek to {at_s:g} s", seek_to_s=at_s)
@@ -72,6 +76,7 @@ def ways(case: Case) -> Iterator[Way]:
 
 
 def play(case: Case, way: Way, engine: SharedEngine) -> Played:
+    """Plays the case through a whole session, and judges the looks at its screen."""
     replayed = through_session(
         case.source,
         engine,
@@ -115,6 +120,7 @@ def with_truth(case: Case) -> Case:
 
 
 def report(played: list[Played], seconds: float) -> str:
+    """Markdown: what was missed, the latest estimate and alarm, and a row a rule."""
     rows = [row for one in played for row in one.rows]
     missed = [row for row in rows if not row.judgement.met]
     late = max((row for row in rows if row.estimate and row.judgement.late_s is not None),
@@ -150,6 +156,7 @@ def _rows(rows: list[Row]) -> str:
 
 
 def main(argv: list[str]) -> int:
+    """Plays the cases and writes the report; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks arrests", description=__doc__)
     parser.add_argument("folder", type=Path, nargs="?", help="WFDB records; the simulated crises only without it")
     parser.add_argument("--cases", nargs="+", help="only these")

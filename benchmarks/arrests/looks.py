@@ -37,6 +37,7 @@ class Look:
 
     @property
     def has_risk(self) -> bool:
+        """Whether the tile shows a risk."""
         return self.tile.startswith("risk")
 
     def estimated(self, modality: Modality) -> bool:

@@ -68,9 +68,11 @@ class SharedEngine:
         self._engine: Engine = select_engine(self.bundle, "onnx").engine
 
     def open(self) -> Engine:
+        """The engine, for one session; its ``close`` does nothing."""
         return cast(Engine, _Lent(self._engine))
 
     def close(self) -> None:
+        """Closes the engine itself."""
         self._engine.close()
 
 

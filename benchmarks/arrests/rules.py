@@ -26,11 +26,15 @@ class Judgement:
 
 
 class Rule(Protocol):
-    @property
-    def words(self) -> str: ...
+    """What must be said within a span of time."""
 
     @property
-    def span(self) -> tuple[float, float]: ...
+    def words(self) -> str:
+        """The rule in words, for the table."""
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """Event time [begin, end) in s that it holds for."""
 
     def judge(self, looks: Sequence[Look]) -> Judgement:
         """looks: those within ``span``, at least one."""
@@ -48,10 +52,12 @@ class Raises:
 
     @property
     def words(self) -> str:
+        """The rule in words, for the table."""
         colour = {"high": "red", "medium": "at least yellow", "low": "any"}[self.priority]
         return f"{colour} {_or(self.keys)} within {self.within_s:g} s, and until {self.span[1]:g} s"
 
     def judge(self, looks: Sequence[Look]) -> Judgement:
+        """Met if such an alarm came in time and stood from then on; late_s: until it came."""
         begin = max(self.span[0], looks[0].at_s - LOOK_S)
         stood = [any(_is(a, self.keys, self.priority) for a in look.alarms) for look in looks]
         if True not in stood:
@@ -76,10 +82,12 @@ class Silent:
 
     @property
     def words(self) -> str:
+        """The rule in words, for the table."""
         colour = {"high": "red", "medium": "red or yellow", "low": "alarm"}[self.priority]
         return f"no {colour}{' ' + _or(self.keys) if self.keys else ''} {_from_to(self.span)}"
 
     def judge(self, looks: Sequence[Look]) -> Judgement:
+        """Met if no such alarm stood at any look."""
         stood: dict[str, list[bool]] = {}
         for i, look in enumerate(looks):
             for alarm in look.alarms:
@@ -104,6 +112,7 @@ class Number:
 
     @property
     def words(self) -> str:
+        """The rule in words, for the table."""
         if self.least is None:
             return f"{self.name} -?- {_from_to(self.span)}"
         if math.isinf(self.low):
@@ -111,6 +120,7 @@ class Number:
         return f"{self.name} {self.low:g}–{self.high:g}{' if shown' if not self.least else ''} {_from_to(self.span)}"
 
     def judge(self, looks: Sequence[Look]) -> Judgement:
+        """Met if the number was shown often enough, and never outside its limits."""
         values = [look.value(self.name) for look in looks]
         known = [value for value in values if value is not None]
         share = len(known) / len(values)
@@ -137,10 +147,12 @@ class NoEstimate:
 
     @property
     def words(self) -> str:
+        """The rule in words, for the table."""
         late = f", {self.within_s:g} s after the last pulse" if self.last_pulse_s is not None else ""
         return f"no estimate {_from_to(self.span)}{late}"
 
     def judge(self, looks: Sequence[Look]) -> Judgement:
+        """Met if no estimate was drawn later than ``within_s`` after the last pulse; late_s: of the latest."""
         last = self.last_pulse_s if self.last_pulse_s is not None else self.span[0]
         digits = [look.at_s - last for look in looks for m in self.modalities if _estimated(look, m)]
         waves = [look.drawn[m] - last for look in looks for m in self.modalities if m in look.drawn]
@@ -162,9 +174,11 @@ class EstimateWithin:
 
     @property
     def words(self) -> str:
+        """The rule in words, for the table."""
         return f"estimated MAP, if any, {self.low:g}–{self.high:g} {_from_to(self.span)}"
 
     def judge(self, looks: Sequence[Look]) -> Judgement:
+        """Met if no estimate shown was outside [low, high]."""
         values = [look.value("~MAP") for look in looks]
         known = [value for value in values if value is not None]
         if not known:
@@ -176,13 +190,17 @@ class EstimateWithin:
 
 @dataclass(frozen=True, slots=True)
 class NoRisk:
+    """The tile shows no risk."""
+
     span: tuple[float, float]
 
     @property
     def words(self) -> str:
+        """The rule in words, for the table."""
         return f"no risk {_from_to(self.span)}"
 
     def judge(self, looks: Sequence[Look]) -> Judgement:
+        """Met if no look shows a risk."""
         shown = [look.has_risk for look in looks]
         if True not in shown:
             return Judgement(True, "none")
@@ -199,9 +217,11 @@ class Tile:
 
     @property
     def words(self) -> str:
+        """The rule in words, for the table."""
         return f"tile says {' or '.join(repr(text) for text in self.texts)} {_from_to(self.span)}"
 
     def judge(self, looks: Sequence[Look]) -> Judgement:
+        """Met if another headline never stood for longer than ``HELD_S``."""
         wrong = [not any(text in look.tile for text in self.texts) for look in looks]
         if not any(wrong):
             return Judgement(True, "always")

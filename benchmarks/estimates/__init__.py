@@ -4,6 +4,7 @@ from __future__ import annotations
 
 
 def main(argv: list[str]) -> int:
+    """See :mod:`benchmarks.estimates.command`, which is imported when it is run."""
     from benchmarks.estimates.command import main as command
 
     return command(argv)

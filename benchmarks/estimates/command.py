@@ -36,6 +36,7 @@ REAL_SENSORS = (Modality.ECG, Modality.PPG)
 
 
 def main(argv: list[str]) -> int:
+    """Fits the bundle's bounds or reports on them; returns the exit code."""
     options = _parser().parse_args(argv)
     fit = options.fit is not None
     bundle = load_bundle(options.fit or options.bundle)

@@ -45,6 +45,7 @@ class Setting:
 
     @property
     def others(self) -> str:
+        """ "ECG+PPG": the sensors but the ABP that are there."""
         return "+".join(m.value for m in OTHERS if m in self.there)
 
 
@@ -84,10 +85,12 @@ class Rows:
         return len(self.patient)
 
     def where(self, use: Bools) -> Rows:
+        """The rows where ``use`` [n] is True."""
         return Rows(**{name: getattr(self, name)[use] for name in self.__dataclass_fields__})
 
 
 def joined(parts: Iterable[Rows]) -> Rows:
+    """The rows of all parts, in order."""
     parts = list(parts)
     return Rows(**{n: np.concatenate([getattr(p, n) for p in parts]) for n in Rows.__dataclass_fields__})
 
@@ -109,6 +112,7 @@ class Told(Engine):
         self.told: dict[Hashable, npt.NDArray[np.float32]] = {}
 
     def inputs(self, windows: Sequence[Window], keys: Sequence[Hashable] = ()) -> Arrays:
+        """As :meth:`models.runtime.engine.Engine.inputs`, with what was told of each key as the memory."""
         batch = super().inputs(windows, keys)
         if MEMORY_INPUT in batch and keys:
             batch[MEMORY_INPUT] = np.stack([self.told[key] for key in keys])
@@ -135,6 +139,7 @@ class Told(Engine):
             self._anchors.learn(key, beside[-1].signals[ppg], self._spec.rate_hz)
 
     def forget(self, key: Hashable) -> None:
+        """What was told of the key goes too."""
         super().forget(key)
         self.told.pop(key, None)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-import numpy.typing as npt
 
 from benchmarks.estimates.fit import auroc_interval, inside, patient_intercepts
 from benchmarks.estimates.replay import Rows
@@ -19,7 +18,6 @@ COIN = 0.5
 LEAST_ROWS = 20
 MINUTES = [round(h / 60) for h in HORIZONS_S]
 
-Bools = npt.NDArray[np.bool_]
 Cells = list[object]
 
 
@@ -134,6 +132,7 @@ def verdicts(simulated: Rows | None, real: Mapping[str, Rows]) -> list[str]:
 
 
 def percent(share: float) -> str:
+    """A share in whole percent."""
     return f"{100.0 * float(share):.0f}"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 
 def main(argv: list[str]) -> int:
+    """See :mod:`benchmarks.models.command`, which is imported when it is run."""
     from benchmarks.models.command import main as command
 
     return command(argv)

@@ -90,4 +90,5 @@ def corrupt(
 
 def _power(x: Floats, known: npt.NDArray[np.bool_], count: npt.NDArray[np.int64]) -> Floats:
     mean = np.where(known, x, 0.0).sum(-1, keepdims=True) / count
-    return np.where(known, (x - mean) ** 2, 0.0).sum(-1, keepdims=True) / count
+    power: Floats = np.where(known, (x - mean) ** 2, 0.0).sum(-1, keepdims=True) / count
+    return power

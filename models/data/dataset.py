@@ -63,6 +63,7 @@ class Patient:
 
     @property
     def windows(self) -> int:
+        """How many windows W there are."""
         return len(self.arrays["end_s"])
 
 

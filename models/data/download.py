@@ -36,8 +36,11 @@ class Answer(Protocol):
 
     status: int
 
-    def getheader(self, name: str) -> str | None: ...
-    def read(self, amount: int) -> bytes: ...
+    def getheader(self, name: str) -> str | None:
+        """The header's value; None where the server sent none."""
+
+    def read(self, amount: int) -> bytes:
+        """At most ``amount`` bytes of the body; empty at its end."""
 
 
 Open = Callable[[str, dict[str, str]], AbstractContextManager[Answer]]
@@ -45,6 +48,7 @@ Open = Callable[[str, dict[str, str]], AbstractContextManager[Answer]]
 
 
 def open_url(address: str, headers: dict[str, str]) -> AbstractContextManager[Answer]:
+    """The server's answer to a request with ``headers``. Raises OSError as :func:`urllib.request.urlopen` does."""
     answer: AbstractContextManager[Answer] = urllib.request.urlopen(
         urllib.request.Request(address, headers=headers), timeout=TIMEOUT_S
     )

@@ -92,7 +92,9 @@ def index_facts(
     }  # fmt: skip
 
 
-def windows_with_labels(order: PatientOrder, channels, clean: np.ndarray, depth_by_second: np.ndarray) -> Arrays:
+def windows_with_labels(
+    order: PatientOrder, channels: ChannelMap, clean: np.ndarray, depth_by_second: np.ndarray
+) -> Arrays:
     """The arrays of one patient; clean float32 [M, T · rate] is the same recording without faults.
 
     Signals are as measured where a frame is present and clean elsewhere, so that what a lost sensor would have shown

@@ -156,4 +156,5 @@ def suppression_ratio(x: Floats) -> Floats:
     spread = np.cumsum(np.concatenate([run, np.zeros((*run.shape[:-1], width), bool)], axis=-1), axis=-1)
     ahead = spread[..., width - 1 : width - 1 + x.shape[-1]]
     behind = np.concatenate([np.zeros_like(spread[..., :1]), spread[..., : x.shape[-1] - 1]], axis=-1)
-    return ((ahead - behind) > 0).mean(-1)
+    share: Floats = ((ahead - behind) > 0).mean(-1)
+    return share

@@ -34,9 +34,11 @@ class Layout:
 
     @property
     def shape(self) -> tuple[int, int, int]:
+        """(B, M, N)."""
         return len(self.end_s), len(self.modalities), self.frames
 
     def rows(self, *names: Modality) -> list[int]:
+        """Rows of those modalities of ``names`` that the model has."""
         return [i for i, m in enumerate(self.modalities) if m in names]
 
 
@@ -156,7 +158,8 @@ def lose_by(
 def trailing_frames(kept: Bools) -> npt.NDArray[np.int64]:
     """How many of the newest frames in a row are lost: [..., N] -> [...]."""
     newest_first = kept[..., ::-1]
-    return np.where(kept.any(-1), newest_first.argmax(-1), kept.shape[-1]).astype(np.int64)
+    lost: npt.NDArray[np.int64] = np.where(kept.any(-1), newest_first.argmax(-1), kept.shape[-1]).astype(np.int64)
+    return lost
 
 
 def _frames_only(kept: Bools) -> Pattern:

@@ -2,7 +2,7 @@
 
 There is no clean signal beside a real recording. ``signals`` hold what was measured, NaN or artefact where a frame is
 absent; ``presence`` and ``known`` are the frames that were measured in good quality. Losses and scores look at known
-frames only; pre-training takes windows that are complete in a modality (:func:`complete_windows`).
+frames only; pre-training takes windows that are known throughout in every modality.
 """
 
 from __future__ import annotations
@@ -227,8 +227,3 @@ def study_facts(order: StudyOrder, channels: ChannelMap, arrays: Arrays) -> dict
         "modalities": [m.value for m in order.spec.modalities], "index_delay_s": order.index_delay_s,
         "preprocessing": PREPROCESSING,
     }  # fmt: skip
-
-
-def complete_windows(known: npt.NDArray[np.bool_], modality: int) -> npt.NDArray[np.intp]:
-    """Rows of the windows in which a modality is known throughout: what its encoder may be pre-trained on."""
-    return np.flatnonzero(known[:, modality].all(-1))

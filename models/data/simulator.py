@@ -466,4 +466,5 @@ def _trailing_mean(at_s: Float64Array, values: Float64Array, times_s: Float64Arr
     total = np.concatenate([[0.0], np.cumsum(values)])
     high = np.searchsorted(at_s, times_s, side="right")
     low = np.searchsorted(at_s, times_s - width_s, side="right")
-    return (total[high] - total[low]) / np.where(high > low, high - low, np.nan)
+    mean: Float64Array = (total[high] - total[low]) / np.where(high > low, high - low, np.nan)
+    return mean

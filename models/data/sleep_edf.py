@@ -62,6 +62,7 @@ class NightOrder:
 
     @property
     def files(self) -> tuple[Path, ...]:
+        """The recording and its hypnogram."""
         return Path(self.location), Path(self.hypnogram)
 
 
@@ -228,7 +229,7 @@ def grid_lead(recording: EdfRecording, track: Track, seconds: int) -> Lead:
 def usable_seconds(values: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
     """bool [T]: at most 40 ms missing, moving within two seconds, and less than a third at the edge of the range."""
     rows = values.reshape(-1, GRID_RATE_HZ)
-    present = np.isnan(rows).sum(-1) <= MISSING_ALLOWED
+    present: npt.NDArray[np.bool_] = np.isnan(rows).sum(-1) <= MISSING_ALLOWED
     low, high = np.fmin.reduce(rows, axis=-1), np.fmax.reduce(rows, axis=-1)
     before_low = np.fmin(low, np.concatenate([low[:1], low[:-1]]))
     before_high = np.fmax(high, np.concatenate([high[:1], high[:-1]]))
@@ -238,7 +239,8 @@ def usable_seconds(values: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
     bottom, top = np.nanmin(values), np.nanmax(values)
     edge = 1e-3 * (top - bottom)
     at_edge = np.mean((rows > top - edge) | (rows < bottom + edge), axis=-1)
-    return present & moving & (at_edge <= CLIPPED_SHARE)
+    usable: npt.NDArray[np.bool_] = present & moving & (at_edge <= CLIPPED_SHARE)
+    return usable
 
 
 def epochs(leads: list[Lead], stages: npt.NDArray[np.int8], order: NightOrder) -> Arrays:

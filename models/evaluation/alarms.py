@@ -31,6 +31,7 @@ class TimePoints:
 
     @property
     def usable(self) -> Bools:
+        """bool [n]: the outcome is known, and the pressure is not low already."""
         return np.isfinite(self.outcome) & ~self.hypotensive_now
 
 

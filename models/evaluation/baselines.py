@@ -143,8 +143,10 @@ def fit_risks(x: Floats, train: Group, rows: Indices, ridge: float) -> list[Floa
 
 
 def abp_row(model: PhysioME) -> int:
+    """The model's row of the arterial pressure. ValueError if it has none."""
     return model.config.modalities.index(Modality.ABP)
 
 
 def _risk(x: Floats, weights: Floats) -> Floats:
-    return 1.0 / (1.0 + np.exp(-np.clip(weights[0] + x @ weights[1:], -30, 30)))
+    risk: Floats = 1.0 / (1.0 + np.exp(-np.clip(weights[0] + x @ weights[1:], -30, 30)))
+    return risk

@@ -44,11 +44,13 @@ def average_beat(modality: Modality, wave: npt.NDArray[np.float32], beats_s: Flo
         if not len(inside):
             return None
         steps = np.arange(-_QRS_S, _QRS_S, 1 / GRID_RATE_HZ)
-        return np.interp(inside[:, None] + steps, at, wave - np.median(wave)).mean(0)
+        complex_: Floats = np.interp(inside[:, None] + steps, at, wave - np.median(wave)).mean(0)
+        return complex_
     phase = (np.arange(PHASES) + 0.5) / PHASES
     period = np.diff(beats_s)
     usual = (period > 0.5 * np.median(period)) & (period < 1.5 * np.median(period))
-    return np.interp(beats_s[:-1][usual, None] + phase * period[usual, None], at, wave).mean(0)
+    beat: Floats = np.interp(beats_s[:-1][usual, None] + phase * period[usual, None], at, wave).mean(0)
+    return beat
 
 
 def drawn(modality: Modality, beat: Floats, beats_s: Floats, samples: int) -> npt.NDArray[np.float32]:
@@ -129,7 +131,8 @@ class TemplateTokens:
                 continue
             ahead = delay[modalities[m]] - delay[source]
             if np.isfinite(ahead):
-                return self.beats(int(lost.rows[i]), k) + ahead
+                beats_s: Floats = self.beats(int(lost.rows[i]), k) + ahead
+                return beats_s
         return None
 
     @torch.no_grad()

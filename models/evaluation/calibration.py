@@ -103,7 +103,8 @@ def _binned(
 def uncooled(hazard_logits: Floats) -> Floats:
     """Risks [W, 3] that the members [W, K, 3] would give without the temperature."""
     survival = np.cumprod(1.0 / (1.0 + np.exp(hazard_logits.astype(np.float64))), axis=-1)
-    return (1.0 - survival).mean(1)
+    risks: Floats = (1.0 - survival).mean(1)
+    return risks
 
 
 def pooled_risks(p: Pass) -> dict[int, tuple[Floats, Floats, Indices]]:
@@ -119,6 +120,7 @@ def pooled_risks(p: Pass) -> dict[int, tuple[Floats, Floats, Indices]]:
 
 
 def risk_rows(p: Pass) -> list[Row]:
+    """A row a number of absent sensors and horizon: risks with and without the temperature against what came."""
     label = p.label("hypotension")
     rows: list[Row] = []
     for absent, (after, before, of) in pooled_risks(p).items():

@@ -53,10 +53,12 @@ class Scores:
     truth: dict[str, Floats] = field(default_factory=dict)
 
     def get(self, subset: int, imputer: str, head: str, quantity: str) -> Floats:
+        """Values [W] of one cell of the comparison; NaN where it was not made."""
         return self.values.get((subset, imputer, head, quantity), np.full(len(self.patient), np.nan))
 
     @property
     def imputers(self) -> list[str]:
+        """Names of the imputers, in the order in which they were scored."""
         return list(dict.fromkeys(key[1] for key in self.values))
 
 
@@ -71,7 +73,9 @@ def name_of(subset: int, modalities: Sequence[str]) -> str:
 
 
 def observed(subset: int, modalities: int) -> npt.NDArray[np.bool_]:
-    return ((subset >> np.arange(modalities)) & 1) == 1
+    """bool [modalities]: the bits of ``subset``."""
+    bits: npt.NDArray[np.bool_] = ((subset >> np.arange(modalities)) & 1) == 1
+    return bits
 
 
 @dataclass

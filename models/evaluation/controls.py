@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -25,7 +24,6 @@ PASS_ONE_TOLERANCE = 1e-4
 NOISE_R2 = 0.02  # an R² below this is nothing: the sampling error of a mean
 
 Row = dict[str, float | str]
-Floats = npt.NDArray[np.float64]
 
 
 def control_rows(prepared: Prepared, uncoupled: Group | None) -> list[Row]:

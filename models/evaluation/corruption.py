@@ -49,7 +49,8 @@ def burst(frames: int) -> Pattern:
         first = rng.integers(0, max(1, count - frames), len(presence))
         at = np.arange(count)
         inside = (at >= first[:, None]) & (at < first[:, None] + frames) & (at < count - 1)
-        return presence & ~inside[:, None, :]
+        kept: Bools = presence & ~inside[:, None, :]
+        return kept
 
     return lose_frames
 
@@ -160,7 +161,10 @@ def _with_noise(prepared: Prepared, clean: LostWindows, m: int, snr_db: float) -
     )
 
 
-def _errors(row: Row, prepared: Prepared, representation: npt.ArrayLike, truth: dict, patient: Indices) -> None:
+def _errors(
+    row: Row, prepared: Prepared, representation: npt.ArrayLike, truth: dict[str, npt.NDArray[np.float64]],
+    patient: Indices,
+) -> None:  # fmt: skip
     errors = window_errors(prepared.heads.predict(representation), truth)
     for task in NUMBERS:
         if task in errors:

@@ -53,9 +53,11 @@ class GapScores:
     errors: dict[tuple[float, str, str], Floats] = field(default_factory=dict)
 
     def ages(self) -> list[float]:
+        """Ages in s since the pressure was lost, rising; inf, never measured, last."""
         return sorted({key[0] for key in self.errors})
 
     def estimators(self, age: float) -> list[str]:
+        """Names of what was tried at this age."""
         return list(dict.fromkeys(key[1] for key in self.errors if key[0] == age))
 
 

@@ -46,6 +46,7 @@ class HeldOut:
     tokens: list[dict[str, float | str]] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, object]:
+        """The tables by name."""
         return asdict(self)
 
 
@@ -59,6 +60,7 @@ class Evaluation:
         self.found = HeldOut(group.dataset.patient_count, len(group))
 
     def run(self) -> HeldOut:
+        """All tables."""
         self.hypotension()
         self.pressure()
         self.beats()

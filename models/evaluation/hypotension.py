@@ -69,13 +69,15 @@ class RiskStudy:
         }
 
     def points(self, horizon: int) -> TimePoints:
+        """Every window with its outcome within horizon number ``horizon``."""
         return TimePoints(
             self.group.dataset.study_of, self.group.labels["end_s"].astype(np.float64), self.now,
             self.label[:, horizon].astype(np.float64), HORIZONS_S[horizon],
         )  # fmt: skip
 
     def use(self, rule: str, horizon: int) -> Bools:
-        known = np.isfinite(self.label[:, horizon])
+        """bool [W]: windows that count; those whose pressure is low already only if ``rule`` is not "excluded"."""
+        known: Bools = np.isfinite(self.label[:, horizon])
         return known & ~self.now if rule == "excluded" else known
 
 

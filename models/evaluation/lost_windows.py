@@ -80,6 +80,7 @@ class LostWindows:
         return torch.where(has, mean, torch.full_like(mean, float("nan")))
 
     def part(self, a: int, b: int) -> LostWindows:
+        """Windows ``a`` to ``b`` - 1."""
         return LostWindows(*(getattr(self, name)[a:b] for name in self.__dataclass_fields__))
 
 

@@ -33,6 +33,7 @@ def auprc(score: Floats, positive: npt.NDArray[np.bool_]) -> float:
 
 
 def brier(risk: Floats, positive: npt.NDArray[np.bool_]) -> float:
+    """Mean squared error of the risks [n]; NaN without any."""
     return float(np.mean((risk - positive) ** 2)) if len(risk) else float("nan")
 
 

@@ -35,6 +35,7 @@ class Agreement:
     rmse: float
 
     def as_row(self) -> dict[str, float]:
+        """The figures by name."""
         return asdict(self)
 
 
@@ -49,6 +50,7 @@ class Trending:
     slope: float  # of estimated on reference change, least squares; 1 is perfect, 0 is hold
 
     def as_row(self) -> dict[str, float]:
+        """The figures by name."""
         return asdict(self)
 
 

@@ -84,7 +84,9 @@ def ridge_fit(x: Floats, y: Floats, alpha: float = RIDGE) -> tuple[Floats, float
     return weights, middle - float(mean @ weights)
 
 
-def left_out(x: Floats, y: Floats, subject: npt.NDArray[np.intp], others: Mapping[str, tuple[Floats, npt.NDArray]]):
+def left_out(
+    x: Floats, y: Floats, subject: npt.NDArray[np.intp], others: Mapping[str, tuple[Floats, npt.NDArray[np.intp]]]
+) -> tuple[Floats, dict[str, Floats]]:
     """Readings of every subject by the probe of the others: of the own sweep [n], and of other sweeps ``name -> [n']``.
 
     others: the same representation in other sweeps, with the subject of each window (the same subjects)."""
@@ -129,4 +131,5 @@ def probe_rows(model: PhysioME, sweeps: Mapping[str, Sweep]) -> list[Row]:
 
 
 def shown_factors(rows: Sequence[Row]) -> list[str]:
+    """Factors of the rows, each once, in their order."""
     return list(dict.fromkeys(str(row["factor"]) for row in rows))

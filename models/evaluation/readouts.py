@@ -73,6 +73,7 @@ class Heads:
     risks: dict[str, Floats]  # [k + 1]
 
     def predict(self, x: npt.ArrayLike) -> dict[str, Floats]:
+        """Numbers and risks [B] by task for representations x [B, p]."""
         z = (np.asarray(x, np.float64) - self.centre) * self.scale
         found = {task: z @ w[:-1] + w[-1] for task, w in self.weights.items()}
         u = z @ self.axes

@@ -126,9 +126,11 @@ class Page:
     simulated: bool
 
     def note(self, said: str, windows: int) -> str:
+        """The caption: what the rows are, of how many windows, patients and seeds."""
         return caption(windows, self.patients, list(self.seeds), self.simulated, f"{said} {INTERVAL}")
 
     def table(self, rows: Rows, columns: Mapping[str, str], name: str, title: str, said: str, windows: int) -> None:
+        """Writes the rows as Markdown and CSV, with their caption."""
         write_table(rows, columns, self.out, name, title, self.note(said, windows))
 
 
@@ -201,6 +203,7 @@ def write_comparison(page: Page, regimes: Sequence[Sequence[Scores]], head: str)
 
 
 def write_gaps(page: Page, scores: list[GapScores]) -> None:
+    """Tables and plot of the lost pressure by age."""
     rows, windows = gap_rows(scores), len(scores[0].patient)
     said = "Mean absolute error in mmHg at the end of the window; all other sensors are measured."
     page.table(rows, PRESSURE_COLUMNS, "pressure_by_age", "Lost arterial pressure by age", said, windows)
@@ -210,6 +213,7 @@ def write_gaps(page: Page, scores: list[GapScores]) -> None:
 
 
 def write_waves(page: Page, scores: list[WaveScores]) -> None:
+    """Table and plot of restored waves."""
     rows, windows = wave_rows(scores), len(scores[0].patient)
     said = "Whole windows, frame edges included. Read-outs are taken from the restored wave."
     page.table(rows, WAVE_COLUMNS, "waves", "Restored waves: beats and read-outs", said, windows)
@@ -217,6 +221,7 @@ def write_waves(page: Page, scores: list[WaveScores]) -> None:
 
 
 def write_corruption(page: Page, dropout: Sequence[Rows], noise: Sequence[Rows]) -> None:
+    """Tables of lost frames and of noise on the sensors."""
     said = "Frozen head; mean absolute errors. Bounds are means over seeds."
     rows = _texts(over_seeds(dropout, ("missing", "imputer")))
     columns = {"missing": "missing", "imputer": "imputer", "r2_text": "token R²", "cosine_text": "cosine"} | ERRORS

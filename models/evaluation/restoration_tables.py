@@ -30,6 +30,7 @@ def pooled(scores: Sequence[Scores], which: Iterable[int], imputer: str, head: s
 
 
 def pooled_patients(scores: Sequence[Scores], which: Iterable[int]) -> npt.NDArray[np.intp]:
+    """Patient of each window [n], over the seeds of ``scores`` and the chosen subsets."""
     chosen = list(which)
     return np.concatenate([s.patient for s in scores for _ in chosen])
 
@@ -73,6 +74,7 @@ def token_figures(
 
 
 def recovered(scores: Sequence[Scores], which: list[int], imputer: str, head: str, task: str) -> Interval:
+    """Share of what the lost sensors cost that the imputer gives back, with its interval over patients."""
     patient = pooled_patients(scores, which)
     floor, ours, ceiling = (pooled(scores, which, name, head, task) for name in (FLOOR, imputer, CEILING))
     return ratio_interval(patient, floor - ours, floor - ceiling)

@@ -49,6 +49,7 @@ class WaveScores:
 
 
 def case_name(target: Modality, hidden: tuple[Modality, ...], modalities: tuple[Modality, ...]) -> str:
+    """ "ABP from ECG and PPG": the target, and which waves are left."""
     left = [m.value for m in modalities if m is not target and m not in hidden and m is not Modality.EEG]
     return f"{target.value} from {' and '.join(left)}"
 

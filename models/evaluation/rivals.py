@@ -223,6 +223,7 @@ class RidgeTokens:
         self._penalty: dict[int, float] = {}
 
     def inputs(self, tokens: Tensor, presence: Tensor, context: Tensor) -> Tensor:
+        """Regressors [B, p]: mean tokens of what is present [B, M, N, d], and the context."""
         return torch.cat([pooled(tokens, presence).flatten(1), context_inputs(self._model, context, presence)], dim=-1)
 
     def fit(self, m: int, shown: int) -> tuple[Tensor, Tensor]:
@@ -281,6 +282,7 @@ class DelayTokens:
         self._weights, self._offset = (torch.from_numpy(v).float() for v in solve_ridge(x, y, penalty))
 
     def inputs(self, before: Tensor, context: Tensor) -> Tensor:
+        """Regressors [B, p] from the tokens of the last whole window and the context; unknown numbers are 0, marked."""
         held, moved, pulse = anchored_pressure(context, bedside(self._model))
         numbers = torch.stack([(held - 80.0) / 25.0, (moved - 80.0) / 25.0, (pulse - 50.0) / 25.0], dim=-1)
         known = numbers == numbers

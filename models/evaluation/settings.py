@@ -36,6 +36,7 @@ class Setting:
 
     @property
     def absent(self) -> int:
+        """How many sensors are absent."""
         return len(self.lost_s) - len(self.observed)
 
 
@@ -55,6 +56,7 @@ def _setting(rows: Sequence[str], mask: int, age_s: float) -> Setting:
 
 
 def all_sensors(rows: Sequence[str]) -> Setting:
+    """The setting in which every row is measured."""
     return _setting(rows, 2 ** len(rows) - 1, NEVER)
 
 
@@ -88,11 +90,13 @@ class Pass:
         self._made: dict[tuple[float, ...], Outputs] = {}
 
     def __call__(self, setting: Setting) -> Outputs:
+        """Predictions in this setting; made on the first call."""
         if setting.lost_s not in self._made:
             self._made[setting.lost_s] = self.of(self.lost(setting))
         return self._made[setting.lost_s]
 
     def lost(self, setting: Setting) -> Losses:
+        """The windows as this setting loses them."""
         return self.group.lost(self.rows, np.tile(np.array(setting.lost_s), (len(self.rows), 1)))
 
     def of(self, lost: Losses) -> Outputs:
@@ -103,7 +107,9 @@ class Pass:
 
     @property
     def patient_of(self) -> npt.NDArray[np.intp]:
+        """Patient of each window [W]."""
         return self.group.dataset.patient_of[self.rows]
 
     def label(self, name: str) -> npt.NDArray[np.floating]:
+        """A label of each window [W, …]; NaN where unknown."""
         return self.group.labels[name][self.rows]

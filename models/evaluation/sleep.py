@@ -44,6 +44,7 @@ def confusion(truth: Stages, said: Stages, classes: int = len(SLEEP_STAGES)) -> 
 
 
 def accuracy(counts: npt.NDArray[np.integer]) -> float:
+    """Share on the diagonal of the confusion ``counts`` [true, predicted]; NaN without any."""
     return float(np.trace(counts) / counts.sum()) if counts.sum() else float("nan")
 
 

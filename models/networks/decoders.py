@@ -34,11 +34,13 @@ class TokenDecoder(nn.Module):
         bias = key_bias(torch.cat([keys, always], dim=1))
         for block in self.blocks:
             x = block(x, memory, bias)
-        return self.norm(x)
+        normed: Tensor = self.norm(x)
+        return normed
 
     def forward(self, own: Tensor, sequence: Tensor, keys: Tensor) -> Tensor:
         """Tokens [B, N, d]; arguments as in :meth:`states`."""
-        return self.out(self.states(own, sequence, keys))
+        tokens: Tensor = self.out(self.states(own, sequence, keys))
+        return tokens
 
 
 class DecoderBank(nn.Module):

@@ -39,7 +39,8 @@ class ModalityEncoder(nn.Module):
             frames = signal.reshape(-1, self.frame_samples)
         else:
             frames = signal.unfold(-1, self.frame_samples, self.step_samples).flatten(0, 1)
-        return self.frame_network(frames).reshape(-1, self.frames, self.width)
+        features: Tensor = self.frame_network(frames).reshape(-1, self.frames, self.width)
+        return features
 
     def forward(self, features: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
         """Features [B, N, d] and presence bool [B, N] -> tokens [B, N, d] and CLS [B, d]."""

@@ -34,7 +34,8 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[F, inputs, T] -> [F, outputs, T / stride]."""
-        return self.activation(self.body(x) + self.shortcut(x))
+        out: Tensor = self.activation(self.body(x) + self.shortcut(x))
+        return out
 
 
 class FrameNetwork(nn.Module):
@@ -68,9 +69,11 @@ class FrameNetwork(nn.Module):
         )
 
     def forward(self, frames: Tensor) -> Tensor:
+        """Scaled frames [F, frame_samples] -> features [F, width]."""
         stem = self.stem(frames.unsqueeze(1))
         maps = torch.cat([branch(stem) for branch in self.branches], dim=1)
-        return self.perceptron(torch.cat([maps.mean(-1), maps.amax(-1)], dim=-1))
+        features: Tensor = self.perceptron(torch.cat([maps.mean(-1), maps.amax(-1)], dim=-1))
+        return features
 
 
 class PatchEmbedding(nn.Module):
@@ -82,4 +85,6 @@ class PatchEmbedding(nn.Module):
         self.project = nn.Linear(frame_samples, width)
 
     def forward(self, frames: Tensor) -> Tensor:
-        return self.project(frames)
+        """Scaled frames [F, frame_samples] -> features [F, width]."""
+        features: Tensor = self.project(frames)
+        return features

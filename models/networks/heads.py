@@ -120,7 +120,8 @@ class HypotensionHead(nn.Module):
     def logits(self, features: Tensor) -> Tensor:
         """[B, inputs] -> hazard logits [B, K, H] before the temperature."""
         x = nn.functional.gelu(self.hidden(self.dropout(features))).unflatten(-1, (ENSEMBLE, -1)).transpose(0, 1)
-        return (x @ self.weight + self.bias).transpose(0, 1)
+        logits: Tensor = (x @ self.weight + self.bias).transpose(0, 1)
+        return logits
 
     def cooled(self, logits: Tensor, presence: Tensor) -> Tensor:
         """Divides by the temperature of the share of missing frames, presence bool [B, M, N]."""

@@ -55,7 +55,8 @@ class LowRankLinear(nn.Module):
             self.down = self.up = None
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.linear(x)
+        """x [..., in] -> [..., out]."""
+        y: Tensor = self.linear(x)
         if self.down is not None and self.up is not None:
             y = y + self.scale * (self.dropout(x) @ self.down.T) @ self.up.T
         return y
@@ -74,11 +75,13 @@ class Attention(nn.Module):
         self.out = LowRankLinear(width, width, bias=True)
 
     def forward(self, x: Tensor, memory: Tensor, bias: Tensor) -> Tensor:
+        """x [B, Q, d], memory [B, K, d], bias [B, 1, 1, K] added to the scores (see :func:`key_bias`) -> [B, Q, d]."""
         q = self.query(x) * (1.0 / math.sqrt(self.head_width))
         k, v = self.key_value(memory).chunk(2, dim=-1)
         q, k, v = (t.unflatten(-1, (self.heads, self.head_width)).transpose(1, 2) for t in (q, k, v))
         weights = torch.softmax(q @ k.transpose(-1, -2) + bias, dim=-1)
-        return self.out((weights @ v).transpose(1, 2).flatten(2))
+        mixed: Tensor = self.out((weights @ v).transpose(1, 2).flatten(2))
+        return mixed
 
 
 class Block(nn.Module):
@@ -92,9 +95,11 @@ class Block(nn.Module):
         self.perceptron = nn.Sequential(nn.Linear(width, ratio * width), nn.GELU(), nn.Linear(ratio * width, width))
 
     def forward(self, x: Tensor, bias: Tensor) -> Tensor:
+        """x [B, T, d], bias [B, 1, 1, T] -> [B, T, d]."""
         normed = self.norm_attention(x)
         x = x + self.attention(normed, normed, bias)
-        return x + self.perceptron(self.norm_perceptron(x))
+        out: Tensor = x + self.perceptron(self.norm_perceptron(x))
+        return out
 
 
 class MemoryBlock(nn.Module):
@@ -108,7 +113,8 @@ class MemoryBlock(nn.Module):
         """x [B, Q, d], memory [B, K, d] (already normed), bias [B, 1, 1, K + Q]."""
         normed = self.block.norm_attention(x)
         x = x + self.block.attention(normed, torch.cat([memory, normed], dim=1), bias)
-        return x + self.block.perceptron(self.block.norm_perceptron(x))
+        out: Tensor = x + self.block.perceptron(self.block.norm_perceptron(x))
+        return out
 
 
 class Transformer(nn.Module):
@@ -120,9 +126,11 @@ class Transformer(nn.Module):
         self.norm = nn.LayerNorm(width)
 
     def forward(self, x: Tensor, bias: Tensor) -> Tensor:
+        """x [B, T, d], bias [B, 1, 1, T] -> [B, T, d]."""
         for block in self.blocks:
             x = block(x, bias)
-        return self.norm(x)
+        normed: Tensor = self.norm(x)
+        return normed
 
 
 def low_rank_layers(module: nn.Module) -> list[LowRankLinear]:

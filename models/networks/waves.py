@@ -77,7 +77,8 @@ def beats(x: Tensor, present: Tensor) -> Tensor:
     offset = torch.arange(-10, 11, dtype=x.dtype, device=x.device)
     kernel = torch.exp(-0.5 * (offset / 3.0).square())
     spread = nn.functional.conv1d(peak.flatten(0, 1).unsqueeze(1), kernel[None, None], padding=10)
-    return spread.squeeze(1).unflatten(0, peak.shape[:2]).clamp(max=1.0)
+    marks: Tensor = spread.squeeze(1).unflatten(0, peak.shape[:2]).clamp(max=1.0)
+    return marks
 
 
 def _squared_slope(x: Tensor) -> Tensor:
@@ -142,7 +143,8 @@ class _ConditionedBlock(nn.Module):
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         gain, offset = self.film(condition).unsqueeze(-1).chunk(2, dim=1)
-        return x + self.mix(nn.functional.gelu(self.conv(x) * (1.0 + gain) + offset))
+        out: Tensor = x + self.mix(nn.functional.gelu(self.conv(x) * (1.0 + gain) + offset))
+        return out
 
 
 class WaveDecoder(nn.Module):
@@ -165,7 +167,8 @@ class WaveDecoder(nn.Module):
         for block in self.blocks:
             x = block(x, condition)
         x = nn.functional.gelu(self.expand(x)).unflatten(1, (8, _STRIDE)).transpose(2, 3).flatten(2)
-        return self.out(x).squeeze(1)
+        wave: Tensor = self.out(x).squeeze(1)
+        return wave
 
 
 class WaveDecoders(nn.Module):
@@ -220,7 +223,8 @@ def unit_shape(raw: Tensor, frames: int, seen: Tensor | None = None) -> Tensor:
     share = counts / counts.sum(-1, keepdim=True)
     centre = (parts.mean(-1) * share).sum(-1, keepdim=True)
     size = ((parts.amax(-1) - parts.amin(-1)) * share).sum(-1, keepdim=True)
-    return ((raw - centre) / (size + 0.05)).clamp(_LOWEST, _HIGHEST)
+    shape: Tensor = ((raw - centre) / (size + 0.05)).clamp(_LOWEST, _HIGHEST)
+    return shape
 
 
 class PressureWave(nn.Module):

@@ -1,0 +1,1 @@
+"""Bundles and the backends that run them: what the monitor needs of a model, without torch."""

@@ -80,4 +80,5 @@ class Anchors:
         return departed(pulse_look(ppg, rate_hz), self._kept.get(key))
 
     def forget(self, key: Hashable) -> None:
+        """What is known of this bed and stretch is forgotten."""
         self._kept.forget(key)

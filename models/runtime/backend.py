@@ -57,24 +57,29 @@ class Backend(Protocol):
     [B, M, N], ``context`` float32 [B, M, C] and, of a graph with two imputers, ``selfmask`` bool [B]; of one with a
     memory, ``memory`` float32 [B, M, d].
     Outputs: see :data:`models.runtime.spec.OUTPUTS`. Any batch from 1; a backend with buckets splits and pads by
-    itself. Raises :class:`BackendFailed` where the library fails. Not thread-safe.
+    itself. Raises :class:`models.signals.errors.BackendFailed` where the library fails. Not thread-safe.
     """
 
     @property
-    def info(self) -> BackendInfo: ...
+    def info(self) -> BackendInfo:
+        """Which backend this is, in name, words and precision."""
 
-    def warm_up(self) -> None: ...
+    def warm_up(self) -> None:
+        """What the first run would otherwise pay for; called once, before any window."""
 
-    def run(self, inputs: Arrays) -> Arrays: ...
+    def run(self, inputs: Arrays) -> Arrays:
+        """The outputs by name. Raises BackendFailed where the library fails."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Gives memory and devices back; nothing is run afterwards."""
 
 
 @runtime_checkable
 class Replays(Protocol):
     """A backend that replays recorded launches (CUDA graphs): the gate compares them with the plain run."""
 
-    def run_plain(self, inputs: Arrays) -> Arrays: ...
+    def run_plain(self, inputs: Arrays) -> Arrays:
+        """As :meth:`Backend.run`, without recorded launches."""
 
 
 @runtime_checkable
@@ -82,7 +87,8 @@ class HasBuckets(Protocol):
     """A backend of static shapes: the gate tries each bucket."""
 
     @property
-    def buckets(self) -> tuple[int, ...]: ...
+    def buckets(self) -> tuple[int, ...]:
+        """Batch sizes that it was built for."""
 
 
 @runtime_checkable
@@ -91,4 +97,5 @@ class CountsKernels(HasBuckets, Protocol):
     that a small batch takes. Buckets without a record are left out."""
 
     @property
-    def kernels(self) -> dict[int, int]: ...
+    def kernels(self) -> dict[int, int]:
+        """Bucket -> kernels of its recorded launch."""

@@ -27,6 +27,7 @@ _T = TypeVar("_T")
 
 
 def take(answers: queue.SimpleQueue[object], within_s: float) -> object:
+    """The next answer; queue.Empty if none comes within ``within_s`` seconds."""
     return answers.get(timeout=within_s)
 
 

@@ -52,10 +52,12 @@ class Bundle:
 
     @property
     def model_path(self) -> Path:
+        """The whole graph."""
         return self.path / WHOLE
 
     @cached_property
     def window_spec(self) -> WindowSpec:
+        """What the stream must cut for this model."""
         s = self.spec
         return WindowSpec(tuple(Modality(m) for m in s.modalities), s.rate_hz, s.frame_s, s.frames, s.hop_s)
 

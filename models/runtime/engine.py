@@ -63,10 +63,12 @@ class Engine:
 
     @property
     def window_spec(self) -> WindowSpec:
+        """What the stream must cut for this model."""
         return self._spec
 
     @property
     def backend(self) -> BackendInfo:
+        """Of the backend that runs the graph."""
         return self._backend.info
 
     @property
@@ -81,6 +83,7 @@ class Engine:
         return f"{name}, {self.imputer}" if len(self._bundle.spec.imputers) > 1 else name
 
     def close(self) -> None:
+        """Gives the backend's memory and devices back."""
         self._backend.close()
 
     @property

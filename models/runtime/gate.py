@@ -45,6 +45,7 @@ class Limit:
     relative: str = ""
 
     def of(self, precision: Precision) -> float:
+        """The limit at this precision."""
         return {"fp32": self.fp32, "fp16": self.fp16, "bf16": self.bf16}[precision]
 
 

@@ -8,7 +8,7 @@ Measured with TensorRT-RTX 1.7 on the demo model. Where a pattern is not found n
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -189,14 +189,16 @@ class _Walk:
 
     def operand(self, node: onnx.NodeProto, operator: str) -> str:
         """That of two operands which ``operator`` makes."""
-        for name in node.input:
+        names: Sequence[str] = node.input
+        for name in names:
             if name in self.view.producer and self.view.nodes[self.view.producer[name]].op_type == operator:
                 return name
         raise _Mismatch
 
     def constant(self, node: onnx.NodeProto) -> str:
         """That of two operands which is constant."""
-        for name in node.input:
+        names: Sequence[str] = node.input
+        for name in names:
             if name in self.view.constants:
                 return name
         raise _Mismatch

@@ -176,7 +176,7 @@ class _LaneWriter:
         return made
 
     def _channels(self, name: str) -> int:
-        return int(self.view.shapes[name][1])  # type: ignore[arg-type]
+        return int(self.view.shapes[name][1])
 
     def _repeats(self, names: list[str]) -> int:
         """How often each lane of one merged value follows itself in ``names``; 0 if they are not that value's."""

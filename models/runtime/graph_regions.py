@@ -41,8 +41,8 @@ class GraphView:
         from onnx import numpy_helper
 
         self.graph = graph
-        self.nodes = list(graph.node)
-        self.constants = {t.name: t for t in graph.initializer}
+        self.nodes: list[onnx.NodeProto] = list(graph.node)
+        self.constants: dict[str, onnx.TensorProto] = {t.name: t for t in graph.initializer}
         self.outputs = {o.name for o in graph.output}
         self.types = {t.name: t.data_type for t in graph.initializer}
         self.shapes: dict[str, tuple[int | str, ...]] = {t.name: tuple(t.dims) for t in graph.initializer}
@@ -139,12 +139,12 @@ def trunk(view: GraphView) -> set[int]:
     """Indices of the nodes that lead to an attention, a LayerNorm, an ELU or a convolution, and of those."""
     inside: set[int] = set()
     for i in reversed(range(len(view.nodes))):
-        if _endstrunk(view, view.nodes[i]) or inside.intersection(view.behind(view.nodes[i])):
+        if _ends_trunk(view, view.nodes[i]) or inside.intersection(view.behind(view.nodes[i])):
             inside.add(i)
     return inside
 
 
-def _endstrunk(view: GraphView, node: onnx.NodeProto) -> bool:
+def _ends_trunk(view: GraphView, node: onnx.NodeProto) -> bool:
     if node.op_type == "Conv":
         return is_layer(view, node)
     if node.op_type == "Softmax":

@@ -118,7 +118,7 @@ def _keeps_rows(view: GraphView, node: onnx.NodeProto) -> bool:
         shape = view.array(node.input[1]).tolist() if node.input[1] in view.constants else [1]
         return bool(shape[0] == -1 and 0 not in shape[1:])
     if node.op_type == "Transpose":
-        return integers.get("perm", [1])[0] == 0
+        return bool(integers.get("perm", [1])[0] == 0)
     if node.op_type in {"Split", "Concat"}:
         return integers.get("axis", [0])[0] > 0 and all(view.ranks.get(n, 0) > 1 for n in node.output)
     return node.op_type in _UNARY or integers.get("axis", [-1]) == [-1]

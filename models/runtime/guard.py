@@ -89,6 +89,7 @@ class GuardedBackend:
 
     @property
     def service(self) -> Service:
+        """How it serves now, and why better backends do not."""
         return Service(self._state, tuple(self._notes), self._batch)
 
     def warm_up(self) -> None:

@@ -32,6 +32,7 @@ class Remembered(Generic[T]):
         self._kept: OrderedDict[Hashable, T] = OrderedDict()
 
     def put(self, key: Hashable, value: T) -> None:
+        """Keeps the value; the key counts as just used."""
         self._kept[key] = value
         self._kept.move_to_end(key)
         while len(self._kept) > self._limit:

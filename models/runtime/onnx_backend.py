@@ -49,6 +49,7 @@ class OnnxBackend:
 
     @property
     def info(self) -> BackendInfo:
+        """Which backend this is, in name, words and precision."""
         return self._info
 
     @property
@@ -68,7 +69,8 @@ class OnnxBackend:
             raise _bad_graph(folder / SCALING_PART, f"no output named {SCALED}")
 
         def run(frames: Sequence[Floats]) -> Sequence[Floats]:
-            return networks.run(wanted, dict(zip(given, frames, strict=True)))  # type: ignore[no-any-return]
+            features: Sequence[Floats] = networks.run(wanted, dict(zip(given, frames, strict=True)))
+            return features
 
         self._frames = FrameCache(run, len(names), s.frames, s.token_width, kept)
 
@@ -89,10 +91,12 @@ class OnnxBackend:
             raise _bad_graph(model_path, f"no outputs named {sorted(missing)}")
 
     def warm_up(self) -> None:
+        """Two runs of an empty window, in which the library allocates what it needs."""
         for _ in range(2):
             self.run(self._form.nothing(1))
 
     def run(self, inputs: Arrays) -> Arrays:
+        """The outputs by name. Raises BadInput for inputs that do not fit, BackendFailed where the library fails."""
         self._form.check(inputs)
         try:
             if self._frames is not None:

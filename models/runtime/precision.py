@@ -77,16 +77,16 @@ def elsewhere(model: onnx.ModelProto) -> list[str]:
 
 def parsed(graph: bytes) -> onnx.ModelProto:
     """The ONNX model in these bytes. Raises BadInput."""
-    onnx = load_onnx()
+    library = load_onnx()
     from google.protobuf.message import DecodeError
 
     try:
-        model = onnx.load_model_from_string(graph)
+        model: onnx.ModelProto = library.load_model_from_string(graph)
     except DecodeError as error:
         raise _bad_graph(f"{len(graph)} bytes that are none ({error})") from error
     if not model.graph.node:
         raise _bad_graph(f"{len(graph)} bytes without a node")
-    return model  # type: ignore[no-any-return]
+    return model
 
 
 def load_onnx() -> Any:

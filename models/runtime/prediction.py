@@ -23,6 +23,7 @@ class Interval:
 
     @property
     def half_width(self) -> float:
+        """Half the distance of the bounds."""
         return (self.hi - self.lo) / 2.0
 
 

@@ -68,6 +68,7 @@ class PulseForms:
         return self._kept.get(key)
 
     def forget(self, key: Hashable) -> None:
+        """What is known of this bed and stretch is forgotten."""
         self._kept.forget(key)
 
 

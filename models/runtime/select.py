@@ -45,7 +45,8 @@ class Cached(Protocol):
     """A backend that may come from a cache of built engines, with the gate's result beside it."""
 
     @property
-    def cache_key(self) -> str | None: ...
+    def cache_key(self) -> str | None:
+        """Key of the engines' entry in the cache; None where they come from none."""
 
 
 # Each library is imported when its backend is asked for: they take 0.1 to 3 s, or are not there.
@@ -93,6 +94,7 @@ class ServedEngine(Engine):
 
     @property
     def service(self) -> Service:
+        """How it serves now, and why better backends do not."""
         return self._guard.service
 
 

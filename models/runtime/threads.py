@@ -50,6 +50,7 @@ def candidates() -> list[int]:
 
 
 def choice_path() -> Path:
+    """Where the number of threads that was measured is kept."""
     import platformdirs
 
     return Path(platformdirs.user_cache_dir("vigil", appauthor=False)) / "threads.json"

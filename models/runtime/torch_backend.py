@@ -60,12 +60,15 @@ class TorchBackend:
 
     @property
     def info(self) -> BackendInfo:
+        """Which backend this is, in name, words and precision."""
         return self._info
 
     def warm_up(self) -> None:
+        """One run of an empty window."""
         self.run(self._form.nothing(1))
 
     def run(self, inputs: Arrays) -> Arrays:
+        """The outputs by name. Raises BadInput for inputs that do not fit, BackendFailed where PyTorch fails."""
         from models.export import run_torch
 
         self._form.check(inputs)

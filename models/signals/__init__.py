@@ -1,0 +1,1 @@
+"""Causal signal code shared by training and stream: readers, resampling, quality, beats, windows."""

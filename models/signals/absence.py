@@ -45,6 +45,6 @@ _STANDING = {
 }
 
 
-def standing_of(reason: Absence | None) -> Standing:
-    """The state that a reason stands for; None is measured."""
-    return Standing.MEASURED if reason is None else _STANDING[reason]
+def standing_of(absence: Absence | None) -> Standing:
+    """The state that an absence stands for; None is measured."""
+    return Standing.MEASURED if absence is None else _STANDING[absence]

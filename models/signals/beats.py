@@ -236,7 +236,8 @@ def spans_gap(x: npt.ArrayLike, positions: npt.ArrayLike, rate_hz: float = 100) 
     missing = _long_gaps(~np.isfinite(np.asarray(x, dtype=np.float64)), rate_hz)
     count = np.concatenate(([0], np.cumsum(missing)))
     index = np.clip(np.round(at).astype(int), 0, len(missing))
-    return count[index[1:]] > count[index[:-1]]
+    crosses: npt.NDArray[np.bool_] = count[index[1:]] > count[index[:-1]]
+    return crosses
 
 
 # ---------------------------------------------------------------------------------------------------- building blocks
@@ -280,7 +281,8 @@ def _qrs_kernel(rate_hz: float) -> Floats:
     reach = int(np.ceil(4 * QRS_WIDE_S * rate_hz))
     t = np.arange(-reach, reach + 1) / rate_hz
     narrow, wide = np.exp(-0.5 * (t / QRS_NARROW_S) ** 2), np.exp(-0.5 * (t / QRS_WIDE_S) ** 2)
-    return narrow / narrow.sum() - wide / wide.sum()
+    kernel: Floats = narrow / narrow.sum() - wide / wide.sum()
+    return kernel
 
 
 @lru_cache(maxsize=16)
@@ -288,7 +290,8 @@ def _broad_kernel(rate_hz: float) -> Floats:
     reach = int(np.ceil(4 * BROAD_WIDE_S * rate_hz))
     t = np.arange(-reach, reach + 1) / rate_hz
     narrow, wide = np.exp(-0.5 * (t / BROAD_NARROW_S) ** 2), np.exp(-0.5 * (t / BROAD_WIDE_S) ** 2)
-    return narrow / narrow.sum() - wide / wide.sum()
+    kernel: Floats = narrow / narrow.sum() - wide / wide.sum()
+    return kernel
 
 
 @lru_cache(maxsize=16)
@@ -296,7 +299,8 @@ def _energy_kernel(rate_hz: float, width_s: float) -> Floats:
     """Gaussian: one hump for a whole complex."""
     reach = int(np.ceil(4 * width_s * rate_hz))
     kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / (width_s * rate_hz)) ** 2)
-    return kernel / kernel.sum()
+    unit: Floats = kernel / kernel.sum()
+    return unit
 
 
 @lru_cache(maxsize=16)
@@ -334,7 +338,8 @@ def _level(strength: Floats, rate_hz: float) -> Floats:
         return np.full(n, _median_of_present(peaks))
     padded = np.pad(peaks, 2, mode="reflect")
     medians = np.array([_median_of_present(padded[i : i + 5]) for i in range(bins)])
-    return np.interp(np.arange(n), 0.5 * (edges[1:] + edges[:-1]), medians)
+    level: Floats = np.interp(np.arange(n), 0.5 * (edges[1:] + edges[:-1]), medians)
+    return level
 
 
 def _median_of_present(peaks: Floats) -> float:
@@ -416,7 +421,8 @@ def _of_one_heart(band: Floats, found: Floats, rate_hz: float) -> tuple[Bools, i
 def _extreme_near(x: Floats, positions: npt.NDArray[np.intp], reach: int) -> npt.NDArray[np.intp]:
     """The index of the largest value within ``reach`` samples of each position."""
     index = np.clip(positions[:, None] + np.arange(-reach, reach + 1), 0, len(x) - 1)
-    return index[np.arange(len(positions)), np.argmax(x[index], axis=1)]
+    largest: npt.NDArray[np.intp] = index[np.arange(len(positions)), np.argmax(x[index], axis=1)]
+    return largest
 
 
 def _parabola(x: Floats, peaks: npt.NDArray[np.intp]) -> Floats:
@@ -424,7 +430,8 @@ def _parabola(x: Floats, peaks: npt.NDArray[np.intp]) -> Floats:
     before, at, after = x[peaks - 1], x[peaks], x[peaks + 1]
     bend = before - 2 * at + after
     shift = np.where(bend < 0, 0.5 * (before - after) / np.where(bend < 0, bend, 1.0), 0.0)
-    return peaks + np.clip(shift, -0.5, 0.5)
+    vertex: Floats = peaks + np.clip(shift, -0.5, 0.5)
+    return vertex
 
 
 def _distinct(positions: Floats, least: float) -> Floats:

@@ -61,6 +61,7 @@ class ChannelMemory:
 
     @property
     def duplicate_samples(self) -> int:
+        """Samples that came again, since the beginning."""
         return self._forgotten_duplicates + sum(t.native.duplicates for t in self._timelines)
 
     @property
@@ -96,6 +97,7 @@ class ChannelMemory:
         return first_g
 
     def was_withheld(self, second: int) -> bool:
+        """Whether the operator had dropped the channel in this second."""
         return second in self._withheld
 
     def complete(self, last_g: int) -> None:

@@ -52,6 +52,7 @@ class ContextMemory:
         self.reset(start_s)
 
     def reset(self, start_s: int) -> None:
+        """Nothing is remembered; the next cell is that of ``start_s``."""
         rows = len(self._modalities)
         self._next_s = start_s
         self._level = np.full((rows, 2 * MEMORY_S), np.nan)

@@ -43,6 +43,7 @@ class Findings:
     overdue: frozenset[Modality] = frozenset()
 
     def pulse_of(self, modality: Modality) -> Pulse:
+        """Of a pulse channel; UNKNOWN where it is not listed."""
         return self.pulse.get(modality, Pulse.UNKNOWN)
 
     def showing(self, pulse: Pulse) -> tuple[Modality, ...]:

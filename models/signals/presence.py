@@ -42,4 +42,5 @@ def cell_verdict(
 
 def frame_presence(cells: npt.NDArray[np.bool_], frame_s: int) -> npt.NDArray[np.bool_]:
     """bool [..., N] per frame from bool [..., N · frame_s] per cell: a frame is present iff its cells are."""
-    return np.logical_and.reduce(cells.reshape(*cells.shape[:-1], -1, frame_s), axis=-1)
+    present: npt.NDArray[np.bool_] = np.logical_and.reduce(cells.reshape(*cells.shape[:-1], -1, frame_s), axis=-1)
+    return present

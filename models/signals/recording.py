@@ -18,6 +18,8 @@ FloatArray = npt.NDArray[np.float32]
 
 
 class TrackKind(StrEnum):
+    """A wave has a rate, a numeric and an event times of their own."""
+
     WAVE = "wave"
     NUMERIC = "numeric"
     EVENT = "event"
@@ -42,6 +44,7 @@ class Track:
 
     @property
     def end_s(self) -> float:
+        """One sample after the last of a wave; of other tracks where they begin."""
         return self.start_s + self.samples / self.rate_hz if self.rate_hz else self.start_s
 
 
@@ -62,10 +65,12 @@ class Recording(Protocol):
         """Short name for the screen (file name, ``vitaldb:1``, ``demo:seed=7``); no patient data."""
 
     @property
-    def duration_s(self) -> float: ...
+    def duration_s(self) -> float:
+        """From the recording's start to its last sample, in s."""
 
     @property
-    def tracks(self) -> tuple[Track, ...]: ...
+    def tracks(self) -> tuple[Track, ...]:
+        """All tracks, in the recording's own order."""
 
     def read(self, track: str, start_s: float, end_s: float) -> Segment:
         """The samples of a wave track with ``start_s <= time < end_s``, in the track's own unit.
@@ -79,4 +84,5 @@ class Recording(Protocol):
     def events(self) -> list[tuple[float, str]]:
         """Time and text of the recording's annotations."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Gives files and memory back; nothing is read afterwards."""

@@ -65,7 +65,8 @@ def frequency_response(rate_hz: float, frequencies_hz: npt.ArrayLike, phase: flo
     weights, first, _ = _kernel(float(rate_hz))
     offsets = np.arange(first, first + len(weights)) - phase
     angle = 2.0 * np.pi * np.outer(np.asarray(frequencies_hz, dtype=np.float64), offsets) / rate_hz
-    return np.abs(np.exp(1j * angle) @ weights[:, round(phase * _phases(rate_hz))])
+    gain: npt.NDArray[np.float64] = np.abs(np.exp(1j * angle) @ weights[:, round(phase * _phases(rate_hz))])
+    return gain
 
 
 class Resampler:

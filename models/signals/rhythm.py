@@ -125,7 +125,8 @@ def swings(x: npt.ArrayLike) -> Floats:
     if len(values) < width:
         return np.zeros(0)
     around = np.lib.stride_tricks.sliding_window_view(values, width)
-    return np.nan_to_num(np.fmax.reduce(around, axis=1) - np.fmin.reduce(around, axis=1), nan=0.0)
+    span: Floats = np.nan_to_num(np.fmax.reduce(around, axis=1) - np.fmin.reduce(around, axis=1), nan=0.0)
+    return span
 
 
 def _usual_height(x: Floats, beats: Floats) -> float:

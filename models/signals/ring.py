@@ -34,6 +34,7 @@ class Ring:
         return 0 if self._end is None else self._end
 
     def clear(self) -> None:
+        """Empty, and without a place."""
         self._buffer.fill(np.nan)
         self._end = None
         self._base = 0

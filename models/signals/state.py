@@ -98,6 +98,7 @@ class SensorState:
         self.reset()
 
     def reset(self) -> None:
+        """As before the first sample."""
         self._seen_ns = -np.inf
         self._measured_until_ns = -np.inf
         self._withheld_until_ns = -np.inf

@@ -43,10 +43,12 @@ class WindowSpec:
 
     @property
     def window_s(self) -> int:
+        """Length of a window in s."""
         return self.frame_s * self.frames
 
     @property
     def samples(self) -> int:
+        """Samples of a window, by modality."""
         return self.window_s * self.rate_hz
 
 

@@ -1,0 +1,1 @@
+"""From windows to a bundle: stages, losses, checkpoints and run folders of ``vigil train``."""

@@ -21,6 +21,7 @@ class Ahead(Generic[T]):
         self._next: tuple[int, Future[T]] | None = None
 
     def __call__(self, step: int) -> T:
+        """``make(step)``, begun earlier if the last call was for the step before."""
         if self._pool is None:
             return self._make(step)
         begun, self._next = self._next, None

@@ -37,7 +37,8 @@ class Outputs:
     @property
     def missing(self) -> Floats:
         """Share of absent frames."""
-        return 1.0 - self.lost.presence.mean((1, 2))
+        share: Floats = 1.0 - self.lost.presence.mean((1, 2))
+        return share
 
     def age(self, row: int) -> Floats:
         """Age of a modality's last measurement in s; NaN: never."""

@@ -17,6 +17,7 @@ from models.export import BundleText, export_bundle
 from models.physiome import PhysioME
 from models.runtime.bundle import load_bundle
 from models.runtime.golden import GOLDEN_TOLERANCE, golden_difference
+from models.runtime.machine import machine
 from models.runtime.onnx_backend import OnnxBackend
 from models.runtime.spec import BOTH_IMPUTERS, RESTORATION
 from models.signals.preprocessing import PREPROCESSING
@@ -28,6 +29,7 @@ from models.training.config import DEMO_CONFIG, DataConfig, TrainConfig, load_co
 from models.training.loop import Progress
 from models.training.pipeline import STAGES, train_stages
 from models.training.progress import ProgressBars
+from models.training.sampling import Group
 from models.training.students import train_students
 
 
@@ -65,7 +67,7 @@ def train(
         run_folder.save_model(out, model, trained.fingerprints[STAGES[-1]])  # with its temperature
         run_folder.save_calibration(out, conformal)
         cost = Cost(
-            clock.seconds, f"{run_folder.machine()}, {settings.threads} threads",
+            clock.seconds, f"{machine()}, {settings.threads} threads",
             sum(p.numel() for p in model.parameters()), len(groups["train"]),
         )  # fmt: skip
         (out / "figures.json").write_text(figures_json(found, cost), encoding="utf-8")
@@ -74,9 +76,9 @@ def train(
     return model, text
 
 
-def trained_on(settings: TrainConfig, groups: Mapping[str, object]) -> str:
+def trained_on(settings: TrainConfig, groups: Mapping[str, Group]) -> str:
     """One line on the training data."""
-    patients = len(groups["train"].dataset.patients)  # type: ignore[attr-defined]
+    patients = len(groups["train"].dataset.patients)
     if isinstance(settings.data, DataConfig):
         return f"{patients} simulated patients; no real recording"
     source = str(type(settings.data).__struct_config__.tag)

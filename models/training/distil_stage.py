@@ -123,6 +123,7 @@ class DistilStage:
         self._train, self._stop, self._config, self._seed = train, stop, config, seed
 
     def losses(self, step: int) -> dict[str, Tensor]:
+        """Contrastive and relational loss against each teacher, over a batch drawn for ``step``."""
         random = step_random(self._seed, self.name, step)
         rows = draw_rows(random.numpy, self._train.patient, self._train.end_s, self._config.batch)
         present = self._train.present[rows].copy()
@@ -131,6 +132,7 @@ class DistilStage:
         return self._losses(self._train, rows, present)
 
     def score(self) -> dict[str, float]:
+        """Mean losses over windows of the early-stopping patients; ``score`` is their sum."""
         rng = np.random.default_rng([self._seed, 97])
         batch, sums = self._config.batch, dict[str, float]()
         rounds = max(1, min(_SCORED, len(self._stop)) // batch)
@@ -198,11 +200,13 @@ class StudentHeadsStage:
         self._risk = "risk" in PROMISES[student.modality]
 
     def losses(self, step: int) -> dict[str, Tensor]:
+        """Losses of the heads over a batch drawn for ``step``."""
         rng = step_random(self._seed, self.name, step).numpy
         rows = rng.integers(0, len(self._groups[0]), self._settings.batch)
         return self._losses(0, rows, rng)
 
     def score(self) -> dict[str, float]:
+        """Losses over early-stopping windows; ``score`` is their sum."""
         rng = np.random.default_rng([self._seed, 96])
         rows = rng.permutation(len(self._groups[1]))[: 2 * _SCORED]
         parts = {name: float(v.detach()) for name, v in self._losses(1, rows, rng).items()}

@@ -25,7 +25,8 @@ def complete_scaled(model: PhysioME, group: Group, rows: np.ndarray) -> torch.Te
     signals = torch.from_numpy(group.dataset.signals(rows)).to(device)
     natural = group.lost(rows, np.zeros((len(rows), signals.shape[1])))
     known = torch.from_numpy(group.known[rows]).to(device)
-    return model.scaling(signals, known, torch.from_numpy(natural.context).to(device))[0]
+    scaled: torch.Tensor = model.scaling(signals, known, torch.from_numpy(natural.context).to(device))[0]
+    return scaled
 
 
 def features_path(windows: Path, out: Path, fingerprint: str, group: str) -> Path:

@@ -72,10 +72,12 @@ class FusionStage:
         self._batches = step_batches(train, plan, settings.batch, seed, self.name, device_of(model), contrastive=True)
 
     def losses(self, step: int) -> dict[str, Tensor]:
+        """PhysioME's losses over the batch of ``step``, weighted."""
         random = step_random(self.seed, self.name, step, device_of(self.model))
         return weigh(self.objective(self._batches(step), random.torch), self.weights)
 
     def score(self) -> dict[str, float]:
+        """Mean losses over fixed batches; ``score`` is the weighted sum of those that count."""
         batches = fixed_batches(self._stop, self.plan, self.seed, _STOP_WINDOWS, 64, device_of(self.model))
         found = mean_losses(batches, lambda b, g: self.objective(b, g))
         return {"score": sum(self.weights[n] * v for n, v in found.items() if n not in _NOT_SCORED)} | found

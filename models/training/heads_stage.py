@@ -46,10 +46,12 @@ class HeadsStage:
         self._batches = step_batches(train, plan, settings.batch, seed, self.name, device_of(model))
 
     def losses(self, step: int) -> dict[str, Tensor]:
+        """Losses of the heads over the batch of ``step``."""
         step_random(self.seed, self.name, step)
         return self.objective(self._batches(step))
 
     def score(self) -> dict[str, float]:
+        """Mean losses over fixed batches; ``score`` is their sum."""
         batches = fixed_batches(self._stop, self.plan, self.seed, _STOP_WINDOWS, 64, device_of(self.model))
         found = mean_losses(batches, lambda batch, _: self.objective(batch))
         return {"score": sum(found.values())} | found

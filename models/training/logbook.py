@@ -9,6 +9,10 @@ import csv
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tensorboard.compat.proto.event_pb2 import Event
 
 
 class CsvLog:
@@ -61,13 +65,14 @@ class TensorBoardLog:
             self._write(Event(wall_time=time.time(), step=start + 1, session_log=SessionLog(status=SessionLog.START)))
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        """Appends figures by tag."""
         from tensorboard.compat.proto.event_pb2 import Event
         from tensorboard.compat.proto.summary_pb2 import Summary
 
         summary = Summary(value=[Summary.Value(tag=tag, simple_value=value) for tag, value in values.items()])
         self._write(Event(wall_time=time.time(), step=step, summary=summary))
 
-    def _write(self, event) -> None:
+    def _write(self, event: Event) -> None:
         from tensorboard.summary.writer.record_writer import RecordWriter
 
         with self._path.open("ab") as handle:
@@ -84,9 +89,11 @@ class Logbook:
         self._board = TensorBoardLog(folder / "tensorboard" / name, start)
 
     def training(self, step: int, values: Mapping[str, float]) -> None:
+        """Appends losses of a training step."""
         self._training.row({"step": step, "elapsed_s": round(time.monotonic() - self._began, 1)} | dict(values))
         self._board.scalars(step, {f"train/{name}": value for name, value in values.items()})
 
     def stopping(self, step: int, values: Mapping[str, float]) -> None:
+        """Appends scores on the early-stopping patients."""
         self._stopping.row({"step": step, "elapsed_s": round(time.monotonic() - self._began, 1)} | dict(values))
         self._board.scalars(step, {f"stop/{name}": value for name, value in values.items()})

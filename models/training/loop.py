@@ -40,6 +40,7 @@ def cosine_rate(step: int, steps: int, peak: float, warmup: int) -> float:
 
 
 def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
+    """Sets the learning rate of every group."""
     for group in optimiser.param_groups:
         group["lr"] = rate
 
@@ -71,6 +72,7 @@ class MovingAverage:
 
     @torch.no_grad()
     def update(self, module: nn.Module) -> None:
+        """Moves the averages towards the live values; the first steps count for more."""
         self.steps += 1
         decay = min(self.decay, (1.0 + self.steps) / (10.0 + self.steps))
         for name, value in self.live(module):

@@ -73,12 +73,14 @@ class MainStage:
         raise NotImplementedError
 
     def losses(self, step: int) -> dict[str, Tensor]:
+        """The method's losses over a batch drawn for ``step``, weighted."""
         random = step_random(self.seed, self.name, step, device_of(self.model))
         group = self._train
         rows = draw_rows(random.numpy, group.dataset.patient_of, group.labels["end_s"], self.settings.batch)
         return weigh(self.objective(self._drawn(group, rows, random.numpy), random.torch), self.weights)
 
     def score(self) -> dict[str, float]:
+        """Mean losses over fixed early-stopping windows; ``score`` is their weighted sum."""
         rng = np.random.default_rng([self.seed, 99])
         chosen = rng.permutation(len(self._stop))[:_STOP_WINDOWS]
         sums: dict[str, float] = {}
@@ -106,10 +108,12 @@ class LeaveOneOutStage(MainStage):
     """x^k = projected mean token of modality k; L = contrast of x^k with the mean of x^≠k, both ways, over k."""
 
     def parts(self) -> dict[str, nn.Module]:
+        """A projector a modality."""
         c = self.model.config
         return {"projectors": nn.ModuleList(projector(c.width, _PROJECTED) for _ in c.modalities)}
 
     def objective(self, drawn: Drawn, generator: torch.Generator | None) -> dict[str, Tensor]:
+        """Contrast of each modality with the mean of the others, and the losses of the heads."""
         batch = drawn.batch
         out, parts = self._heads(batch)
         projectors = self.module["projectors"]
@@ -136,6 +140,7 @@ class MaskedAutoencodingStage(MainStage):
     that the method fills absent slots at inference; here the gradient does pass through their input."""
 
     def objective(self, drawn: Drawn, generator: torch.Generator | None) -> dict[str, Tensor]:
+        """Error of the tokens that were not sampled, and the losses of the heads."""
         model, batch = self.model, drawn.batch
         with torch.no_grad():
             target = model.encode(batch.features, batch.known)
@@ -152,6 +157,7 @@ class ConsistencyStage(MainStage):
     """L = 1 − cos(r(x_subset), sg r(x_full)), r the fused representation, over the windows that lost something."""
 
     def objective(self, drawn: Drawn, generator: torch.Generator | None) -> dict[str, Tensor]:
+        """Distance of the representations with and without losses, and the losses of the heads."""
         batch = drawn.batch
         with torch.no_grad():
             full = self.model.represent(

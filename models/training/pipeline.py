@@ -21,7 +21,7 @@ from models.data.window_index import check_disjoint
 from models.physiome import PhysioME
 from models.signals.errors import BadInput
 from models.training import checkpoint, run_folder
-from models.training.config import TrainConfig
+from models.training.config import TrainConfig, load_config
 from models.training.data_stage import data_fingerprint, make_windows, open_group
 from models.training.features import cache_features, features_path
 from models.training.heads_stage import COMPLETE, HeadsStage
@@ -54,7 +54,7 @@ def resolve_folder(settings: TrainConfig, base: Path | None) -> str:
         return str(Path(settings.data_folder).expanduser().resolve())
     if base is None:
         return ""
-    opened = run_folder.load_config(base / run_folder.CONFIG)
+    opened = load_config(base / run_folder.CONFIG)
     return str(run_folder.windows_folder(base, opened).resolve())
 
 

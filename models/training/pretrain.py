@@ -69,6 +69,7 @@ def frame_readouts(x: Tensor, frame_samples: int, step_samples: int, rate_hz: in
 
 
 def projector(width: int, out: int) -> nn.Sequential:
+    """Two layers from an encoder's token to the space of the contrast."""
     return nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, out))
 
 
@@ -187,12 +188,14 @@ class PretrainStage:
             net.fit_readout(scaled[:, m])
 
     def losses(self, step: int) -> dict[str, Tensor]:
+        """DP-NeuroNet's losses over a batch drawn for ``step``, summed over the encoders."""
         random = step_random(self.seed, self.name, step, device_of(self.model))
         patient, end_s = self._train.dataset.patient_of[self._rows], self._train.labels["end_s"][self._rows]
         rows = self._rows[draw_rows(random.numpy, patient, end_s, self.settings.batch)]
         return self._losses(self._train, rows, random.torch)
 
     def score(self) -> dict[str, float]:
+        """Mean losses over fixed early-stopping windows."""
         chosen = np.random.default_rng([self.seed, 99]).permutation(self._stop_rows)[:_STOP_WINDOWS]
         size, sums, count = self.settings.batch, dict[str, float](), 0
         for first in range(0, len(chosen), size):

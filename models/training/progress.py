@@ -14,6 +14,7 @@ class ProgressBars:
         self._make, self._bar, self._stage = tqdm, None, ""
 
     def __call__(self, stage: str, done: int, total: int) -> None:
+        """``done`` of ``total`` steps of a stage; a new stage closes the bar of the last."""
         if stage != self._stage:
             if self._bar is not None:
                 self._bar.close()

@@ -52,15 +52,18 @@ class RestorationStage:
         self._batches = step_batches(train, plan, settings.batch, seed, self.name, device_of(model))
 
     def losses(self, step: int) -> dict[str, Tensor]:
+        """Losses of the restored tokens over the batch of ``step``."""
         step_random(self.seed, self.name, step)
         return self.objective(self._batches(step))
 
     def score(self) -> dict[str, float]:
+        """Mean losses over fixed batches; ``score`` is their sum."""
         batches = fixed_batches(self._stop, self.plan, self.seed, _STOP_WINDOWS, 64, device_of(self.model))
         found = mean_losses(batches, lambda batch, _: self.objective(batch))
         return {"score": sum(found.values())} | found
 
     def objective(self, batch: Batch) -> dict[str, Tensor]:
+        """Distance of the restored tokens from the true ones, where sensors were lost."""
         model = self.model
         with torch.no_grad():
             target = model.encode(batch.features, batch.known)

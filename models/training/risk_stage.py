@@ -52,12 +52,14 @@ class RiskStage:
         self._stop_labels = torch.from_numpy(np.asarray(stop.labels["hypotension"], np.float32)).to(device)
 
     def losses(self, step: int) -> dict[str, Tensor]:
+        """Hazard loss over hints drawn for ``step``."""
         random = step_random(self.seed, self.name, step)
         rows = torch.from_numpy(random.numpy.integers(0, len(self._hints), self.settings.batch)).to(self._hints.device)
         logits = self.module.logits(self._hints[rows])
         return {"hypotension": objectives.hazard_loss(logits, self._labels[rows], self._weights[rows])}
 
     def score(self) -> dict[str, float]:
+        """Hazard loss over all hints of the early-stopping patients."""
         logits = self.module.logits(self._stop_hints)
         each = torch.ones(logits.shape[:2], device=logits.device)
         return {"score": float(objectives.hazard_loss(logits, self._stop_labels, each))}

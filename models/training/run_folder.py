@@ -118,6 +118,7 @@ def load_model(out: Path, settings: TrainConfig) -> PhysioME:
 
 
 def save_calibration(out: Path, conformal: dict[str, Conformal]) -> None:
+    """Writes the conformal widenings beside the model."""
     _write(out / CALIBRATION, msgspec.json.format(msgspec.json.encode(conformal)).decode())
 
 
@@ -146,6 +147,7 @@ class TrainedRun:
 
     @property
     def windows(self) -> Path:
+        """The folder of the windows that it was trained on."""
         return windows_folder(self.folder, self.settings)
 
     def group(self, name: str) -> Group:
@@ -203,6 +205,7 @@ class StageClock:
 
     @contextmanager
     def __call__(self, stage: str) -> Iterator[None]:
+        """Adds the time until the block is left to the stage's, also when it is left by an error."""
         started = time.monotonic()
         try:
             yield

@@ -111,6 +111,7 @@ class SelfMaskStage:
     # -- the seam of models.training.stage ----------------------------------------------------------------------
 
     def losses(self, step: int) -> dict[str, Tensor]:
+        """SelfMask's losses over the batch of ``step``, weighted."""
         settings, random = self.settings, step_random(self.seed, self.name, step, device_of(self.model))
         weights = {
             "observed": settings.alpha, "cross": settings.beta, "supervised": settings.supervised,

@@ -59,6 +59,7 @@ class Earned:
 
     @property
     def kept(self) -> bool:
+        """Whether the output is better than nothing at the lower bound."""
         return self.gain.lo > 0.0
 
 
@@ -257,7 +258,7 @@ def one_sensor(arrays: Arrays, modality: Modality, row: int) -> Arrays:
 def student_golden(student: Student) -> dict[str, Arrays]:
     """Inputs of the golden cases: present, absent, absent frame by frame with anything under it, context unknown."""
     row, name = student.config.modalities.index(student.modality), student.modality.value.lower()
-    others = {f"no_{m.value.lower()}" for m in student.config.modalities if m.value.lower() != name}  # type: ignore[union-attr]
+    others = {f"no_{m.value.lower()}" for m in student.config.modalities if m.value.lower() != name}
     cases = golden_inputs(replace(student.config, use_memory=False))
     kept = {case: v for case, v in cases.items() if case not in others and not case.startswith("only_")}
     return {case: one_sensor(inputs, student.modality, row) for case, inputs in kept.items()}
@@ -290,7 +291,7 @@ def export_student(student: Student, folder: Path, spec: BundleSpec, words: str)
     for case, inputs in student_golden(student).items():
         golden |= {f"{case}/in/{name}": value for name, value in inputs.items()}
         golden |= {f"{case}/out/{name}": value for name, value in run_student(student, gives, inputs).items()}
-    np.savez_compressed(folder / "golden.npz", allow_pickle=False, **golden)  # type: ignore[arg-type]
+    np.savez_compressed(folder / "golden.npz", allow_pickle=False, **golden)
     (folder / "card.md").write_text(words, encoding="utf-8")
     seal(folder, STUDENT_LIMIT_BYTES)
     bundle = load_bundle(folder)

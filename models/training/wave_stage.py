@@ -41,16 +41,19 @@ class WaveStage:
         self._batches = step_batches(train, plan, size, seed, self.name, device_of(model), signal_rows=size)
 
     def losses(self, step: int) -> dict[str, Tensor]:
+        """Losses of the waves over the batch of ``step``."""
         step_random(self.seed, self.name, step)  # what hides the shape of sources now and then
         return self.objective(self._batches(step))
 
     def score(self) -> dict[str, float]:
+        """Mean losses over fixed batches; ``score`` is their sum."""
         device, size = device_of(self.model), self.settings.batch
         batches = fixed_batches(self._stop, self.plan, self.seed, _STOP_WINDOWS, size, device, signal_rows=size)
         found = mean_losses(batches, lambda batch, _: self.objective(batch))
         return {"score": sum(found.values())} | found
 
     def objective(self, batch: Batch) -> dict[str, Tensor]:
+        """Weighted losses of the waves of one batch."""
         memory = recall(self.model, batch)
         out = self.model(batch.signals, batch.presence, batch.context, features=batch.features, memory=memory)
         return weigh(wave_losses(self.model, batch, out, len(batch.presence)), WEIGHTS)

@@ -250,7 +250,8 @@ def _peak_to_peak(ecg: npt.NDArray[np.float32], at: Floats) -> Floats:
     """Within ``COMPLEX_S`` to either side of each position; NaN where samples are missing."""
     reach = round(COMPLEX_S * GRID_RATE_HZ)
     index = np.clip(np.round(at).astype(int)[:, None] + np.arange(-reach, reach + 1), 0, len(ecg) - 1)
-    return np.ptp(ecg[index].astype(np.float64), axis=1)
+    size: Floats = np.ptp(ecg[index].astype(np.float64), axis=1)
+    return size
 
 
 def _bradycardia(now: _Now) -> Call | None:

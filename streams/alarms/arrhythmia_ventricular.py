@@ -174,7 +174,8 @@ def _shapes(x: Floats, at: Floats) -> Floats:
     index = np.round(at).astype(int)[:, None] + np.arange(-SHAPE_BEFORE, SHAPE_AFTER + 1)
     shapes = x[np.clip(index, 0, len(x) - 1)]
     shapes = shapes - shapes.mean(axis=1, keepdims=True)
-    return shapes / np.maximum(np.sqrt((shapes * shapes).sum(axis=1, keepdims=True)), 1e-9)
+    unit: Floats = shapes / np.maximum(np.sqrt((shapes * shapes).sum(axis=1, keepdims=True)), 1e-9)
+    return unit
 
 
 def _usual(shapes: Floats) -> tuple[Floats, float]:

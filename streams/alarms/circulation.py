@@ -81,6 +81,7 @@ def arrhythmias(record: RhythmRecord) -> dict[str, Condition]:
 
 
 def pulses_of(record: RhythmRecord) -> dict[Modality, Pulse]:
+    """What each pulse channel says in this second."""
     return {m: Pulse(record.pulse.get(m.value, "")) for m in PULSE_CHANNELS}
 
 

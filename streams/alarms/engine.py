@@ -76,6 +76,7 @@ class AlarmEngine:
         return {key: alarm.text for key, alarm in self._active.items()}
 
     def on_state(self, record: StateRecord) -> list[AlarmRecord]:
+        """Technical alarms: what a sensor's state begins and ends."""
         if self._is_past(record):
             return []
         changes = list(self._new_epoch(record, record.time_ns))
@@ -87,6 +88,7 @@ class AlarmEngine:
         return changes
 
     def on_vitals(self, record: VitalsRecord) -> list[AlarmRecord]:
+        """Alarms of limits: what a second's vitals begin, change and end."""
         if self._is_past(record):
             return []
         changes = list(self._new_epoch(record, record.time_ns))
@@ -117,6 +119,7 @@ class AlarmEngine:
         return before + sorted(changes, key=lambda change: not change.active)
 
     def on_prediction(self, record: PredictionRecord) -> list[AlarmRecord]:
+        """The alarm of a risk: what a window's prediction begins, changes and ends."""
         if self._is_past(record):
             return []
         changes = list(self._new_epoch(record, record.window_end_ns))

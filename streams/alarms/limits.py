@@ -35,6 +35,7 @@ class Limit:
         return value
 
     def violated(self, measured: float, threshold: float) -> bool:
+        """Whether the value lies beyond ``threshold``."""
         return measured < threshold if self.below else measured > threshold
 
 

@@ -67,6 +67,7 @@ class HubCluster:
         self._topics = hub.topics()
 
     def partitions_for_topic(self, topic: str) -> set[int] | None:
+        """Numbers of a topic's partitions; None where there is no such topic."""
         partitions = self._topics.get(topic)
         return None if partitions is None else set(range(partitions))
 
@@ -88,6 +89,7 @@ class EmbeddedConsumer(GuardedConsumer):
 
     @property
     def hub(self) -> Hub:
+        """The hub that it reads from."""
         return self.transport.hub
 
     @property
@@ -102,12 +104,14 @@ class EmbeddedConsumer(GuardedConsumer):
     # -- life and membership --------------------------------------------------------------------------------------
 
     async def on_start(self) -> None:
+        """Listens before the first fetch."""
         loop = asyncio.get_running_loop()
         self._news = Wakeup(loop)  # new messages
         self._call = Wakeup(loop)  # something about the group
         await super().on_start()
 
     async def on_stop(self) -> None:
+        """Leaves the group and wakes whoever waits."""
         await super().on_stop()
         if not self.hub.closed:
             self._group.leave(self.member)
@@ -116,6 +120,7 @@ class EmbeddedConsumer(GuardedConsumer):
         self._news.set()
 
     def close(self) -> None:
+        """Wakes a fetch that waits."""
         self._news.set()
 
     async def subscribe(self, topics: Iterable[str]) -> None:
@@ -189,6 +194,7 @@ class EmbeddedConsumer(GuardedConsumer):
         )
 
     def assignment(self) -> set[TP]:
+        """The partitions that it has now."""
         return set(self._assigned)
 
     # -- fetching -------------------------------------------------------------------------------------------------
@@ -244,11 +250,13 @@ class EmbeddedConsumer(GuardedConsumer):
         )
 
     def stop_flow(self) -> None:
+        """Faust's own, and a waiting fetch returns."""
         super().stop_flow()
         if self.started:
             self._news.set()  # a fetch that waits for news must not outlast the flow
 
     def resume_partitions(self, tps: Iterable[TP]) -> None:
+        """Faust's own, and a waiting fetch looks again."""
         super().resume_partitions(tps)
         if self.started:
             self._news.set()
@@ -276,19 +284,24 @@ class EmbeddedConsumer(GuardedConsumer):
         self._news.set()
 
     async def seek_wait(self, partitions: Mapping[TP, int]) -> None:
+        """Reads on from these offsets."""
         for tp, offset in partitions.items():
             await self.seek(tp, offset)
 
     async def position(self, tp: TP) -> int | None:
+        """The next offset that it reads; None where none is known."""
         return self._position.get(tp)
 
     async def earliest_offsets(self, *partitions: TP) -> Mapping[TP, int]:
+        """The oldest offsets that the hub still has."""
         return {tp: self.hub.earliest(tp.topic, tp.partition) for tp in partitions}
 
     async def highwaters(self, *partitions: TP) -> Mapping[TP, int]:
+        """The offsets that the next messages will get."""
         return {tp: self.hub.highwater(tp.topic, tp.partition) for tp in partitions}
 
     def highwater(self, tp: TP) -> int:
+        """The offset that the next message will get."""
         return self.hub.highwater(tp.topic, tp.partition)
 
     async def _offset_at(self, tp: TP, timestamp: float) -> int | None:
@@ -297,12 +310,15 @@ class EmbeddedConsumer(GuardedConsumer):
     # -- topics ---------------------------------------------------------------------------------------------------
 
     async def create_topic(self, topic: str, partitions: int, replication: int, **options: Any) -> None:
+        """Declares the topic in the hub."""
         declare_topic(self.hub, topic, partitions, **options)
 
     def topic_partitions(self, topic: str) -> int | None:
+        """How many a topic has; None where there is no such topic."""
         return self.hub.topics().get(topic)
 
     def key_partition(self, topic: str, key: bytes | None, partition: int | None = None) -> int | None:
+        """Where a key belongs; None where there is no such topic."""
         if topic not in self.hub.topics():
             return None
         return self.hub.partition_for(topic, key) if partition is None else partition

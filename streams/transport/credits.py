@@ -142,6 +142,7 @@ class Credits:
 
     @property
     def closed(self) -> bool:
+        """Whether nobody waits any more."""
         return self._closed
 
     @property

@@ -69,6 +69,7 @@ class Group:
     # -- offsets --------------------------------------------------------------------------------------------------
 
     def committed(self, tp: TopicPartition) -> int | None:
+        """The offset that was committed last; None if none was."""
         with self._lock:
             return self._offsets.get((tp[0], tp[1]))
 
@@ -142,6 +143,7 @@ class Group:
 
     @property
     def generation(self) -> int:
+        """Counts the rounds of assignment."""
         return self._generation
 
     def members(self) -> tuple[str, ...]:

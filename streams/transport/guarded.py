@@ -76,6 +76,7 @@ class GuardedConsumer(Consumer):
     # -- 2 and 3: where reading starts ----------------------------------------------------------------------------
 
     async def perform_seek(self) -> None:
+        """Faust's own, then back by what each topic's :class:`Rewind` asks."""
         await super().perform_seek()
         rewinds: Mapping[str, Rewind] = getattr(self.transport, "rewind", {})
         targets: dict[TP, int] = {}
@@ -114,6 +115,7 @@ class GuardedConsumer(Consumer):
         raise NotImplementedError
 
     def ack(self, message: Message) -> bool:
+        """Faust's own, and nothing acked stays among the unacked."""
         done = super().ack(message)
         if message.acked:
             # Faust forgets to do this for offsets before the committed one, and then waits for them when it stops.
@@ -135,20 +137,24 @@ class GuardedConsumer(Consumer):
             self._room.set_result(None)
 
     def on_buffer_drop(self, tp: TP) -> None:
+        """Faust's own, and a fetch that waits for room looks again."""
         super().on_buffer_drop(tp)
         self._make_room()
 
     def resume_partitions(self, tps: Iterable[TP]) -> None:
+        """Faust's own, and a fetch that waits for room looks again."""
         super().resume_partitions(tps)
         self._make_room()
 
     def stop_flow(self) -> None:
+        """Faust's own, and a fetch that waits for room looks again."""
         super().stop_flow()
         self._make_room()
 
     # -- 5: commit before giving up -------------------------------------------------------------------------------
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Commits what was handled before the partitions go."""
         if revoked and not self.app.should_stop:
             await self.commit()
         for tp in revoked:

@@ -41,7 +41,8 @@ def _key_hash(key: bytes) -> int:
     # sources that only append without keys need no Kafka client at start-up.
     from aiokafka.partitioner import murmur2
 
-    return murmur2(key) & 0x7FFFFFFF
+    hashed: int = murmur2(key) & 0x7FFFFFFF
+    return hashed
 
 
 class _Topic:
@@ -216,6 +217,7 @@ class Hub:
 
     @property
     def closed(self) -> bool:
+        """Whether its session has ended."""
         return self._closed
 
     def close(self) -> None:

@@ -37,6 +37,7 @@ class KafkaConsumer(GuardedConsumer, driver.Consumer):
         return KafkaConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     async def on_stop(self) -> None:
+        """Faust's own; a commit that is dropped after a crash does not keep the rest from stopping."""
         try:
             await super().on_stop()
         except asyncio.CancelledError:
@@ -64,6 +65,7 @@ class KafkaProducer(driver.Producer):
     _connecting: asyncio.Future[None] | None = None
 
     async def on_start(self) -> None:
+        """Faust's own, as a task that a stop can wait for."""
         self._connecting = asyncio.ensure_future(super().on_start())
         await asyncio.wait({self._connecting})
         if self._connecting.cancelled():
@@ -75,6 +77,7 @@ class KafkaProducer(driver.Producer):
             raise BadInput(f"a Kafka broker at {where}", "no answer", "start it, or use embedded://NAME") from exc
 
     async def on_stop(self) -> None:
+        """Faust's own, after a connection in the making has come about or been given up."""
         if self._connecting is not None and not self._connecting.done():
             # aiokafka forgets connections that it is making when it is cancelled, so it may finish if it can.
             await asyncio.wait({self._connecting}, timeout=CONNECT_GRACE_S)

@@ -106,6 +106,7 @@ class PartitionLog:
 
     @property
     def earliest(self) -> int:
+        """The oldest offset kept; the next one where nothing is."""
         return self._records[self._head].offset if len(self) else self.next_offset  # type: ignore[union-attr]
 
     def offset_at(self, timestamp: float) -> int | None:

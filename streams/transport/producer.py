@@ -88,15 +88,19 @@ class EmbeddedProducer(Producer):
         return RecordMetadata(topic, partition, TP(topic, partition), offset, timestamp, 0)
 
     async def flush(self) -> None:
+        """Waits until everything buffered has been sent."""
         await self.buffer.flush()
 
     async def create_topic(self, topic: str, partitions: int, replication: int, **options: Any) -> None:
+        """Declares the topic in the hub."""
         declare_topic(self.transport.hub, topic, partitions, **options)
 
     def key_partition(self, topic: str, key: bytes) -> TP:
+        """Where a key belongs; the topic is made if it is not there."""
         hub = self.transport.hub
         hub.create_topic(topic, self.app.conf.topic_partitions)
         return TP(topic, hub.partition_for(topic, key))
 
     def supports_headers(self) -> bool:
+        """Yes."""
         return True

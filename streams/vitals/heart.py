@@ -68,6 +68,7 @@ class BeatTrain:
 
     @property
     def beats(self) -> Sequence[Beat]:
+        """Those that are remembered, oldest first."""
         return self._beats
 
     @property

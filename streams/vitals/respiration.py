@@ -156,7 +156,8 @@ def _since_last_gap(x: Floats) -> Floats:
     if not len(there):
         return np.empty(0)
     x = x[there[0] :]
-    return np.interp(np.arange(len(x)), there - there[0], x[there - there[0]])
+    whole: Floats = np.interp(np.arange(len(x)), there - there[0], x[there - there[0]])
+    return whole
 
 
 def _unbroken(beats: Sequence[Beat], second: float) -> list[Beat]:

@@ -43,11 +43,13 @@ class Beats:
 
     @classmethod
     def from_rows(cls, rows: list[tuple[float, ...]]) -> Beats:
+        """Beats from rows of all columns, one a beat."""
         table = np.array(rows, dtype=np.float64).reshape(len(rows), len(fields(cls)))
         return cls(*np.ascontiguousarray(table.T))
 
     @classmethod
     def concatenate(cls, parts: list[Beats]) -> Beats:
+        """The beats of ``parts`` one after the other."""
         if len(parts) == 1:
             return parts[0]
         return cls(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(cls)))
@@ -56,6 +58,7 @@ class Beats:
         return int(self.r.size)
 
     def select(self, first: int, last: int) -> Beats:
+        """Beats ``first`` to ``last`` - 1."""
         return Beats(*(getattr(self, f.name)[first:last] for f in fields(self)))
 
 

@@ -18,6 +18,8 @@ from models.signals.modalities import Modality
 
 
 class Crisis(StrEnum):
+    """What can befall the built-in patient, by the name of its scenario."""
+
     PEA = "pea"  # pulseless electrical activity
     ASYSTOLE = "asystole"
     VFIB = "vfib"
@@ -37,6 +39,8 @@ class Crisis(StrEnum):
 
 
 class HeartRhythm(StrEnum):
+    """What the heart does, as the truth of a simulated recording says it."""
+
     SINUS = "sinus rhythm"
     SUPRAVENTRICULAR = "supraventricular tachycardia"
     ESCAPE = "junctional escape rhythm"

@@ -153,12 +153,15 @@ class CrisisCourse(Course):
         self.script = script
 
     def beats(self, start_s: float, end_s: float) -> Beats:
+        """The beats of [start_s, end_s): the patient's own, and the script's from its beginning on."""
         return self._scripted_into(super().beats(start_s, end_s), start_s, end_s)
 
     def seconds(self, start_s: float, end_s: float) -> Seconds:
+        """What holds in each second of [start_s, end_s), with the failing of the circulation."""
         return self._failing(super().seconds(start_s, end_s))
 
     def life(self, end_s: float) -> tuple[Beats, Seconds, list[tuple[float, str]]]:
+        """Beats, seconds and treatments (s, what) from the beginning to ``end_s``."""
         beats, seconds, treatments = super().life(end_s)
         return self._scripted_into(beats, -math.inf, math.inf), self._failing(seconds), treatments
 

@@ -29,7 +29,8 @@ _MUSCLE = [0.0, 0.0, 0.001, 0.003, 0.015, 0.08, 0.18]
 
 def _bump(f: Float64Array, centre: float, width: float) -> Float64Array:
     shape = np.exp(-0.5 * ((f - centre) / width) ** 2)
-    return shape / np.sum(shape)
+    share: Float64Array = shape / np.sum(shape)
+    return share
 
 
 def _gains(depth: Float64Array, f: Float64Array, rate_hz: float, subject: Subject) -> Float64Array:
@@ -50,7 +51,8 @@ def _gains(depth: Float64Array, f: Float64Array, rate_hz: float, subject: Subjec
     )
     power = power * (f >= 0.4) / (1.0 + (f / 47.0) ** 8)  # the amplifier's band, 0.4–47 Hz
     rms = np.interp(depth, _DEPTHS, _RMS_UV)[:, None] * subject.eeg_uv
-    return rms * np.sqrt(power * rate_hz * _FRAME_S / 2.0)
+    gains: Float64Array = rms * np.sqrt(power * rate_hz * _FRAME_S / 2.0)
+    return gains
 
 
 def eeg(

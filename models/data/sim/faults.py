@@ -20,6 +20,8 @@ from models.signals.modalities import Modality
 
 
 class FaultKind(StrEnum):
+    """What goes wrong with a sensor; what it looks like depends on the modality."""
+
     LEAD_OFF = "lead off"  # ECG, EEG: amplifier at its rail or hum; ABP: cable unplugged, no samples; PPG: no finger
     OPEN = "open"  # transducer open to air: about zero
     FLAT = "flat"  # the last value, frozen

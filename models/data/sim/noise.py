@@ -78,9 +78,11 @@ def smooth(seed: int, stream: int, times_s: Float64Array, rate_hz: float, sigma_
     kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / (sigma_s * rate_hz)) ** 2)
     kernel /= np.sqrt(np.sum(kernel**2))
     values = np.convolve(white(seed, stream, low - reach, high - low + 2 * reach), kernel, mode="valid")
-    return np.interp(times_s, np.arange(low, low + values.size) / rate_hz, values)
+    noise: Float64Array = np.interp(times_s, np.arange(low, low + values.size) / rate_hz, values)
+    return noise
 
 
 def normal_quantile(probability: Float64Array) -> Float64Array:
     """Quantile of the standard normal distribution (table of 401 points, clipped at ±3.7)."""
-    return np.interp(probability, _PROBABILITIES, _QUANTILES)
+    quantile: Float64Array = np.interp(probability, _PROBABILITIES, _QUANTILES)
+    return quantile

@@ -35,6 +35,7 @@ class Propofol:
         self.brain = self.circulation = start
 
     def copy(self) -> Propofol:
+        """The same amounts, to be taken further on their own."""
         other = object.__new__(Propofol)
         for name in self.__slots__:
             setattr(other, name, getattr(self, name))
@@ -57,7 +58,7 @@ def depth_index(concentration: float, ce50: float) -> float:
     """Depth of anaesthesia from 93 (awake) towards 0 at the effect-site ``concentration`` in µg/ml (E_max sigmoid)."""
     if concentration <= 0.0:
         return DEPTH_AWAKE
-    ratio = (concentration / ce50) ** (GAMMA_HIGH if concentration > ce50 else GAMMA_LOW)
+    ratio: float = (concentration / ce50) ** (GAMMA_HIGH if concentration > ce50 else GAMMA_LOW)
     return DEPTH_AWAKE / (1.0 + ratio)
 
 
@@ -66,14 +67,15 @@ def concentration_for(depth: float, ce50: float) -> float:
     ratio = DEPTH_AWAKE / depth - 1.0
     if ratio <= 0.0:
         return 0.0
-    return ce50 * ratio ** (1.0 / (GAMMA_HIGH if ratio > 1.0 else GAMMA_LOW))
+    found: float = ce50 * ratio ** (1.0 / (GAMMA_HIGH if ratio > 1.0 else GAMMA_LOW))
+    return found
 
 
 def circulation_effect(concentration: float) -> float:
     """Depression of the circulation, 0 to 1; half at 3.4 µg/ml (Kazama 1999: falls with age)."""
     if concentration <= 0.0:
         return 0.0
-    ratio = (concentration / 3.4) ** 1.8
+    ratio: float = (concentration / 3.4) ** 1.8
     return ratio / (1.0 + ratio)
 
 

@@ -37,7 +37,9 @@ def _arterial_in_beat(u: Float64Array, beat: np.ndarray, beats: Beats, subject: 
     reflected = 0.07 * np.exp(-0.5 * ((since + 0.42) / 0.16) ** 2)  # back from the legs in late systole
     span = np.append(np.diff(beats.foot_abp), np.inf)[beat]
     fade = np.clip((span - u) / 0.08, 0.0, 1.0)  # whatever the dicrotic wave leaves ends with the beat
-    return windkessel + impedance + amp * (incisura + dicrotic + reflected) * fade + beats.outflow[beat]
+    tail = amp * (incisura + dicrotic + reflected) * fade
+    pressure: Float64Array = windkessel + impedance + tail + beats.outflow[beat]
+    return pressure
 
 
 def windkessel_for(systolic: float, diastolic: float, rr: float, ts: float, subject: Subject) -> tuple[float, float]:
@@ -78,9 +80,10 @@ def _pleth_in_beat(u: Float64Array, beat: np.ndarray, beats: Beats, subject: Sub
     dicrotic = (0.8 * subject.reflection + 0.5 * tau) * np.exp(-0.5 * ((since - 0.30) / 0.17) ** 2)
     span = np.append(np.diff(beats.foot_ppg), np.inf)[beat]
     fade = np.clip((span - u) / 0.10, 0.0, 1.0)
-    return beats.ppg0[beat] * np.exp(-u / tau) + amp * (
+    pleth: Float64Array = beats.ppg0[beat] * np.exp(-u / tau) + amp * (
         1.6 * response(u, ts, tau, PPG_FLOW_SKEW) + dicrotic * fade * np.minimum(u / (0.5 * ts), 1.0) ** 2
     )
+    return pleth
 
 
 def catheter_kernel(rate_hz: float, natural_hz: float, damping: float) -> Float64Array:
@@ -89,7 +92,8 @@ def catheter_kernel(rate_hz: float, natural_hz: float, damping: float) -> Float6
     w = 2.0 * np.pi * natural_hz
     damped = w * np.sqrt(max(1.0 - damping**2, 0.01))
     kernel = np.exp(-damping * w * t) * np.sin(damped * t)
-    return kernel / np.sum(kernel)
+    unit: Float64Array = kernel / np.sum(kernel)
+    return unit
 
 
 def arterial_sensor(wave: Float64Array, first: int, seed: int, device: Device) -> Float64Array:
@@ -101,7 +105,7 @@ def highpass_kernel(rate_hz: float, cutoff_hz: float) -> Float64Array:
     """First-order high-pass as a causal FIR over six time constants; takes away the mean exactly."""
     tau = 1.0 / (2.0 * np.pi * cutoff_hz)
     slow = np.exp(-np.arange(int(6.0 * tau * rate_hz) + 1) / (tau * rate_hz))
-    kernel = -slow / np.sum(slow)
+    kernel: Float64Array = -slow / np.sum(slow)
     kernel[0] += 1.0
     return kernel
 
@@ -132,4 +136,5 @@ def upstroke_offsets(beats: Beats, subject: Subject, kind: str) -> Float64Array:
     u = np.broadcast_to(_UPSTROKE_GRID_S, (len(beats), _UPSTROKE_GRID_S.size))
     beat = np.broadcast_to(np.arange(len(beats))[:, None], u.shape)
     wave = in_beat(u.ravel(), beat.ravel(), beats, subject).reshape(u.shape)
-    return _UPSTROKE_GRID_S[np.argmax(np.diff(wave, axis=1), axis=1)] + 0.001
+    delay_s: Float64Array = _UPSTROKE_GRID_S[np.argmax(np.diff(wave, axis=1), axis=1)] + 0.001
+    return delay_s

@@ -23,4 +23,5 @@ def respiration(times_s: Float64Array, beats: Beats, breath: Float64Array) -> Fl
 
 
 def respiration_sensor(wave: Float64Array, first: int, seed: int) -> Float64Array:
+    """The wave [n] as its sensor gives it, with white noise of 0.01."""
     return wave + 0.01 * white(seed, Stream.RESP_WHITE, first, wave.size)

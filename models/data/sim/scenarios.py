@@ -16,6 +16,8 @@ from models.data.sim.pharmacology import concentration_for
 
 
 class Mechanism(StrEnum):
+    """What moves the pressure in one episode."""
+
     VASODILATION = "vasodilation"
     HYPOVOLAEMIA = "hypovolaemia"
     BRADYCARDIA = "bradycardia"
@@ -25,6 +27,8 @@ class Mechanism(StrEnum):
 
 
 class Scenario(StrEnum):
+    """What the operation brings, by the name that ``demo:scenario=`` takes."""
+
     DEMO = "demo"
     STABLE = "stable"
     VASODILATION = "vasodilation"

@@ -40,6 +40,7 @@ class Flavour:
 
     @property
     def install(self) -> str:
+        """How to get it, as the end of a sentence."""
         return f"install it with: {install_hint(self.extra)}"
 
     @property
@@ -72,6 +73,7 @@ class Library:
 
     @property
     def is_rtx(self) -> bool:
+        """Whether it is TensorRT-RTX."""
         return self.flavour is RTX
 
     def need(self, value: _T | None, what: str) -> _T:
@@ -146,7 +148,7 @@ def _logger(trt: Any) -> Any:
     errors = (trt.ILogger.INTERNAL_ERROR, trt.ILogger.ERROR)
     spoken = (*errors, trt.ILogger.WARNING)
 
-    class Logger(trt.ILogger):  # type: ignore[misc, name-defined]
+    class Logger(trt.ILogger):  # type: ignore[misc]
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
             self._kept: deque[str] = deque(maxlen=8)

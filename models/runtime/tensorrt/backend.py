@@ -49,6 +49,7 @@ class TensorRTBackend:
 
     @property
     def buckets(self) -> tuple[int, ...]:
+        """Batch sizes with an engine."""
         return self._session.buckets
 
     @property
@@ -82,6 +83,7 @@ class TensorRTBackend:
         return self._session.run(inputs, plain=True)
 
     def close(self) -> None:
+        """Gives the engines and their memory back."""
         self._session.close()
 
 

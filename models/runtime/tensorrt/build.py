@@ -51,10 +51,12 @@ class Unopened(BackendUnavailable):
 
 
 def plan_name(bucket: int) -> str:
+    """File of one bucket's engine."""
     return f"batch_{bucket}.plan"
 
 
 def main() -> int:
+    """The building process: a request on standard input, events on standard output. Returns the exit code."""
     out = _own_stdout()
     request = msgspec.json.decode(sys.stdin.buffer.readline(), type=Request)
     cancel = threading.Event()

@@ -96,7 +96,7 @@ def _timing_cache(library: Library, config: Any, timing: bytes) -> Any:
 def _monitor(trt: Any, report: Report, cancel: threading.Event) -> Any:
     """Progress of one build. Called from any of the builder's threads; the caller keeps it as long as the build."""
 
-    class Monitor(trt.IProgressMonitor):  # type: ignore[misc, name-defined]
+    class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
         def __init__(self) -> None:
             trt.IProgressMonitor.__init__(self)
             self._lock = threading.Lock()

@@ -60,6 +60,7 @@ def key_of(keyed: Keyed) -> str:
 
 
 def default_root() -> Path:
+    """The folder of engines in the user's cache."""
     return Path(platformdirs.user_cache_dir("vigil", appauthor=False)) / "engines"
 
 
@@ -82,6 +83,7 @@ class Entry:
         return self._marker.is_file()
 
     def mark_opened(self) -> None:
+        """Remembers that these engines open here."""
         with _not_kept("that an engine opens"):
             write_whole(self._marker, b"")
 
@@ -108,6 +110,7 @@ class Entry:
         return content[32:] if hashlib.sha256(content[32:]).digest() == content[:32] else b""
 
     def keep_extra(self, name: str, content: bytes) -> None:
+        """Keeps a file that the engines themselves bring about, with its sha256 before it."""
         with _not_kept(name):
             write_whole(self.folder / name, hashlib.sha256(content).digest() + content)
 
@@ -187,6 +190,7 @@ class EngineCache:
             return b""
 
     def keep_timing(self, name: str, content: bytes) -> None:
+        """Keeps a timing cache, which makes the next build faster."""
         with _not_kept("the timing cache"):
             write_whole(self.root / f"timing-{name}.bin", content)
 

@@ -45,6 +45,7 @@ class Cuda:
         return values[0] if len(values) == 1 else tuple(values)
 
     def words(self, code: Any) -> str:
+        """CUDA's words for an error code."""
         _, text = self.rt.cudaGetErrorString(code)
         return text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text)
 
@@ -153,10 +154,12 @@ class Block:
         return self.device + self._offsets[name]
 
     def to_device(self, stream: Any) -> None:
+        """Copies all tensors to the device, in the order of ``stream``; returns before it is done."""
         kind = self._cuda.rt.cudaMemcpyKind.cudaMemcpyHostToDevice
         self._cuda.call("cudaMemcpyAsync", self.device, self.host, self.nbytes, kind, stream)
 
     def to_host(self, stream: Any) -> None:
+        """Copies all tensors to the host, in the order of ``stream``; returns before it is done."""
         kind = self._cuda.rt.cudaMemcpyKind.cudaMemcpyDeviceToHost
         self._cuda.call("cudaMemcpyAsync", self.host, self.device, self.nbytes, kind, stream)
 

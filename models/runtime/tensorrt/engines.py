@@ -73,6 +73,7 @@ class Order:
 
     @property
     def what(self) -> str:
+        """ "TensorRT engines, fp16", for progress and errors."""
         return f"{self.library.flavour.title} engines, {self.precision}"
 
 

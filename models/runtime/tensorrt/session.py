@@ -61,6 +61,7 @@ class Session:
 
     @property
     def buckets(self) -> tuple[int, ...]:
+        """Batch sizes with an engine."""
         return tuple(self._slots)
 
     @property
@@ -270,7 +271,8 @@ def _kernels_of(cuda: Cuda, graph: Any) -> int | None:
     try:
         _, count = cuda.call("cudaGraphGetNodes", graph, 0)
         nodes, _ = cuda.call("cudaGraphGetNodes", graph, count)
-        return sum(cuda.call("cudaGraphNodeGetType", node) == kinds.cudaGraphNodeTypeKernel for node in nodes)
+        kernels: int = sum(cuda.call("cudaGraphNodeGetType", node) == kinds.cudaGraphNodeTypeKernel for node in nodes)
+        return kernels
     except (BackendFailed, ValueError) as error:  # ValueError: a kind of a newer CUDA than the bindings know
         log.info("The kernels of a recorded launch could not be counted: %s", error)
         return None

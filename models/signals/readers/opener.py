@@ -30,7 +30,8 @@ def open_recording(source: str) -> Recording:
     scheme, colon, rest = text.partition(":")
     if scheme.casefold() == "demo":  # a file of that name is "./demo"
         # Not imported from above: signal code knows no data sets; the simulator is one more source by name.
-        return importlib.import_module(_DEMO).open_demo(text)
+        simulated: Recording = importlib.import_module(_DEMO).open_demo(text)
+        return simulated
     if colon and scheme.casefold() == "vitaldb":
         from models.signals.readers.vitaldb_open import open_case
 

@@ -272,7 +272,8 @@ class WfdbRecording:
             # from the header's first value wherever it begins.
             return segment.frames
         per_frame = sum(segment.header.samps_per_frame)
-        return max(1, min(round(BLOCK_S * self._fs), MAX_BLOCK_SAMPLES // per_frame))
+        frames: int = max(1, min(round(BLOCK_S * self._fs), MAX_BLOCK_SAMPLES // per_frame))
+        return frames
 
     def _block(self, number: int, block: int, block_frames: int) -> list[npt.NDArray[np.float32]]:
         """All signals of a block of a segment, float32, cached."""
