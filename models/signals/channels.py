@@ -103,7 +103,10 @@ class ChannelMap:
         scale = self._factors[modality]
         if scale == 1.0:
             return segment
-        return Segment(first, (segment.values * np.float64(scale)).astype(np.float32))
+        with np.errstate(over="ignore"):  # a value that no float32 holds is infinite, and then no value
+            values = (segment.values * np.float64(scale)).astype(np.float32)
+        values[np.isinf(values)] = np.nan
+        return Segment(first, values)
 
     def gaps_s(self, modality: Modality) -> tuple[tuple[float, float], ...]:
         """Stretches ``[start, end)`` without data, in seconds from time zero, as the recording's structure tells."""
