@@ -26,6 +26,7 @@ from streams.inference import Engine
 
 REFRESH_S = 0.25
 INTERRUPTED = 130
+MAX_NOTES = 3
 
 
 def open_session(settings: RunSettings, feed: DisplayFeed | None = None, *, stay_open: bool = False) -> Session:
@@ -36,7 +37,13 @@ def open_session(settings: RunSettings, feed: DisplayFeed | None = None, *, stay
     def open_source() -> ChannelMap:
         from models.signals.readers.opener import open_recording
 
-        return map_channels(open_recording(settings.source), settings.channels)
+        recording = open_recording(settings.source)
+        notes = tuple(getattr(recording, "notes", ()))
+        for note in notes[:MAX_NOTES]:  # what a reader found odd (a file that ends early) is said, not only in inspect
+            print(f"vigil: {recording.name}: {note}", file=sys.stderr)
+        if len(notes) > MAX_NOTES:
+            print(f"vigil: {recording.name}: {len(notes) - MAX_NOTES} more notes in `vigil inspect`", file=sys.stderr)
+        return map_channels(recording, settings.channels)
 
     cancel = threading.Event()
 

@@ -112,7 +112,7 @@ def _unpacked(head: bytes) -> bytes | None:
 
 
 def _is_edf(head: bytes) -> bool:
-    return head[:8] == b"\xffBIOSEMI" or (head[:1] == b"0" and not head[:8].strip(b"0 \0") and head[1:8].strip(b" \0") == b"")
+    return head[:8] == b"\xffBIOSEMI" or (len(head) >= 8 and head[:1] == b"0" and not head[1:8].strip(b" \0"))
 
 
 def _packed(path: Path, inside: bytes) -> BadInput:
