@@ -51,6 +51,7 @@ class Desk:
     ) -> None:
         begin, end = span or (0.0, source.duration_s)
         self.ticks: list[WaveTick] = []
+        self.beds = beds
         self.accounting = Accounting()
         self.credits = Credits(credits, ["test"])
         self.keep_credits = keep_credits
@@ -77,8 +78,12 @@ class Desk:
 
     def play_out(self) -> list[WaveTick]:
         with self.playing():
-            wait_until(lambda: self.player.ended, what="the end")
+            # The player has ended once the last tick is cut; it is handed over a moment later.
+            wait_until(lambda: self.player.ended and self._ends() == self.beds, what="the end")
         return self.ticks
+
+    def _ends(self) -> int:
+        return sum(tick.eos and tick.epoch == self.player.epoch for tick in list(self.ticks))
 
 
 def samples(ticks: list[WaveTick], modality: Modality) -> np.ndarray:
