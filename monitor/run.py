@@ -16,8 +16,7 @@ from typing import Any
 from models.runtime.backend import Progress
 from models.runtime.bundle import Bundle, load_bundle
 from models.signals.channels import ChannelMap, map_channels
-from models.signals.errors import VigilError
-from monitor.exports import AlarmsCsv, Exporter, PredictionsCsv, RestoredNpz, VitalsCsv
+from monitor.exports import AlarmsCsv, Exporter, PredictionsCsv, RestoredNpz, VitalsCsv, writing
 from monitor.screen import has_screen
 from monitor.session import Session
 from monitor.settings import RunSettings, check_outputs
@@ -99,7 +98,7 @@ def _write_report(path: Path | None, session: Session, display: bool) -> None:
     if path is None or not session.channels:
         return
     text = json.dumps(_report(session, display), indent=2) + "\n"
-    with _writing():
+    with writing(path):
         path.write_text(text, encoding="utf-8")
 
 
@@ -120,19 +119,9 @@ def _closing(exporter: Exporter) -> Callable[[object, object, object], None]:
     """An exit that finishes the exporter's file and knows whether the run went through."""
 
     def close(kind: object, _error: object, _trace: object) -> None:
-        with _writing():
-            exporter.close(failed=kind is not None)
+        exporter.close(failed=kind is not None)
 
     return close
-
-
-@contextmanager
-def _writing() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        where = f" {error.filename}" if error.filename else ""
-        raise VigilError(f"The output{where} could not be written: {error.strerror or error}.") from error
 
 
 def _look(

@@ -2,8 +2,8 @@
 
 Ticks lie on an absolute grid of event time and hold the samples with ``start <= t < end``; empty ticks are sent too.
 Only the sender waits, for the clock and for credits. At the end of its recording a bed sends an end-of-stream tick; a
-seek begins a new epoch, also after the end. As fast as possible, long stretches without any data are jumped over. A withheld channel is sent marked, so that the truth can be compared and
-nobody takes it for a measurement.
+seek begins a new epoch, also after the end. As fast as possible, long stretches without any data are jumped over. A
+withheld channel is sent marked, so that the truth can be compared and nobody takes it for a measurement.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Stretches of time without data: of one channel, and those that all channels have in common. Ranges ``[start, end)``."""
+"""Stretches of time without data: of one channel, and those that all have in common. Ranges ``[start, end)``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ Stretch = tuple[float, float]
 
 
 def with_ends(gaps: Sequence[Stretch], begin: float, end: float, duration: float) -> tuple[Stretch, ...]:
-    """``gaps`` of a channel whose data lie in ``[begin, end)``, with the time before and after, in ``[0, duration)``."""
+    """``gaps`` of a channel that lasts from ``begin`` to ``end``, with the time before and after, in ``[0, duration)``."""
     before = ((0.0, begin),) if begin > 0 else ()
     after = ((end, duration),) if end < duration else ()
     return (*before, *gaps, *after)

@@ -55,7 +55,9 @@ def guess(recording: Recording, track: Track) -> Guess | None:
     return Guess(track.name, found[0], f"{track.unit.strip() or 'no unit'}, {rate:g} Hz, {found[1]}") if found else None
 
 
-def guesses(recording: Recording, wanted: Modality | None = None, leave_out: frozenset[str] = frozenset()) -> list[Guess]:
+def guesses(
+    recording: Recording, wanted: Modality | None = None, leave_out: frozenset[str] = frozenset()
+) -> list[Guess]:
     """Guesses for the tracks that are not in ``leave_out``, of ``wanted`` only where it is given."""
     found = [guess(recording, track) for track in recording.tracks if track.name not in leave_out]
     return [g for g in found if g is not None and (wanted is None or g.modality == wanted)]

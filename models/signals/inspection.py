@@ -12,7 +12,6 @@ from models.signals.modalities import Modality
 from models.signals.readers.opener import open_recording
 from models.signals.recording import Recording, TrackKind
 
-
 MAX_GUESSED = 64
 """So many unknown tracks are looked at: a sleep laboratory's file has hundreds."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,7 +30,7 @@ def test_common_is_the_intersection(lists: list[list[int]]) -> None:
     found = common(each)
     np.testing.assert_array_equal(mask(found), np.logical_and.reduce([mask(one) for one in each]))
     assert all(a < b for a, b in found)
-    assert all(a[1] <= b[0] for a, b in zip(found, found[1:], strict=False))
+    assert all(a[1] <= b[0] for a, b in pairwise(found))
     for time in range(100):
         assert (stretch_at(found, time) is not None) == bool(mask(found)[time])
 

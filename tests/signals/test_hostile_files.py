@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import zlib
 from pathlib import Path
 
+import numpy as np
 import pytest
+from rich.console import Console
 
+from models.signals.channels import map_channels
 from models.signals.errors import BadInput
 from models.signals.plain_text import decoded, plain
-from models.signals.readers import vital_packets
+from models.signals.readers import open_recording, vital_packets
 from models.signals.readers.vital import VitalRecording
+from monitor.inspect import print_inspection
+from tests.signals.recording_files import write_edf, write_wfdb
 
 HEADER = b"VITA" + struct.pack("<IH", 3, 26) + bytes(26)
 PACKED = b"VITA" + struct.pack("<IH", 3, 27) + bytes(26) + b"\x01"
@@ -90,7 +96,7 @@ def test_a_bomb_costs_little_and_says_one_sentence(tmp_path: Path, kind: str, mo
     bomb = pack.compress(head) + b"".join(pack.compress(block) for _ in range(12)) + pack.flush()
     (tmp_path / "x.vital").write_bytes(bomb)
     counted = Counted(monkeypatch)
-    with pytest.raises(BadInput, match="do not open it|at most 2048 tracks") as caught:
+    with pytest.raises(BadInput, match=r"do not open it|at most 2048 tracks") as caught:
         VitalRecording(tmp_path / "x.vital")
     assert "\n" not in str(caught.value)
     assert counted.packets <= 2 * vital_packets.FREE_IDLE + 1
@@ -110,13 +116,13 @@ def test_packets_are_bounded_by_the_size_of_the_file(tmp_path: Path, monkeypatch
 
 
 def test_a_day_of_numbers_is_no_bomb(tmp_path: Path) -> None:
-    """The most compressible honest file: a constant number each second for a day. And a day of a flat line."""
+    """The most compressible honest file: a constant number each second for a day. And hours of a flat line."""
     body = b"".join(record(struct.pack("<f", 60), 1.6e9 + i) for i in range(86_400))
     (tmp_path / "x.vital").write_bytes(zlib.compress(HEADER + track(kind=2) + body, 9, wbits=31))
     assert len(VitalRecording(tmp_path / "x.vital").numerics("ECG")[0]) == 86_400
-    body = b"".join(record(samples(100), 1.6e9 + i) for i in range(86_400))
+    body = b"".join(record(samples(100), 1.6e9 + i) for i in range(10_000))
     (tmp_path / "y.vital").write_bytes(zlib.compress(HEADER + track() + body, 9, wbits=31))
-    assert VitalRecording(tmp_path / "y.vital").tracks[0].samples == 8_640_000
+    assert VitalRecording(tmp_path / "y.vital").tracks[0].samples == 1_000_000
 
 
 def test_plain_text() -> None:
@@ -129,3 +135,64 @@ def test_plain_text() -> None:
     assert len(plain("x" * 1_000_000)) == 120
     assert len(plain("x" * 120)) == 120
     assert decoded(b"EC\0G\0\0") == "ECG"
+
+
+# Names -----------------------------------------------------------------------------------------------------------
+
+EVIL = "\x1b]0;gone\x07\x1b[2J[red]<b>ECG</b>\u202e"
+
+
+def _vital(folder: Path) -> Path:
+    name = EVIL.encode()
+    path = folder / "x.vital"
+    body = b"".join(record(samples(100), 1.6e9 + i) for i in range(3))
+    events = track(2, 5, b"EVENT") + record(bytes(4) + text(name), number=2)
+    path.write_bytes(zlib.compress(HEADER + track(name=name).replace(b"mV", b"\x1b[") + body + events, wbits=31))
+    return path
+
+
+def _wfdb(folder: Path) -> Path:
+    path = write_wfdb(folder, "r", 250, {"ECG": ("mV", np.arange(500.0))})
+    path.write_text(path.read_text().replace("ECG", "\x1b[2J[red]<b>"))
+    return path
+
+
+def _edf(folder: Path) -> Path:
+    path = write_edf(
+        folder / "x.edf", {"ECGECGECGECGECGE": (250.0, "mV", np.arange(2500.0))}, annotations=[(1.0, "abcd")]
+    )
+    raw = path.read_bytes().replace(b"ECGECGECGECGECGE", b"\x1b[2J\x9b2J[red]<b>X").replace(b"abcd", b"\x1b[2J")
+    path.write_bytes(raw)
+    return path
+
+
+@pytest.mark.parametrize("make", [_vital, _wfdb, _edf])
+def test_nothing_in_a_file_moves_the_terminal(make, tmp_path: Path) -> None:
+    """Escape sequences, also as single bytes (C1), and characters that turn the direction, in names, units, events."""
+    path = make(tmp_path)
+    recording = open_recording(str(path))
+    found = [t.name for t in recording.tracks] + [t.unit for t in recording.tracks]
+    found += [words for _, words in recording.events()] + list(recording.notes)
+    assert any("[2J" in words for words in found)
+    assert all(words.isprintable() for words in found)
+    for terminal in (False, True):
+        out = io.StringIO()
+        print_inspection(str(path), Console(file=out, force_terminal=terminal, no_color=True, width=200))
+        shown = out.getvalue()
+        if not terminal:
+            assert "[red]" in shown
+            assert "<b>" in shown
+            assert all(c.isprintable() or c == "\n" for c in shown)
+        for raw in ("\x1b]", "\x1b[2J", "\x07", "\x9b", "\u202e"):
+            assert raw not in shown
+    with pytest.raises(BadInput) as caught:
+        map_channels(recording, {"ECG": "nothing of the kind"})
+    assert str(caught.value).isprintable()
+
+
+def test_a_thousand_tracks_are_no_table_that_never_ends(tmp_path: Path) -> None:
+    body = b"".join(track(i, name=b"x%d" % i) + record(samples(100), number=i) for i in range(1, 1001))
+    (tmp_path / "x.vital").write_bytes(zlib.compress(HEADER + body, wbits=31))
+    out = io.StringIO()
+    assert not print_inspection(str(tmp_path / "x.vital"), Console(file=out))
+    assert "600 more tracks" in out.getvalue()

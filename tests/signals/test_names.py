@@ -26,8 +26,8 @@ A, P, E, R = Modality.ABP, Modality.PPG, Modality.ECG, Modality.RESP
 @pytest.mark.parametrize(
     ("name", "modality"),
     [
-        *((name, A) for name in ("IBP1", "IBP-1", "IBP 1", "P1", "INVP1", "InvP1", "INVP-1", "IABP", "IABP_WAV", "IBP")),
-        *((name, A) for name in ("Dev/P1", "P1 wave", "IBP1_WAVE", "Arterial Pressure", "ART-1", "INVBP1", "ART_WAVE")),
+        *((name, A) for name in ("IBP1", "IBP-1", "IBP 1", "P1", "INVP1", "InvP1", "INVP-1", "IABP", "IBP")),
+        *((name, A) for name in ("IABP_WAV", "Dev/P1", "P1 wave", "IBP1_WAVE", "Arterial Pressure", "ART-1", "INVBP1")),
         *((name, P) for name in ("SpO2 wave", "SPO2_WAVE", "SpO2-Wave", "SpO2 Waveform", "PlethWV", "Plet", "PLETH1")),
         *((name, P) for name in ("SpO2 Pleth", "spo2pleth", "PlethWave", "Pleth wave", "Pulse wave", "SPO2_PLETH")),
         *((name, E) for name in ("ECG II", "ECG-II", "ECGII", "EKG-II", "ECG lead II", "ECG Wave", "M/ECG 1")),
@@ -40,8 +40,8 @@ def test_names_of_monitors(name: str, modality: Modality) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["SpO2", "SaO2", "SPO2 %", "CVP", "CVP1", "P2", "IBP2", "INVP2", "PAP", "ICP", "ICP1", "IBP CVP", "NIBP", "LAP", "AWP",
-     "HR", "PR", "Temp1", "P", "BIS"],
+    ["SpO2", "SaO2", "SPO2 %", "CVP", "CVP1", "P2", "IBP2", "INVP2", "PAP", "ICP", "ICP1", "IBP CVP", "NIBP", "LAP",
+     "AWP", "HR", "PR", "Temp1", "P", "BIS"],
 )  # fmt: skip
 def test_names_that_are_something_else_or_could_be(name: str) -> None:
     """A second line is as often venous as arterial; a saturation is a number, whatever rate it is stored at."""
@@ -89,7 +89,9 @@ def taken(path: Path) -> dict[Modality, str]:
 
 
 def test_what_the_file_says_goes_before_names(tmp_path: Path) -> None:
-    path = write_vital(tmp_path / "x.vital", waves(("X1", "mV"), ("X2", "mmHg"), ("X3", ""), ("X4", "uV"), ("ABP", "mmHg")))
+    path = write_vital(
+        tmp_path / "x.vital", waves(("X1", "mV"), ("X2", "mmHg"), ("X3", ""), ("X4", "uV"), ("ABP", "mmHg"))
+    )
     assert taken(path) == {A: "D/ABP"}
     with_montypes(path, {"X1": 1, "X2": 4, "X3": 8, "X4": 28})
     assert taken(path) == {E: "D/X1", A: "D/X2", P: "D/X3", Modality.EEG: "D/X4"}

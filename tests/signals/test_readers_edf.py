@@ -197,7 +197,7 @@ def test_what_a_crashed_recorder_leaves(
     assert recording.events() == ([(2.5, "W")] if annotated else [])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        theirs = (edfio.read_bdf if suffix == ".bdf" else edfio.read_edf)
+        theirs = edfio.read_bdf if suffix == ".bdf" else edfio.read_edf
         try:
             reference = theirs(path).signals[1].data
         except ValueError:

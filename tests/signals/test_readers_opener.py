@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import http.server
 import gzip
+import http.server
 import os
 import socket
 import sys
@@ -219,7 +219,7 @@ def test_gz_of_any_format_is_opened_or_named(tmp_path: Path) -> None:
         with pytest.raises(BadInput, match=f"{words}; unpack it first: gunzip {name}"):
             open_recording(str(tmp_path / name))
     hea.with_suffix(".dat").unlink()
-    with pytest.raises(BadInput, match="found it packed; unpack it first: gunzip d.dat.gz"):
+    with pytest.raises(BadInput, match=r"found it packed; unpack it first: gunzip d\.dat\.gz"):
         open_recording(str(hea))
     (tmp_path / "x.zip").write_bytes(b"PK\x03\x04" + bytes(100))
     with pytest.raises(BadInput, match="a ZIP archive; unpack it first"):

@@ -161,7 +161,10 @@ def test_a_track_described_again_goes_on_and_a_changed_one_is_another(tmp_path: 
     other = described.replace(b"mmHg", b"cmHg")
     path.write_bytes(gzip.compress(head + described + records[0] + other + records[1] + records[2]))
     recording = VitalRecording(path)
-    assert [(t.name, t.unit, t.samples) for t in recording.tracks] == [("D/ART", "mmHg", 100), ("D/ART #2", "cmHg", 200)]
+    assert [(t.name, t.unit, t.samples) for t in recording.tracks] == [
+        ("D/ART", "mmHg", 100),
+        ("D/ART #2", "cmHg", 200),
+    ]
 
 
 def packets(raw: bytes) -> list[tuple[int, bytes]]:
@@ -249,7 +252,9 @@ def test_agrees_with_the_vitaldb_package(tmp_path: Path, packed: bool) -> None:
     for track in recording.tracks:
         if track.kind is TrackKind.WAVE:
             values = whole(recording, track.name)
-            np.testing.assert_array_equal(values[np.isfinite(values)], theirs[track.name][np.isfinite(theirs[track.name])])
+            np.testing.assert_array_equal(
+                values[np.isfinite(values)], theirs[track.name][np.isfinite(theirs[track.name])]
+            )
         elif track.kind is TrackKind.NUMERIC:
             np.testing.assert_array_equal(recording.numerics(track.name)[1], theirs[track.name])
 

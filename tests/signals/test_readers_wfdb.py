@@ -128,14 +128,16 @@ def test_a_segment_that_is_cut_off_leaves_a_gap(tmp_path: Path) -> None:
     data = tmp_path / "s_2.dat"
     data.write_bytes(data.read_bytes()[: 300 * 8])
     recording = WfdbRecording(path)
-    expected = np.r_[np.arange(500.0), np.full(500, np.nan), np.arange(500.0, 800), np.full(200, np.nan), np.arange(1000.0, 4000)]
+    expected = np.r_[
+        np.arange(500.0), np.full(500, np.nan), np.arange(500.0, 800), np.full(200, np.nan), np.arange(1000.0, 4000)
+    ]
     np.testing.assert_array_equal(whole(recording, "II"), expected)
     assert recording.tracks[0].gaps_s == ((6.0, 10.0), (12.4, 14.0))
 
 
 @pytest.mark.parametrize("length", [" 0", "", " 0 12:00:00 01/02/2020"])
 def test_a_length_that_the_header_does_not_know(tmp_path: Path, length: str) -> None:
-    """header(5): 0 or nothing is "unknown"; the data file says. The package reads the whole file where it says nothing."""
+    """header(5): 0 or nothing is "unknown"; the data file says. So does the package."""
     noise = np.random.default_rng(1).integers(-2000, 2000, (5000, 2))
     wfdb.wrsamp(
         "r", fs=250, units=["mV", "mmHg"], sig_name=["ECG", "BP"], d_signal=noise, fmt=["212", "212"],

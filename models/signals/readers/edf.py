@@ -205,7 +205,10 @@ class EdfRecording:
         first = block * self._layout.block_records
         file = self._decode(first, min(first + self._layout.block_records, self._layout.records))
         calibrated = {signal.number for signal in self._signals.values() if signal.calibrated}
-        with warnings.catch_warnings(), np.errstate(all="ignore"):  # limits of 1e38 are what a file says, nothing for a user
+        with (
+            warnings.catch_warnings(),
+            np.errstate(all="ignore"),
+        ):  # limits of 1e38 are what a file says, nothing for a user
             warnings.simplefilter("ignore")
             samples = [np.asarray(s.data if i in calibrated else [], np.float32) for i, s in enumerate(file.signals)]
         for values in samples:
@@ -280,7 +283,9 @@ def _read_layout(path: Path, notes: list[str]) -> _Layout:
     if not layout.samples:
         return replace(layout, records=0)
     if layout.record_bytes > MAX_RECORD_BYTES:
-        raise BadInput("data records of a size that can be read", f"{layout.record_bytes:,} bytes in {name!r}", COPY_AGAIN)
+        raise BadInput(
+            "data records of a size that can be read", f"{layout.record_bytes:,} bytes in {name!r}", COPY_AGAIN
+        )
     for rate in (n / layout.record_s if layout.record_s else 0.0 for n in layout.per_record):
         if not 0 < rate <= MAX_RATE_HZ:
             raise BadInput(

@@ -75,8 +75,8 @@ def read_header(raw: bytes, name: str) -> EdfHeader:
     except BadInput:
         records = -1
         odd["no number of data records"] = None
-    fixed[244:252] = _pointed(fixed[244:252], odd)
-    record_s = _seconds(fixed[244:252], name)
+    fixed[244:252] = _pointed(bytes(fixed[244:252]), odd)
+    record_s = _seconds(bytes(fixed[244:252]), name)
     columns = _columns(raw[FIXED_BYTES:length].replace(b"\0", b" "), count)
     for column in _LIMITS:
         columns[column] = [_pointed(field, odd) for field in columns[column]]

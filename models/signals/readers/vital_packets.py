@@ -94,7 +94,9 @@ def read_packets(path: Path) -> VitalContents:
         contents = _Decoder(stream, path.name).decode()
     except zlib.error as error:
         if not stream.taken:
-            raise BadInput("a .vital file (gzip)", f"{path.name!r}, which is damaged or of another kind", _COPY_AGAIN) from error
+            raise BadInput(
+                "a .vital file (gzip)", f"{path.name!r}, which is damaged or of another kind", _COPY_AGAIN
+            ) from error
         raise BadInput("an intact .vital file", f"damaged data in {path.name!r}", _COPY_AGAIN) from error
     except struct.error as error:
         raise BadInput("an intact .vital file", f"damaged data in {path.name!r}", _COPY_AGAIN) from error
@@ -108,7 +110,7 @@ def read_packets(path: Path) -> VitalContents:
 
 
 class _Stream:
-    """The unpacked bytes of a gzip file, one after the other and within the bounds. ``cut``: it ended before its end."""
+    """The unpacked bytes of a gzip file, in order and within the bounds. ``cut``: it stopped before its end."""
 
     def __init__(self, path: Path) -> None:
         self._name, self.size = path.name, path.stat().st_size
@@ -305,7 +307,7 @@ class _Decoder:
         return True
 
     def _record(self, body: bytes, *, cut: bool = False) -> bool:
-        """Take in a record (``cut``: of one that is cut off the samples that are whole); False if it says nothing new."""
+        """Take in a record (of one that is ``cut`` off, the samples that are whole); False if it says nothing new."""
         if len(body) < 12:
             return False
         info, time_s, number = _RECORD.unpack_from(body)

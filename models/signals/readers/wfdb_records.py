@@ -232,7 +232,9 @@ class WfdbRecording:
         path = self._folder / file
         if not path.is_file():
             packed = Path(f"{path}.gz")
-            found, remedy = ("it packed", f"unpack it first: gunzip {file}.gz") if packed.is_file() else ("no such file", _REMEDY)
+            found, remedy = (
+                ("it packed", f"unpack it first: gunzip {file}.gz") if packed.is_file() else ("no such file", _REMEDY)
+            )
             raise BadInput(f"the data file {file!r} beside the header", found, remedy)
         if fmt in _COMPRESSED:
             return None
