@@ -8,7 +8,7 @@ Stretch = tuple[float, float]
 
 
 def with_ends(gaps: Sequence[Stretch], begin: float, end: float, duration: float) -> tuple[Stretch, ...]:
-    """``gaps`` of a channel that lasts from ``begin`` to ``end``, with the time before and after, in ``[0, duration)``."""
+    """``gaps`` of a channel that lasts from ``begin`` to ``end``, and the rest of ``[0, duration)``."""
     before = ((0.0, begin),) if begin > 0 else ()
     after = ((end, duration),) if end < duration else ()
     return (*before, *gaps, *after)
