@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-from models.signals.errors import BackendUnavailable, BadInput
+from models.signals.errors import BackendUnavailable, BadInput, VigilError
 
 BENCHMARKS = {
     "latency": "sample → screen, window → prediction and first wave of the built-in patient at real time",
@@ -32,9 +32,9 @@ def main(argv: list[str]) -> int:
         return 0 if argv and argv[0] in ("-h", "--help") else 2
     try:
         return int(importlib.import_module(f"benchmarks.{argv[0]}").main(argv[1:]) or 0)
-    except (BadInput, BackendUnavailable) as error:
+    except VigilError as error:
         print(f"benchmarks: {error}", file=sys.stderr)
-        return 2
+        return 2 if isinstance(error, BadInput | BackendUnavailable) else 1
 
 
 if __name__ == "__main__":

@@ -7,6 +7,8 @@ reported. Aims: mean pressure within 3 mmHg at 98 %, heart rate within 2 /min at
 from __future__ import annotations
 
 import argparse
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,12 +18,18 @@ import numpy.typing as npt
 from benchmarks.offline import drive
 from benchmarks.tables import machine, publish, table
 from models.signals.channels import ChannelMap, map_channels
+from models.signals.modalities import Modality
 from models.signals.readers.opener import open_recording
 from models.signals.recording import TrackKind
 from models.signals.windows import WindowSpec
 from streams.vitals.monitor import Vitals, VitalsMonitor
 
 MAX_LAG_S = 4
+WAVE_OF = {
+    "abp_map": Modality.ABP, "abp_sys": Modality.ABP, "abp_dia": Modality.ABP, "hr": Modality.ECG,
+    "pulse_rate": Modality.PPG,
+}  # fmt: skip
+"""The wave that each of our numerics comes from."""
 REFERENCES = {
     # our field: (names of the monitor's numeric after the device, tolerance, aim in per cent or None)
     "abp_map": (("ABP_MEAN", "ART_MBP", "ART_MEAN"), 3.0, 98.0),
@@ -60,15 +68,39 @@ def agreements(channels: ChannelMap) -> list[Agreement]:
     """Agreement with each reference numeric that the recording has."""
     ours = vitals_of(channels)
     seconds = np.array([v.second for v in ours])
-    tracks = {t.name.rpartition("/")[2]: t.name for t in channels.recording.tracks if t.kind is TrackKind.NUMERIC}
+    numerics = [t.name for t in channels.recording.tracks if t.kind is TrackKind.NUMERIC]
     result = []
     for name, (aliases, tolerance, _) in REFERENCES.items():
-        track = next((tracks[a] for a in aliases if a in tracks), None)
+        wave = channels.channels.get(WAVE_OF[name])
+        track = reference_track(numerics, aliases, wave.track if wave is not None else "")
         if track is None:
             continue
         values = np.array([np.nan if (v := getattr(one, name)) is None else v for one in ours])
         result.append(_agreement(name, track, seconds, values, *channels.numerics(track), tolerance))
     return result
+
+
+def reference_track(numerics: Sequence[str], aliases: Sequence[str], wave: str) -> str | None:
+    """The numeric to compare with: the monitor's own, which is the device that the wave comes from.
+
+    Where that device has none (VitalDB: waves of a converter, numbers of the monitor beside it) it is the device with
+    most of the numerics that are compared here: a monitor has several, a cardiac output computer one of the same name.
+    Among a device's own the first of ``aliases``.
+    """
+    known = {alias for names, _, _ in REFERENCES.values() for alias in names}
+    shared = Counter(device for device, short in map(_split, numerics) if short in known)
+    found = [name for name in numerics if _split(name)[1] in aliases]
+
+    def rank(name: str) -> tuple[bool, int, int]:
+        device, short = _split(name)
+        return device != _split(wave)[0], -shared[device], aliases.index(short)
+
+    return min(found, key=rank, default=None)
+
+
+def _split(name: str) -> tuple[str, str]:
+    device, _, short = name.rpartition("/")
+    return device, short
 
 
 def _agreement(

@@ -118,7 +118,8 @@ def inspect(source: Annotated[str, typer.Argument(help=SOURCE_HELP)]) -> None:
     """Tracks, rates, units, duration and gaps of a recording, and what each track is taken for."""
     from monitor.inspect import print_inspection
 
-    print_inspection(source)
+    if not print_inspection(source):
+        raise typer.Exit(2)
 
 
 @app.command()

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from models.signals.errors import VigilError
 from streams.alarm_log import AlarmEvent, AlarmLog
 from streams.records import AnyRecord, PredictionRecord, VitalsRecord, WaveTick
 
@@ -38,6 +40,15 @@ ALARM_COLUMNS = ("time_s", "key", "priority", "kind", "text", "event", "reason")
 NS = 1_000_000_000
 
 
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Whatever goes wrong while ``path`` is written is said with its name: a full disk does not know it."""
+    try:
+        yield
+    except OSError as error:
+        raise VigilError(f"The output {path} could not be written: {error.strerror or error}.") from error
+
+
 class Exporter(Protocol):
     """Writes a file from the records of a session as they come; called in order."""
 
@@ -56,16 +67,19 @@ class _Csv:
         self._file: IO[str] | None = None
 
     def row(self, cells: Iterable[object]) -> None:
-        csv.writer(self.begun()).writerow(cells)
+        with writing(self._path):
+            csv.writer(self.begun()).writerow(cells)
 
     def close(self, *, failed: bool) -> None:
         if self._file is not None or not failed:
-            self.begun().close()
+            with writing(self._path):
+                self.begun().close()
 
     def begun(self) -> IO[str]:
         if self._file is None:
-            self._file = self._path.open("w", newline="", encoding="utf-8")
-            csv.writer(self._file).writerow(self._columns)
+            with writing(self._path):
+                self._file = self._path.open("w", newline="", encoding="utf-8")
+                csv.writer(self._file).writerow(self._columns)
         return self._file
 
 
@@ -178,7 +192,7 @@ class RestoredNpz:
             arrays[f"{modality}_estimated"] = np.r_[np.zeros(len(measured), bool), np.ones(shown.sum(), bool)][order]
             if modality in self._truth:
                 arrays[f"{modality}_truth"] = _truth_at(time_s[order], *_joined(self._truth[modality]))
-        with self._path.open("wb") as file:
+        with writing(self._path), self._path.open("wb") as file:
             np.savez(file, **arrays)  # type: ignore[arg-type]
 
 

@@ -10,12 +10,14 @@ from models.signals.inspection import TrackReport, inspect
 from ui.words import clock_words
 
 MAX_GAPS = 3
+MAX_TRACKS = 400
+MAX_NOTES = 20
 PIPE_WIDTH = 160
 NUMBERS = ("rate (Hz)", "from (s)", "to (s)", "values")
 
 
-def print_inspection(source: str, console: Console | None = None) -> None:
-    """Print the table; raises BadInput when the source cannot be read."""
+def print_inspection(source: str, console: Console | None = None) -> bool:
+    """Print the table; whether `vigil run` would show anything. Raises BadInput when the source cannot be read."""
     found = inspect(source)
     out = console or Console()
     if not out.is_terminal:
@@ -28,15 +30,25 @@ def print_inspection(source: str, console: Console | None = None) -> None:
     table = Table(box=None, header_style="bold", pad_edge=False)
     for name in ("track", "kind", "rate (Hz)", "unit", "from (s)", "to (s)", "values", "gaps (s)", "taken for"):
         table.add_column(name, justify="right" if name in NUMBERS else "left", overflow="fold")
-    for track in sorted(found.tracks, key=lambda t: (t.taken_for is None, t.kind.value != "wave", t.name)):
+    ordered = sorted(found.tracks, key=lambda t: (t.taken_for is None, t.kind.value != "wave", t.name))
+    for track in ordered[:MAX_TRACKS]:
         table.add_row(*_row(track), style=None if track.taken_for else "dim")
     out.print(table)
-    for note in found.notes:
+    if len(ordered) > MAX_TRACKS:
+        out.print(f"… {len(ordered) - MAX_TRACKS} more tracks")
+    for note in found.notes[:MAX_NOTES]:
         out.print(f"· {escape(note)}")
+    if len(found.notes) > MAX_NOTES:
+        out.print(f"… {len(found.notes) - MAX_NOTES} more notes")
+    for track in ordered:
+        if track.guess is not None:
+            offer = f"--channels {track.guess.modality}='{track.name}'"
+            out.print(escape(f"· {track.guess}, not taken; {offer} takes it"))
     if found.problem:
         out.print(f"[bold red]{escape(found.problem)}[/bold red]")
     elif taken:
         out.print(f"\n[bold]vigil run[/bold] would show {', '.join(taken)}; --channels MODALITY=TRACK changes that.")
+    return not found.problem
 
 
 def _row(track: TrackReport) -> tuple[str, ...]:

@@ -16,8 +16,7 @@ from typing import Any
 from models.runtime.backend import Progress
 from models.runtime.bundle import Bundle, load_bundle
 from models.signals.channels import ChannelMap, map_channels
-from models.signals.errors import VigilError
-from monitor.exports import AlarmsCsv, Exporter, PredictionsCsv, RestoredNpz, VitalsCsv
+from monitor.exports import AlarmsCsv, Exporter, PredictionsCsv, RestoredNpz, VitalsCsv, writing
 from monitor.screen import has_screen
 from monitor.session import Session
 from monitor.settings import RunSettings, check_outputs
@@ -26,6 +25,7 @@ from streams.inference import Engine
 
 REFRESH_S = 0.25
 INTERRUPTED = 130
+MAX_NOTES = 3
 
 
 def open_session(settings: RunSettings, feed: DisplayFeed | None = None, *, stay_open: bool = False) -> Session:
@@ -36,7 +36,13 @@ def open_session(settings: RunSettings, feed: DisplayFeed | None = None, *, stay
     def open_source() -> ChannelMap:
         from models.signals.readers.opener import open_recording
 
-        return map_channels(open_recording(settings.source), settings.channels)
+        recording = open_recording(settings.source)
+        notes = tuple(getattr(recording, "notes", ()))
+        for note in notes[:MAX_NOTES]:  # what a reader found odd (a file that ends early) is said, not only in inspect
+            print(f"vigil: {recording.name}: {note}", file=sys.stderr)
+        if len(notes) > MAX_NOTES:
+            print(f"vigil: {recording.name}: {len(notes) - MAX_NOTES} more notes in `vigil inspect`", file=sys.stderr)
+        return map_channels(recording, settings.channels)
 
     cancel = threading.Event()
 
@@ -92,7 +98,7 @@ def _write_report(path: Path | None, session: Session, display: bool) -> None:
     if path is None or not session.channels:
         return
     text = json.dumps(_report(session, display), indent=2) + "\n"
-    with _writing():
+    with writing(path):
         path.write_text(text, encoding="utf-8")
 
 
@@ -113,19 +119,9 @@ def _closing(exporter: Exporter) -> Callable[[object, object, object], None]:
     """An exit that finishes the exporter's file and knows whether the run went through."""
 
     def close(kind: object, _error: object, _trace: object) -> None:
-        with _writing():
-            exporter.close(failed=kind is not None)
+        exporter.close(failed=kind is not None)
 
     return close
-
-
-@contextmanager
-def _writing() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        where = f" {error.filename}" if error.filename else ""
-        raise VigilError(f"The output{where} could not be written: {error.strerror or error}.") from error
 
 
 def _look(

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from models.runtime.guard import Service
 from models.signals.channels import ChannelMap
 from models.signals.errors import BackendUnavailable, BadInput, VigilError
+from models.signals.gaps import Stretch, common, with_ends
 from models.signals.modalities import Modality
 from models.signals.windows import WindowSpec
 from monitor.report import run_report
@@ -303,11 +304,18 @@ class Session:
             for m in Modality
             if m in first.channels
         )
-        self._gaps = {m: first.gaps_s(m) for m in first.channels}
+        self._gaps = _missing(first)
         span = self._span()
         self._check_drops(first, span)
         beds = [
-            BedReplay(bed, self.id, channels, min(round(channels.duration_s * SECOND_NS), span.end_ns), self._drops)
+            BedReplay(
+                bed,
+                self.id,
+                channels,
+                min(round(channels.duration_s * SECOND_NS), span.end_ns),
+                self._drops,
+                common(_missing(channels).values()),
+            )
             for bed, channels in maps.items()
         ]
         player = ReplayPlayer(beds, ReplayClock(span, self._speed), self._publish, self._credits, self._accounting)
@@ -470,6 +478,14 @@ class Session:
         self._credits.close()
         self._stream.stop()
         self._done.set()
+
+
+def _missing(channels: ChannelMap) -> dict[Modality, tuple[Stretch, ...]]:
+    """Where each channel has no data, in seconds from time zero."""
+    return {
+        m: with_ends(channels.gaps_s(m), c.origin_ns / SECOND_NS, c.end_ns / SECOND_NS, channels.duration_s)
+        for m, c in channels.channels.items()
+    }
 
 
 def _bed_of(tick: Hashable) -> Hashable:

@@ -1,15 +1,16 @@
 """Replay as if live: one thread decodes ahead, another sends each tick when the replay clock makes it due.
 
 Ticks lie on an absolute grid of event time and hold the samples with ``start <= t < end``; empty ticks are sent too.
-Only the sender waits, for the clock and for credits. Where the
-machine cannot keep the speed, the clock falls back to what has been sent, and the pace is told: late samples would make
-every prediction late as well. At the end of its recording a bed sends an end-of-stream tick; a
-seek begins a new epoch, also after the end. A withheld channel is sent marked, so that the truth can be compared and
+Only the sender waits, for the clock and for credits. Where the machine cannot keep the speed, the clock falls back to
+what has been sent, and the pace is told: late samples would make every prediction late as well. At the end of its
+recording a bed sends an end-of-stream tick; a seek begins a new epoch, also after the end. As fast as possible, long
+stretches without any data are jumped over. A withheld channel is sent marked, so that the truth can be compared and
 nobody takes it for a measurement.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from threading import Condition
 from typing import Protocol
 
+from models.signals.gaps import common, stretch_at
 from models.signals.modalities import Modality
 from models.signals.recording import Segment
 from streams.accounting import Accounting
@@ -32,6 +34,10 @@ BLOCK_NS = SECOND_NS  # decoded at once in a paced run
 FAST_BLOCK_NS = 10 * SECOND_NS  # decoded at once at speed max: fewer, larger reads
 READ_AHEAD = 3  # blocks that wait for the sender
 UNDER_WAY_NS = SECOND_NS // 2
+GAP_SHOWN_NS = 60 * SECOND_NS
+"""So much of an empty stretch is played at speed max: longer than any window, alarm delay or average. What is left of
+it is skipped, since there is nothing in it."""
+GAP_WORTH_NS = 10 * SECOND_NS  # a shorter rest is not worth a new epoch
 STAGGERED_BEDS = 9  # from here on beds lag by different parts of a second
 
 
@@ -111,11 +117,21 @@ def tick_identity(tick: WaveTick) -> tuple[str, str, int, int]:
 class BedReplay:
     """Cuts the ticks of one bed. Pure but for ``decode``, which reads the recording.
 
-    end_ns: event time at which this bed ends; ``[0, end_ns)`` is what it has.
+    end_ns: event time at which this bed ends; ``[0, end_ns)`` is what it has. empty_s: stretches ``[start, end)`` in
+    which none of its channels has data, in order.
     """
 
-    def __init__(self, bed: str, session: str, channels: Channels, end_ns: int, drops: Sequence[Drop] = ()) -> None:
+    def __init__(
+        self,
+        bed: str,
+        session: str,
+        channels: Channels,
+        end_ns: int,
+        drops: Sequence[Drop] = (),
+        empty_s: Sequence[tuple[float, float]] = (),
+    ) -> None:
         self.bed, self.session, self.end_ns = bed, session, end_ns
+        self.empty_ns = [(round(a * SECOND_NS), round(b * SECOND_NS)) for a, b in empty_s]
         self._channels = channels
         # float: an open end is infinite
         self._drops = [(d.modality, d.start_s * SECOND_NS, d.end_s * SECOND_NS) for d in drops]
@@ -201,6 +217,8 @@ class ReplayPlayer:
         self._accounting, self._now = accounting, monotonic_ns
         self._tick_ns = tick_ns or tick_length_ns(len(beds))
         self._lags_ns = lags_ns(len(beds), self._tick_ns)
+        never = math.inf
+        self._empty_ns = common([*bed.empty_ns, (bed.end_ns, never)] for bed in self._beds)
         self._changed = Condition()
         self._blocks: deque[_Block] = deque()
         self._progress = self._begin()
@@ -377,6 +395,8 @@ class ReplayPlayer:
         while not self._stopped:
             if self._progress.epoch != self._clock.epoch:
                 self._progress = self._begin()
+            if self._skipped():
+                continue
             at_ns = self._progress.at_ns
             playing = [i for i, ended in enumerate(self._progress.ended) if not ended]
             if not playing:
@@ -399,6 +419,20 @@ class ReplayPlayer:
                 return blocks
             self._changed.wait()
         return None
+
+    def _skipped(self) -> bool:
+        """Jump over the rest of a long stretch in which no bed has data, in a run as fast as possible: a new epoch."""
+        at_ns = min(self._progress.at_ns)
+        gap = stretch_at(self._empty_ns, at_ns)
+        if self._clock.speed is not None or not self._clock.running or gap is None or gap[1] > self._end_ns:
+            return False
+        landing_ns = int(gap[1]) // SECOND_NS * SECOND_NS  # windows and cells lie on whole seconds
+        shown_ns = at_ns - max(gap[0], self._clock.epoch_start_ns)
+        if shown_ns < GAP_SHOWN_NS or landing_ns - at_ns < GAP_WORTH_NS:
+            return False
+        self._clock.seek(landing_ns)
+        self._changed.notify_all()
+        return True
 
     def _forget_before(self, at_ns: int) -> None:
         while self._blocks and (self._blocks[0].epoch != self._clock.epoch or self._blocks[0].end_ns <= at_ns):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from models.signals.absence import Absence
+from models.signals.estimable import NEVER_CONNECTED
 from models.signals.findings import Pulse
 from models.signals.modalities import Modality
 from streams.control import ChannelInfo
@@ -147,7 +148,10 @@ class Lane:
 
     @property
     def why_not(self) -> str:
-        """The one reason for the missing estimate: of now, before that of the last window."""
+        """The one reason for the missing estimate: of now, before that of the last window. That there never was a
+        sensor is neither: it stands before both."""
+        if self.not_estimable == NEVER_CONNECTED:
+            return self.not_estimable
         return self.forbidden or self.not_estimable
 
     def clear(self) -> None:

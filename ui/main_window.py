@@ -13,6 +13,7 @@ and every tenth of a second renew what is said in words. The window never waits 
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
@@ -33,6 +34,7 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QMainWindow, QMenu, QVBoxLayout, QWidget
 
+from models.signals.gaps import common, stretch_at
 from models.signals.modalities import Modality
 from streams.control import SessionControl
 from streams.feed import DisplayFeed
@@ -55,7 +57,7 @@ from ui.status_words import status_words
 from ui.sweep import SweepView
 from ui.theme import Theme, default_theme
 from ui.top_bar import Banner, TopBar
-from ui.words import clock_words, speed_words
+from ui.words import clock_words, duration_words, speed_words
 
 FRAME_MS = 16
 _BUDGET_S = 0.001
@@ -145,6 +147,7 @@ class MainWindow(QMainWindow):
         self.alarms = AlarmList(look, centre)
         self.help = HelpOverlay(look, centre)
         self.toast = QLabel(centre)
+        self.toast.setTextFormat(Qt.TextFormat.PlainText)  # names of tracks and files are no markup
         self.toast.hide()
         self._toast_timer = QTimer(self)
         self._toast_timer.setSingleShot(True)
@@ -350,6 +353,18 @@ class MainWindow(QMainWindow):
         status = self.link.status
         if status is not None:
             self.seek(min(max(0.0, status.position_s + seconds), max(0.0, status.duration_s)))
+
+    def skip_gap(self) -> None:
+        """Go to where a sensor measures again, from a stretch in which none does."""
+        status, snapshot = self.link.status, self.link.snapshot
+        if status is None or snapshot is None:
+            return
+        gap = stretch_at(common(snapshot[2].values()), status.position_s)
+        if gap is None or gap[1] >= status.duration_s:
+            self.say("no gap to skip: a sensor has data here, or none has any more")
+        else:
+            self.seek(math.floor(gap[1]))
+            self.say(f"skipped {duration_words(gap[1] - status.position_s)} without data")
 
     def step(self, seconds: float) -> None:
         """While paused, play so many seconds."""

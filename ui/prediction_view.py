@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from models.signals.findings import Pulse
 from models.signals.modalities import Modality
+from streams.alarms.limits import beyond
 from streams.records import PredictionRecord
 from ui.alarm_view import NO_CIRCULATION
 from ui.findings_words import NO_FINDING, circulation
@@ -132,13 +133,13 @@ def _low_words(low: LowPressure, event_s: float) -> News:
     value, limit = low.value, f"MAP < {LOW_MMHG:.0f}"
     if not low.current:
         ago = duration_words(max(0.0, event_s - value.at_s))
-        return News(f"LAST KNOWN MAP {value.mean:.0f} < {LOW_MMHG:.0f}", f"{ago} ago; not known now", "")
+        return News(f"LAST KNOWN MAP {beyond(value.mean, LOW_MMHG)} < {LOW_MMHG:.0f}", f"{ago} ago; not known now", "")
     since = f"for {duration_words(max(0.0, event_s - low.since_s))}"
     if value.interval is not None:
         lo, hi = value.interval
         return News(f"ESTIMATED {limit} ({lo:.0f}–{hi:.0f})", since, "medium")
     priority = "high" if value.mean < VERY_LOW_MMHG else "medium"
-    return News(f"{limit} NOW", f"{since} · {value.mean:.0f} mmHg", priority)
+    return News(f"{limit} NOW", f"{since} · {beyond(value.mean, LOW_MMHG)} mmHg", priority)
 
 
 def _sources(record: PredictionRecord, state: DisplayState) -> tuple[SourceWords, ...]:

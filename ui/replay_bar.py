@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QHBoxLayout, QMenu, QSizePolicy, QToolButton, QToo
 from ui.control_link import Gaps
 from ui.look import Look, draw_text, elided
 from ui.shortcuts import REPLAY_SPEEDS
-from ui.words import clock_words, speed_words
+from ui.words import clock_words, speed_words, tooltip_words
 
 
 class SeekBar(QWidget):
@@ -129,7 +129,7 @@ class StatusLine(QWidget):
             self.words = words
             self.fit()
             self.update()
-        self.setToolTip(more)
+        self.setToolTip(tooltip_words(more))
 
     def fit(self) -> None:
         """As wide as the words, in coarse steps so that the bar beside it does not twitch, at most half the window."""

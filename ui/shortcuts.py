@@ -20,6 +20,7 @@ SHORTCUTS: tuple[Shortcut, ...] = (
     Shortcut(("Space",), "pause or play", "toggle_pause"),
     Shortcut(("Left",), "back 10 s", "seek_by", -10.0),
     Shortcut(("Right",), "forward 10 s", "seek_by", 10.0),
+    Shortcut(("N",), "next data, from a stretch without any", "skip_gap"),
     Shortcut((".",), "step 1 s (while paused)", "step", 1.0),
     Shortcut(("+", "="), "faster", "change_speed", 1.0),
     Shortcut(("-",), "slower", "change_speed", -1.0),

@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QWidget
 
 from ui.alarm_view import FIELDS, Alarm, AlarmField, colours
 from ui.look import Look, draw_text, elided, mixed
+from ui.words import tooltip_words
 
 DISCLAIMER = "Research and teaching only — not for clinical decisions"
 _HINT = f"{DISCLAIMER}. Click for the list of standing alarms."
@@ -35,7 +36,7 @@ class TopBar(QWidget):
         if (bed, source, fields) != (self._bed, self._source, self.fields):
             self._bed, self._source, self.fields = bed, source, fields
             said = [": ".join(filter(None, (a.words, a.record.reason))) for field in fields for a in field.alarms]
-            self.setToolTip("\n".join([*said, _HINT]))
+            self.setToolTip(tooltip_words("\n".join([*said, _HINT])))
             self.update()
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
@@ -168,7 +169,7 @@ class Banner(QWidget):
         if (words, urgent) == (self.words, self.urgent):
             return
         self.words, self.urgent = words, urgent
-        self.setToolTip(words)
+        self.setToolTip(tooltip_words(words))
         self.setVisible(bool(words))
         self.update()
 

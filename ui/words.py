@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import math
 
 from models.signals.absence import Absence
@@ -15,6 +16,12 @@ _ABSENCES = {
     Absence.FLAT.value: "flat line",
     Absence.FLUSH.value: "line flushed",
 }
+
+
+def tooltip_words(words: str) -> str:
+    """``words`` for a tooltip, shown as they are. Qt takes a text with tags for HTML, pictures from disk included, and
+    names come from a file that somebody else wrote; a tooltip cannot be told that its text is plain."""
+    return f"<qt>{html.escape(words).replace(chr(10), '<br>')}</qt>" if "<" in words else words
 
 
 def clock_words(seconds: float) -> str:

@@ -24,7 +24,7 @@ from models.runtime.pulse_form import FORM_SPAN_S, PulseForms, reshaped, reshape
 from models.runtime.risk_policy import risk_abstains, risk_bounds
 from models.runtime.spec import CHOICE_INPUT, MEMORY_INPUT, RESTORATION, SELFMASK, PressureTable
 from models.signals.errors import BackendFailed
-from models.signals.estimable import not_estimable
+from models.signals.estimable import NEVER_CONNECTED, not_estimable
 from models.signals.modalities import Modality
 from models.signals.windows import CONTEXT_FIELDS, Window, WindowSpec
 
@@ -203,7 +203,13 @@ class Engine:
         nothing = "" if any_present else "no sensor in the window"
         why_no_risk = nothing or risk_abstains(window, self._spec, self._bundle.spec.risk)
         risk = {} if why_no_risk else dict(zip(horizons, self._risk(window, row), strict=True))
-        refused = {m: why for m in self._absent_now(window) if (why := nothing or self._not_estimable(m, window))}
+        refused = {}
+        for m in self._absent_now(window):
+            why = self._not_estimable(m, window)
+            if nothing and why != NEVER_CONNECTED:  # that is so whatever the others do
+                why = nothing
+            if why:
+                refused[m] = why
         if left_anchor and Modality.ABP in self._absent_now(window):
             refused.setdefault(Modality.ABP, left_anchor)
         pressures = self._pressures(window, row["pressure"], missing, refused) if "pressure" in given else None

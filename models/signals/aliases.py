@@ -20,6 +20,11 @@ NOT_WANTED = "none"
 """What a user writes for the track of a modality that shall not be mapped (``--channels RESP=none``)."""
 
 _LISTED = 20  # names listed in an error message
+_MODALITY_WORDS = {
+    "ekg": Modality.ECG, "art": Modality.ABP, "ibp": Modality.ABP, "iabp": Modality.ABP, "bp": Modality.ABP,
+    "pleth": Modality.PPG, "spo2": Modality.PPG, "bis": Modality.EEG, "co2": Modality.RESP, "rr": Modality.RESP,
+}  # fmt: skip
+"""What people call a modality; offered, not taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,21 +57,42 @@ def _short(name: str) -> str:
     return name.rpartition("/")[2]
 
 
-def candidates(modality: Modality, tracks: Sequence[str]) -> list[str]:
+def candidates(modality: Modality, tracks: Sequence[str], declared: Mapping[str, str] | None = None) -> list[str]:
     """Names among ``tracks`` (waves) that are known for ``modality``, the preferred first.
 
+    declared: track → what the recording itself says it is (see :class:`models.signals.recording.Track`), where it says
+    so. That counts before names: such tracks come first, and never for another modality.
     Preference: place in the table; among equals, place in the recording.
 
     >>> candidates(Modality.ECG, ["SNUADC/ECG_V5", "SNUADC/ECG_II", "SNUADC/ART"])
     ['SNUADC/ECG_II', 'SNUADC/ECG_V5']
     """
+    declared = {name: kind for name, kind in (declared or {}).items() if kind}
+    named = _named(modality, [name for name in tracks if declared.get(name, modality) == modality])
+    said = [name for name in tracks if declared.get(name) == modality]
+    first = [name for name in named if name in said]
+    return list(dict.fromkeys([*first, *said, *named]))
+
+
+def _named(modality: Modality, tracks: Sequence[str]) -> list[str]:
+    """Names that the table knows; those that it knows only without spaces and punctuation come last."""
     found: dict[str, None] = {}
+    names = alias_tables()[modality].names
     keyed = [(name, _key(name), _key(_short(name))) for name in tracks]
-    for alias in alias_tables()[modality].names:
+    for alias in names:
         for name, full, short in keyed:
             if fnmatchcase(full if "/" in alias else short, alias):
                 found.setdefault(name)
+    squeezed = [(name, _squeezed(short)) for name, _, short in keyed if name not in found]
+    for alias in (_squeezed(alias) for alias in names if "/" not in alias and "*" not in alias):
+        for name, short in squeezed:
+            if short == alias:
+                found.setdefault(name)
     return list(found)
+
+
+def _squeezed(key: str) -> str:
+    return "".join(c for c in key if c not in " _-.()[]:")
 
 
 def find_track(wanted: str, tracks: Sequence[str]) -> str:
@@ -136,4 +162,7 @@ def modality_named(name: str) -> Modality:
         return Modality(name.strip().upper())
     except ValueError as error:
         known = ", ".join(Modality)
-        raise BadInput(f"one of the modalities {known}", repr(name), "use one of these names") from error
+        word = _MODALITY_WORDS.get(name.strip().casefold())
+        near = [word] if word else difflib.get_close_matches(name.strip().upper(), list(Modality), n=2)
+        remedy = f"did you mean {' or '.join(near)}?" if near else "use one of these names"
+        raise BadInput(f"one of the modalities {known}", repr(name), remedy) from error

@@ -24,6 +24,7 @@ MAX_DURATION_S = 31 * 86_400.0
 """A longer track is taken for a damaged time stamp."""
 MIN_RATE_HZ, MAX_RATE_HZ = 5.0, 100_000.0
 """Rates outside are not those of a wave."""
+LISTED_GUESSES = 4
 _PROBE_S = 60.0  # length of the reads that look for a first valid sample
 
 
@@ -103,7 +104,10 @@ class ChannelMap:
         scale = self._factors[modality]
         if scale == 1.0:
             return segment
-        return Segment(first, (segment.values * np.float64(scale)).astype(np.float32))
+        with np.errstate(over="ignore"):  # a value that no float32 holds is infinite, and then no value
+            values = (segment.values * np.float64(scale)).astype(np.float32)
+        values[np.isinf(values)] = np.nan
+        return Segment(first, values)
 
     def gaps_s(self, modality: Modality) -> tuple[tuple[float, float], ...]:
         """Stretches ``[start, end)`` without data, in seconds from time zero, as the recording's structure tells."""
@@ -131,6 +135,7 @@ def map_channels(recording: Recording, overrides: Mapping[str, str] | None = Non
     """
     chosen, left_out = _chosen(recording, overrides or {})
     waves = [t.name for t in recording.tracks if t.kind is TrackKind.WAVE]
+    declared = {t.name: t.declared for t in recording.tracks}
     taken: dict[Modality, Track] = {}
     unusable: dict[str, str] = {}
     for modality in MODALITIES:
@@ -141,7 +146,8 @@ def map_channels(recording: Recording, overrides: Mapping[str, str] | None = Non
                 raise BadInput(f"a usable track for {modality}", f"{track.name!r}: {reason}", "choose another track")
             taken[modality] = track
         elif modality not in left_out:
-            for name in candidates(modality, [w for w in waves if w not in chosen.values()]):
+            others = {*chosen.values(), *(t.name for t in taken.values())}
+            for name in candidates(modality, [w for w in waves if w not in others], declared):
                 track = _track(recording, name)
                 reason = unusable_because(recording, track, modality)
                 if reason is None:
@@ -149,7 +155,7 @@ def map_channels(recording: Recording, overrides: Mapping[str, str] | None = Non
                     break
                 unusable[name] = reason
     if not taken:
-        raise _nothing_mapped(waves, unusable)
+        raise _nothing_mapped(recording, waves, unusable)
     zero_s = min(track.start_s for track in taken.values())
     channels = {
         modality: Channel(
@@ -216,7 +222,11 @@ def _chosen(recording: Recording, overrides: Mapping[str, str]) -> tuple[dict[Mo
         if wanted.strip().casefold() == NOT_WANTED and wanted not in waves:
             left_out.add(modality)
             continue
-        track = find_track(wanted, waves)
+        try:
+            track = find_track(wanted, waves)
+        except BadInput as error:
+            hint = _guessed(recording, modality)
+            raise BadInput(error.expected, error.found, f"{error.remedy.rstrip('.')} {hint}".strip()) from error
         for other, same in chosen.items():
             if same == track:
                 raise BadInput(
@@ -228,7 +238,15 @@ def _chosen(recording: Recording, overrides: Mapping[str, str]) -> tuple[dict[Mo
     return chosen, left_out
 
 
-def _nothing_mapped(waves: list[str], unusable: Mapping[str, str]) -> BadInput:
+def _guessed(recording: Recording, modality: Modality | None = None) -> str:
+    """What unknown tracks look like, in words: for a sentence that asks the user to name one."""
+    from models.signals.guesses import guesses  # only where something has gone wrong
+
+    found = guesses(recording, modality)[:LISTED_GUESSES]
+    return f"({'; '.join(map(str, found))})" if found else ""
+
+
+def _nothing_mapped(recording: Recording, waves: list[str], unusable: Mapping[str, str]) -> BadInput:
     if unusable:
         name, reason = next(iter(unusable.items()))
         more = f" ({len(unusable) - 1} more like it)" if len(unusable) > 1 else ""
@@ -237,7 +255,9 @@ def _nothing_mapped(waves: list[str], unusable: Mapping[str, str]) -> BadInput:
     return BadInput(
         f"at least one wave that is known as {', '.join(MODALITIES)}",
         found,
-        "name a track yourself, such as --channels ECG=NAME" if waves else "choose another recording",
+        f"name a track yourself, such as --channels ECG=NAME {_guessed(recording)}".strip()
+        if waves
+        else "choose another recording",
     )
 
 

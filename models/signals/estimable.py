@@ -29,6 +29,7 @@ _NO_RHYTHM = {
     Rhythm.FIBRILLATION: "the ECG shows fibrillation",
     Rhythm.UNCLEAR: "the ECG shows no beats",
 }
+NEVER_CONNECTED = "never connected"
 _AGE = CONTEXT_FIELDS.index("age_s")
 
 
@@ -58,11 +59,14 @@ def forbidden(modality: Modality, findings: Findings, absence: Mapping[Modality,
 
 def not_estimable(modality: Modality, window: Window, spec: WindowSpec) -> str:
     """Why the absent ``modality`` must not be shown as an estimate made from ``window``; "" if it may."""
+    row = {m: i for i, m in enumerate(spec.modalities)}
+    measured = modality in row and not math.isnan(float(window.context[row[modality], _AGE]))
+    if not measured and window.newest.get(modality, Absence.NOT_CONNECTED) is Absence.NOT_CONNECTED:
+        return NEVER_CONNECTED if modality in SOURCES else forbidden(modality, window.findings, window.newest)
     why = forbidden(modality, window.findings, window.newest)
     if why:
         return why
-    row = {m: i for i, m in enumerate(spec.modalities)}
-    if modality not in row or math.isnan(float(window.context[row[modality], _AGE])):
+    if not measured:
         return "never measured on this patient"
     # The model must have read the pulse, newest frame included; a wave is sized over its window: half of one is drawn
     # too large.

@@ -7,9 +7,13 @@ from dataclasses import dataclass
 
 from models.signals.channels import map_channels
 from models.signals.errors import BadInput
+from models.signals.guesses import Guess, guess
 from models.signals.modalities import Modality
 from models.signals.readers.opener import open_recording
 from models.signals.recording import Recording, TrackKind
+
+MAX_GUESSED = 64
+"""So many unknown tracks are looked at: a sleep laboratory's file has hundreds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +21,8 @@ class TrackReport:
     """One track: rates in Hz (None for numerics and events), times in seconds from time zero.
 
     ``taken_for`` is the modality it is read as, None where it is not; ``reason`` says why a track that would have
-    been taken was not ("" otherwise). ``gaps_s`` are the stretches without data.
+    been taken was not ("" otherwise). ``guess``: what an unknown wave looks like, of a modality that nothing is taken
+    for. ``gaps_s`` are the stretches without data.
     """
 
     name: str
@@ -30,6 +35,7 @@ class TrackReport:
     gaps_s: tuple[tuple[float, float], ...]
     taken_for: Modality | None
     reason: str
+    guess: Guess | None = None
 
     @property
     def missing_s(self) -> float:
@@ -88,6 +94,7 @@ def describe(recording: Recording, source: str = "", overrides: Mapping[str, str
         taken = {channel.track: modality for modality, channel in channels.channels.items()}
         unusable = dict(channels.unusable)
         zero_s, duration_s = channels.zero_s, channels.duration_s
+    offers = _offers(recording, taken, unusable)
     reports = tuple(
         TrackReport(
             name=track.name,
@@ -100,8 +107,16 @@ def describe(recording: Recording, source: str = "", overrides: Mapping[str, str
             gaps_s=tuple((begin - zero_s, end - zero_s) for begin, end in track.gaps_s),
             taken_for=taken.get(track.name),
             reason=unusable.get(track.name, ""),
+            guess=offers.get(track.name),
         )
         for track in recording.tracks
     )
     notes = tuple(getattr(recording, "notes", ()))
     return Inspection(source or recording.name, recording.name, duration_s, zero_s, reports, problem, notes)
+
+
+def _offers(recording: Recording, taken: Mapping[str, Modality], unusable: Mapping[str, str]) -> dict[str, Guess]:
+    """Guesses for unknown waves, by track, where the modality is still to be had."""
+    unknown = [t for t in recording.tracks if t.name not in taken and t.name not in unusable]
+    found = [guess(recording, track) for track in unknown[:MAX_GUESSED]]
+    return {g.track: g for g in found if g is not None and g.modality not in taken.values()}

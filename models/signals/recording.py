@@ -16,6 +16,8 @@ import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float32]
 
+OTHER_SIGNAL = "other"
+
 
 class TrackKind(StrEnum):
     """A wave has a rate, a numeric and an event times of their own."""
@@ -32,6 +34,8 @@ class Track:
     ``start_s`` is the time of sample index 0 in seconds from the recording's start; sample ``i`` of a wave lies at
     ``start_s + i / rate_hz``. ``samples`` is the length of the index grid, missing samples included (waves), or the
     number of values (numerics, events). ``gaps_s`` lists the ``[start, end)`` stretches without data, in seconds.
+    ``declared``: the modality that the file itself says the track is, ``OTHER_SIGNAL`` for a signal that is none of
+    them (a central venous pressure), "" where the file does not say.
     """
 
     name: str
@@ -41,6 +45,7 @@ class Track:
     start_s: float
     samples: int
     gaps_s: tuple[tuple[float, float], ...] = field(default=())
+    declared: str = ""
 
     @property
     def end_s(self) -> float:

@@ -28,7 +28,7 @@ from streams.alarms.circulation import (
     lost_pulses,
     pulses_of,
 )
-from streams.alarms.limits import DEFAULT_LIMITS, HOLD_S, Limit, RiskLimit
+from streams.alarms.limits import DEFAULT_LIMITS, HOLD_S, Limit, RiskLimit, beyond
 from streams.alarms.technical import ENGINE, SERVICE, technical
 from streams.records import AlarmRecord, PredictionRecord, Record, RhythmRecord, StateRecord, VitalsRecord
 
@@ -145,7 +145,7 @@ class AlarmEngine:
         if len(self._risk_run) < limit.updates:
             return None
         self._worst_risk = max(self._worst_risk, risk)
-        text = f"HYPOTENSION RISK {self._worst_risk:.0f} > {limit.above:.0f} ({limit.horizon_min} min)"
+        text = f"HYPOTENSION RISK {beyond(self._worst_risk, limit.above)} > {limit.above:.0f} ({limit.horizon_min} min)"
         return Condition("medium", "physiological", text, now=f"{risk:.0f}")
 
     def _check(self, limit: Limit, record: VitalsRecord) -> Condition | None:
@@ -168,7 +168,7 @@ class AlarmEngine:
         if record.time_ns - standing.since_ns < (limit.extreme_delay_s if extreme else limit.delay_s) * SECOND_NS:
             return None
         sign = "<" if limit.below else ">"
-        text = f"{limit.text} {standing.worst:.0f} {sign} {limit.value:.0f}"
+        text = f"{limit.text} {beyond(standing.worst, limit.value)} {sign} {limit.value:.0f}"
         return Condition("high" if extreme else "medium", "physiological", text, now=f"{measured:.0f}")
 
     def _unless_replaced(self, key: str) -> Condition | None:

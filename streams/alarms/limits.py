@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from models.signals.modalities import Modality
@@ -37,6 +38,18 @@ class Limit:
     def violated(self, measured: float, threshold: float) -> bool:
         """Whether the value lies beyond ``threshold``."""
         return measured < threshold if self.below else measured > threshold
+
+
+def beyond(value: float, limit: float) -> str:
+    """A value that violates a limit, in as few digits as show it: 64.7 below 65 is "64.7", not "65", and 64 is "64".
+
+    >>> beyond(64.7, 65.0), beyond(64.98, 65.0), beyond(64.2, 65.0), beyond(120.4, 120.0)
+    ('64.7', '64.9', '64', '120.4')
+    """
+    if f"{value:.0f}" != f"{limit:.0f}":
+        return f"{value:.0f}"
+    toward = math.floor if value < limit else math.ceil
+    return f"{toward(value * 10) / 10:.1f}"
 
 
 _RESP = ("resp_source", Modality.RESP.value)

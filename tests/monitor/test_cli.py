@@ -115,6 +115,10 @@ def test_a_truncated_vital_file(vigil: Vigil, tmp_path: Path) -> None:
     cut = tmp_path / "cut.vital"
     cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
     code, _, err = vigil("run", str(cut), *FAST)
+    assert code == 0, err
+    assert "vigil: cut.vital: the file ends in the middle of its data" in err
+    cut.write_bytes(whole.read_bytes()[:100])
+    code, _, err = vigil("run", str(cut), *FAST)
     assert code == 2, err
     one_sentence(err)
 

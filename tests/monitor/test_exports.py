@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.tables import publish
+from models.signals.errors import VigilError
 from monitor.exports import (
     ALARM_COLUMNS,
     NS,
@@ -162,3 +164,25 @@ def test_truth_is_not_drawn_across_a_gap(tmp_path: Path) -> None:
         truth, time_s = saved["ABP_truth"], saved["ABP_time_s"]
     assert np.isnan(truth[(time_s > 0.5) & (time_s < 1.48)]).all()
     assert truth[time_s <= 0.48] == pytest.approx(1.0)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+@pytest.mark.parametrize("kind", [VitalsCsv, PredictionsCsv, AlarmsCsv, RestoredNpz])
+@pytest.mark.parametrize("many", [False, True])
+def test_a_full_disk_names_the_file(kind: type, many: bool) -> None:
+    """Writing fails at the end, or when the first buffer is full: the system does not say of which file."""
+    export = kind(Path("/dev/full"))
+    with pytest.raises(VigilError, match=r"The output /dev/full could not be written: No space left on device\."):
+        for second in range(2000 if many else 1):
+            export(VitalsRecord(**BED, time_ns=second * NS, hr=60.0))
+            export(prediction(second))
+            export(alarm(second, text=f"ABP LOW {second}"))
+        export.close()
+
+
+def test_a_full_disk_names_the_table_of_a_benchmark(capsys: pytest.CaptureFixture[str]) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("no device that is always full")
+    with pytest.raises(VigilError, match="The table /dev/full could not be written"):
+        publish("text", Path("/dev/full"))
+    assert capsys.readouterr().out == "text\n"

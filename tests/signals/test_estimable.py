@@ -18,7 +18,7 @@ from models.runtime.bundle import Bundle
 from models.runtime.engine import WIDEST_MMHG, Engine
 from models.runtime.prediction import Prediction
 from models.signals.absence import Absence
-from models.signals.estimable import forbidden, not_estimable
+from models.signals.estimable import NEVER_CONNECTED, forbidden, not_estimable
 from models.signals.findings import Findings, Pulse, Rhythm
 from models.signals.modalities import MODEL_MODALITIES, Modality
 from models.signals.pipeline import BedPipeline, Chunk
@@ -268,4 +268,4 @@ def test_a_pressure_line_without_a_pulse_beside_a_pulsing_finger_ends_the_estima
 def test_a_patient_whose_pressure_was_never_measured_has_no_estimate_of_it() -> None:
     signals = {m: x for m, x in well(LAST_S).items() if m is not M.ABP}
     why = refusals(signals, M.ABP, 0.0)
-    assert {why[end] for end in range(5, LAST_S - 1)} == {"never measured on this patient"} and all(why.values())
+    assert {why[end] for end in range(5, LAST_S - 1)} == {NEVER_CONNECTED} and all(why.values())

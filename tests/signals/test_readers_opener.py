@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import http.server
 import os
 import socket
@@ -133,7 +134,7 @@ def vitaldb_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     folder = tmp_path / "site" / dataset.DATASET_VERSION
     folder.mkdir(parents=True)
     vitaldb_case(folder / "3.vital", seconds=7, packed=True)
-    (folder / "4.vital").write_bytes((folder / "3.vital").read_bytes()[:300])
+    (folder / "4.vital").write_bytes((folder / "3.vital").read_bytes()[:100])
     handler = type("Handler", (Server,), {"asked": []})
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=str(tmp_path / "site")))
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
@@ -156,7 +157,7 @@ def test_a_case_is_fetched_once(tmp_path: Path, vitaldb_server: list[str]) -> No
 
 
 @pytest.mark.parametrize(
-    ("case", "message"), [("5", "404"), ("77", "no connection|bytes"), ("4", "middle of a record")]
+    ("case", "message"), [("5", "404"), ("77", "no connection|bytes"), ("4", "middle of its first records")]
 )
 def test_a_case_that_cannot_be_had(tmp_path: Path, vitaldb_server: list[str], case: str, message: str) -> None:
     cache = tmp_path / "cache"
@@ -197,3 +198,29 @@ def test_a_server_that_does_not_answer(tmp_path: Path, monkeypatch: pytest.Monke
         monkeypatch.setattr(dataset, "api_url", f"http://127.0.0.1:{silent.getsockname()[1]}")
         with pytest.raises(BadInput, match="timed out"):
             open_case("1", tmp_path)
+
+
+def test_gz_of_any_format_is_opened_or_named(tmp_path: Path) -> None:
+    """A .vital file is packed by itself, whatever its name ends in; of the others it is said what they are."""
+    vital = vitaldb_case(tmp_path / "a.vital", seconds=7)
+    (tmp_path / "b.vital.gz").write_bytes(vital.read_bytes())
+    assert len(open_recording(str(tmp_path / "b.vital.gz")).tracks) == len(open_recording(str(vital)).tracks)
+    edf = write_edf(tmp_path / "c.edf", {"ECG": (250.0, "mV", np.arange(2500.0))})
+    hea = write_wfdb(tmp_path, "d", 250, {"II": ("mV", np.arange(2500.0))})
+    packed = {
+        "a.vital.gz": (vital, "a .vital file packed once more"),
+        "c.edf.gz": (edf, "a packed EDF or BDF file"),
+        "c.rec": (edf, "a packed EDF or BDF file"),
+        "d.hea.gz": (hea, "a packed file of a WFDB record"),
+        "d.dat.gz": (hea.with_suffix(".dat"), "a packed file of a WFDB record"),
+    }
+    for name, (original, words) in packed.items():
+        (tmp_path / name).write_bytes(gzip.compress(original.read_bytes()))
+        with pytest.raises(BadInput, match=f"{words}; unpack it first: gunzip {name}"):
+            open_recording(str(tmp_path / name))
+    hea.with_suffix(".dat").unlink()
+    with pytest.raises(BadInput, match=r"found it packed; unpack it first: gunzip d\.dat\.gz"):
+        open_recording(str(hea))
+    (tmp_path / "x.zip").write_bytes(b"PK\x03\x04" + bytes(100))
+    with pytest.raises(BadInput, match="a ZIP archive; unpack it first"):
+        open_recording(str(tmp_path / "x.zip"))

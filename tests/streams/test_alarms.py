@@ -12,7 +12,7 @@ from models.signals.findings import Rhythm
 from models.signals.modalities import Modality
 from streams.alarms import AlarmEngine
 from streams.alarms.circulation import ARRHYTHMIAS
-from streams.alarms.limits import HOLD_S
+from streams.alarms.limits import HOLD_S, beyond
 from streams.alarms.technical import technical
 from streams.records import AlarmRecord, ArrhythmiaCall, PredictionRecord, RhythmRecord, StateRecord, VitalsRecord
 
@@ -301,3 +301,23 @@ def test_beside_a_heart_without_beats_no_rate_is_judged(gravest: str) -> None:
     doubted = AlarmEngine()
     doubted.on_rhythm(rhythm(1, "still", gravest, "brady.extreme", verdict="contradicted", PPG="present"))
     assert set(doubted.active) == {gravest, "brady.extreme"}
+
+
+@given(st.floats(0.0, 300.0), st.sampled_from([50.0, 65.0, 110.0, 120.0, 6.0, 85.0]))
+def test_a_text_never_denies_its_own_alarm(value: float, limit: float) -> None:
+    """ "65 < 65" is no alarm: the value is shown on its own side of the limit, in as few digits as that takes, and
+    never further from it than it is rounded."""
+    shown = float(beyond(value, limit))
+    if value < limit:
+        assert shown < limit
+    elif value > limit:
+        assert shown > limit
+    assert abs(shown - value) <= 0.5
+
+
+def test_a_pressure_just_below_its_limit() -> None:
+    engine = AlarmEngine()
+    texts = [r.text for s in range(20) for r in engine.on_vitals(vitals(s, abp_map=64.7))]
+    assert texts == ["ABP LOW 64.7 < 65"]
+    texts = [r.text for s in range(20, 22) for r in engine.on_prediction(risk(s, 0.8503))]
+    assert all("85 > 85" not in text for text in texts)

@@ -13,11 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.signals.modalities import Modality
+from models.signals.recording import Segment
 from streams.accounting import Accounting
 from streams.clock import ReplayClock, Span
 from streams.codec import chunk_values, decode
 from streams.records import WaveTick
 from streams.replay import (
+    GAP_SHOWN_NS,
     TICK_NS,
     BedReplay,
     Drop,
@@ -48,6 +50,7 @@ class Desk:
         credits: int = 1000,
         keep_credits: bool = False,
         cost_ns: int = 0,
+        empty_s: tuple[tuple[float, float], ...] = (),
     ) -> None:
         begin, end = span or (0.0, source.duration_s)
         self.ticks: list[WaveTick] = []
@@ -57,7 +60,7 @@ class Desk:
         self.keep_credits = keep_credits
         self.cost_ns, self.spent_ns = cost_ns, 0
         self.clock = ReplayClock(Span(round(begin * S), round(end * S)), speed, monotonic_ns=self.now_ns)
-        replays = [BedReplay(f"bed{i}", "run", source, round(end * S), drops) for i in range(beds)]
+        replays = [BedReplay(f"bed{i}", "run", source, round(end * S), drops, empty_s) for i in range(beds)]
         self.player = ReplayPlayer(
             replays, self.clock, self._publish, self.credits, self.accounting, monotonic_ns=self.now_ns
         )
@@ -86,8 +89,12 @@ class Desk:
 
     def play_out(self) -> list[WaveTick]:
         with self.playing():
-            wait_until(lambda: self.player.ended and sum(t.eos for t in self.ticks) == self.beds, what="the end")
+            # The player has ended once the last tick is cut; it is handed over a moment later.
+            wait_until(lambda: self.player.ended and self._ends() == self.beds, what="the end")
         return self.ticks
+
+    def _ends(self) -> int:
+        return sum(tick.eos and tick.epoch == self.player.epoch for tick in list(self.ticks))
 
 
 def samples(ticks: list[WaveTick], modality: Modality) -> np.ndarray:
@@ -312,3 +319,57 @@ def test_what_is_under_way_is_half_a_second_on_the_wall() -> None:
     assert most_under_way(1, TICK_NS, 10.0) == 100
     assert most_under_way(4, TICK_NS, 10.0) == 400
     assert most_under_way(1, TICK_NS, None) is None
+
+
+class Gapped(CountingMap):
+    """Nothing between two times: reads there hold no sample."""
+
+    gap: tuple[float, float] = (30.0, 200_000.4)
+
+    def read(self, modality: Modality, start_ns: int, end_ns: int) -> Segment:
+        begin, end = (round(t * S) for t in self.gap)
+        segment = super().read(modality, start_ns, end_ns)
+        times = self.channels[modality].origin_ns + np.arange(len(segment.values)) * S / self.rates[modality]
+        times = times + segment.first_index * S / self.rates[modality]
+        values = np.where((times >= begin) & (times < end), np.nan, np.float32(1)).astype(np.float32)
+        return Segment(segment.first_index, values)
+
+
+def played_s(ticks: list[WaveTick]) -> float:
+    return sum(t.end_ns - t.start_ns for t in ticks) / S
+
+
+def test_at_max_a_long_empty_stretch_costs_nothing() -> None:
+    """Two days without any sensor: a minute of them is played, the rest is jumped over, and no sample is lost."""
+    source = Gapped(200_010.0, {ECG: 10.0, ABP: 5.0})
+    desk = Desk(source, empty_s=(source.gap,))
+    ticks = desk.play_out()
+    assert played_s(ticks) == pytest.approx(30 + GAP_SHOWN_NS / S + 10, abs=1)
+    assert {t.epoch for t in ticks} == {0, 1}
+    assert min(t.start_ns for t in ticks if t.epoch == 1) == 200_000 * S  # a whole second
+    assert np.isfinite(samples(ticks, ECG)).sum() == 300 + 96
+    assert ticks[-1].eos
+
+
+@pytest.mark.parametrize("gap", [(30.0, 85.0), (30.0, 99.0)])
+def test_a_short_empty_stretch_is_played(gap: tuple[float, float]) -> None:
+    desk = Desk(CountingMap(120.0, {ECG: 10.0}), empty_s=(gap,))
+    ticks = desk.play_out()
+    assert played_s(ticks) == 120
+    assert {t.epoch for t in ticks} == {0}
+
+
+def test_a_skip_needs_every_bed_to_be_empty() -> None:
+    clock = ReplayClock(Span(0, 1000 * S), None)
+    credits = Credits(1000, ["test"])
+    a = BedReplay("a", "run", CountingMap(1000.0, {ECG: 5.0}), 1000 * S, (), ((100.0, 900.0),))
+    b = BedReplay("b", "run", CountingMap(1000.0, {ECG: 5.0}), 1000 * S, (), ((300.0, 700.0),))
+    c = BedReplay("c", "run", CountingMap(50.0, {ECG: 5.0}), 50 * S)  # has ended by then
+    assert ReplayPlayer([a, b], clock, lambda *_: None, credits, Accounting())._empty_ns[0] == (300 * S, 700 * S)
+    assert ReplayPlayer([a, c], clock, lambda *_: None, credits, Accounting())._empty_ns[0] == (100 * S, 900 * S)
+
+
+def test_in_a_paced_run_time_passes_in_a_gap_too() -> None:
+    """At a speed that somebody watches the gap is theirs to skip."""
+    desk = Desk(CountingMap(200.0, {ECG: 5.0}), speed=50.0, span=(90.0, 110.0), empty_s=((10.0, 190.0),))
+    assert played_s(desk.play_out()) == pytest.approx(20)

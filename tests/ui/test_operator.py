@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -10,14 +11,17 @@ from pathlib import Path
 
 import pytest
 from PySide6.QtCore import QPoint, Qt
-from PySide6.QtGui import QImage
+from PySide6.QtGui import QImage, QTextDocument
+from PySide6.QtWidgets import QLabel
 from pytestqt.qtbot import QtBot
 
 from models.signals.errors import BadInput
 from models.signals.modalities import Modality
 from streams.feed import DisplayFeed
+from streams.records import AlarmRecord
 from tests.ui.harness import Screen, hue_like
 from tests.ui.synthetic import FakeSession, Patient
+from ui.alarm_view import fields
 from ui.app import run_display
 from ui.main_window import MainWindow
 from ui.shortcuts import SHORTCUTS
@@ -252,3 +256,67 @@ def test_nothing_of_the_patient_is_logged(screen: Make, caplog: pytest.LogCaptur
         s = screen()
         s.run_to(2.0)
     assert not [r for r in caplog.records if r.name.startswith("ui")]
+
+
+class _Gapped(FakeSession):
+    """Two sensors, both without data from 100 to 90,000.4 s."""
+
+    @property
+    def gaps_s(self) -> dict[Modality, tuple[tuple[float, float], ...]]:
+        return {Modality.ECG: ((0.0, 10.0), (100.0, 90_000.4)), Modality.ABP: ((50.0, 100_000.0),)}
+
+
+@pytest.mark.parametrize(
+    ("at_s", "calls", "words"),
+    [
+        (200.0, [("seek", 90_000)], "skipped 24 h without data"),
+        (60.0, [], "no gap to skip"),  # the ECG has data
+        (95_000.0, [], "no gap to skip"),
+    ],
+)
+def test_a_gap_can_be_skipped_by_a_key(
+    screen: Make, qtbot: QtBot, at_s: float, calls: list[tuple[object, ...]], words: str
+) -> None:
+    session = _Gapped((Modality.ECG, Modality.ABP), duration_s=100_000.0)
+    session.changes = {"position_s": at_s}
+    s = screen(session=session)
+    qtbot.waitExposed(s.window)
+    qtbot.keyClick(s.window, Qt.Key.Key_N)
+    assert s.session.calls == calls
+    assert words in s.window.toast.text()
+
+
+EVIL = "<img src='file:///etc/passwd'><b>ECG</b>\n<a href='x'>two</a>"
+
+
+def test_names_are_shown_as_plain_text_everywhere(screen: Make) -> None:
+    """Qt takes a text with tags for HTML, in labels and in tooltips, and would load what it names."""
+    s = screen()
+    s.window.say(EVIL)
+    assert {label.textFormat() for label in s.window.findChildren(QLabel)} == {Qt.TextFormat.PlainText}
+    s.window.banner.say(EVIL, True)
+    s.window.replay.status.say("words", EVIL)
+    alarm = AlarmRecord(
+        bed="1", session="s", epoch=0, time_ns=0, key="k", priority="high", kind="technical", text=EVIL, active=True
+    )
+    s.window.state.alarms.apply(alarm)
+    s.window.top.show_state("1", EVIL, fields(s.window.state.alarms.standing, 1000.0, s.window.look.theme.alarm, True))
+    tooltips = [s.window.banner.toolTip(), s.window.replay.status.toolTip(), s.window.top.toolTip()]
+    for tooltip in tooltips:
+        document = QTextDocument()
+        if tooltip.startswith("<qt>"):
+            document.setHtml(tooltip)
+        else:
+            assert "<" not in tooltip
+            document.setPlainText(tooltip)
+        assert EVIL.casefold() in document.toPlainText().casefold()
+
+
+def test_no_label_or_tooltip_is_left_to_guess() -> None:
+    """A new tooltip of words that are not the house's own goes through ``tooltip_words``; a new label is plain."""
+    for path in Path("ui").glob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        assert text.count("QLabel(") <= text.count("setTextFormat("), path
+        for call in re.findall(r"setToolTip\((.*)", text):
+            own = call.startswith(("tooltip_words(", "_HINT", "tip)", '"')) or not call
+            assert own, f"{path}: {call}"

@@ -6,6 +6,7 @@ import pytest
 
 from models.signals.absence import Absence
 from models.signals.errors import BadInput
+from models.signals.estimable import NEVER_CONNECTED
 from models.signals.modalities import Modality
 from streams.control import ChannelInfo
 from streams.feed import FeedStatus
@@ -320,3 +321,14 @@ def test_a_wrong_theme_gives_one_sentence(old: str, new: str, told: str) -> None
     assert old in text
     with pytest.raises(BadInput, match=told):
         parse_theme(text.replace(old, new))
+
+
+def test_a_lane_that_never_was_connected_says_so_whatever_the_others_say() -> None:
+    """Not the first reason that the gate finds ("no pulse to estimate it from", "too little of the pulse seen yet")."""
+    state = DisplayState(THEME)
+    state.set_channels((ChannelInfo(Modality.PPG, "PLETH", "au", 125.0),))
+    abp = lane(state, Modality.ABP)
+    abp.forbidden, abp.not_estimable = "no pulse on PPG to estimate it from", NEVER_CONNECTED
+    assert abp.why_not == NEVER_CONNECTED
+    abp.not_estimable = "too little of the pulse seen yet"
+    assert abp.why_not == "no pulse on PPG to estimate it from"

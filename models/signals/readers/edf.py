@@ -2,7 +2,8 @@
 
 edfio decodes labels, calibration and samples, but lines the data records of a discontinuous file up without their
 gaps (EDF+D; Kemp & Olivan, Clin Neurophysiol 2003, 114:1755). The onset of each record is therefore read here, from
-the time-keeping annotation that the standard asks for, and the header is checked against the file's size first.
+the time-keeping annotation that the standard asks for. The header is read in :mod:`.edf_header`; how many records
+there are is a matter of the file's size, whatever a recorder that crashed had written into the header by then.
 """
 
 from __future__ import annotations
@@ -13,45 +14,45 @@ import warnings
 from collections import OrderedDict
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
 from models.signals.errors import BadInput
+from models.signals.plain_text import decoded, plain
+from models.signals.readers.edf_header import COPY_AGAIN, FIXED_BYTES, SIGNAL_BYTES, read_header, signals_in
 from models.signals.readers.grid import BlockGrid, clip_range, place_blocks
 from models.signals.readers.wfdb_records import NUMERIC_BELOW_HZ, unique_names
 from models.signals.recording import Segment, Track, TrackKind
 
-MAX_SIGNALS = 2048
 MAX_RECORD_BYTES = 256 << 20
 MAX_ONSET_S = 1e9
 MAX_RATE_HZ = 1e6
+MAX_EVENT_CHARACTERS = 1000
 BLOCK_BYTES = 1 << 20
 """Data records are decoded in blocks of about this size: a day-long file needs no more memory than a short one."""
 CACHED_BLOCKS = 4
 
-_COPY_AGAIN = "copy or export the file again"
 _ONSET = re.compile(rb"([+-]\d{1,12}(?:\.\d{0,12})?)(?:\x15[0-9.]*)?\x14")
 _DAMAGE = (ValueError, IndexError, KeyError, TypeError, OverflowError, ZeroDivisionError, OSError, MemoryError)
-_FIXED_HEADER = 256
-_SIGNAL_HEADER = 256
-_LABEL_BYTES = 16
-_SAMPLES_AT = 216  # bytes of each signal's header before its samples per data record
-_ENCODING = "latin-1"  # the standard asks for ASCII, but many files write the micro sign
+_ENCODING = "latin-1"  # keeps every byte; what they say is decided in _text
 
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """Where what lies in the file, from its header; annotation signals included in ``samples``."""
+    """Where what lies in the file, from its header; annotation signals included in ``samples``. ``header`` is what
+    edfio is given, ``header_bytes`` its length in the file."""
 
     header: bytes
+    header_bytes: int
     bdf: bool
     discontinuous: bool
     records: int
     record_s: float
     samples: tuple[int, ...]  # of each signal in one data record
     annotations: tuple[int, ...]  # which signals are annotations
+    mended: bool = False  # the number of records is not the header's
 
     @property
     def width(self) -> int:
@@ -88,21 +89,20 @@ class EdfRecording:
     """An EDF, EDF+, BDF or BDF+ file behind the :class:`models.signals.recording.Recording` protocol.
 
     Times begin with the file's start time. Signals slower than 5 Hz are numerics. Raises BadInput for a file that is
-    damaged or cut off. ``notes``: signals without calibration (they hold no valid sample), overlapping records.
+    damaged. ``notes``: what the header gets wrong, signals without calibration (they hold no valid sample),
+    overlapping records.
     """
 
     def __init__(self, path: Path, name: str | None = None) -> None:
-        self._name = name or path.name
+        self._name = plain(name or path.name)
         self._path = path
         self.notes: list[str] = []
-        self._layout = _read_layout(path)
+        self._layout = _read_layout(path, self.notes)
         self._onsets = _record_onsets(path, self._layout)
         self._cache: OrderedDict[int, list[npt.NDArray[np.float32]]] = OrderedDict()
-        first = self._decode(0, 1).signals
+        first = self._decode(0, 1).signals if self._layout.per_record else ()
         if len(first) != len(self._layout.per_record):
-            raise BadInput("a readable EDF header", f"damage in {path.name!r}", _COPY_AGAIN)
-        if not first:
-            raise BadInput("an EDF file with signals", f"annotations alone in {path.name!r}", "choose another file")
+            raise BadInput("a readable EDF header", f"damage in {path.name!r}", COPY_AGAIN)
         names = unique_names([_text(signal, "label") for signal in first])
         self._signals = {name: self._place(i, name, first[i]) for i, name in enumerate(names)}
         self._tracks = tuple(
@@ -112,17 +112,21 @@ class EdfRecording:
 
     @property
     def name(self) -> str:
+        """The file's name."""
         return self._name
 
     @property
     def duration_s(self) -> float:
-        return float(self._onsets.max()) + self._layout.record_s
+        """To the end of the last data record, in s."""
+        return float(self._onsets.max(initial=0.0)) + (self._layout.record_s if len(self._onsets) else 0.0)
 
     @property
     def tracks(self) -> tuple[Track, ...]:
+        """Signals under their labels."""
         return self._tracks
 
     def read(self, track: str, start_s: float, end_s: float) -> Segment:
+        """See :meth:`models.signals.recording.Recording.read`."""
         signal = self._signals[track]
         if signal.rate_hz < NUMERIC_BELOW_HZ:
             raise KeyError(track)
@@ -130,6 +134,7 @@ class EdfRecording:
         return Segment(begin, self._values(signal, begin, end))
 
     def numerics(self, track: str) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Known values of a signal below the rate of waves. KeyError for a wave."""
         signal = self._signals[track]
         if signal.rate_hz >= NUMERIC_BELOW_HZ:
             raise KeyError(track)
@@ -141,7 +146,7 @@ class EdfRecording:
     def events(self) -> list[tuple[float, str]]:
         """The annotations, in order of time. Raises BadInput where they cannot be decoded."""
         found: list[tuple[float, str]] = []
-        if self._layout.annotations:
+        if self._layout.annotations and self._layout.records:
             step = self._layout.block_records
             for first in range(0, self._layout.records, step):
                 last = min(first + step, self._layout.records)
@@ -149,12 +154,17 @@ class EdfRecording:
                     notes = self._decode(first, last).annotations
                 except _DAMAGE as error:
                     message = f"damaged ones in {self._path.name!r}"
-                    raise BadInput("readable EDF+ annotations", message, _COPY_AGAIN) from error
+                    raise BadInput("readable EDF+ annotations", message, COPY_AGAIN) from error
                 # edfio counts from the onset of the first record that it was given
-                found += [(float(a.onset) + float(self._onsets[first]), a.text) for a in notes if a.text]
+                found += [
+                    (float(a.onset) + float(self._onsets[first]), plain(a.text, MAX_EVENT_CHARACTERS))
+                    for a in notes
+                    if a.text
+                ]
         return sorted(found)
 
     def close(self) -> None:
+        """Forgets the blocks that were read."""
         self._cache.clear()
 
     def _place(self, number: int, name: str, header: Any) -> _Signal:
@@ -201,7 +211,14 @@ class EdfRecording:
         first = block * self._layout.block_records
         file = self._decode(first, min(first + self._layout.block_records, self._layout.records))
         calibrated = {signal.number for signal in self._signals.values() if signal.calibrated}
-        samples = [np.asarray(s.data if i in calibrated else [], dtype=np.float32) for i, s in enumerate(file.signals)]
+        with (
+            warnings.catch_warnings(),
+            np.errstate(all="ignore"),
+        ):  # limits of 1e38 are what a file says, nothing for a user
+            warnings.simplefilter("ignore")
+            samples = [np.asarray(s.data if i in calibrated else [], np.float32) for i, s in enumerate(file.signals)]
+        for values in samples:
+            values[~np.isfinite(values)] = np.nan
         self._cache[block] = samples
         while len(self._cache) > CACHED_BLOCKS:
             self._cache.popitem(last=False)
@@ -213,10 +230,10 @@ class EdfRecording:
 
         layout = self._layout
         with self._path.open("rb") as stream:
-            stream.seek(len(layout.header) + first * layout.record_bytes)
+            stream.seek(layout.header_bytes + first * layout.record_bytes)
             data = stream.read((last - first) * layout.record_bytes)
         if len(data) != (last - first) * layout.record_bytes:
-            raise BadInput(f"{layout.records} data records in {self._path.name!r}", "fewer", _COPY_AGAIN)
+            raise BadInput(f"{layout.records} data records in {self._path.name!r}", "fewer", COPY_AGAIN)
         header = layout.header[:236] + str(last - first).ljust(8).encode() + layout.header[244:]
         read = edfio.read_bdf if layout.bdf else edfio.read_edf
         try:
@@ -224,11 +241,11 @@ class EdfRecording:
                 warnings.simplefilter("ignore")
                 return read(header + data, header_encoding=_ENCODING)
         except _DAMAGE as error:
-            raise BadInput("a readable EDF file", f"damage in {self._path.name!r}", _COPY_AGAIN) from error
+            raise BadInput("a readable EDF file", f"damage in {self._path.name!r}", COPY_AGAIN) from error
 
 
 def _text(signal: Any, name: str) -> str:
-    return str(getattr(signal, name)).strip().replace("\0", "")
+    return plain(decoded(str(getattr(signal, name)).encode(_ENCODING, "replace")).strip())
 
 
 def _calibrated(signal: Any) -> bool:
@@ -237,76 +254,87 @@ def _calibrated(signal: Any) -> bool:
         physical, digital = signal.physical_range, signal.digital_range
     except _DAMAGE:
         return False
-    return all(map(math.isfinite, physical)) and physical.min != physical.max and digital.min != digital.max
+    if digital.min == digital.max or not all(map(math.isfinite, physical)):
+        return False
+    gain = (physical.max - physical.min) / (digital.max - digital.min)
+    return gain != 0 and math.isfinite(gain)  # else edfio hands on what the file stores, as if it were volts
 
 
-def _read_layout(path: Path) -> _Layout:
-    """The header, checked against itself and the size of the file. Raises BadInput."""
+def _read_layout(path: Path, notes: list[str]) -> _Layout:
+    """The header, checked against the size of the file; says in ``notes`` what is wrong with it. Raises BadInput."""
     name = path.name
     try:
         size = path.stat().st_size
         with path.open("rb") as stream:
-            fixed = stream.read(_FIXED_HEADER)
-            bdf = fixed[:8] == b"\xffBIOSEMI"
-            if not bdf and fixed[:8] != b"0       ":
-                raise BadInput("an EDF or BDF file", f"other content in {name!r}", "choose another file")
-            if len(fixed) < _FIXED_HEADER:
-                raise BadInput("a whole EDF header", f"{size} bytes in {name!r}", _COPY_AGAIN)
-            count = _whole_number(fixed[252:256], "number of signals", name)
-            if not 1 <= count <= MAX_SIGNALS:
-                raise BadInput(f"1 to {MAX_SIGNALS} signals", f"{count} in {name!r}", _COPY_AGAIN)
-            signals = stream.read(_SIGNAL_HEADER * count)
+            raw = stream.read(FIXED_BYTES)
+            raw += stream.read(SIGNAL_BYTES * signals_in(raw, name))
     except OSError as error:
         raise BadInput("a readable file", f"{name!r}: {error.strerror}", "check the file") from error
-    header = fixed + signals
-    if len(header) < _FIXED_HEADER + _SIGNAL_HEADER * count or _whole_number(
-        fixed[184:192], "length of the header", name
-    ) != len(header):
-        raise BadInput(
-            f"a header of {_FIXED_HEADER + _SIGNAL_HEADER * count} bytes", f"another in {name!r}", _COPY_AGAIN
-        )
-    samples_at = _SAMPLES_AT * count
-    samples = tuple(
-        _whole_number(signals[samples_at + 8 * i : samples_at + 8 * i + 8], "samples in a data record", name)
-        for i in range(count)
-    )
-    labels = [signals[_LABEL_BYTES * i : _LABEL_BYTES * (i + 1)].rstrip() for i in range(count)]
-    marker = b"BDF Annotations" if bdf else b"EDF Annotations"
+    header = read_header(raw, name)
+    if header.oddities:
+        notes.append(f"its header is not as the standard wants it ({', '.join(header.oddities)}) and was read as meant")
+    marker = b"BDF Annotations" if header.bdf else b"EDF Annotations"
     layout = _Layout(
-        header=header,
-        bdf=bdf,
-        discontinuous=fixed[192:197] in (b"EDF+D", b"BDF+D"),
-        records=_whole_number(fixed[236:244], "number of data records", name),
-        record_s=_seconds(fixed[244:252], name),
-        samples=samples,
-        annotations=tuple(i for i, label in enumerate(labels) if label == marker),
+        header=header.clean,
+        header_bytes=header.length,
+        bdf=header.bdf,
+        discontinuous=header.discontinuous,
+        records=header.records,
+        record_s=header.record_s,
+        samples=header.samples,
+        annotations=tuple(i for i, label in enumerate(header.labels) if label == marker),
     )
-    if min(samples) < 1 or layout.record_bytes > MAX_RECORD_BYTES:
-        raise BadInput("1 sample or more of each signal in a data record", f"{min(samples)} in {name!r}", _COPY_AGAIN)
+    if not layout.per_record:
+        notes.append("it holds no signal")
+    if not layout.samples:
+        return replace(layout, records=0)
+    if layout.record_bytes > MAX_RECORD_BYTES:
+        raise BadInput(
+            "data records of a size that can be read", f"{layout.record_bytes:,} bytes in {name!r}", COPY_AGAIN
+        )
     for rate in (n / layout.record_s if layout.record_s else 0.0 for n in layout.per_record):
         if not 0 < rate <= MAX_RATE_HZ:
             raise BadInput(
-                f"sampling rates above 0 and up to {MAX_RATE_HZ:,.0f} Hz", f"{rate:g} Hz in {name!r}", _COPY_AGAIN
+                f"sampling rates above 0 and up to {MAX_RATE_HZ:,.0f} Hz", f"{rate:g} Hz in {name!r}", COPY_AGAIN
             )
-    held, rest = divmod(size - len(header), layout.record_bytes)
-    if layout.records == -1:  # the standard's mark of a file still being written: whole records count
-        layout = replace(layout, records=held)
-    elif (held, rest) != (layout.records, 0):
-        raise BadInput(
-            f"{layout.records} data records of {layout.record_bytes} bytes in {name!r}",
-            f"{held}" + (f" and {rest} bytes" if rest else ""),
-            _COPY_AGAIN,
-        )
-    if layout.records < 1:
-        raise BadInput("an EDF file with data records", f"none in {name!r}", "choose another file")
-    return layout
+    return _whole_records(path, layout, size, notes)
+
+
+def _whole_records(path: Path, layout: _Layout, size: int, notes: list[str]) -> _Layout:
+    """``layout`` with the number of records that are there whole.
+
+    A header that counts others, or says that the file was still being written (-1), is what a crash leaves. Zeros in
+    the place of the last records were allotted and never written: no sensor gives nothing but zeros on every signal.
+    """
+    held, rest = divmod(max(size - layout.header_bytes, 0), layout.record_bytes)
+    whole = held
+    if (held, rest) != (layout.records, 0):
+        with path.open("rb") as stream:
+            while whole and not _holds_something(stream, layout, whole - 1):
+                whole -= 1
+        part = " and a part of one" if rest else ""
+        unwritten = f", the last {held - whole} never written" if whole < held else ""
+        if layout.records != -1:
+            said = f"its header counts {layout.records} data records, the file holds {held}{part}{unwritten}"
+            notes.append(f"{said}: {whole} were read")
+        elif part or unwritten:
+            notes.append(f"it was still being written: {whole} data records{part}{unwritten}")
+    if whole < 1:
+        raise BadInput("an EDF file with data records", f"none in {path.name!r}", "choose another file")
+    return replace(layout, records=whole, mended=whole != layout.records)
+
+
+def _holds_something(stream: BinaryIO, layout: _Layout, record: int) -> bool:
+    stream.seek(layout.header_bytes + record * layout.record_bytes)
+    return bool(stream.read(layout.record_bytes).strip(b"\0"))
 
 
 def _record_onsets(path: Path, layout: _Layout) -> npt.NDArray[np.float64]:
     """Seconds from the file's start time to each data record [records].
 
     From the time-keeping annotations where there are some; a file without them, and a continuous one whose cannot
-    be read, goes on record after record. Raises BadInput for a discontinuous file without them.
+    be read, goes on record after record. Raises BadInput for a discontinuous file without them, and for one of another
+    length than its header says where most records do not begin with one: then they lie elsewhere.
     """
     follow_on = np.arange(layout.records, dtype=np.float64) * layout.record_s
     onsets: npt.NDArray[np.float64] = np.full(layout.records, np.nan)
@@ -316,29 +344,14 @@ def _record_onsets(path: Path, layout: _Layout) -> npt.NDArray[np.float64]:
         length = min(layout.samples[first] * layout.width, 64)
         with path.open("rb") as stream:
             for record in range(layout.records):
-                stream.seek(len(layout.header) + record * layout.record_bytes + skipped)
+                stream.seek(layout.header_bytes + record * layout.record_bytes + skipped)
                 match = _ONSET.match(stream.read(length))
                 if match:
                     onsets[record] = float(match.group(1))
+        if layout.mended and np.isnan(onsets).sum() > layout.records / 2:
+            found = f"{layout.records} records of another form in {path.name!r}"
+            raise BadInput(f"data records of {layout.record_bytes} bytes", found, COPY_AGAIN)
     usable = bool(np.all(np.abs(onsets) <= MAX_ONSET_S))  # NaN compares false
     if not usable and layout.discontinuous:
-        raise BadInput("a start time for each record of a discontinuous file", f"none in {path.name!r}", _COPY_AGAIN)
+        raise BadInput("a start time for each record of a discontinuous file", f"none in {path.name!r}", COPY_AGAIN)
     return onsets if usable else follow_on
-
-
-def _whole_number(field: bytes, what: str, name: str) -> int:
-    text = field.decode(_ENCODING).strip().strip("\0")
-    if not re.fullmatch(r"[+-]?[0-9]{1,8}", text):
-        raise BadInput(f"a number as the {what}", f"{text!r} in {name!r}", _COPY_AGAIN)
-    return int(text)
-
-
-def _seconds(field: bytes, name: str) -> float:
-    text = field.decode(_ENCODING).strip().strip("\0")
-    try:
-        seconds = float(text)
-    except ValueError as error:
-        raise BadInput("a number as the duration of a record", f"{text!r} in {name!r}", _COPY_AGAIN) from error
-    if not 0 <= seconds <= MAX_ONSET_S:
-        raise BadInput("a duration of a record of 0 s or more", f"{text!r} in {name!r}", _COPY_AGAIN)
-    return seconds

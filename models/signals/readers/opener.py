@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import re
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -76,7 +77,12 @@ def _existing(path: Path) -> Path:
 def _reader(path: Path, head: bytes) -> Callable[[Path], Recording]:
     """The reader for a file, by its suffix, or by its first bytes where the suffix says nothing."""
     suffix = path.suffix.casefold()
-    if suffix == ".vital" or (head[:2] == b"\x1f\x8b" and suffix not in (".edf", ".bdf", ".hea")):
+    inside = _unpacked(head)
+    if inside is not None and not inside.startswith(b"VITA") and (suffix != ".vital" or inside):
+        raise _packed(path, inside)
+    if head[:4] in _ARCHIVES:
+        raise BadInput("a recording", f"{path.name!r}, {_ARCHIVES[head[:4]]}", "unpack it first")
+    if suffix == ".vital" or inside is not None:
         from models.signals.readers.vital import VitalRecording
 
         return VitalRecording
@@ -84,10 +90,40 @@ def _reader(path: Path, head: bytes) -> Callable[[Path], Recording]:
         from models.signals.readers.wfdb_records import WfdbRecording
 
         return WfdbRecording
-    if suffix in (".edf", ".bdf", ".rec") or head[:8] in (b"0       ", b"\xffBIOSEMI"):
+    if suffix in (".edf", ".bdf", ".rec") or _is_edf(head):
         from models.signals.readers.edf import EdfRecording
 
         return EdfRecording
     if suffix == ".dat" and path.with_suffix(".hea").is_file():
         raise BadInput("a WFDB header", f"its data file {path.name!r}", f"open {path.with_suffix('.hea').name!r}")
     raise BadInput(f"a recording: {FORMATS}", f"{path.name!r}, which is none of these", "choose another file")
+
+
+_ARCHIVES = {b"PK\x03\x04": "a ZIP archive", b"\xfd7zX": "an XZ archive", b"7z\xbc\xaf": "a 7-Zip archive"}
+
+
+def _unpacked(head: bytes) -> bytes | None:
+    """The first bytes in a gzip file that begins with ``head``; None where it is no gzip file."""
+    if head[:2] != b"\x1f\x8b":
+        return None
+    try:
+        return zlib.decompressobj(31).decompress(head, _MAGIC_BYTES)
+    except zlib.error:
+        return b""
+
+
+def _is_edf(head: bytes) -> bool:
+    return head[:8] == b"\xffBIOSEMI" or (len(head) >= 8 and head[:1] == b"0" and not head[1:8].strip(b" \0"))
+
+
+def _packed(path: Path, inside: bytes) -> BadInput:
+    """What is in a gzip file that is no ``.vital`` file, which alone are packed by themselves."""
+    if inside.startswith(b"\x1f\x8b"):
+        what = "a .vital file packed once more"
+    elif _is_edf(inside):
+        what = "a packed EDF or BDF file"
+    elif ".hea" in path.suffixes or ".dat" in path.suffixes:
+        what = "a packed file of a WFDB record"
+    else:
+        what = "a gzip file of something else than a .vital file"
+    return BadInput("a recording", f"{path.name!r}, {what}", f"unpack it first: gunzip {path.name}")

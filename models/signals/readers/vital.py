@@ -1,18 +1,12 @@
-"""Vital Recorder's ``.vital`` files (VitalDB, Lee & Jung, Sci Rep 2018, 8:1527), through the ``vitaldb`` package.
+"""Vital Recorder's ``.vital`` files (VitalDB, Lee & Jung, Sci Rep 2018, 8:1527).
 
-The package decodes the packets; it is not asked to resample. Its own parser stops in silence at a damaged or cut-off
-packet, so the file's structure is checked first, and every sample that the file holds must have arrived.
+The packets are decoded in :mod:`.vital_packets`, once; here their tracks become waves on an index grid, numerics and
+events. A file that ends early is read as far as it is whole, and a note says so.
 """
 
 from __future__ import annotations
 
-import gzip
-import importlib
-import logging
 import math
-import struct
-import zlib
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,39 +15,26 @@ import numpy as np
 import numpy.typing as npt
 
 from models.signals.errors import BadInput
+from models.signals.modalities import Modality
+from models.signals.plain_text import plain
 from models.signals.readers.grid import BlockGrid, clip_range, place_blocks
-from models.signals.recording import Segment, Track, TrackKind
+from models.signals.readers.vital_packets import NUMERIC, TEXT, WAVE, StoredTrack, read_packets
+from models.signals.readers.wfdb_records import unique_names
+from models.signals.recording import OTHER_SIGNAL, Segment, Track, TrackKind
 
-MAX_BYTES = 4 << 30
-"""Largest uncompressed file that is read: the package holds it in memory."""
-MAX_PACKET = 1_000_000
-"""Longest packet of a file that is not packed; the package gives up at a longer one."""
-MAX_TIME_S = 1e11
-"""Latest time stamp (seconds from 1970, the year 5138); a later one is damage."""
 MAX_WAVE_RATE_HZ = 1e6
 LISTED_GAP_S = 0.04
 """Stretches of NaN from this length on are listed as gaps (packed files fill gaps with NaN)."""
 
-_log = logging.getLogger(__name__)
+MONTYPES: dict[int, str] = {
+    1: Modality.ECG, 4: Modality.ABP, 70: Modality.ABP, 8: Modality.PPG, 11: Modality.RESP, 13: Modality.RESP,
+    28: Modality.EEG, 61: Modality.EEG, 62: Modality.EEG,
+} | dict.fromkeys((20, 29, 66, 74, 80, 81, 91, 92, 93), OTHER_SIGNAL)  # fmt: skip
+"""The waves among the format's signal kinds (``montype``): ECG 1, IABP 4, PLETH 8, RESP 11, CO2 13, EEG 28, 61 (left)
+and 62 (right), FEM 70; of others CVP 20, AWP 29, PAP 66, ICP 74, SKNA 80 and 81, RRA 91, FLOW 92, VOLUME 93."""
 
-_COPY_AGAIN = "copy or export the recording again"
-_WAVE, _NUMERIC, _TEXT = 1, 2, 5  # track types of the format
 _FLOAT_FORMATS = (1, 2)
 _NO_VALUE = {3: -128, 4: 255, 5: -32768, 6: 65535, 7: -(2**31), 8: 2**32 - 1}  # packed files, by sample format
-_BYTES = {1: 4, 2: 8, 3: 1, 4: 1, 5: 2, 6: 2, 7: 4, 8: 4}
-
-
-def _package() -> Any:
-    """The vitaldb package (0.2 s to import, hence late).
-
-    Two of its habits are put right: its codes for 32-bit integers, 'l' and 'L', mean eight bytes to numpy and struct
-    on 64-bit Linux, and it prints what it has to say about a damaged file.
-    """
-    utils: Any = importlib.import_module("vitaldb.utils")
-    utils.FMT_TYPE_LEN[7] = ("i", 4)
-    utils.FMT_TYPE_LEN[8] = ("I", 4)
-    utils.print = _log.info
-    return utils
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,22 +70,26 @@ class _Wave:
 class VitalRecording:
     """A ``.vital`` file behind the :class:`models.signals.recording.Recording` protocol.
 
-    Raises BadInput for a file that is not one, is cut off or damaged. ``notes`` are sentences about what was found
-    odd (overlapping records, a track without calibration).
+    Raises BadInput for a file that is not one or is damaged. ``notes`` are sentences about what was found odd (a file
+    that ends early, overlapping records, a track without calibration). Of two tracks of one name the second is
+    ``NAME #2``.
     """
 
     def __init__(self, path: Path, name: str | None = None) -> None:
-        self._name = name or path.name
-        counted = _check_structure(path)
-        file = _load(path)
+        self._name = plain(name or path.name)
+        contents = read_packets(path)
         self.notes: list[str] = []
         self._waves: dict[str, _Wave] = {}
         self._numerics: dict[str, tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]] = {}
         self._events: list[tuple[float, str]] = []
-        _check_arrived(path, file, counted)
-        start = min((rec["dt"] for trk in file.trks.values() for rec in trk.recs), default=0.0)
+        if contents.cut:
+            self.notes.append("the file ends in the middle of its data: what is whole before that was read")
+        start = min((time for track in contents.tracks for time in track.times), default=0.0)
+        names = unique_names([track.full_name for track in contents.tracks])
         self._tracks = tuple(
-            track for name, trk in file.trks.items() if (track := self._take(name, trk, start, file.packed))
+            track
+            for name, stored in zip(names, contents.tracks, strict=True)
+            if (track := self._take(name, stored, start, contents.packed))
         )
         self._events.sort()
         ends = [t.end_s for t in self._tracks if t.kind is TrackKind.WAVE and math.isfinite(t.end_s)]
@@ -114,14 +99,17 @@ class VitalRecording:
 
     @property
     def name(self) -> str:
+        """The file's name."""
         return self._name
 
     @property
     def duration_s(self) -> float:
+        """To the last sample, in s."""
         return self._duration_s
 
     @property
     def tracks(self) -> tuple[Track, ...]:
+        """Tracks as device/name."""
         return self._tracks
 
     def read(self, track: str, start_s: float, end_s: float) -> Segment:
@@ -134,63 +122,65 @@ class VitalRecording:
         return Segment(begin, wave.read(begin, end))
 
     def numerics(self, track: str) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Times in s and values; KeyError for an unknown track."""
         times, values = self._numerics[track]
         return times.copy(), values.copy()
 
     def events(self) -> list[tuple[float, str]]:
+        """Time in s and text of each event."""
         return list(self._events)
 
     def close(self) -> None:
+        """Forgets what was decoded."""
         self._waves.clear()
 
-    def _take(self, name: str, trk: Any, start: float, packed: bool) -> Track | None:
-        if trk.type == _WAVE:
-            return self._take_wave(name, trk, start, packed)
-        if trk.type == _NUMERIC:
-            times = np.array([rec["dt"] - start for rec in trk.recs], dtype=np.float64)
-            values = np.array([rec["val"] for rec in trk.recs], dtype=np.float64)
+    def _take(self, name: str, stored: StoredTrack, start: float, packed: bool) -> Track | None:
+        if stored.kind == WAVE:
+            return self._take_wave(name, stored, start, packed)
+        times = np.array(stored.times, dtype=np.float64) - start
+        if stored.kind == NUMERIC:
+            values = np.array(stored.numbers, dtype=np.float64)
             order = np.argsort(times, kind="stable")
             order = order[np.isfinite(values[order])]
             self._numerics[name] = times[order], values[order]
             first = float(times[order[0]]) if len(order) else 0.0
-            return Track(name, TrackKind.NUMERIC, trk.unit, None, first, len(order))
-        if trk.type == _TEXT:
-            prefix = "" if name == "EVENT" else f"{name}: "
-            texts = [(rec["dt"] - start, prefix + rec["val"]) for rec in trk.recs]
+            return Track(name, TrackKind.NUMERIC, stored.unit, None, first, len(order))
+        if stored.kind == TEXT:
+            prefix = "" if stored.full_name == "EVENT" else f"{name}: "
+            texts = [(time, prefix + text) for time, text in zip(times.tolist(), stored.texts, strict=True)]
             self._events += texts
             return Track(name, TrackKind.EVENT, "", None, min(texts)[0] if texts else 0.0, len(texts))
         return None
 
-    def _take_wave(self, name: str, trk: Any, start: float, packed: bool) -> Track:
-        unit = trk.unit
-        recs = trk.recs
-        rate = trk.srate if math.isfinite(trk.srate) and 0 < trk.srate <= MAX_WAVE_RATE_HZ else 0.0
-        times = np.array([rec["dt"] for rec in recs], dtype=np.float64)
-        lengths = np.array([len(rec["val"]) for rec in recs], dtype=np.int64)
-        stored = np.concatenate([rec["val"] for rec in recs]) if recs else np.zeros(0, dtype=np.float32)
-        trk.recs = []  # the packets are no longer needed: do not hold the samples twice
+    def _take_wave(self, name: str, stored: StoredTrack, start: float, packed: bool) -> Track:
+        unit, declared = stored.unit, MONTYPES.get(stored.montype, "")
+        rate = stored.rate_hz if math.isfinite(stored.rate_hz) and 0 < stored.rate_hz <= MAX_WAVE_RATE_HZ else 0.0
+        times = np.array(stored.times, dtype=np.float64)
+        lengths = np.array([len(wave) for wave in stored.waves], dtype=np.int64)
+        samples = np.concatenate(stored.waves) if stored.waves else np.zeros(0, dtype=np.float32)
+        stored.waves = []  # the packets are no longer needed: do not hold the samples twice
         first = float(times.min() - start) if len(times) else 0.0
         if not rate or not len(times):
             nothing = np.zeros(0, dtype=np.int64)
-            self._waves[name] = _Wave(BlockGrid(nothing, nothing, nothing), stored, 1.0, 0.0, None)
-            return Track(name, TrackKind.WAVE, unit, rate, first, 0)
+            self._waves[name] = _Wave(BlockGrid(nothing, nothing, nothing), samples, 1.0, 0.0, None)
+            return Track(name, TrackKind.WAVE, unit, rate, first, 0, declared=declared)
         rate, grid = place_blocks(times, lengths, rate)
         if grid.dropped:
             self.notes.append(
                 f"{name}: {grid.dropped} of {int(lengths.sum())} samples lie in records that overlap earlier ones "
                 "and were left out"
             )
-        gain, offset = trk.gain, trk.offset
-        if trk.fmt not in _FLOAT_FORMATS and not (gain and math.isfinite(gain) and math.isfinite(offset)):
+        gain, offset, sample_format = stored.gain, stored.offset, stored.sample_format
+        if sample_format not in _FLOAT_FORMATS and not (gain and math.isfinite(gain) and math.isfinite(offset)):
             self.notes.append(f"{name}: its gain is {gain:g} and its offset {offset:g}, so its values are unknown")
             gain = offset = math.nan
-        wave = _Wave(grid, stored, gain, offset, _NO_VALUE.get(trk.fmt) if packed else None)
+        wave = _Wave(grid, samples, gain, offset, _NO_VALUE.get(sample_format) if packed else None)
         self._waves[name] = wave
         gaps = grid.gaps()
         if packed:
             gaps = sorted(gaps + _nan_runs(wave, max(2, round(LISTED_GAP_S * rate))))
         seconds = tuple((first + a / rate, first + b / rate) for a, b in gaps)
-        return Track(name, TrackKind.WAVE, unit, rate, first, grid.samples, seconds)
+        return Track(name, TrackKind.WAVE, unit, rate, first, grid.samples, seconds, declared)
 
 
 def _nan_runs(wave: _Wave, shortest: int) -> list[tuple[int, int]]:
@@ -212,128 +202,3 @@ def _nan_runs(wave: _Wave, shortest: int) -> list[tuple[int, int]]:
         if open_at is not None and end - open_at >= shortest:
             runs.append((open_at, end))
     return runs
-
-
-def _load(path: Path) -> Any:
-    """The decoded file. The package returns False where it cannot go on."""
-    package = _package()
-    file = package.VitalFile()
-    file.dtstart = file.dtend = 0.0
-    if not file.load_vital(str(path.resolve())):
-        raise BadInput("a readable .vital file", f"damaged records in {path.name!r}", _COPY_AGAIN)
-    return file
-
-
-def _check_arrived(path: Path, file: Any, counted: Counter[str]) -> None:
-    """Every record and sample that the structure check counted must have come through the package."""
-    arrived: Counter[str] = Counter()
-    waves = sum(trk.type == _WAVE for trk in file.trks.values())
-    if waves != counted["waves"]:  # the package would mix the samples of two tracks of one name
-        raise BadInput(
-            f"{counted['waves']} wave tracks with names of their own",
-            f"{waves} names in {path.name!r}",
-            "export the recording again with one track of each name",
-        )
-    for trk in file.trks.values():
-        for rec in trk.recs:
-            if not (math.isfinite(rec["dt"]) and 0 <= rec["dt"] <= MAX_TIME_S):
-                raise BadInput("records with a time", f"{rec['dt']:g} on {trk.dtname!r} in {path.name!r}", _COPY_AGAIN)
-        if trk.type == _WAVE:
-            arrived["samples"] += sum(len(rec["val"]) for rec in trk.recs)
-        elif trk.type == _NUMERIC:
-            arrived["numbers"] += len(trk.recs)
-    for what in ("samples", "numbers"):
-        if arrived[what] != counted[what]:
-            raise BadInput(
-                f"{counted[what]} {what} in {path.name!r}",
-                f"{arrived[what]} that can be read",
-                _COPY_AGAIN,
-            )
-
-
-def _check_structure(path: Path) -> Counter[str]:
-    """Walk the packets without keeping them; counts of the samples and numbers in the file.
-
-    Raises BadInput where the file is no ``.vital`` file, ends early or has a packet that does not fit.
-    """
-    counted: Counter[str] = Counter()
-    try:
-        with gzip.open(path, "rb") as stream:
-            _walk(stream, path.name, counted)
-    except EOFError as error:
-        raise _cut_off(path.name) from error
-    except gzip.BadGzipFile as error:
-        raise BadInput("a .vital file (gzip)", f"{path.name!r}, damaged or of another kind", _COPY_AGAIN) from error
-    except (zlib.error, struct.error) as error:
-        raise BadInput("an intact .vital file", f"damaged data in {path.name!r}", _COPY_AGAIN) from error
-    except OSError as error:
-        raise BadInput("a readable file", f"{path.name!r}: {error.strerror or error}", "check the file") from error
-    if not counted["tracks"]:
-        raise BadInput("a .vital file with tracks", f"none in {path.name!r}", "choose another recording")
-    return counted
-
-
-def _walk(stream: gzip.GzipFile, name: str, counted: Counter[str]) -> None:
-    head = stream.read(10)
-    if head[:4] != b"VITA":
-        raise BadInput("a .vital file", f"other content in {name!r}", "choose a file that Vital Recorder wrote")
-    if len(head) < 10:
-        raise _cut_off(name)
-    header = stream.read(struct.unpack_from("<H", head, 8)[0])
-    if len(header) < 10:
-        raise BadInput("a .vital header of 10 bytes or more", f"{len(header)} in {name!r}", _COPY_AGAIN)
-    packed = len(header) > 26 and header[26] == 1
-    formats: dict[int, tuple[int, int]] = {}  # track id -> (type, sample format)
-    total = 0
-    while packet_head := stream.read(5):
-        if len(packet_head) < 5:
-            raise _cut_off(name)
-        kind, length = struct.unpack("<BI", packet_head)
-        total += 5 + length
-        if total > MAX_BYTES:
-            raise BadInput(f"a .vital file of at most {MAX_BYTES >> 30} GiB", f"more in {name!r}", "split it up")
-        if length > MAX_PACKET and not packed:
-            raise BadInput("an intact .vital file", f"a packet of {length:,} bytes in {name!r}", _COPY_AGAIN)
-        start = stream.read(min(length, 32))
-        if len(start) < min(length, 32) or _skip(stream, length - len(start)):
-            raise _cut_off(name)
-        if kind == 0 and len(start) >= 4:
-            track, of_type, sample_format = struct.unpack_from("<HBB", start)
-            if of_type in (_WAVE, _NUMERIC) and sample_format not in _BYTES:
-                raise BadInput("a known sample format", f"{sample_format} in {name!r}", _COPY_AGAIN)
-            counted["waves"] += of_type == _WAVE and track not in formats
-            formats[track] = of_type, sample_format
-            counted["tracks"] += 1
-        elif kind == 1 and len(start) >= 12:
-            _count_record(start, length, name, formats, counted)
-
-
-def _count_record(
-    start: bytes, length: int, name: str, formats: dict[int, tuple[int, int]], counted: Counter[str]
-) -> None:
-    info = 2 + struct.unpack_from("<H", start)[0]  # where the record's values begin
-    track = struct.unpack_from("<H", start, 10)[0]
-    of_type, sample_format = formats.get(track, (0, 0))
-    if of_type == _NUMERIC:
-        counted["numbers"] += 1
-    elif of_type == _WAVE:
-        if info + 4 > len(start):
-            raise BadInput("an intact .vital file", f"a record without samples in {name!r}", _COPY_AGAIN)
-        samples = struct.unpack_from("<I", start, info)[0]
-        if info + 4 + samples * _BYTES[sample_format] > length:
-            raise BadInput("an intact .vital file", f"a record shorter than its samples in {name!r}", _COPY_AGAIN)
-        counted["samples"] += samples
-
-
-def _skip(stream: gzip.GzipFile, count: int) -> int:
-    """Read and forget ``count`` bytes in bounded pieces; how many were missing."""
-    while count > 0:
-        got = len(stream.read(min(count, 1 << 20)))
-        if not got:
-            return count
-        count -= got
-    return 0
-
-
-def _cut_off(name: str) -> BadInput:
-    return BadInput("a whole .vital file", f"{name!r}, which ends in the middle of a record", _COPY_AGAIN)

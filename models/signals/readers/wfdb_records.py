@@ -22,14 +22,17 @@ import numpy as np
 import numpy.typing as npt
 
 from models.signals.errors import BadInput
+from models.signals.plain_text import plain
 from models.signals.readers.grid import BlockGrid, clip_range
+from models.signals.readers.wfdb_headers import MAX_HEADER_BYTES, CorrectedHeaders, tidied, with_length
 from models.signals.recording import Segment, Track, TrackKind
 from models.signals.units import factor, symbol
 
 NUMERIC_BELOW_HZ = 5.0
 """Signals slower than this are numerics (heart rate each second or minute), not waves."""
 MAX_RATE_HZ = 1e6
-BLOCK_S = 30.0
+BLOCK_S, BLOCK_SAMPLES = 30.0, 200_000
+"""A block is of so many seconds, or of so many samples where that is longer: slow signals are read in one go."""
 MAX_BLOCK_SAMPLES = 2_000_000
 MAX_SKEW = 100_000
 """Frames that a signal may be shifted by against the others."""
@@ -51,9 +54,10 @@ _REMEDY = "copy the record again, with all its files"
 
 @dataclass(frozen=True, slots=True)
 class _SegmentFile:
-    """One stored segment: header, and the frames it covers in the record."""
+    """One stored segment: header, the frames it covers in the record, and the folder that it is read from."""
 
     name: str
+    folder: Path
     first_frame: int
     frames: int
     header: Any
@@ -79,13 +83,17 @@ class WfdbRecording:
     """A WFDB record behind the :class:`models.signals.recording.Recording` protocol; annotations are not read.
 
     Times begin with the record's first frame, which may lie in a gap. Raises BadInput for a header that is damaged,
-    lacks its data files, or names files outside its own folder.
+    lacks its data files, or names files outside its own folder. ``notes``: what was put right in a header, and data
+    files that hold less than their header says.
     """
 
     def __init__(self, path: Path, name: str | None = None) -> None:
-        self._name = name or path.stem
+        self._name = plain(name or path.stem)
+        self.notes: list[str] = []
         self._folder = path.parent
         self._cache: OrderedDict[tuple[int, int], list[npt.NDArray[np.float32]]] = OrderedDict()
+        self._corrected = CorrectedHeaders(self._folder)
+        self._texts: dict[str, str] = {}  # of headers that were put right
         record = self._header(path.stem)
         self._fs = _rate(record.fs, path.name)
         self._segments = self._segment_files(record, path.stem)
@@ -99,17 +107,21 @@ class WfdbRecording:
 
     @property
     def name(self) -> str:
+        """The record's name."""
         return self._name
 
     @property
     def duration_s(self) -> float:
+        """Length in s, gaps included."""
         return self._duration_s
 
     @property
     def tracks(self) -> tuple[Track, ...]:
+        """Signals under their descriptions."""
         return self._tracks
 
     def read(self, track: str, start_s: float, end_s: float) -> Segment:
+        """See :meth:`models.signals.recording.Recording.read`."""
         signal = self._signals[track]
         rate = signal.per_frame * self._fs
         if rate < NUMERIC_BELOW_HZ:
@@ -118,6 +130,7 @@ class WfdbRecording:
         return Segment(begin, self._values(signal, begin, end))
 
     def numerics(self, track: str) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Known values of a signal below the rate of waves. KeyError for a wave."""
         signal = self._signals[track]
         rate = signal.per_frame * self._fs
         if rate >= NUMERIC_BELOW_HZ:
@@ -128,20 +141,33 @@ class WfdbRecording:
         return times[known], values[known]
 
     def events(self) -> list[tuple[float, str]]:
+        """None: annotations are not read."""
         return []
 
     def close(self) -> None:
+        """Forgets the blocks that were read."""
         self._cache.clear()
+        self._corrected.close()
 
     # -- headers -------------------------------------------------------------------------------------------------
 
     def _header(self, name: str) -> Any:
         import wfdb
 
-        if not (self._folder / f"{name}.hea").is_file():
+        path = self._folder / f"{name}.hea"
+        if not path.is_file():
             raise BadInput(f"the header {name + '.hea'!r}", "no such file", _REMEDY)
         try:
-            return wfdb.rdheader(str(self._folder / name))
+            if path.stat().st_size > MAX_HEADER_BYTES:
+                raise ValueError("a header of this size is none")
+            raw = path.read_bytes()
+            text, notes = tidied(raw)
+            self.notes += [f"{name}: {note}" for note in notes]
+            folder = self._folder
+            if text.encode("utf-8") != raw:
+                self._texts[name] = text
+                folder = self._corrected.put(name, text)
+            return wfdb.rdheader(str(folder / name))
         except _DAMAGE as error:
             raise BadInput("a WFDB header", f"{name + '.hea'!r}, which cannot be read as one", _REMEDY) from error
 
@@ -154,7 +180,7 @@ class WfdbRecording:
             if frames is None or frames < 0:
                 raise BadInput("a length for each segment", f"{frames} for {part!r} in {name!r}", _REMEDY)
             if part != "~" and frames:  # "~" is a gap; a segment of length 0 is the layout
-                _plain(part)
+                _check_beside(part)
                 header = self._header(part)
                 if hasattr(header, "seg_name"):
                     raise BadInput("segments with signals", f"{part!r}, a record of segments", "open a part of it")
@@ -178,27 +204,45 @@ class WfdbRecording:
             raise BadInput("one sample a frame or more", f"{min(n or 0 for n in per_frame)} in {name!r}", _REMEDY)
         if sum(per_frame) > MAX_BLOCK_SAMPLES or any(abs(n or 0) > MAX_SKEW for n in header.skew or ()):
             raise BadInput("frames of a size that can be read", f"{sum(per_frame)} samples each in {name!r}", _REMEDY)
-        declared = frames if frames is not None else header.sig_len
+        declared = frames if frames is not None else header.sig_len or None  # 0 is "unknown" too (header(5))
+        shortest: int | None = None
         for file in dict.fromkeys(files):
             columns = [i for i, other in enumerate(files) if other == file]
             held = self._frames_in(file, formats[columns[0]], sum(per_frame[i] for i in columns),
                                    (skipped[columns[0]] if skipped else 0) or 0)  # fmt: skip
-            if declared is None:
-                declared = held
-            if held is not None and held < (declared or 0):
-                raise BadInput(f"{declared} frames in {file!r}", f"{held}, so it is cut off", _REMEDY)
-        if not declared:
+            if held is None:
+                continue
+            if declared is not None and held < declared:
+                self.notes.append(f"{file} is cut off: {held} of {declared} frames are there and were read")
+            shortest = held if shortest is None else min(shortest, held)
+        whole = min(n for n in (declared, shortest, math.inf) if n is not None)
+        if not 0 < whole < math.inf:
             raise BadInput("a WFDB record with samples", f"none in {name!r}", "choose another record")
-        if header.sig_len and header.sig_len < declared:
+        if header.sig_len and header.sig_len < (declared or 0):
             raise BadInput(f"{declared} frames in segment {name!r}", f"{header.sig_len}", _REMEDY)
-        return _SegmentFile(name, first_frame, declared, header)
+        if shortest is not None and not 0 < (header.sig_len or 0) <= shortest:
+            self._texts[name] = with_length(self._texts.get(name) or self._text(name), shortest)
+            header.sig_len = shortest
+        folder = self._folder
+        if name in self._texts:
+            folder = self._corrected.put(name, self._texts[name])
+            for file in dict.fromkeys(files):
+                self._corrected.link(file)
+        return _SegmentFile(name, folder, first_frame, int(whole), header)
+
+    def _text(self, name: str) -> str:
+        return tidied((self._folder / f"{name}.hea").read_bytes())[0]
 
     def _frames_in(self, file: str, fmt: str, samples_per_frame: int, skipped: int) -> int | None:
         """Frames that a data file can hold by its size; None for compressed formats."""
-        _plain(file)
+        _check_beside(file)
         path = self._folder / file
         if not path.is_file():
-            raise BadInput(f"the data file {file!r} beside the header", "no such file", _REMEDY)
+            packed = Path(f"{path}.gz")
+            found, remedy = (
+                ("it packed", f"unpack it first: gunzip {file}.gz") if packed.is_file() else ("no such file", _REMEDY)
+            )
+            raise BadInput(f"the data file {file!r} beside the header", found, remedy)
         if fmt in _COMPRESSED:
             return None
         if fmt not in _BYTES_PER_SAMPLE:
@@ -215,7 +259,7 @@ class WfdbRecording:
             header = segment.header
             units = header.units or [""] * header.n_sig
             for column, name in enumerate(unique_names(header.sig_name or [""] * header.n_sig)):
-                unit = units[column] or ""
+                unit = plain(units[column] or "")
                 per_frame = header.samps_per_frame[column]
                 signal = signals.setdefault(name, _Signal(name, unit, per_frame))
                 if per_frame != signal.per_frame:
@@ -267,12 +311,13 @@ class WfdbRecording:
             done += count
 
     def _block_frames(self, segment: _SegmentFile) -> int:
-        if segment.header.sig_len is None or "8" in segment.header.fmt:
-            # Only a whole segment can be read: the package needs its length, and starts format 8 (differences)
-            # from the header's first value wherever it begins.
+        if "8" in segment.header.fmt:
+            # Only a whole segment can be read: the package starts format 8 (differences) from the header's first value
+            # wherever it begins.
             return segment.frames
         per_frame = sum(segment.header.samps_per_frame)
-        frames: int = max(1, min(round(BLOCK_S * self._fs), MAX_BLOCK_SAMPLES // per_frame))
+        wanted = max(round(BLOCK_S * self._fs), BLOCK_SAMPLES // per_frame)
+        frames: int = max(1, min(wanted, MAX_BLOCK_SAMPLES // per_frame))
         return frames
 
     def _block(self, number: int, block: int, block_frames: int) -> list[npt.NDArray[np.float32]]:
@@ -285,9 +330,9 @@ class WfdbRecording:
 
         segment = self._segments[number]
         first = block * block_frames
-        last = None if segment.header.sig_len is None else min(first + block_frames, segment.frames)
+        last = min(first + block_frames, segment.frames)
         try:
-            record = wfdb.rdrecord(str(self._folder / segment.name), sampfrom=first, sampto=last, smooth_frames=False)
+            record = wfdb.rdrecord(str(segment.folder / segment.name), sampfrom=first, sampto=last, smooth_frames=False)
         except _DAMAGE as error:
             raise BadInput("readable WFDB signals", f"damage in segment {segment.name!r}", _REMEDY) from error
         with np.errstate(over="ignore", invalid="ignore"):
@@ -301,17 +346,22 @@ class WfdbRecording:
 
 
 def unique_names(names: Sequence[str]) -> list[str]:
-    """Names as they are; a repeated one gets its number (``ECG``, ``ECG #2``), a missing one is its place."""
+    """Names as they are, in printable characters; a repeated one gets its number (``ECG``, ``ECG #2``), a missing one
+    is its place."""
     seen: Counter[str] = Counter()
-    out = []
+    out: dict[str, None] = {}
     for place, name in enumerate(names, start=1):
-        plain = (name or "").strip() or f"signal {place}"
-        seen[plain] += 1
-        out.append(plain if seen[plain] == 1 else f"{plain} #{seen[plain]}")
-    return out
+        own = plain((name or "").strip()) or f"signal {place}"
+        seen[own] += 1
+        unique = own if seen[own] == 1 else f"{own} #{seen[own]}"
+        while unique in out:  # a file may have called a track "ECG #2" itself
+            seen[own] += 1
+            unique = f"{own} #{seen[own]}"
+        out[unique] = None
+    return list(out)
 
 
-def _plain(file: str) -> None:
+def _check_beside(file: str) -> None:
     """A header may only name files in its own folder, never a path or an address."""
     if not file or file in (".", "..") or any(c in file for c in "/\\:\0"):
         raise BadInput("names of files beside the header", f"{file!r}", "do not use this record: it points elsewhere")
