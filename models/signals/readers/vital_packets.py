@@ -70,6 +70,7 @@ class StoredTrack:
 
     @property
     def full_name(self) -> str:
+        """``device/name``; the name alone where no device is named."""
         return f"{self.device}/{self.name}" if self.device else self.name
 
     def same_as(self, other: StoredTrack) -> bool:

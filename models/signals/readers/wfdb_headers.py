@@ -82,6 +82,7 @@ class CorrectedHeaders:
             shutil.copyfile(original, there)
 
     def close(self) -> None:
+        """Removes the mended copy, if one was made."""
         if self._temporary is not None:
             self._temporary.cleanup()
             self._temporary = None
