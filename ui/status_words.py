@@ -43,6 +43,12 @@ def status_words(status: SessionStatus | None, feed: FeedStatus) -> tuple[str, s
         more.append(f"The model is on its way ({status.preparing}); until then waves and alarms go on without it")
     else:
         line.append("no model")
+    if status.achieved_speed is not None:
+        line.append("slowed: too fast for this machine")
+        more.append(
+            f"The replay runs at {status.achieved_speed:.1f} times real time instead of {status.speed:g}: "
+            "faster, samples and predictions would come too late"
+        )
     for stage, words in _STAGES:
         if stage in status.latency_ms:
             median, p99 = status.latency_ms[stage]

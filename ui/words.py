@@ -53,10 +53,10 @@ def number_words(value: float | None, decimals: int = 0) -> str:
 def speed_words(speed: float | None, achieved: float | None = None) -> str:
     """
     >>> speed_words(10.0), speed_words(None), speed_words(10.0, 6.28)
-    ('10×', 'max', '6.3× of 10× (all this machine can do)')
+    ('10×', 'max', '6.3× of 10×')
     """
     asked = "max" if speed is None else f"{speed:g}×"
-    return asked if achieved is None else f"{achieved:.1f}× of {asked} (all this machine can do)"
+    return asked if achieved is None else f"{achieved:.1f}× of {asked}"
 
 
 def why_not(reason: str) -> str:

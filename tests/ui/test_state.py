@@ -19,7 +19,7 @@ from ui.shortcuts import SHORTCUTS, next_speed
 from ui.state import DisplayState
 from ui.status_words import status_words
 from ui.theme import default_theme, parse_theme
-from ui.words import clock_words, duration_words, number_words
+from ui.words import clock_words, duration_words, number_words, speed_words
 
 THEME = default_theme()
 
@@ -256,6 +256,17 @@ def test_the_status_line_names_backend_latency_losses_and_drops() -> None:
     assert line == ("onnx · PhysioME demo · sample→screen 71 ms · window→prediction 38 ms · 0 lost · 7 not drawn · REC")
     assert "ONNX Runtime" in more and "92.0" in more
     assert status_words(None, FeedStatus(0, 0, 0))[0] == "starting …"
+
+
+def test_a_replay_that_the_machine_slows_is_said() -> None:
+    session = FakeSession()
+    session.changes = {"speed": 10.0, "achieved_speed": 6.28}
+    status = session.status()
+    line, more = status_words(status, FeedStatus(100, 0, 0))
+    assert "slowed: too fast for this machine" in line and "6.3 times real time instead of 10" in more
+    assert status.pace == 6.28 and speed_words(status.speed, status.achieved_speed) == "6.3× of 10×"
+    session.changes = {"speed": 10.0}
+    assert "slowed" not in status_words(session.status(), FeedStatus(100, 0, 0))[0] and session.status().pace == 10.0
 
 
 @pytest.mark.parametrize(
