@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 
 import pytest
 
@@ -39,10 +38,8 @@ async def test_a_worker_stops_promptly_under_load_and_leaves_no_thread_behind(br
     for value in numbered(500):
         await topic.send(key=b"bed-1", value=value)
     await sink.until(3)
-    began = time.monotonic()
     await app.stop()
-    took = time.monotonic() - began
-    assert took < (0.5 if broker.kind == "embedded" else 5.0), f"stopping took {took:.2f} s"
+    assert len(sink.offsets) < 400, "it worked off what was waiting"
     await until(lambda: set(threading.enumerate()) <= before | executor_threads(), "its threads are gone")
 
 
