@@ -83,7 +83,7 @@ def hospital(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_case(root / name, seed=seed, duration_s=60)
     write_case(root / "p2" / "no_ppg.vital", duration_s=60, leave_out=["SNUADC/PLETH"])
     write_edf(root / "p2" / "co2.edf", {"CO2 level": (10.0, "mmHg", np.arange(600.0))})
-    (root / "p2" / "cut.vital").write_bytes((root / "p1" / "a.vital").read_bytes()[:5000])
+    (root / "p2" / "cut.vital").write_bytes((root / "p1" / "a.vital").read_bytes()[:100])
     return root
 
 
