@@ -20,6 +20,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from models.signals.pacing import SURELY_SHARP, SURELY_TALL_MV, belong_together, pacer_spikes, without_spikes
+
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 PulseKind = Literal["ABP", "PPG"]
@@ -101,13 +103,22 @@ def r_peaks(x: npt.ArrayLike, rate_hz: float = 100) -> Floats:
 
 
 def qrs_complexes(x: npt.ArrayLike, rate_hz: float = 100) -> tuple[Floats, int]:
-    """As :func:`r_peaks`, and the number of complexes that resemble no other: movement, cautery or a lone ectopic."""
+    """As :func:`r_peaks`, and the number of complexes that resemble no other: movement, cautery or a lone ectopic.
+
+    Of a paced heart's ECG the complexes are sought without the spikes, as broad ones: a paced QRS has little of the
+    band in which a narrow one stands out.
+    """
     values, bad = _bridged(x, rate_hz)
     if values is None:
         return np.empty(0), 0
     band = _filtered(values, _qrs_kernel(rate_hz))
     strength = np.abs(band)
     strength[bad] = 0.0
+    clean = _without_spikes(values, strength, bad, rate_hz)
+    if clean is not None:
+        found, _ = _of_any_shape(clean, bad, rate_hz)
+        keep, strange = _of_one_heart(_filtered(clean, _broad_kernel(rate_hz)), found, rate_hz)
+        return found[keep], strange
     candidates = _maxima(strength)
     candidates = candidates[strength[candidates] > QRS_FLOOR_MV]
     if not len(candidates):
@@ -144,17 +155,21 @@ def complexes(x: npt.ArrayLike, rate_hz: float = 100, least_mv: float = 0.0) -> 
     values, bad = _bridged(x, rate_hz)
     if values is None:
         return np.empty(0), np.empty(0)
-    band = _filtered(values, _broad_kernel(rate_hz))
-    band[bad] = 0.0
-    strength = np.sqrt(np.maximum(_filtered(band * band, _energy_kernel(rate_hz, BROAD_ENERGY_S)), 0.0))
-    candidates = _maxima(strength)
-    candidates = candidates[strength[candidates] > max(BROAD_FLOOR_MV, least_mv)]
-    if not len(candidates):
-        return np.empty(0), np.empty(0)
-    candidates = candidates[strength[candidates] > BROAD_RELATIVE * _level(strength, rate_hz)[candidates]]
-    candidates = candidates[_strongest_apart(candidates, strength[candidates], BROAD_REFRACTORY_S * rate_hz)]
-    candidates = candidates[_not_t_waves(values, candidates, strength[candidates], rate_hz)]
-    return _parabola(strength, candidates), strength[candidates]
+    strength = np.abs(_filtered(values, _qrs_kernel(rate_hz)))
+    strength[bad] = 0.0
+    clean = _without_spikes(values, strength, bad, rate_hz)
+    return _of_any_shape(values if clean is None else clean, bad, rate_hz, least_mv)
+
+
+def without_pacing(x: npt.NDArray[np.float32], rate_hz: float = 100) -> npt.NDArray[np.float32]:
+    """The ECG [n] in mV without its pacer spikes; ``x`` itself where there are none."""
+    values, bad = _bridged(x, rate_hz)
+    if values is None:
+        return x
+    strength = np.abs(_filtered(values, _qrs_kernel(rate_hz)))
+    strength[bad] = 0.0
+    clean = _without_spikes(values, strength, bad, rate_hz)
+    return x if clean is None else np.where(np.isfinite(x), clean, np.nan).astype(x.dtype)
 
 
 def upstrokes(x: npt.ArrayLike, rate_hz: float = 100, kind: PulseKind = "ABP") -> Floats:
@@ -240,6 +255,43 @@ def spans_gap(x: npt.ArrayLike, positions: npt.ArrayLike, rate_hz: float = 100) 
 
 
 # ---------------------------------------------------------------------------------------------------- building blocks
+
+
+def _without_spikes(values: Floats, strength: Floats, bad: Bools, rate_hz: float) -> Floats | None:
+    """``values`` without the spikes of a pacer; None where what is sharp is not known to be one.
+
+    A narrow QRS may be nearly as sharp. So either complexes remain that the spikes belong to, or nothing remains at
+    all: a pacer without capture.
+    """
+    spikes, sharpness, bend = pacer_spikes(values, strength, rate_hz)
+    if not len(spikes):
+        return None
+    clean = without_spikes(values, spikes, rate_hz)
+    found, heights = _of_any_shape(clean, bad, rate_hz)
+    if not len(found):
+        sure = float(np.median(sharpness)) > SURELY_SHARP and float(np.median(bend)) > SURELY_TALL_MV
+        return clean if sure else None
+    of_spikes = _broad_strength(values, bad, rate_hz)[spikes]
+    return clean if belong_together(spikes, of_spikes, found, heights, rate_hz) else None
+
+
+def _broad_strength(values: Floats, bad: Bools, rate_hz: float) -> Floats:
+    """Root of the energy at 3–15 Hz."""
+    band = _filtered(values, _broad_kernel(rate_hz))
+    band[bad] = 0.0
+    return np.sqrt(np.maximum(_filtered(band * band, _energy_kernel(rate_hz, BROAD_ENERGY_S)), 0.0))
+
+
+def _of_any_shape(values: Floats, bad: Bools, rate_hz: float, least_mv: float = 0.0) -> tuple[Floats, Floats]:
+    strength = _broad_strength(values, bad, rate_hz)
+    candidates = _maxima(strength)
+    candidates = candidates[strength[candidates] > max(BROAD_FLOOR_MV, least_mv)]
+    if not len(candidates):
+        return np.empty(0), np.empty(0)
+    candidates = candidates[strength[candidates] > BROAD_RELATIVE * _level(strength, rate_hz)[candidates]]
+    candidates = candidates[_strongest_apart(candidates, strength[candidates], BROAD_REFRACTORY_S * rate_hz)]
+    candidates = candidates[_not_t_waves(values, candidates, strength[candidates], rate_hz)]
+    return _parabola(strength, candidates), strength[candidates]
 
 
 def _long_gaps(missing: Bools, rate_hz: float) -> Bools:
