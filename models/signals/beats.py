@@ -51,6 +51,9 @@ LEAST_ALIKE, LEAST_SHARE_ALIKE = 3, 0.4
 BROAD_NARROW_S, BROAD_WIDE_S = 0.012, 0.045  # difference of Gaussians: about 3–15 Hz
 BROAD_ENERGY_S = 0.030
 BROAD_RELATIVE, BROAD_REFRACTORY_S, BROAD_FLOOR_MV = 0.35, 0.22, 0.03
+# To be beats, where there are no narrow ones: height over the median strength (noise, a sine, T waves and compressions
+# 1–3.5), and the share that is of one heart.
+BROAD_CREST, BROAD_SHARE_ALIKE = 4.0, 0.8
 
 # --- pulses
 PULSE_RISE_S = 0.128  # window of the slope sum function, Zong 2003
@@ -105,8 +108,8 @@ def r_peaks(x: npt.ArrayLike, rate_hz: float = 100) -> Floats:
 def qrs_complexes(x: npt.ArrayLike, rate_hz: float = 100) -> tuple[Floats, int]:
     """As :func:`r_peaks`, and the number of complexes that resemble no other: movement, cautery or a lone ectopic.
 
-    Of a paced heart's ECG the complexes are sought without the spikes, as broad ones: a paced QRS has little of the
-    band in which a narrow one stands out.
+    Where no narrow complexes are found, and in a paced heart's ECG, once its spikes are out, they are sought as broad
+    ones, which hold little of the band in which a narrow one stands out.
     """
     values, bad = _bridged(x, rate_hz)
     if values is None:
@@ -119,29 +122,8 @@ def qrs_complexes(x: npt.ArrayLike, rate_hz: float = 100) -> tuple[Floats, int]:
         found, _ = _of_any_shape(clean, bad, rate_hz)
         keep, strange = _of_one_heart(_filtered(clean, _broad_kernel(rate_hz)), found, rate_hz)
         return found[keep], strange
-    candidates = _maxima(strength)
-    candidates = candidates[strength[candidates] > QRS_FLOOR_MV]
-    if not len(candidates):
-        return np.empty(0), 0
-    level = _level(strength, rate_hz)[candidates]
-    height = strength[candidates]
-    background = float(np.median(strength[~bad]))
-    keep = (height > QRS_RELATIVE * level) & (level > QRS_LEAST_CREST * background)
-    candidates, height = candidates[keep], height[keep]
-    chosen = _strongest_apart(candidates, height, QRS_REFRACTORY_S * rate_hz)
-    candidates, height = candidates[chosen], height[chosen]
-    candidates = candidates[_not_t_waves(values, candidates, height, rate_hz)]
-    if not len(candidates):
-        return np.empty(0), 0
-    if float(np.median(level)) < QRS_CREST * background and not _regular(candidates, QRS_IRREGULAR):
-        return np.empty(0), 0
-    # The fiducial is the middle of the QRS energy: it does not jump from R to S when noise makes one the larger.
-    energy = _filtered(band * band, _energy_kernel(rate_hz, QRS_ENERGY_S))
-    peaks = _extreme_near(energy, candidates, round(0.04 * rate_hz))
-    inside = (peaks > 0) & (peaks < len(band) - 1)
-    found = _distinct(_parabola(energy, peaks[inside]), QRS_REFRACTORY_S * rate_hz)
-    keep, strange = _of_one_heart(band, found, rate_hz)
-    return found[keep], strange
+    found, strange = _narrow(values, band, strength, bad, rate_hz)
+    return (found, strange) if len(found) else _broad(values, bad, rate_hz)
 
 
 def complexes(x: npt.ArrayLike, rate_hz: float = 100, least_mv: float = 0.0) -> tuple[Floats, Floats]:
@@ -255,6 +237,43 @@ def spans_gap(x: npt.ArrayLike, positions: npt.ArrayLike, rate_hz: float = 100) 
 
 
 # ---------------------------------------------------------------------------------------------------- building blocks
+
+
+def _narrow(values: Floats, band: Floats, strength: Floats, bad: Bools, rate_hz: float) -> tuple[Floats, int]:
+    """The complexes that stand out at 11–27 Hz, and how many resemble no other."""
+    candidates = _maxima(strength)
+    candidates = candidates[strength[candidates] > QRS_FLOOR_MV]
+    if not len(candidates):
+        return np.empty(0), 0
+    level = _level(strength, rate_hz)[candidates]
+    height = strength[candidates]
+    background = float(np.median(strength[~bad]))
+    keep = (height > QRS_RELATIVE * level) & (level > QRS_LEAST_CREST * background)
+    candidates, height = candidates[keep], height[keep]
+    chosen = _strongest_apart(candidates, height, QRS_REFRACTORY_S * rate_hz)
+    candidates, height = candidates[chosen], height[chosen]
+    candidates = candidates[_not_t_waves(values, candidates, height, rate_hz)]
+    if not len(candidates):
+        return np.empty(0), 0
+    if float(np.median(level)) < QRS_CREST * background and not _regular(candidates, QRS_IRREGULAR):
+        return np.empty(0), 0
+    # The fiducial is the middle of the QRS energy: it does not jump from R to S when noise makes one the larger.
+    energy = _filtered(band * band, _energy_kernel(rate_hz, QRS_ENERGY_S))
+    peaks = _extreme_near(energy, candidates, round(0.04 * rate_hz))
+    inside = (peaks > 0) & (peaks < len(band) - 1)
+    found = _distinct(_parabola(energy, peaks[inside]), QRS_REFRACTORY_S * rate_hz)
+    keep, strange = _of_one_heart(band, found, rate_hz)
+    return found[keep], strange
+
+
+def _broad(values: Floats, bad: Bools, rate_hz: float) -> tuple[Floats, int]:
+    """The complexes that stand out at 3–15 Hz where nearly all of them are alike, and how many resemble no other."""
+    found, height = _of_any_shape(values, bad, rate_hz)
+    strength = _broad_strength(values, bad, rate_hz)
+    if len(found) <= LEAST_ALIKE or float(np.median(height)) < BROAD_CREST * float(np.median(strength[~bad])):
+        return np.empty(0), 0
+    keep, strange = _of_one_heart(_filtered(values, _broad_kernel(rate_hz)), found, rate_hz)
+    return (found[keep], strange) if np.count_nonzero(keep) >= BROAD_SHARE_ALIKE * len(found) else (np.empty(0), 0)
 
 
 def _without_spikes(values: Floats, strength: Floats, bad: Bools, rate_hz: float) -> Floats | None:
