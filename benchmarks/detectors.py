@@ -3,8 +3,8 @@
 Truth: where beats are known (paced ECG made in code) the beats; in recordings, which have no annotated beats, the pulses
 of ABP or else PPG in stretches of 20 s where these are regular (SD of the intervals under 8 % of the mean), at the best
 constant delay. The reference is chosen without the ECG, so noisy ones are among them. A beat matches within ±150 ms.
-``rate``: share of the stretches in which the averaging rule of the heart rate gives a number within 2/min of the same
-rule on the reference. Records in which pacer spikes can be seen are a kind of their own.
+``rate``: share of the stretches in which the averaging rule of the heart rate, from the ECG alone, gives a number within
+2/min of the same rule on the reference; ``wrong``: in which it gives another. Records in which pacer spikes can be seen are a kind of their own.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ import numpy.typing as npt
 
 from benchmarks.paced import Pacing, paced_ecg
 from benchmarks.tables import machine, publish, table
-from models.signals.beats import complexes, r_peaks, upstrokes
+from models.signals.beats import complexes, qrs_complexes, upstrokes
 from models.signals.channels import map_channels
 from models.signals.modalities import GRID_RATE_HZ, Modality
 from models.signals.readers.opener import open_recording
 from models.signals.resample import Resampler
 from streams.clock import SECOND_NS
-from streams.vitals.heart import averaged_rate
+from streams.vitals.heart import DOUBTFUL, averaged_rate
 
 Floats = npt.NDArray[np.float64]
-Detector = Callable[[Floats, float], Floats]
-"""Beats in samples of an ECG in mV at a rate in Hz."""
+Found = tuple[Floats, bool]
+"""Beats in seconds, and whether there are deflections that look like none."""
 
 STRETCH_S, EDGE_S = 20, 0.5
 REGULAR, LEAST_PULSES = 0.08, 10
@@ -64,9 +64,10 @@ class Tally:
     beats: int = 0
     found: int = 0
     near: int = 0
+    wrong: int = 0
     stretches: int = 0
 
-    def add(self, stretch: Stretch, found_s: Floats) -> None:
+    def add(self, stretch: Stretch, found_s: Floats, doubtful: bool) -> None:
         truth = stretch.beats_s
         inside = (found_s > EDGE_S) & (found_s < STRETCH_S - EDGE_S)
         matched, delay_s = best_match(found_s, truth)
@@ -79,8 +80,10 @@ class Tally:
         judged = (found_s[inside] >= first) & (found_s[inside] <= last)
         self.found += int(np.count_nonzero(judged))
         self._hits += int(np.count_nonzero(hits & judged))
-        wanted, got = averaged_rate(np.diff(truth)), averaged_rate(np.diff(found_s))
-        self.near += wanted is not None and got is not None and abs(wanted - got) <= RATE_WITHIN
+        wanted, got = averaged_rate(np.diff(truth)), averaged_rate(np.diff(found_s), doubtful)
+        near = wanted is not None and got is not None and abs(wanted - got) <= RATE_WITHIN
+        self.near += near
+        self.wrong += got is not None and not near
         self.stretches += 1
 
     _hits: int = 0
@@ -91,6 +94,7 @@ class Tally:
             f"{100 * self.matched / max(self.beats, 1):.1f}",
             f"{100 * self._hits / max(self.found, 1):.1f}",
             f"{100 * self.near / max(self.stretches, 1):.1f}",
+            f"{100 * self.wrong / max(self.stretches, 1):.1f}",
         ]
 
 
@@ -166,22 +170,23 @@ def made(seeds: int) -> Iterator[Stretch]:
             yield Stretch(kind, native, rate_hz, grid, ecg.beats_s[ecg.beats_s < STRETCH_S])
 
 
-def live(grid: Floats, detect: Callable[[Floats], Floats]) -> Floats:
+def live(grid: Floats, detect: Callable[[Floats], tuple[Floats, int]]) -> Found:
     """Beats in seconds of a detector that sees ten seconds at a time, as the stream does; the middle of each counts."""
-    found = []
+    found, strange = [], 0
     for begin_s in (0, 5, 10):
-        beats = detect(grid[begin_s * GRID_RATE_HZ : (begin_s + 10) * GRID_RATE_HZ]) / GRID_RATE_HZ
+        beats, unlike = detect(grid[begin_s * GRID_RATE_HZ : (begin_s + 10) * GRID_RATE_HZ])
+        beats, strange = beats / GRID_RATE_HZ, max(strange, unlike)
         low, high = (0.0 if begin_s == 0 else 2.5), (10.0 if begin_s == 10 else 7.5)
         found.append(begin_s + beats[(beats >= low) & (beats < high)])
     joined = np.concatenate(found)
-    return joined[np.diff(joined, prepend=-1.0) > 0.15]
+    return joined[np.diff(joined, prepend=-1.0) > 0.15], strange >= DOUBTFUL
 
 
-def detectors(libraries: bool) -> tuple[dict[str, Callable[[Stretch], Floats]], list[str]]:
+def detectors(libraries: bool) -> tuple[dict[str, Callable[[Stretch], Found]], list[str]]:
     """By name; and what is missing."""
-    mine: dict[str, Callable[[Stretch], Floats]] = {
-        "`r_peaks`": lambda s: live(s.grid, r_peaks),
-        "`complexes`": lambda s: live(s.grid, lambda x: complexes(x)[0]),
+    mine: dict[str, Callable[[Stretch], Found]] = {
+        "`r_peaks`": lambda s: live(s.grid, qrs_complexes),
+        "`complexes`": lambda s: live(s.grid, lambda x: (complexes(x)[0], 0)),
     }
     missing = []
     if not libraries:
@@ -190,10 +195,10 @@ def detectors(libraries: bool) -> tuple[dict[str, Callable[[Stretch], Floats]], 
         import wfdb
         from wfdb.processing import XQRS
 
-        def xqrs(s: Stretch) -> Floats:
+        def xqrs(s: Stretch) -> Found:
             detector = XQRS(sig=_at_library_rate(s), fs=LIBRARY_HZ)
             detector.detect(verbose=False)
-            return np.asarray(detector.qrs_inds, dtype=np.float64) / LIBRARY_HZ
+            return np.asarray(detector.qrs_inds, dtype=np.float64) / LIBRARY_HZ, False
 
         mine[f"wfdb {wfdb.__version__} XQRS"] = xqrs
     except ImportError:
@@ -201,10 +206,10 @@ def detectors(libraries: bool) -> tuple[dict[str, Callable[[Stretch], Floats]], 
     try:
         import neurokit2
 
-        def neurokit(s: Stretch) -> Floats:
+        def neurokit(s: Stretch) -> Found:
             cleaned = neurokit2.ecg_clean(_at_library_rate(s), sampling_rate=int(LIBRARY_HZ))
             found = neurokit2.ecg_findpeaks(cleaned, sampling_rate=int(LIBRARY_HZ))["ECG_R_Peaks"]
-            return np.asarray(found, dtype=np.float64) / LIBRARY_HZ
+            return np.asarray(found, dtype=np.float64) / LIBRARY_HZ, False
 
         mine[f"neurokit2 {neurokit2.__version__}"] = neurokit
     except ImportError:
@@ -220,7 +225,7 @@ def _at_library_rate(s: Stretch) -> Floats:
     return s.ecg if s.rate_hz == LIBRARY_HZ and len(s.ecg) == wanted else np.asarray(resample(s.ecg, wanted))
 
 
-def tallies(stretches: Iterator[Stretch], detect: dict[str, Callable[[Stretch], Floats]]) -> dict[str, dict[str, Tally]]:
+def tallies(stretches: Iterator[Stretch], detect: dict[str, Callable[[Stretch], Found]]) -> dict[str, dict[str, Tally]]:
     found: dict[str, dict[str, Tally]] = {}
     for stretch in stretches:
         row = found.setdefault(stretch.kind, {name: Tally() for name in detect})
@@ -228,10 +233,10 @@ def tallies(stretches: Iterator[Stretch], detect: dict[str, Callable[[Stretch], 
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 try:
-                    beats = detector(stretch)
+                    beats, doubtful = detector(stretch)
                 except (ValueError, IndexError, ZeroDivisionError):  # a library on a flat line
-                    beats = np.empty(0)
-            row[name].add(stretch, np.asarray(beats, dtype=np.float64))
+                    beats, doubtful = np.empty(0), False
+            row[name].add(stretch, beats, doubtful)
     return found
 
 
@@ -256,7 +261,7 @@ def main(argv: list[str]) -> int:
     rows = [
         [kind, row[name].stretches, row[name].beats, name, *row[name].row] for kind, row in found.items() for name in row
     ]
-    header = ["kind", "stretches", "beats", "detector", "sensitivity (%)", "positive predictivity (%)", "rate (%)"]
+    header = ["kind", "stretches", "beats", "detector", "sensitivity (%)", "positive predictivity (%)", "rate (%)", "wrong (%)"]
     words = f"## Beat detectors, {machine()}\n\n{table(header, rows)}"
     if missing:
         words += f"\n\nNot installed here, so left out: {', '.join(missing)}."
