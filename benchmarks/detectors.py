@@ -1,10 +1,11 @@
 """The beat detectors beside two libraries, by kind of signal.
 
-Truth: where beats are known (paced ECG made in code) the beats; in recordings, which have no annotated beats, the pulses
-of ABP or else PPG in stretches of 20 s where these are regular (SD of the intervals under 8 % of the mean), at the best
-constant delay. The reference is chosen without the ECG, so noisy ones are among them. A beat matches within ±150 ms.
-``rate``: share of the stretches in which the averaging rule of the heart rate, from the ECG alone, gives a number within
-2/min of the same rule on the reference; ``wrong``: in which it gives another. Records in which pacer spikes can be seen are a kind of their own.
+Truth: where beats are known (paced ECG made in code) the beats; in recordings, which have no annotated beats, the
+pulses of ABP or else PPG in stretches of 20 s where these are regular (SD of the intervals under 8 % of the mean), at
+the best constant delay. The reference is chosen without the ECG, so noisy ones are among them. A beat matches within
+±150 ms. ``rate``: share of the stretches in which the averaging rule of the heart rate, from the ECG alone, gives a
+number within 2/min of the same rule on the reference; ``wrong``: in which it gives another. Records in which pacer
+spikes can be seen are a kind of their own.
 """
 
 from __future__ import annotations
@@ -39,11 +40,13 @@ DELAYS_S = np.arange(-0.30, 0.70, 0.01)
 LIBRARY_HZ = 250.0
 
 PACED = frozenset(
-    "a715l a754s a776s a807l b285l b286s b494s b495l b497l b553l b554s b722s b757l b841l f493l f572s t496s v329l v585l "
-    "v611l v615l v660s v808s v830s v836s p1_00617 p1_00622 p1_00626 p1_00629 p1_00635 p1_00643 p1_00647 p1_00656 p2_00238 "
-    "p2_00240 p2_00243 p2_00245 p2_00321 p2_00323 p2_00325 p2_00329 p2_00732 p2_00735 p2_00737 p3_01805 p3_01817 p3_01819"
-    .split()
-)  # fmt: skip
+    """
+    a715l a754s a776s a807l b285l b286s b494s b495l b497l b553l b554s b722s b757l b841l f493l f572s t496s v329l
+    v585l v611l v615l v660s v808s v830s v836s p1_00617 p1_00622 p1_00626 p1_00629 p1_00635 p1_00643 p1_00647
+    p1_00656 p2_00238 p2_00240 p2_00243 p2_00245 p2_00321 p2_00323 p2_00325 p2_00329 p2_00732 p2_00735 p2_00737
+    p3_01805 p3_01817 p3_01819
+    """.split()  # noqa: SIM905
+)
 """Records of the Challenge 2015 and of UCI's MIMIC-II set in which pacer spikes can be seen."""
 
 
@@ -253,15 +256,26 @@ def main(argv: list[str]) -> int:
     def stretches() -> Iterator[Stretch]:
         yield from made(options.made)
         for source in options.sources:
-            yield from recorded(source, options.every, source.name) if source.is_dir() else stretches_of(
-                source, source.name
+            yield from (
+                recorded(source, options.every, source.name) if source.is_dir() else stretches_of(source, source.name)
             )
 
     found = tallies(stretches(), detect)
     rows = [
-        [kind, row[name].stretches, row[name].beats, name, *row[name].row] for kind, row in found.items() for name in row
+        [kind, row[name].stretches, row[name].beats, name, *row[name].row]
+        for kind, row in found.items()
+        for name in row
     ]
-    header = ["kind", "stretches", "beats", "detector", "sensitivity (%)", "positive predictivity (%)", "rate (%)", "wrong (%)"]
+    header = [
+        "kind",
+        "stretches",
+        "beats",
+        "detector",
+        "sensitivity (%)",
+        "positive predictivity (%)",
+        "rate (%)",
+        "wrong (%)",
+    ]
     words = f"## Beat detectors, {machine()}\n\n{table(header, rows)}"
     if missing:
         words += f"\n\nNot installed here, so left out: {', '.join(missing)}."

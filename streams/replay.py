@@ -31,6 +31,10 @@ READ_AHEAD = 3  # blocks that wait for the sender
 STAGGERED_BEDS = 9  # from here on beds lag by different parts of a second
 
 
+Segments = dict[tuple[Modality, int], Segment]
+"""What was decoded, by modality and lead."""
+
+
 class ChannelLike(Protocol):
     """What the replay needs to know of :class:`models.signals.channels.Channel`."""
 
@@ -40,6 +44,8 @@ class ChannelLike(Protocol):
     def rate_hz(self) -> float: ...
     @property
     def origin_ns(self) -> int: ...
+    @property
+    def lead(self) -> int: ...
     def first_index_at(self, time_ns: int, /) -> int: ...
 
 
@@ -47,8 +53,8 @@ class Channels(Protocol):
     """What the replay needs of :class:`models.signals.channels.ChannelMap`."""
 
     @property
-    def channels(self) -> Mapping[Modality, ChannelLike]: ...
-    def read(self, modality: Modality, start_ns: int, end_ns: int, /) -> Segment: ...
+    def leads(self) -> Mapping[Modality, Sequence[ChannelLike]]: ...
+    def read(self, modality: Modality, start_ns: int, end_ns: int, lead: int, /) -> Segment: ...
 
 
 class CreditsLike(Protocol):
@@ -97,20 +103,25 @@ class BedReplay:
         self._drops = [(d.modality, d.start_s * SECOND_NS, d.end_s * SECOND_NS) for d in drops]
         self.held: set[Modality] = set()  # withheld by the operator now
 
-    def decode(self, start_ns: int, end_ns: int) -> dict[Modality, Segment]:
+    def decode(self, start_ns: int, end_ns: int) -> Segments:
         """The samples of ``[start_ns, end_ns)`` of every channel; on the decoding thread."""
-        return {m: self._channels.read(m, start_ns, min(end_ns, self.end_ns)) for m in self._channels.channels}
+        end_ns = min(end_ns, self.end_ns)
+        return {
+            (modality, channel.lead): self._channels.read(modality, start_ns, end_ns, channel.lead)
+            for modality, leads in self._channels.leads.items()
+            for channel in leads
+        }
 
     def withheld(self, modality: Modality, start_ns: int, end_ns: int) -> bool:
         return modality in self.held or any(
             m is modality and start < end_ns and start_ns < end for m, start, end in self._drops
         )
 
-    def chunks(self, segments: Mapping[Modality, Segment], start_ns: int, end_ns: int) -> list[WaveChunk]:
+    def chunks(self, segments: Segments, start_ns: int, end_ns: int) -> list[WaveChunk]:
         """One chunk a channel (empty where the recording has nothing), from decoded ``segments``."""
         chunks = []
-        for modality, channel in self._channels.channels.items():
-            segment = segments[modality]
+        for modality, channel in ((m, channel) for m, leads in self._channels.leads.items() for channel in leads):
+            segment = segments[modality, channel.lead]
             first = max(channel.first_index_at(start_ns), segment.first_index)
             last = min(channel.first_index_at(end_ns), segment.first_index + len(segment.values))
             values = segment.values[first - segment.first_index : max(first, last) - segment.first_index]
@@ -123,6 +134,7 @@ class BedReplay:
                     max(first, 0),
                     samples_to_bytes(values),
                     self.withheld(modality, start_ns, end_ns),
+                    channel.lead,
                 )
             )
         return chunks
@@ -141,7 +153,7 @@ class _Block:
     epoch: int
     start_ns: int
     end_ns: int
-    segments: list[dict[Modality, Segment]]
+    segments: list[Segments]
 
 
 @dataclass(slots=True)

@@ -74,8 +74,9 @@ def belong_together(
     beat, but these are smaller than what was taken for the spike.
     """
     before = np.searchsorted(spikes, complexes - CLOSEST_S * rate_hz) - 1
-    complexes, heights, before = (v[before >= 0] for v in (complexes, heights, before))
+    follows = before >= 0
+    complexes, heights, before = complexes[follows], heights[follows], before[follows]
     lag_s = (complexes - spikes[before]) / rate_hz
     atrial = (lag_s <= ATRIAL_S) & (heights > TALLER * spike_heights[before])
     belong = int(np.count_nonzero((lag_s <= VENTRICULAR_S) | atrial))
-    return belong >= LEAST_SPIKES and belong >= MOST * np.count_nonzero(lag_s <= UNRELATED_S)
+    return belong >= max(LEAST_SPIKES, MOST * int(np.count_nonzero(lag_s <= UNRELATED_S)))

@@ -118,6 +118,10 @@ class ArrhythmiaMonitor:
         self._ventricular_last: tuple[int, Call] | None = None
         self._usual = UsualMemory()
 
+    def forget_usual(self) -> None:
+        """What is usual is learnt anew: another lead is looked at from now on."""
+        self._usual = UsualMemory()
+
     def update(self, second: int, grid: Grid, measured: Mapping[Modality, bool], findings: Findings) -> list[Call]:
         """The calls that hold at event time ``second``.
 

@@ -3,7 +3,8 @@
 The rule (IEC 60601-2-27 asks that it be disclosed; the customary one): the mean of the last twelve RR intervals less
 the largest and the smallest; if each of the last three is longer than 1200 ms, the mean of the last four. Where there
 are deflections that look like no beat, a beat too few or too many is likely, and only intervals near the median of the
-twelve count, if they are at least half of them. An interval never spans a gap or a stretch that was not measured, and a number ends with the beats it came from.
+twelve count, if they are at least half of them. An interval never spans a gap or a stretch that was not measured, and
+a number ends with the beats it came from.
 """
 
 from __future__ import annotations

@@ -28,9 +28,7 @@ def on_grid(rate_hz: float, pacing: Pacing, seed: int = 0) -> tuple[np.ndarray, 
 @pytest.mark.parametrize("low_pass_hz", [40.0, 150.0])
 def test_each_paced_beat_counts_once(mode: Mode, spike_mv: float, rate_hz: float, low_pass_hz: float) -> None:
     for seed, av_s in enumerate((0.12, 0.18)):
-        x, beats = on_grid(
-            rate_hz, Pacing(mode, 72.0, av_s, spike_mv, low_pass_hz=low_pass_hz, irregular=0.02), seed
-        )
+        x, beats = on_grid(rate_hz, Pacing(mode, 72.0, av_s, spike_mv, low_pass_hz=low_pass_hz, irregular=0.02), seed)
         found = r_peaks(x) / 100
         inside = found[(found > 0.3) & (found < SECONDS - 0.3)]
         lag = np.median([found[np.abs(found - b).argmin()] - b for b in beats])
