@@ -23,7 +23,8 @@ from enum import StrEnum
 import numpy as np
 import numpy.typing as npt
 
-from models.signals.beats import complexes, r_peaks, spans_gap
+from models.signals.beats import complexes, r_peaks
+from models.signals.blocks import spans_gap
 from models.signals.findings import PULSE_CHANNELS, Findings, Pulse, Rhythm
 from models.signals.modalities import GRID_RATE_HZ, Modality
 from models.signals.rhythm import LEAST_DEFLECTION_MV, SPAN_S, swings, without_wander

@@ -17,7 +17,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from models.signals.beats import spans_gap
+from models.signals.blocks import spans_gap
 from models.signals.delays import pulse_delay
 from models.signals.modalities import GRID_RATE_HZ, Modality
 
