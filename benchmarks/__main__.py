@@ -15,6 +15,7 @@ BENCHMARKS = {
     "restoration": "hidden arterial pressure: the estimate beside hold and the anchored delay regression",
     "alarms": "the live alarms against experts' verdicts, on the recordings of the Challenge 2015",
     "arrests": "what is said second by second while a patient arrests, and what must be said",
+    "detectors": "the beat detectors beside two libraries, by kind of signal, paced ECG among them",
     "ventricular": "the weights of the V-TACH rule learnt again, and cross-validated",
     "estimates": "what is shown, how right and how wide, subset by subset of sensors: pressures and risk",
     "throughput": "how fast a recording runs through the whole program at --speed max",

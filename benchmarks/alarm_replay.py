@@ -27,13 +27,12 @@ def replay(
     for number, second in enumerate(range(from_s, until_s + 1)):
         start, end, eos = second * SECOND_NS, (second + 1) * SECOND_NS, second == until_s
         chunks = []
-        for modality, channel in {} if eos else channels.channels.items():
-            if modality not in sensors:
-                continue
-            segment = channels.read(modality, start, end)
+        wanted = [c for m, leads in channels.leads.items() if m in sensors and not eos for c in leads]
+        for c in wanted:
+            segment = channels.read(c.modality, start, end, c.lead)
             data = samples_to_bytes(segment.values)
             chunks.append(
-                WaveChunk(modality.value, channel.label, channel.rate_hz, channel.origin_ns, segment.first_index, data)
+                WaveChunk(c.modality.value, c.label, c.rate_hz, c.origin_ns, segment.first_index, data, lead=c.lead)
             )
         tick = WaveTick(
             bed="", session="bench", epoch=0, tick_seq=number, start_ns=start, end_ns=start if eos else end,

@@ -25,12 +25,10 @@ def drive(
     end_s = int(channels.duration_s) + 1
     for second in range(end_s):
         chunks = []
-        for modality, channel in channels.channels.items():
-            segment = channels.read(modality, second * NS, (second + 1) * NS)
+        for channel in (lead for leads in channels.leads.values() for lead in leads):
+            segment = channels.read(channel.modality, second * NS, (second + 1) * NS, channel.lead)
             if len(segment.values):
-                hidden = any(a < second + 1 and second < b for a, b in (withheld or {}).get(modality, []))
-                chunks.append(
-                    Chunk(modality, channel.rate_hz, channel.origin_ns, segment.first_index, segment.values, hidden)
-                )
+                hidden = any(a < second + 1 and second < b for a, b in (withheld or {}).get(channel.modality, []))
+                chunks.append(Chunk.of(channel, segment, hidden))
         yield pipeline, pipeline.push(chunks, second * NS, (second + 1) * NS)
     yield pipeline, pipeline.finish(end_s * NS)

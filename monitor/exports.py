@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from models.signals.errors import VigilError
 from streams.alarm_log import AlarmEvent, AlarmLog
-from streams.records import AnyRecord, PredictionRecord, VitalsRecord, WaveTick
+from streams.records import AnyRecord, PredictionRecord, StateRecord, VitalsRecord, WaveTick
 
 VITALS_COLUMNS = (
     "time_s", "hr", "hr_source", "pulse_rate", "abp_sys", "abp_dia", "abp_map", "resp_rate", "sef95", "bsr",
@@ -149,6 +149,10 @@ class AlarmsCsv:
         self._csv.row([_text(event.time_ns / NS), *row])
 
 
+Pieces = list[tuple[npt.NDArray[np.float64], npt.NDArray[np.float32]]]
+"""Times in seconds and values, as they came."""
+
+
 class RestoredNpz:
     """Every channel as it would have been shown: measured samples, and estimates where cells were absent.
 
@@ -158,9 +162,10 @@ class RestoredNpz:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._measured: dict[str, list[tuple[npt.NDArray[np.float64], npt.NDArray[np.float32]]]] = {}
-        self._estimated: dict[str, list[tuple[npt.NDArray[np.float64], npt.NDArray[np.float32]]]] = {}
-        self._truth: dict[str, list[tuple[npt.NDArray[np.float64], npt.NDArray[np.float32]]]] = {}
+        self._measured: dict[tuple[str, int], Pieces] = {}  # by modality and lead
+        self._estimated: dict[str, Pieces] = {}
+        self._truth: dict[tuple[str, int], Pieces] = {}
+        self._serving: dict[str, list[tuple[float, int]]] = {}  # from when on which lead, where there are several
 
     def __call__(self, record: AnyRecord) -> None:
         """Keeps waves, truth, presence and estimates for the file."""
@@ -169,7 +174,10 @@ class RestoredNpz:
                 values = np.frombuffer(chunk.data, "<f4")
                 times = chunk.origin_ns / NS + (chunk.first_index + np.arange(len(values))) / chunk.rate_hz
                 side = self._truth if chunk.withheld else self._measured
-                side.setdefault(chunk.modality, []).append((times, values))
+                side.setdefault((chunk.modality, chunk.lead), []).append((times, values))
+        elif isinstance(record, StateRecord):
+            for modality, leads in record.leads.items():
+                self._serving.setdefault(modality, []).append((record.time_ns / NS, leads[0].lead))
         elif isinstance(record, PredictionRecord):
             for restored in record.restored:
                 values = np.frombuffer(restored.data, "<f4")
@@ -181,8 +189,9 @@ class RestoredNpz:
         if failed and not (self._measured or self._estimated or self._truth):
             return
         arrays: dict[str, npt.NDArray[np.generic]] = {}
-        for modality in sorted(self._measured.keys() | self._estimated.keys() | self._truth.keys()):
-            measured_t, measured = _joined(self._measured.get(modality, []))
+        withheld = {modality for modality, _ in self._truth}
+        for modality in sorted({modality for modality, _ in self._measured} | self._estimated.keys() | withheld):
+            measured_t, measured = self._served(self._measured, modality)
             estimated_t, estimated = _joined(self._estimated.get(modality, []))
             shown = np.isfinite(estimated)
             time_s = np.concatenate([measured_t, estimated_t[shown]])
@@ -190,10 +199,26 @@ class RestoredNpz:
             arrays[f"{modality}_time_s"] = time_s[order]
             arrays[f"{modality}_value"] = np.concatenate([measured, estimated[shown]])[order]
             arrays[f"{modality}_estimated"] = np.r_[np.zeros(len(measured), bool), np.ones(shown.sum(), bool)][order]
-            if modality in self._truth:
-                arrays[f"{modality}_truth"] = _truth_at(time_s[order], *_joined(self._truth[modality]))
+            if modality in withheld:
+                arrays[f"{modality}_truth"] = _truth_at(time_s[order], *self._served(self._truth, modality))
         with writing(self._path), self._path.open("wb") as file:
             np.savez(file, **arrays)  # type: ignore[arg-type]
+
+    def _served(
+        self, side: dict[tuple[str, int], Pieces], modality: str
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float32]]:
+        """Times and values of the lead that served at each time."""
+        joined = {lead: _joined(pieces) for (m, lead), pieces in side.items() if m == modality}
+        changes = sorted(self._serving.get(modality, []))
+        if not changes:
+            return joined.get(0, _joined([]))
+        since_s = np.array([time_s for time_s, _ in changes])
+        serving = np.array([changes[0][1], *(lead for _, lead in changes)])
+        parts = []
+        for lead, (times, values) in joined.items():
+            mine = serving[np.searchsorted(since_s, times, side="right")] == lead
+            parts.append((times[mine], values[mine]))
+        return _joined(parts)
 
 
 def latency_s(record: PredictionRecord) -> float:

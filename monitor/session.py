@@ -24,6 +24,7 @@ from models.signals.windows import WindowSpec
 from monitor.report import run_report
 from streams.accounting import Accounting
 from streams.alarm_log import AlarmCounts
+from streams.bed_replay import BedReplay, Drop
 from streams.clock import SECOND_NS, ReplayClock, Span
 from streams.codec import encode
 from streams.commands import CommandApplier, CommandMaker
@@ -32,7 +33,7 @@ from streams.feed import DisplayFeed
 from streams.inference import LOADING, EndOfBed, Engine, InferenceThread, Mailbox
 from streams.latency import LatencyBook
 from streams.records import CommandRecord, PredictionRecord, WaveTick
-from streams.replay import BedReplay, Drop, ReplayPlayer
+from streams.replay import ReplayPlayer
 from streams.runner import EMBEDDED, StreamRunner
 from streams.stages import (
     END_TOPICS,

@@ -18,7 +18,7 @@ from models.runtime.engine import WIDEST_MMHG
 from models.runtime.spec import RESTORATION
 from models.signals.aliases import modality_named
 from models.signals.errors import BadInput
-from streams.replay import Drop
+from streams.bed_replay import Drop
 
 MIN_SPEED, MAX_SPEED = 0.25, 50.0
 MAX_WIDEST_MMHG = 50.0

@@ -38,6 +38,7 @@ from streams.records import (
 
 MAX_MESSAGE_BYTES = 1 << 20
 MAX_CHUNKS = 64
+MAX_LEADS = 16
 MAX_TICK_NS = 60 * 10**9
 MAX_TIME_NS = 1 << 62  # 146 years: sums of two times still fit 64 bits
 MAX_TEXT = 1024
@@ -121,16 +122,17 @@ def _wave(tick: WaveTick) -> None:
     _time(tick.due_ns)
     _need(0 <= tick.end_ns - tick.start_ns <= MAX_TICK_NS, "a tick spans 0 to 60 s")
     _need(len(tick.chunks) <= MAX_CHUNKS, f"a tick has at most {MAX_CHUNKS} channels")
-    seen: set[str] = set()
+    seen: set[tuple[str, int]] = set()
     for chunk in tick.chunks:
-        _need(chunk.modality not in seen, "a tick has one channel per modality")
-        seen.add(chunk.modality)
+        _need((chunk.modality, chunk.lead) not in seen, "a tick has one channel per lead of a modality")
+        seen.add((chunk.modality, chunk.lead))
         _chunk(chunk, tick.start_ns, tick.end_ns)
 
 
 def _chunk(chunk: WaveChunk, start_ns: int, end_ns: int) -> None:
     _need(chunk.modality in _MODALITIES, "the modality is not known")
     _need(len(chunk.label) <= MAX_NAME, "the channel's label is too long")
+    _need(0 <= chunk.lead < MAX_LEADS, f"a modality has at most {MAX_LEADS} leads")
     rate, data = chunk.rate_hz, chunk.data
     # What could not be resampled is refused here, before any of its tick is counted as received.
     _need(MIN_RATE_HZ <= rate <= MAX_RATE_HZ, f"the rate must lie within {MIN_RATE_HZ:g} and {MAX_RATE_HZ:.0f} Hz")
@@ -158,6 +160,13 @@ def _absences(states: dict[str, str]) -> None:
 def _state(record: StateRecord) -> None:
     _time(record.time_ns)
     _absences(record.state)
+    for modality, leads in record.leads.items():
+        _need(modality in _MODALITIES, "the modality is not known")
+        _need(0 < len(leads) <= MAX_LEADS, f"a modality has at most {MAX_LEADS} leads")
+        for lead in leads:
+            _need(0 <= lead.lead < MAX_LEADS, f"a modality has at most {MAX_LEADS} leads")
+            _need(len(lead.label) <= MAX_NAME, "the channel's label is too long")
+            _need(not lead.absence or lead.absence in _STATES, "the state is not known")
 
 
 def _cell(record: CellRecord) -> None:

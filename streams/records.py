@@ -27,7 +27,8 @@ class WaveChunk(msgspec.Struct, frozen=True, array_like=True):
     """Samples of one channel: sample ``first_index + i`` lies at ``origin_ns + (first_index + i) · 1e9 / rate_hz``.
 
     ``data`` is little-endian float32 in the modality's canonical unit, NaN where missing. ``withheld`` chunks carry
-    the truth of a dropped channel for comparison only: windower and display treat the channel as absent.
+    the truth of a dropped channel for comparison only: windower and display treat the channel as absent. ``lead``:
+    which of several leads of the modality, 0 for the preferred one.
     """
 
     modality: str
@@ -37,6 +38,7 @@ class WaveChunk(msgspec.Struct, frozen=True, array_like=True):
     first_index: int
     data: bytes
     withheld: bool = False
+    lead: int = 0
 
 
 class WaveTick(Record, frozen=True, tag="wave"):
@@ -53,12 +55,22 @@ class WaveTick(Record, frozen=True, tag="wave"):
     eos: bool = False
 
 
+class LeadState(msgspec.Struct, frozen=True, array_like=True):
+    """One of several leads of a modality. absence: "" where it could serve, else an ``Absence`` value."""
+
+    lead: int
+    label: str
+    absence: str
+
+
 class StateRecord(Record, frozen=True, tag="state"):
     """State of every modality from ``time_ns`` on: "" while measured, else an ``Absence`` value. Sent on change
-    and once a second."""
+    and once a second. leads: of a modality with several, what each one's newest cell says, the one that serves first:
+    ``state`` is that one's."""
 
     time_ns: int
     state: dict[str, str]
+    leads: dict[str, list[LeadState]] = {}
 
 
 class CellRecord(Record, frozen=True, tag="cell"):

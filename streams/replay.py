@@ -13,17 +13,17 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from threading import Condition
 from typing import Protocol
 
 from models.signals.gaps import common, stretch_at
 from models.signals.modalities import Modality
-from models.signals.recording import Segment
 from streams.accounting import Accounting
+from streams.bed_replay import BedReplay, Segments, last_sample_ns
 from streams.clock import SECOND_NS, ReplayClock
-from streams.codec import encode, samples_to_bytes
+from streams.codec import encode
 from streams.pace import BEHIND_NS, Pace
 from streams.records import WaveChunk, WaveTick
 
@@ -41,36 +41,6 @@ GAP_WORTH_NS = 10 * SECOND_NS  # a shorter rest is not worth a new epoch
 STAGGERED_BEDS = 9  # from here on beds lag by different parts of a second
 
 
-class ChannelLike(Protocol):
-    """What the replay needs to know of :class:`models.signals.channels.Channel`."""
-
-    @property
-    def label(self) -> str:
-        """The recording's name for it."""
-
-    @property
-    def rate_hz(self) -> float:
-        """Its native rate."""
-
-    @property
-    def origin_ns(self) -> int:
-        """Event time of sample 0."""
-
-    def first_index_at(self, time_ns: int, /) -> int:
-        """The first sample at or after an event time."""
-
-
-class Channels(Protocol):
-    """What the replay needs of :class:`models.signals.channels.ChannelMap`."""
-
-    @property
-    def channels(self) -> Mapping[Modality, ChannelLike]:
-        """The mapped channels."""
-
-    def read(self, modality: Modality, start_ns: int, end_ns: int, /) -> Segment:
-        """Samples with ``start_ns <= time < end_ns``, NaN where missing."""
-
-
 class CreditsLike(Protocol):
     """What the replay needs of :class:`streams.transport.Credits`."""
 
@@ -80,15 +50,6 @@ class CreditsLike(Protocol):
 
     def forget(self, tick: Hashable) -> None:
         """The tick was not sent: its credit is free."""
-
-
-@dataclass(frozen=True, slots=True)
-class Drop:
-    """A modality is withheld for event times in ``[start_s, end_s)``; a tick that the range touches is withheld."""
-
-    modality: Modality
-    start_s: float
-    end_s: float
 
 
 def tick_length_ns(beds: int) -> int:
@@ -114,67 +75,6 @@ def tick_identity(tick: WaveTick) -> tuple[str, str, int, int]:
     return tick.bed, tick.session, tick.epoch, tick.tick_seq
 
 
-class BedReplay:
-    """Cuts the ticks of one bed. Pure but for ``decode``, which reads the recording.
-
-    end_ns: event time at which this bed ends; ``[0, end_ns)`` is what it has. empty_s: stretches ``[start, end)`` in
-    which none of its channels has data, in order.
-    """
-
-    def __init__(
-        self,
-        bed: str,
-        session: str,
-        channels: Channels,
-        end_ns: int,
-        drops: Sequence[Drop] = (),
-        empty_s: Sequence[tuple[float, float]] = (),
-    ) -> None:
-        self.bed, self.session, self.end_ns = bed, session, end_ns
-        self.empty_ns = [(round(a * SECOND_NS), round(b * SECOND_NS)) for a, b in empty_s]
-        self._channels = channels
-        # float: an open end is infinite
-        self._drops = [(d.modality, d.start_s * SECOND_NS, d.end_s * SECOND_NS) for d in drops]
-        self.held: set[Modality] = set()  # withheld by the operator now
-
-    def decode(self, start_ns: int, end_ns: int) -> dict[Modality, Segment]:
-        """The samples of ``[start_ns, end_ns)`` of every channel; on the decoding thread."""
-        return {m: self._channels.read(m, start_ns, min(end_ns, self.end_ns)) for m in self._channels.channels}
-
-    def withheld(self, modality: Modality, start_ns: int, end_ns: int) -> bool:
-        """Whether the operator or a ``--drop`` withholds the modality within [start_ns, end_ns)."""
-        return modality in self.held or any(
-            m is modality and start < end_ns and start_ns < end for m, start, end in self._drops
-        )
-
-    def chunks(self, segments: Mapping[Modality, Segment], start_ns: int, end_ns: int) -> list[WaveChunk]:
-        """One chunk a channel (empty where the recording has nothing), from decoded ``segments``."""
-        chunks = []
-        for modality, channel in self._channels.channels.items():
-            segment = segments[modality]
-            first = max(channel.first_index_at(start_ns), segment.first_index)
-            last = min(channel.first_index_at(end_ns), segment.first_index + len(segment.values))
-            values = segment.values[first - segment.first_index : max(first, last) - segment.first_index]
-            chunks.append(
-                WaveChunk(
-                    modality.value,
-                    channel.label,
-                    channel.rate_hz,
-                    channel.origin_ns,
-                    max(first, 0),
-                    samples_to_bytes(values),
-                    self.withheld(modality, start_ns, end_ns),
-                )
-            )
-        return chunks
-
-
-def last_sample_ns(chunks: Sequence[WaveChunk], default: int) -> int:
-    """Event time of the newest sample of a tick; ``default`` for an empty one."""
-    times = [c.origin_ns + (c.first_index + len(c.data) // 4 - 1) * 1e9 / c.rate_hz for c in chunks if c.data]
-    return round(max(times)) if times else default
-
-
 @dataclass(slots=True)
 class _Block:
     """Decoded samples of all beds for ``[start_ns, end_ns)``."""
@@ -182,7 +82,7 @@ class _Block:
     epoch: int
     start_ns: int
     end_ns: int
-    segments: list[dict[Modality, Segment]]
+    segments: list[Segments]
 
 
 @dataclass(slots=True)

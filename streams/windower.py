@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from models.signals.absence import Absence
 from models.signals.findings import Findings
+from models.signals.leads import Serving
 from models.signals.modalities import Modality
 from models.signals.pipeline import BedPipeline, Cell, Chunk, PipelineOutput, clock_jumped
 from models.signals.windows import WindowSpec
@@ -30,12 +31,13 @@ from streams.records import (
     ArrhythmiaCall,
     BeatRecord,
     CellRecord,
+    LeadState,
     RhythmRecord,
     StateRecord,
     VitalsRecord,
     WaveTick,
 )
-from streams.vitals.monitor import Vitals, VitalsMonitor
+from streams.vitals.monitor import Grid, Vitals, VitalsMonitor
 
 MAX_MISSING = 4096  # skipped tick numbers remembered, to know a late tick from a duplicate
 MAX_STAMPS = 16  # whole seconds whose due time is remembered
@@ -53,8 +55,10 @@ class Pipeline(Protocol):
     def finish(self, end_ns: int, /) -> PipelineOutput:
         """The stream ends at ``end_ns``: what is still open closes."""
 
-    def grid(self, modality: Modality, first_g: int, last_g: int, /) -> npt.NDArray[np.float32]:
-        """Samples [first_g, last_g) of the common grid, NaN where missing."""
+    def grid(
+        self, modality: Modality, first_g: int, last_g: int, lead: int | None = None, /
+    ) -> npt.NDArray[np.float32]:
+        """Samples [first_g, last_g) of the common grid, NaN where missing; ``lead`` None: of the one that serves."""
 
 
 MakePipeline = Callable[[WindowSpec, Collection[Modality]], Pipeline]
@@ -79,9 +83,11 @@ class _Epoch:
     end_ns: int  # event time reached
     highest: int | None = None  # newest tick_seq
     missing: OrderedDict[int, None] = field(default_factory=OrderedDict)
-    next_index: dict[str, int] = field(default_factory=dict)
+    next_index: dict[tuple[str, int], int] = field(default_factory=dict)
+    labels: dict[tuple[str, int], str] = field(default_factory=dict)
+    serving: dict[Modality, int] = field(default_factory=dict)
     stamps: OrderedDict[int, tuple[int, int]] = field(default_factory=OrderedDict)
-    state: dict[str, str] | None = None
+    state: tuple[dict[str, str], dict[str, list[LeadState]]] | None = None
     state_second: int = -1
     pipeline: Pipeline | None = None
     vitals: VitalsMonitor = field(default_factory=VitalsMonitor)
@@ -169,6 +175,8 @@ class BedWindower:
         """Samples received, and lost where ticks are missing before this one."""
         next_index = self._now.next_index
         for chunk in tick.chunks:
+            channel = (chunk.modality, chunk.lead)
+            self._now.labels[channel] = chunk.label
             samples = len(chunk.data) // 4
             if not samples:
                 continue
@@ -176,10 +184,10 @@ class BedWindower:
             if late:
                 self._accounting.lost(chunk.modality, -samples)
                 continue
-            expected = next_index.get(chunk.modality)
+            expected = next_index.get(channel)
             if skipped and expected is not None and chunk.first_index > expected:
                 self._accounting.lost(chunk.modality, chunk.first_index - expected)
-            next_index[chunk.modality] = chunk.first_index + samples
+            next_index[channel] = chunk.first_index + samples
 
     def _stamp(self, tick: WaveTick, received_ns: int) -> None:
         """When the end of each whole second was due, and when it arrived."""
@@ -192,16 +200,25 @@ class BedWindower:
     def _collect(self, handled: Handled, tick: WaveTick, output: PipelineOutput, received_ns: int) -> None:
         now = self._now
         state = {m.value: (why.value if why else "") for m, why in output.states.items()}
+        leads = {m.value: self._lead_states(m, serving) for m, serving in output.leads.items()}
         second = now.end_ns // SECOND_NS
-        if state and (state != now.state or second != now.state_second):
-            now.state, now.state_second = state, second
-            handled.records.append(StateRecord(**_head(tick), time_ns=now.end_ns, state=state))
+        if state and ((state, leads) != now.state or second != now.state_second):
+            now.state, now.state_second = (state, leads), second
+            handled.records.append(StateRecord(**_head(tick), time_ns=now.end_ns, state=state, leads=leads))
         for cell in output.cells:
             self._cell(handled, tick, cell, output.states)
         for window in output.windows:
             due, received = now.stamps.get(window.end_s, (tick.due_ns, received_ns))
             stamps = {"due": due, "received": received}
             handled.windows.append(WindowJob(tick.bed, tick.session, tick.epoch, window, stamps, now.jumps))
+
+    def _lead_states(self, modality: Modality, serving: Serving) -> list[LeadState]:
+        """All leads of a modality, the one that serves first."""
+        states = [
+            LeadState(lead, self._now.labels.get((modality.value, lead), ""), why.value if why else "")
+            for lead, why in serving.absence.items()
+        ]
+        return sorted(states, key=lambda s: (s.lead != serving.lead, s.lead))
 
     def _cell(self, handled: Handled, tick: WaveTick, cell: Cell, states: dict[Modality, Absence | None]) -> None:
         absence = {m.value: (why.value if why else "") for m, why in cell.absence.items()}
@@ -210,7 +227,11 @@ class BedWindower:
         handled.records.append(record)
         assert self._now.pipeline is not None
         measured = {m: states.get(m, Absence.NOT_CONNECTED) is None for m in Modality}
-        second, grid = cell.second + 1, self._now.pipeline.grid
+        second, grid = cell.second + 1, _grid_of(self._now.pipeline, cell)
+        serving = {m: leads.lead for m, leads in cell.leads.items()}
+        if serving != self._now.serving:
+            self._now.serving = serving
+            self._now.arrhythmias.forget_usual()  # the complexes of one lead are not those of another
         vitals = self._now.vitals.update(second, grid, measured, cell.findings)
         calls = self._now.arrhythmias.update(second, grid, measured, cell.findings)
         handled.records += [_vitals_record(tick, vitals), _rhythm_record(tick, second, cell.findings, calls)]
@@ -218,6 +239,16 @@ class BedWindower:
             BeatRecord(**_head(tick), time_ns=round(time_s * SECOND_NS), source=source)
             for time_s, source in vitals.beats
         ]
+
+
+def _grid_of(pipeline: Pipeline, cell: Cell) -> Grid:
+    """The grid as of a cell, of the leads that served in it: a push may close several, and another may serve since."""
+
+    def grid(modality: Modality, first_g: int, last_g: int) -> npt.NDArray[np.float32]:
+        serving = cell.leads.get(modality)
+        return pipeline.grid(modality, first_g, last_g, serving.lead if serving else None)
+
+    return grid
 
 
 def _is_outage(before: _Epoch, tick: WaveTick, skipped: int) -> bool:
@@ -238,6 +269,7 @@ def _chunks(tick: WaveTick) -> list[Chunk]:
             first_index=chunk.first_index,
             values=chunk_values(chunk.data),
             withheld=chunk.withheld,
+            lead=chunk.lead,
         )
         for chunk in tick.chunks
     ]

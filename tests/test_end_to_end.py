@@ -13,10 +13,10 @@ from models.signals.modalities import Modality
 from models.signals.readers.opener import open_recording
 from models.signals.windows import Window, WindowSpec
 from monitor.session import Session
+from streams.bed_replay import Drop
 from streams.codec import chunk_values
 from streams.feed import DisplayFeed
 from streams.records import AnyRecord, CellRecord, PredictionRecord, StateRecord, VitalsRecord, WaveTick
-from streams.replay import Drop
 from tests.streams.sources import FakeEngine, PatientMap
 
 SPEC = WindowSpec()

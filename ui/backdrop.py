@@ -28,8 +28,8 @@ class Header:
 def header_of(lane: Lane, scale: LaneScale, speed_mm_s: float, first: bool, now_s: float) -> Header:
     """Channel, unit or scale, filter; and, while absent, since when, why no estimate, and how far one lags."""
     details = []
-    if lane.info is not None and lane.info.label != lane.title:
-        details.append(lane.info.label)
+    if lane.label and lane.label != lane.title:
+        details.append(lane.label)
     if first:
         details.append(f"{speed_mm_s:g} mm/s")
     if scale.scale.caption:

@@ -31,7 +31,7 @@ class Trace:
 
     def __init__(self, chunk: WaveChunk, style: LaneStyle, sweep: SweepStyle) -> None:
         origin_s = chunk.origin_ns * 1e-9
-        self.identity = (chunk.label, chunk.rate_hz, chunk.origin_ns)
+        self.identity = identity_of(chunk)
         self.raw = SampleRing(chunk.rate_hz, origin_s, sweep.history_s)
         self._filter_args = (chunk.rate_hz, *style.filter, sweep.playout_margin_s) if style.filter else None
         self.shown = SampleRing(chunk.rate_hz, origin_s, sweep.history_s) if style.filter else self.raw
@@ -59,6 +59,11 @@ class Trace:
         values = self._filter.push(ring.read(begin, ring.end))
         self._filtered_to = ring.end
         self.shown.ring.write(max(0, begin - self._filter.delay), values[max(0, self._filter.delay - begin) :])
+
+
+def identity_of(chunk: WaveChunk) -> tuple[int, str, float, int]:
+    """What makes chunks those of one wave: of another lead, rate or origin is another wave."""
+    return chunk.lead, chunk.label, chunk.rate_hz, chunk.origin_ns
 
 
 class Estimate:
@@ -119,7 +124,8 @@ class Badge:
 class Lane:
     """A row of the screen. ``absence`` is "" while measured, else why not, since ``absent_since_s``. ``forbidden``: why
     no estimate may be shown by what the sensors say now; ``not_estimable``: why the model gives none. ``pulse``: of a
-    pulse channel, as found in the newest second."""
+    pulse channel, as found in the newest second. ``lead``: the number of the lead that serves, ``lead_label`` its label
+    where it is not the channel of ``info``."""
 
     key: str
     modality: Modality
@@ -133,6 +139,8 @@ class Lane:
     not_estimable: str = ""
     forbidden: str = ""
     pulse: Pulse = Pulse.UNKNOWN
+    lead: int = 0
+    lead_label: str = ""
     badges: dict[int, Badge] = field(default_factory=dict)
     absence_words: dict[int, str] = field(default_factory=dict)
 
@@ -140,6 +148,11 @@ class Lane:
     def title(self) -> str:
         """The modality's name."""
         return self.modality.value
+
+    @property
+    def label(self) -> str:
+        """The recording's name for what is drawn; "" where nothing is connected."""
+        return self.lead_label or (self.info.label if self.info is not None else "")
 
     @property
     def connected(self) -> bool:
@@ -161,6 +174,7 @@ class Lane:
         self.absence = "" if self.connected else Absence.NOT_CONNECTED.value
         self.absent_since_s, self.not_estimable, self.forbidden, self.pulse = 0.0, "", "", Pulse.UNKNOWN
         self.badges, self.absence_words = {}, {}
+        self.lead, self.lead_label = 0, ""
 
     def range_of(self, begin_s: float, end_s: float) -> tuple[float, float] | None:
         """Smallest and largest value worth scaling to in [begin, end): present cells and estimates, robustly.

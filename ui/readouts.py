@@ -102,7 +102,7 @@ class _Facts:
 
     def _named(self, modality: str) -> str:
         source = self.state.lane(modality)
-        label = source.info.label if source is not None and source.info is not None else ""
+        label = source.label if source is not None else ""
         return label if label.startswith(modality) else f"{modality} {label}".strip()
 
     def pressure(self) -> Readout:

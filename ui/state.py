@@ -28,7 +28,7 @@ from streams.records import (
     WaveTick,
 )
 from ui.alarm_view import AlarmBook
-from ui.lanes import Estimate, Lane, Trace
+from ui.lanes import Estimate, Lane, Trace, identity_of
 from ui.liveness import Moment
 from ui.low_pressure import LowPressure, Pressure, PressureWatch
 from ui.playout import PlayoutClock
@@ -154,9 +154,9 @@ class DisplayState:
     def _wave(self, tick: WaveTick, now_s: float) -> None:
         for chunk in tick.chunks:
             lane = self.lane(chunk.modality, chunk.label)
-            if lane is None or chunk.withheld:
+            if lane is None or chunk.withheld or (lane.key == lane.modality.value and chunk.lead != lane.lead):
                 continue
-            if lane.trace is None or lane.trace.identity != (chunk.label, chunk.rate_hz, chunk.origin_ns):
+            if lane.trace is None or lane.trace.identity != identity_of(chunk):
                 lane.trace = Trace(chunk, lane.style, self.theme.sweep)
             lane.trace.write(chunk.first_index, _floats(chunk))
         # Records wait up to a frame in the feed; the stamp of the replay clock tells when the tick was really due. It
@@ -175,6 +175,9 @@ class DisplayState:
 
     def _state(self, record: StateRecord) -> None:
         for lane in self.lanes:
+            leads = record.leads.get(lane.modality.value)
+            if leads and lane.key == lane.modality.value:
+                lane.lead, lane.lead_label = leads[0].lead, leads[0].label
             absence = record.state.get(lane.modality.value)
             if absence is None or absence == lane.absence:
                 continue

@@ -21,6 +21,7 @@ from models.signals.readers.opener import open_recording
 from monitor.session import Session
 from streams.accounting import Accounting
 from streams.alarms import AlarmEngine
+from streams.bed_replay import BedReplay, Drop
 from streams.clock import SECOND_NS
 from streams.control import ChannelInfo
 from streams.inference import EndOfBed, Engine, InferenceThread, Mailbox
@@ -38,7 +39,7 @@ from streams.records import (
     WaveChunk,
     WaveTick,
 )
-from streams.replay import TICK_NS, BedReplay, Drop
+from streams.replay import TICK_NS
 from streams.windower import BedWindower
 
 CELL_S, PREDICTION_S = 0.1, 0.2

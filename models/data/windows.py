@@ -30,11 +30,10 @@ def push_recording(
     for start_ns in range(0, total_ns, step_ns):
         end_ns = min(start_ns + step_ns, total_ns)
         chunks = []
-        for modality in wanted:
-            segment = channels.read(modality, start_ns, end_ns)
+        for channel in (lead for modality in wanted for lead in channels.leads[modality]):
+            segment = channels.read(channel.modality, start_ns, end_ns, channel.lead)
             if len(segment.values):
-                channel = channels.channels[modality]
-                chunks.append(Chunk(modality, channel.rate_hz, channel.origin_ns, segment.first_index, segment.values))
+                chunks.append(Chunk.of(channel, segment))
         yield pipeline.push(chunks, start_ns, end_ns)
     yield pipeline.finish(total_ns)
 

@@ -3,7 +3,7 @@
 All detectors take one block of samples (in practice the last 8–12 s, but any length works), NaN where missing, and
 return fractional sample positions. Thresholds are local (neighbouring 2.5-s stretches), so a block may hold a change
 of amplitude. Nothing is found within a gap longer than 50 ms or beside one; whether an interval *between* two beats
-spans a gap is for the caller to check (:func:`spans_gap`).
+spans a gap is for the caller to check (:func:`models.signals.blocks.spans_gap`).
 
 Sources. QRS: the energy of a band-passed signal against adaptive thresholds and a refractory period with the T-wave
 rule of Pan & Tompkins (IEEE Trans Biomed Eng 1985; 32:230–236); with a band at or above the 8–20 Hz of Elgendi
@@ -20,12 +20,12 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from models.signals.blocks import bridged, filtered, local_level, maxima, parabola, regular, strongest_apart
+from models.signals.pacing import SURELY_SHARP, SURELY_TALL_MV, belong_together, pacer_spikes, without_spikes
+
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 PulseKind = Literal["ABP", "PPG"]
-
-LONGEST_BRIDGED_GAP_S = 0.05  # shorter gaps are interpolated for filtering; 40 ms is what a 1-s cell tolerates
-LEVEL_BIN_S = 2.5  # holds at least one beat down to 24 beats/min
 
 # --- ECG
 QRS_NARROW_S, QRS_WIDE_S = 0.008, 0.016  # difference of Gaussians: about 11–27 Hz (-3 dB), T waves 14 dB down
@@ -49,6 +49,9 @@ LEAST_ALIKE, LEAST_SHARE_ALIKE = 3, 0.4
 BROAD_NARROW_S, BROAD_WIDE_S = 0.012, 0.045  # difference of Gaussians: about 3–15 Hz
 BROAD_ENERGY_S = 0.030
 BROAD_RELATIVE, BROAD_REFRACTORY_S, BROAD_FLOOR_MV = 0.35, 0.22, 0.03
+# To be beats, where there are no narrow ones: height over the median strength (noise, a sine, T waves and compressions
+# 1–3.5), and the share that is of one heart.
+BROAD_CREST, BROAD_SHARE_ALIKE = 4.0, 0.8
 
 # --- pulses
 PULSE_RISE_S = 0.128  # window of the slope sum function, Zong 2003
@@ -101,36 +104,24 @@ def r_peaks(x: npt.ArrayLike, rate_hz: float = 100) -> Floats:
 
 
 def qrs_complexes(x: npt.ArrayLike, rate_hz: float = 100) -> tuple[Floats, int]:
-    """As :func:`r_peaks`, and the number of complexes that resemble no other: movement, cautery or a lone ectopic."""
-    values, bad = _bridged(x, rate_hz)
+    """As :func:`r_peaks`, and the number of complexes that resemble no other: movement, cautery or a lone ectopic.
+
+    Where no narrow complexes are found, and in a paced heart's ECG, once its spikes are out, they are sought as broad
+    ones, which hold little of the band in which a narrow one stands out.
+    """
+    values, bad = bridged(x, rate_hz)
     if values is None:
         return np.empty(0), 0
-    band = _filtered(values, _qrs_kernel(rate_hz))
+    band = filtered(values, _qrs_kernel(rate_hz))
     strength = np.abs(band)
     strength[bad] = 0.0
-    candidates = _maxima(strength)
-    candidates = candidates[strength[candidates] > QRS_FLOOR_MV]
-    if not len(candidates):
-        return np.empty(0), 0
-    level = _level(strength, rate_hz)[candidates]
-    height = strength[candidates]
-    background = float(np.median(strength[~bad]))
-    keep = (height > QRS_RELATIVE * level) & (level > QRS_LEAST_CREST * background)
-    candidates, height = candidates[keep], height[keep]
-    chosen = _strongest_apart(candidates, height, QRS_REFRACTORY_S * rate_hz)
-    candidates, height = candidates[chosen], height[chosen]
-    candidates = candidates[_not_t_waves(values, candidates, height, rate_hz)]
-    if not len(candidates):
-        return np.empty(0), 0
-    if float(np.median(level)) < QRS_CREST * background and not _regular(candidates, QRS_IRREGULAR):
-        return np.empty(0), 0
-    # The fiducial is the middle of the QRS energy: it does not jump from R to S when noise makes one the larger.
-    energy = _filtered(band * band, _energy_kernel(rate_hz, QRS_ENERGY_S))
-    peaks = _extreme_near(energy, candidates, round(0.04 * rate_hz))
-    inside = (peaks > 0) & (peaks < len(band) - 1)
-    found = _distinct(_parabola(energy, peaks[inside]), QRS_REFRACTORY_S * rate_hz)
-    keep, strange = _of_one_heart(band, found, rate_hz)
-    return found[keep], strange
+    clean = _without_spikes(values, strength, bad, rate_hz)
+    if clean is not None:
+        found, _ = _of_any_shape(clean, bad, rate_hz)
+        keep, strange = _of_one_heart(filtered(clean, _broad_kernel(rate_hz)), found, rate_hz)
+        return found[keep], strange
+    found, strange = _narrow(values, band, strength, bad, rate_hz)
+    return (found, strange) if len(found) else _broad(values, bad, rate_hz)
 
 
 def complexes(x: npt.ArrayLike, rate_hz: float = 100, least_mv: float = 0.0) -> tuple[Floats, Floats]:
@@ -141,20 +132,24 @@ def complexes(x: npt.ArrayLike, rate_hz: float = 100, least_mv: float = 0.0) -> 
     one: for rules that ask whether there was *any* complex, or of what shape. least_mv: height below which there is
     none, e.g. a share of this patient's usual one, for after the last beat noise is the strongest that there is.
     """
-    values, bad = _bridged(x, rate_hz)
+    values, bad = bridged(x, rate_hz)
     if values is None:
         return np.empty(0), np.empty(0)
-    band = _filtered(values, _broad_kernel(rate_hz))
-    band[bad] = 0.0
-    strength = np.sqrt(np.maximum(_filtered(band * band, _energy_kernel(rate_hz, BROAD_ENERGY_S)), 0.0))
-    candidates = _maxima(strength)
-    candidates = candidates[strength[candidates] > max(BROAD_FLOOR_MV, least_mv)]
-    if not len(candidates):
-        return np.empty(0), np.empty(0)
-    candidates = candidates[strength[candidates] > BROAD_RELATIVE * _level(strength, rate_hz)[candidates]]
-    candidates = candidates[_strongest_apart(candidates, strength[candidates], BROAD_REFRACTORY_S * rate_hz)]
-    candidates = candidates[_not_t_waves(values, candidates, strength[candidates], rate_hz)]
-    return _parabola(strength, candidates), strength[candidates]
+    strength = np.abs(filtered(values, _qrs_kernel(rate_hz)))
+    strength[bad] = 0.0
+    clean = _without_spikes(values, strength, bad, rate_hz)
+    return _of_any_shape(values if clean is None else clean, bad, rate_hz, least_mv)
+
+
+def without_pacing(x: npt.NDArray[np.float32], rate_hz: float = 100) -> npt.NDArray[np.float32]:
+    """The ECG [n] in mV without its pacer spikes; ``x`` itself where there are none."""
+    values, bad = bridged(x, rate_hz)
+    if values is None:
+        return x
+    strength = np.abs(filtered(values, _qrs_kernel(rate_hz)))
+    strength[bad] = 0.0
+    clean = _without_spikes(values, strength, bad, rate_hz)
+    return x if clean is None else np.where(np.isfinite(x), clean, np.nan).astype(x.dtype)
 
 
 def upstrokes(x: npt.ArrayLike, rate_hz: float = 100, kind: PulseKind = "ABP") -> Floats:
@@ -163,21 +158,21 @@ def upstrokes(x: npt.ArrayLike, rate_hz: float = 100, kind: PulseKind = "ABP") -
     x: [n] pressure in mmHg (``kind="ABP"``) or plethysmogram in any unit (``"PPG"``), NaN where missing. Empty where
     nothing pulsates.
     """
-    values, bad = _bridged(x, rate_hz)
+    values, bad = bridged(x, rate_hz)
     if values is None:
         return np.empty(0)
-    slope = _filtered(values, _slope_kernel(rate_hz))
+    slope = filtered(values, _slope_kernel(rate_hz))
     slope[bad] = 0.0
     rise = np.maximum(slope, 0.0)
     width = max(3, round(PULSE_RISE_S * rate_hz) | 1)
     risen = np.convolve(rise, np.ones(width), "same")[: len(rise)]  # height climbed within 128 ms
-    candidates = _maxima(slope)
+    candidates = maxima(slope)
     candidates = candidates[slope[candidates] > 0]
     if not len(candidates):
         return np.empty(0)
     height = risen[candidates]
     background = float(np.mean(risen[~bad]))
-    level = _level(risen, rate_hz)[candidates]
+    level = local_level(risen, rate_hz)[candidates]
     keep = height > PULSE_RELATIVE * level
     if kind == "ABP":
         keep &= height > PULSE_RISE_MMHG
@@ -185,15 +180,15 @@ def upstrokes(x: npt.ArrayLike, rate_hz: float = 100, kind: PulseKind = "ABP") -
         keep &= level > PULSE_LEAST_CREST * background
     candidates = candidates[keep]
     # Rank by slope and height together: the height alone is flat over the window and would move the fiducial.
-    chosen = _strongest_apart(candidates, slope[candidates] * risen[candidates], PULSE_REFRACTORY_S * rate_hz)
+    chosen = strongest_apart(candidates, slope[candidates] * risen[candidates], PULSE_REFRACTORY_S * rate_hz)
     candidates = candidates[chosen]
     if (
         kind == "PPG"
         and float(np.median(level)) < PULSE_CREST * background
-        and not _regular(candidates, PULSE_IRREGULAR)
+        and not regular(candidates, PULSE_IRREGULAR)
     ):
         return np.empty(0)
-    return _parabola(slope, candidates)
+    return parabola(slope, candidates)
 
 
 def abp_beats(x: npt.ArrayLike, rate_hz: float = 100) -> PressureBeats:
@@ -207,7 +202,7 @@ def abp_beats(x: npt.ArrayLike, rate_hz: float = 100) -> PressureBeats:
     if len(steep) < 2:
         empty = np.empty(0)
         return PressureBeats(empty, empty, empty, empty, empty, empty, np.empty(0, dtype=bool))
-    smooth, bad = _bridged(pressure, rate_hz)
+    smooth, bad = bridged(pressure, rate_hz)
     assert smooth is not None  # upstrokes were found in it
     feet = _feet(smooth, steep, rate_hz)
     begin, end = feet[:-1], feet[1:]
@@ -228,52 +223,81 @@ def abp_beats(x: npt.ArrayLike, rate_hz: float = 100) -> PressureBeats:
     )
 
 
-def spans_gap(x: npt.ArrayLike, positions: npt.ArrayLike, rate_hz: float = 100) -> Bools:
-    """For each pair of neighbouring positions in samples: does a gap longer than 50 ms lie between them? [k - 1]"""
-    at = np.asarray(positions, dtype=np.float64)
-    if len(at) < 2:
-        return np.empty(0, dtype=bool)
-    missing = _long_gaps(~np.isfinite(np.asarray(x, dtype=np.float64)), rate_hz)
-    count = np.concatenate(([0], np.cumsum(missing)))
-    index = np.clip(np.round(at).astype(int), 0, len(missing))
-    crosses: npt.NDArray[np.bool_] = count[index[1:]] > count[index[:-1]]
-    return crosses
-
-
 # ---------------------------------------------------------------------------------------------------- building blocks
 
 
-def _long_gaps(missing: Bools, rate_hz: float) -> Bools:
-    """The missing samples that belong to a run longer than the bridged gap."""
-    if not missing.any():
-        return missing
-    edges = np.flatnonzero(np.diff(missing.astype(np.int8), prepend=0, append=0))
-    starts, ends = edges[::2], edges[1::2]
-    long = (ends - starts) > LONGEST_BRIDGED_GAP_S * rate_hz + 1e-9
-    steps = np.zeros(len(missing) + 1, dtype=np.int64)
-    steps[starts[long]] += 1
-    steps[ends[long]] -= 1
-    return np.cumsum(steps[:-1]) > 0
+def _narrow(values: Floats, band: Floats, strength: Floats, bad: Bools, rate_hz: float) -> tuple[Floats, int]:
+    """The complexes that stand out at 11–27 Hz, and how many resemble no other."""
+    candidates = maxima(strength)
+    candidates = candidates[strength[candidates] > QRS_FLOOR_MV]
+    if not len(candidates):
+        return np.empty(0), 0
+    level = local_level(strength, rate_hz)[candidates]
+    height = strength[candidates]
+    background = float(np.median(strength[~bad]))
+    keep = (height > QRS_RELATIVE * level) & (level > QRS_LEAST_CREST * background)
+    candidates, height = candidates[keep], height[keep]
+    chosen = strongest_apart(candidates, height, QRS_REFRACTORY_S * rate_hz)
+    candidates, height = candidates[chosen], height[chosen]
+    candidates = candidates[_not_t_waves(values, candidates, height, rate_hz)]
+    if not len(candidates):
+        return np.empty(0), 0
+    if float(np.median(level)) < QRS_CREST * background and not regular(candidates, QRS_IRREGULAR):
+        return np.empty(0), 0
+    # The fiducial is the middle of the QRS energy: it does not jump from R to S when noise makes one the larger.
+    energy = filtered(band * band, _energy_kernel(rate_hz, QRS_ENERGY_S))
+    peaks = _extreme_near(energy, candidates, round(0.04 * rate_hz))
+    inside = (peaks > 0) & (peaks < len(band) - 1)
+    found = _distinct(parabola(energy, peaks[inside]), QRS_REFRACTORY_S * rate_hz)
+    keep, strange = _of_one_heart(band, found, rate_hz)
+    return found[keep], strange
 
 
-def _bridged(x: npt.ArrayLike, rate_hz: float) -> tuple[Floats | None, Bools]:
-    """The block with every gap interpolated for filtering, and the samples in or within 50 ms of a long gap.
+def _broad(values: Floats, bad: Bools, rate_hz: float) -> tuple[Floats, int]:
+    """The complexes that stand out at 3–15 Hz where nearly all of them are alike, and how many resemble no other."""
+    found, height = _of_any_shape(values, bad, rate_hz)
+    strength = _broad_strength(values, bad, rate_hz)
+    if len(found) <= LEAST_ALIKE or float(np.median(height)) < BROAD_CREST * float(np.median(strength[~bad])):
+        return np.empty(0), 0
+    keep, strange = _of_one_heart(filtered(values, _broad_kernel(rate_hz)), found, rate_hz)
+    return (found[keep], strange) if np.count_nonzero(keep) >= BROAD_SHARE_ALIKE * len(found) else (np.empty(0), 0)
 
-    None when less than half a second is there.
+
+def _without_spikes(values: Floats, strength: Floats, bad: Bools, rate_hz: float) -> Floats | None:
+    """``values`` without the spikes of a pacer; None where what is sharp is not known to be one.
+
+    A narrow QRS may be nearly as sharp. So either complexes remain that the spikes belong to, or nothing remains at
+    all: a pacer without capture.
     """
-    values = np.asarray(x, dtype=np.float64)
-    if values.ndim != 1:
-        raise ValueError(f"a block must have one dimension, got shape {values.shape}")
-    missing = ~np.isfinite(values)
-    if len(values) - int(np.count_nonzero(missing)) < 0.5 * rate_hz:
-        return None, missing
-    if not missing.any():
-        return values, missing
-    there = np.flatnonzero(~missing)
-    values = np.interp(np.arange(len(values)), there, values[there])
-    bad = _long_gaps(missing, rate_hz)
-    reach = round(0.05 * rate_hz)
-    return values, np.convolve(bad, np.ones(2 * reach + 1), "same")[: len(bad)] > 0.5
+    spikes, sharpness, bend = pacer_spikes(values, strength, rate_hz)
+    if not len(spikes):
+        return None
+    clean = without_spikes(values, spikes, rate_hz)
+    found, heights = _of_any_shape(clean, bad, rate_hz)
+    if not len(found):
+        sure = float(np.median(sharpness)) > SURELY_SHARP and float(np.median(bend)) > SURELY_TALL_MV
+        return clean if sure else None
+    of_spikes = _broad_strength(values, bad, rate_hz)[spikes]
+    return clean if belong_together(spikes, of_spikes, found, heights, rate_hz) else None
+
+
+def _broad_strength(values: Floats, bad: Bools, rate_hz: float) -> Floats:
+    """Root of the energy at 3–15 Hz."""
+    band = filtered(values, _broad_kernel(rate_hz))
+    band[bad] = 0.0
+    return np.sqrt(np.maximum(filtered(band * band, _energy_kernel(rate_hz, BROAD_ENERGY_S)), 0.0))
+
+
+def _of_any_shape(values: Floats, bad: Bools, rate_hz: float, least_mv: float = 0.0) -> tuple[Floats, Floats]:
+    strength = _broad_strength(values, bad, rate_hz)
+    candidates = maxima(strength)
+    candidates = candidates[strength[candidates] > max(BROAD_FLOOR_MV, least_mv)]
+    if not len(candidates):
+        return np.empty(0), np.empty(0)
+    candidates = candidates[strength[candidates] > BROAD_RELATIVE * local_level(strength, rate_hz)[candidates]]
+    candidates = candidates[strongest_apart(candidates, strength[candidates], BROAD_REFRACTORY_S * rate_hz)]
+    candidates = candidates[_not_t_waves(values, candidates, strength[candidates], rate_hz)]
+    return parabola(strength, candidates), strength[candidates]
 
 
 @lru_cache(maxsize=16)
@@ -313,53 +337,6 @@ def _slope_kernel(rate_hz: float) -> Floats:
     return kernel / float(np.sum(kernel * t))
 
 
-def _filtered(values: Floats, kernel: Floats) -> Floats:
-    """Zero-phase FIR (kernel not turned round) with the end values held, so that the ends of a block make no edge."""
-    reach = len(kernel) // 2
-    padded = np.concatenate((np.full(reach, values[0]), values, np.full(reach, values[-1])))
-    return np.correlate(padded, kernel, "valid")
-
-
-def _maxima(x: Floats) -> npt.NDArray[np.intp]:
-    """Indices of local maxima; the first sample of a plateau, never the ends."""
-    return np.flatnonzero((x[1:-1] > x[:-2]) & (x[1:-1] >= x[2:])) + 1
-
-
-def _level(strength: Floats, rate_hz: float) -> Floats:
-    """The local height of a beat: median over five 2.5-s bins of their maxima, linearly joined, per sample.
-
-    A median, so that one artefact does not blind the detector to its neighbours.
-    """
-    n = len(strength)
-    bins = max(1, int(n // (LEVEL_BIN_S * rate_hz)))
-    edges = np.linspace(0, n, bins + 1).astype(int)
-    peaks = np.maximum.reduceat(strength, edges[:-1])
-    if bins <= 5:
-        return np.full(n, _median_of_present(peaks))
-    padded = np.pad(peaks, 2, mode="reflect")
-    medians = np.array([_median_of_present(padded[i : i + 5]) for i in range(bins)])
-    level: Floats = np.interp(np.arange(n), 0.5 * (edges[1:] + edges[:-1]), medians)
-    return level
-
-
-def _median_of_present(peaks: Floats) -> float:
-    present = np.sort(peaks[peaks > 0])  # np.median takes ten times as long for five values
-    count = len(present)
-    return float(present[(count - 1) // 2] + present[count // 2]) / 2.0 if count else 0.0
-
-
-def _strongest_apart(positions: npt.NDArray[np.intp], strength: Floats, least: float) -> npt.NDArray[np.intp]:
-    """Indices (ascending) of the strongest candidates that lie at least ``least`` samples from a stronger one."""
-    at: list[int] = positions.tolist()
-    kept: list[int] = []
-    taken = np.ones(len(at), dtype=bool)
-    for i in np.argsort(-strength, kind="stable").tolist():
-        if taken[i]:
-            kept.append(i)
-            taken &= np.abs(positions - at[i]) >= least
-    return np.array(sorted(kept), dtype=np.intp)
-
-
 def _not_t_waves(values: Floats, positions: npt.NDArray[np.intp], height: Floats, rate_hz: float) -> Bools:
     """Pan & Tompkins' rule: close behind a QRS, a deflection less than half as strong is its T wave; so is one close
     behind or before a far sharper one, however tall it is."""
@@ -378,14 +355,6 @@ def _not_t_waves(values: Floats, positions: npt.NDArray[np.intp], height: Floats
         if keep[i]:
             last = i
     return keep
-
-
-def _regular(positions: npt.NDArray[np.intp], tolerance: float) -> bool:
-    """Whether intervals change little from one to the next; beats picked from noise do not."""
-    intervals = np.diff(positions)
-    if len(intervals) < 4:
-        return False
-    return float(np.median(np.abs(np.diff(intervals)))) <= tolerance * float(np.median(intervals))
 
 
 def _of_one_heart(band: Floats, found: Floats, rate_hz: float) -> tuple[Bools, int]:
@@ -423,15 +392,6 @@ def _extreme_near(x: Floats, positions: npt.NDArray[np.intp], reach: int) -> npt
     index = np.clip(positions[:, None] + np.arange(-reach, reach + 1), 0, len(x) - 1)
     largest: npt.NDArray[np.intp] = index[np.arange(len(positions)), np.argmax(x[index], axis=1)]
     return largest
-
-
-def _parabola(x: Floats, peaks: npt.NDArray[np.intp]) -> Floats:
-    """Vertex of the parabola through each maximum and its two neighbours."""
-    before, at, after = x[peaks - 1], x[peaks], x[peaks + 1]
-    bend = before - 2 * at + after
-    shift = np.where(bend < 0, 0.5 * (before - after) / np.where(bend < 0, bend, 1.0), 0.0)
-    vertex: Floats = peaks + np.clip(shift, -0.5, 0.5)
-    return vertex
 
 
 def _distinct(positions: Floats, least: float) -> Floats:

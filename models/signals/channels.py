@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from models.signals.aliases import NOT_WANTED, alias_tables, candidates, find_track, listing, modality_named
 from models.signals.errors import BadInput
+from models.signals.leads import MOST_LEADS, SEVERAL
 from models.signals.modalities import MODALITIES, Modality
 from models.signals.recording import Recording, Segment, Track, TrackKind
 from models.signals.units import canonical_factor
@@ -33,7 +34,8 @@ class Channel:
     """A track taken for a modality.
 
     ``unit`` is the canonical one; ``samples`` is the length of the index grid, missing samples included; ``origin_ns``
-    is the time of index 0 from time zero; ``label`` is the track's name without its device, for the screen.
+    is the time of index 0 from time zero; ``label`` is the track's name without its device, for the screen. ``lead``:
+    its number among the leads of the modality, 0 for the preferred one.
     """
 
     modality: Modality
@@ -43,6 +45,7 @@ class Channel:
     unit: str
     origin_ns: int
     samples: int
+    lead: int = 0
 
     @property
     def end_ns(self) -> int:
@@ -58,34 +61,42 @@ class Channel:
 class ChannelMap:
     """The channels of one recording. Reading is for one thread at a time, like the recording's own.
 
-    ``zero_s``: recording time of time zero. ``unusable``: tracks that would have been taken, and why they were not.
+    ``channels``: the preferred one of each modality. ``zero_s``: recording time of time zero. ``unusable``: tracks that
+    would have been taken, and why they were not. ``standby``: further leads, one of which may serve in its place (see
+    :mod:`models.signals.leads`).
     """
 
     recording: Recording
     channels: dict[Modality, Channel]
     zero_s: float
     unusable: tuple[tuple[str, str], ...] = ()
-    _factors: dict[Modality, float] = field(default_factory=dict)
+    standby: dict[Modality, tuple[Channel, ...]] = field(default_factory=dict)
+    _factors: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def leads(self) -> dict[Modality, tuple[Channel, ...]]:
+        """All channels by modality, each at the place of its ``lead``."""
+        return {m: (channel, *self.standby.get(m, ())) for m, channel in self.channels.items()}
 
     @property
     def duration_s(self) -> float:
         """Seconds from time zero to the end of the last sample of any mapped track."""
-        return max(channel.end_ns for channel in self.channels.values()) / 1e9
+        return max(channel.end_ns for leads in self.leads.values() for channel in leads) / 1e9
 
-    def read(self, modality: Modality, start_ns: int, end_ns: int) -> Segment:
+    def read(self, modality: Modality, start_ns: int, end_ns: int, lead: int = 0) -> Segment:
         """Samples with ``start_ns <= time < end_ns`` from time zero, canonical unit, float32, NaN where missing.
 
         Clipped to the channel's extent; empty where the range lies outside. Consecutive ranges give every sample
         exactly once. Raises KeyError for a modality that is not mapped.
         """
-        channel = self.channels[modality]
+        channel = self.leads[modality][lead]
         first = min(max(channel.first_index_at(start_ns), 0), channel.samples)
         last = min(max(channel.first_index_at(end_ns), first), channel.samples)
-        return self.read_indices(modality, first, last - first)
+        return self.read_indices(modality, first, last - first, lead)
 
-    def read_indices(self, modality: Modality, first_index: int, count: int) -> Segment:
+    def read_indices(self, modality: Modality, first_index: int, count: int, lead: int = 0) -> Segment:
         """Samples ``first_index … first_index + count`` of a channel, clipped to its extent, as in :meth:`read`."""
-        channel = self.channels[modality]
+        channel = self.leads[modality][lead]
         first = min(max(first_index, 0), channel.samples)
         last = min(max(first_index + count, first), channel.samples)
         if first == last:
@@ -101,7 +112,7 @@ class ChannelMap:
                 f"{len(segment.values)} from {segment.first_index} on",
                 "the recording's index is damaged; copy or export it again",
             )
-        scale = self._factors[modality]
+        scale = self._factors[channel.track]
         if scale == 1.0:
             return segment
         with np.errstate(over="ignore"):  # a value that no float32 holds is infinite, and then no value
@@ -128,7 +139,8 @@ def map_channels(recording: Recording, overrides: Mapping[str, str] | None = Non
     """Take the tracks of ``recording`` for modalities, by ``aliases.toml`` and the user's ``overrides``.
 
     overrides: modality → track name (full, or the part after the device; any case), or ``"none"`` to leave a
-    modality out. A modality that is not overridden takes the preferred track that is usable.
+    modality out. A modality that is not overridden takes the preferred track that is usable, and of an ECG the next
+    ones too, as leads that stand by.
 
     Raises BadInput for an unknown modality or track, a track given by name that cannot be used, and where nothing
     remains.
@@ -136,7 +148,7 @@ def map_channels(recording: Recording, overrides: Mapping[str, str] | None = Non
     chosen, left_out = _chosen(recording, overrides or {})
     waves = [t.name for t in recording.tracks if t.kind is TrackKind.WAVE]
     declared = {t.name: t.declared for t in recording.tracks}
-    taken: dict[Modality, Track] = {}
+    taken: dict[Modality, list[Track]] = {}
     unusable: dict[str, str] = {}
     for modality in MODALITIES:
         if modality in chosen:
@@ -144,33 +156,47 @@ def map_channels(recording: Recording, overrides: Mapping[str, str] | None = Non
             reason = unusable_because(recording, track, modality)
             if reason:
                 raise BadInput(f"a usable track for {modality}", f"{track.name!r}: {reason}", "choose another track")
-            taken[modality] = track
+            taken[modality] = [track]
         elif modality not in left_out:
-            others = {*chosen.values(), *(t.name for t in taken.values())}
+            others = {*chosen.values(), *(t.name for leads in taken.values() for t in leads)}
             for name in candidates(modality, [w for w in waves if w not in others], declared):
                 track = _track(recording, name)
                 reason = unusable_because(recording, track, modality)
-                if reason is None:
-                    taken[modality] = track
+                if reason is not None:
+                    unusable[name] = reason
+                    continue
+                leads = taken.setdefault(modality, [])
+                leads.append(track)
+                if len(leads) >= (MOST_LEADS if modality in SEVERAL else 1):
                     break
-                unusable[name] = reason
     if not taken:
         raise _nothing_mapped(recording, waves, unusable)
-    zero_s = min(track.start_s for track in taken.values())
+    zero_s = min(track.start_s for leads in taken.values() for track in leads)
     channels = {
-        modality: Channel(
-            modality=modality,
-            track=track.name,
-            label=track.name.rpartition("/")[2].strip(" ,"),
-            rate_hz=track.rate_hz or 0.0,
-            unit=MODALITIES[modality].unit,
-            origin_ns=round((track.start_s - zero_s) * 1e9),
-            samples=track.samples,
-        )
-        for modality, track in taken.items()
+        modality: [
+            Channel(
+                modality=modality,
+                track=track.name,
+                label=track.name.rpartition("/")[2].strip(" ,"),
+                rate_hz=track.rate_hz or 0.0,
+                unit=MODALITIES[modality].unit,
+                origin_ns=round((track.start_s - zero_s) * 1e9),
+                samples=track.samples,
+                lead=lead,
+            )
+            for lead, track in enumerate(leads)
+        ]
+        for modality, leads in taken.items()
     }
-    factors = {modality: canonical_factor(source_unit(t, modality), modality) for modality, t in taken.items()}
-    return ChannelMap(recording, channels, zero_s, tuple(unusable.items()), factors)
+    factors = {t.name: canonical_factor(source_unit(t, m), m) for m, leads in taken.items() for t in leads}
+    return ChannelMap(
+        recording,
+        {modality: leads[0] for modality, leads in channels.items()},
+        zero_s,
+        tuple(unusable.items()),
+        {modality: tuple(leads[1:]) for modality, leads in channels.items() if len(leads) > 1},
+        factors,
+    )
 
 
 def source_unit(track: Track, modality: Modality) -> str:

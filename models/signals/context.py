@@ -14,7 +14,7 @@ ECG and EEG the same over 10 s. Delays: from the R peak to the steepest rise of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -81,18 +81,26 @@ class ContextMemory:
         self._next_s = second
 
     def add(
-        self, present: Mapping[Modality, npt.NDArray[np.bool_]], beats: Mapping[Modality, Floats], grid: Grid
+        self,
+        present: Mapping[Modality, npt.NDArray[np.bool_]],
+        beats: Mapping[Modality, Floats],
+        grid: Grid,
+        other_lead: Collection[Modality] = (),
     ) -> None:
         """Complete the cell ``next_s``.
 
         present: per modality bool [60], which of the sixty cells up to and with this one are present. beats: positions
         in seconds of event time of R peaks (ECG) and upstrokes (ABP, PPG) of the last ten seconds. grid: copies or
-        views of grid samples ``[first_g, last_g)``.
+        views of grid samples ``[first_g, last_g)``. other_lead: modalities of which another lead serves than in the
+        cell before: its beats lie a little otherwise in time, so delays begin anew.
         """
         second = self._next_s
         self._slide(second)
         old_rows, old_ends, old_tracks = self._rows[second - 1]
         rows, ends, tracks = old_rows.copy(), old_ends.copy(), dict(old_tracks)
+        if Modality.ECG in other_lead:
+            tracks = {m: DelayTrack(since_s=second) for m in tracks}
+            rows[:, _OWN] = np.nan
         here = second - self._base_s
         trusted = {m: _trusted(beats[m], present[m], second) for m in beats if m in present}
         delays: dict[Modality, float] = {}

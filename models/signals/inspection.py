@@ -93,6 +93,8 @@ def describe(recording: Recording, source: str = "", overrides: Mapping[str, str
     else:
         taken = {channel.track: modality for modality, channel in channels.channels.items()}
         unusable = dict(channels.unusable)
+        for modality, leads in channels.standby.items():
+            unusable |= {lead.track: f"stands by for {modality.value}: the best lead serves" for lead in leads}
         zero_s, duration_s = channels.zero_s, channels.duration_s
     offers = _offers(recording, taken, unusable)
     reports = tuple(

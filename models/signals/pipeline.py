@@ -13,11 +13,15 @@ older ones are counted and ignored. A push that leaves out a whole window, or go
 late, is a jump of the clock: everything begins anew there, so one push never works off an absurd time. Nothing is
 bridged: between two timelines of a channel (another origin or rate)
 as within one, what did not arrive is NaN.
+
+Of a modality with several leads each is judged for itself, and one serves (:mod:`models.signals.leads`): cells,
+findings, context, windows and :meth:`BedPipeline.grid` are its own, also where they reach back to before it served, so
+that no row ever holds two leads.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -25,18 +29,23 @@ import numpy.typing as npt
 
 from models.signals.absence import Absence, Standing, standing_of
 from models.signals.channel_memory import ChannelMemory
+from models.signals.channels import Channel
 from models.signals.context import AMENDABLE_S, PPG_MEMORY_S, ContextMemory
 from models.signals.errors import BadInput
 from models.signals.findings import PULSE_CHANNELS, Findings, Pulse, Rhythm
+from models.signals.leads import SEVERAL, LeadChoice, LeadVerdict, Serving
 from models.signals.modalities import GRID_RATE_HZ, Modality
 from models.signals.presence import LOOK_BACK_SAMPLES, cell_verdict, frame_presence
 from models.signals.pulse import overdue
-from models.signals.quality import find_beats
+from models.signals.quality import Verdict, find_beats
+from models.signals.recording import Segment
 from models.signals.resample import GRID_STEP_NS, Resampler
 from models.signals.rhythm import judge_rhythm
 from models.signals.windows import Window, WindowSpec
 
 FloatArray = npt.NDArray[np.float32]
+Lead = tuple[Modality, int]
+"""A channel of a bed: modality, and number among its leads."""
 
 SECOND_NS = 1_000_000_000
 LATE_NS = 2 * SECOND_NS
@@ -50,7 +59,7 @@ class Chunk:
     """Samples of one channel: sample ``first_index + i`` lies at ``origin_ns + (first_index + i) · 1e9 / rate_hz``.
 
     values: float32 [n] in the canonical unit, NaN where missing. withheld: the operator dropped the channel; the
-    values are not looked at.
+    values are not looked at. lead: which of several leads of the modality, 0 for the preferred one.
     """
 
     modality: Modality
@@ -59,6 +68,13 @@ class Chunk:
     first_index: int
     values: FloatArray
     withheld: bool = False
+    lead: int = 0
+
+    @classmethod
+    def of(cls, channel: Channel, segment: Segment, withheld: bool = False) -> Chunk:
+        """A stretch of a recording's channel, as it is read."""
+        first, values = segment.first_index, segment.values
+        return cls(channel.modality, channel.rate_hz, channel.origin_ns, first, values, withheld, channel.lead)
 
 
 def clock_jumped(reached_ns: int, start_ns: int, window_s: int) -> bool:
@@ -72,20 +88,39 @@ def clock_jumped(reached_ns: int, start_ns: int, window_s: int) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """``[second, second + 1)``: None per modality where it was measured, else why not; and what it says."""
+    """``[second, second + 1)``: None per modality where it was measured, else why not; and what it says.
+
+    leads: by modality, where there are several, which of them serves: all else is what that one says."""
 
     second: int
     absence: dict[Modality, Absence | None]
     findings: Findings = field(default_factory=Findings)
+    leads: dict[Modality, Serving] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class PipelineOutput:
-    """What one push brought: the states at its end, the cells and windows that closed, in order."""
+    """What one push brought: the states at its end, the cells and windows that closed, in order, the leads then."""
 
     states: dict[Modality, Absence | None]
     cells: list[Cell] = field(default_factory=list)
     windows: list[Window] = field(default_factory=list)
+    leads: dict[Modality, Serving] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Look:
+    """What one lead shows in the second that is judged."""
+
+    grid: FloatArray
+    beats: npt.NDArray[np.float64]
+    verdict: Verdict
+    rhythm: Rhythm
+
+    @property
+    def of_lead(self) -> LeadVerdict:
+        ago_s = (len(self.grid) - float(self.beats[-1])) / GRID_RATE_HZ if len(self.beats) else np.inf
+        return LeadVerdict(self.verdict.absence, self.rhythm, ago_s)
 
 
 @dataclass(slots=True)
@@ -114,8 +149,11 @@ class BedPipeline:
         self.early_samples = 0
         self._context = ContextMemory(spec.modalities)
         self._presence_s = max(spec.window_s, PPG_MEMORY_S) + AMENDABLE_S
-        self._channels = {m: ChannelMemory(m, self._grid_seconds) for m in Modality if m in connected}
-        self._resamplers: dict[Modality, Resampler] = {}
+        self._channels: dict[Lead, ChannelMemory] = {}
+        for modality in (m for m in Modality if m in connected):
+            self._channels[modality, 0] = ChannelMemory(modality, self._grid_seconds)
+        self._resamplers: dict[Lead, Resampler] = {}
+        self._choices: dict[Modality, LeadChoice] = {}
         self.reset()
 
     @property
@@ -135,7 +173,11 @@ class BedPipeline:
         self._next_s = self._amended_s = start_ns // SECOND_NS
         self._newest: dict[Modality, Absence | None] = {}
         self._findings = Findings()
-        self._present = {m: np.zeros(self._presence_s, dtype=np.bool_) for m in self.spec.modalities}
+        self._present: dict[Lead, npt.NDArray[np.bool_]] = {}
+        self._serving: dict[Modality, int] = {}
+        self._leads: dict[Modality, Serving] = {}
+        for choice in self._choices.values():
+            choice.reset()
         self._context.reset(self._next_s)
         for channel in self._channels.values():
             channel.reset(start_ns)
@@ -145,12 +187,13 @@ class BedPipeline:
         """Samples for a time that already had one; the first one stays."""
         return sum(c.duplicate_samples for c in self._channels.values())
 
-    def grid(self, modality: Modality, first_g: int, last_g: int) -> FloatArray:
+    def grid(self, modality: Modality, first_g: int, last_g: int, lead: int | None = None) -> FloatArray:
         """A copy of grid samples ``[first_g, last_g)`` (sample g at g · 10 ms), NaN where missing or not yet closed.
 
-        The newest 90 s before the last closed cell are kept.
+        The newest 90 s before the last closed cell are kept. lead: the one that serves in the newest closed cell, if
+        it is not said; its own samples throughout, also from before it served.
         """
-        channel = self._channels.get(modality)
+        channel = self._channels.get((modality, self._serving.get(modality, 0) if lead is None else lead))
         if channel is None:
             return np.full(max(last_g - first_g, 0), np.nan, dtype=np.float32)
         return np.array(channel.grid(first_g, last_g))
@@ -171,7 +214,7 @@ class BedPipeline:
                 self._take(intake, block_end_ns if block_end_ns < end_ns else None)
             self._end_ns = max(self._end_ns, block_end_ns)
             self._close(cells, windows)
-        return PipelineOutput(self._states(), cells, windows)
+        return PipelineOutput(self._states(), cells, windows, self._leads)
 
     def finish(self, end_ns: int) -> PipelineOutput:
         """The stream has ended at ``end_ns``: close every whole cell before it. An end that is a jump of the clock away
@@ -181,14 +224,15 @@ class BedPipeline:
         if not clock_jumped(self._end_ns, end_ns, self.spec.window_s):
             self._end_ns = max(self._end_ns, end_ns)
         self._close_before(self._end_ns // SECOND_NS, cells, windows)
-        return PipelineOutput(self._states(), cells, windows)
+        return PipelineOutput(self._states(), cells, windows, self._leads)
 
     def _accept(self, chunk: Chunk, start_ns: int, end_ns: int) -> _Intake | None:
         """The part of a chunk that is neither too late nor too early; the rest is counted."""
         resampler = self._resampler(chunk)
-        channel = self._channels.get(chunk.modality)
+        key = (chunk.modality, chunk.lead)
+        channel = self._channels.get(key)
         if channel is None:
-            channel = self._channels[chunk.modality] = ChannelMemory(chunk.modality, self._grid_seconds)
+            channel = self._channels[key] = ChannelMemory(chunk.modality, self._grid_seconds)
             channel.reset(self._start_ns)
         first, last = chunk.first_index, chunk.first_index + len(chunk.values)
         oldest_ns = max(max(start_ns, self._end_ns) - LATE_NS, self._start_ns)
@@ -201,9 +245,10 @@ class BedPipeline:
     def _resampler(self, chunk: Chunk) -> Resampler:
         """The channel's resampler. It begins no timeline: that is for samples that are in time, since the memory holds
         only a few and a new one may take the place of another."""
-        known = self._resamplers.get(chunk.modality)
+        key = (chunk.modality, chunk.lead)
+        known = self._resamplers.get(key)
         if known is None or known.rate_hz != chunk.rate_hz or known.origin_ns != chunk.origin_ns:
-            known = self._resamplers[chunk.modality] = Resampler(chunk.rate_hz, chunk.origin_ns)
+            known = self._resamplers[key] = Resampler(chunk.rate_hz, chunk.origin_ns)
         return known
 
     def _take(self, intake: _Intake, before_ns: int | None) -> None:
@@ -242,12 +287,14 @@ class BedPipeline:
             channel.complete(last_s * GRID_RATE_HZ)
         first_s = min(self._amended_s, self._next_s)
         self._context.forget(first_s)
+        for choice in self._choices.values():
+            choice.forget(first_s)
         for second in range(first_s, last_s):
             cell = self._judge(second)
             if second < self._next_s:
                 continue
             cells.append(cell)
-            self._newest, self._findings = cell.absence, cell.findings
+            self._newest, self._findings, self._leads = cell.absence, cell.findings, cell.leads
             if (second + 1) % self.spec.hop_s == 0:
                 window = self._window(second + 1)
                 if window is not None:
@@ -259,33 +306,58 @@ class BedPipeline:
         last_g = (second + 1) * GRID_RATE_HZ
         absence: dict[Modality, Absence | None] = dict.fromkeys(self.spec.modalities, Absence.NOT_CONNECTED)
         beats: dict[Modality, npt.NDArray[np.float64]] = {}
-        readable: set[Modality] = set()
         pulse: dict[Modality, Pulse] = {}
         rhythm, late = Rhythm.UNKNOWN, set()
-        for modality, channel in self._channels.items():
-            grid = channel.grid(last_g - LOOK_BACK_SAMPLES, last_g)
-            positions = find_beats(modality, grid)
-            verdict = cell_verdict(modality, grid, positions, channel.was_withheld(second))
-            absence[modality] = verdict.absence
-            beats[modality] = (positions + (last_g - LOOK_BACK_SAMPLES)) / GRID_RATE_HZ
-            if verdict.readable:
-                readable.add(modality)
+        looks = {key: self._look(key, second) for key in self._channels}
+        leads = self._choose(second, looks)
+        for modality in dict.fromkeys(m for m, _ in looks):
+            look = looks[modality, self._serving.get(modality, 0)]
+            absence[modality] = look.verdict.absence
+            beats[modality] = (look.beats + (last_g - LOOK_BACK_SAMPLES)) / GRID_RATE_HZ
             if modality in PULSE_CHANNELS:
-                pulse[modality] = verdict.pulse
-                if verdict.pulse is Pulse.PRESENT and overdue(positions, len(grid)):
+                pulse[modality] = look.verdict.pulse
+                if look.verdict.pulse is Pulse.PRESENT and overdue(look.beats, len(look.grid)):
                     late.add(modality)
             elif modality is Modality.ECG:
-                rhythm = _rhythm(grid, positions, verdict.absence)
-        for modality, present in self._present.items():
-            present[second % self._presence_s] = modality in readable
-        self._context.add({m: self._cells(m, second + 1, PPG_MEMORY_S) for m in self._present}, beats, self._view)
-        return Cell(second, absence, Findings(rhythm, pulse, frozenset(late)))
+                rhythm = look.rhythm
+        present = {m: self._cells(m, second + 1, PPG_MEMORY_S) for m in self.spec.modalities}
+        other = [m for m, serving in leads.items() if serving.lead != self._choices[m].lead_at(second - 1)]
+        self._context.add(present, beats, self._view, other)
+        return Cell(second, absence, Findings(rhythm, pulse, frozenset(late)), leads)
+
+    def _look(self, key: Lead, second: int) -> _Look:
+        """Judge one lead, and note whether a model may read its cell."""
+        modality, channel = key[0], self._channels[key]
+        last_g = (second + 1) * GRID_RATE_HZ
+        grid = channel.grid(last_g - LOOK_BACK_SAMPLES, last_g)
+        positions = find_beats(modality, grid)
+        verdict = cell_verdict(modality, grid, positions, channel.was_withheld(second))
+        rhythm = _rhythm(grid, positions, verdict.absence) if modality is Modality.ECG else Rhythm.UNKNOWN
+        if key not in self._present:
+            self._present[key] = np.zeros(self._presence_s, dtype=np.bool_)
+        self._present[key][second % self._presence_s] = verdict.readable
+        return _Look(grid, positions, verdict, rhythm)
+
+    def _choose(self, second: int, looks: Mapping[Lead, _Look]) -> dict[Modality, Serving]:
+        """The lead of each modality that serves in ``second``, where there are several."""
+        leads: dict[Modality, Serving] = {}
+        for modality in SEVERAL:
+            verdicts = {lead: look.of_lead for (m, lead), look in sorted(looks.items()) if m is modality}
+            if len(verdicts) > 1:
+                choice = self._choices.setdefault(modality, LeadChoice(AMENDABLE_S))
+                leads[modality] = choice.add(second, verdicts)
+                self._serving[modality] = leads[modality].lead
+        return leads
 
     def _cells(self, modality: Modality, end_s: int, count: int) -> npt.NDArray[np.bool_]:
-        return self._present[modality][np.arange(end_s - count, end_s) % self._presence_s]
+        """Of the lead that serves, also from before it did."""
+        present = self._present.get((modality, self._serving.get(modality, 0)))
+        if present is None:
+            return np.zeros(count, dtype=np.bool_)
+        return present[np.arange(end_s - count, end_s) % self._presence_s]
 
     def _view(self, modality: Modality, first_g: int, last_g: int) -> FloatArray:
-        return self._channels[modality].grid(first_g, last_g)
+        return self._channels[modality, self._serving.get(modality, 0)].grid(first_g, last_g)
 
     def _window(self, end_s: int) -> Window | None:
         """The window that ends at ``end_s``; None where nothing in it was measured."""
@@ -300,8 +372,9 @@ class BedPipeline:
 
     def _states(self) -> dict[Modality, Absence | None]:
         states: dict[Modality, Absence | None] = dict.fromkeys(self.spec.modalities, Absence.NOT_CONNECTED)
-        for modality, channel in self._channels.items():
-            states[modality] = channel.state.at(self._end_ns, self._newest.get(modality))
+        for (modality, lead), channel in self._channels.items():
+            if lead == self._serving.get(modality, 0):
+                states[modality] = channel.state.at(self._end_ns, self._newest.get(modality))
         return states
 
 

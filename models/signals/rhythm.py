@@ -21,6 +21,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from models.signals.beats import without_pacing
 from models.signals.findings import Rhythm
 from models.signals.modalities import GRID_RATE_HZ
 
@@ -50,7 +51,7 @@ def judge_rhythm(grid: npt.NDArray[np.float32], beats: npt.ArrayLike) -> Rhythm:
     in samples (:func:`models.signals.beats.r_peaks`). UNKNOWN where less than 3.6 of the last 4 s are there and they
     hold no two beats.
     """
-    x = np.asarray(grid, dtype=np.float64)
+    x = np.asarray(without_pacing(grid), dtype=np.float64)
     at = np.asarray(beats, dtype=np.float64)
     span = round(SPAN_S * GRID_RATE_HZ)
     newest = x[-span:]

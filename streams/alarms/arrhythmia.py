@@ -23,7 +23,8 @@ from enum import StrEnum
 import numpy as np
 import numpy.typing as npt
 
-from models.signals.beats import complexes, r_peaks, spans_gap
+from models.signals.beats import complexes, r_peaks
+from models.signals.blocks import spans_gap
 from models.signals.findings import PULSE_CHANNELS, Findings, Pulse, Rhythm
 from models.signals.modalities import GRID_RATE_HZ, Modality
 from models.signals.rhythm import LEAST_DEFLECTION_MV, SPAN_S, swings, without_wander
@@ -116,6 +117,10 @@ class ArrhythmiaMonitor:
         self._second = None
         self._fibrillated_at: int | None = None
         self._ventricular_last: tuple[int, Call] | None = None
+        self._usual = UsualMemory()
+
+    def forget_usual(self) -> None:
+        """What is usual is learnt anew: another lead is looked at from now on."""
         self._usual = UsualMemory()
 
     def update(self, second: int, grid: Grid, measured: Mapping[Modality, bool], findings: Findings) -> list[Call]:

@@ -29,7 +29,7 @@ from streams.alarms.circulation import (
     pulses_of,
 )
 from streams.alarms.limits import DEFAULT_LIMITS, HOLD_S, Limit, RiskLimit, beyond
-from streams.alarms.technical import ENGINE, SERVICE, technical
+from streams.alarms.technical import ENGINE, SERVICE, of_leads, technical
 from streams.records import AlarmRecord, PredictionRecord, Record, RhythmRecord, StateRecord, VitalsRecord
 
 JUMP_NS = 10 * SECOND_NS  # between the vitals of one second and the next: the clock has jumped
@@ -85,6 +85,10 @@ class AlarmEngine:
             found = technical(modality, Absence(state)) if state else None
             wanted = Condition(found[0], "technical", found[1]) if found else None
             changes += self._set(record, record.time_ns, f"technical.{modality.value}", wanted)
+            leads = record.leads.get(modality.value)
+            found = of_leads(modality, leads) if leads else None
+            wanted = Condition(found[0], "technical", found[1]) if found else None
+            changes += self._set(record, record.time_ns, f"technical.{modality.value}.lead", wanted)
         return changes
 
     def on_vitals(self, record: VitalsRecord) -> list[AlarmRecord]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from models.signals.absence import Absence
 from models.signals.modalities import Modality
+from streams.records import LeadState
 
 ENGINE = "technical.model"
 
@@ -42,3 +45,18 @@ def technical(modality: Modality, absence: Absence) -> tuple[str, str] | None:
     """Priority and text of the technical condition, None where there is none."""
     priority, text = TECHNICAL_OF.get((modality, absence), TECHNICAL[absence])
     return (priority, f"{modality.value} {text}") if priority else None
+
+
+def of_leads(modality: Modality, leads: Sequence[LeadState]) -> tuple[str, str] | None:
+    """Priority and text where another lead serves than the preferred one, None where it does not. leads: the one that
+    serves first."""
+    serving, preferred = leads[0], min(leads, key=lambda lead: lead.lead)
+    if serving is preferred:
+        return None
+    if preferred.absence:
+        absence = Absence(preferred.absence)
+        why = TECHNICAL_OF.get((modality, absence), TECHNICAL[absence])[1]
+    else:
+        why = "IS BACK"
+    name = preferred.label if preferred.label.startswith(modality) else f"{modality.value} {preferred.label}"
+    return "low", f"{name} {why}, {serving.label} SERVES"

@@ -1,8 +1,10 @@
 """Heart and pulse rate from trains of beats: one train a source, fed second by second, and the bedside averaging rule.
 
 The rule (IEC 60601-2-27 asks that it be disclosed; the customary one): the mean of the last twelve RR intervals less
-the largest and the smallest; if each of the last three is longer than 1200 ms, the mean of the last four. An interval
-never spans a gap or a stretch that was not measured, and a number ends with the beats it came from.
+the largest and the smallest; if each of the last three is longer than 1200 ms, the mean of the last four. Where there
+are deflections that look like no beat, a beat too few or too many is likely, and only intervals near the median of the
+twelve count, if they are at least half of them. An interval never spans a gap or a stretch that was not measured, and
+a number ends with the beats it came from.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from models.signals.beats import spans_gap
+from models.signals.blocks import spans_gap
 from models.signals.delays import pulse_delay
 from models.signals.modalities import GRID_RATE_HZ, Modality
 
@@ -34,6 +36,7 @@ SLOW_RR_S, SLOW_INTERVALS = 1.2, 4
 DOUBTFUL = 2  # deflections unlike a beat in one block; a single one may be an ectopic beat
 DOUBT_S = 10
 UNSTEADY, STEADY = 0.85, 0.95
+NEAR_MEDIAN, LEAST_USUAL = 0.2, 0.5
 RATE_RANGE = (15.0, 300.0)
 DELAY_SPAN_S = 15.0
 
@@ -120,16 +123,19 @@ class BeatTrain:
         """Beats per minute by the averaging rule, None without enough beats or after ``SILENCE_S`` without one."""
         if not self._beats or second - self._beats[-1].time_s > SILENCE_S:
             return None
-        return averaged_rate(self.intervals(second))
+        return averaged_rate(self.intervals(second), self.doubtful)
 
 
-def averaged_rate(intervals_s: npt.ArrayLike) -> float | None:
-    """Rate per minute from RR intervals in seconds, oldest first; None from fewer than three.
+def averaged_rate(intervals_s: npt.ArrayLike, doubtful: bool = False) -> float | None:
+    """Rate per minute from RR intervals in seconds, oldest first; None from fewer than three. doubtful: beats may be
+    missing among them, or others than beats.
 
     >>> averaged_rate([0.75] * 20)
     80.0
     >>> averaged_rate([0.75] * 20 + [1.5] * 4)
     40.0
+    >>> averaged_rate([0.75, 0.75, 0.75, 1.5] * 3, doubtful=True)
+    80.0
     """
     rr = np.asarray(intervals_s, dtype=np.float64)
     if len(rr) < LEAST_INTERVALS:
@@ -138,7 +144,11 @@ def averaged_rate(intervals_s: npt.ArrayLike) -> float | None:
         mean = float(np.mean(rr[-SLOW_INTERVALS:]))
     else:
         last = np.sort(rr[-INTERVALS:])
-        mean = float(np.mean(last[1:-1] if len(last) > 4 else last))
+        usual = last[np.abs(last - np.median(last)) <= NEAR_MEDIAN * np.median(last)]
+        if doubtful and len(last) >= INTERVALS // 2 and len(usual) >= LEAST_USUAL * len(last):
+            mean = float(np.mean(usual))
+        else:
+            mean = float(np.mean(last[1:-1] if len(last) > 4 else last))
     rate = 60.0 / mean
     return rate if RATE_RANGE[0] <= rate <= RATE_RANGE[1] else None
 
@@ -149,7 +159,7 @@ def steadiness(intervals_s: npt.ArrayLike) -> float | None:
     if len(rr) < INTERVALS // 2:
         return None
     middle = np.median(rr)
-    return float(np.mean(np.abs(rr - middle) <= 0.2 * middle))
+    return float(np.mean(np.abs(rr - middle) <= NEAR_MEDIAN * middle))
 
 
 def auto_rate(trains: Mapping[Modality, BeatTrain], second: float) -> tuple[float | None, Modality | None]:

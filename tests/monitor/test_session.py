@@ -16,6 +16,7 @@ from models.signals.modalities import Modality
 from models.signals.recording import Segment
 from models.signals.windows import WindowSpec
 from monitor.session import Session, SessionError
+from streams.bed_replay import Drop
 from streams.codec import encode
 from streams.control import SessionControl
 from streams.feed import DisplayFeed
@@ -28,7 +29,6 @@ from streams.records import (
     StateRecord,
     WaveTick,
 )
-from streams.replay import Drop
 from streams.stages import END_TOPICS, ShowStage, WindowStage
 from tests.streams.sources import FakeEngine, PatientMap, S, wait_until
 

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from models.signals.beats import abp_beats, qrs_complexes, r_peaks, spans_gap, upstrokes
+from models.signals.beats import abp_beats, qrs_complexes, r_peaks, upstrokes
+from models.signals.blocks import spans_gap
 from tests.signals.waves import RATE, beat_times, ecg, pulse
 
 

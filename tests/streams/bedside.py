@@ -24,7 +24,7 @@ Spans = Mapping[Modality, tuple[float, float]]
 
 @dataclass
 class Bedside:
-    """Plays waves of 100 Hz in ticks; knows which alarms stood at the end of every second."""
+    """Plays waves of 100 Hz in ticks; knows which alarms stood at the end of every second. standby: second leads."""
 
     signals: Signals
     tick_s: float = 0.25
@@ -32,9 +32,12 @@ class Bedside:
     standing: dict[str, AlarmRecord] = field(default_factory=dict)
     at: dict[tuple[int, int], dict[str, AlarmRecord]] = field(default_factory=dict)
     vitals: list[VitalsRecord] = field(default_factory=list)
+    standby: Signals = field(default_factory=dict)
+    states: list[StateRecord] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._windower, self._engine = BedWindower(WindowSpec(frames=3), Accounting()), AlarmEngine()
+        self.accounting = Accounting()
+        self._windower, self._engine = BedWindower(WindowSpec(frames=3), self.accounting), AlarmEngine()
 
     def play(
         self, from_s: float, to_s: float, epoch: int = 0, withheld: Spans | None = None, gone: Spans | None = None,
@@ -47,6 +50,11 @@ class Bedside:
                 WaveChunk(m.value, m.value, float(RATE), 0, first, samples_to_bytes(x[first : first + samples]),
                           withheld=_within(withheld, m, first))
                 for m, x in self.signals.items() if not _within(gone, m, first)
+            ]  # fmt: skip
+            chunks += [
+                WaveChunk(m.value, "V5", float(RATE), 0, first, samples_to_bytes(x[first : first + samples]),
+                          withheld=_within(withheld, m, first), lead=1)
+                for m, x in self.standby.items()
             ]  # fmt: skip
             end_ns = (first + samples) * S // RATE
             tick = WaveTick(
@@ -62,6 +70,7 @@ class Bedside:
     def _hear(self, record: object, at_s: float) -> None:
         found: list[AlarmRecord] = []
         if isinstance(record, StateRecord):
+            self.states.append(record)
             found = self._engine.on_state(record)
         elif isinstance(record, VitalsRecord):
             self.vitals.append(record)

@@ -46,6 +46,10 @@ class CountingMap:
     reads: int = 0
 
     @property
+    def leads(self) -> dict[Modality, tuple[Channel, ...]]:
+        return {m: (c,) for m, c in self.channels.items()}
+
+    @property
     def channels(self) -> dict[Modality, Channel]:
         return {
             m: channel(m, rate, round(self.seconds * rate), self.origins.get(m, 0)) for m, rate in self.rates.items()
@@ -58,7 +62,7 @@ class CountingMap:
     def gaps_s(self, modality: Modality) -> tuple[tuple[float, float], ...]:
         return ()
 
-    def read(self, modality: Modality, start_ns: int, end_ns: int) -> Segment:
+    def read(self, modality: Modality, start_ns: int, end_ns: int, lead: int = 0) -> Segment:
         self.reads += 1
         c = self.channels[modality]
         first = min(max(c.first_index_at(start_ns), 0), c.samples)
@@ -105,13 +109,17 @@ class PatientMap:
         self._fail_ns = None if fail_at_s is None else round(fail_at_s * S)
 
     @property
+    def leads(self) -> dict[Modality, tuple[Channel, ...]]:
+        return {m: (c,) for m, c in self.channels.items()}
+
+    @property
     def channels(self) -> dict[Modality, Channel]:
         return {**self._mapped.channels, Modality.PPG: self._counter}
 
     def gaps_s(self, modality: Modality) -> tuple[tuple[float, float], ...]:
         return ()
 
-    def read(self, modality: Modality, start_ns: int, end_ns: int) -> Segment:
+    def read(self, modality: Modality, start_ns: int, end_ns: int, lead: int = 0) -> Segment:
         if self._fail_ns is not None and end_ns > self._fail_ns:
             raise OSError("disk gone")
         if modality is not Modality.PPG:

@@ -189,7 +189,7 @@ WRONG: list[tuple[str, dict[str, object] | bytes, str]] = [
     ("rate NaN", TICK | {"chunks": [["ECG", "II", math.nan, 0, 0, ONE]]}, "rate"),
     ("rate infinite", TICK | {"chunks": [["ECG", "II", math.inf, 0, 0, ONE]]}, "rate"),
     ("modality", TICK | {"chunks": [["NOSE", "II", 100.0, 0, 0, ONE]]}, "modality"),
-    ("twice", TICK | {"chunks": [["ECG", "II", 100.0, 0, 0, ONE]] * 2}, "one channel per modality"),
+    ("twice", TICK | {"chunks": [["ECG", "II", 100.0, 0, 0, ONE]] * 2}, "one channel per lead"),
     ("odd bytes", TICK | {"chunks": [["ECG", "II", 100.0, 0, 0, ONE + b"\x00"]]}, "float32"),
     ("too many samples", TICK | {"chunks": [["ECG", "II", 100.0, 0, 0, ONE * 12]]}, "outside their tick"),
     ("sample of elsewhere", TICK | {"chunks": [["ECG", "II", 100.0, 0, 900, ONE]]}, "outside their tick"),

@@ -15,21 +15,11 @@ from hypothesis import strategies as st
 from models.signals.modalities import Modality
 from models.signals.recording import Segment
 from streams.accounting import Accounting
+from streams.bed_replay import BedReplay, Drop, last_sample_ns
 from streams.clock import ReplayClock, Span
 from streams.codec import chunk_values, decode
 from streams.records import WaveTick
-from streams.replay import (
-    GAP_SHOWN_NS,
-    TICK_NS,
-    BedReplay,
-    Drop,
-    ReplayPlayer,
-    lags_ns,
-    last_sample_ns,
-    most_under_way,
-    tick_identity,
-    tick_length_ns,
-)
+from streams.replay import GAP_SHOWN_NS, TICK_NS, ReplayPlayer, lags_ns, most_under_way, tick_identity, tick_length_ns
 from streams.transport.credits import Credits
 from tests.streams.sources import CountingMap, S, running, wait_until
 

@@ -14,10 +14,11 @@ import pytest
 from models.signals.modalities import Modality
 from streams.accounting import Accounting
 from streams.app import Stages
+from streams.bed_replay import BedReplay
 from streams.clock import ReplayClock, Span
 from streams.latency import LatencyBook
 from streams.records import AnyRecord, WaveTick
-from streams.replay import BedReplay, ReplayPlayer
+from streams.replay import ReplayPlayer
 from streams.runner import HEARTBEAT_S, STALL_S, StallWatch, StreamRunner, StreamStalled
 from streams.stages import SHOW, WINDOW, ShowStage
 from streams.transport.credits import Credits, Wait

@@ -7,14 +7,16 @@ import pytest
 from models.signals.absence import Absence
 from models.signals.errors import BadInput
 from models.signals.estimable import NEVER_CONNECTED
-from models.signals.modalities import Modality
+from models.signals.modalities import MODEL_MODALITIES, Modality
 from streams.control import ChannelInfo
 from streams.feed import FeedStatus
-from streams.records import RestoredChunk, WaveChunk, WaveTick
+from streams.records import LeadState, RestoredChunk, StateRecord, WaveChunk, WaveTick
 from tests.ui.synthetic import NS, FakeSession, Patient
+from ui.backdrop import header_of
 from ui.liveness import Moment
 from ui.prediction_view import band_of, prediction_words
 from ui.readouts import readout
+from ui.scales import LaneScale
 from ui.shortcuts import SHORTCUTS, next_speed
 from ui.state import DisplayState
 from ui.status_words import status_words
@@ -343,3 +345,38 @@ def test_a_lane_that_never_was_connected_says_so_whatever_the_others_say() -> No
     assert abp.why_not == NEVER_CONNECTED
     abp.not_estimable = "too little of the pulse seen yet"
     assert abp.why_not == "no pulse on PPG to estimate it from"
+
+
+def test_the_wave_shown_is_that_of_the_lead_that_serves_and_is_named() -> None:
+    state = DisplayState(THEME)
+    state.set_channels((ChannelInfo(Modality.ECG, "II", "mV", 100.0),))
+    head = {"bed": "a", "session": "s", "epoch": 0}
+
+    def second(number: int, serving: str) -> None:
+        waves = {0: np.full(100, 1.0, "<f4"), 1: np.full(100, 2.0, "<f4")}
+        chunks = [
+            WaveChunk("ECG", label, 100.0, 0, number * 100, waves[lead].tobytes(), lead=lead)
+            for lead, label in enumerate(("II", "V5"))
+        ]
+        state.apply(
+            WaveTick(**head, tick_seq=number, start_ns=number * NS, end_ns=(number + 1) * NS, chunks=chunks),
+            1.0 + number,
+        )
+        leads = sorted((LeadState(0, "II", ""), LeadState(1, "V5", "")), key=lambda lead: lead.label != serving)
+        state.apply(
+            StateRecord(**head, time_ns=(number + 1) * NS, state={"ECG": ""}, leads={"ECG": leads}), 1.0 + number
+        )
+
+    for number, serving in enumerate(("II", "II", "V5", "V5", "V5")):
+        second(number, serving)
+    shown = lane(state, Modality.ECG)
+    assert (shown.label, header_of(shown, LaneScale(shown.style, 20.0), 25.0, False, 5.0).details.split()[0]) == (
+        "V5",
+        "V5",
+    )
+    trace = shown.trace
+    assert trace is not None
+    values = trace.raw.ring.read(trace.raw.ring.start, trace.raw.ring.end)
+    assert set(values[np.isfinite(values)].tolist()) == {2.0}  # nothing of lead II is joined to it
+    assert trace.raw.ring.end == 500
+    assert len(state.lanes) == len(MODEL_MODALITIES)
