@@ -27,7 +27,6 @@ from PySide6.QtGui import (
     QActionGroup,
     QCloseEvent,
     QImage,
-    QImageWriter,
     QKeySequence,
     QResizeEvent,
     QShortcut,
@@ -46,6 +45,7 @@ from ui.help_overlay import HelpOverlay
 from ui.liveness import Life, Moment, judge
 from ui.look import Look
 from ui.numerics import Flash, NumericsPanel
+from ui.picture import write_picture
 from ui.prediction_tile import MadeFromTile, PredictionTile
 from ui.prediction_view import prediction_words
 from ui.readouts import readout
@@ -492,12 +492,3 @@ class MainWindow(QMainWindow):
         self.link.close()
         self._writer.shutdown(wait=False)
         super().closeEvent(event)
-
-
-def write_picture(image: QImage, path: Path) -> bool:
-    """Write a PNG, making its folder; False where that cannot be done."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return False
-    return QImageWriter(str(path), b"PNG").write(image)

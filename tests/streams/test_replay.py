@@ -316,9 +316,9 @@ class Gapped(CountingMap):
 
     gap: tuple[float, float] = (30.0, 200_000.4)
 
-    def read(self, modality: Modality, start_ns: int, end_ns: int) -> Segment:
+    def read(self, modality: Modality, start_ns: int, end_ns: int, lead: int = 0) -> Segment:
         begin, end = (round(t * S) for t in self.gap)
-        segment = super().read(modality, start_ns, end_ns)
+        segment = super().read(modality, start_ns, end_ns, lead)
         times = self.channels[modality].origin_ns + np.arange(len(segment.values)) * S / self.rates[modality]
         times = times + segment.first_index * S / self.rates[modality]
         values = np.where((times >= begin) & (times < end), np.nan, np.float32(1)).astype(np.float32)
