@@ -29,7 +29,7 @@ from models.signals.context import AMENDABLE_S, PPG_MEMORY_S, ContextMemory
 from models.signals.errors import BadInput
 from models.signals.findings import PULSE_CHANNELS, Findings, Pulse, Rhythm
 from models.signals.modalities import GRID_RATE_HZ, Modality
-from models.signals.presence import LOOK_BACK_SAMPLES, cell_verdict, frame_presence
+from models.signals.presence import LOOK_BACK_SAMPLES, frame_presence
 from models.signals.pulse import overdue
 from models.signals.quality import find_beats
 from models.signals.resample import GRID_STEP_NS, Resampler
@@ -155,6 +155,13 @@ class BedPipeline:
             return np.full(max(last_g - first_g, 0), np.nan, dtype=np.float32)
         return np.array(channel.grid(first_g, last_g))
 
+    def native(self, modality: Modality, second: int) -> tuple[FloatArray, float]:
+        """The samples of the cell ``second`` as they came, and their rate in Hz; see :meth:`ChannelMemory.native`."""
+        channel = self._channels.get(modality)
+        if channel is None:
+            return np.empty(0, dtype=np.float32), 0.0
+        return channel.native(second * SECOND_NS, (second + 1) * SECOND_NS)
+
     def push(self, chunks: Sequence[Chunk], start_ns: int, end_ns: int) -> PipelineOutput:
         """Take in what arrived for ``[start_ns, end_ns)`` and close what is complete.
 
@@ -242,6 +249,8 @@ class BedPipeline:
             channel.complete(last_s * GRID_RATE_HZ)
         first_s = min(self._amended_s, self._next_s)
         self._context.forget(first_s)
+        for channel in self._channels.values():
+            channel.forget_zero(first_s)
         for second in range(first_s, last_s):
             cell = self._judge(second)
             if second < self._next_s:
@@ -265,7 +274,8 @@ class BedPipeline:
         for modality, channel in self._channels.items():
             grid = channel.grid(last_g - LOOK_BACK_SAMPLES, last_g)
             positions = find_beats(modality, grid)
-            verdict = cell_verdict(modality, grid, positions, channel.was_withheld(second))
+            shown = judge_rhythm(grid, positions) if modality is Modality.ECG else Rhythm.UNKNOWN
+            verdict = channel.judge(second, grid, positions, shown)
             absence[modality] = verdict.absence
             beats[modality] = (positions + (last_g - LOOK_BACK_SAMPLES)) / GRID_RATE_HZ
             if verdict.readable:
@@ -275,7 +285,7 @@ class BedPipeline:
                 if verdict.pulse is Pulse.PRESENT and overdue(positions, len(grid)):
                     late.add(modality)
             elif modality is Modality.ECG:
-                rhythm = _rhythm(grid, positions, verdict.absence)
+                rhythm = _believed(shown, verdict.absence)
         for modality, present in self._present.items():
             present[second % self._presence_s] = modality in readable
         self._context.add({m: self._cells(m, second + 1, PPG_MEMORY_S) for m in self._present}, beats, self._view)
@@ -285,7 +295,10 @@ class BedPipeline:
         return self._present[modality][np.arange(end_s - count, end_s) % self._presence_s]
 
     def _view(self, modality: Modality, first_g: int, last_g: int) -> FloatArray:
-        return self._channels[modality].grid(first_g, last_g)
+        """Grid samples from the channel's zero, as a model reads them."""
+        channel = self._channels.get(modality)
+        values = self.grid(modality, first_g, last_g)
+        return values - np.float32(channel.zero) if channel is not None and channel.zero else values
 
     def _window(self, end_s: int) -> Window | None:
         """The window that ends at ``end_s``; None where nothing in it was measured."""
@@ -294,7 +307,7 @@ class BedPipeline:
         if not cells.any():
             return None
         last_g = end_s * GRID_RATE_HZ
-        signals = np.stack([self.grid(m, last_g - spec.samples, last_g) for m in spec.modalities])
+        signals = np.stack([self._view(m, last_g - spec.samples, last_g) for m in spec.modalities])
         presence = frame_presence(cells, spec.frame_s)
         return Window(end_s, signals, presence, cells, self._context.at(end_s), self._newest, self._findings)
 
@@ -305,12 +318,11 @@ class BedPipeline:
         return states
 
 
-def _rhythm(grid: FloatArray, beats: npt.NDArray[np.float64], absence: Absence | None) -> Rhythm:
+def _believed(rhythm: Rhythm, absence: Absence | None) -> Rhythm:
     """The rhythm, as far as the sensor can be believed: a flat line may be asystole, and fibrillation may look like an
     artefact, but beats found in an artefact are not the patient's."""
     if standing_of(absence) is Standing.ABSENT:
         return Rhythm.UNKNOWN
-    rhythm = judge_rhythm(grid, beats)
     believed = absence is None or rhythm in (Rhythm.STILL, Rhythm.FIBRILLATION)
     return rhythm if believed else Rhythm.UNKNOWN
 
