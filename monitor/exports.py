@@ -17,11 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from streams.alarm_log import AlarmEvent, AlarmLog
-from streams.records import AnyRecord, PredictionRecord, VitalsRecord, WaveTick
+from streams.records import NUMERICS, AnyRecord, PredictionRecord, VitalsRecord, WaveTick
 
-VITALS_COLUMNS = (
-    "time_s", "hr", "hr_source", "pulse_rate", "abp_sys", "abp_dia", "abp_map", "resp_rate", "sef95", "bsr",
-)  # fmt: skip
+VITALS_COLUMNS = ("time_s", *NUMERICS)
 HORIZONS_MIN = (5, 10, 15)
 PREDICTION_COLUMNS = (
     "time_s",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -26,6 +26,7 @@ from streams.clock import SECOND_NS
 from streams.codec import chunk_values
 from streams.inference import WindowJob
 from streams.records import (
+    NUMERICS,
     AnyRecord,
     ArrhythmiaCall,
     BeatRecord,
@@ -50,6 +51,7 @@ class Pipeline(Protocol):
     def push(self, chunks: Sequence[Chunk], start_ns: int, end_ns: int, /) -> PipelineOutput: ...
     def finish(self, end_ns: int, /) -> PipelineOutput: ...
     def grid(self, modality: Modality, first_g: int, last_g: int, /) -> npt.NDArray[np.float32]: ...
+    def native(self, modality: Modality, second: int, /) -> tuple[npt.NDArray[np.float32], float]: ...
 
 
 MakePipeline = Callable[[WindowSpec, Collection[Modality]], Pipeline]
@@ -205,8 +207,9 @@ class BedWindower:
         handled.records.append(record)
         assert self._now.pipeline is not None
         measured = {m: states.get(m, Absence.NOT_CONNECTED) is None for m in Modality}
-        second, grid = cell.second + 1, self._now.pipeline.grid
-        vitals = self._now.vitals.update(second, grid, measured, cell.findings)
+        second, pipeline = cell.second + 1, self._now.pipeline
+        grid = pipeline.grid
+        vitals = self._now.vitals.update(second, grid, measured, cell.findings, cell.absence, pipeline.native)
         calls = self._now.arrhythmias.update(second, grid, measured, cell.findings)
         handled.records += [_vitals_record(tick, vitals), _rhythm_record(tick, second, cell.findings, calls)]
         handled.records += [
@@ -238,11 +241,8 @@ def _chunks(tick: WaveTick) -> list[Chunk]:
     ]
 
 
-_VITALS_FIELDS = tuple({f.name for f in fields(Vitals)} & set(VitalsRecord.__struct_fields__))
-
-
 def _vitals_record(tick: WaveTick, vitals: Vitals) -> VitalsRecord:
-    numbers = {name: getattr(vitals, name) for name in _VITALS_FIELDS}
+    numbers = {name: getattr(vitals, name) for name in NUMERICS}
     return VitalsRecord(**_head(tick), time_ns=vitals.second * SECOND_NS, **numbers)
 
 
