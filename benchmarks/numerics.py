@@ -60,7 +60,7 @@ def vitals_of(channels: ChannelMap) -> list[Vitals]:
     for pipeline, output in drive(channels, WindowSpec()):
         for cell in output.cells:
             measured = {m: output.states.get(m, "absent") is None for m in channels.channels}
-            found.append(monitor.update(cell.second + 1, pipeline.grid, measured, cell.findings))
+            found.append(monitor.update(cell.second + 1, pipeline.grid, measured, cell.findings, cell.absence))
     return found
 
 

@@ -19,11 +19,9 @@ import numpy.typing as npt
 
 from models.signals.errors import VigilError
 from streams.alarm_log import AlarmEvent, AlarmLog
-from streams.records import AnyRecord, PredictionRecord, StateRecord, VitalsRecord, WaveTick
+from streams.records import NUMERICS, AnyRecord, PredictionRecord, StateRecord, VitalsRecord, WaveTick
 
-VITALS_COLUMNS = (
-    "time_s", "hr", "hr_source", "pulse_rate", "abp_sys", "abp_dia", "abp_map", "resp_rate", "sef95", "bsr",
-)  # fmt: skip
+VITALS_COLUMNS = ("time_s", *NUMERICS)
 HORIZONS_MIN = (5, 10, 15)
 PREDICTION_COLUMNS = (
     "time_s",

@@ -20,6 +20,7 @@ from models.signals.findings import Pulse, Rhythm
 from models.signals.modalities import Modality
 from models.signals.resample import MAX_RATE_HZ, MIN_RATE_HZ
 from streams.records import (
+    NUMERICS,
     WIRE_VERSION,
     AlarmRecord,
     AnyRecord,
@@ -176,20 +177,9 @@ def _cell(record: CellRecord) -> None:
 
 def _vitals(record: VitalsRecord) -> None:
     _time(record.time_ns)
-    _need(max(len(record.hr_source), len(record.resp_source)) <= MAX_NAME, "a source's name is too long")
-    _finite(
-        (
-            record.hr,
-            record.pulse_rate,
-            record.abp_sys,
-            record.abp_dia,
-            record.abp_map,
-            record.resp_rate,
-            record.sef95,
-            record.bsr,
-            record.rppg_delay_s,
-        )
-    )
+    values = [getattr(record, name) for name in NUMERICS]
+    _need(all(len(v) <= MAX_NAME for v in values if isinstance(v, str)), "a source's name is too long")
+    _finite(v for v in values if not isinstance(v, str))
 
 
 def _rhythm(record: RhythmRecord) -> None:

@@ -81,8 +81,13 @@ class CellRecord(Record, frozen=True, tag="cell"):
 
 
 class VitalsRecord(Record, frozen=True, tag="vitals"):
-    """Measured numerics at ``time_ns``, None where unknown (one record a second). ``abp_map`` is the mean of a measured
-    pressure also where it has no pulse, down to 0; systolic and diastolic are unknown then."""
+    """Measured numerics at ``time_ns``, None where unknown, one record a second: the one list of them, for the monitor,
+    the wire and the exports (whose columns stand in this order, so new ones go to the end).
+
+    Rates per minute, pressures in mmHg, ``sef95`` in Hz, ``bsr`` 0–1, ``emg_db`` in dB above 0.0001 µV² within
+    ``emg_band``. ``abp_map`` is the mean of a measured pressure also where it has no pulse, down to 0; systolic and
+    diastolic are unknown then.
+    """
 
     time_ns: int
     hr: float | None = None
@@ -92,10 +97,18 @@ class VitalsRecord(Record, frozen=True, tag="vitals"):
     abp_dia: float | None = None
     abp_map: float | None = None
     resp_rate: float | None = None
-    resp_source: str = ""
     sef95: float | None = None
     bsr: float | None = None
+    resp_source: str = ""
     rppg_delay_s: float | None = None
+    emg_db: float | None = None
+    emg_band: str = ""
+
+
+NUMERICS: tuple[str, ...] = tuple(
+    name for name in VitalsRecord.__struct_fields__ if name not in (*Record.__struct_fields__, "time_ns")
+)
+"""Names of the numerics, sources and bands with them, in order."""
 
 
 class ArrhythmiaCall(msgspec.Struct, frozen=True, array_like=True):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -27,6 +27,7 @@ from streams.clock import SECOND_NS
 from streams.codec import chunk_values
 from streams.inference import WindowJob
 from streams.records import (
+    NUMERICS,
     AnyRecord,
     ArrhythmiaCall,
     BeatRecord,
@@ -59,6 +60,9 @@ class Pipeline(Protocol):
         self, modality: Modality, first_g: int, last_g: int, lead: int | None = None, /
     ) -> npt.NDArray[np.float32]:
         """Samples [first_g, last_g) of the common grid, NaN where missing; ``lead`` None: of the one that serves."""
+
+    def native(self, modality: Modality, second: int, /) -> tuple[npt.NDArray[np.float32], float]:
+        """A second of a channel as it came, and its rate in Hz."""
 
 
 MakePipeline = Callable[[WindowSpec, Collection[Modality]], Pipeline]
@@ -232,7 +236,7 @@ class BedWindower:
         if serving != self._now.serving:
             self._now.serving = serving
             self._now.arrhythmias.forget_usual()  # the complexes of one lead are not those of another
-        vitals = self._now.vitals.update(second, grid, measured, cell.findings)
+        vitals = self._now.vitals.update(second, grid, measured, cell.findings, cell.absence, self._now.pipeline.native)
         calls = self._now.arrhythmias.update(second, grid, measured, cell.findings)
         handled.records += [_vitals_record(tick, vitals), _rhythm_record(tick, second, cell.findings, calls)]
         handled.records += [
@@ -275,11 +279,8 @@ def _chunks(tick: WaveTick) -> list[Chunk]:
     ]
 
 
-_VITALS_FIELDS = tuple({f.name for f in fields(Vitals)} & set(VitalsRecord.__struct_fields__))
-
-
 def _vitals_record(tick: WaveTick, vitals: Vitals) -> VitalsRecord:
-    numbers = {name: getattr(vitals, name) for name in _VITALS_FIELDS}
+    numbers = {name: getattr(vitals, name) for name in NUMERICS}
     return VitalsRecord(**_head(tick), time_ns=vitals.second * SECOND_NS, **numbers)
 
 

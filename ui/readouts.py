@@ -154,8 +154,10 @@ class _Facts:
         return pulse_finding(self.findings, self.lane.modality)
 
     def eeg(self) -> Readout:
-        """Of a measured EEG only: spectral edge, suppression and depth go with it."""
+        """Spectral edge, suppression and depth of a measured EEG only; muscle also of one that it made an artefact."""
         vitals, prediction, notes = self.vitals, self.prediction, self._absent()
+        if vitals is not None and vitals.emg_db is not None:
+            notes.append(f"EMG {vitals.emg_db:.0f} dB ({vitals.emg_band})")
         if self.lane.absence or vitals is None:
             return self._readout("SEF", "Hz", "", INVALID, notes=notes)
         if vitals.bsr is not None:

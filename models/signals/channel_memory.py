@@ -1,4 +1,5 @@
-"""What is remembered of one connected channel: native samples, their grid, its state, and what has still to be done.
+"""What is remembered of one connected channel: native samples, their grid, its state and zero, and what has still to be
+done.
 
 A channel may restart on another origin or at another (re-estimated) rate without a new epoch; each such *timeline*
 has its own native memory and the grid takes the later one where both reach.
@@ -11,7 +12,11 @@ from collections import deque
 import numpy as np
 import numpy.typing as npt
 
+from models.signals.findings import Rhythm
 from models.signals.modalities import GRID_RATE_HZ, Modality
+from models.signals.offset import REACH, OffsetTrack
+from models.signals.presence import cell_verdict, signs_of_life
+from models.signals.quality import Verdict
 from models.signals.resample import GRID_STEP_NS, HALF_SUPPORT_S, Resampler
 from models.signals.ring import Ring
 from models.signals.state import SensorState
@@ -24,6 +29,11 @@ WITHHELD_MEMORY_S = 64
 SECOND_NS = 1_000_000_000
 SILENT_NS = 2 * SECOND_NS
 LOOK_AHEAD_NS = round(HALF_SUPPORT_S * 1e9)
+SHIFT = 0.1  # of what a zero may be from a level; a verdict does not depend on less
+
+
+def _from(zero: float, grid: FloatArray) -> FloatArray:
+    return grid - np.float32(zero) if zero else grid
 
 
 class _Timeline:
@@ -43,6 +53,8 @@ class ChannelMemory:
     def __init__(self, modality: Modality, grid_seconds: int) -> None:
         self.modality = modality
         self.state = SensorState(modality)
+        self._offset = OffsetTrack(REACH[modality]) if modality in REACH else None
+        self.zero = 0.0
         self._grid = Ring(grid_seconds * GRID_RATE_HZ)
         self._forgotten_duplicates = 0
         self._timelines: list[_Timeline] = []
@@ -54,6 +66,9 @@ class ChannelMemory:
         self._timelines = []
         self._grid.clear()
         self.state.reset()
+        if self._offset is not None:
+            self._offset.reset()
+        self.zero = 0.0
         self._start_g = -(-start_ns // GRID_STEP_NS)
         self._todo_g = self._start_g
         self._passed_ns = start_ns
@@ -115,9 +130,45 @@ class ChannelMemory:
         self._grid.assign(first_g, np.full(last_g - first_g, np.nan, dtype=np.float32) if out is None else out)
         self._todo_g = last_g
 
+    def judge(self, second: int, grid: FloatArray, beats: npt.NDArray[np.float64], rhythm: Rhythm) -> Verdict:
+        """The verdict on the cell ``second``, from the channel's zero, which follows it (:mod:`models.signals.offset`).
+
+        grid: the ten seconds that end with the cell. beats: found in them. rhythm: what an ECG shows in them.
+        """
+        withheld = self.was_withheld(second)
+        cell = grid[-GRID_RATE_HZ:]
+        known = cell[np.isfinite(cell)]
+        if self._offset is None or 2 * len(known) < len(cell):
+            return cell_verdict(self.modality, grid, beats, withheld)
+        level = float(np.median(known))
+        zero = self._offset.at(second, level)
+        verdict = cell_verdict(self.modality, _from(zero, grid), beats, withheld)
+        self._offset.follow(second, level, **signs_of_life(verdict, self.modality, grid, level - zero, beats, rhythm))
+        self.zero = self._offset.at(second, level)
+        self.state.settle(self.zero)
+        if abs(self.zero - zero) > SHIFT * REACH[self.modality].lost:
+            verdict = cell_verdict(self.modality, _from(self.zero, grid), beats, withheld)
+        return verdict
+
+    def forget_zero(self, second: int) -> None:
+        """The cells from ``second`` on are judged once more."""
+        if self._offset is not None:
+            self._offset.forget(second)
+
     def grid(self, first_g: int, last_g: int) -> FloatArray:
         """Read-only grid samples ``[first_g, last_g)``, NaN where missing or not yet completed."""
         return self._grid.view(first_g, last_g)
+
+    def native(self, start_ns: int, end_ns: int) -> tuple[FloatArray, float]:
+        """Samples in ``[start_ns, end_ns)`` as they came, NaN where missing, and their rate in Hz.
+
+        Of the newest timeline that has any; empty where none has. The newest 16 s are kept.
+        """
+        for timeline in reversed(self._timelines):
+            first, last = (timeline.resampler.index_at(t) for t in (start_ns, end_ns))
+            if first < timeline.native.end and last > timeline.native.first:
+                return np.array(timeline.native.view(first, last)), timeline.resampler.rate_hz
+        return np.empty(0, dtype=np.float32), 0.0
 
     def _timeline(self, rate_hz: float, origin_ns: int) -> _Timeline:
         for timeline in self._timelines:

@@ -35,7 +35,7 @@ from models.signals.errors import BadInput
 from models.signals.findings import PULSE_CHANNELS, Findings, Pulse, Rhythm
 from models.signals.leads import SEVERAL, LeadChoice, LeadVerdict, Serving
 from models.signals.modalities import GRID_RATE_HZ, Modality
-from models.signals.presence import LOOK_BACK_SAMPLES, cell_verdict, frame_presence
+from models.signals.presence import LOOK_BACK_SAMPLES, frame_presence
 from models.signals.pulse import overdue
 from models.signals.quality import Verdict, find_beats
 from models.signals.recording import Segment
@@ -198,6 +198,13 @@ class BedPipeline:
             return np.full(max(last_g - first_g, 0), np.nan, dtype=np.float32)
         return np.array(channel.grid(first_g, last_g))
 
+    def native(self, modality: Modality, second: int) -> tuple[FloatArray, float]:
+        """The samples of the cell ``second`` as they came, and their rate in Hz; see :meth:`ChannelMemory.native`."""
+        channel = self._channels.get((modality, self._serving.get(modality, 0)))
+        if channel is None:
+            return np.empty(0, dtype=np.float32), 0.0
+        return channel.native(second * SECOND_NS, (second + 1) * SECOND_NS)
+
     def push(self, chunks: Sequence[Chunk], start_ns: int, end_ns: int) -> PipelineOutput:
         """Take in what arrived for ``[start_ns, end_ns)`` and close what is complete.
 
@@ -289,6 +296,8 @@ class BedPipeline:
         self._context.forget(first_s)
         for choice in self._choices.values():
             choice.forget(first_s)
+        for channel in self._channels.values():
+            channel.forget_zero(first_s)
         for second in range(first_s, last_s):
             cell = self._judge(second)
             if second < self._next_s:
@@ -331,12 +340,12 @@ class BedPipeline:
         last_g = (second + 1) * GRID_RATE_HZ
         grid = channel.grid(last_g - LOOK_BACK_SAMPLES, last_g)
         positions = find_beats(modality, grid)
-        verdict = cell_verdict(modality, grid, positions, channel.was_withheld(second))
-        rhythm = _rhythm(grid, positions, verdict.absence) if modality is Modality.ECG else Rhythm.UNKNOWN
+        shown = judge_rhythm(grid, positions) if modality is Modality.ECG else Rhythm.UNKNOWN
+        verdict = channel.judge(second, grid, positions, shown)
         if key not in self._present:
             self._present[key] = np.zeros(self._presence_s, dtype=np.bool_)
         self._present[key][second % self._presence_s] = verdict.readable
-        return _Look(grid, positions, verdict, rhythm)
+        return _Look(grid, positions, verdict, _believed(shown, verdict.absence))
 
     def _choose(self, second: int, looks: Mapping[Lead, _Look]) -> dict[Modality, Serving]:
         """The lead of each modality that serves in ``second``, where there are several."""
@@ -357,7 +366,10 @@ class BedPipeline:
         return present[np.arange(end_s - count, end_s) % self._presence_s]
 
     def _view(self, modality: Modality, first_g: int, last_g: int) -> FloatArray:
-        return self._channels[modality, self._serving.get(modality, 0)].grid(first_g, last_g)
+        """Grid samples from the channel's zero, as a model reads them."""
+        channel = self._channels.get((modality, self._serving.get(modality, 0)))
+        values = self.grid(modality, first_g, last_g)
+        return values - np.float32(channel.zero) if channel is not None and channel.zero else values
 
     def _window(self, end_s: int) -> Window | None:
         """The window that ends at ``end_s``; None where nothing in it was measured."""
@@ -366,7 +378,7 @@ class BedPipeline:
         if not cells.any():
             return None
         last_g = end_s * GRID_RATE_HZ
-        signals = np.stack([self.grid(m, last_g - spec.samples, last_g) for m in spec.modalities])
+        signals = np.stack([self._view(m, last_g - spec.samples, last_g) for m in spec.modalities])
         presence = frame_presence(cells, spec.frame_s)
         return Window(end_s, signals, presence, cells, self._context.at(end_s), self._newest, self._findings)
 
@@ -378,12 +390,11 @@ class BedPipeline:
         return states
 
 
-def _rhythm(grid: FloatArray, beats: npt.NDArray[np.float64], absence: Absence | None) -> Rhythm:
+def _believed(rhythm: Rhythm, absence: Absence | None) -> Rhythm:
     """The rhythm, as far as the sensor can be believed: a flat line may be asystole, and fibrillation may look like an
     artefact, but beats found in an artefact are not the patient's."""
     if standing_of(absence) is Standing.ABSENT:
         return Rhythm.UNKNOWN
-    rhythm = judge_rhythm(grid, beats)
     believed = absence is None or rhythm in (Rhythm.STILL, Rhythm.FIBRILLATION)
     return rhythm if believed else Rhythm.UNKNOWN
 

@@ -12,8 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from models.signals.absence import Absence
+from models.signals.findings import Rhythm
 from models.signals.modalities import GRID_RATE_HZ, Modality
-from models.signals.quality import LOOK_BACK_S, Verdict, assess
+from models.signals.offset import REACH
+from models.signals.quality import LOOK_BACK_S, Verdict, assess, moves, sure_of_beats
 
 CELL_SAMPLES = GRID_RATE_HZ
 LOOK_BACK_SAMPLES = LOOK_BACK_S * GRID_RATE_HZ
@@ -29,7 +31,8 @@ def cell_verdict(
 ) -> Verdict:
     """The verdict on the last second of ``grid``.
 
-    grid: float32 [1000], the ten seconds up to the cell's end in canonical units, NaN where missing. beats: positions
+    grid: float32 [1000], the ten seconds up to the cell's end in canonical units from the channel's zero (see
+    :mod:`models.signals.offset`), NaN where missing. beats: positions
     of R peaks or upstrokes in it (see :func:`models.signals.quality.find_beats`). withheld: the operator withheld
     samples of this cell, which is then the reason for their lack.
     """
@@ -38,6 +41,29 @@ def cell_verdict(
     if missing > MISSING_ALLOWED:
         return Verdict(Absence.WITHHELD if withheld else Absence.NO_DATA)
     return assess(modality, grid, beats)
+
+
+def signs_of_life(
+    verdict: Verdict,
+    modality: Modality,
+    grid: npt.NDArray[np.float32],
+    distance: float,
+    beats: npt.NDArray[np.float64],
+    rhythm: Rhythm,
+) -> dict[str, bool]:
+    """Of the cell that ends ``grid``, what :meth:`models.signals.offset.OffsetTrack.follow` has to know of it.
+
+    verdict: on the cell, from the channel's zero as it is. distance: of the cell's level from it. grid, beats: as for
+    :func:`cell_verdict`. rhythm: what an ECG shows.
+    """
+    if modality is Modality.ECG:
+        alive = rhythm in (Rhythm.BEATS, Rhythm.FIBRILLATION)
+        return {"alive": alive, "sure": alive and sure_of_beats(grid, beats, rhythm), "first": moves(modality, grid)}
+    clean = verdict.absence is None
+    if not clean and abs(distance) > REACH[modality].lost:  # it may be clean where it is
+        level = np.float32(np.nanmedian(grid[-CELL_SAMPLES:]))
+        clean = cell_verdict(modality, grid - level, beats).absence is None
+    return {"alive": clean, "sure": clean, "first": clean}
 
 
 def frame_presence(cells: npt.NDArray[np.bool_], frame_s: int) -> npt.NDArray[np.bool_]:

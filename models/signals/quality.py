@@ -19,9 +19,8 @@ doubt, unless its level alone rules it out):
   used.)
 * ECG — amplitude, roughness and kurtosis (kSQI of Li, Mark & Clifford, Physiol Meas 2008; 29:15–32: QRS complexes
   make the distribution peaked, noise does not). Asystole and ventricular fibrillation are measurements, not artefacts.
-* EEG — amplitude, offset and muscle limits as in the montage-free screens of Nolan, Whelan & Reilly (FASTER; J Neurosci
-  Methods 2010; 192:152–162) with absolute limits, since one channel has no neighbours. Suppressed EEG is valid EEG:
-  only samples that do not move at all are flat.
+* EEG — offset, amplitude, slope, muscle, slow waves of eye and movement (:mod:`models.signals.eeg_artefacts`).
+  Suppressed EEG is valid EEG: only samples that do not move at all, or like an amplifier's noise, are flat.
 
 The thresholds are in one table each. All sums run over arrays of one fixed length, so results do not depend on the
 history of how samples arrived.
@@ -38,8 +37,11 @@ import numpy.typing as npt
 
 from models.signals.absence import Absence
 from models.signals.beats import r_peaks, upstrokes
-from models.signals.findings import PULSE_CHANNELS, Pulse
+from models.signals.eeg_artefacts import eeg_artefact
+from models.signals.findings import PULSE_CHANNELS, Pulse, Rhythm
 from models.signals.modalities import GRID_RATE_HZ, MODALITIES, Modality
+from models.signals.offset import REACH
+from models.signals.shape import bends, kurtosis
 
 FloatArray = npt.NDArray[np.float32]
 Beats = npt.NDArray[np.float64]
@@ -84,9 +86,9 @@ ROUGH_SWING = 20.0  # the least pulse pressure that roughness is a share of: a s
 FLUSH_RISE = 30.0  # a still second this far above the pulses before it is the pressure bag, not the patient
 
 # ECG, mV
-ELECTRODE_OFF = 4.5  # see models.signals.state
 NOISE_SWING, NOISE_KURTOSIS = 0.30, 5.0
 NOISE_BENDS = 0.40  # of an ECG of 5 mV, if it is not noise; cautery gives 0.7 and more
+SETTLED_S = 4  # at another level, as long as a rhythm is judged on
 JUMP, JUMP_RATIO = 3.0, 4.0  # one second's swing, absolute and against the usual one
 
 # PPG: motion makes pulses of its own. Atrial fibrillation has an irregularity of 0.15–0.3.
@@ -95,9 +97,8 @@ MOTION_S, MOTION_BEATS, MOTION_IRREGULARITY = 5, 4, 0.32
 NOISE_ROUGH = 0.25  # bends as a share of one second's swing: ambient light without a pulse
 
 # EEG, uV: mean absolute second difference over 20 ms (muscle or cautery of about 25 uV rms in every band; clean EEG
-# stays below 30), and the offset of an open electrode, which an amplifier coupled to alternating current never shows
+# stays below 30)
 MUSCLE = 50.0
-ELECTRODE_OFFSET = 300.0
 
 CLIPPED_SHARE = 0.30  # of one second at the very edge of the channel's range
 CLIPPED_SWING: dict[Modality, float] = {Modality.ECG: 1.0, Modality.EEG: 100.0}
@@ -114,21 +115,25 @@ def find_beats(modality: Modality, grid: FloatArray) -> Beats:
     return np.empty(0)
 
 
-def bends(cell: FloatArray) -> float:
-    """Mean absolute second difference over 20-ms steps, in the signal's unit; 0 where nothing can be computed."""
-    bend = np.abs(cell[4:] - 2.0 * cell[2:-2] + cell[:-4])
-    bend = bend[np.isfinite(bend)]
-    return float(bend.mean()) if len(bend) else 0.0
+def moves(modality: Modality, grid: FloatArray) -> bool:
+    """Whether the last second of ``grid`` is more than one value held."""
+    cell = grid[-_CELL:]
+    return float(np.fmax.reduce(cell) - np.fmin.reduce(cell)) > LIMITS[modality].still
 
 
-def kurtosis(x: FloatArray) -> float:
-    """Fourth standardised moment of the known samples (3 for Gaussian noise, 1.5 for a sine); 0 where undefined."""
-    known = x[np.isfinite(x)].astype(np.float64)
-    if len(known) < 2:
-        return 0.0
-    square = (known - known.mean()) ** 2
-    variance = float(square.mean())
-    return float((square**2).mean()) / variance**2 if variance > 0 else 0.0
+def sure_of_beats(grid: FloatArray, beats: Beats, rhythm: Rhythm) -> bool:
+    """Whether the ECG that ends ``grid`` is a heart's whatever its level: some seconds at one level that hold
+    fibrillation, or beats in a signal as peaked as QRS complexes make it, and noise does not."""
+    newest = grid[-SETTLED_S * _CELL :]
+    if np.count_nonzero(np.isnan(newest)) > _CELL // 10:
+        return False
+    levels = np.nanmedian(newest.reshape(SETTLED_S, _CELL), axis=1)
+    if float(np.abs(levels - levels[-1]).max()) >= REACH[Modality.ECG].lost:
+        return False
+    count = np.count_nonzero(beats >= len(grid) - len(newest))
+    peaked = kurtosis(grid[-PERIOD_S * _CELL :]) >= NOISE_KURTOSIS
+    beating = rhythm is Rhythm.BEATS and bool(count >= LEAST_PULSES) and peaked
+    return rhythm is Rhythm.FIBRILLATION or beating
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +234,8 @@ def _level(view: _View) -> Absence | None:
 
 
 def _electrode_off(view: _View) -> bool:
-    return view.modality is Modality.ECG and (view.low >= ELECTRODE_OFF or view.high <= -ELECTRODE_OFF)
+    lost = REACH[Modality.ECG].lost
+    return view.modality is Modality.ECG and (view.low >= lost or view.high <= -lost)
 
 
 def _pressure(view: _View) -> Verdict:
@@ -323,9 +329,9 @@ def _electrocardiogram(view: _View) -> Absence | None:
 
 
 def _electroencephalogram(view: _View) -> Absence | None:
-    if abs(float(np.median(view.cell[np.isfinite(view.cell)]))) > ELECTRODE_OFFSET:
+    if abs(float(np.median(view.cell[np.isfinite(view.cell)]))) > REACH[Modality.EEG].lost:
         return Absence.LEAD_OFF
-    return Absence.ARTEFACT if bends(view.cell) > MUSCLE else None
+    return Absence.ARTEFACT if bends(view.cell) > MUSCLE else eeg_artefact(view.grid)
 
 
 _RULES: dict[Modality, Callable[[_View], Absence | None]] = {

@@ -4,12 +4,13 @@ No data after 0.5 s; lead off, saturated, out of range after 1 s; flat after 5 s
 the newest completed 1-s cell fails it. All are *runs that reach to now*: one good sample ends a run, so a sensor that
 comes back is measured at once. Works on native samples and event time and reads no clock.
 
-Rails. An ECG whose electrode is off drifts to the end of its amplifier's input range, at least ±5 mV (IEC 60601-2-27,
-201.12.1.101.1; ±4.5 mV is taken here, for gain errors), so a run of one second beyond it is *lead off*. A run of one
-and the same value at the highest or lowest level that the channel has ever reached is *saturated*; the same value
-anywhere else is *flat*, after a longer time, since quantised signals do hold still for a while. Not so an arterial
-pressure: a line that delivers one value for as long as you like has measured it (an arrest, a closed tap; see
-:mod:`models.signals.quality`), and only near the top of a transducer's range does it mean saturation.
+Rails. An ECG whose electrode is off drifts to the end of its amplifier's input range: a run of one second out of reach
+of its zero (:mod:`models.signals.offset`) is *lead off*, or *out of range* where even that is not possible. While a
+channel's zero is not known yet, a level counts for that only if it is held. A run of one and the same value at the
+highest or lowest level that the channel has ever reached is *saturated*; the same value anywhere else is *flat*, after
+a longer time, since quantised signals do hold still for a while. Not so an arterial pressure: a line that delivers one
+value for as long as you like has measured it (an arrest, a closed tap; see :mod:`models.signals.quality`), and only
+near the top of a transducer's range does it mean saturation.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import numpy.typing as npt
 
 from models.signals.absence import Absence
 from models.signals.modalities import MODALITIES, Modality
+from models.signals.offset import REACH
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -29,35 +31,36 @@ NO_DATA_NS = 500_000_000
 RAIL_NS = 1_000_000_000
 FLAT_NS = 5_000_000_000
 
+_BY_QUALITY = frozenset({Absence.ARTEFACT, Absence.FLUSH, Absence.OUT_OF_RANGE})
+
 
 @dataclass(frozen=True, slots=True)
 class Rails:
-    """lead_off: |value| from which a lasting level means an electrode is off; inf where that cannot be told.
+    """lead_off: distance from zero from which a lasting level means an electrode is off; inf where only the quality of
+    a cell can tell.
 
     at_low: whether a value held at the channel's own lowest level means a saturated amplifier as one at its highest
     does; a pulse wave without a pulse rests at its lowest level, so there it means flat. top: least level at which a
     held value means saturation. flat: whether a value held anywhere else means that the sensor says nothing.
+    by_quality: what only the quality of a completed cell can tell; the rest samples tell themselves, at every tick.
     """
 
     lead_off: float = float("inf")
     at_low: bool = False
     top: float = float("-inf")
     flat: bool = True
+    by_quality: frozenset[Absence] = _BY_QUALITY
 
 
 RAILS = MappingProxyType(
     {
-        Modality.ECG: Rails(lead_off=4.5, at_low=True),
+        Modality.ECG: Rails(lead_off=REACH[Modality.ECG].lost, at_low=True),
         Modality.ABP: Rails(top=200.0, flat=False),
         Modality.PPG: Rails(),
-        Modality.EEG: Rails(at_low=True),
+        Modality.EEG: Rails(at_low=True, by_quality=_BY_QUALITY | {Absence.LEAD_OFF, Absence.FLAT}),
         Modality.RESP: Rails(at_low=True),
     }
 )
-
-
-# What only the quality of a completed cell can tell. The rest is told by the samples themselves, at every tick.
-_BY_QUALITY = (Absence.ARTEFACT, Absence.FLUSH, Absence.OUT_OF_RANGE)
 
 
 class _Run:
@@ -95,6 +98,7 @@ class SensorState:
         self._high = np.inf if info.high is None else info.high
         self._rails = RAILS[modality]
         self._quick = min(self._high, self._rails.lead_off), max(self._low, -self._rails.lead_off)
+        self._has_offset = modality in REACH
         self.reset()
 
     def reset(self) -> None:
@@ -105,6 +109,24 @@ class SensorState:
         self._outside, self._off, self._same = _Run(), _Run(), _Run()
         self._last_value = np.nan
         self._highest, self._lowest = -np.inf, np.inf
+        self._zero: float | None = None if self._has_offset else 0.0
+
+    def settle(self, zero: float) -> None:
+        """From now on levels are meant from ``zero``. What the newest sample is not, no run may go on being."""
+        if zero == self._zero:
+            return
+        self._zero = zero
+        if not self._is_off(self._last_value - zero):
+            self._off.since_ns = None
+        if not self._is_outside(self._last_value - zero):
+            self._outside.since_ns = None
+
+    def _is_off(self, distance: FloatArray | float) -> npt.NDArray[np.bool_]:
+        return np.asarray(np.abs(distance) >= self._rails.lead_off)
+
+    def _is_outside(self, distance: FloatArray | float) -> npt.NDArray[np.bool_]:
+        distance = np.asarray(distance)
+        return (distance > self._high) | (distance < self._low)
 
     def update(self, values: FloatArray, first_ns: float, step_ns: float, withheld: bool = False) -> None:
         """``values`` [n] float32, NaN where missing, the first at ``first_ns``, ``step_ns`` apart."""
@@ -129,12 +151,13 @@ class SensorState:
             values, times = values[finite], times[finite]
             lowest, highest = float(values.min()), float(values.max())
         self._measured_until_ns = float(times[-1]) + step_ns
+        zero = self._zero or 0.0
         top, bottom = self._quick
-        if highest < top and lowest > bottom:
+        if highest - zero < top and lowest - zero > bottom:
             self._outside.since_ns = self._off.since_ns = None
         else:
-            self._outside.update((values > self._high) | (values < self._low), times)
-            self._off.update(np.abs(values) >= self._rails.lead_off, times)
+            self._outside.update(self._is_outside(values - zero), times)
+            self._off.update(self._is_off(values - zero), times)
         self._hold(values, times, lowest, highest)
 
     def _hold(self, values: FloatArray, times: npt.NDArray[np.float64], lowest: float, highest: float) -> None:
@@ -154,10 +177,11 @@ class SensorState:
             return Absence.WITHHELD
         if now_ns - self._measured_until_ns > NO_DATA_NS:
             return Absence.NO_DATA
-        if self._off.lasts(now_ns, RAIL_NS):
-            return Absence.LEAD_OFF
-        if self._outside.lasts(now_ns, RAIL_NS):
-            return Absence.OUT_OF_RANGE
+        if self._zero is not None or self._same.lasts(now_ns, RAIL_NS):
+            if self._off.lasts(now_ns, RAIL_NS):
+                return Absence.LEAD_OFF
+            if self._outside.lasts(now_ns, RAIL_NS):
+                return Absence.OUT_OF_RANGE
         if self._same.lasts(now_ns, RAIL_NS):
             at_top = self._last_value >= max(self._highest, self._rails.top)
             at_bottom = self._rails.at_low and self._last_value <= self._lowest
@@ -165,6 +189,4 @@ class SensorState:
                 return Absence.SATURATED
             if self._rails.flat and self._same.lasts(now_ns, FLAT_NS):
                 return Absence.FLAT
-        if cell is Absence.LEAD_OFF and self._rails.lead_off == np.inf:
-            return cell
-        return cell if cell in _BY_QUALITY else None
+        return cell if cell in self._rails.by_quality else None

@@ -27,6 +27,7 @@ from models.signals.beats import complexes, r_peaks
 from models.signals.blocks import spans_gap
 from models.signals.findings import PULSE_CHANNELS, Findings, Pulse, Rhythm
 from models.signals.modalities import GRID_RATE_HZ, Modality
+from models.signals.offset import REACH
 from models.signals.rhythm import LEAST_DEFLECTION_MV, SPAN_S, swings, without_wander
 from streams.alarms.arrhythmia_pulse import EDGE_S, NEAR, Channels, PulseChannel, pulse_rates
 from streams.alarms.arrhythmia_usual import USUAL_S, UsualMemory
@@ -42,7 +43,6 @@ ASYSTOLE_S = 4.0
 LEAST_KNOWN = 0.9  # of those seconds
 SMALL = 0.25  # of the usual height: no complex of this heart
 COMPLEX_S = 0.06  # reach of a complex to either side, for its height
-RAIL_MV = 4.5  # an electrode that is off, see models.signals.state
 
 # (beats, rate per minute), whichever holds. Fewer than five where they are that much slower: a heart that has just
 # slowed. The experts of the Challenge call 40–42 /min bradycardia below 40, so its limit has a tolerance of 6 %, within
@@ -233,7 +233,10 @@ def _asystole(now: _Now) -> Call | None:
         return None
     if not now.ecg_measured:
         still = float(swings(without_wander(newest)).max()) < LEAST_DEFLECTION_MV
-        if not still or abs(float(np.median(known))) >= RAIL_MV or not now.findings.showing(Pulse.NONE):
+        # Of a line that is only flat the rhythm is said, at whatever level a recording has its zero: it is still.
+        level = abs(float(np.median(known)))
+        off = now.findings.rhythm is Rhythm.UNKNOWN and level >= REACH[Modality.ECG].lost
+        if not still or off or not now.findings.showing(Pulse.NONE):
             return None
     silence_s = (float(now.recent[0]) if len(now.recent) else len(now.ecg)) / GRID_RATE_HZ
     return _judged("asystole", silence_s if len(now.recent) else None, now, now.pulse_rates(PULSE_SPAN_S["asystole"]))

@@ -1,56 +1,57 @@
 """All measured numerics of one bed, once a second, from the common grid: pure, clock-free, bounded.
 
-Only measured signals enter, and of those only what may be counted: no rate from an ECG whose rhythm holds no beats,
-none from a channel without a pulse. What is not known is None, never an old number.
+Only measured cells enter: what the sensor said in a second that was not measured (a rail, a movement, an electrode
+that was off) is missing to every numeric, as if it had never come; but for the power of muscle, which is an artefact.
+Of the measured ones only what may be counted: no rate from an ECG whose rhythm holds no beats, none from a channel
+without a pulse. What is not known is None, never an old number. The least that each numeric needs:
+
+* rates of heart and pulse: three unbroken intervals, the last beat at most 4 s ago (:mod:`streams.vitals.heart`);
+* pressures: two valid beats and half of all in 12 s; a mean without beats: 90 % of its 1 to 3 s (``pressure``);
+* respiration: the last 20 s without a gap of more than 1 s, or twelve unbroken beats over 20 s (``respiration``);
+* spectral edge: half of the last 30 s, burst suppression of the last 60, muscle of the last 10 (``eeg``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from models.signals.absence import Absence
 from models.signals.beats import qrs_complexes, upstrokes
 from models.signals.findings import PULSE_CHANNELS, Findings, Pulse, Rhythm
 from models.signals.modalities import GRID_RATE_HZ, Modality
-from streams.vitals.eeg import SUPPRESSION_SPAN_S, spectral_edge, suppression_ratio
+from streams.records import VitalsRecord
+from streams.vitals.eeg import SUPPRESSION_SPAN_S, MuscleMeter, spectral_edge, suppression_ratio
 from streams.vitals.heart import BeatTrain, auto_rate, r_to_pulse_delay
 from streams.vitals.pressure import PressureTrain
 from streams.vitals.respiration import SPAN_S as RESPIRATION_SPAN_S
 from streams.vitals.respiration import rate_of_modulation, rate_of_signal
 
 Grid = Callable[[Modality, int, int], npt.NDArray[np.float32]]
+Native = Callable[[Modality, int], tuple[npt.NDArray[np.float32], float]]
 
 BLOCK_S = 10
 """Length of the block that beats are sought in: four beats at 24/min, and cheap enough for each second."""
 
+MEMORY_S = max(BLOCK_S, RESPIRATION_SPAN_S, SUPPRESSION_SPAN_S)
+"""How far back a numeric looks, and so how long it is remembered which cells were measured."""
 
 PULSES_AGREE = 0.15  # of the rate
 
 
-@dataclass(frozen=True, slots=True)
-class Vitals:
-    """The numerics at ``second``; fields as in :class:`streams.records.VitalsRecord`.
-
-    Rates per minute, pressures in mmHg, ``sef95`` in Hz, ``bsr`` 0–1, times in seconds. ``beats``: new beats of the
-    heart-rate source since the last update, (event time in seconds, source), for the beat tone.
-    """
+class Vitals(VitalsRecord, frozen=True, kw_only=True, tag="unaddressed vitals"):
+    """The numerics at ``second``, before it is said whose. ``beats``: new beats of the heart-rate source since the last
+    update, (event time in seconds, source), for the beat tone."""
 
     second: int
-    hr: float | None = None
-    hr_source: str = ""
-    pulse_rate: float | None = None
-    abp_sys: float | None = None
-    abp_dia: float | None = None
-    abp_map: float | None = None
-    resp_rate: float | None = None
-    resp_source: str = ""
-    sef95: float | None = None
-    bsr: float | None = None
-    rppg_delay_s: float | None = None
-    beats: list[tuple[float, str]] = field(default_factory=list)
+    beats: list[tuple[float, str]] = msgspec.field(default_factory=list)
+    bed: str = ""
+    session: str = ""
+    epoch: int = 0
+    time_ns: int = 0
 
 
 class VitalsMonitor:
@@ -63,28 +64,47 @@ class VitalsMonitor:
     def reset(self) -> None:
         """Forget everything: a new epoch."""
         self._second = None
+        self._cells = {m: np.zeros(MEMORY_S, dtype=np.bool_) for m in Modality}
         self._trains = {
             Modality.ECG: BeatTrain(qrs_complexes, before_s=0.05, after_s=0.05),
             Modality.ABP: BeatTrain(lambda x: (upstrokes(x, kind="ABP"), 0), before_s=0.20, after_s=0.25),
             Modality.PPG: BeatTrain(lambda x: (upstrokes(x, kind="PPG"), 0), before_s=0.20, after_s=0.30),
         }
         self._pressure = PressureTrain()
+        self._muscle = MuscleMeter()
         self._delay_s: float | None = None
         self._pulseless: set[Modality] = set()
 
-    def update(self, second: int, grid: Grid, measured: Mapping[Modality, bool], findings: Findings) -> Vitals:
+    def update(
+        self,
+        second: int,
+        grid: Grid,
+        measured: Mapping[Modality, bool],
+        findings: Findings,
+        cells: Mapping[Modality, Absence | None] | None = None,
+        native: Native | None = None,
+    ) -> Vitals:
         """The numerics at event time ``second``.
 
         grid(modality, first_g, last_g): samples first_g … last_g − 1 of the 100-Hz grid (sample g at g · 10 ms), NaN
         where missing; everything below ``second`` · 100 must be there. measured: whether each modality's state is
-        *measured* now; one that is not listed is not measured. findings: of the second that has just ended.
+        *measured* now; one that is not listed is not. findings: of the second that has just ended. cells: why the cell
+        that has just ended was not measured, None where it was; if not given, those were that are now. native(modality,
+        cell): its samples as they came and their rate in Hz, for the power of muscle, which is unknown without.
         """
+        if cells is None:
+            cells = {m: None for m, now in measured.items() if now}
         if self._second is not None and second != self._second + 1:
             self.reset()
         self._second = second
+        for modality, remembered in self._cells.items():
+            remembered[second % MEMORY_S] = cells.get(modality, Absence.NOT_CONNECTED) is None
 
         def block(modality: Modality, span_s: int) -> npt.NDArray[np.float32]:
-            return grid(modality, (second - span_s) * GRID_RATE_HZ, second * GRID_RATE_HZ)
+            """The last ``span_s`` seconds, NaN where they were not measured."""
+            values = grid(modality, (second - span_s) * GRID_RATE_HZ, second * GRID_RATE_HZ)
+            counts = self._cells[modality][np.arange(second - span_s + 1, second + 1) % MEMORY_S]
+            return np.where(np.repeat(counts, GRID_RATE_HZ), values, np.float32(np.nan))
 
         blocks = {m: block(m, BLOCK_S) for m in self._trains if measured.get(m, False)}
         nothing = np.empty(0, dtype=np.float32)
@@ -106,6 +126,11 @@ class VitalsMonitor:
             delay = r_to_pulse_delay(known[Modality.ECG], known[Modality.PPG], second, self._delay_s)
             self._delay_s = delay if delay is not None else self._delay_s
         resp, resp_source = self._respiration(second, block, measured, known)
+        muscle = None
+        if cells.get(Modality.EEG, Absence.NOT_CONNECTED) in (None, Absence.ARTEFACT):  # muscle makes artefacts
+            if native is not None:
+                self._muscle.update(second, *native(Modality.EEG, second - 1))
+            muscle = self._muscle.read(second)
         sef95 = bsr = None
         if measured.get(Modality.EEG, False):
             eeg = block(Modality.EEG, SUPPRESSION_SPAN_S)
@@ -122,6 +147,8 @@ class VitalsMonitor:
             resp_source=resp_source,
             sef95=sef95,
             bsr=bsr,
+            emg_db=muscle[0] if muscle else None,
+            emg_band=f"{muscle[1][0]:.0f}–{muscle[1][1]:.0f} Hz" if muscle else "",
             rppg_delay_s=delay,
             beats=[(b.time_s, source.value) for b in new[source]] if source else [],
         )

@@ -11,8 +11,9 @@ from models.signals.absence import Absence
 from models.signals.findings import Pulse
 from models.signals.modalities import Modality
 from models.signals.presence import cell_verdict
-from models.signals.quality import Verdict, assess, bends, find_beats, kurtosis
-from tests.signals.waves import beat_times, ecg, pulse
+from models.signals.quality import Verdict, assess, find_beats
+from models.signals.shape import bends, kurtosis
+from tests.signals.waves import beat_times, brain, ecg, pulse
 
 M = Modality
 
@@ -162,7 +163,7 @@ def test_small_fast_pulses_are_no_artefact(rate: int) -> None:
 
 def test_electrocautery_is_an_artefact_on_every_lead() -> None:
     clean = ecg(beat_times(70, 30), 30)
-    for modality, wave, sigma in ((M.ECG, clean, 1.2), (M.EEG, noise(30, 15.0, seed=8), 250.0)):
+    for modality, wave, sigma in ((M.ECG, clean, 1.2), (M.EEG, brain(30, 15.0, seed=8), 250.0)):
         wave = wave.copy()
         wave[1500:2000] += sigma * noise(5)
         found = verdicts(modality, wave)

@@ -56,3 +56,19 @@ def pulse(times: Floats, duration_s: float, low: float, high: float, notch: floa
         dicrotic = notch * np.exp(-0.5 * ((t[fall] - at - 0.36) / 0.04) ** 2) * (1 - share)
         x[fall] = low + (high - low) * np.minimum(decay + dicrotic, 1.0)
     return x
+
+
+def brain(
+    duration_s: float, sd_uv: float = 15.0, alpha: float = 0.3, slope: float = 1.5, seed: int = 8, rate: int = RATE
+) -> Floats:
+    """An EEG in µV at ``rate``: noise whose power falls with frequency to the power of ``slope``, and a share ``alpha``
+    of the power at 9–11 Hz; nothing below 0.5 Hz and above 45 Hz."""
+    n = round(duration_s * rate)
+    spectrum = np.fft.rfft(np.random.default_rng(seed).standard_normal(n))
+    hertz = np.fft.rfftfreq(n, 1 / rate)
+    inside = (hertz >= 0.5) & (hertz <= 45.0)
+    power = np.where(inside, np.maximum(hertz, 0.5) ** -slope, 0.0)
+    power /= power.sum()
+    rhythm = (hertz >= 9.0) & (hertz <= 11.0)
+    x = np.fft.irfft(spectrum * np.sqrt((1 - alpha) * power + alpha * rhythm / rhythm.sum()), n)
+    return sd_uv * x / x.std()

@@ -16,7 +16,7 @@ from models.signals.pulse import overdue
 from models.signals.quality import find_beats
 from models.signals.rhythm import judge_rhythm
 from streams.alarms.arrhythmia import ArrhythmiaMonitor, Call
-from streams.records import ArrhythmiaCall, RhythmRecord, VitalsRecord
+from streams.records import NUMERICS, ArrhythmiaCall, RhythmRecord, VitalsRecord
 from streams.vitals.monitor import Vitals, VitalsMonitor
 
 Grid = Callable[[Modality, int, int], npt.NDArray[np.float32]]
@@ -70,8 +70,7 @@ class Second:
 
     @property
     def vitals_record(self) -> VitalsRecord:
-        names = [name for name in Vitals.__dataclass_fields__ if name not in ("second", "beats")]
-        numbers = {name: getattr(self.vitals, name) for name in names}
+        numbers = {name: getattr(self.vitals, name) for name in NUMERICS}
         return VitalsRecord(bed="a", session="s", epoch=0, time_ns=self.vitals.second * S, **numbers)
 
     @property
@@ -116,5 +115,6 @@ def vitals_over(
     for k in range(1, seconds + 1):
         hidden = {m for m, (a, b) in (unmeasured or {}).items() if a <= k < b}
         findings = findings_at(k, grid, [m for m in signals if m not in hidden])
-        out.append(vitals.update(k, grid, {m: m not in hidden for m in signals}, findings))
+        measured = {m: m not in hidden for m in signals}
+        out.append(vitals.update(k, grid, measured, findings))
     return out

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from models.signals.findings import Findings, Pulse, Rhythm
 from models.signals.modalities import Modality
-from streams.records import VitalsRecord
+from monitor.exports import VITALS_COLUMNS
+from streams.codec import DecodeError, decode, encode
+from streams.records import NUMERICS, VitalsRecord
 from streams.vitals.monitor import Vitals, VitalsMonitor
 from tests.signals.waves import beat_times, ecg, pulse
 from tests.streams.grids import grid_of, vitals_over
@@ -23,10 +26,15 @@ def signals():
     }
 
 
-def test_every_number_of_the_record_is_filled():
-    ours = set(Vitals.__dataclass_fields__) - {"second", "beats"}
-    record = set(VitalsRecord.__struct_fields__) - {"v", "bed", "session", "epoch", "time_ns"}
-    assert ours == record
+def test_monitor_wire_and_export_share_one_list_of_numerics():
+    """Whatever is known of a second arrives on the wire under its name, and what is exported are those names."""
+    assert issubclass(Vitals, VitalsRecord) and list(NUMERICS) == list(VITALS_COLUMNS[1:])
+    some = {name: ("ECG" if isinstance(getattr(Vitals(second=1), name), str) else 1.5) for name in NUMERICS}
+    record = VitalsRecord(bed="b", session="s", epoch=0, time_ns=0, **some)
+    assert {name: getattr(decode(encode(record)), name) for name in NUMERICS} == some
+    for name in (n for n in NUMERICS if some[n] == 1.5):
+        with pytest.raises(DecodeError, match="not finite"):
+            decode(encode(replace(record, **{name: np.inf})))
 
 
 def test_nothing_measured_nothing_known():
