@@ -146,8 +146,8 @@ def _elsewhere(x: Floats, level: float) -> npt.NDArray[np.bool_]:
 def _drift(x: Floats) -> float:
     """µV a second by which an electrode drifts; 0 where it could be the EEG's own slow waves."""
     seconds = x.reshape(-1, _SECOND)
-    whole = np.logical_and.reduce(np.isfinite(seconds), axis=1)
-    levels = np.where(whole, np.median(np.where(whole[:, None], seconds, 0.0), axis=1), np.nan)
+    missing = np.count_nonzero(np.isnan(seconds), axis=1)
+    levels = np.where(missing == 0, np.median(np.nan_to_num(seconds), axis=1), np.nan)
     steps = np.diff(levels)
     steps = steps[np.isfinite(steps)]
     drift = float(np.median(steps)) if len(steps) >= LEAST_STEPS else 0.0

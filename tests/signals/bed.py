@@ -10,7 +10,7 @@ import numpy as np
 from models.signals.modalities import Modality
 from models.signals.pipeline import BedPipeline, Cell, Chunk, PipelineOutput
 from models.signals.windows import Window, WindowSpec
-from tests.signals.waves import beat_times, ecg, pulse
+from tests.signals.waves import beat_times, brain, ecg, pulse
 
 M = Modality
 SPEC = WindowSpec(frame_s=3, frames=4)
@@ -27,7 +27,7 @@ def bed_waves(seconds: int, seed: int = 0) -> dict[Modality, np.ndarray]:
         M.ECG: ecg(times, seconds, noise=0.02),
         M.ABP: pulse(times + 0.2, seconds, 55.0, 105.0),
         M.PPG: pulse(times + 0.35, seconds, 0.0, 1.0),
-        M.EEG: 20.0 * rng.standard_normal(seconds * 100),
+        M.EEG: brain(seconds, 20.0, seed=seed + 100),
         M.RESP: np.sin(2 * np.pi * grid_t / 4.0),
     }
     return {
