@@ -135,11 +135,15 @@ def fast_runs(ecg: npt.ArrayLike, at: Floats, height: Floats, usual: UsualComple
         return []
     x = without_wander(ecg)
     away = crossing_share(x[-round(RECENT_S * GRID_RATE_HZ) :])
+    first = int(starts[0])
+    newest = at[first : int(starts[-1]) + BEATS]  # of all runs, which overlap: each complex is compared once
+    shifted = _shapes(x, np.concatenate([newest + d for d in range(-SHIFT, SHIFT + 1)]))
+    all_alike = (shifted * usual.shape).sum(axis=1).reshape(-1, len(newest)).max(axis=0)
+    all_shapes = _shapes(x, newest)
     runs = []
     for i in starts.tolist():
-        beats = at[i : i + BEATS]
-        shapes = _shapes(x, beats)
-        alike = np.max([(_shapes(x, beats + d) * usual.shape).sum(axis=1) for d in range(-SHIFT, SHIFT + 1)], axis=0)
+        beats, mine = at[i : i + BEATS], slice(i - first, i - first + BEATS)
+        shapes, alike = all_shapes[mine], all_alike[mine]
         over = np.log(np.maximum(height[i : i + BEATS], 1e-3) / max(usual.height, 1e-3))
         stretch = x[max(0, int(beats[0]) - REACH) : int(beats[-1]) + REACH]
         intervals = np.diff(beats)
