@@ -23,9 +23,38 @@ TOGETHER = (
 )
 """Files that share a fixture of half a minute run in one process, when there are several."""
 
+SLOW = (
+    "models/test_clinical.py",
+    "models/test_comparison.py",
+    "models/test_distillation.py",
+    "models/test_export.py",
+    "models/test_hypotension.py",
+    "models/test_parts.py",
+    "models/test_real_training.py",
+    "models/test_restoration.py",
+    "models/test_rtx_build.py",
+    "models/test_selfmask.py",
+    "models/test_student_evaluation.py",
+    "models/test_students.py",
+    "models/test_training.py",
+    "monitor/test_cli_train.py",
+    "streams/test_vitals_recordings.py",
+    "transport/test_conformance.py",
+    "transport/test_kafka_failover.py",
+    "transport/test_session_on_brokers.py",
+)
+"""Whole trainings, exports, engines and recordings, and a real Kafka: not in ``./test``, but in ``./test --all``."""
+
 # A busy machine is no failure, and the same examples come on every machine.
 settings.register_profile("vigil", deadline=None, derandomize=True)
 settings.load_profile("vigil")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks what is slow; see ``SLOW``."""
+    for item in items:
+        if item.path.relative_to(ROOT / "tests").as_posix() in SLOW:
+            item.add_marker(pytest.mark.slow)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object | None:
