@@ -39,7 +39,6 @@ SLOW = (
     "models/test_training.py",
     "monitor/test_cli_train.py",
     "streams/test_vitals_recordings.py",
-    "transport/test_conformance.py",
     "transport/test_kafka_failover.py",
     "transport/test_session_on_brokers.py",
 )
@@ -53,7 +52,8 @@ settings.load_profile("vigil")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Marks what is slow; see ``SLOW``."""
     for item in items:
-        if item.path.relative_to(ROOT / "tests").as_posix() in SLOW:
+        listed = item.path.relative_to(ROOT / "tests").as_posix() in SLOW
+        if listed or item.get_closest_marker("kafka") is not None:
             item.add_marker(pytest.mark.slow)
 
 
