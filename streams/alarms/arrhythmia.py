@@ -222,14 +222,16 @@ def _unbroken(ecg: npt.NDArray[np.float32], at: Floats) -> Floats:
 
 
 def _asystole(now: _Now) -> Call | None:
-    """No complex for 4 s. In a line that is too still to be believed (flat, an electrode off) only with a pulse
-    channel that shows no pulse."""
+    """No complex for 4 s, up to now or up to a complex of the last second: a pause does not end on a whole second. In a
+    line that is too still to be believed (flat, an electrode off) only with a pulse channel that shows no pulse."""
     span = round(ASYSTOLE_S * GRID_RATE_HZ)
-    newest = now.ecg[-span:]
+    ago = now.recent
+    ended = int(ago[0]) if len(ago) > 1 and ago[0] <= GRID_RATE_HZ and ago[1] - ago[0] >= span else 0
+    newest = now.ecg[len(now.ecg) - ended - span : len(now.ecg) - ended]
     known = newest[np.isfinite(newest)]
     if len(known) < LEAST_KNOWN * span or now.findings.rhythm is Rhythm.FIBRILLATION:
         return None
-    if (len(now.recent) and now.recent[0] < span) or _beats_behind_an_artefact(now, span):
+    if (len(ago) and ago[0] < span and not ended) or _beats_behind_an_artefact(now, span, ended):
         return None
     if not now.ecg_measured:
         still = float(swings(without_wander(newest)).max()) < LEAST_DEFLECTION_MV
@@ -238,14 +240,17 @@ def _asystole(now: _Now) -> Call | None:
         off = now.findings.rhythm is Rhythm.UNKNOWN and level >= REACH[Modality.ECG].lost
         if not still or off or not now.findings.showing(Pulse.NONE):
             return None
-    silence_s = (float(now.recent[0]) if len(now.recent) else len(now.ecg)) / GRID_RATE_HZ
-    return _judged("asystole", silence_s if len(now.recent) else None, now, now.pulse_rates(PULSE_SPAN_S["asystole"]))
+    silence_s = (float(ago[1] - ago[0]) if ended else float(ago[0])) / GRID_RATE_HZ if len(ago) else None
+    return _judged("asystole", silence_s, now, now.pulse_rates(PULSE_SPAN_S["asystole"]))
 
 
-def _beats_behind_an_artefact(now: _Now, span: int) -> bool:
-    """Whether the last ``span`` samples hold a beat that the detector believes and that is no smaller than this heart's
-    complexes: a deflection of 10 mV a few seconds ago makes real ones look too small to be any."""
-    believed = now.believed[now.believed < span]
+def _beats_behind_an_artefact(now: _Now, span: int, ended: int) -> bool:
+    """Whether the ``span`` samples that ended ``ended`` samples ago hold a beat that the detector believes and that is
+    no smaller than this heart's complexes: a deflection of 10 mV a few seconds ago makes real ones look too small to be
+    any."""
+    edge = round(2 * COMPLEX_S * GRID_RATE_HZ)
+    first = ended + edge if ended else 0
+    believed = now.believed[(now.believed >= first) & (now.believed < ended + span - (edge if ended else 0))]
     if now.findings.rhythm is not Rhythm.BEATS or not len(believed):
         return False
     heights = _peak_to_peak(now.ecg, now.at)

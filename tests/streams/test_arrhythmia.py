@@ -111,6 +111,17 @@ def test_a_pause_of_three_and_a_half_seconds_is_none() -> None:
     assert not seconds_of("asystole", followed({ECG: heart(times, 40.0)}))
 
 
+@pytest.mark.parametrize("pause_s", [3.7, 4.3, 4.6, 4.9])
+@pytest.mark.parametrize("begins_s", [20.02, 20.25, 20.5, 20.75, 20.98])
+def test_a_pause_of_more_than_four_seconds_is_asystole_wherever_the_seconds_lie(
+    begins_s: float, pause_s: float
+) -> None:
+    """Looked at once a second, one from 20.25 to 24.85 s is never longer than 3.75 s."""
+    before, after = np.arange(begins_s - 16.0, begins_s + 0.01, 0.8), begins_s + pause_s + np.arange(0, 10, 0.8)
+    found = followed({ECG: heart(np.concatenate((before, after)), 38.0)})
+    assert bool(seconds_of("asystole", between(found, 10, 30))) == (pause_s > 4.0)
+
+
 def test_asystole_ends_with_a_beat() -> None:
     times = np.concatenate([np.arange(0.5, 20.0, 0.8), np.arange(28.0, 40.0, 0.8)])
     found = seconds_of("asystole", followed({ECG: heart(times, 40.0)}))
