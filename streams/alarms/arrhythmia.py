@@ -248,9 +248,8 @@ def _beats_behind_an_artefact(now: _Now, span: int, ended: int) -> bool:
     """Whether the ``span`` samples that ended ``ended`` samples ago hold a beat that the detector believes and that is
     no smaller than this heart's complexes: a deflection of 10 mV a few seconds ago makes real ones look too small to be
     any."""
-    edge = round(2 * COMPLEX_S * GRID_RATE_HZ)
-    first = ended + edge if ended else 0
-    believed = now.believed[(now.believed >= first) & (now.believed < ended + span - (edge if ended else 0))]
+    edge = round(2 * COMPLEX_S * GRID_RATE_HZ) if ended else 0  # the complexes at its ends are no part of a pause
+    believed = now.believed[(now.believed >= ended + edge) & (now.believed < ended + span - edge)]
     if now.findings.rhythm is not Rhythm.BEATS or not len(believed):
         return False
     heights = _peak_to_peak(now.ecg, now.at)
