@@ -482,10 +482,13 @@ class Session:
 
 
 def _missing(channels: ChannelMap) -> dict[Modality, tuple[Stretch, ...]]:
-    """Where each channel has no data, in seconds from time zero."""
+    """Where no lead of a modality has data, in seconds from time zero."""
+    whole_s = channels.duration_s
     return {
-        m: with_ends(channels.gaps_s(m), c.origin_ns / SECOND_NS, c.end_ns / SECOND_NS, channels.duration_s)
-        for m, c in channels.channels.items()
+        m: common(
+            with_ends(channels.gaps_s(m, c.lead), c.origin_ns / SECOND_NS, c.end_ns / SECOND_NS, whole_s) for c in leads
+        )
+        for m, leads in channels.leads.items()
     }
 
 

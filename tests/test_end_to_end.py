@@ -17,6 +17,7 @@ from streams.bed_replay import Drop
 from streams.codec import chunk_values
 from streams.feed import DisplayFeed
 from streams.records import AnyRecord, CellRecord, PredictionRecord, StateRecord, VitalsRecord, WaveTick
+from tests.signals.test_channels import Memory
 from tests.streams.sources import FakeEngine, PatientMap
 
 SPEC = WindowSpec()
@@ -136,3 +137,16 @@ def test_a_real_operation_loses_nothing(recordings: Path) -> None:
     report = session.report()
     assert all(counts["lost"] == 0 and counts["sent"] == counts["received"] for counts in report["samples"].values())
     assert report["samples"]["ECG"]["sent"] == 60_000 and report["predictions"] == report["windows"] == 120
+
+
+def test_at_max_nothing_is_jumped_over_while_another_lead_has_data() -> None:
+    """Lead II for a minute, V5 for the five after it: of the lead that is preferred those five are a gap."""
+    waves = {
+        "II": ("mV", 100.0, 0.0, np.sin(np.arange(6_000, dtype=np.float32))),
+        "V5": ("mV", 100.0, 60.0, np.sin(np.arange(30_000, dtype=np.float32))),
+    }
+    session, _, _ = run(map_channels(Memory(waves)), None)  # type: ignore[arg-type]
+    report = session.report()
+    assert report["samples"]["ECG"]["sent"] == 36_000 and report["samples"]["ECG"]["lost"] == 0
+    assert report["seconds_streamed"] == 360.0
+    assert session.gaps_s[Modality.ECG] == ()

@@ -120,9 +120,9 @@ class ChannelMap:
         values[np.isinf(values)] = np.nan
         return Segment(first, values)
 
-    def gaps_s(self, modality: Modality) -> tuple[tuple[float, float], ...]:
+    def gaps_s(self, modality: Modality, lead: int = 0) -> tuple[tuple[float, float], ...]:
         """Stretches ``[start, end)`` without data, in seconds from time zero, as the recording's structure tells."""
-        track = _track(self.recording, self.channels[modality].track)
+        track = _track(self.recording, self.leads[modality][lead].track)
         return tuple((begin - self.zero_s, end - self.zero_s) for begin, end in track.gaps_s)
 
     def numerics(self, track: str) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:

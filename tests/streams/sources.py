@@ -59,7 +59,7 @@ class CountingMap:
     def duration_s(self) -> float:
         return max(c.end_ns for c in self.channels.values()) / S
 
-    def gaps_s(self, modality: Modality) -> tuple[tuple[float, float], ...]:
+    def gaps_s(self, modality: Modality, lead: int = 0) -> tuple[tuple[float, float], ...]:
         return ()
 
     def read(self, modality: Modality, start_ns: int, end_ns: int, lead: int = 0) -> Segment:
@@ -116,7 +116,7 @@ class PatientMap:
     def channels(self) -> dict[Modality, Channel]:
         return {**self._mapped.channels, Modality.PPG: self._counter}
 
-    def gaps_s(self, modality: Modality) -> tuple[tuple[float, float], ...]:
+    def gaps_s(self, modality: Modality, lead: int = 0) -> tuple[tuple[float, float], ...]:
         return ()
 
     def read(self, modality: Modality, start_ns: int, end_ns: int, lead: int = 0) -> Segment:
