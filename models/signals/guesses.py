@@ -108,10 +108,11 @@ def _judge_pressure(mmhg: FloatArray, rate: float, *, gas: bool) -> tuple[Modali
 def _judge_voltage(uv: FloatArray, rate: float) -> tuple[Modality, str] | None:
     if rate < 60:
         return None
-    steep = np.abs(np.diff(_without_drift(uv, rate)))
+    flat = _without_drift(uv, rate)
+    steep = np.abs(np.diff(flat))
     level = np.median(steep)
     spiky = float(np.percentile(steep, 99) / level) if level > 0 else np.inf
-    swing = float(np.percentile(_without_drift(uv, rate), 99.5) - np.percentile(_without_drift(uv, rate), 0.5))
+    swing = float(np.ptp(np.percentile(flat, (0.5, 99.5))))
     beat = _rhythm(_smoothed(steep, rate, 0.1), rate, PULSE_HZ)
     if beat and spiky > 6 and 100 <= swing <= 20_000:
         return Modality.ECG, f"spikes of {swing / 1000:.1g} mV at {60 * beat:.0f}/min"
