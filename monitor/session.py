@@ -16,9 +16,9 @@ from threading import Event, Lock
 from typing import TYPE_CHECKING, Any
 
 from models.runtime.guard import Service
-from models.signals.channels import ChannelMap
+from models.signals.channels import ChannelMap, missing_s
 from models.signals.errors import BackendUnavailable, BadInput, VigilError
-from models.signals.gaps import Stretch, common, with_ends
+from models.signals.gaps import common
 from models.signals.modalities import Modality
 from models.signals.windows import WindowSpec
 from monitor.report import run_report
@@ -305,7 +305,7 @@ class Session:
             for m in Modality
             if m in first.channels
         )
-        self._gaps = _missing(first)
+        self._gaps = missing_s(first)
         span = self._span()
         self._check_drops(first, span)
         beds = [
@@ -315,7 +315,7 @@ class Session:
                 channels,
                 min(round(channels.duration_s * SECOND_NS), span.end_ns),
                 self._drops,
-                common(_missing(channels).values()),
+                common(missing_s(channels).values()),
             )
             for bed, channels in maps.items()
         ]
@@ -479,17 +479,6 @@ class Session:
         self._credits.close()
         self._stream.stop()
         self._done.set()
-
-
-def _missing(channels: ChannelMap) -> dict[Modality, tuple[Stretch, ...]]:
-    """Where no lead of a modality has data, in seconds from time zero."""
-    whole_s = channels.duration_s
-    return {
-        m: common(
-            with_ends(channels.gaps_s(m, c.lead), c.origin_ns / SECOND_NS, c.end_ns / SECOND_NS, whole_s) for c in leads
-        )
-        for m, leads in channels.leads.items()
-    }
 
 
 def _bed_of(tick: Hashable) -> Hashable:

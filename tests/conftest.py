@@ -24,6 +24,9 @@ TOGETHER = (
 """Files that share a fixture of half a minute run in one process, when there are several."""
 
 SLOW = (
+    "data/test_coupling_off.py",
+    "data/test_simulator_truth.py",
+    "data/test_sweeps.py",
     "models/test_clinical.py",
     "models/test_comparison.py",
     "models/test_distillation.py",
@@ -38,11 +41,16 @@ SLOW = (
     "models/test_students.py",
     "models/test_training.py",
     "monitor/test_cli_train.py",
+    "signals/test_pipeline_invariance.py",
+    "streams/test_alarm_onsets.py",
+    "streams/test_measured_only.py",
     "streams/test_vitals_recordings.py",
+    "test_arrests.py",
+    "test_bench_estimates.py",
     "transport/test_kafka_failover.py",
     "transport/test_session_on_brokers.py",
 )
-"""Whole trainings, exports, engines and recordings, and a real Kafka: not in ``./test``, but in ``./test --all``."""
+"""Whole trainings, exports, engines, recordings, crises and populations, and a real Kafka: not in ``./test``, but in ``./test --all``."""
 
 # A busy machine is no failure, and the same examples come on every machine.
 settings.register_profile("vigil", deadline=None, derandomize=True)

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from models.signals.aliases import NOT_WANTED, alias_tables, candidates, find_track, listing, modality_named
 from models.signals.errors import BadInput
+from models.signals.gaps import Stretch, common, with_ends
 from models.signals.leads import MOST_LEADS, SEVERAL
 from models.signals.modalities import MODALITIES, Modality
 from models.signals.recording import Recording, Segment, Track, TrackKind
@@ -197,6 +198,17 @@ def map_channels(recording: Recording, overrides: Mapping[str, str] | None = Non
         {modality: tuple(leads[1:]) for modality, leads in channels.items() if len(leads) > 1},
         factors,
     )
+
+
+def missing_s(channels: ChannelMap) -> dict[Modality, tuple[Stretch, ...]]:
+    """Where no lead of a modality has data, in seconds from time zero to the recording's end."""
+    whole_s = channels.duration_s
+    return {
+        modality: common(
+            with_ends(channels.gaps_s(modality, c.lead), c.origin_ns / 1e9, c.end_ns / 1e9, whole_s) for c in leads
+        )
+        for modality, leads in channels.leads.items()
+    }
 
 
 def source_unit(track: Track, modality: Modality) -> str:
