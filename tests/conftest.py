@@ -50,7 +50,7 @@ SLOW = (
     "transport/test_kafka_failover.py",
     "transport/test_session_on_brokers.py",
 )
-"""Whole trainings, exports, engines, recordings, crises and populations, and a real Kafka: not in ``./test``, but in ``./test --all``."""
+"""Whole trainings, exports, engines, recordings, crises, populations and a real Kafka: in ``./test --all`` only."""
 
 # A busy machine is no failure, and the same examples come on every machine.
 settings.register_profile("vigil", deadline=None, derandomize=True)
