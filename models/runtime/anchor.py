@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from models.runtime.memory import Remembered
 from models.signals.beats import upstrokes
+from models.signals.blocks import median
 from models.signals.modalities import GRID_RATE_HZ
 
 SPAN_S = 10
@@ -45,7 +46,7 @@ def pulse_look(ppg: Floats, rate_hz: int = GRID_RATE_HZ) -> PulseLook | None:
     known = np.where(np.isfinite(newest), newest, np.nan)[at[0] : at[-1]]
     starts = at[:-1] - at[0]
     heights = np.fmax.reduceat(known, starts) - np.fmin.reduceat(known, starts)
-    return PulseLook(60.0 * rate_hz / float(np.median(np.diff(at))), float(np.nanmedian(heights)))
+    return PulseLook(60.0 * rate_hz / median(np.diff(at)), float(np.nanmedian(heights)))
 
 
 def departed(now: PulseLook | None, then: PulseLook | None) -> str:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from models.runtime.memory import MAX_KEYS, Remembered
 from models.signals.beats import upstrokes
+from models.signals.blocks import median
 from models.signals.modalities import GRID_RATE_HZ
 
 FORM_SPAN_S = 8
@@ -40,8 +41,8 @@ def form_factor(abp: Floats, rate_hz: int = GRID_RATE_HZ) -> float:
         return float("nan")
     beats = abp[at[0] : at[-1]].astype(np.float64)
     starts = at[:-1] - at[0]
-    systolic = float(np.median(np.maximum.reduceat(beats, starts)))
-    diastolic = float(np.median(np.minimum.reduceat(beats, starts)))
+    systolic = median(np.maximum.reduceat(beats, starts))
+    diastolic = median(np.minimum.reduceat(beats, starts))
     pulse = systolic - diastolic
     if pulse < LEAST_PULSE_MMHG:
         return float("nan")

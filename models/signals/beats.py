@@ -20,7 +20,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from models.signals.blocks import bridged, filtered, local_level, maxima, parabola, regular, strongest_apart
+from models.signals.blocks import bridged, filtered, local_level, maxima, median, parabola, regular, strongest_apart
 from models.signals.pacing import SURELY_SHARP, SURELY_TALL_MV, belong_together, pacer_spikes, without_spikes
 
 Floats = npt.NDArray[np.float64]
@@ -182,11 +182,7 @@ def upstrokes(x: npt.ArrayLike, rate_hz: float = 100, kind: PulseKind = "ABP") -
     # Rank by slope and height together: the height alone is flat over the window and would move the fiducial.
     chosen = strongest_apart(candidates, slope[candidates] * risen[candidates], PULSE_REFRACTORY_S * rate_hz)
     candidates = candidates[chosen]
-    if (
-        kind == "PPG"
-        and float(np.median(level)) < PULSE_CREST * background
-        and not regular(candidates, PULSE_IRREGULAR)
-    ):
+    if kind == "PPG" and median(level) < PULSE_CREST * background and not regular(candidates, PULSE_IRREGULAR):
         return np.empty(0)
     return parabola(slope, candidates)
 
@@ -234,7 +230,7 @@ def _narrow(values: Floats, band: Floats, strength: Floats, bad: Bools, rate_hz:
         return np.empty(0), 0
     level = local_level(strength, rate_hz)[candidates]
     height = strength[candidates]
-    background = float(np.median(strength[~bad]))
+    background = median(strength[~bad])
     keep = (height > QRS_RELATIVE * level) & (level > QRS_LEAST_CREST * background)
     candidates, height = candidates[keep], height[keep]
     chosen = strongest_apart(candidates, height, QRS_REFRACTORY_S * rate_hz)
@@ -242,7 +238,7 @@ def _narrow(values: Floats, band: Floats, strength: Floats, bad: Bools, rate_hz:
     candidates = candidates[_not_t_waves(values, candidates, height, rate_hz)]
     if not len(candidates):
         return np.empty(0), 0
-    if float(np.median(level)) < QRS_CREST * background and not regular(candidates, QRS_IRREGULAR):
+    if median(level) < QRS_CREST * background and not regular(candidates, QRS_IRREGULAR):
         return np.empty(0), 0
     # The fiducial is the middle of the QRS energy: it does not jump from R to S when noise makes one the larger.
     energy = filtered(band * band, _energy_kernel(rate_hz, QRS_ENERGY_S))
@@ -257,7 +253,7 @@ def _broad(values: Floats, bad: Bools, rate_hz: float) -> tuple[Floats, int]:
     """The complexes that stand out at 3–15 Hz where nearly all of them are alike, and how many resemble no other."""
     found, height = _of_any_shape(values, bad, rate_hz)
     strength = _broad_strength(values, bad, rate_hz)
-    if len(found) <= LEAST_ALIKE or float(np.median(height)) < BROAD_CREST * float(np.median(strength[~bad])):
+    if len(found) <= LEAST_ALIKE or median(height) < BROAD_CREST * median(strength[~bad]):
         return np.empty(0), 0
     keep, strange = _of_one_heart(filtered(values, _broad_kernel(rate_hz)), found, rate_hz)
     return (found[keep], strange) if np.count_nonzero(keep) >= BROAD_SHARE_ALIKE * len(found) else (np.empty(0), 0)
@@ -275,7 +271,7 @@ def _without_spikes(values: Floats, strength: Floats, bad: Bools, rate_hz: float
     clean = without_spikes(values, spikes, rate_hz)
     found, heights = _of_any_shape(clean, bad, rate_hz)
     if not len(found):
-        sure = float(np.median(sharpness)) > SURELY_SHARP and float(np.median(bend)) > SURELY_TALL_MV
+        sure = median(sharpness) > SURELY_SHARP and median(bend) > SURELY_TALL_MV
         return clean if sure else None
     of_spikes = _broad_strength(values, bad, rate_hz)[spikes]
     return clean if belong_together(spikes, of_spikes, found, heights, rate_hz) else None
@@ -378,7 +374,7 @@ def _of_one_heart(band: Floats, found: Floats, rate_hz: float) -> tuple[Bools, i
     members = np.flatnonzero(rhythm)
     if len(members) < LEAST_ALIKE or len(members) < LEAST_SHARE_ALIKE * len(found):
         return (np.zeros(len(found), dtype=bool) if len(found) > LEAST_ALIKE + 1 else keep), len(found)
-    usual = float(np.median(np.diff(found[members])))
+    usual = median(np.diff(found[members]))
     for a, b in zip(members[:-1].tolist(), members[1:].tolist(), strict=True):
         room = round((found[b] - found[a]) / usual) - 1  # beats that have room in between
         strange = [i for i in range(a + 1, b) if count[i] <= 1 or room < 1]

@@ -83,17 +83,32 @@ def local_level(strength: Floats, rate_hz: float) -> Floats:
     edges = np.linspace(0, n, bins + 1).astype(int)
     peaks = np.maximum.reduceat(strength, edges[:-1])
     if bins <= 5:
-        return np.full(n, _median_of_present(peaks))
+        return np.full(n, _level_of(peaks))
     padded = np.pad(peaks, 2, mode="reflect")
-    medians = np.array([_median_of_present(padded[i : i + 5]) for i in range(bins)])
+    medians = np.array([_level_of(padded[i : i + 5]) for i in range(bins)])
     level: Floats = np.interp(np.arange(n), 0.5 * (edges[1:] + edges[:-1]), medians)
     return level
 
 
-def _median_of_present(peaks: Floats) -> float:
-    present = np.sort(peaks[peaks > 0])  # np.median takes ten times as long for five values
-    count = len(present)
-    return float(present[(count - 1) // 2] + present[count // 2]) / 2.0 if count else 0.0
+def _level_of(peaks: Floats) -> float:
+    present = peaks[peaks > 0]
+    return median(present) if len(present) else 0.0
+
+
+def median(values: npt.NDArray[np.floating]) -> float:
+    """Of one dimension; NaN where one is NaN or there are none. As ``np.median``, which takes twenty times as long for
+    a dozen values and is asked sixty times for each second of a bed.
+
+    >>> median(np.array([3.0, 1.0, 2.0])), median(np.array([4.0, 1.0])), median(np.array([1.0, np.nan]))
+    (2.0, 2.5, nan)
+    """
+    count = len(values)
+    if not count:
+        return float("nan")
+    ordered = np.sort(values)
+    if ordered[-1] != ordered[-1]:
+        return float("nan")  # NaN comes last
+    return float(ordered[(count - 1) // 2] + ordered[count // 2]) / 2.0
 
 
 def strongest_apart(positions: npt.NDArray[np.intp], strength: Floats, least: float) -> npt.NDArray[np.intp]:
@@ -113,7 +128,7 @@ def regular(positions: npt.NDArray[np.intp], tolerance: float) -> bool:
     intervals = np.diff(positions)
     if len(intervals) < 4:
         return False
-    return float(np.median(np.abs(np.diff(intervals)))) <= tolerance * float(np.median(intervals))
+    return median(np.abs(np.diff(intervals))) <= tolerance * median(intervals)
 
 
 def parabola(x: Floats, peaks: npt.NDArray[np.intp]) -> Floats:

@@ -12,6 +12,7 @@ from collections import deque
 import numpy as np
 import numpy.typing as npt
 
+from models.signals.blocks import median
 from models.signals.findings import Rhythm
 from models.signals.modalities import GRID_RATE_HZ, Modality
 from models.signals.offset import REACH, OffsetTrack
@@ -140,7 +141,7 @@ class ChannelMemory:
         known = cell[np.isfinite(cell)]
         if self._offset is None or 2 * len(known) < len(cell):
             return cell_verdict(self.modality, grid, beats, withheld)
-        level = float(np.median(known))
+        level = median(known)
         zero = self._offset.at(second, level)
         verdict = cell_verdict(self.modality, _from(zero, grid), beats, withheld)
         self._offset.follow(second, level, **signs_of_life(verdict, self.modality, grid, level - zero, beats, rhythm))

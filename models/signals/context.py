@@ -19,6 +19,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from models.signals.blocks import median
 from models.signals.delays import DelayTrack, follow_delay
 from models.signals.modalities import GRID_RATE_HZ, Modality
 from models.signals.windows import CONTEXT_FIELDS
@@ -189,7 +190,7 @@ def pressure_level(values: npt.NDArray[np.float32], beats_s: Floats | None, firs
         high = np.fmax.reduceat(values[inside], at[:-1] - at[0])
         low = np.fmin.reduceat(values[inside], at[:-1] - at[0])
         mean = float(values[inside][known[inside]].astype(np.float64).mean()) if known[inside].any() else np.nan
-        return mean, float(np.median(high - low))
+        return mean, median(high - low)
     some = values[known].astype(np.float64)
     return (float(some.mean()), float(some.max() - some.min())) if len(some) else (np.nan, np.nan)
 

@@ -15,6 +15,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from models.signals.blocks import median
+
 Floats = npt.NDArray[np.float64]
 
 SHORTEST_DELAY_S, LONGEST_DELAY_S = 0.08, 1.2
@@ -82,7 +84,7 @@ def follow_delay(track: DelayTrack, r_peaks_s: Floats, pulses_s: Floats, second:
     confirmed = track.confirmed or (weight >= CONFIRMED_S and min(before, after) >= CONFIRMED)
     track = DelayTrack(delay, (before, after), weight, track.since_s, 0, confirmed)
     known = weight >= TESTED_S or second - track.since_s >= TESTED_S
-    rr = float(np.median(np.diff(r_peaks_s)))
+    rr = median(np.diff(r_peaks_s))
     # The R before gives the longer delay.
     to_before = _possible(delay + rr) and before <= after
     if compared is None or not (to_before or _possible(delay - rr)):
@@ -117,8 +119,8 @@ def pulse_delay(r_peaks_s: Floats, pulses_s: Floats, before_s: float = np.nan) -
         delays = (pulses_s - r_peaks_s[np.maximum(of, 0)])[of >= 0]
         delays = delays[delays <= LONGEST_DELAY_S]
         if len(delays) >= LEAST_DELAYS:
-            middle = float(np.median(delays))
-            spread = float(np.median(np.abs(delays - middle)))
+            middle = median(delays)
+            spread = median(np.abs(delays - middle))
             if spread <= LARGEST_SPREAD_S:
                 candidates.append((middle, spread))
     if not candidates:
@@ -147,8 +149,8 @@ def _delay_near(r_peaks_s: Floats, pulses_s: Floats, delay_s: float) -> float:
     delays = delays[np.abs(delays - delay_s) <= FOLLOWED_S]
     if len(delays) < LEAST_DELAYS:
         return np.nan
-    middle = float(np.median(delays))
-    return middle if np.median(np.abs(delays - middle)) <= LARGEST_SPREAD_S else np.nan
+    middle = median(delays)
+    return middle if median(np.abs(delays - middle)) <= LARGEST_SPREAD_S else np.nan
 
 
 def _compare(r_peaks_s: Floats, pulses_s: Floats, delay_s: float) -> tuple[float, float] | None:

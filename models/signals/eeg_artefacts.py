@@ -32,6 +32,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.signals.absence import Absence
+from models.signals.blocks import median
 from models.signals.modalities import GRID_RATE_HZ
 from models.signals.resample import frequency_response
 from models.signals.shape import kurtosis
@@ -67,12 +68,12 @@ def eeg_artefact(grid: FloatArray) -> Absence | None:
     cell = _joined(x[-_SECOND:])
     if _is_noise(cell):
         return Absence.FLAT
-    x[np.repeat(_elsewhere(x, float(np.median(cell))), _SECOND)] = np.nan
+    x[np.repeat(_elsewhere(x, median(cell)), _SECOND)] = np.nan
     if drift := _drift(x):
         x = x - drift * (np.arange(len(x)) / _SECOND)
         cell = _joined(x[-_SECOND:])
     known = np.isfinite(x)
-    middle = float(np.median(x[known]))
+    middle = median(x[known])
     largest = float(np.abs(cell - middle).max())
     step = round(STEP_S * GRID_RATE_HZ)
     if largest > MOST_AMPLITUDE_UV or float(np.abs(cell[step:] - cell[:-step]).max()) > MOST_STEP_UV:
@@ -86,7 +87,7 @@ def eeg_artefact(grid: FloatArray) -> Absence | None:
         return Absence.ARTEFACT
     if is_suppressed(x).any():
         return None
-    outlying = largest > OUTLIER * 1.4826 * float(np.median(np.abs(x[known] - middle)))
+    outlying = largest > OUTLIER * 1.4826 * median(np.abs(x[known] - middle))
     if (outlying and kurtosis(x.astype(np.float32)) > MOST_KURTOSIS) or _is_transient(x):
         return Absence.ARTEFACT
     return None
@@ -150,7 +151,7 @@ def _drift(x: Floats) -> float:
     levels = np.where(missing == 0, np.median(np.nan_to_num(seconds), axis=1), np.nan)
     steps = np.diff(levels)
     steps = steps[np.isfinite(steps)]
-    drift = float(np.median(steps)) if len(steps) >= LEAST_STEPS else 0.0
+    drift = median(steps) if len(steps) >= LEAST_STEPS else 0.0
     return drift if abs(drift) > LEAST_DRIFT_UV_S else 0.0
 
 

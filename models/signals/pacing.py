@@ -15,6 +15,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from models.signals.blocks import median
+
 Floats = npt.NDArray[np.float64]
 Positions = npt.NDArray[np.intp]
 
@@ -44,7 +46,7 @@ def pacer_spikes(values: Floats, strength: Floats, rate_hz: float) -> tuple[Posi
     bend = np.zeros(len(values))
     bend[step:-step] = np.abs(values[2 * step :] - 2 * values[step:-step] + values[: -2 * step])
     bend[strength <= 0] = 0.0
-    least = max(LEAST_MV, STANDS_OUT * float(np.median(bend)))
+    least = max(LEAST_MV, STANDS_OUT * median(bend))
     at = np.flatnonzero((bend[1:-1] > bend[:-2]) & (bend[1:-1] >= bend[2:]) & (bend[1:-1] > least)) + 1
     if not len(at):
         return at, np.empty(0), np.empty(0)

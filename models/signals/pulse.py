@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from models.signals.blocks import median
 from models.signals.modalities import GRID_RATE_HZ
 
 OVERDUE_INTERVALS = 1.75  # a compensatory pause lasts up to twice the usual interval, and is waited for
@@ -21,5 +22,5 @@ def overdue(beats: npt.NDArray[np.float64], length: int) -> bool:
     silent_s = (length - float(beats[-1])) / GRID_RATE_HZ
     if len(beats) < 3:
         return silent_s > LONE_OVERDUE_S
-    usual_s = float(np.median(np.diff(beats))) / GRID_RATE_HZ
+    usual_s = median(np.diff(beats)) / GRID_RATE_HZ
     return silent_s > max(OVERDUE_INTERVALS * usual_s, LEAST_OVERDUE_S)

@@ -37,6 +37,7 @@ import numpy.typing as npt
 
 from models.signals.absence import Absence
 from models.signals.beats import r_peaks, upstrokes
+from models.signals.blocks import median
 from models.signals.eeg_artefacts import eeg_artefact
 from models.signals.findings import PULSE_CHANNELS, Pulse, Rhythm
 from models.signals.modalities import GRID_RATE_HZ, MODALITIES, Modality
@@ -271,7 +272,7 @@ def _above_pulses(view: _View) -> float:
     seconds = view.grid[:-_CELL].reshape(-1, _CELL)
     tops = np.fmax.reduce(seconds, axis=1)
     tops = tops[tops - np.fmin.reduce(seconds, axis=1) >= LEAST_PULSE_PRESSURE]
-    return float(np.median(tops)) + FLUSH_RISE if len(tops) else np.inf
+    return median(tops) + FLUSH_RISE if len(tops) else np.inf
 
 
 def _regular(view: _View) -> bool:
@@ -319,7 +320,7 @@ def _electrocardiogram(view: _View) -> Absence | None:
         blocks = view.grid[:-_CELL].reshape(-1, _CELL)
         swings = np.fmax.reduce(blocks, axis=1) - np.fmin.reduce(blocks, axis=1)
         swings = swings[np.isfinite(swings)]
-        if len(swings) >= 3 and view.swing > JUMP_RATIO * float(np.median(swings)):
+        if len(swings) >= 3 and view.swing > JUMP_RATIO * median(swings):
             return Absence.ARTEFACT
     bend = bends(view.cell)
     rough = bend > LIMITS[Modality.ECG].rough * view.period_swing and view.swing > NOISE_SWING
@@ -329,7 +330,7 @@ def _electrocardiogram(view: _View) -> Absence | None:
 
 
 def _electroencephalogram(view: _View) -> Absence | None:
-    if abs(float(np.median(view.cell[np.isfinite(view.cell)]))) > REACH[Modality.EEG].lost:
+    if abs(median(view.cell[np.isfinite(view.cell)])) > REACH[Modality.EEG].lost:
         return Absence.LEAD_OFF
     return Absence.ARTEFACT if bends(view.cell) > MUSCLE else eeg_artefact(view.grid)
 

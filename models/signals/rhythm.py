@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.signals.beats import without_pacing
+from models.signals.blocks import median
 from models.signals.findings import Rhythm
 from models.signals.modalities import GRID_RATE_HZ
 
@@ -64,7 +65,7 @@ def judge_rhythm(grid: npt.NDArray[np.float32], beats: npt.ArrayLike) -> Rhythm:
         return Rhythm.FIBRILLATION
     swing = swings(flat)
     still = float(swing.max()) < max(LEAST_DEFLECTION_MV, LEAST_DEFLECTION_SHARE * _usual_height(x, at))
-    if still and not (len(recent) and _usual_height(x, recent) > SMALL_BEAT * float(np.median(swing))):
+    if still and not (len(recent) and _usual_height(x, recent) > SMALL_BEAT * median(swing)):
         return Rhythm.STILL
     return Rhythm.BEATS if len(recent) else Rhythm.UNCLEAR
 
@@ -136,7 +137,7 @@ def _usual_height(x: Floats, beats: Floats) -> float:
     index = np.clip(np.round(beats).astype(int)[:, None] + np.arange(-reach, reach + 1), 0, len(x) - 1)
     heights = np.fmax.reduce(x[index], axis=1) - np.fmin.reduce(x[index], axis=1)
     heights = heights[np.isfinite(heights)]
-    return float(np.median(heights)) if len(heights) else 0.0
+    return median(heights) if len(heights) else 0.0
 
 
 def _whole(x: npt.ArrayLike) -> Floats:

@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.signals.beats import complexes, r_peaks
-from models.signals.blocks import spans_gap
+from models.signals.blocks import median, spans_gap
 from models.signals.findings import PULSE_CHANNELS, Findings, Pulse, Rhythm
 from models.signals.modalities import GRID_RATE_HZ, Modality
 from models.signals.offset import REACH
@@ -201,7 +201,7 @@ def _stands(call: Call | None) -> bool:
 def _look(last_g: int, grid: Grid, measured: Mapping[Modality, bool], findings: Findings) -> _Now:
     ecg = grid(Modality.ECG, last_g - USUAL_S * GRID_RATE_HZ, last_g)
     at, height = complexes(ecg)
-    usual = float(np.median(height)) if len(height) else 0.0
+    usual = median(height) if len(height) else 0.0
     newest = ecg[-BEATS_S * GRID_RATE_HZ :]
     recent, _ = complexes(newest, least_mv=SMALL * usual)
     channels = {
@@ -236,7 +236,7 @@ def _asystole(now: _Now) -> Call | None:
     if not now.ecg_measured:
         still = float(swings(without_wander(newest)).max()) < LEAST_DEFLECTION_MV
         # Of a line that is only flat the rhythm is said, at whatever level a recording has its zero: it is still.
-        level = abs(float(np.median(known)))
+        level = abs(median(known))
         off = now.findings.rhythm is Rhythm.UNKNOWN and level >= REACH[Modality.ECG].lost
         if not still or off or not now.findings.showing(Pulse.NONE):
             return None
@@ -254,7 +254,7 @@ def _beats_behind_an_artefact(now: _Now, span: int, ended: int) -> bool:
         return False
     heights = _peak_to_peak(now.ecg, now.at)
     heights = heights[np.isfinite(heights)]
-    usual = float(np.median(heights)) if len(heights) else 0.0
+    usual = median(heights) if len(heights) else 0.0
     return bool((_peak_to_peak(now.ecg, len(now.ecg) - believed) > SMALL * usual).any())
 
 

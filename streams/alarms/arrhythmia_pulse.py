@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.signals.beats import upstrokes
+from models.signals.blocks import median
 from models.signals.modalities import GRID_RATE_HZ, Modality
 
 Floats = npt.NDArray[np.float64]
@@ -93,10 +94,10 @@ class PulseChannel:
             return None
         if ago[-1] > longest * 1.3 + EDGE_S or span_s - ago[0] > longest * 1.3:
             return None
-        usual = float(np.median(self.height))
+        usual = median(self.height)
         alike = self.alike[inside]
         if (
-            float(np.median(alike)) < ALIKE
+            median(alike) < ALIKE
             or float(alike.min()) < form.alike
             or (height < form.even * usual).any()
             or (height > usual / form.even).any()
@@ -106,7 +107,7 @@ class PulseChannel:
             float(height.min()) < ABP_LEAST_HEIGHT or float(np.nanmean(samples)) < ABP_LEAST_MEAN
         ):
             return None
-        rate = 60.0 / float(np.median(intervals))
+        rate = 60.0 / median(intervals)
         return rate if RATES[0] <= rate <= RATES[1] else None
 
 

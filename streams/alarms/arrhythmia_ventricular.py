@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from models.signals.blocks import median
 from models.signals.modalities import GRID_RATE_HZ
 from models.signals.rhythm import crossing_share, without_wander
 
@@ -85,7 +86,7 @@ class UsualComplex:
         if np.count_nonzero(known) < LEAST_LEARNT:
             return None
         shape, steady = _usual(_shapes(without_wander(ecg), at[known]))
-        return cls(shape, float(np.median(height[counted])), float(np.median(np.diff(at[known]))), steady)
+        return cls(shape, median(height[counted]), median(np.diff(at[known])), steady)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +152,7 @@ def fast_runs(ecg: npt.ArrayLike, at: Floats, height: Floats, usual: UsualComple
         measures = {
             "unusual": unusual,
             "alike": float((shapes @ shapes.T)[np.triu_indices(BEATS, 1)].mean()),
-            "height": float(np.median(over)),
+            "height": median(over),
             "irregular": float(intervals.std() / intervals.mean()),
             "away": away,
             "rough": float(np.abs(np.diff(stretch, 2)).mean()) / max(float(np.ptp(stretch)), 1e-3),

@@ -17,6 +17,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
+from models.signals.blocks import median
 from models.signals.eeg_artefacts import QUIET_S, QUIET_UV, is_suppressed
 from models.signals.modalities import GRID_RATE_HZ, Modality
 from models.signals.quality import LIMITS
@@ -111,7 +112,7 @@ class MuscleMeter:
         frequency = np.fft.rfftfreq(len(x), 1.0 / rate_hz)
         inside = (frequency >= band[0]) & (frequency <= band[1])
         spectrum = np.abs(np.fft.rfft((x - x.mean()) * taper)[inside]) ** 2
-        density = float(np.median(spectrum)) / np.log(2.0) * 2.0 / (rate_hz * float(np.sum(taper**2)))
+        density = median(spectrum) / np.log(2.0) * 2.0 / (rate_hz * float(np.sum(taper**2)))
         self._powers.append((second, band, density * (band[1] - band[0])))
 
     def read(self, second: int) -> tuple[float, Band] | None:
@@ -122,7 +123,7 @@ class MuscleMeter:
         powers = [p for at, b, p in self._powers if at > second - MUSCLE_SPAN_S and b == band]
         if len(powers) < LEAST_MUSCLE_S:
             return None
-        return 10.0 * float(np.log10(max(float(np.median(powers)), 1e-12) / MUSCLE_REFERENCE_UV2)), band
+        return 10.0 * float(np.log10(max(median(powers), 1e-12) / MUSCLE_REFERENCE_UV2)), band
 
 
 @lru_cache(maxsize=1)

@@ -17,7 +17,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from models.signals.blocks import spans_gap
+from models.signals.blocks import median, spans_gap
 from models.signals.delays import pulse_delay
 from models.signals.modalities import GRID_RATE_HZ, Modality
 
@@ -144,7 +144,7 @@ def averaged_rate(intervals_s: npt.ArrayLike, doubtful: bool = False) -> float |
         mean = float(np.mean(rr[-SLOW_INTERVALS:]))
     else:
         last = np.sort(rr[-INTERVALS:])
-        usual = last[np.abs(last - np.median(last)) <= NEAR_MEDIAN * np.median(last)]
+        usual = last[np.abs(last - median(last)) <= NEAR_MEDIAN * median(last)]
         if doubtful and len(last) >= INTERVALS // 2 and len(usual) >= LEAST_USUAL * len(last):
             mean = float(np.mean(usual))
         else:
@@ -158,7 +158,7 @@ def steadiness(intervals_s: npt.ArrayLike) -> float | None:
     rr = np.asarray(intervals_s, dtype=np.float64)[-INTERVALS:]
     if len(rr) < INTERVALS // 2:
         return None
-    middle = np.median(rr)
+    middle = median(rr)
     return float(np.mean(np.abs(rr - middle) <= NEAR_MEDIAN * middle))
 
 

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from models.signals.blocks import median
 from models.signals.modalities import GRID_RATE_HZ
 from streams.vitals.heart import Beat
 
@@ -65,7 +66,7 @@ def rate_of_modulation(ecg: Sequence[Beat], pulse: Sequence[Beat], second: float
             continue
         times = np.array([b.time_s for b in recent])
         rhythm = np.diff(times)
-        highest = min(highest, NYQUIST_SHARE / float(np.median(rhythm)))
+        highest = min(highest, NYQUIST_SHARE / median(rhythm))
         for at, value in (
             (times, np.array([b.height for b in recent])),
             (times, np.array([b.level for b in recent])),
@@ -171,8 +172,8 @@ def _unbroken(beats: Sequence[Beat], second: float) -> list[Beat]:
 
 def _evenly(times: Floats, values: Floats) -> Floats:
     """Beat values at 5 Hz, outliers (ectopic beats, artefacts) drawn in to three robust deviations."""
-    middle = float(np.median(values))
-    spread = 1.4826 * float(np.median(np.abs(values - middle)))
+    middle = median(values)
+    spread = 1.4826 * median(np.abs(values - middle))
     values = np.clip(values, middle - 3 * spread, middle + 3 * spread)
     grid = np.arange(times[0], times[-1], 1 / RATE_HZ)
     return np.interp(grid, times, values)
