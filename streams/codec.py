@@ -25,6 +25,7 @@ from streams.records import (
     AlarmRecord,
     AnyRecord,
     BeatRecord,
+    BedRecord,
     CellRecord,
     CommandRecord,
     DeadLetter,
@@ -40,6 +41,7 @@ from streams.records import (
 MAX_MESSAGE_BYTES = 1 << 20
 MAX_CHUNKS = 64
 MAX_LEADS = 16
+MAX_GAPS = 4096
 MAX_TICK_NS = 60 * 10**9
 MAX_TIME_NS = 1 << 62  # 146 years: sums of two times still fit 64 bits
 MAX_TEXT = 1024
@@ -128,6 +130,32 @@ def _wave(tick: WaveTick) -> None:
         _need((chunk.modality, chunk.lead) not in seen, "a tick has one channel per lead of a modality")
         seen.add((chunk.modality, chunk.lead))
         _chunk(chunk, tick.start_ns, tick.end_ns)
+
+
+def _bed(record: BedRecord) -> None:
+    _need(len(record.title) <= MAX_TEXT, "the title is too long")
+    _need(len(record.channels) <= MAX_CHUNKS, f"a bed has at most {MAX_CHUNKS} channels")
+    seen: set[tuple[str, int]] = set()
+    for channel in record.channels:
+        _need(channel.modality in _MODALITIES, "the modality is not known")
+        _need(max(len(channel.label), len(channel.unit)) <= MAX_NAME, "the channel's label is too long")
+        _need(0 <= channel.lead < MAX_LEADS, f"a modality has at most {MAX_LEADS} leads")
+        _need(
+            MIN_RATE_HZ <= channel.rate_hz <= MAX_RATE_HZ,
+            f"the rate must lie within {MIN_RATE_HZ:g} and {MAX_RATE_HZ:.0f} Hz",
+        )
+        _need((channel.modality, channel.lead) not in seen, "a bed has one channel per lead of a modality")
+        seen.add((channel.modality, channel.lead))
+    for modality, gaps in record.gaps_s.items():
+        _need(modality in _MODALITIES, "the modality is not known")
+        _need(len(gaps) <= MAX_GAPS, f"a modality has at most {MAX_GAPS} gaps listed")
+        _finite(edge for gap in gaps for edge in gap)
+    _time(record.start_ns)
+    if record.end_ns is not None:
+        _time(record.end_ns)
+        _need(record.start_ns <= record.end_ns, "a bed ends after its start")
+    if record.zero_unix_ns is not None:
+        _time(record.zero_unix_ns)
 
 
 def _chunk(chunk: WaveChunk, start_ns: int, end_ns: int) -> None:
@@ -249,6 +277,7 @@ def _dead(record: DeadLetter) -> None:
 
 
 _VALIDATORS: dict[type, Callable[[Any], None]] = {
+    BedRecord: _bed,
     WaveTick: _wave,
     StateRecord: _state,
     CellRecord: _cell,

@@ -55,6 +55,35 @@ class WaveTick(Record, frozen=True, tag="wave"):
     eos: bool = False
 
 
+class BedChannel(msgspec.Struct, frozen=True, array_like=True):
+    """A channel that a bed's source sends: modality, the recording's or device's label for it, canonical unit, native
+    rate in Hz, and which of several leads of the modality it is (0: the preferred one)."""
+
+    modality: str
+    label: str
+    unit: str
+    rate_hz: float
+    lead: int = 0
+
+
+class BedRecord(Record, frozen=True, tag="bed"):
+    """What a source says of its bed before the first tick, and again whenever it changes; the newest one counts.
+
+    title: for the screen; no patient data. channels: in the order of the screen. gaps_s: stretches [start, end)
+    without data, seconds of event time, by modality. seekable: a recording, which can be paused, sought and played at
+    another speed; a live device cannot. start_ns, end_ns: event time that it has; end None: open, nobody knows yet.
+    zero_unix_ns: the wall clock at event time zero, None where nobody knows.
+    """
+
+    title: str
+    channels: list[BedChannel]
+    gaps_s: dict[str, list[tuple[float, float]]] = {}
+    seekable: bool = False
+    start_ns: int = 0
+    end_ns: int | None = None
+    zero_unix_ns: int | None = None
+
+
 class LeadState(msgspec.Struct, frozen=True, array_like=True):
     """One of several leads of a modality. absence: "" where it could serve, else an ``Absence`` value."""
 
@@ -215,7 +244,8 @@ class DeadLetter(Record, frozen=True, tag="deadletter"):
 
 
 AnyRecord = (
-    WaveTick
+    BedRecord
+    | WaveTick
     | StateRecord
     | CellRecord
     | VitalsRecord

@@ -29,6 +29,7 @@ from streams.latency import LatencyBook
 from streams.records import (
     AlarmRecord,
     AnyRecord,
+    BedRecord,
     CellRecord,
     CommandRecord,
     DeadLetter,
@@ -223,7 +224,7 @@ def _in_time(records: Iterable[AnyRecord]) -> list[tuple[float, AnyRecord]]:
 
 
 def _there_s(record: AnyRecord) -> float:
-    assert not isinstance(record, DeadLetter)
+    assert not isinstance(record, DeadLetter | BedRecord)
     if isinstance(record, WaveTick):
         return record.end_ns / SECOND_NS
     if isinstance(record, CellRecord):

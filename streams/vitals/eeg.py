@@ -123,7 +123,7 @@ class MuscleMeter:
         powers = [p for at, b, p in self._powers if at > second - MUSCLE_SPAN_S and b == band]
         if len(powers) < LEAST_MUSCLE_S:
             return None
-        return 10.0 * float(np.log10(max(median(powers), 1e-12) / MUSCLE_REFERENCE_UV2)), band
+        return 10.0 * float(np.log10(max(median(np.array(powers)), 1e-12) / MUSCLE_REFERENCE_UV2)), band
 
 
 @lru_cache(maxsize=1)

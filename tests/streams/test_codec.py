@@ -89,8 +89,25 @@ arrhythmia_calls = st.builds(
     maybe,
 )
 
+bed_channels = st.lists(
+    st.builds(records.BedChannel, modalities, names, names, st.sampled_from([62.5, 500.0]), st.integers(0, 3)),
+    max_size=4,
+    unique_by=lambda channel: (channel.modality, channel.lead),
+)
+
 any_record = (
     wave_ticks()
+    | st.builds(
+        records.BedRecord,
+        **common,
+        title=names,
+        channels=bed_channels,
+        gaps_s=st.dictionaries(modalities, st.lists(st.tuples(numbers, numbers), max_size=3)),
+        seekable=st.booleans(),
+        start_ns=st.integers(-(10**9), 0),
+        end_ns=st.none() | st.integers(0, 10**18),
+        zero_unix_ns=st.none() | times,
+    )
     | predictions()
     | st.builds(records.StateRecord, **common, time_ns=times, state=states)
     | st.builds(records.CellRecord, **common, second=st.integers(-100, 10**6), absence=states)
@@ -173,6 +190,7 @@ def test_nan_is_missing_and_survives() -> None:
 TICK = {"t": "wave", "v": 1, "bed": "b", "session": "s", "epoch": 0, "tick_seq": 0, "start_ns": 0, "end_ns": 10**8}
 ONE = samples_to_bytes(np.ones(1, np.float32))
 RHYTHM = {"t": "rhythm", "v": 1, "bed": "b", "session": "s", "epoch": 0, "time_ns": 0, "rhythm": "still", "pulse": {}}
+BED = {"t": "bed", "v": 1, "bed": "b", "session": "s", "epoch": 0, "title": "t", "channels": []}
 WRONG: list[tuple[str, dict[str, object] | bytes, str]] = [
     ("empty", b"", "empty"),
     ("too large", b"\x00" * (MAX_MESSAGE_BYTES + 1), "bytes"),
@@ -204,6 +222,12 @@ WRONG: list[tuple[str, dict[str, object] | bytes, str]] = [
         {"t": "vitals", "v": 1, "bed": "b", "session": "s", "epoch": 0, "time_ns": 0, "hr": math.nan},
         "finite",
     ),
+    ("bed with a nose", BED | {"channels": [["NOSE", "", "", 100.0, 0]]}, "modality"),
+    ("bed with two of one lead", BED | {"channels": [["ECG", "II", "mV", 500.0, 0]] * 2}, "one channel per lead"),
+    ("bed at no rate", BED | {"channels": [["ECG", "II", "mV", 0.0, 0]]}, "rate"),
+    ("bed of endless gaps", BED | {"gaps_s": {"ECG": [(0.0, 1.0)] * 5000}}, "at most"),
+    ("bed with a gap at NaN", BED | {"gaps_s": {"ECG": [(0.0, math.nan)]}}, "finite"),
+    ("bed that ends before it begins", BED | {"end_ns": -1}, "ends after"),
     ("rhythm of nowhere", RHYTHM | {"rhythm": "samba"}, "rhythm"),
     ("pulse of nowhere", RHYTHM | {"pulse": {"ABP": "perhaps"}}, "pulse"),
     ("pulse of a nose", RHYTHM | {"pulse": {"NOSE": "none"}}, "modality"),

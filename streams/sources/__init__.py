@@ -1,0 +1,1 @@
+"""Where ticks come from: recordings that are replayed, and devices that send now."""
