@@ -217,12 +217,6 @@ class ReplayPlayer:
             return self._clock.position_ns() / SECOND_NS
 
     @property
-    def sent_s(self) -> float:
-        """Event time up to which everything has been handed over."""
-        with self._changed:
-            return min(self._progress.at_ns) / SECOND_NS
-
-    @property
     def speed(self) -> float | None:
         """Event seconds a second; None: as fast as possible."""
         return self._clock.speed

@@ -64,11 +64,6 @@ class ContextMemory:
             start_s - 1: (*unknown, {Modality.ABP: DelayTrack(), Modality.PPG: DelayTrack()})
         }
 
-    @property
-    def next_s(self) -> int:
-        """The second of the cell to be added next."""
-        return self._next_s
-
     def forget(self, second: int) -> None:
         """Take back the cells from ``second`` on (at most 16 of the newest)."""
         if second >= self._next_s:
@@ -88,7 +83,7 @@ class ContextMemory:
         grid: Grid,
         other_lead: Collection[Modality] = (),
     ) -> None:
-        """Complete the cell ``next_s``.
+        """Complete the next cell.
 
         present: per modality bool [60], which of the sixty cells up to and with this one are present. beats: positions
         in seconds of event time of R peaks (ECG) and upstrokes (ABP, PPG) of the last ten seconds. grid: copies or

@@ -11,7 +11,6 @@ tick was there to be handled, however long nothing was sent before it.
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterable
@@ -59,7 +58,6 @@ class Credits:
         self._unhandled: dict[tuple[str, Hashable], _Unhandled] = {}
         self._handled_ns: dict[str, int] = {}
         self._changed = threading.Condition()
-        self._async_waiters: set[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = set()
         self._closed = False
 
     def acquire(self, tick: Hashable, timeout: float | None = None, most: int | None = None) -> bool:
@@ -72,23 +70,6 @@ class Credits:
         with self._changed:
             self._changed.wait_for(lambda: self._may_go(tick, most), timeout)
             return self._take(tick, most)
-
-    async def acquire_async(self, tick: Hashable, timeout: float | None = None) -> bool:
-        """:meth:`acquire` for a source that runs in an event loop."""
-        deadline = None if timeout is None else time.monotonic() + timeout
-        loop = asyncio.get_running_loop()
-        while True:
-            with self._changed:
-                left = None if deadline is None else deadline - time.monotonic()
-                if self._may_go(tick) or (left is not None and left <= 0):
-                    return self._take(tick)
-                entry = (loop, loop.create_future())
-                self._async_waiters.add(entry)
-            try:
-                await asyncio.wait({entry[1]}, timeout=left)
-            finally:
-                with self._changed:
-                    self._async_waiters.discard(entry)
 
     def release(self, stage: str, tick: Hashable) -> None:
         """``stage`` has handled ``tick``. Ticks that are not under way (duplicates, rewound ones) change nothing."""
@@ -103,20 +84,7 @@ class Credits:
             self._settle(stage, tick)
             if not waiting_for:
                 del self._under_way[tick]
-                self._wake()
-
-    def drop_stage(self, stage: str) -> None:
-        """A consumer has gone for good: nobody waits for it any more. Without any stage left this closes."""
-        with self._changed:
-            self._stages -= {stage}
-            for tick in list(self._under_way):
-                if stage in self._under_way[tick]:
-                    self._under_way[tick].discard(stage)
-                    self._settle(stage, tick)
-                if not self._under_way[tick]:
-                    del self._under_way[tick]
-            self._closed = self._closed or not self._stages
-            self._wake()
+                self._changed.notify_all()
 
     def forget(self, tick: Hashable) -> None:
         """The tick was never sent after all: its credit is free."""
@@ -126,19 +94,13 @@ class Credits:
                 return
             for stage in waiting_for:
                 self._settle(stage, tick)
-            self._wake()
-
-    def wait_idle(self, timeout: float | None = None) -> bool:
-        """Wait until no tick is under way; False if closed before or after ``timeout`` seconds."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._closed or not self._under_way, timeout)
-            return not self._under_way
+            self._changed.notify_all()
 
     def close(self) -> None:
         """Nobody waits any more: every acquire, now and later, returns False."""
         with self._changed:
             self._closed = True
-            self._wake()
+            self._changed.notify_all()
 
     @property
     def closed(self) -> bool:
@@ -184,14 +146,3 @@ class Credits:
         left.ticks, left.since_ns = left.ticks - 1, self._now()
         if not left.ticks:
             del self._unhandled[key]
-
-    def _wake(self) -> None:
-        self._changed.notify_all()
-        for loop, waiter in self._async_waiters:
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(_rouse, waiter)
-
-
-def _rouse(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_result(None)

@@ -115,10 +115,6 @@ def test_truth_tells_the_rhythm_of_every_second(name):
     assert all(a.end_s == b.start_s and a.start_s < a.end_s for a, b in pairwise(spans))
     assert spans[0].rhythm is spans[-1].rhythm is HeartRhythm.SINUS and spans[0].pulse and spans[-1].pulse
     assert spans[0].end_s >= 30.0 and 100.0 < p.duration_s <= 300.0
-    for second in range(int(p.duration_s)):
-        span = p.truth.rhythm_at(second)
-        assert span.start_s <= second < span.end_s
-    assert p.truth.rhythm_at(p.duration_s) is spans[-1]
     assert (name in ARRESTS) == (not all(s.pulse for s in spans))
     assert p.scenario is name and p.events() and min(t for t, _ in p.events()) >= 30.0
     for row in (p.truth.map_mmhg, p.truth.sbp_mmhg, p.truth.dbp_mmhg, p.truth.depth):

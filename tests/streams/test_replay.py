@@ -174,7 +174,7 @@ def test_pause_holds_step_plays_on_resume_finishes() -> None:
         wait_until(lambda: len(desk.ticks) > 5)
         desk.player.pause()
         at = desk.player.position_s
-        wait_until(lambda: desk.player.sent_s >= at - 0.05)
+        wait_until(lambda: desk.ticks[-1].end_ns >= (at - 0.05) * S)
         count = len(desk.ticks)
         desk.player.step(1.0)
         wait_until(lambda: len(desk.ticks) >= count + 19)

@@ -28,6 +28,12 @@ def ink(screen: Screen, modality: Modality, least: float = 0.97) -> np.ndarray:
     return hue_like(screen.pixels(screen.wave_area(modality)), COLOUR[modality], least, 45).any(axis=0)
 
 
+def sweep_s(screen: Screen) -> float:
+    """Seconds from one edge of the screen to the other."""
+    paper = screen.window.sweep.paper
+    return paper.width / paper.per_s
+
+
 def test_the_wave_is_drawn_up_to_the_beam_in_its_colour(screen: Make) -> None:
     s = screen()
     s.run_to(4.0)
@@ -40,8 +46,7 @@ def test_the_wave_is_drawn_up_to_the_beam_in_its_colour(screen: Make) -> None:
 
 def test_the_erase_gap_runs_ahead_of_the_beam_and_the_last_sweep_is_dimmed(screen: Make) -> None:
     s = screen()
-    sweep_s = s.window.sweep.paper.sweep_s
-    s.run_to(1.55 * sweep_s)
+    s.run_to(1.55 * sweep_s(s))
     paper, beam = s.window.sweep.paper, s.column(s.window.sweep.head_s)
     assert paper.gap == pytest.approx(0.02 * paper.width, abs=1)
     for modality in (Modality.ECG, Modality.PPG):
@@ -56,7 +61,7 @@ def test_the_erase_gap_runs_ahead_of_the_beam_and_the_last_sweep_is_dimmed(scree
 def test_the_incremental_picture_is_the_picture_drawn_at_once(screen: Make) -> None:
     """Frame by frame or in one go from the buffers: the same wave, but for antialiasing where strokes join."""
     s = screen(Patient(absent={Modality.ABP: [(3, 8, Absence.NO_DATA)]}))
-    s.run_to(0.7 * s.window.sweep.paper.sweep_s)
+    s.run_to(0.7 * sweep_s(s))
     area = s.wave_area(Modality.PPG)
     before = s.pixels(area)
     s.window.sweep.relayout()
