@@ -39,6 +39,7 @@ def run_report(
         "invalid_predictions": accounting.counted("invalid_predictions"),
         "skipped_windows": accounting.counted("skipped_windows"),
         "dead_letters": accounting.counted("dead_letters"),
+        "dropped_ticks": accounting.counted("ticks_dropped"),
         "late_samples": accounting.counted("late_samples"),
         "alarms": alarms.report(),
         "latency_ms": latency.report() if latency is not None else None,

@@ -84,6 +84,11 @@ class BedRecord(Record, frozen=True, tag="bed"):
     zero_unix_ns: int | None = None
 
 
+def tick_identity(tick: WaveTick) -> tuple[str, str, int, int]:
+    """(bed, session, epoch, tick_seq): what makes two deliveries the same tick."""
+    return tick.bed, tick.session, tick.epoch, tick.tick_seq
+
+
 class LeadState(msgspec.Struct, frozen=True, array_like=True):
     """One of several leads of a modality. absence: "" where it could serve, else an ``Absence`` value."""
 

@@ -29,8 +29,8 @@ from streams.records import (
     StateRecord,
     VitalsRecord,
     WaveTick,
+    tick_identity,
 )
-from streams.replay import tick_identity
 from streams.windower import BedWindower
 
 Send = Callable[[str, AnyRecord], Awaitable[None]]

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterable
+from collections import Counter
+from collections.abc import Callable, Collection, Hashable, Iterable
 from dataclasses import dataclass
 
 
@@ -33,7 +34,7 @@ class _Unhandled:
 
 
 class Credits:
-    """At most ``limit`` ticks under way; every method may be called from any thread.
+    """At most ``limit`` ticks of each lane under way; every method may be called from any thread.
 
     stages: names of the consumers that must all have handled a tick before its credit is free. lane: of a tick; ticks
     of one lane (a bed) are handled in turn, other lanes may go on when one stands still.
@@ -55,8 +56,9 @@ class Credits:
             raise ValueError("credits need at least one stage that releases them")
         self._limit = limit
         self._under_way: dict[Hashable, set[str]] = {}
+        self._of_lane: Counter[Hashable] = Counter()  # how many of them
         self._unhandled: dict[tuple[str, Hashable], _Unhandled] = {}
-        self._handled_ns: dict[str, int] = {}
+        self._handled_ns: dict[tuple[str, Hashable], int] = {}
         self._changed = threading.Condition()
         self._closed = False
 
@@ -80,20 +82,20 @@ class Credits:
             if waiting_for is None or stage not in waiting_for:
                 return
             waiting_for.discard(stage)
-            self._handled_ns[stage] = self._now()
+            self._handled_ns[stage, self._lane(tick)] = self._now()
             self._settle(stage, tick)
             if not waiting_for:
-                del self._under_way[tick]
+                self._free(tick)
                 self._changed.notify_all()
 
     def forget(self, tick: Hashable) -> None:
         """The tick was never sent after all: its credit is free."""
         with self._changed:
-            waiting_for = self._under_way.pop(tick, None)
-            if waiting_for is None:
+            if tick not in self._under_way:
                 return
-            for stage in waiting_for:
+            for stage in self._under_way[tick]:
                 self._settle(stage, tick)
+            self._free(tick)
             self._changed.notify_all()
 
     def close(self) -> None:
@@ -113,21 +115,26 @@ class Credits:
         with self._changed:
             return len(self._under_way)
 
-    def longest_wait(self) -> Wait | None:
-        """The stage and lane that have stood still for longest; None while there is nothing to handle."""
+    def longest_wait(self, lanes: Collection[Hashable] | None = None) -> Wait | None:
+        """The stage and lane (of all, or of ``lanes``) that have stood still for longest; None while there is nothing
+        to handle."""
         with self._changed:
-            waits = [Wait(left.since_ns, stage, lane) for (stage, lane), left in self._unhandled.items()]
+            waits = [
+                Wait(left.since_ns, stage, lane)
+                for (stage, lane), left in self._unhandled.items()
+                if lanes is None or lane in lanes
+            ]
         return min(waits, key=lambda wait: wait.since_ns, default=None)
 
-    @property
-    def handled_ns(self) -> int:
-        """Monotonic time at which every stage had last handled a tick: of the one that did so first; 0 before."""
+    def handled_ns(self, lane: Hashable = None) -> int:
+        """Monotonic time at which every stage had last handled a tick of the lane: of the stage that did so first; 0
+        before."""
         with self._changed:
-            return min((self._handled_ns.get(stage, 0) for stage in self._stages), default=0)
+            return min((self._handled_ns.get((stage, lane), 0) for stage in self._stages), default=0)
 
     def _may_go(self, tick: Hashable, most: int | None = None) -> bool:
         limit = self._limit if most is None else min(most, self._limit)
-        return self._closed or tick in self._under_way or len(self._under_way) < limit
+        return self._closed or tick in self._under_way or self._of_lane[self._lane(tick)] < limit
 
     def _take(self, tick: Hashable, most: int | None = None) -> bool:
         if self._closed or not self._may_go(tick, most):
@@ -135,9 +142,14 @@ class Credits:
         if tick not in self._under_way:
             self._under_way[tick] = set(self._stages)
             lane, now_ns = self._lane(tick), self._now()
+            self._of_lane[lane] += 1
             for stage in self._stages:
                 self._unhandled.setdefault((stage, lane), _Unhandled(0, now_ns)).ticks += 1
         return True
+
+    def _free(self, tick: Hashable) -> None:
+        del self._under_way[tick]
+        self._of_lane[self._lane(tick)] -= 1
 
     def _settle(self, stage: str, tick: Hashable) -> None:
         """``stage`` has one tick less to handle, and its wait for the others begins now."""

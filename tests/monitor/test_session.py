@@ -16,7 +16,6 @@ from models.signals.modalities import Modality
 from models.signals.recording import Segment
 from models.signals.windows import WindowSpec
 from monitor.session import Session, SessionError
-from streams.bed_replay import Drop
 from streams.codec import encode
 from streams.control import SessionControl
 from streams.feed import DisplayFeed
@@ -29,6 +28,7 @@ from streams.records import (
     StateRecord,
     WaveTick,
 )
+from streams.sources.bed_replay import Drop
 from streams.stages import END_TOPICS, ShowStage, WindowStage
 from tests.streams.sources import FakeEngine, PatientMap, S, wait_until
 

@@ -14,8 +14,8 @@ from models.signals.modalities import Modality
 from models.signals.pipeline import BedPipeline, Chunk, PipelineOutput
 from models.signals.windows import Window, WindowSpec
 from streams.accounting import Accounting
-from streams.bed_replay import BedReplay
 from streams.records import AnyRecord, BeatRecord, CellRecord, RhythmRecord, StateRecord, VitalsRecord, WaveTick
+from streams.sources.bed_replay import BedReplay
 from streams.windower import BedWindower
 from tests.streams.sources import PatientMap, S
 

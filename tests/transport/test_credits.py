@@ -87,18 +87,18 @@ def test_a_wait_begins_when_a_tick_is_there_to_be_handled_and_again_with_each_on
 def test_the_last_time_that_every_stage_handled_a_tick():
     now = [5]
     credits = Credits(9, STAGES, monotonic_ns=lambda: now[0])
-    assert credits.handled_ns == 0
+    assert credits.handled_ns() == 0
     for tick, at in ((1, 10), (2, 20)):
         now[0] = at
         credits.acquire(tick)
         credits.release("windower", tick)
-    assert credits.handled_ns == 0
+    assert credits.handled_ns() == 0
     credits.release("recorder", 1)
     now[0] = 30
     credits.release("recorder", 1)  # a duplicate is no progress
-    assert credits.handled_ns == 20
+    assert credits.handled_ns() == 20
     credits.release("recorder", 2)
-    assert credits.handled_ns == 20
+    assert credits.handled_ns() == 20
 
 
 def blocked(call) -> tuple[threading.Thread, list]:
