@@ -259,7 +259,7 @@ class MainWindow(QMainWindow):
         state, status = self.state, self.link.status
         life = self._judge(now_s, head_s)
         running = life in (Life.LIVE, Life.LOST)  # what is lost ages on
-        event_s = state.clock.source_now(now_s, running)
+        event_s = state.clock.source_now(now_s, self._going_s if running else None)
         self._moment = Moment(event_s, now_s, life, self._unpaused_s, self._speed)
         position_s = head_s if head_s is not None else (status.position_s if status is not None else 0.0)
         self._say_numbers(head_s)
