@@ -138,6 +138,11 @@ class ContextMemory:
         rows[:, _AGE] = end_s - ends
         return rows.astype(np.float32)
 
+    def rppg_delay_s(self, second: int) -> float | None:
+        """From R peaks to the upstrokes of the PPG in s, as told in the cell of ``second``; None where nothing was."""
+        delay = float(self._ppg_delay[second - self._base_s])
+        return delay if np.isfinite(delay) else None
+
     def _slide(self, second: int) -> None:
         if second - self._base_s >= 2 * MEMORY_S:
             shift = second - MEMORY_S - self._base_s
