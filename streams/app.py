@@ -1,9 +1,9 @@
-"""The topology: six topics, and the agents between them.
+"""The topology: seven topics, and the agents between them.
 
     waves ──▶ window ──▶ vitals ──▶ alarm ──▶ alarms ──┐
       │          └─ mailbox ─ inference ─▶ predictions ─┼─▶ show ─▶ feeds, subscribers
       └────────────────────────────────────────────────┘
-    commands ──▶ command                     whatever cannot be read ──▶ deadletters
+    commands ──▶ command      beds ──▶ show      whatever cannot be read ──▶ deadletters
 
 The same factory builds it on ``embedded://NAME`` for one process and on ``kafka://`` for many workers. Topics are raw:
 agents decode, validate and dead-letter. Whatever leaves an agent takes the app down, visibly.
@@ -95,7 +95,7 @@ def create_app(
             agent(source, "alarm", _bound(alarm.handle, source), owner=True)
     if (show := stages.show) is not None:
         # Who reads a topic alone answers for its dead letters; nobody does for those of the dead letters themselves.
-        alone = {"waves": window is None, "vitals": alarm is None, "predictions": alarm is None,
+        alone = {"beds": True, "waves": window is None, "vitals": alarm is None, "predictions": alarm is None,
                  "commands": stages.command is None, "alarms": True, "deadletters": False}  # fmt: skip
         for source in TOPICS:
             agent(source, "show", _bound(show.handle, source), owner=alone[source])

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from models.signals.errors import VigilError
 from streams.codec import DecodeError, decode, encode
-from streams.records import AnyRecord, DeadLetter
+from streams.host import clock_offset_ns, taken_over, this_host
+from streams.records import AnyRecord, DeadLetter, PredictionRecord, WaveTick
 
 if TYPE_CHECKING:
     import faust
@@ -59,7 +60,10 @@ class Wire:
     def read(self, event: EventT[Any], *, owner: bool) -> AnyRecord | None:
         """The event's record; None for one that cannot be read, which its ``owner`` puts among the dead letters."""
         try:
-            return self.decoded.read(event.message.value)
+            record = self.decoded.read(event.message.value)
+            if isinstance(record, WaveTick | PredictionRecord) and record.host not in ("", this_host()):
+                return taken_over(record, this_host(), clock_offset_ns())
+            return record
         except DecodeError as error:
             if owner:
                 self.refuse(event, error)

@@ -35,6 +35,7 @@ from streams.records import (
     PredictionRecord,
     RhythmRecord,
     StateRecord,
+    StatusRecord,
     VitalsRecord,
     WaveChunk,
     WaveTick,
@@ -222,7 +223,7 @@ def _in_time(records: Iterable[AnyRecord]) -> list[tuple[float, AnyRecord]]:
 
 
 def _there_s(record: AnyRecord) -> float:
-    assert not isinstance(record, DeadLetter | BedRecord)
+    assert not isinstance(record, DeadLetter | BedRecord | StatusRecord)
     if isinstance(record, WaveTick):
         return record.end_ns / SECOND_NS
     if isinstance(record, CellRecord):
