@@ -143,7 +143,7 @@ def test_the_estimate_lags_and_says_so_and_the_measurement_is_back_at_once(scree
     s.run_to(7.0)
     lag = s.lane(Modality.ABP).estimate.lag_s
     assert 1.0 < lag < 1.5
-    status = s.window.sweep._headers[1].status
+    status = s.window.sweep.headers[1].status
     assert f"the estimate lags {lag:.1f} s" in status and "NO SIGNAL" in status
     pale = near(s.pixels(s.wave_area(Modality.ABP)), ESTIMATED[Modality.ABP], 60).any(axis=0)
     head = s.window.sweep.head_s
@@ -170,13 +170,13 @@ def test_eeg_never_gets_an_estimated_trace(screen: Make) -> None:
     s.run_to(7.0)
     rows = s.pixels(s.wave_area(Modality.EEG))[: -round(16 * s.window.look.unit), s.columns(3, 6)]
     assert near(rows, THEME.colour["background"], 14).all()
-    assert "an EEG trace is never estimated" in s.window.sweep._headers[3].status
+    assert "an EEG trace is never estimated" in s.window.sweep.headers[3].status
 
 
 def test_not_estimable_is_said_in_the_lane(screen: Make) -> None:
     s = screen(Patient(absent={Modality.ABP: [(3, 30, Absence.NO_DATA)]}, restore=False))
     s.run_to(7.0)
-    assert "no estimate: never measured on this patient" in s.window.sweep._headers[1].status
+    assert "no estimate: never measured on this patient" in s.window.sweep.headers[1].status
     assert s.window.numerics.readouts["ABP"].value == "-?-"
 
 
@@ -567,7 +567,7 @@ def test_an_unconnected_channel_is_given_room_once_it_is_estimated(screen: Make)
     s.run_to(3.0)
     heights = [row.height for row in s.window.sweep.lane_rows]
     assert heights[1] < 0.6 * heights[0]
-    assert s.window.sweep._headers[1].status.startswith("NOT CONNECTED")
+    assert s.window.sweep.headers[1].status.startswith("NOT CONNECTED")
     patient.restore = True
     s.run_to(6.5)
     heights = [row.height for row in s.window.sweep.lane_rows]
