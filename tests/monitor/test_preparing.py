@@ -75,7 +75,7 @@ def test_the_doctor_shows_it_on_the_error_stream(
         raise BackendUnavailable("no room for engines")
 
     monkeypatch.setattr(select, "CANDIDATES", {"tensorrt": Candidate(load, ("fp16",))})
-    assert not doctor._backends()
+    assert not doctor.backends()
     out, error = capsys.readouterr()
     assert error.splitlines() == [STEP]  # no terminal: a line a step
     assert "no room for engines" in out and STEP not in out
