@@ -7,8 +7,6 @@ that. A thread, agent or task that dies ends the session with a sentence, never 
 
 from __future__ import annotations
 
-import itertools
-import os
 import time
 from collections.abc import Callable, Mapping
 from threading import Event, Lock
@@ -30,6 +28,7 @@ from streams.inference import Engine
 from streams.latency import LatencyBook
 from streams.records import AnyRecord, CommandRecord, WaveTick
 from streams.roles.bed import Bed
+from streams.roles.process import session_name
 from streams.roles.source import SourceRole
 from streams.roles.worker import WorkerRole
 from streams.runner import EMBEDDED, StreamRunner
@@ -39,8 +38,6 @@ from streams.transport.credits import Wait
 
 if TYPE_CHECKING:
     from streams.app import Stages
-
-_numbers = itertools.count(1)
 
 
 class Session:
@@ -66,7 +63,7 @@ class Session:
         cancel: Event | None = None,
         operator: str = "operator",
     ) -> None:
-        self.id = f"{os.getpid()}-{next(_numbers)}-{time.time_ns() // 1_000_000:x}"
+        self.id = session_name()
         self._source, self._stay_open, self._cancel = source, stay_open, cancel or Event()
         self._accounting = Accounting()
         self._latency = LatencyBook(time.monotonic)
@@ -270,7 +267,7 @@ class Session:
 
     def _order(self, name: str, **args: str | float) -> None:
         bed = self._shown
-        self._post("commands", self._command(bed.name, round(bed.position_s * SECOND_NS), name, **args))
+        self._post("commands", self._command(bed.name, self.id, round(bed.position_s * SECOND_NS), name, **args))
 
     def _apply(self, command: CommandRecord) -> None:
         if self._sources.apply(command):

@@ -13,19 +13,23 @@ from streams.sources.source import Seekable, Source
 
 
 class CommandMaker:
-    """Numbers the commands of one operator of one session."""
+    """Numbers the commands of one operator at one desk.
 
-    def __init__(self, session: str, operator: str) -> None:
-        self._session, self._operator = session, operator
+    desk: a name that no other desk has: commands of one number are one command.
+    """
+
+    def __init__(self, desk: str, operator: str) -> None:
+        self._desk, self._operator = desk, operator
         self._numbers = itertools.count(1)
 
-    def __call__(self, bed: str, time_ns: int, name: str, **args: str | float) -> CommandRecord:
-        """The next command to a bed that is at ``time_ns`` of event time; ``args`` as the applier reads them."""
+    def __call__(self, bed: str, session: str, time_ns: int, name: str, **args: str | float) -> CommandRecord:
+        """The next command to a bed of a session, which is at ``time_ns`` of event time; ``args`` as the applier reads
+        them."""
         return CommandRecord(
             bed=bed,
-            session=self._session,
+            session=session,
             epoch=0,
-            id=f"{self._session}-{next(self._numbers)}",
+            id=f"{self._desk}-{next(self._numbers)}",
             operator=self._operator,
             time_ns=time_ns,
             name=name,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from threading import Lock
 
 from models.signals.modalities import Modality
@@ -10,6 +11,7 @@ from streams.clock import SECOND_NS
 from streams.commands import CommandApplier
 from streams.control import ChannelInfo
 from streams.records import BedRecord, CommandRecord, WaveTick
+from streams.remote import channels_of, gaps_of
 from streams.sources.source import Seekable, Source
 from streams.stages import END_TOPICS
 
@@ -17,10 +19,14 @@ Gaps = dict[Modality, tuple[tuple[float, float], ...]]
 
 
 class Bed:
-    """Thread-safe. Commands that come before the source has described itself are kept until then."""
+    """Thread-safe. Commands that come before the source has described itself are kept until then.
 
-    def __init__(self, name: str, source: Source) -> None:
+    end_topics: those on which the end of the bed must have been seen.
+    """
+
+    def __init__(self, name: str, source: Source, end_topics: Sequence[str] = END_TOPICS) -> None:
         self.name, self.source = name, source
+        self._end_topics = frozenset(end_topics)
         self.record: BedRecord | None = None
         self.channels: tuple[ChannelInfo, ...] = ()
         self.gaps_s: Gaps = {}
@@ -34,10 +40,7 @@ class Bed:
 
     def described(self, record: BedRecord) -> list[CommandRecord]:
         """The source is open. Returns the commands that have come before, which are now to be given again."""
-        self.channels = tuple(
-            ChannelInfo(Modality(c.modality), c.label, c.unit, c.rate_hz) for c in record.channels if c.lead == 0
-        )
-        self.gaps_s = {Modality(name): tuple(gaps) for name, gaps in record.gaps_s.items()}
+        self.channels, self.gaps_s = channels_of(record), gaps_of(record)
         with self._lock:
             self.record = record
             early, self._early = self._early, []
@@ -81,5 +84,5 @@ class Bed:
         topics = topics if tick.epoch == epoch else set()
         topics.add(topic)
         self._acknowledged = tick.epoch, topics
-        self.ended = len(topics) == len(END_TOPICS) and tick.epoch == self.source.epoch
+        self.ended = topics >= self._end_topics and tick.epoch == self.source.epoch
         return self.ended

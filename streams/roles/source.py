@@ -3,23 +3,35 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from threading import Event
+from typing import TYPE_CHECKING
 
 from models.signals.errors import BadInput
+from streams.accounting import Accounting
 from streams.crew import Crew
-from streams.flow import Flow
-from streams.records import AnyRecord, CommandRecord, StatusRecord, WaveTick
+from streams.flow import Flow, RemoteFlow
+from streams.records import AnyRecord, CellRecord, CommandRecord, StatusRecord, WaveTick
 from streams.roles.bed import Bed
+from streams.roles.process import RoleProcess
+from streams.runner import Sharing
 from streams.sources.source import MakeSource
+from streams.stages import END_TOPICS, CommandStage, FollowStage, Send
+
+if TYPE_CHECKING:
+    from streams.app import Stages
+
+DESCRIBE_EVERY = 5  # seconds, for displays that came later
+MOST_WAITING = 4096  # messages that the broker has not taken, before what a device sends is dropped
 
 Post = Callable[[str, AnyRecord], None]
 """Sends a record on a topic, from any thread."""
 
 
 class SourceRole:
-    """The sources of one process. on_play: called, from a bed's thread, whenever a bed begins to play."""
+    """The sources of one process. on_play: called, from a bed's thread, whenever a bed begins to play. end_topics:
+    those on which the end of a bed must have been seen."""
 
     def __init__(
         self,
@@ -29,11 +41,12 @@ class SourceRole:
         flow: Flow,
         post: Post,
         on_play: Callable[[], None] = lambda: None,
+        end_topics: Sequence[str] = END_TOPICS,
     ) -> None:
         if not sources:
             raise BadInput("at least one bed", "none", "name a source")
         self.session = session
-        self.beds = {name: Bed(name, make(name, session)) for name, make in sources.items()}
+        self.beds = {name: Bed(name, make(name, session), end_topics) for name, make in sources.items()}
         self._crew, self._flow, self._post, self._on_play = crew, flow, post, on_play
         self.opened, self.flowing = Event(), Event()
 
@@ -71,12 +84,14 @@ class SourceRole:
             return False
         return all(other.ended for other in self.beds.values())
 
-    def announce(self) -> None:
-        """Say of every bed that is open what it is and how it stands."""
+    def announce(self, *, described: bool) -> None:
+        """Say of every bed that is open how it stands, and, if ``described``, what it is."""
         for bed in self.beds.values():
-            if bed.record is not None:
+            if bed.record is None:
+                continue
+            if described:
                 self._post("beds", bed.record)
-                self._post("beds", status_of(bed, self.session))
+            self._post("beds", status_of(bed, self.session))
 
     def _play(self, bed: Bed) -> None:
         """Body of the thread of a bed's source."""
@@ -110,3 +125,50 @@ def status_of(bed: Bed, session: str) -> StatusRecord:
         ended=bed.ended,
         dropped=sorted(m.value for m in bed.source.dropped_now()),
     )
+
+
+class SourceProcess(RoleProcess):
+    """``vigil source``: plays its beds to a broker until the last has ended and been handled.
+
+    stay: goes on after the end, so that an operator may go back.
+    """
+
+    def __init__(self, sources: Mapping[str, MakeSource], broker: str, sharing: Sharing, *, stay: bool = False) -> None:
+        super().__init__(broker, sharing)
+        self.accounting = Accounting()
+        self._stay, self._calls = stay, 0
+        self.flow = RemoteFlow(
+            partial(self.stream.post, "waves"), self.accounting, lambda: self.stream.waiting < MOST_WAITING
+        )
+        self.role = SourceRole(self.id, sources, self.crew, self.flow, self.post, end_topics=("vitals",))
+
+    def start(self) -> None:
+        """Begin, in the background: open the sources, and play them once messages flow."""
+        super().start()
+        self.role.start()
+
+    def _make_stages(self, send: Send) -> Stages:
+        from streams.app import Stages
+
+        return Stages(command=CommandStage(self.id, self._apply), follow=FollowStage(self._handled))
+
+    def _on_ready(self) -> None:
+        self.role.begin()
+
+    def _apply(self, command: CommandRecord) -> None:
+        self.role.apply(command)
+        self.role.announce(described=False)
+
+    def _handled(self, record: CellRecord | WaveTick) -> None:
+        self.flow.handled(record)
+        if isinstance(record, WaveTick) and self.role.end_seen("vitals", record):
+            self.role.announce(described=False)
+            if not self._stay:
+                self._finish()
+
+    def _announce(self) -> None:
+        self.role.announce(described=self._calls % DESCRIBE_EVERY == 0)
+        self._calls += 1
+
+    def _tell_to_end(self) -> None:
+        self.role.stop()

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Hashable, Sequence
+from threading import Event
+from typing import TYPE_CHECKING
 
 from models.runtime.backend import BackendInfo
 from models.runtime.guard import Service
 from models.signals.windows import WindowSpec
 from streams.accounting import Accounting
+from streams.clock import SECOND_NS
 from streams.crew import Crew
+from streams.host import clock_offset_ns, stamped, this_host
 from streams.inference import LOADING, EndOfBed, Engine, InferenceThread, Mailbox
 from streams.latency import LatencyBook
-from streams.records import PredictionRecord
+from streams.records import AnyRecord, PredictionRecord, StatusRecord
+from streams.roles.process import RoleProcess
 from streams.roles.source import Post
+from streams.runner import Sharing
 from streams.stages import AlarmStage, Releases, Send, WindowStage, end_of_stream
+
+if TYPE_CHECKING:
+    from streams.app import Stages
+
+RENEW_S = 5.0  # an alarm that stands is said again, for displays that came later
+SILENT_NS = 600 * SECOND_NS  # the state of a bed from which nothing comes for so long is dropped
 
 CallSoon = Callable[[Callable[[], None]], None]
 
@@ -42,14 +55,14 @@ class WorkerRole:
         self._window: WindowStage | None = None
 
     def make_stages(
-        self, send: Send, call_soon: Callable[[Callable[[], None]], None]
+        self, send: Send, call_soon: CallSoon, renew_s: float | None = None
     ) -> tuple[WindowStage, AlarmStage]:
-        """Built in the stream's loop; call_soon: runs a call there, from any thread."""
+        """Built in the stream's loop; call_soon: runs a call there, from any thread. renew_s: of the alarm stage."""
         self._window = WindowStage(self._spec, self._mailbox, self._accounting, self._credits, send)
         if self._mailbox is not None:
             made_room = self._window.made_room
             self._mailbox.on_space(lambda: call_soon(made_room))
-        return self._window, AlarmStage(send)
+        return self._window, AlarmStage(send, renew_s)
 
     @property
     def held_up(self) -> bool:
@@ -101,3 +114,83 @@ class WorkerRole:
         """From the inference thread."""
         for result in results:
             self._post("predictions", end_of_stream(result, result.time_ns) if isinstance(result, EndOfBed) else result)
+
+
+class WorkerProcess(RoleProcess):
+    """``vigil worker``: one of any number that share the beds of a broker. See :class:`WorkerRole`.
+
+    cancel: set when it is to end, so that an engine under construction does not hold it up.
+    """
+
+    def __init__(
+        self,
+        spec: WindowSpec,
+        load_engine: Callable[[], Engine] | None,
+        broker: str,
+        sharing: Sharing,
+        cancel: Event | None = None,
+    ) -> None:
+        super().__init__(broker, sharing)
+        self.accounting, self._latency = Accounting(), LatencyBook(time.monotonic)
+        self._cancel = cancel or Event()
+        self.role = WorkerRole(spec, load_engine, self.crew, self.accounting, self._latency, NOBODY, self.post)
+        self._window: WindowStage | None = None
+        self._alarm: AlarmStage | None = None
+
+    def post(self, topic: str, record: AnyRecord) -> None:
+        """Send a record, from any thread; a prediction says whose clock its stamps are of."""
+        if isinstance(record, PredictionRecord):
+            record = stamped(record, this_host(), clock_offset_ns())
+        super().post(topic, record)
+
+    def _make_stages(self, send: Send) -> Stages:
+        from streams.app import Stages
+
+        self._window, self._alarm = self.role.make_stages(send, self.stream.call_soon, RENEW_S)
+        return Stages(self._window, self._alarm)
+
+    def _on_ready(self) -> None:
+        self.role.begin()
+
+    def _announce(self) -> None:
+        """How it is, for every bed that comes to it."""
+        if self._window is None:
+            return
+        self.stream.call_soon(self._forget_silent)
+        backend, service = self.role.backend, self.role.service
+        for bed, seen in self._window.seen().items():
+            self.post(
+                "beds",
+                StatusRecord(
+                    bed=bed,
+                    session=seen.session,
+                    epoch=seen.epoch,
+                    role="worker",
+                    backend=backend.name if backend else "",
+                    backend_detail=backend.detail if backend else "",
+                    precision=backend.precision if backend else "",
+                    model=self.role.model,
+                    service=service.state,
+                    notes=list(service.notes),
+                    preparing=self.role.preparing,
+                    counts={"samples_lost": self.accounting.samples_lost},
+                ),
+            )
+
+    def _forget_silent(self) -> None:
+        if self._window is not None and self._alarm is not None:
+            self._alarm.forget(self._window.forget_silent(time.monotonic_ns(), SILENT_NS))
+
+    def _tell_to_end(self) -> None:
+        self.role.stop()  # before the cancel, whose error in the inference thread is then no failure
+        self._cancel.set()
+
+
+class _Nobody:
+    """The sources are elsewhere."""
+
+    def release(self, stage: str, tick: Hashable) -> None:
+        """Nobody waits for it."""
+
+
+NOBODY = _Nobody()

@@ -136,7 +136,7 @@ def test_three_beds_each_get_their_own(make: Make) -> None:
 
 def test_a_malformed_message_is_a_dead_letter_and_stops_nothing(make: Make) -> None:
     session = make(broker=BROKER)
-    command = CommandMaker(session.id, "somebody")
+    command = CommandMaker("elsewhere", "somebody")
     records = collected(session)
     session.start()
     wait_until(lambda: len(ticks(records)) > 5)
@@ -145,8 +145,8 @@ def test_a_malformed_message_is_a_dead_letter_and_stops_nothing(make: Make) -> N
         ("commands", b"\x00"),
     ]:  # fmt: skip
         arrives(topic, message)
-    arrives("commands", encode(command("bed1", 0, "seek", time_s=float("1e300"))))
-    arrives("waves", encode(command("bed1", 0, "pause")))
+    arrives("commands", encode(command("bed1", session.id, 0, "seek", time_s=float("1e300"))))
+    arrives("waves", encode(command("bed1", session.id, 0, "pause")))
     wait_until(lambda: session.report()["dead_letters"] == 7, what="seven dead letters")
     letters = [r for r in records if isinstance(r, DeadLetter)]
     assert sorted(x.topic for x in letters) == [
