@@ -1,4 +1,5 @@
-"""The command line: ``vigil run | inspect | doctor | data | train | evaluate | export | bench``.
+"""The command line: ``vigil run | source | worker | display | inspect | doctor | data | train | evaluate | export |
+bench``.
 
 Exit codes: 0 done; 1 the session died (the reason is printed); 2 bad input (one sentence says what to do); 130 Ctrl-C.
 Each command imports what it needs when it is called, so that ``--help`` and the first wave come at once.
@@ -19,9 +20,10 @@ from monitor.cli_bench import bench_app
 from monitor.cli_data import data_app
 from monitor.cli_evaluate import evaluate_app
 from monitor.cli_export import export
+from monitor.cli_roles import display, source, worker
 from monitor.cli_train import train_app
 from monitor.logs import log_to_file
-from monitor.settings import RunSettings, parse_drops, parse_precision, parse_speed, parse_widest
+from monitor.settings import RunSettings, parse_broker, parse_drops, parse_precision, parse_speed, parse_widest
 
 DISCLAIMER = "For research and teaching, not for clinical decisions."
 
@@ -39,6 +41,9 @@ app.add_typer(data_app, name="data")
 app.add_typer(evaluate_app, name="evaluate")
 app.add_typer(bench_app, name="bench")
 app.command(epilog="Example: vigil export runs/demo my-bundle")(export)
+app.command(epilog="Example: vigil source ward/ --broker kafka://localhost:9092")(source)
+app.command(epilog="Example: vigil worker --broker kafka://localhost:9092 (as many as you like)")(worker)
+app.command(epilog="Example: vigil display --broker kafka://localhost:9092 --bed 3")(display)
 
 SOURCE_HELP = (
     "demo (the built-in patient; demo:seed=7,scenario=hypovolaemia), a .vital file, a WFDB header (.hea), "
@@ -89,6 +94,9 @@ def run(
     screenshot: Annotated[
         Path | None, typer.Option(help="Save a picture of the display (PNG) just before the run ends.")
     ] = None,
+    broker: Annotated[
+        str | None, typer.Option(help="Run it over this broker (kafka://HOST:PORT) instead of inside the process.")
+    ] = None,
 ) -> None:
     """Replay recordings (or the built-in patient) through the monitor, each as a bed."""
     from monitor.run import run_session
@@ -112,6 +120,7 @@ def run(
         alarms=alarms,
         restored=restored,
         screenshot=screenshot,
+        broker=None if broker is None else parse_broker(broker),
     )
     raise typer.Exit(run_session(settings))
 

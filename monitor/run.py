@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +18,12 @@ from monitor.screen import has_screen
 from monitor.session import Session
 from monitor.settings import RunSettings, check_outputs
 from monitor.sources import called, expanded, recordings
+from monitor.termination import INTERRUPTED, termination_as_interrupt
 from streams.feed import DisplayFeed
 from streams.inference import Engine
 from streams.sources.replay import replays
 
 REFRESH_S = 0.25
-INTERRUPTED = 130
 
 
 def open_session(settings: RunSettings, feed: DisplayFeed | None = None, *, stay_open: bool = False) -> Session:
@@ -36,7 +35,7 @@ def open_session(settings: RunSettings, feed: DisplayFeed | None = None, *, stay
     cancel = threading.Event()
 
     def load_engine() -> Engine:
-        return _select(bundle, settings, cancel, session.prepare)
+        return chosen_engine(bundle, settings, cancel, session.prepare)
 
     session = Session(
         replays(
@@ -52,6 +51,7 @@ def open_session(settings: RunSettings, feed: DisplayFeed | None = None, *, stay
         feed=feed,
         stay_open=stay_open,
         cancel=cancel,
+        broker=settings.broker,
     )
     return session
 
@@ -80,7 +80,7 @@ def run_session(settings: RunSettings) -> int:
         stack.callback(_write_report, settings.report, session, display)
         session.start()
         stack.callback(session.stop)
-        with _termination_as_interrupt():
+        with termination_as_interrupt():
             return _look(settings, session, feed, display=display, terminal=terminal, closes=closes)
 
 
@@ -91,19 +91,6 @@ def _write_report(path: Path | None, session: Session, display: bool) -> None:
     text = json.dumps(_report(session, display), indent=2) + "\n"
     with writing(path):
         path.write_text(text, encoding="utf-8")
-
-
-@contextmanager
-def _termination_as_interrupt() -> Iterator[None]:
-    """A plain ``kill`` ends the run like Ctrl-C: the files are finished. Only where this is the main thread."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)
 
 
 def _closing(exporter: Exporter) -> Callable[[object, object, object], None]:
@@ -203,7 +190,7 @@ def _report(session: Session, display: bool) -> dict[str, Any]:
     return report | {"first_wave_s": first, "error": session.status().error or None}
 
 
-def _select(bundle: Bundle, settings: RunSettings, cancel: threading.Event, progress: Progress) -> Engine:
+def chosen_engine(bundle: Bundle, settings: RunSettings, cancel: threading.Event, progress: Progress) -> Engine:
     """Called in the inference thread, once waves flow. What the gate refused is said aloud; that there is no GPU is
     not: the status line's tooltip, the report and `vigil doctor` have every reason."""
     from models.runtime.backend import RuntimeOptions

@@ -47,6 +47,22 @@ class RunSettings:
     alarms: Path | None = None
     restored: Path | None = None
     screenshot: Path | None = None
+    broker: str | None = None
+
+
+def parse_broker(text: str) -> str:
+    """``kafka://HOST:PORT``, or ``embedded://NAME`` for all in one process."""
+    match = re.fullmatch(r"(kafka)://([^\s/:@]+)(:\d{1,5})?/?|(embedded)://[A-Za-z0-9_-]+", text)
+    if match is None:
+        raise BadInput("a broker like kafka://HOST:9092", repr(text), "write its address so")
+    return text.rstrip("/")
+
+
+def parse_prefix(text: str) -> str:
+    """Of the names of topics: letters, digits, ``.``, ``_`` and ``-``, as Kafka has them."""
+    if not re.fullmatch(r"[A-Za-z0-9._-]{0,64}", text):
+        raise BadInput("letters, digits, '.', '_' and '-' in --prefix, at most 64", repr(text), "choose another")
+    return text
 
 
 def parse_speed(text: str) -> float | None:

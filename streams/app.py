@@ -13,19 +13,23 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from enum import Enum
+from functools import partial
 from typing import Any
 
 import faust
+from faust.types import TP, EventT
 
 from models.signals.errors import BadInput, VigilError
 from streams.codec import DecodeError
 from streams.faust_settings import faust_settings
 from streams.records import TOPICS, AnyRecord, WaveTick
 from streams.stages import AlarmStage, CommandStage, FollowStage, ShowStage, WindowStage
-from streams.transport import install
+from streams.transport import Rewind, install
 from streams.wire import Outbox, Wire
 
-Handle = Callable[[AnyRecord], Awaitable[None]]
+Handle = Callable[[AnyRecord, bool], Awaitable[None]]
+"""Takes a record; True: it was handled before, by this process or another, and only warms what is remembered."""
 
 
 @dataclass(slots=True)
@@ -38,6 +42,10 @@ class Stages:
     show: ShowStage | None = None
     command: CommandStage | None = None
     follow: FollowStage | None = None
+
+
+WARMING = ("waves", "vitals", "predictions")
+"""Topics whose readers have a state: windows, numerics, alarms."""
 
 
 class CrashingApp(faust.App):
@@ -61,20 +69,22 @@ def create_app(
     group: str | None = None,
     only_own: bool = False,
     prefix: str = "",
+    rewind_s: float = 0.0,
     on_ready: Callable[[], None] = lambda: None,
 ) -> CrashingApp:
     """The Faust app of one worker, ready to start.
 
     session: what its dead letters are filed under. broker: ``embedded://NAME`` or ``kafka://HOST:PORT``. group: the
     consumer group; workers of one group share the beds. only_own: leave the records of other sessions alone (a broker
-    may be shared; a worker for all comers handles them). prefix: of the names of the topics. on_ready: called in the
+    may be shared; a worker for all comers handles them). prefix: of the names of the topics. rewind_s: who takes
+    over partitions reads so much of what feeds its state again, as warming (:data:`WARMING`). on_ready: called in the
     loop once partitions are assigned and messages flow.
     """
     app = CrashingApp(
         group or f"vigil-{session}", **faust_settings(broker=broker, partitions=partitions, offset_reset=offset_reset)
     )
     app.prefix = prefix
-    install(app)
+    install(app, {prefix + name: Rewind(seconds=rewind_s) for name in WARMING} if rewind_s else None)
     wire = Wire(session, outbox)
     topic = {name: _raw_topic(app, prefix + name, partitions) for name in TOPICS}
 
@@ -83,13 +93,16 @@ def create_app(
     ) -> None:
         """An agent on ``source`` that hands every readable record to ``handle``, which may refuse one by raising."""
 
+        progress = _Progress(app)
+
         async def run(stream: faust.StreamT[Any]) -> None:
             async for event in stream.events():
-                record = wire.read(event, owner=owner)
+                again = progress.again(event)
+                record = None if again is Again.HERE else wire.read(event, owner=owner and again is Again.NO)
                 if record is None or (only_own and record.session != session):
                     continue
                 try:
-                    await handle(record)
+                    await handle(record, again is not Again.NO)
                 except refuses as error:
                     wire.refuse(event, error)
 
@@ -99,17 +112,17 @@ def create_app(
         agent("waves", "window", _ticks_only(window.handle), owner=True, refuses=(BadInput, DecodeError))
     if (alarm := stages.alarm) is not None:
         for source in ("vitals", "predictions"):
-            agent(source, "alarm", _bound(alarm.handle, source), owner=True)
+            agent(source, "alarm", partial(alarm.handle, source), owner=True)
     if (show := stages.show) is not None:
         # Who reads a topic alone answers for its dead letters; nobody does for those of the dead letters themselves.
         alone = {"beds": True, "waves": window is None, "vitals": alarm is None, "predictions": alarm is None,
                  "commands": stages.command is None, "alarms": True, "deadletters": False}  # fmt: skip
         for source in TOPICS:
-            agent(source, "show", _bound(show.handle, source), owner=alone[source])
+            agent(source, "show", _new(partial(show.handle, source)), owner=alone[source])
     if (follow := stages.follow) is not None:
-        agent("vitals", "follow", follow.handle, owner=False)
+        agent("vitals", "follow", _new(follow.handle), owner=False)
     if (command := stages.command) is not None:
-        agent("commands", "command", command.handle, owner=True, refuses=(BadInput,))
+        agent("commands", "command", _new(command.handle), owner=True, refuses=(BadInput,))
 
     async def ready() -> None:
         on_ready()
@@ -117,6 +130,34 @@ def create_app(
 
     app.task(ready)
     return app
+
+
+class Again(Enum):
+    """Whether a message was handled before: not, by another process of the group, or by this one."""
+
+    NO = 0
+    ELSEWHERE = 1
+    HERE = 2
+
+
+class _Progress:
+    """How far an agent is, by partition: after a rewind messages come again."""
+
+    def __init__(self, app: faust.App) -> None:
+        self._app = app
+        self._handled: dict[TP, int] = {}
+
+    def again(self, event: EventT[Any]) -> Again:
+        """Asked once for each message, in order."""
+        message = event.message
+        tp = TP(message.topic, message.partition)
+        if message.offset >= getattr(self._app.consumer, "rewound_until", {}).get(tp, 0):
+            self._handled[tp] = message.offset
+            return Again.NO
+        if message.offset <= self._handled.get(tp, -1):
+            return Again.HERE
+        self._handled[tp] = message.offset
+        return Again.ELSEWHERE
 
 
 def _raw_topic(app: faust.App, name: str, partitions: int) -> Any:
@@ -133,14 +174,20 @@ def _raw_topic(app: faust.App, name: str, partitions: int) -> Any:
     )
 
 
-def _bound(handle: Callable[[str, AnyRecord], Awaitable[None]], source: str) -> Handle:
-    return lambda record: handle(source, record)
-
-
-def _ticks_only(handle: Callable[[WaveTick], Awaitable[None]]) -> Handle:
-    async def checked(record: AnyRecord) -> None:
+def _ticks_only(handle: Callable[[WaveTick, bool], Awaitable[None]]) -> Handle:
+    async def checked(record: AnyRecord, warming: bool) -> None:
         if not isinstance(record, WaveTick):
             raise DecodeError(f"The topic waves carries ticks, not records of the kind {type(record).__name__}.")
-        await handle(record)
+        await handle(record, warming)
 
     return checked
+
+
+def _new(handle: Callable[[AnyRecord], Awaitable[None]]) -> Handle:
+    """For an agent without a state to warm."""
+
+    async def only_new(record: AnyRecord, warming: bool) -> None:
+        if not warming:
+            await handle(record)
+
+    return only_new

@@ -67,7 +67,8 @@ class InferenceError(VigilError):
 @dataclass(frozen=True, slots=True)
 class WindowJob:
     """A window on its way to the model. stamps: stage -> monotonic ns; ``due`` 0 where there is no deadline.
-    stretch: how often the clock has jumped within the epoch."""
+    stretch: how often the clock has jumped within the epoch. warming: another worker has told what the model says of
+    it; only what the model remembers is wanted."""
 
     bed: str
     session: str
@@ -75,6 +76,7 @@ class WindowJob:
     window: Window
     stamps: dict[str, int] = field(default_factory=dict)
     stretch: int = 0
+    warming: bool = False
 
     @property
     def key(self) -> Hashable:
@@ -121,12 +123,11 @@ class Mailbox:
         with self._condition:
             mine = [i for i, item in enumerate(self._items) if item.bed == job.bed]
             windows = [i for i in mine if isinstance(self._items[i], WindowJob)]
+            skipped = sum(not self._items[i].warming for i in windows)  # type: ignore[union-attr]
             if windows and windows[-1] == mine[-1]:
                 self._items[windows.pop()] = job
-                skipped = 1 + len(windows)
             else:
                 self._items.append(job)
-                skipped = len(windows)
             for i in reversed(windows):
                 del self._items[i]
             self._condition.notify()
@@ -264,11 +265,14 @@ class InferenceThread:
             if before != item.key:
                 engine.forget(before)
             self._beds[item.bed] = item.key
+            result = next(results)
+            if item.warming:
+                continue
             stamps = {**item.stamps, "inference_start": begin, "inference_end": end}
             self._latency.add_ns("mailbox", stamps.get("window", 0), begin)
-            prediction = self._in_time(next(results), stamps.get("due", 0), end)
+            prediction = self._in_time(result, stamps.get("due", 0), end)
             handled.append(self._record(item, prediction, stamps, engine))
-        self._accounting.count("predictions", len(jobs))
+        self._accounting.count("predictions", sum(not job.warming for job in jobs))
         self._accounting.count(
             "invalid_predictions", sum(not r.valid for r in handled if isinstance(r, PredictionRecord))
         )

@@ -64,12 +64,14 @@ class Sharing:
     """How a process shares a broker with others. group: consumers that share the beds among them, each message handled
     by one of them and none skipped; "" is read by this process alone, from now on. partitions: of every topic, the most
     processes that can share. prefix: of the names of the topics. only_own: leave the records of other sessions alone.
+    rewind_s: of what was handled before, read again to know it.
     """
 
     group: str = ""
     partitions: int = 1
     prefix: str = ""
     only_own: bool = True
+    rewind_s: float = 0.0
 
 
 class StreamRunner:
@@ -145,6 +147,7 @@ class StreamRunner:
             partitions=self._sharing.partitions,
             prefix=self._sharing.prefix,
             only_own=self._sharing.only_own,
+            rewind_s=self._sharing.rewind_s,
             on_ready=self._on_ready,
         )
         made.append(app)

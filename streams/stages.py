@@ -7,8 +7,9 @@ is the windower at speed max, for room in the mailbox of the inference thread.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import time
-from collections.abc import Awaitable, Callable, Collection, Hashable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -107,8 +108,9 @@ class WindowStage:
         """The inference thread has taken windows; called in the event loop."""
         self._room.set()
 
-    async def handle(self, tick: WaveTick) -> None:
-        """Takes a tick: records go out, a window that closes goes to the mailbox."""
+    async def handle(self, tick: WaveTick, warming: bool = False) -> None:
+        """Takes a tick: records go out, a window that closes goes to the mailbox. warming: it was handled before, by
+        another worker, and nothing goes out."""
         received = self._now()
         windower = self._beds.get(tick.bed)
         if windower is None:
@@ -116,6 +118,9 @@ class WindowStage:
         self._seen[tick.bed] = Seen(tick.session, tick.epoch, received)
         try:
             handled = windower.handle(tick, received)
+            if warming:
+                await self._warm(handled.windows)
+                return
             for record in handled.records:
                 await self._send("vitals", record)
             for job in handled.windows:
@@ -134,8 +139,17 @@ class WindowStage:
         if paced:
             self._accounting.count("skipped_windows", self._mailbox.keep_newest(job))
             return
+        await self._offer(self._mailbox, job)
+
+    async def _warm(self, jobs: Sequence[WindowJob]) -> None:
+        """The model remembers windows too."""
+        for job in jobs:
+            if self._mailbox is not None:
+                await self._offer(self._mailbox, dataclasses.replace(job, warming=True))
+
+    async def _offer(self, mailbox: Mailbox, job: WindowJob) -> None:
         self._room.clear()
-        while not self._mailbox.offer(job):
+        while not mailbox.offer(job):
             self.waiting = True
             await self._room.wait()
             self._room.clear()
@@ -172,8 +186,9 @@ class AlarmStage:
             self._standing.pop(bed, None)
             self._renewed_ns.pop(bed, None)
 
-    async def handle(self, topic: str, record: AnyRecord) -> None:
-        """Takes a record of any topic; the alarms that it begins, changes or ends go out."""
+    async def handle(self, topic: str, record: AnyRecord, warming: bool = False) -> None:
+        """Takes a record of any topic; the alarms that it begins, changes or ends go out. warming: it was handled
+        before, by another worker, and nothing goes out."""
         engine = self._beds.get(record.bed)
         if engine is None:
             engine = self._beds[record.bed] = self._make()
@@ -186,12 +201,13 @@ class AlarmStage:
             changes = engine.on_rhythm(record)
         elif isinstance(record, PredictionRecord):
             changes = engine.on_prediction(record)
-        elif isinstance(record, WaveTick) and record.eos:
+        elif isinstance(record, WaveTick) and record.eos and not warming:
             await self._end(topic, record)
         for change in changes:
             self._note(change)
-            await self._send("alarms", change)
-        if isinstance(record, StateRecord) and self._renew_ns is not None:
+            if not warming:
+                await self._send("alarms", change)
+        if isinstance(record, StateRecord) and not warming and self._renew_ns is not None:
             await self._renew(record, self._renew_ns)
 
     def _note(self, change: AlarmRecord) -> None:

@@ -137,6 +137,11 @@ class WorkerProcess(RoleProcess):
         self._window: WindowStage | None = None
         self._alarm: AlarmStage | None = None
 
+    @property
+    def beds(self) -> tuple[str, ...]:
+        """The beds that come to it."""
+        return tuple(self._window.seen()) if self._window is not None else ()
+
     def post(self, topic: str, record: AnyRecord) -> None:
         """Send a record, from any thread; a prediction says whose clock its stamps are of."""
         if isinstance(record, PredictionRecord):

@@ -50,6 +50,8 @@ class GuardedConsumer(Consumer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._started_at: dict[TP, int] = {}
+        self.rewound_until: dict[TP, int] = {}
+        """Where reading went back: the offset from which on messages are new to the group."""
         self._room: asyncio.Future[None] | None = None
 
     # -- 1: visible death -----------------------------------------------------------------------------------------
@@ -97,6 +99,7 @@ class GuardedConsumer(Consumer):
                 target = await self._rewound(tp, committed, rewinds[tp.topic])
                 if target < committed:
                     targets[tp] = target
+                    self.rewound_until[tp] = committed
         if targets:
             await self.seek_wait(targets)
             for tp, offset in targets.items():

@@ -1,0 +1,121 @@
+"""``vigil source``, ``vigil worker``, ``vigil display``: the parts of ``vigil run``, in processes, over a broker."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable
+
+from models.runtime.bundle import load_bundle
+from models.signals.errors import BadInput
+from monitor.run import chosen_engine
+from monitor.screen import has_screen
+from monitor.settings import RunSettings
+from monitor.sources import expanded, recordings
+from monitor.termination import INTERRUPTED, termination_as_interrupt
+from streams.feed import DisplayFeed
+from streams.inference import Engine
+from streams.roles.display import DisplayProcess
+from streams.roles.process import RoleProcess
+from streams.roles.source import SourceProcess
+from streams.roles.worker import WorkerProcess
+from streams.runner import Sharing
+from streams.sources.replay import replays
+
+WORKERS = "vigil-workers"
+WARM_S = 75.0  # what a worker that takes over a bed reads again: the longest memory but the context's ten minutes
+LOOK_S = 0.5
+
+
+def run_source(settings: RunSettings, prefix: str, partitions: int, *, stay: bool) -> int:
+    """Play ``settings.sources`` to the broker; the exit code."""
+    process = SourceProcess(
+        replays(
+            recordings(expanded(settings.sources), settings.channels),
+            speed=settings.speed,
+            from_s=settings.from_s,
+            for_s=settings.for_s,
+            drops=settings.drops,
+        ),
+        _broker(settings),
+        Sharing(prefix=prefix, partitions=partitions),
+        stay=stay,
+    )
+
+    def words() -> str:
+        beds = process.role.beds.values()
+        opened = [bed for bed in beds if bed.record is not None]
+        if len(opened) < len(process.role.beds):
+            return f"opening {len(process.role.beds)} recordings …"
+        playing = sum(not bed.ended for bed in beds)
+        sent = process.accounting.counted("ticks_sent")
+        return f"{playing} of {len(opened)} beds playing" if sent else "waiting for the broker …"
+
+    return _run(process, words)
+
+
+def run_worker(settings: RunSettings, prefix: str, partitions: int) -> int:
+    """Work for the beds of the broker, shared with every other worker there; the exit code."""
+    bundle = load_bundle(settings.bundle)
+    bundle.check_imputer(settings.imputer)
+    cancel = threading.Event()
+
+    def load_engine() -> Engine:
+        return chosen_engine(bundle, settings, cancel, process.role.prepare)
+
+    process = WorkerProcess(
+        bundle.window_spec,
+        load_engine,
+        _broker(settings),
+        Sharing(f"{prefix}{WORKERS}", partitions, prefix, only_own=False, rewind_s=WARM_S),
+        cancel,
+    )
+
+    def words() -> str:
+        beds = len(process.beds)
+        return process.role.preparing or f"{beds} bed{'s' if beds != 1 else ''}, {process.role.model}"
+
+    return _run(process, words)
+
+
+def run_display(settings: RunSettings, prefix: str, partitions: int, bed: str) -> int:
+    """Show what the broker carries, until the window is closed; the exit code."""
+    if not has_screen():
+        raise BadInput("a screen for `vigil display`", "none", "set DISPLAY, or use `vigil record`")
+    feed = DisplayFeed()
+    process = DisplayProcess(
+        _broker(settings), Sharing(prefix=prefix, partitions=partitions, only_own=False), [feed], bed
+    )
+    from ui.app import make_application
+    from ui.app import run_display as show
+
+    make_application()
+    process.start()
+    try:
+        code = show(process.control, feed, screenshot=settings.screenshot)
+    finally:
+        process.stop()
+    process.crew.raise_failure()
+    return code
+
+
+def _broker(settings: RunSettings) -> str:
+    assert settings.broker is not None, "the command asks for it"
+    return settings.broker
+
+
+def _run(process: RoleProcess, words: Callable[[], str]) -> int:
+    """Until it is over, or Ctrl-C; what it does is said on the error stream whenever that changes."""
+    said = ""
+    with termination_as_interrupt():
+        process.start()
+        try:
+            while not process.wait(LOOK_S):
+                if (now := words()) != said:
+                    said = now
+                    print(f"vigil: {said}", file=sys.stderr)
+        except KeyboardInterrupt:
+            return INTERRUPTED
+        finally:
+            process.stop()
+    return 0
