@@ -32,8 +32,8 @@ def faust_settings(
         # No leader topic: nothing of Vigil runs on one elected worker only, and it would have one partition.
         "topic_disable_leader": True,
         "consumer_auto_offset_reset": offset_reset,
-        # A dead worker's beds move after 10 s rather than 60.
-        "broker_session_timeout": 10.0,
+        # A dead worker's beds move after 7 s rather than 60: a takeover shall take 15 (the least that Kafka allows is 6).
+        "broker_session_timeout": 7.0,
         "broker_heartbeat_interval": 2.0,
         "broker_rebalance_timeout": 10.0,
         # Committed often: what is not is handled twice after a failover. It costs one message a second.

@@ -52,6 +52,7 @@ class GuardedConsumer(Consumer):
         self._started_at: dict[TP, int] = {}
         self.rewound_until: dict[TP, int] = {}
         """Where reading went back: the offset from which on messages are new to the group."""
+        self._given_up: set[TP] = set()  # in the last rebalance: what they say is known here, should they come back
         self._room: asyncio.Future[None] | None = None
 
     # -- 1: visible death -----------------------------------------------------------------------------------------
@@ -78,7 +79,7 @@ class GuardedConsumer(Consumer):
     # -- 2 and 3: where reading starts ----------------------------------------------------------------------------
 
     async def perform_seek(self) -> None:
-        """Faust's own, then back by what each topic's :class:`Rewind` asks."""
+        """Faust's own, then back by what each topic's :class:`Rewind` asks, where the partition was another's before."""
         await super().perform_seek()
         rewinds: Mapping[str, Rewind] = getattr(self.transport, "rewind", {})
         targets: dict[TP, int] = {}
@@ -95,7 +96,7 @@ class GuardedConsumer(Consumer):
                         self._started_at[tp] = position
                 else:
                     targets[tp] = start
-            elif tp.topic in rewinds:
+            elif tp.topic in rewinds and tp not in self._given_up:
                 target = await self._rewound(tp, committed, rewinds[tp.topic])
                 if target < committed:
                     targets[tp] = target
@@ -160,6 +161,7 @@ class GuardedConsumer(Consumer):
         """Commits what was handled before the partitions go."""
         if revoked and not self.app.should_stop:
             await self.commit()
+        self._given_up = set(revoked)
         for tp in revoked:
             self._started_at.pop(tp, None)
         await super().on_partitions_revoked(revoked)

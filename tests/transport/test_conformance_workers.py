@@ -152,9 +152,10 @@ async def test_a_partition_that_is_taken_over_is_read_again_from_a_warm_window_b
             moved = share(two, broker)
             first.events.clear()
         await until(lambda: share(one, broker) == {0, 1, 2, 3} and not one.rebalancing, "the first took over")
-        await until(lambda: len(first.events) >= 40, "the windows are warm")
+        await until(lambda: len(first.events) >= 20, "the windows are warm")
     again = defaultdict(list)
     for event in first.events:
         again[event.message.partition].append(event.message.offset)
     assert len(moved) == 2
-    assert {partition: again[partition] for partition in moved} == {p: list(range(40, 50)) for p in moved}
+    # What was its own all along it knows.
+    assert dict(again) == {p: list(range(40, 50)) for p in moved}

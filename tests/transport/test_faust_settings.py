@@ -27,7 +27,7 @@ def app():
         ("consumer_auto_offset_reset", "latest"),
         ("topic_disable_leader", True),
         ("topic_partitions", 3),
-        ("broker_session_timeout", 10.0),
+        ("broker_session_timeout", 7.0),
         ("stream_wait_empty", False),
         ("producer_linger", 0.0),
         ("autodiscover", False),
