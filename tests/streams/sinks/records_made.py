@@ -40,8 +40,8 @@ TICK_NS = 50_000_000
 UNIX = 1_700_000_000 * S
 
 
-def patient(seconds: int = 40, seed: int = 3, more: str = "") -> ChannelMap:
-    return map_channels(open_recording(f"demo:seed={seed},duration={seconds}{more}"))
+def patient(seconds: int = 40, seed: int = 3) -> ChannelMap:
+    return map_channels(open_recording(f"demo:seed={seed},duration={seconds}"))
 
 
 def ticks(
