@@ -86,6 +86,7 @@ _TOPICS: dict[type, str] = {
     CommandRecord: "commands",
     DeadLetter: "deadletters",
 }
+TOPICS = ("vitals", *_TOPICS.values())
 
 
 def event_ns(record: AnyRecord) -> int | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -27,8 +27,9 @@ from streams.sinks.mcap import MAX_PARTS, part_path
 
 MAX_CHUNK_BYTES = 4 << 20
 """Unpacked. The recorder's have at most two: 1 MiB and a message."""
-MAX_RATIO, RATIO_SLACK_BYTES = 100, 16 << 20
-"""All chunks of a file may unpack to so many times its size and so much more: an honest one stays below 20."""
+MAX_RATIO, RATIO_SLACK_BYTES, RECORD_BYTES = 64, 8 << 20, 128
+"""All chunks of a file may unpack to so many times its size and so much more, a record counted with no less than
+``RECORD_BYTES``: an honest one stays below 20 times."""
 MAX_CHANNELS = 65_536
 _SCHEMA = "vigil.wire."
 _HEAD = struct.Struct("<BQ")
@@ -48,11 +49,16 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message of a chunk, not yet decoded: its topic without the bed, its bed, and the wire's bytes."""
+    """A message of a chunk, not yet decoded: its topic without the bed, its bed, and the wire's bytes. Topic and bed
+    are "" where the chunk that named the channel is lost; the record says them all the same."""
 
     topic: str
     bed: str
     data: bytes
+
+    def may_be(self, topics: Container[str], bed: str | None = None) -> bool:
+        """Whether its record may be of one of the topics, and of the bed."""
+        return not self.topic or (self.topic in topics and bed in (None, self.bed))
 
 
 @dataclass(slots=True)
@@ -128,8 +134,8 @@ class McapFile:
         if place.opcode == Opcode.MESSAGE:
             return _messages(part, [(place.opcode, content)])
         try:
-            unpacked = _unpack(part, content, again=again)
-            return _messages(part, list(_inside(unpacked)))
+            entries = list(_inside(part, _unpack(part, content, again=again), again=again))
+            return _messages(part, entries)
         except _Damaged as error:
             self._note(f"a chunk of {part.name} was left out: {error}")
             return []
@@ -200,13 +206,7 @@ def _unpack(part: _Part, content: bytes, *, again: bool) -> bytes:
     if size > MAX_CHUNK_BYTES or at + 8 > len(content):
         raise _Damaged("its sizes are not those of a chunk")
     if not again:
-        part.unpacked += size
-    if part.unpacked > MAX_RATIO * part.size + RATIO_SLACK_BYTES:
-        raise BadInput(
-            f"a recording that unpacks to at most {MAX_RATIO} times its size",
-            f"{part.name!r}, which unpacks to more",
-            "choose another file",
-        )
+        _charge(part, size)
     compression, packed = content[_CHUNK.size : at], content[at + 8 :]
     try:
         if compression == b"zstd":
@@ -226,13 +226,26 @@ def _unpack(part: _Part, content: bytes, *, again: bool) -> bytes:
     return unpacked
 
 
-def _inside(unpacked: bytes) -> Iterator[tuple[int, bytes]]:
+def _charge(part: _Part, size: int) -> None:
+    """Counts work that the file asks for; BadInput where it is out of proportion."""
+    part.unpacked += size
+    if part.unpacked > MAX_RATIO * part.size + RATIO_SLACK_BYTES:
+        raise BadInput(
+            f"a recording that unpacks to at most {MAX_RATIO} times its size",
+            f"{part.name!r}, which unpacks to more",
+            "choose another file",
+        )
+
+
+def _inside(part: _Part, unpacked: bytes, *, again: bool) -> Iterator[tuple[int, bytes]]:
     at = 0
     while at + _HEAD.size <= len(unpacked):
         opcode, length = _HEAD.unpack_from(unpacked, at)
         at += _HEAD.size
-        if length > len(unpacked) - at:
-            raise _Damaged("a record in it is longer than the chunk")
+        if length > len(unpacked) - at or not opcode:
+            raise _Damaged("a record in it is longer than the chunk" if opcode else "it holds what is no record")
+        if not again and length < RECORD_BYTES:
+            _charge(part, RECORD_BYTES - length)
         yield opcode, unpacked[at : at + length]
         at += length
 
@@ -242,7 +255,7 @@ def _messages(part: _Part, entries: list[tuple[int, bytes]]) -> list[Message]:
     found = []
     for opcode, content in entries:
         if opcode == Opcode.MESSAGE and len(content) >= _MESSAGE.size:
-            channel = part.channels.get(_MESSAGE.unpack_from(content)[0])
+            channel = part.channels.get(_MESSAGE.unpack_from(content)[0], ("", ""))
             if channel is not None:
                 found.append(Message(*channel, content[_MESSAGE.size :]))
         elif opcode == Opcode.SCHEMA:
@@ -267,7 +280,7 @@ def _schema(part: _Part, content: bytes) -> None:
 def _channel(part: _Part, content: bytes) -> None:
     number, schema, topic = _fields(content, "HHS")
     kind, slash, bed = str(topic).partition("/")
-    ours = slash and part.schemas.get(int(schema), "").startswith(_SCHEMA)
+    ours = slash and part.schemas.get(int(schema), _SCHEMA).startswith(_SCHEMA)  # its schema may be lost
     if len(part.channels) < MAX_CHANNELS:
         part.channels.setdefault(int(number), (kind, bed) if ours else None)
 

@@ -32,7 +32,8 @@ from streams.alarm_log import AlarmLog
 from streams.bed_replay import Drop
 from streams.codec import chunk_values
 from streams.records import AnyRecord, BedRecord, CommandRecord, WaveTick
-from streams.sources.mcap_file import McapFile, Message, Place
+from streams.sinks.mcap import TOPICS
+from streams.sources.mcap_file import McapFile, Place
 from streams.sources.stretches import IntArray, Lead, Stretch, chosen, chosen_bed, fits, gaps_s, same_grid
 
 S = 1_000_000_000
@@ -63,8 +64,8 @@ class RecordedSession:
     """A ``.mcap`` file (and its parts) behind the :class:`models.signals.recording.Recording` protocol: one bed.
 
     bed: which, where there are several. epoch: that one alone. Raises BadInput for a file that is none, has no waves,
-    or has several beds of which none is named. Its waves are read from the file as they are asked for; the whole file is
-    gone through once when it is opened (about a second an hour of one bed).
+    or has several beds of which none is named. Its waves are read from the file as they are asked for; the whole file
+    is gone through once when it is opened.
     """
 
     def __init__(self, path: Path, bed: str | None = None, epoch: int | None = None) -> None:
@@ -165,7 +166,7 @@ class RecordedSession:
     def records(self) -> Iterable[AnyRecord]:
         """The records of the bed in the epochs that are played, in the order in which they were recorded."""
         played = {(s.session, s.epoch) for s in self._stretches}
-        for record in self._file.records(lambda message: message.bed == self.bed):
+        for record in self._file.records(lambda message: message.may_be(TOPICS, self.bed)):
             if record.bed == self.bed and (
                 (record.session, record.epoch) in played or isinstance(record, BedRecord | CommandRecord)
             ):
@@ -181,7 +182,7 @@ class RecordedSession:
             number = len(self._places)
             self._places.append(place)
             for message in self._file.messages(place):
-                record = self._file.record(message) if message.topic in ("waves", "beds") else None
+                record = self._file.record(message) if message.may_be(("waves", "beds")) else None
                 if isinstance(record, BedRecord):
                     described[record.bed] = record
                 elif isinstance(record, WaveTick):
@@ -253,7 +254,7 @@ class RecordedSession:
         found: dict[Lead, list[tuple[int, npt.NDArray[np.float32]]]] = {}
         size = 0
         for message in self._file.messages(self._places[place], again=True):
-            tick = self._file.record(message) if _is_wave(message, self.bed) else None
+            tick = self._file.record(message) if message.may_be(("waves",), self.bed) else None
             if not isinstance(tick, WaveTick) or (tick.session, tick.epoch) not in played or tick.bed != self.bed:
                 continue
             for chunk in tick.chunks:
@@ -279,10 +280,6 @@ def open_recorded(source: str) -> RecordedSession:
         return RecordedSession(Path(source).expanduser())
     epoch = int(match["epoch"]) if match["epoch"] else None
     return RecordedSession(Path(match["path"]).expanduser(), match["bed"] or None, epoch)
-
-
-def _is_wave(message: Message, bed: str) -> bool:
-    return message.topic == "waves" and message.bed == bed
 
 
 def _events(records: Iterable[AnyRecord]) -> Iterable[tuple[float, str]]:

@@ -35,6 +35,7 @@ class Grid:
     place: list[int] = field(default_factory=list)
 
     def add(self, first: int, count: int, place: int) -> None:
+        """So many samples, which lie in that chunk."""
         if self.place and self.place[-1] == place and self.end[-1] == first:
             self.end[-1] = first + count
         else:
@@ -57,6 +58,7 @@ class Stretch:
     off_grid: int = 0
 
     def add(self, tick: WaveTick, place: int) -> None:
+        """A tick, which lies in that chunk; samples on another grid than the channel's first are only counted."""
         self.start_ns, self.end_ns = min(self.start_ns, tick.start_ns), max(self.end_ns, tick.end_ns)
         for chunk in tick.chunks:
             count = len(chunk.data) // 4
@@ -83,10 +85,12 @@ def fits(chunk: WaveChunk, rate_hz: float, origin_ns: int) -> bool:
 
 
 def same_grid(a: Grid, b: Grid) -> bool:
+    """Whether an index means the same time in both."""
     return a.rate_hz == b.rate_hz and a.origin_ns == b.origin_ns
 
 
 def chosen_bed(name: str, beds: list[str], wanted: str | None) -> str:
+    """The bed that is played of the file ``name``; BadInput where that is not clear."""
     if not beds:
         raise BadInput("a recording with waves", f"none in {name!r}", "choose another file")
     known = ", ".join(repr(plain(bed, 40)) for bed in beds[:8]) + (f" and {len(beds) - 8} more" if beds[8:] else "")

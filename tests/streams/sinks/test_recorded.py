@@ -129,7 +129,11 @@ def test_ticks_that_were_lost_leave_a_gap_and_duplicates_nothing(tmp_path: Path)
 
 def test_epochs_of_a_recording_that_was_sought_in_are_one_again(tmp_path: Path) -> None:
     channels = patient(60)
-    epochs = [ticks(channels, 0, 20, epoch=0)[:-1], ticks(channels, 40, 60, epoch=1)[:-1], ticks(channels, 15, 30, epoch=2)]
+    epochs = [
+        ticks(channels, 0, 20, epoch=0)[:-1],
+        ticks(channels, 40, 60, epoch=1)[:-1],
+        ticks(channels, 15, 30, epoch=2),
+    ]
     path = record(tmp_path / "x.mcap", [bed_record(channels), *(t for made in epochs for t in made)])
     session = RecordedSession(path)
     assert not session.notes
@@ -200,7 +204,9 @@ def replace_label(channel: object, label: str) -> object:
 def test_leads_keep_their_numbers(tmp_path: Path) -> None:
     def tick(i: int) -> WaveTick:
         wave = ramp_tick(i).chunks[0]
-        standby = WaveChunk("ECG", "II", 500.0, 0, wave.first_index, samples_to_bytes(-chunk_values(wave.data)), False, 1)
+        standby = WaveChunk(
+            "ECG", "II", 500.0, 0, wave.first_index, samples_to_bytes(-chunk_values(wave.data)), False, 1
+        )
         return replace(ramp_tick(i), chunks=[wave, standby])
 
     made = [tick(i) for i in range(100)]
