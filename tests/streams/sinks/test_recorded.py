@@ -173,7 +173,7 @@ def test_a_clock_that_jumped_ahead_leaves_a_gap(tmp_path: Path) -> None:
 
 def test_of_several_beds_one_is_named(tmp_path: Path) -> None:
     path = record(tmp_path / "x.mcap", [ramp_tick(0), ramp_tick(0, bed="b"), ramp_tick(1, bed="b")])
-    with pytest.raises(BadInput, match="Expected one bed, found 'a', 'b' in 'x.mcap'; name one: x.mcap#BED."):
+    with pytest.raises(BadInput, match=r"Expected one bed, found 'a', 'b' in 'x\.mcap'; name one: x\.mcap#BED\."):
         open_recorded(str(path))
     assert open_recorded(f"{path}#b").duration_s == 0.1
     with pytest.raises(BadInput, match="one of the beds 'a', 'b', found 'c'"):
@@ -226,7 +226,7 @@ def test_alarms_and_commands_are_its_events(tmp_path: Path) -> None:
 
 
 def test_without_waves_it_is_no_recording(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="a recording with waves, found none in 'x.mcap'"):
+    with pytest.raises(BadInput, match=r"a recording with waves, found none in 'x\.mcap'"):
         RecordedSession(record(tmp_path / "x.mcap", one_of_each()[2:]))
 
 
