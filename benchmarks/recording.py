@@ -30,7 +30,7 @@ TICKS_PER_FLUSH = 10  # of 50 ms
 MAX_READ_S = 60.0
 
 
-def session_records(source: str, drops: str = "ABP:120-480") -> tuple[list[AnyRecord], float]:
+def session_records(source: str, drops: str = "ABP:60-") -> tuple[list[AnyRecord], float]:
     """Every record of a session over ``source`` at max, and its seconds; the pressure is withheld for a while, so that
     there are restored waves."""
     kept: list[AnyRecord] = []
@@ -40,6 +40,7 @@ def session_records(source: str, drops: str = "ABP:120-480") -> tuple[list[AnyRe
     session.subscribe(kept.append)
     session.start()
     session.wait()
+    session.stop()
     return kept, max(r.end_ns for r in kept if isinstance(r, WaveTick)) / 1e9
 
 

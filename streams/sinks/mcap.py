@@ -112,7 +112,7 @@ class Limits:
 
 @dataclass(slots=True)
 class _Part:
-    """The file that is being written. The writer's index of it is held in memory, some 2 MB an hour."""
+    """The file that is being written. The writer's index of it is held in memory, some 3 MB an hour."""
 
     path: Path
     file: BinaryIO

@@ -7,6 +7,7 @@ rest is read. A message is data: no name in a file is ever opened.
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 from collections.abc import Callable, Container, Iterator
@@ -87,7 +88,11 @@ class McapFile:
                 following = part_path(path, number)
                 if number and not following.is_file():
                     break
-                self._parts.append(_open(following))
+                opened = _open(following)
+                if number and _part_number(opened) != number:  # a recording of its own that is called so
+                    opened.file.close()
+                    break
+                self._parts.append(opened)
         except BaseException:
             self.close()
             raise
@@ -189,6 +194,19 @@ def _open(path: Path) -> _Part:
         file.close()
         raise BadInput("an MCAP recording", f"{name!r}, which does not begin like one", "choose another file")
     return _Part(file, name, size)
+
+
+def _part_number(part: _Part) -> int | None:
+    """Which part of its recording a file says it is, in the record behind its header; None where it does not."""
+    at = len(MCAP0_MAGIC)
+    for _ in range(2):
+        head = _read_at(part, at, _HEAD.size)
+        opcode, length = _HEAD.unpack(head) if head else (0, 0)
+        if opcode == Opcode.METADATA and length <= 4096:
+            found = re.search(rb"\x04\0\0\0part.\0\0\0(\d{1,3})", _read_at(part, at + _HEAD.size, length) or b"", re.DOTALL)
+            return int(found[1]) if found else None
+        at += _HEAD.size + length
+    return None
 
 
 def _read_at(part: _Part, offset: int, length: int) -> bytes | None:

@@ -138,6 +138,12 @@ def test_parts_follow_one_another_and_each_stands_for_itself(tmp_path: Path) -> 
         assert next(iter(McapFile(alone).records())) == bed
 
 
+def test_another_recording_that_is_called_like_a_part_is_none(tmp_path: Path) -> None:
+    record(tmp_path / "x.mcap", [ramp_tick(0)])
+    record(tmp_path / "x-001.mcap", [ramp_tick(1)])
+    assert [r.tick_seq for r in McapFile(tmp_path / "x.mcap").records() if isinstance(r, WaveTick)] == [0]
+
+
 def test_an_hour_ends_a_part(tmp_path: Path) -> None:
     now = [0]
     sink = McapSink(tmp_path / "x.mcap", wall_ns=lambda: now[0])

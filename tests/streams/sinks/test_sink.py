@@ -114,6 +114,21 @@ def test_a_failure_is_told_once_with_the_name_and_the_rest_is_counted(error: Exc
     assert runner.status.dropped == 2 and runner.status.written == 0 and sink.closed == 1
 
 
+def test_an_end_that_cannot_be_written_is_told_too() -> None:
+    failures: list[VigilError] = []
+    sink = ListSink()
+
+    def fail() -> None:
+        raise OSError(5, "Input/output error")
+
+    sink.close = fail  # type: ignore[method-assign]
+    runner = SinkRunner(sink, on_failure=failures.append)
+    runner.start()
+    runner(ramp_tick(0))
+    runner.close()
+    assert "x.mcap failed: OSError: [Errno 5]" in str(failures[0]) and runner.status.written == 1
+
+
 def test_records_wait_for_the_disk_no_longer_than_agreed() -> None:
     clock = Clock()
     runner = SinkRunner(ListSink(), flush_s=0.5, monotonic_ns=clock)
