@@ -53,6 +53,10 @@ class _Session:
 
     title = "benchmark"
     channels = CHANNELS
+    bed = "1"
+    beds = ("1",)
+
+    def show(self, bed: str) -> None: ...
 
     @property
     def gaps_s(self) -> dict[Modality, tuple[tuple[float, float], ...]]:

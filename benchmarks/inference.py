@@ -102,7 +102,7 @@ def measure(
     except ImportError:
         work = None
     progress("loading", 0.0)
-    contenders, absent = _contenders(bundle, backends, threads, progress)
+    contenders, absent = contenders_of(bundle, backends, threads, progress)
     stream = _Stream(bundle)
     try:
         timings: list[Timing] = []
@@ -122,9 +122,10 @@ def measure(
     return Result(machine(), f"{bundle.spec.name} {bundle.fingerprint}", floors, spreads, peak, work, devices, absent)
 
 
-def _contenders(
+def contenders_of(
     bundle: Bundle, names: Sequence[str], threads: int | None, progress: Progress = lambda _what, _share: None
 ) -> tuple[list[Contender], dict[str, str]]:
+    """The backends of ``names`` (all if none) that can be had, opened, and why the others cannot."""
     from models.runtime.onnx_backend import OnnxBackend
     from models.runtime.select import CANDIDATES, REFERENCE
 

@@ -45,16 +45,14 @@ class Pacing:
 
 @dataclass(frozen=True, slots=True)
 class PacedEcg:
-    """values: float32 [n] in mV at ``rate_hz``. beats_s: middles of the ventricular complexes; spikes_s: of all."""
+    """values: float32 [n] in mV. beats_s: middles of the ventricular complexes."""
 
     values: npt.NDArray[np.float32]
-    rate_hz: float
     beats_s: Floats
-    spikes_s: Floats
 
 
 def paced_ecg(seconds: float, rate_hz: float, pacing: Pacing | None = None, seed: int = 0) -> PacedEcg:
-    """So many seconds of it, at ``rate_hz``, with the beats and spikes that are in it."""
+    """So many seconds of it, at ``rate_hz``, with the beats that are in it."""
     p = pacing or Pacing()
     random = np.random.default_rng(seed)
     mean_s = 60.0 / p.rate_per_min
@@ -76,8 +74,7 @@ def paced_ecg(seconds: float, rate_hz: float, pacing: Pacing | None = None, seed
         spikes += [(float(at) - p.av_s - 0.012, 0.7 * p.spike_mv) for at in onset]
     x += _spikes(t, spikes, p)
     x += 0.08 * np.sin(2 * np.pi * 0.25 * t) + p.noise_mv * random.standard_normal(len(t))
-    times = np.sort(np.array([at for at, _ in spikes if at > 0]))
-    return PacedEcg(x.astype(np.float32), rate_hz, qrs if p.captures else np.empty(0), times)
+    return PacedEcg(x.astype(np.float32), qrs if p.captures else np.empty(0))
 
 
 # height (of the complex), middle and width (SD) in seconds

@@ -302,13 +302,6 @@ def save_golden(path: Path, cases: Mapping[str, tuple[Arrays, Arrays]]) -> None:
     np.savez_compressed(path, allow_pickle=False, **kept)
 
 
-def append_to_card(folder: Path, text: str) -> None:
-    """Adds a section (such as figures on real recordings) to a bundle's card and seals the bundle again."""
-    card = folder / "card.md"
-    card.write_text(card.read_text(encoding="utf-8").rstrip() + "\n\n" + text.strip() + "\n", encoding="utf-8")
-    seal(folder)
-
-
 def seal(folder: Path, limit: int = BUNDLE_LIMIT_BYTES) -> None:
     """Writes the manifest: sha256 of every file. ValueError if the bundle has more than ``limit`` bytes."""
     names = [*NEEDED_FILES, *(name for name in PARTS if (folder / name).is_file())]

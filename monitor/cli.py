@@ -48,7 +48,10 @@ SOURCE_HELP = (
 
 @app.command(epilog="Example: vigil run case.vital --from 600 --drop ABP:660-720 --report report.json")
 def run(
-    source: Annotated[str, typer.Argument(help=SOURCE_HELP)] = "demo",
+    sources: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="SOURCE...", help=f"{SOURCE_HELP} Each is a bed; a folder, every recording in it."),
+    ] = None,
     speed: Annotated[
         str, typer.Option(help="0.25–50 times real time, or max: as fast as possible, nothing skipped.")
     ] = "1",
@@ -87,11 +90,11 @@ def run(
         Path | None, typer.Option(help="Save a picture of the display (PNG) just before the run ends.")
     ] = None,
 ) -> None:
-    """Replay a recording (or the built-in patient) through the monitor."""
+    """Replay recordings (or the built-in patient) through the monitor, each as a bed."""
     from monitor.run import run_session
 
     settings = RunSettings(
-        source=source,
+        sources=tuple(sources or ["demo"]),
         speed=parse_speed(speed),
         from_s=from_s,
         for_s=for_s,

@@ -36,7 +36,7 @@ SELF_TEST_S = 3.0
 
 def examine() -> int:
     """Print the examination; 0 if Vigil can run here, 1 if not."""
-    sound = [_versions(), _backends(), _display(), _self_test()]
+    sound = [_versions(), backends(), _display(), _self_test()]
     print("\nVigil can run here." if all(sound) else "\nVigil cannot run here as it is; see the lines marked ✗.")
     return 0 if all(sound) else 1
 
@@ -64,7 +64,7 @@ def _versions() -> bool:
     return not missing
 
 
-def _backends() -> bool:
+def backends() -> bool:
     """Each backend as `auto` or an explicit choice would take it: built, run through the gate, closed again."""
     from models.runtime.select import CANDIDATES, survey
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Protocol
 
@@ -45,6 +46,29 @@ class Exporter(Protocol):
 
     def close(self, *, failed: bool = False) -> None:
         """Finish the file. failed: the run did not go through, so without any record there is nothing to write."""
+
+
+class PerBed:
+    """A file for each bed, where there are several: its name ends in the bed's (``vitals-2.csv``).
+
+    make: the exporter of one bed, given its path.
+    """
+
+    def __init__(self, path: Path, make: Callable[[Path], Exporter], beds: Sequence[str]) -> None:
+        paths = {bed: path if len(beds) == 1 else path.with_name(f"{path.stem}-{bed}{path.suffix}") for bed in beds}
+        self._exporters = {bed: make(of_bed) for bed, of_bed in paths.items()}
+
+    def __call__(self, record: AnyRecord) -> None:
+        """To the exporter of its bed."""
+        exporter = self._exporters.get(record.bed)
+        if exporter is not None:
+            exporter(record)
+
+    def close(self, *, failed: bool = False) -> None:
+        """Finishes every file; raises what went wrong with the first that could not be."""
+        with ExitStack() as stack:
+            for exporter in self._exporters.values():
+                stack.callback(exporter.close, failed=failed)
 
 
 class _Csv:

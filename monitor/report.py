@@ -7,8 +7,8 @@ from typing import Any
 from streams.accounting import Accounting
 from streams.alarm_log import AlarmCounts
 from streams.clock import SECOND_NS
-from streams.inference import InferenceThread
 from streams.latency import LatencyBook
+from streams.roles.worker import WorkerRole
 
 
 def run_report(
@@ -19,13 +19,13 @@ def run_report(
     complete: bool,
     accounting: Accounting,
     latency: LatencyBook | None,
-    inference: InferenceThread | None,
+    worker: WorkerRole,
     alarms: AlarmCounts,
     slowed_s: float,
 ) -> dict[str, Any]:
     """The run up to now. complete: every tick sent has been handled. latency: None at speed max: nothing is due.
     slowed_s: wall time by which the replay fell back, since the machine could not keep the speed."""
-    backend = inference.backend if inference is not None else None
+    backend = worker.backend
     return {
         "source": source,
         "seconds_streamed": round(accounting.counted("streamed_ns") / SECOND_NS / beds, 6),
@@ -39,14 +39,15 @@ def run_report(
         "invalid_predictions": accounting.counted("invalid_predictions"),
         "skipped_windows": accounting.counted("skipped_windows"),
         "dead_letters": accounting.counted("dead_letters"),
+        "dropped_ticks": accounting.counted("ticks_dropped"),
         "late_samples": accounting.counted("late_samples"),
         "alarms": alarms.report(),
         "latency_ms": latency.report() if latency is not None else None,
         "backend": backend.name if backend else None,
         "precision": backend.precision if backend else None,
-        "service": (inference.service.state or "as chosen") if inference is not None and backend else None,
-        "backend_notes": list(inference.service.notes) if inference is not None else [],
-        "model": inference.model if inference else None,
+        "service": (worker.service.state or "as chosen") if backend else None,
+        "backend_notes": list(worker.service.notes),
+        "model": worker.model or None,
         "peak_rss_mb": round(peak_rss_mb(), 1),
     }
 

@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from models.runtime.backend import Progress
 from models.runtime.bundle import Bundle, load_bundle
-from models.signals.channels import ChannelMap, map_channels
-from monitor.exports import AlarmsCsv, Exporter, PredictionsCsv, RestoredNpz, VitalsCsv, writing
+from monitor.exports import AlarmsCsv, Exporter, PerBed, PredictionsCsv, RestoredNpz, VitalsCsv, writing
 from monitor.screen import has_screen
 from monitor.session import Session
 from monitor.settings import RunSettings, check_outputs
+from monitor.sources import called, expanded, recordings
 from streams.feed import DisplayFeed
 from streams.inference import Engine
+from streams.sources.replay import replays
 
 REFRESH_S = 0.25
 INTERRUPTED = 130
-MAX_NOTES = 3
 
 
 def open_session(settings: RunSettings, feed: DisplayFeed | None = None, *, stay_open: bool = False) -> Session:
@@ -33,31 +32,23 @@ def open_session(settings: RunSettings, feed: DisplayFeed | None = None, *, stay
     bundle = load_bundle(settings.bundle)
     bundle.check_imputer(settings.imputer)
 
-    def open_source() -> ChannelMap:
-        from models.signals.readers.opener import open_recording
-
-        recording = open_recording(settings.source)
-        notes = tuple(getattr(recording, "notes", ()))
-        for note in notes[:MAX_NOTES]:  # what a reader found odd (a file that ends early) is said, not only in inspect
-            print(f"vigil: {recording.name}: {note}", file=sys.stderr)
-        if len(notes) > MAX_NOTES:
-            print(f"vigil: {recording.name}: {len(notes) - MAX_NOTES} more notes in `vigil inspect`", file=sys.stderr)
-        return map_channels(recording, settings.channels)
-
+    sources = expanded(settings.sources)
     cancel = threading.Event()
 
     def load_engine() -> Engine:
         return _select(bundle, settings, cancel, session.prepare)
 
     session = Session(
-        {"1": open_source},
+        replays(
+            recordings(sources, settings.channels),
+            speed=settings.speed,
+            from_s=settings.from_s,
+            for_s=settings.for_s,
+            drops=settings.drops,
+        ),
         bundle.window_spec,
         load_engine,
-        source=settings.source if not os.path.exists(settings.source) else Path(settings.source).name,
-        speed=settings.speed,
-        from_s=settings.from_s,
-        for_s=settings.for_s,
-        drops=settings.drops,
+        source=called(settings.sources),
         feed=feed,
         stay_open=stay_open,
         cancel=cancel,
@@ -75,7 +66,7 @@ def run_session(settings: RunSettings) -> int:
         "--restored": settings.restored,
         "--screenshot": settings.screenshot,
     }
-    check_outputs(outputs, settings.source)
+    check_outputs(outputs, settings.sources)
     display = not settings.headless and has_screen()
     terminal = not settings.headless and not display and sys.stdout.isatty()
     # A run that was given an end or a report to write is over when the recording is; otherwise the window stays.
@@ -83,7 +74,7 @@ def run_session(settings: RunSettings) -> int:
     feed = DisplayFeed() if display or terminal else None
     session = open_session(settings, feed, stay_open=display and not closes)
     with ExitStack() as stack:
-        for exporter in _exporters(settings):
+        for exporter in _exporters(settings, session.beds):
             stack.push(_closing(exporter))
             session.subscribe(exporter)
         stack.callback(_write_report, settings.report, session, display)
@@ -190,17 +181,14 @@ def _progress(session: Session, settings: RunSettings) -> None:
                 return
 
 
-def _exporters(settings: RunSettings) -> list[Exporter]:
-    chosen: list[Exporter] = []
-    if settings.vitals is not None:
-        chosen.append(VitalsCsv(settings.vitals))
-    if settings.predictions is not None:
-        chosen.append(PredictionsCsv(settings.predictions))
-    if settings.alarms is not None:
-        chosen.append(AlarmsCsv(settings.alarms))
-    if settings.restored is not None:
-        chosen.append(RestoredNpz(settings.restored))
-    return chosen
+def _exporters(settings: RunSettings, beds: Sequence[str]) -> list[Exporter]:
+    chosen: list[tuple[Path | None, Callable[[Path], Exporter]]] = [
+        (settings.vitals, VitalsCsv),
+        (settings.predictions, PredictionsCsv),
+        (settings.alarms, AlarmsCsv),
+        (settings.restored, RestoredNpz),
+    ]
+    return [PerBed(path, make, beds) for path, make in chosen if path is not None]
 
 
 def _report(session: Session, display: bool) -> dict[str, Any]:

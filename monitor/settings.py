@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
@@ -18,7 +18,7 @@ from models.runtime.engine import WIDEST_MMHG
 from models.runtime.spec import RESTORATION
 from models.signals.aliases import modality_named
 from models.signals.errors import BadInput
-from streams.bed_replay import Drop
+from streams.sources.bed_replay import Drop
 
 MIN_SPEED, MAX_SPEED = 0.25, 50.0
 MAX_WIDEST_MMHG = 50.0
@@ -29,7 +29,7 @@ _DROP = re.compile(r"^(?P<modality>[A-Za-z]+):(?P<start>[^-]*)-(?P<end>.*)$")
 class RunSettings:
     """Everything `vigil run` needs. ``speed`` None means as fast as possible."""
 
-    source: str = "demo"
+    sources: tuple[str, ...] = ("demo",)
     speed: float | None = 1.0
     from_s: float = 0.0
     for_s: float | None = None
@@ -97,15 +97,15 @@ def _drop(text: str) -> Drop:
     return Drop(modality, start, end)
 
 
-def check_outputs(outputs: Mapping[str, Path | None], source: str) -> None:
+def check_outputs(outputs: Mapping[str, Path | None], sources: Sequence[str]) -> None:
     """Refuse output paths (option -> path) before the run rather than after it: one that cannot be written, one that
-    is given twice, and the recording itself."""
+    is given twice, and a recording itself."""
     seen: dict[Path, str] = {}
     for option, path in outputs.items():
         if path is None:
             continue
         _check_writable(path, option)
-        if path.is_file() and os.path.isfile(source) and path.samefile(source):
+        if path.is_file() and any(os.path.isfile(source) and path.samefile(source) for source in sources):
             raise BadInput(f"a file of its own for {option}", f"the recording {path} itself", "give another file name")
         real = path.resolve()
         if real in seen and (path.is_file() or not path.exists()):  # /dev/null may be given twice

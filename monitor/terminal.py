@@ -72,9 +72,8 @@ class TerminalView:
         status, now_s = self._control.status(), self._monotonic()
         idle_s = self._state.clock.idle_s(now_s, self._going_s)
         verdict = self._judge(status, now_s, idle_s)
-        # What is lost ages on, from when it last ran; what is paused or over does not.
-        aging_s = idle_s if idle_s is not None and verdict.life in (Life.LIVE, Life.LOST) else 0.0
-        event_s = self._state.clock.newest_s + aging_s * (status.pace or 0.0)
+        running = verdict.life in (Life.LIVE, Life.LOST)  # what is lost ages on
+        event_s = self._state.clock.source_now(now_s, self._going_s if running else None)
         moment = Moment(event_s, now_s, verdict.life, self._unpaused_s, status.pace)
         table = Table.grid(padding=(0, 2))
         for lane in self._state.lanes:

@@ -1,9 +1,9 @@
-"""The topology: six topics, and the agents between them.
+"""The topology: seven topics, and the agents between them.
 
     waves ──▶ window ──▶ vitals ──▶ alarm ──▶ alarms ──┐
       │          └─ mailbox ─ inference ─▶ predictions ─┼─▶ show ─▶ feeds, subscribers
       └────────────────────────────────────────────────┘
-    commands ──▶ command                     whatever cannot be read ──▶ deadletters
+    commands ──▶ command      beds ──▶ show      whatever cannot be read ──▶ deadletters
 
 The same factory builds it on ``embedded://NAME`` for one process and on ``kafka://`` for many workers. Topics are raw:
 agents decode, validate and dead-letter. Whatever leaves an agent takes the app down, visibly.
@@ -21,7 +21,7 @@ from models.signals.errors import BadInput, VigilError
 from streams.codec import DecodeError
 from streams.faust_settings import faust_settings
 from streams.records import TOPICS, AnyRecord, WaveTick
-from streams.stages import AlarmStage, CommandStage, ShowStage, WindowStage
+from streams.stages import AlarmStage, CommandStage, FollowStage, ShowStage, WindowStage
 from streams.transport import install
 from streams.wire import Outbox, Wire
 
@@ -30,16 +30,21 @@ Handle = Callable[[AnyRecord], Awaitable[None]]
 
 @dataclass(slots=True)
 class Stages:
-    """What this worker does. A worker without a display has no ``show``; a display alone has nothing else."""
+    """What this process does. A worker without a display has no ``show``; a display alone has nothing else; a source
+    alone has ``command`` and ``follow``."""
 
     window: WindowStage | None = None
     alarm: AlarmStage | None = None
     show: ShowStage | None = None
     command: CommandStage | None = None
+    follow: FollowStage | None = None
 
 
 class CrashingApp(faust.App):
     """Dies of what leaves an agent. Faust's own commits the message, forgets the agent's state and goes on."""
+
+    prefix = ""
+    """Of the names of its topics: several wards may share a broker."""
 
     async def _on_agent_error(self, agent: Any, exc: BaseException) -> None:
         await self.crash(exc)
@@ -55,21 +60,23 @@ def create_app(
     offset_reset: str = "latest",
     group: str | None = None,
     only_own: bool = False,
+    prefix: str = "",
     on_ready: Callable[[], None] = lambda: None,
-) -> faust.App:
+) -> CrashingApp:
     """The Faust app of one worker, ready to start.
 
     session: what its dead letters are filed under. broker: ``embedded://NAME`` or ``kafka://HOST:PORT``. group: the
     consumer group; workers of one group share the beds. only_own: leave the records of other sessions alone (a broker
-    may be shared; a worker for all comers handles them). on_ready: called in the loop once partitions are assigned
-    and messages flow.
+    may be shared; a worker for all comers handles them). prefix: of the names of the topics. on_ready: called in the
+    loop once partitions are assigned and messages flow.
     """
     app = CrashingApp(
         group or f"vigil-{session}", **faust_settings(broker=broker, partitions=partitions, offset_reset=offset_reset)
     )
+    app.prefix = prefix
     install(app)
     wire = Wire(session, outbox)
-    topic = {name: _raw_topic(app, name, partitions) for name in TOPICS}
+    topic = {name: _raw_topic(app, prefix + name, partitions) for name in TOPICS}
 
     def agent(
         source: str, name: str, handle: Handle, *, owner: bool, refuses: tuple[type[VigilError], ...] = ()
@@ -95,10 +102,12 @@ def create_app(
             agent(source, "alarm", _bound(alarm.handle, source), owner=True)
     if (show := stages.show) is not None:
         # Who reads a topic alone answers for its dead letters; nobody does for those of the dead letters themselves.
-        alone = {"waves": window is None, "vitals": alarm is None, "predictions": alarm is None,
+        alone = {"beds": True, "waves": window is None, "vitals": alarm is None, "predictions": alarm is None,
                  "commands": stages.command is None, "alarms": True, "deadletters": False}  # fmt: skip
         for source in TOPICS:
             agent(source, "show", _bound(show.handle, source), owner=alone[source])
+    if (follow := stages.follow) is not None:
+        agent("vitals", "follow", follow.handle, owner=False)
     if (command := stages.command) is not None:
         agent("commands", "command", command.handle, owner=True, refuses=(BadInput,))
 

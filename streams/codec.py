@@ -33,6 +33,7 @@ from streams.records import (
     RestoredChunk,
     RhythmRecord,
     StateRecord,
+    StatusRecord,
     VitalsRecord,
     WaveChunk,
     WaveTick,
@@ -54,6 +55,7 @@ _RHYTHMS = frozenset(r.value for r in Rhythm)
 _PULSES = frozenset(p.value for p in Pulse)
 _VERDICTS = frozenset({"confirmed", "unopposed", "contradicted"})
 _PRIORITIES = frozenset({"high", "medium", "low"})
+_ROLES = frozenset({"source", "worker"})
 _KINDS = frozenset({"physiological", "technical"})
 COMMANDS = frozenset({"drop", "restore", "pause", "resume", "seek", "speed", "step", "acknowledge"})
 
@@ -113,6 +115,11 @@ def _time(value: int) -> None:
     _need(-MAX_TIME_NS <= value <= MAX_TIME_NS, "a time lies outside the range of the clock")
 
 
+def _host(name: str, clock_ns: int) -> None:
+    _need(len(name) <= MAX_NAME, "the host's name is too long")
+    _time(clock_ns)
+
+
 def _finite(values: Iterable[float | None]) -> None:
     for value in values:
         _need(value is None or math.isfinite(value), "a number is not finite (unknown values are left out)")
@@ -123,6 +130,7 @@ def _wave(tick: WaveTick) -> None:
     _time(tick.start_ns)
     _time(tick.end_ns)
     _time(tick.due_ns)
+    _host(tick.host, tick.clock_ns)
     _need(0 <= tick.end_ns - tick.start_ns <= MAX_TICK_NS, "a tick spans 0 to 60 s")
     _need(len(tick.chunks) <= MAX_CHUNKS, f"a tick has at most {MAX_CHUNKS} channels")
     seen: set[tuple[str, int]] = set()
@@ -156,6 +164,15 @@ def _bed(record: BedRecord) -> None:
         _need(record.start_ns <= record.end_ns, "a bed ends after its start")
     if record.zero_unix_ns is not None:
         _time(record.zero_unix_ns)
+
+
+def _status(record: StatusRecord) -> None:
+    _need(record.role in _ROLES, "the role is source or worker")
+    _finite((record.position_s, record.speed, record.achieved_speed))
+    _need(all(m in _MODALITIES for m in record.dropped), "the modality is not known")
+    texts = (record.backend, record.backend_detail, record.precision, record.model, record.service, record.preparing)
+    _need(all(len(text) <= MAX_TEXT for text in (*texts, *record.notes)), "a text is too long")
+    _need(len(record.notes) <= MAX_CHUNKS and len(record.counts) <= MAX_CHUNKS, "too many notes or counts")
 
 
 def _chunk(chunk: WaveChunk, start_ns: int, end_ns: int) -> None:
@@ -242,6 +259,7 @@ def _prediction(record: PredictionRecord) -> None:
     _need(all(m in _MODALITIES for m in record.not_estimable), "the modality is not known")
     for stamp in record.stamps_ns.values():
         _time(stamp)
+    _host(record.host, record.clock_ns)
 
 
 def _restored(chunk: RestoredChunk) -> None:
@@ -278,6 +296,7 @@ def _dead(record: DeadLetter) -> None:
 
 _VALIDATORS: dict[type, Callable[[Any], None]] = {
     BedRecord: _bed,
+    StatusRecord: _status,
     WaveTick: _wave,
     StateRecord: _state,
     CellRecord: _cell,

@@ -1,69 +1,48 @@
-"""Operators' actions: made into records on one side of the wire, applied to the replay on the other."""
+"""Operators' actions: made into records on one side of the wire, applied to the source on the other."""
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
-from typing import Protocol
 
 from models.signals.errors import BadInput
 from models.signals.modalities import Modality
 from streams.clock import checked_speed
 from streams.records import CommandRecord
-
-
-class Replay(Protocol):
-    """What commands act on; :class:`streams.replay.ReplayPlayer` is one."""
-
-    def pause(self) -> None:
-        """Stand still."""
-
-    def resume(self) -> None:
-        """Go on."""
-
-    def set_speed(self, speed: float | None, /) -> None:
-        """Event seconds a second; None: as fast as possible."""
-
-    def seek(self, time_s: float, /) -> None:
-        """Go to ``time_s``, in a new epoch."""
-
-    def step(self, seconds: float, /) -> None:
-        """While paused, play so many seconds; else jump by them."""
-
-    def set_dropped(self, modality: Modality, dropped: bool, /) -> None:
-        """Withhold a modality, or give it back."""
+from streams.sources.source import Seekable, Source
 
 
 class CommandMaker:
-    """Numbers the commands of one operator of one session.
+    """Numbers the commands of one operator at one desk.
 
-    time_ns: where the replay is when the command is given, in event time.
+    desk: a name that no other desk has: commands of one number are one command.
     """
 
-    def __init__(self, bed: str, session: str, operator: str, time_ns: Callable[[], int]) -> None:
-        self._bed, self._session, self._operator, self._time_ns = bed, session, operator, time_ns
+    def __init__(self, desk: str, operator: str) -> None:
+        self._desk, self._operator = desk, operator
         self._numbers = itertools.count(1)
 
-    def __call__(self, name: str, **args: str | float) -> CommandRecord:
-        """The next command; ``args`` as the applier reads them."""
+    def __call__(self, bed: str, session: str, time_ns: int, name: str, **args: str | float) -> CommandRecord:
+        """The next command to a bed of a session, which is at ``time_ns`` of event time; ``args`` as the applier reads
+        them."""
         return CommandRecord(
-            bed=self._bed,
-            session=self._session,
+            bed=bed,
+            session=session,
             epoch=0,
-            id=f"{self._session}-{next(self._numbers)}",
+            id=f"{self._desk}-{next(self._numbers)}",
             operator=self._operator,
-            time_ns=self._time_ns(),
+            time_ns=time_ns,
             name=name,
             args=args,
         )
 
 
 class CommandApplier:
-    """Applies each command once, in order (delivery is at least once); BadInput for arguments that make no sense."""
+    """Applies each command once, in order (delivery is at least once); BadInput for arguments that make no sense, and
+    for what only a recording can do."""
 
-    def __init__(self, replay: Replay) -> None:
-        self._replay = replay
+    def __init__(self, source: Source) -> None:
+        self._source = source
         self._done: dict[str, None] = {}
 
     def __call__(self, command: CommandRecord) -> None:
@@ -74,20 +53,24 @@ class CommandApplier:
         if len(self._done) > 1024:
             del self._done[next(iter(self._done))]
         match command.name:
-            case "pause":
-                self._replay.pause()
-            case "resume":
-                self._replay.resume()
-            case "speed":
-                self._replay.set_speed(checked_speed(_number(command, "speed")))
-            case "seek":
-                self._replay.seek(_number(command, "time_s"))
-            case "step":
-                self._replay.step(_number(command, "seconds"))
             case "drop" | "restore":
-                self._replay.set_dropped(_modality(command), command.name == "drop")
+                self._source.set_dropped(_modality(command), command.name == "drop")
             case "acknowledge":
                 pass  # the display's own; here it only passes to whoever listens
+            case _ if not isinstance(self._source, Seekable):
+                raise BadInput(
+                    "drop or restore, for a live source", f"the command {command.name!r}", "send it to a recording"
+                )
+            case "pause":
+                self._source.pause()
+            case "resume":
+                self._source.resume()
+            case "speed":
+                self._source.set_speed(checked_speed(_number(command, "speed")))
+            case "seek":
+                self._source.seek(_number(command, "time_s"))
+            case "step":
+                self._source.step(_number(command, "seconds"))
 
 
 def _number(command: CommandRecord, name: str) -> float:

@@ -59,7 +59,18 @@ class SessionStatus:
 
 
 class SessionControl(Protocol):
-    """Thread-safe; every call returns at once."""
+    """Thread-safe; every call returns at once. A session may have several beds: all of it is about the one on show."""
+
+    @property
+    def beds(self) -> tuple[str, ...]:
+        """Names of all beds."""
+
+    @property
+    def bed(self) -> str:
+        """The bed on show."""
+
+    def show(self, bed: str) -> None:
+        """Another bed is on show: what is asked and told from now on is about that one."""
 
     @property
     def title(self) -> str:

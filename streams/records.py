@@ -11,7 +11,7 @@ import msgspec
 
 WIRE_VERSION = 1
 
-TOPICS = ("waves", "vitals", "predictions", "alarms", "commands", "deadletters")
+TOPICS = ("beds", "waves", "vitals", "predictions", "alarms", "commands", "deadletters")
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, tag_field="t", omit_defaults=True):
@@ -21,6 +21,30 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, tag_field="t", omit_defa
     bed: str
     session: str
     epoch: int
+
+
+class StatusRecord(Record, frozen=True, tag="status"):
+    """How a role is, said for each of its beds once a second and whenever something changes.
+
+    role: "source" or "worker". Of a source: where it is and how fast, as in :class:`streams.control.SessionStatus`; of
+    a worker: what runs the model. counts: as in :class:`streams.accounting.Accounting`, of the whole role.
+    """
+
+    role: str
+    position_s: float = 0.0
+    speed: float | None = 1.0
+    achieved_speed: float | None = None
+    paused: bool = False
+    ended: bool = False
+    dropped: list[str] = []
+    backend: str = ""
+    backend_detail: str = ""
+    precision: str = ""
+    model: str = ""
+    service: str = ""
+    notes: list[str] = []
+    preparing: str = ""
+    counts: dict[str, int] = {}
 
 
 class WaveChunk(msgspec.Struct, frozen=True, array_like=True):
@@ -44,7 +68,8 @@ class WaveChunk(msgspec.Struct, frozen=True, array_like=True):
 class WaveTick(Record, frozen=True, tag="wave"):
     """All samples with ``start_ns <= time < end_ns``. Empty ticks are sent. ``eos`` ends the bed's stream.
 
-    ``due_ns`` is the monotonic time at which the replay clock made the tick's last sample due (0 at speed max).
+    ``due_ns`` is the monotonic time at which the tick's last sample was due (0 at speed max) on the clock of ``host``,
+    where the wall clock is ahead of it by ``clock_ns`` (:mod:`streams.host`); "" is the host that reads it.
     """
 
     tick_seq: int
@@ -53,6 +78,8 @@ class WaveTick(Record, frozen=True, tag="wave"):
     due_ns: int = 0
     chunks: list[WaveChunk] = []
     eos: bool = False
+    host: str = ""
+    clock_ns: int = 0
 
 
 class BedChannel(msgspec.Struct, frozen=True, array_like=True):
@@ -82,6 +109,11 @@ class BedRecord(Record, frozen=True, tag="bed"):
     start_ns: int = 0
     end_ns: int | None = None
     zero_unix_ns: int | None = None
+
+
+def tick_identity(tick: WaveTick) -> tuple[str, str, int, int]:
+    """(bed, session, epoch, tick_seq): what makes two deliveries the same tick."""
+    return tick.bed, tick.session, tick.epoch, tick.tick_seq
 
 
 class LeadState(msgspec.Struct, frozen=True, array_like=True):
@@ -184,8 +216,9 @@ class RestoredChunk(msgspec.Struct, frozen=True, array_like=True):
 
 class PredictionRecord(Record, frozen=True, tag="prediction"):
     """One window's prediction. Intervals are (value, lo, hi). ``stamps_ns``: stage -> monotonic nanoseconds
-    (``due``, ``received``, ``window``, ``inference_start``, ``inference_end``, ``published``). service: as in
-    :class:`models.runtime.guard.Service`. abstain: no risk is given, for the ``reason``; estimates do not depend on it.
+    (``due``, ``received``, ``window``, ``inference_start``, ``inference_end``, ``published``), on the clock of ``host``
+    as in a tick. service: as in :class:`models.runtime.guard.Service`. abstain: no risk is given, for the ``reason``;
+    estimates do not depend on it.
     """
 
     window_end_ns: int
@@ -204,6 +237,8 @@ class PredictionRecord(Record, frozen=True, tag="prediction"):
     not_estimable: dict[str, str] = {}
     stamps_ns: dict[str, int] = {}
     service: str = ""
+    host: str = ""
+    clock_ns: int = 0
 
 
 class AlarmRecord(Record, frozen=True, tag="alarm"):
@@ -245,6 +280,7 @@ class DeadLetter(Record, frozen=True, tag="deadletter"):
 
 AnyRecord = (
     BedRecord
+    | StatusRecord
     | WaveTick
     | StateRecord
     | CellRecord

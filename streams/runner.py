@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -17,9 +18,7 @@ from streams.transport.hub import hub
 from streams.wire import Outbox, deliver
 
 if TYPE_CHECKING:
-    import faust
-
-    from streams.app import Stages
+    from streams.app import CrashingApp, Stages
 
 EMBEDDED = "embedded://"
 HEARTBEAT_S = 0.25
@@ -60,12 +59,26 @@ class StallWatch:
             )
 
 
+@dataclass(frozen=True, slots=True)
+class Sharing:
+    """How a process shares a broker with others. group: consumers that share the beds among them, each message handled
+    by one of them and none skipped; "" is read by this process alone, from now on. partitions: of every topic, the most
+    processes that can share. prefix: of the names of the topics. only_own: leave the records of other sessions alone.
+    """
+
+    group: str = ""
+    partitions: int = 1
+    prefix: str = ""
+    only_own: bool = True
+
+
 class StreamRunner:
     """Runs one worker. :meth:`run` is the body of its thread and raises whatever took the app down.
 
     make_stages: builds what the worker does, given how its stages send; called in the loop. unread: the longest wait
     of a tick to be read, None where none waits or the stage is entitled to let it; asked in the loop. on_ready: called
-    in the loop once messages flow.
+    in the loop once messages flow. sharing: with whom it shares the broker; by default it is alone there. owns_broker:
+    an embedded one ends with it.
     """
 
     def __init__(
@@ -76,10 +89,13 @@ class StreamRunner:
         unread: Callable[[], Wait | None],
         on_ready: Callable[[], None],
         *,
+        sharing: Sharing | None = None,
+        owns_broker: bool = True,
         monotonic_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._session, self._broker, self._make_stages = session, broker, make_stages
         self._unread, self._on_ready, self._now = unread, on_ready, monotonic_ns
+        self._sharing, self._owns_broker = sharing or Sharing(), owns_broker
         self._outbox = Outbox()
         self._lock = Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -91,6 +107,11 @@ class StreamRunner:
     def post(self, topic: str, bed: str, message: bytes) -> None:
         """Send a message, from any thread; kept until the app runs."""
         self._outbox.post(topic, bed, message)
+
+    @property
+    def waiting(self) -> int:
+        """Messages that the broker has not taken yet."""
+        return self._outbox.waiting
 
     def call_soon(self, call: Callable[[], None]) -> None:
         """Run ``call`` in the loop, from any thread; nothing where there is no loop any more."""
@@ -112,15 +133,18 @@ class StreamRunner:
     async def _run(self) -> None:
         from streams.app import create_app  # Faust: 0.65 s
 
-        made: list[faust.App] = []
+        made: list[CrashingApp] = []
         app = create_app(
             self._session,
             self._make_stages(_sender(made)),
             self._outbox,
             broker=self._broker,
             # An embedded hub begins and ends with the session, so there is nothing older to skip.
-            offset_reset="earliest" if self._broker.startswith(EMBEDDED) else "latest",
-            only_own=True,
+            offset_reset="earliest" if self._broker.startswith(EMBEDDED) or self._sharing.group else "latest",
+            group=self._sharing.group or None,
+            partitions=self._sharing.partitions,
+            prefix=self._sharing.prefix,
+            only_own=self._sharing.only_own,
             on_ready=self._on_ready,
         )
         made.append(app)
@@ -134,12 +158,12 @@ class StreamRunner:
             with self._lock:
                 self._loop = None
             await app.stop()
-            if self._broker.startswith(EMBEDDED):
+            if self._broker.startswith(EMBEDDED) and self._owns_broker:
                 hub(self._broker.removeprefix(EMBEDDED)).close()
         if app.crash_reason is not None:
             raise app.crash_reason
 
-    async def _until_over(self, app: faust.App, stop: asyncio.Event) -> None:
+    async def _until_over(self, app: CrashingApp, stop: asyncio.Event) -> None:
         """Start the app and stay until it stops, dies, stands still or is told to end."""
         starting = asyncio.ensure_future(app.start())
         over = {asyncio.ensure_future(c) for c in (stop.wait(), app.wait_until_stopped(), self._beat())}
@@ -163,7 +187,7 @@ class StreamRunner:
             await asyncio.sleep(HEARTBEAT_S)
 
 
-def _sender(made: list[faust.App]) -> Send:
+def _sender(made: list[CrashingApp]) -> Send:
     """How stages send: encoded, keyed by bed, never waiting for the broker. ``made`` gets the app once it is built."""
 
     async def send(topic: str, record: AnyRecord) -> None:

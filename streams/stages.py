@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Collection, Hashable
+from collections.abc import Awaitable, Callable, Collection, Hashable, Iterable
+from dataclasses import dataclass
 from typing import Protocol
 
 from msgspec.structs import replace
@@ -16,12 +17,14 @@ from msgspec.structs import replace
 from models.signals.windows import WindowSpec
 from streams.accounting import Accounting
 from streams.alarms import AlarmEngine
+from streams.clock import SECOND_NS
 from streams.feed import DisplayFeed
 from streams.inference import EndOfBed, Mailbox, WindowJob
 from streams.latency import LatencyBook
 from streams.records import (
     AlarmRecord,
     AnyRecord,
+    CellRecord,
     CommandRecord,
     DeadLetter,
     PredictionRecord,
@@ -29,8 +32,8 @@ from streams.records import (
     StateRecord,
     VitalsRecord,
     WaveTick,
+    tick_identity,
 )
-from streams.replay import tick_identity
 from streams.windower import BedWindower
 
 Send = Callable[[str, AnyRecord], Awaitable[None]]
@@ -57,6 +60,15 @@ def end_of_stream(like: AnyRecord | EndOfBed, time_ns: int) -> WaveTick:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The last tick of a bed: its session and epoch, and when it came (monotonic)."""
+
+    session: str
+    epoch: int
+    at_ns: int
+
+
 class WindowStage:
     """Ticks of all beds of this worker: states, cells and vitals go out by topic, windows to the mailbox."""
 
@@ -74,9 +86,22 @@ class WindowStage:
         self._spec, self._mailbox, self._accounting = spec, mailbox, accounting
         self._credits, self._send, self._now, self._make = credits, send, monotonic_ns, make_windower
         self._beds: dict[str, BedWindower] = {}
+        self._seen: dict[str, Seen] = {}
         self._room = asyncio.Event()
         self.waiting = False
         """True while a full mailbox holds this stage up (speed max)."""
+
+    def seen(self) -> dict[str, Seen]:
+        """The beds whose ticks came here, and the last of each; from any thread."""
+        return dict(self._seen)
+
+    def forget_silent(self, now_ns: int, silent_ns: int) -> list[str]:
+        """Drops the state of beds from which nothing has come for so long; their names. In the event loop."""
+        gone = [bed for bed, seen in self._seen.items() if now_ns - seen.at_ns > silent_ns]
+        for bed in gone:
+            del self._seen[bed]
+            self._beds.pop(bed, None)
+        return gone
 
     def made_room(self) -> None:
         """The inference thread has taken windows; called in the event loop."""
@@ -88,6 +113,7 @@ class WindowStage:
         windower = self._beds.get(tick.bed)
         if windower is None:
             windower = self._beds[tick.bed] = self._make(self._spec, self._accounting)
+        self._seen[tick.bed] = Seen(tick.session, tick.epoch, received)
         try:
             handled = windower.handle(tick, received)
             for record in handled.records:
@@ -123,12 +149,28 @@ class WindowStage:
 
 
 class AlarmStage:
-    """States, vitals and predictions of all beds of this worker: alarm records."""
+    """States, vitals and predictions of all beds of this worker: alarm records.
 
-    def __init__(self, send: Send, make_engine: Callable[[], AlarmEngine] = AlarmEngine) -> None:
+    renew_s: seconds of event time after which what stands is said again, for displays that came later; None where
+    every display was there from the beginning.
+    """
+
+    def __init__(
+        self, send: Send, renew_s: float | None = None, make_engine: Callable[[], AlarmEngine] = AlarmEngine
+    ) -> None:
         self._send, self._make = send, make_engine
+        self._renew_ns = None if renew_s is None else round(renew_s * SECOND_NS)
         self._beds: dict[str, AlarmEngine] = {}
+        self._standing: dict[str, dict[str, AlarmRecord]] = {}
+        self._renewed_ns: dict[str, int] = {}
         self._ended: dict[tuple[str, str, int], set[str]] = {}
+
+    def forget(self, beds: Iterable[str]) -> None:
+        """Drops the state of beds."""
+        for bed in beds:
+            self._beds.pop(bed, None)
+            self._standing.pop(bed, None)
+            self._renewed_ns.pop(bed, None)
 
     async def handle(self, topic: str, record: AnyRecord) -> None:
         """Takes a record of any topic; the alarms that it begins, changes or ends go out."""
@@ -147,7 +189,26 @@ class AlarmStage:
         elif isinstance(record, WaveTick) and record.eos:
             await self._end(topic, record)
         for change in changes:
+            self._note(change)
             await self._send("alarms", change)
+        if isinstance(record, StateRecord) and self._renew_ns is not None:
+            await self._renew(record, self._renew_ns)
+
+    def _note(self, change: AlarmRecord) -> None:
+        standing = self._standing.setdefault(change.bed, {})
+        standing.pop(change.key, None)
+        if change.active:
+            standing[change.key] = change
+
+    async def _renew(self, record: StateRecord, every_ns: int) -> None:
+        """Say again what stands. What ends meanwhile, by another topic, is not said after its end."""
+        if abs(record.time_ns - self._renewed_ns.get(record.bed, record.time_ns - every_ns)) < every_ns:
+            return
+        self._renewed_ns[record.bed] = record.time_ns
+        standing = self._standing.get(record.bed, {})
+        for key in list(standing):
+            if (alarm := standing.get(key)) is not None:
+                await self._send("alarms", alarm)
 
     async def _end(self, topic: str, tick: WaveTick) -> None:
         """The alarms of a bed end when both of the topics that feed them have ended."""
@@ -187,8 +248,9 @@ class ShowStage:
                 # A new record: the one that came is shared with whoever else reads its message.
                 record = replace(record, stamps_ns={**record.stamps_ns, "published": self._now()})
             if not (isinstance(record, WaveTick) and record.eos):
-                for feed in self._feeds:
-                    feed.push(record)
+                if topic != "beds":  # what a display knows of its session it asks of the session
+                    for feed in self._feeds:
+                        feed.push(record)
                 for subscriber in self._subscribers:
                     subscriber(record)
             self._measure(record)
@@ -205,6 +267,19 @@ class ShowStage:
             self._latency.add_ns("window_to_prediction", record.stamps_ns.get("due", 0), self._now())
         elif isinstance(record, DeadLetter):
             self._accounting.count("dead_letters")
+
+
+class FollowStage:
+    """How far the workers are, for sources in a process of their own: a cell of a second says that all before its end
+    was handled, an end of stream that all was."""
+
+    def __init__(self, handled: Callable[[CellRecord | WaveTick], None]) -> None:
+        self._handled = handled
+
+    async def handle(self, record: AnyRecord) -> None:
+        """Tells of cells and ends."""
+        if isinstance(record, CellRecord) or (isinstance(record, WaveTick) and record.eos):
+            self._handled(record)
 
 
 class CommandStage:

@@ -236,7 +236,9 @@ class BedWindower:
         if serving != self._now.serving:
             self._now.serving = serving
             self._now.arrhythmias.forget_usual()  # the complexes of one lead are not those of another
-        vitals = self._now.vitals.update(second, grid, measured, cell.findings, cell.absence, self._now.pipeline.native)
+        vitals = self._now.vitals.update(
+            second, grid, measured, cell.findings, cell.absence, self._now.pipeline.native, cell.rppg_delay_s
+        )
         calls = self._now.arrhythmias.update(second, grid, measured, cell.findings)
         handled.records += [_vitals_record(tick, vitals), _rhythm_record(tick, second, cell.findings, calls)]
         handled.records += [

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from models.signals.errors import VigilError
 from streams.codec import DecodeError, decode, encode
-from streams.records import AnyRecord, DeadLetter
+from streams.host import clock_offset_ns, taken_over, this_host
+from streams.records import AnyRecord, DeadLetter, PredictionRecord, WaveTick
 
 if TYPE_CHECKING:
-    import faust
     from faust.types import EventT
+
+    from streams.app import CrashingApp
 
 _HEAD_BYTES = 64
 REMEMBERED_MESSAGES, REMEMBERED_BYTES = 512, 8 << 20
@@ -59,7 +61,10 @@ class Wire:
     def read(self, event: EventT[Any], *, owner: bool) -> AnyRecord | None:
         """The event's record; None for one that cannot be read, which its ``owner`` puts among the dead letters."""
         try:
-            return self.decoded.read(event.message.value)
+            record = self.decoded.read(event.message.value)
+            if isinstance(record, WaveTick | PredictionRecord) and record.host not in ("", this_host()):
+                return taken_over(record, this_host(), clock_offset_ns())
+            return record
         except DecodeError as error:
             if owner:
                 self.refuse(event, error)
@@ -101,7 +106,12 @@ class Outbox:
         self._woken = True  # one wake-up serves all messages until the pump looks again
         loop.call_soon_threadsafe(news.set)
 
-    async def pump(self, app: faust.App) -> None:
+    @property
+    def waiting(self) -> int:
+        """Messages that the producer has not taken yet."""
+        return len(self._messages)
+
+    async def pump(self, app: CrashingApp) -> None:
         """Hand everything to the producer until cancelled."""
         self._news, self._loop = asyncio.Event(), asyncio.get_running_loop()
         try:
@@ -115,15 +125,15 @@ class Outbox:
             self._loop = None
 
 
-async def deliver(app: faust.App, topic: str, key: bytes, message: bytes) -> None:
+async def deliver(app: CrashingApp, topic: str, key: bytes, message: bytes) -> None:
     """Send one raw message; a delivery that fails later takes the app down."""
-    sent: Any = await app.producer.send(topic, key, message, None, None, None)
+    sent: Any = await app.producer.send(app.prefix + topic, key, message, None, None, None)
     if sent.done():
         sent.result()
     else:
         sent.add_done_callback(lambda done: _check(app, done))
 
 
-def _check(app: faust.App, done: asyncio.Future[Any]) -> None:
+def _check(app: CrashingApp, done: asyncio.Future[Any]) -> None:
     if not done.cancelled() and (error := done.exception()) is not None:
         app.add_future(app.crash(error))

@@ -81,7 +81,7 @@ def test_every_contender_meets_the_same_windows_in_turn(tmp_path: Path, monkeypa
     log: list[tuple[str, Arrays]] = []
     known: dict[str, dict[int, int]] = {"onnx": {}, "gpu": {1: 50, 2: 60}}
     made = [Contender(name, "fp32", Recorder(log, name), kernels) for name, kernels in known.items()]
-    monkeypatch.setattr(inference, "_contenders", lambda *_: (made, {"torch": "torch is not installed"}))
+    monkeypatch.setattr(inference, "contenders_of", lambda *_: (made, {"torch": "torch is not installed"}))
     monkeypatch.setattr(inference, "measure_peak", lambda: Peak(100.0, 10.0))
     monkeypatch.setattr(inference, "work_of", lambda _: WORK)
     result = measure(load_bundle(), buckets=(1, 3), seconds=0.01)
@@ -138,14 +138,14 @@ def test_what_a_build_reports_and_the_kernels_it_leads_to_reach_the_table(
 
     monkeypatch.setitem(select.CANDIDATES, "tensorrt", select.Candidate(load, ("fp16", "fp32")))
     said: list[tuple[str, float]] = []
-    found, _ = inference._contenders(toy_bundle(tmp_path / "toy"), ["tensorrt"], 1, lambda *step: said.append(step))
+    found, _ = inference.contenders_of(toy_bundle(tmp_path / "toy"), ["tensorrt"], 1, lambda *step: said.append(step))
     assert said == [("building, fp16", 0.5), ("building, fp32", 0.5)]
     assert [c.launches(3) for c in found] == [15, None]  # of one bucket they are not known: of no batch then
 
 
 def test_an_unknown_backend_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="abacus"):
-        inference._contenders(toy_bundle(tmp_path / "toy"), ["abacus"], 1)
+        inference.contenders_of(toy_bundle(tmp_path / "toy"), ["abacus"], 1)
 
 
 def test_the_command_line_hands_everything_on(monkeypatch: pytest.MonkeyPatch) -> None:

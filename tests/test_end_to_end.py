@@ -13,12 +13,12 @@ from models.signals.modalities import Modality
 from models.signals.readers.opener import open_recording
 from models.signals.windows import Window, WindowSpec
 from monitor.session import Session
-from streams.bed_replay import Drop
 from streams.codec import chunk_values
 from streams.feed import DisplayFeed
 from streams.records import AnyRecord, CellRecord, PredictionRecord, StateRecord, VitalsRecord, WaveTick
+from streams.sources.bed_replay import Drop
 from tests.signals.test_channels import Memory
-from tests.streams.sources import FakeEngine, PatientMap
+from tests.streams.sources import FakeEngine, PatientMap, session_of
 
 SPEC = WindowSpec()
 PPG = SPEC.modalities.index(Modality.PPG)
@@ -27,7 +27,7 @@ PPG = SPEC.modalities.index(Modality.PPG)
 def run(source: PatientMap, speed: float | None, **options: object) -> tuple[Session, FakeEngine, list[AnyRecord]]:
     """Play it to its end; the session, the engine that saw the windows, and what the feed was given."""
     engine, feed = FakeEngine(), DisplayFeed(capacity=1_000_000)
-    session = Session({"bed1": lambda: source}, SPEC, lambda: engine, speed=speed, feed=feed, **options)  # type: ignore[arg-type,return-value]
+    session = session_of({"bed1": lambda: source}, SPEC, lambda: engine, speed=speed, feed=feed, **options)  # type: ignore[arg-type,return-value]
     session.start()
     assert session.wait(60), "the run did not end"
     records = feed.drain(1_000_000)
@@ -124,7 +124,7 @@ def test_a_stretch_from_the_middle_begins_with_missing_not_with_zero() -> None:
 def test_a_real_operation_loses_nothing(recordings: Path) -> None:
     path = recordings / "vital" / "surgery1.vital"
     engine = FakeEngine()
-    session = Session(
+    session = session_of(
         {"bed1": lambda: map_channels(open_recording(str(path)))},
         SPEC,
         lambda: engine,

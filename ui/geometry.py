@@ -35,11 +35,6 @@ class Paper:
         """Event time in s of an absolute column."""
         return self.anchor_s + column / self.per_s
 
-    @property
-    def sweep_s(self) -> float:
-        """Seconds of one sweep."""
-        return self.width / self.per_s
-
     def pieces(self, begin: int, end: int) -> list[tuple[int, int, int]]:
         """``[begin, end)`` cut at the screen's edge: (sweep number, first screen column, width)."""
         out = []

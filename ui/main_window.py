@@ -259,13 +259,13 @@ class MainWindow(QMainWindow):
         state, status = self.state, self.link.status
         life = self._judge(now_s, head_s)
         running = life in (Life.LIVE, Life.LOST)  # what is lost ages on
-        event_s = state.clock.source_now(now_s, running)
+        event_s = state.clock.source_now(now_s, self._going_s if running else None)
         self._moment = Moment(event_s, now_s, life, self._unpaused_s, self._speed)
         position_s = head_s if head_s is not None else (status.position_s if status is not None else 0.0)
         self._say_numbers(head_s)
         self._say_prediction()
         title = self.link.snapshot[3] if self.link.snapshot is not None else ""
-        speeds = speed_words(status.speed, status.achieved_speed) if status is not None else speed_words(self._speed)
+        speeds = speed_words(self._asked_speed, status.achieved_speed if status is not None else None)
         source = f"{clock_words(position_s)}  ·  {speeds}  ·  {title}"
         bed = f"Bed {state.bed}" if state.bed.isdigit() else state.bed
         live, standing = life is Life.LIVE, state.alarms.standing
@@ -274,6 +274,11 @@ class MainWindow(QMainWindow):
         if status is not None and self.link.snapshot is not None:
             self.replay.show_state(position_s, status.duration_s, status.speed, status.paused, self.link.snapshot[2])
         self.replay.status.say(*status_words(status, self._feed.status))
+
+    @property
+    def _asked_speed(self) -> float | None:
+        """Event seconds a second that the session is to go at; before its first answer, what the screen goes by."""
+        return self.link.status.speed if self.link.status is not None else self._speed
 
     def _judge(self, now_s: float, head_s: float | None) -> Life:
         """Whether all this is live; said in the banner and over the waves."""
@@ -341,8 +346,7 @@ class MainWindow(QMainWindow):
 
     def change_speed(self, direction: float) -> None:
         """The next speed of the list, faster for a positive ``direction``."""
-        status = self.link.status
-        self.set_speed(next_speed(status.speed if status is not None else self._speed, int(direction)))
+        self.set_speed(next_speed(self._asked_speed, int(direction)))
 
     def seek(self, time_s: float) -> None:
         """Go to ``time_s`` of the recording."""

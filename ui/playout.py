@@ -61,11 +61,14 @@ class PlayoutClock:
             self._position, self._now = start_s, now_s
             self.first_s = start_s
 
-    def source_now(self, now_s: float, running: bool) -> float:
-        """Event time the source has reached by now, also while no tick arrives (for the age of a prediction)."""
-        if self._position is None or not running or self._speed is None:
+    def source_now(self, now_s: float, running_since_s: float | None) -> float:
+        """Event time the source has reached by now, also while no tick arrives (for the age of a prediction).
+
+        running_since_s: since when the replay has run without a pause, which makes nothing older; None: it stands.
+        """
+        if self._position is None or running_since_s is None or self._speed is None:
             return self._newest
-        return self._newest + self._speed * max(0.0, now_s - self._arrived)
+        return self._newest + self._speed * max(0.0, now_s - max(self._arrived, running_since_s))
 
     def advance(self, now_s: float, speed: float | None) -> float | None:
         """Move the beam to ``now_s`` and return its event time; None before the first tick."""

@@ -34,18 +34,19 @@ class SeekBar(QWidget):
             self.position_s, self.duration_s, self._gaps = position_s, duration_s, gaps
             self.update()
 
-    def _groove(self) -> QRectF:
+    def groove(self) -> QRectF:
+        """Where the line of the position runs, in logical pixels."""
         pad, thick = 8 * self._look.unit, 7 * self._look.unit
         return QRectF(pad, self.height() / 2 - thick / 2 - 2 * self._look.unit, max(1.0, self.width() - 2 * pad), thick)
 
     def time_at(self, x: float) -> float:
         """The time in s at a horizontal place in logical pixels, within the recording."""
-        groove = self._groove()
+        groove = self.groove()
         return min(1.0, max(0.0, (x - groove.left()) / groove.width())) * self.duration_s
 
     def x_of(self, time_s: float) -> float:
         """The horizontal place of a time, within the groove."""
-        groove = self._groove()
+        groove = self.groove()
         share = time_s / self.duration_s if self.duration_s > 0 else 0.0
         return groove.left() + min(1.0, max(0.0, share)) * groove.width()
 
@@ -84,7 +85,7 @@ class SeekBar(QWidget):
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.fillRect(self.rect(), look.colour("panel"))
-        groove = self._groove()
+        groove = self.groove()
         painter.setPen(Qt.PenStyle.NoPen)
         painter.setBrush(look.colour("panel_edge"))
         painter.drawRoundedRect(groove, 2 * unit, 2 * unit)

@@ -96,6 +96,11 @@ class SweepView(QWidget):
         """Where each lane lies, in device pixels."""
         return self._rows
 
+    @property
+    def headers(self) -> list[Header]:
+        """What is written over the rows, from the top."""
+        return self._headers
+
     def scale_of(self, lane: Lane) -> LaneScale:
         """The scale of a lane."""
         return self._scales[lane.key]

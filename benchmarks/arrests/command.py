@@ -23,7 +23,7 @@ from benchmarks.tables import machine, publish, table
 from models.data.simulator import SimulatedPatient
 from models.signals.modalities import Modality
 from models.signals.readers.opener import open_recording
-from streams.bed_replay import Drop
+from streams.sources.bed_replay import Drop
 
 AFTER_SEEK_S = 50.0  # played after a jump
 

@@ -21,7 +21,6 @@ from models.signals.readers.opener import open_recording
 from monitor.session import Session
 from streams.accounting import Accounting
 from streams.alarms import AlarmEngine
-from streams.bed_replay import BedReplay, Drop
 from streams.clock import SECOND_NS
 from streams.control import ChannelInfo
 from streams.inference import EndOfBed, Engine, InferenceThread, Mailbox
@@ -36,11 +35,14 @@ from streams.records import (
     PredictionRecord,
     RhythmRecord,
     StateRecord,
+    StatusRecord,
     VitalsRecord,
     WaveChunk,
     WaveTick,
 )
-from streams.replay import TICK_NS
+from streams.sources.bed_replay import BedReplay, Drop
+from streams.sources.player import TICK_NS
+from streams.sources.replay import replays
 from streams.windower import BedWindower
 
 CELL_S, PREDICTION_S = 0.1, 0.2
@@ -101,13 +103,10 @@ def through_session(
     """Replay ``source``. seek_to_s: jump there once the first seconds have been played."""
     arrived: list[AnyRecord] = []
     session = Session(
-        {"1": lambda: map_channels(open_recording(source))},
+        replays({"1": lambda: map_channels(open_recording(source))}, speed=speed, for_s=for_s, drops=drops),
         engine.bundle.window_spec,
         engine.open,
         source=source,
-        speed=speed,
-        for_s=for_s,
-        drops=drops,
         operator="benchmark",
     )
     sought = threading.Event()
@@ -224,7 +223,7 @@ def _in_time(records: Iterable[AnyRecord]) -> list[tuple[float, AnyRecord]]:
 
 
 def _there_s(record: AnyRecord) -> float:
-    assert not isinstance(record, DeadLetter | BedRecord)
+    assert not isinstance(record, DeadLetter | BedRecord | StatusRecord)
     if isinstance(record, WaveTick):
         return record.end_ns / SECOND_NS
     if isinstance(record, CellRecord):

@@ -2,7 +2,7 @@
 
     patient = open_demo("demo:seed=7,scenario=hypovolaemia")     # what `vigil run demo…` opens
     patient = simulate_patient(11, duration_s=1800.0)            # what training draws
-    patient = simulate_crisis("pea")                             # a rhythm without a pulse, or a sensor that looks so
+    patient = open_demo("demo:scenario=pea")                     # a rhythm without a pulse, or a sensor that looks so
     patient.read("SIM/ART", 10.0, 12.0)                          # as any recording
     patient.read_clean("SIM/ART", 10.0, 12.0)                    # the same without faults
     patient.truth.map_mmhg                                       # what really happened
@@ -26,7 +26,7 @@ import numpy.typing as npt
 from models.data.sim import ecg, eeg, pulse, respiration
 from models.data.sim.crises import SCRIPTS, Crisis, Script, with_scripted
 from models.data.sim.crisis_course import CrisisCourse
-from models.data.sim.demo_source import DEMO_DURATION_S, DEMO_SEED, parse_demo
+from models.data.sim.demo_source import DEMO_DURATION_S, parse_demo
 from models.data.sim.faults import Fault, apply_faults, plan_faults
 from models.data.sim.fibrillation import fibrillation
 from models.data.sim.noise import Float64Array, Stream, derive_seed, generator
@@ -39,7 +39,7 @@ from models.signals.errors import BadInput
 from models.signals.modalities import Modality
 from models.signals.recording import Segment, Track, TrackKind
 
-__all__ = ["SimulatedPatient", "open_demo", "simulate_crisis", "simulate_patient"]
+__all__ = ["SimulatedPatient", "open_demo", "simulate_patient"]
 
 PROFILES = ("train", "heldout")
 LONGEST_S = 7 * 86400.0
@@ -391,17 +391,6 @@ def simulate_patient(
     return SimulatedPatient(
         seed, scenario=scenario, duration_s=duration_s, device=device, coupled=coupled, faults=faults
     )
-
-
-def simulate_crisis(name: str, seed: int = DEMO_SEED, *, device: str = "train") -> SimulatedPatient:
-    """The patient of a crisis for the length of its script, as ``demo:scenario=name`` opens it.
-
-    Raises BadInput for an unknown name.
-    """
-    known = [c.value for c in Crisis]
-    if name not in known:
-        raise BadInput(f"a crisis out of {', '.join(known)}", repr(name), "choose one of these")
-    return SimulatedPatient(seed, scenario=name, duration_s=SCRIPTS[Crisis(name)].duration_s, device=device)
 
 
 def open_demo(spec: str) -> SimulatedPatient:

@@ -72,11 +72,6 @@ class Sweep:
     end_s: npt.NDArray[np.int64]
 
 
-def sweep_windows(factor: str, values: Sequence[float], spec: WindowSpec, seed: int) -> SweepWindows:
-    """Windows of six subjects at each of ``values`` of ``factor``; see :func:`sweep`."""
-    return sweep(factor, values, spec, seed).windows
-
-
 def sweep(
     factor: str,
     values: Sequence[float],

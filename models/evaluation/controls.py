@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -230,8 +228,3 @@ def _only(value: float) -> Interval:
 
 def _answer(should: str, holds: bool) -> Row:
     return {"should_be": should, "holds": "yes" if holds else "NO"}
-
-
-def failed(rows: Sequence[Row]) -> list[str]:
-    """Controls that do not hold."""
-    return [str(row["control"]) for row in rows if row["holds"] != "yes"]

@@ -20,18 +20,6 @@ def auroc(score: Floats, positive: npt.NDArray[np.bool_]) -> float:
     return float((ranks[positive].sum() - n_pos * (n_pos + 1) / 2) / (n_pos * n_neg))
 
 
-def auprc(score: Floats, positive: npt.NDArray[np.bool_]) -> float:
-    """Average precision; thresholds between tied scores are not used."""
-    if not positive.any():
-        return float("nan")
-    order = np.argsort(-score, kind="stable")
-    hits = np.cumsum(positive[order])
-    last_of_tie = np.append(np.diff(score[order]) != 0, True)
-    hits, called = hits[last_of_tie], np.flatnonzero(last_of_tie) + 1
-    gain = np.diff(hits, prepend=0) / hits[-1]
-    return float((gain * hits / called).sum())
-
-
 def brier(risk: Floats, positive: npt.NDArray[np.bool_]) -> float:
     """Mean squared error of the risks [n]; NaN without any."""
     return float(np.mean((risk - positive) ** 2)) if len(risk) else float("nan")

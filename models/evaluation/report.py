@@ -78,19 +78,6 @@ def write_table(
     return page, sheet
 
 
-def read_table(path: Path) -> list[dict[str, float | str]]:
-    """The rows of a CSV as :func:`write_table` writes it; what reads as a number is one, empty cells are left out."""
-    with path.open(newline="", encoding="utf-8") as handle:
-        return [{k: _value(v) for k, v in row.items() if v != ""} for row in csv.DictReader(handle)]
-
-
-def _value(text: str) -> float | str:
-    try:
-        return float(text)
-    except ValueError:
-        return text
-
-
 def over_seeds(rows_by_seed: Sequence[Rows], keys: Sequence[str]) -> list[dict[str, float | str]]:
     """Rows of several seeds that agree in ``keys``, as one: the mean of every number, and its SD over seeds as
     ``{name}_sd`` where there are at least two. Order of first appearance; ``seeds`` counts them."""

@@ -48,11 +48,6 @@ from models.selfmask import SelfMaskImputer
 from models.signals.modalities import Modality
 from models.training.sampling import Group
 
-METHODS = (
-    "zero", "random fill", "train mean", "hold", "memory token", "mask token", "ridge", "delay regression",
-    "beat template", "restoration", "SelfMask", "oracle",
-)  # fmt: skip
-
 RIDGE_WINDOWS = 1500
 _PENALTIES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0)  # of the number of windows; inputs have unit variance
 MEMORY_STEPS, _MEMORY_RATE, _MEMORY_BATCH = 80, 0.02, 48

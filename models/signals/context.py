@@ -64,11 +64,6 @@ class ContextMemory:
             start_s - 1: (*unknown, {Modality.ABP: DelayTrack(), Modality.PPG: DelayTrack()})
         }
 
-    @property
-    def next_s(self) -> int:
-        """The second of the cell to be added next."""
-        return self._next_s
-
     def forget(self, second: int) -> None:
         """Take back the cells from ``second`` on (at most 16 of the newest)."""
         if second >= self._next_s:
@@ -88,7 +83,7 @@ class ContextMemory:
         grid: Grid,
         other_lead: Collection[Modality] = (),
     ) -> None:
-        """Complete the cell ``next_s``.
+        """Complete the next cell.
 
         present: per modality bool [60], which of the sixty cells up to and with this one are present. beats: positions
         in seconds of event time of R peaks (ECG) and upstrokes (ABP, PPG) of the last ten seconds. grid: copies or
@@ -142,6 +137,11 @@ class ContextMemory:
         rows = rows.copy()
         rows[:, _AGE] = end_s - ends
         return rows.astype(np.float32)
+
+    def rppg_delay_s(self, second: int) -> float | None:
+        """From R peaks to the upstrokes of the PPG in s, as told in the cell of ``second``; None where nothing was."""
+        delay = float(self._ppg_delay[second - self._base_s])
+        return delay if np.isfinite(delay) else None
 
     def _slide(self, second: int) -> None:
         if second - self._base_s >= 2 * MEMORY_S:

@@ -99,19 +99,14 @@ def follow_delay(track: DelayTrack, r_peaks_s: Floats, pulses_s: Floats, second:
     return DelayTrack(delay, (0.0, -best) if to_before else (-best, 0.0), weight, second), delay
 
 
-def pulse_delay(r_peaks_s: Floats, pulses_s: Floats, before_s: float = np.nan) -> float:
+def pulse_delay(r_peaks_s: Floats, pulses_s: Floats) -> float:
     """Median delay in seconds from R peaks to the pulses that belong to them; NaN if they do not fit.
 
-    Each pulse has the last R peak at least 80 ms before it and the two before that as candidates. The delay so far
-    (``before_s``) decides where it is near one of them, else the candidate whose delays change least from beat to beat
-    if its changes are half as large as those of the nearest R, else the nearest R.
+    Each pulse has the last R peak at least 80 ms before it and the two before that as candidates: it is the one whose
+    delays change least from beat to beat if they change half as much as those of the nearest R, else the nearest R.
     """
     if len(r_peaks_s) < LEAST_DELAYS or len(pulses_s) < LEAST_DELAYS:
         return np.nan
-    if np.isfinite(before_s):
-        near = _delay_near(r_peaks_s, pulses_s, before_s)
-        if np.isfinite(near):
-            return near
     last = np.searchsorted(r_peaks_s, pulses_s - SHORTEST_DELAY_S, side="right") - 1
     candidates: list[tuple[float, float]] = []
     for back in range(CANDIDATES):

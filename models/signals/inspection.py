@@ -37,11 +37,6 @@ class TrackReport:
     reason: str
     guess: Guess | None = None
 
-    @property
-    def missing_s(self) -> float:
-        """Seconds without data, gaps taken together."""
-        return sum(end - begin for begin, end in self.gaps_s)
-
 
 @dataclass(frozen=True, slots=True)
 class Inspection:

@@ -90,12 +90,15 @@ def clock_jumped(reached_ns: int, start_ns: int, window_s: int) -> bool:
 class Cell:
     """``[second, second + 1)``: None per modality where it was measured, else why not; and what it says.
 
-    leads: by modality, where there are several, which of them serves: all else is what that one says."""
+    leads: by modality, where there are several, which of them serves: all else is what that one says. rppg_delay_s:
+    from R peaks to the upstrokes of the PPG, as the context tells it to a model; None where this cell does not know it.
+    """
 
     second: int
     absence: dict[Modality, Absence | None]
     findings: Findings = field(default_factory=Findings)
     leads: dict[Modality, Serving] = field(default_factory=dict)
+    rppg_delay_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,7 +335,8 @@ class BedPipeline:
         present = {m: self._cells(m, second + 1, PPG_MEMORY_S) for m in self.spec.modalities}
         other = [m for m, serving in leads.items() if serving.lead != self._choices[m].lead_at(second - 1)]
         self._context.add(present, beats, self._view, other)
-        return Cell(second, absence, Findings(rhythm, pulse, frozenset(late)), leads)
+        delay_s = self._context.rppg_delay_s(second)
+        return Cell(second, absence, Findings(rhythm, pulse, frozenset(late)), leads, delay_s)
 
     def _look(self, key: Lead, second: int) -> _Look:
         """Judge one lead, and note whether a model may read its cell."""

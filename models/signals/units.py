@@ -5,9 +5,6 @@ Factors: 1 mmHg = 133.322387415 Pa and 1 cmH2O = 98.0665 Pa (NIST SP 811, append
 
 from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
-
 from models.signals.errors import BadInput
 from models.signals.modalities import MODALITIES, Modality
 
@@ -107,15 +104,3 @@ def canonical_factor(unit: str, modality: Modality) -> float:
     if target == ARBITRARY:
         return 1.0
     return factor(unit, target)
-
-
-def to_canonical(values: npt.ArrayLike, unit: str, modality: Modality) -> npt.NDArray[np.float32]:
-    """``values`` [n] in the canonical unit of ``modality``, float32; NaN stays NaN.
-
-    >>> to_canonical([0.001, float("nan")], "V", Modality.ECG)
-    array([ 1., nan], dtype=float32)
-    """
-    scale = canonical_factor(unit, modality)
-    if scale == 1.0:
-        return np.asarray(values, dtype=np.float32)
-    return (np.asarray(values, dtype=np.float64) * scale).astype(np.float32)

@@ -16,8 +16,8 @@ import msgspec
 import torch
 
 from models.data.dataset import GROUPS
+from models.data.disjoint import check_disjoint
 from models.data.missingness import LossPlan
-from models.data.window_index import check_disjoint
 from models.physiome import PhysioME
 from models.signals.errors import BadInput
 from models.training import checkpoint, run_folder

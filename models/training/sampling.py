@@ -11,15 +11,12 @@ import torch
 
 from models.data.dataset import WindowDataset, bootstrap_weights
 from models.data.donors import NONE, Donors, since_loss
-from models.data.missingness import NEVER, LossPlan, draw_ages, lose, ragged
-from models.data.patterns import lose_by
+from models.data.missingness import LossPlan, draw_ages, lose, ragged
 from models.networks.heads import ENSEMBLE
-from models.signals.windows import CONTEXT_FIELDS
 from models.sizes import PhysioMEConfig
 from models.training.batch import Batch
 
 Indices = npt.NDArray[np.intp]
-_AGE = CONTEXT_FIELDS.index("age_s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,16 +71,6 @@ class Group:
             self.labels["end_s"][rows].astype(np.int64), ages_s, self.config.frame_step_s, self.config.modalities,
         )  # fmt: skip
         return Losses(presence, context, self.donors_before(rows, ages_s, presence))
-
-    def lost_by(self, rows: Indices, pattern: str, rng: np.random.Generator) -> Losses:
-        """Windows ``rows`` that lost sensors by one of ``patterns.PATTERNS``, which training never draws."""
-        presence, context = lose_by(
-            pattern, rng, self.presence[rows], self.history, self.dataset.study_of[rows],
-            self.labels["end_s"][rows].astype(np.int64), self.config.frame_step_s, self.config.modalities,
-        )  # fmt: skip
-        age = np.nan_to_num(context[..., _AGE].astype(np.float64), nan=NEVER)
-        ages = np.where(self.presence[rows, :, -1] & ~presence[..., -1], age, 0.0)
-        return Losses(presence, context, self.donors_before(rows, ages, presence))
 
     def draw(self, rng: np.random.Generator, rows: Indices, plan: LossPlan) -> Losses:
         """Losses by the plan of training."""

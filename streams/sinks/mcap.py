@@ -43,6 +43,7 @@ from streams.records import (
     CommandRecord,
     DeadLetter,
     PredictionRecord,
+    StatusRecord,
     WaveTick,
 )
 from streams.sinks.writing import writing
@@ -80,13 +81,13 @@ def topic_of(record: AnyRecord) -> str:
 
 _TOPICS: dict[type, str] = {
     BedRecord: "beds",
+    StatusRecord: "beds",
     WaveTick: "waves",
     PredictionRecord: "predictions",
     AlarmRecord: "alarms",
     CommandRecord: "commands",
     DeadLetter: "deadletters",
 }
-TOPICS = ("vitals", *_TOPICS.values())
 
 
 def event_ns(record: AnyRecord) -> int | None:
@@ -97,7 +98,7 @@ def event_ns(record: AnyRecord) -> int | None:
         return record.window_end_ns
     if isinstance(record, CellRecord):
         return record.second * S
-    return None if isinstance(record, DeadLetter) else record.time_ns
+    return None if isinstance(record, DeadLetter | StatusRecord) else record.time_ns
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,10 +29,9 @@ from models.signals.plain_text import plain
 from models.signals.readers.grid import clip_range
 from models.signals.recording import Segment, Track, TrackKind
 from streams.alarm_log import AlarmLog
-from streams.bed_replay import Drop
+from streams.sources.bed_replay import Drop
 from streams.codec import chunk_values
-from streams.records import AnyRecord, BedRecord, CommandRecord, WaveTick
-from streams.sinks.mcap import TOPICS
+from streams.records import TOPICS, AnyRecord, BedRecord, CommandRecord, WaveTick
 from streams.sources.mcap_file import McapFile, Place
 from streams.sources.stretches import IntArray, Lead, Stretch, chosen, chosen_bed, fits, gaps_s, same_grid
 

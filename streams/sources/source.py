@@ -21,7 +21,16 @@ dropped and counted by whoever takes them. False: nobody takes any more, :meth:`
 
 
 class Source(Protocol):
-    """One bed. ``describe`` and then ``run`` are called once, in a thread of the source's own; the rest from any."""
+    """One bed. ``describe`` and then ``run`` are called once, in a thread of the source's own, ``run`` also where
+    :meth:`stop` came first; the rest from any thread, once it is described."""
+
+    @property
+    def epoch(self) -> int:
+        """Counts the fresh starts: jumps of an operator, or of a device's clock."""
+
+    @property
+    def position_s(self) -> float:
+        """Event time now, in seconds; of a device that of the newest tick."""
 
     def describe(self) -> BedRecord:
         """Opens what it reads and says what it has; may take seconds. BadInput, in one sentence, where it cannot."""
@@ -48,12 +57,16 @@ class Seekable(Source, Protocol):
     """A recording: it has an end, and somebody decides where in it to be."""
 
     @property
-    def position_s(self) -> float:
-        """Event time now."""
-
-    @property
     def speed(self) -> float | None:
         """Event seconds a second; None: as fast as possible."""
+
+    @property
+    def achieved_speed(self) -> float | None:
+        """Event seconds a second where the machine does not keep the asked speed; None where it does."""
+
+    @property
+    def given_up_s(self) -> float:
+        """Wall seconds by which it has fallen back so far, since the machine could not keep the speed."""
 
     @property
     def paused(self) -> bool:
@@ -73,3 +86,7 @@ class Seekable(Source, Protocol):
 
     def step(self, seconds: float) -> None:
         """While paused, play so many seconds; else jump by them."""
+
+
+MakeSource = Callable[[str, str], Source]
+"""A source for (bed, session)."""

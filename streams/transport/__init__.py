@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from streams.transport.credits import Credits
-from streams.transport.hub import Hub, HubClosed, UnknownTopic, hub, open_hubs
+from streams.transport.hub import Hub, HubClosed, UnknownTopic, hub
 from streams.transport.log import Record, Retention
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ __all__ = [
     "UnknownTopic",
     "hub",
     "install",
-    "open_hubs",
 ]
 
 _LATER = {

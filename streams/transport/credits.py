@@ -11,10 +11,10 @@ tick was there to be handled, however long nothing was sent before it.
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterable
+from collections import Counter
+from collections.abc import Callable, Collection, Hashable, Iterable
 from dataclasses import dataclass
 
 
@@ -34,7 +34,7 @@ class _Unhandled:
 
 
 class Credits:
-    """At most ``limit`` ticks under way; every method may be called from any thread.
+    """At most ``limit`` ticks of each lane under way; every method may be called from any thread.
 
     stages: names of the consumers that must all have handled a tick before its credit is free. lane: of a tick; ticks
     of one lane (a bed) are handled in turn, other lanes may go on when one stands still.
@@ -56,10 +56,10 @@ class Credits:
             raise ValueError("credits need at least one stage that releases them")
         self._limit = limit
         self._under_way: dict[Hashable, set[str]] = {}
+        self._of_lane: Counter[Hashable] = Counter()  # how many of them
         self._unhandled: dict[tuple[str, Hashable], _Unhandled] = {}
-        self._handled_ns: dict[str, int] = {}
+        self._handled_ns: dict[tuple[str, Hashable], int] = {}
         self._changed = threading.Condition()
-        self._async_waiters: set[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = set()
         self._closed = False
 
     def acquire(self, tick: Hashable, timeout: float | None = None, most: int | None = None) -> bool:
@@ -73,23 +73,6 @@ class Credits:
             self._changed.wait_for(lambda: self._may_go(tick, most), timeout)
             return self._take(tick, most)
 
-    async def acquire_async(self, tick: Hashable, timeout: float | None = None) -> bool:
-        """:meth:`acquire` for a source that runs in an event loop."""
-        deadline = None if timeout is None else time.monotonic() + timeout
-        loop = asyncio.get_running_loop()
-        while True:
-            with self._changed:
-                left = None if deadline is None else deadline - time.monotonic()
-                if self._may_go(tick) or (left is not None and left <= 0):
-                    return self._take(tick)
-                entry = (loop, loop.create_future())
-                self._async_waiters.add(entry)
-            try:
-                await asyncio.wait({entry[1]}, timeout=left)
-            finally:
-                with self._changed:
-                    self._async_waiters.discard(entry)
-
     def release(self, stage: str, tick: Hashable) -> None:
         """``stage`` has handled ``tick``. Ticks that are not under way (duplicates, rewound ones) change nothing."""
         if stage not in self._stages:
@@ -99,46 +82,27 @@ class Credits:
             if waiting_for is None or stage not in waiting_for:
                 return
             waiting_for.discard(stage)
-            self._handled_ns[stage] = self._now()
+            self._handled_ns[stage, self._lane(tick)] = self._now()
             self._settle(stage, tick)
             if not waiting_for:
-                del self._under_way[tick]
-                self._wake()
-
-    def drop_stage(self, stage: str) -> None:
-        """A consumer has gone for good: nobody waits for it any more. Without any stage left this closes."""
-        with self._changed:
-            self._stages -= {stage}
-            for tick in list(self._under_way):
-                if stage in self._under_way[tick]:
-                    self._under_way[tick].discard(stage)
-                    self._settle(stage, tick)
-                if not self._under_way[tick]:
-                    del self._under_way[tick]
-            self._closed = self._closed or not self._stages
-            self._wake()
+                self._free(tick)
+                self._changed.notify_all()
 
     def forget(self, tick: Hashable) -> None:
         """The tick was never sent after all: its credit is free."""
         with self._changed:
-            waiting_for = self._under_way.pop(tick, None)
-            if waiting_for is None:
+            if tick not in self._under_way:
                 return
-            for stage in waiting_for:
+            for stage in self._under_way[tick]:
                 self._settle(stage, tick)
-            self._wake()
-
-    def wait_idle(self, timeout: float | None = None) -> bool:
-        """Wait until no tick is under way; False if closed before or after ``timeout`` seconds."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._closed or not self._under_way, timeout)
-            return not self._under_way
+            self._free(tick)
+            self._changed.notify_all()
 
     def close(self) -> None:
         """Nobody waits any more: every acquire, now and later, returns False."""
         with self._changed:
             self._closed = True
-            self._wake()
+            self._changed.notify_all()
 
     @property
     def closed(self) -> bool:
@@ -151,21 +115,26 @@ class Credits:
         with self._changed:
             return len(self._under_way)
 
-    def longest_wait(self) -> Wait | None:
-        """The stage and lane that have stood still for longest; None while there is nothing to handle."""
+    def longest_wait(self, lanes: Collection[Hashable] | None = None) -> Wait | None:
+        """The stage and lane (of all, or of ``lanes``) that have stood still for longest; None while there is nothing
+        to handle."""
         with self._changed:
-            waits = [Wait(left.since_ns, stage, lane) for (stage, lane), left in self._unhandled.items()]
+            waits = [
+                Wait(left.since_ns, stage, lane)
+                for (stage, lane), left in self._unhandled.items()
+                if lanes is None or lane in lanes
+            ]
         return min(waits, key=lambda wait: wait.since_ns, default=None)
 
-    @property
-    def handled_ns(self) -> int:
-        """Monotonic time at which every stage had last handled a tick: of the one that did so first; 0 before."""
+    def handled_ns(self, lane: Hashable = None) -> int:
+        """Monotonic time at which every stage had last handled a tick of the lane: of the stage that did so first; 0
+        before."""
         with self._changed:
-            return min((self._handled_ns.get(stage, 0) for stage in self._stages), default=0)
+            return min((self._handled_ns.get((stage, lane), 0) for stage in self._stages), default=0)
 
     def _may_go(self, tick: Hashable, most: int | None = None) -> bool:
         limit = self._limit if most is None else min(most, self._limit)
-        return self._closed or tick in self._under_way or len(self._under_way) < limit
+        return self._closed or tick in self._under_way or self._of_lane[self._lane(tick)] < limit
 
     def _take(self, tick: Hashable, most: int | None = None) -> bool:
         if self._closed or not self._may_go(tick, most):
@@ -173,9 +142,14 @@ class Credits:
         if tick not in self._under_way:
             self._under_way[tick] = set(self._stages)
             lane, now_ns = self._lane(tick), self._now()
+            self._of_lane[lane] += 1
             for stage in self._stages:
                 self._unhandled.setdefault((stage, lane), _Unhandled(0, now_ns)).ticks += 1
         return True
+
+    def _free(self, tick: Hashable) -> None:
+        del self._under_way[tick]
+        self._of_lane[self._lane(tick)] -= 1
 
     def _settle(self, stage: str, tick: Hashable) -> None:
         """``stage`` has one tick less to handle, and its wait for the others begins now."""
@@ -184,14 +158,3 @@ class Credits:
         left.ticks, left.since_ns = left.ticks - 1, self._now()
         if not left.ticks:
             del self._unhandled[key]
-
-    def _wake(self) -> None:
-        self._changed.notify_all()
-        for loop, waiter in self._async_waiters:
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(_rouse, waiter)
-
-
-def _rouse(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_result(None)

@@ -73,11 +73,6 @@ class Group:
         with self._lock:
             return self._offsets.get((tp[0], tp[1]))
 
-    def offsets(self) -> dict[TopicPartition, int]:
-        """All committed offsets."""
-        with self._lock:
-            return dict(self._offsets)
-
     def commit(
         self, offsets: Mapping[TopicPartition, int], member: str | None = None, generation: int | None = None
     ) -> bool:

@@ -19,12 +19,10 @@ from functools import lru_cache, partial
 from itertools import count
 
 from models.signals.errors import VigilError
-from streams.transport.group import Group
+from streams.transport.group import Group, TopicPartition
 from streams.transport.log import PartitionLog, Record, Retention
 
-__all__ = ["Hub", "HubClosed", "Record", "Retention", "UnknownTopic", "hub", "open_hubs"]
-
-TopicPartition = tuple[str, int]
+__all__ = ["Hub", "HubClosed", "Record", "Retention", "UnknownTopic", "hub"]
 
 
 class HubClosed(VigilError):
@@ -167,11 +165,6 @@ class Hub:
         with self._lock:
             return self._log(topic, partition).offset_at(timestamp)
 
-    def size_bytes(self) -> int:
-        """Bytes of all keys and values kept."""
-        with self._lock:
-            return sum(log.bytes for topic in self._topics.values() for log in topic.logs)
-
     # -- listeners ------------------------------------------------------------------------------------------------
 
     def listen(self, topics: Iterable[str], notify: Callable[[], object]) -> None:
@@ -207,11 +200,6 @@ class Hub:
     def committed(self, group: str, topic: str, partition: int) -> int | None:
         """The offset a group committed last, None if it never did."""
         return self.group(group).committed((topic, partition))
-
-    def lag(self, group: str) -> dict[TopicPartition, int]:
-        """Messages not yet committed by a group, for every partition it has committed in."""
-        done = self.group(group).offsets()
-        return {tp: self.highwater(*tp) - offset for tp, offset in done.items()}
 
     # -- life -----------------------------------------------------------------------------------------------------
 
@@ -293,9 +281,3 @@ def hub(name: str) -> Hub:
         if found is None:
             found = _registry[name] = Hub(name)
         return found
-
-
-def open_hubs() -> tuple[str, ...]:
-    """Names of the hubs that are open now."""
-    with _registry_lock:
-        return tuple(_registry)

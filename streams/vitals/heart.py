@@ -18,7 +18,6 @@ import numpy as np
 import numpy.typing as npt
 
 from models.signals.blocks import median, spans_gap
-from models.signals.delays import pulse_delay
 from models.signals.modalities import GRID_RATE_HZ, Modality
 
 Block = npt.NDArray[np.float32]
@@ -38,7 +37,6 @@ DOUBT_S = 10
 UNSTEADY, STEADY = 0.85, 0.95
 NEAR_MEDIAN, LEAST_USUAL = 0.2, 0.5
 RATE_RANGE = (15.0, 300.0)
-DELAY_SPAN_S = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,14 +181,3 @@ def auto_rate(trains: Mapping[Modality, BeatTrain], second: float) -> tuple[floa
                 if (steadiness(trains[source].intervals(second)) or 0.0) >= STEADY:
                     return rate, source
     return rates[0]
-
-
-def r_to_pulse_delay(ecg: BeatTrain, pulse: BeatTrain, second: float, before_s: float | None) -> float | None:
-    """Median delay in seconds from an R peak to the pulse that belongs to it, over the last 15 s; None if unknown.
-
-    before_s: the delay so far, see :func:`models.signals.delays.pulse_delay`. It holds the delay of the devices too,
-    so only its changes within one recording mean anything.
-    """
-    r, u = (np.array([b.time_s for b in train.beats if b.time_s > second - DELAY_SPAN_S]) for train in (ecg, pulse))
-    delay = pulse_delay(r, u, np.nan if before_s is None else before_s)
-    return delay if np.isfinite(delay) else None

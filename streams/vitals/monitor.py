@@ -25,7 +25,7 @@ from models.signals.findings import PULSE_CHANNELS, Findings, Pulse, Rhythm
 from models.signals.modalities import GRID_RATE_HZ, Modality
 from streams.records import VitalsRecord
 from streams.vitals.eeg import SUPPRESSION_SPAN_S, MuscleMeter, spectral_edge, suppression_ratio
-from streams.vitals.heart import BeatTrain, auto_rate, r_to_pulse_delay
+from streams.vitals.heart import BeatTrain, auto_rate
 from streams.vitals.pressure import PressureTrain
 from streams.vitals.respiration import SPAN_S as RESPIRATION_SPAN_S
 from streams.vitals.respiration import rate_of_modulation, rate_of_signal
@@ -72,7 +72,6 @@ class VitalsMonitor:
         }
         self._pressure = PressureTrain()
         self._muscle = MuscleMeter()
-        self._delay_s: float | None = None
         self._pulseless: set[Modality] = set()
 
     def update(
@@ -83,6 +82,7 @@ class VitalsMonitor:
         findings: Findings,
         cells: Mapping[Modality, Absence | None] | None = None,
         native: Native | None = None,
+        rppg_delay_s: float | None = None,
     ) -> Vitals:
         """The numerics at event time ``second``.
 
@@ -91,6 +91,7 @@ class VitalsMonitor:
         *measured* now; one that is not listed is not. findings: of the second that has just ended. cells: why the cell
         that has just ended was not measured, None where it was; if not given, those were that are now. native(modality,
         cell): its samples as they came and their rate in Hz, for the power of muscle, which is unknown without.
+        rppg_delay_s: of the cell that has just ended, as the model is told it; said while beats of both may be counted.
         """
         if cells is None:
             cells = {m: None for m, now in measured.items() if now}
@@ -121,10 +122,6 @@ class VitalsMonitor:
         known = {m: t for m, t in self._trains.items() if m in countable}
         hr, source = auto_rate(known, second)
         pulse = _pulse_rate(known, second)
-        delay = None
-        if Modality.ECG in known and Modality.PPG in known:
-            delay = r_to_pulse_delay(known[Modality.ECG], known[Modality.PPG], second, self._delay_s)
-            self._delay_s = delay if delay is not None else self._delay_s
         resp, resp_source = self._respiration(second, block, measured, known)
         muscle = None
         if cells.get(Modality.EEG, Absence.NOT_CONNECTED) in (None, Absence.ARTEFACT):  # muscle makes artefacts
@@ -149,7 +146,7 @@ class VitalsMonitor:
             bsr=bsr,
             emg_db=muscle[0] if muscle else None,
             emg_band=f"{muscle[1][0]:.0f}–{muscle[1][1]:.0f} Hz" if muscle else "",
-            rppg_delay_s=delay,
+            rppg_delay_s=rppg_delay_s if Modality.ECG in known and Modality.PPG in known else None,
             beats=[(b.time_s, source.value) for b in new[source]] if source else [],
         )
 

@@ -17,6 +17,7 @@ from models.data.sim.scenarios import Mechanism, Scenario, draw_plan, draw_scena
 from models.data.sim.subject import draw_subject
 from models.data.sim.truth import find_hypotension
 from models.data.simulator import simulate_patient
+from models.signals.modalities import Modality
 
 
 def clean(patient, track, rate):
@@ -206,7 +207,7 @@ def test_propofol_lowers_pressure_unless_decoupled():
 def first_event(scenario, duration=1500.0):
     for seed in range(40):
         patient = simulate_patient(seed, scenario=scenario, duration_s=duration, faults=False)
-        course = patient._courses[next(iter(patient._courses))]
+        course = patient.course(Modality.ABP)
         genuine = [e for e in course.plan.episodes if e.mechanism == scenario and not e.decoy]
         for onset, end in patient.truth.hypotension:
             began = [e.start_s for e in genuine if e.start_s < onset < e.start_s + e.ramp_s * 2.2 + 60]
@@ -322,12 +323,12 @@ def test_coupling_off_removes_everything_shared():
     assert locking(apart.truth.r_s, apart.truth.ppg_upstroke_s) < 0.15
     assert locking(apart.truth.r_s, apart.truth.abp_upstroke_s) < 0.15
     assert locking(apart.truth.abp_upstroke_s, apart.truth.ppg_upstroke_s) < 0.15
-    courses = list(apart._courses.values())
+    courses = [apart.course(modality) for modality in Modality]
     assert len({id(c) for c in courses}) == len(courses)
     assert len({c.subject.age_y for c in courses}) == len(courses)
     assert len({c.plan.episodes for c in courses}) == len(courses)
     assert len({c.plan.propofol for c in courses}) == len(courses)
-    assert len({id(c) for c in together._courses.values()}) == 1
+    assert len({id(together.course(modality)) for modality in Modality}) == 1
 
 
 def test_coupling_off_leaves_no_correlation_of_depth_pressure_and_rate():

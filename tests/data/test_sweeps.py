@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.data.sweeps import sweep, sweep_windows
+from models.data.sweeps import sweep
 from models.signals.beats import r_peaks, upstrokes
 from models.signals.errors import BadInput
 from models.signals.windows import WindowSpec
@@ -84,4 +84,4 @@ def test_equal_seeds_equal_windows() -> None:
 @pytest.mark.parametrize(("factor", "values"), [("height", (1.0,)), ("hr", (10.0,)), ("qt", (np.nan,)), ("ptt", ())])
 def test_nonsense_is_refused_in_one_sentence(factor: str, values) -> None:
     with pytest.raises(BadInput, match="Expected"):
-        sweep_windows(factor, values, SPEC, 1)
+        sweep(factor, values, SPEC, 1)

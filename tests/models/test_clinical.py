@@ -15,11 +15,11 @@ from models.evaluation.depth import depth_row, evaluate_depth, prediction_probab
 from models.evaluation.dominance import dominance_rows, figures, others_windows, shapley, swap
 from models.evaluation.invariance import evaluate_invariance
 from models.evaluation.probes import left_out, movement, probe_rows, ridge_fit
-from models.evaluation.report import read_table
 from models.evaluation.settings import Pass, all_sensors, every_subset
 from models.networks.heads import HypotensionHead
 from models.signals.errors import BadInput
 from tests.models.study_material import CI, EEG, M, fake_run, make_groups
+from tests.models.tables import read_table
 
 ROWS = tuple(str(m) for m in CI.modalities)
 

@@ -19,7 +19,7 @@ from models.evaluation.lost_windows import (
     usable_rows,
 )
 from models.evaluation.readouts import TASKS, fit_heads, heart_rate, logistic, truths, window_errors
-from models.evaluation.rivals import ANCHORED, METHODS, NEVER, Regime, Rivals, choose_penalty, memory_token, solve_ridge
+from models.evaluation.rivals import ANCHORED, NEVER, Regime, Rivals, choose_penalty, memory_token, solve_ridge
 from models.imputers import HoldImputer
 from models.physiome import Fused, PhysioME
 from models.signals.modalities import Modality
@@ -28,6 +28,10 @@ from tests.models.small import with_memory
 
 pytestmark = pytest.mark.timeout(300)  # whole evaluations and exports: minutes on a busy machine
 
+METHODS = (
+    "zero", "random fill", "train mean", "hold", "memory token", "mask token", "ridge", "delay regression",
+    "beat template", "restoration", "SelfMask", "oracle",
+)  # fmt: skip
 SHORT = Regime("lost 2 to 6 min ago", 120.0, 360.0)
 M = len(CI.modalities)
 ABP = CI.modalities.index(Modality.ABP)

@@ -12,7 +12,7 @@ import torch
 
 from benchmarks.offline import drive
 from models.data.simulator import open_demo
-from models.export import BundleText, append_to_card, example_inputs, golden_inputs, input_names, run_torch, write_graph
+from models.export import BundleText, example_inputs, golden_inputs, input_names, run_torch, seal, write_graph
 from models.physiome import has_adapters
 from models.runtime.bundle import Bundle, load_bundle
 from models.runtime.engine import Engine
@@ -164,12 +164,12 @@ def test_graph_does_not_grow_with_the_batch(exported):
 def test_a_damaged_bundle_is_refused(exported, tmp_path):
     for file in exported[1].iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
-    append_to_card(tmp_path, "## More\n\nfigures")
-    assert "## More" in (load_bundle(tmp_path).path / "card.md").read_text(encoding="utf-8")
     card = tmp_path / "card.md"
     card.write_text("other", encoding="utf-8")
     with pytest.raises(BadInput, match=r"card\.md"):
         load_bundle(tmp_path)
+    seal(tmp_path)
+    assert (load_bundle(tmp_path).path / "card.md").read_text(encoding="utf-8") == "other"
 
 
 # -- the token memory --------------------------------------------------------------------------------------------------

@@ -9,10 +9,10 @@ from models.evaluation.alarms import TimePoints, replay_alarms, trade_off
 from models.evaluation.baselines import LateFusion, TrendBaseline, current_map
 from models.evaluation.hypotension import RiskStudy, evaluate_hypotension, mechanism_rows, risk_row, same_windows
 from models.evaluation.metrics import auroc
-from models.evaluation.report import read_table
 from models.evaluation.settings import Pass, all_sensors, every_subset, lost_for
 from models.signals.errors import BadInput
 from tests.models.study_material import ABP, CI, fake_run, make_group, make_groups
+from tests.models.tables import read_table
 
 ROWS = tuple(str(m) for m in CI.modalities)
 

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from models.data.missingness import LossPlan
-from models.data.patterns import PATTERNS
 from models.evaluation.lost_windows import TokenBank, first_pass, lose
 from models.imputers import Imputer, RestorationImputer
 from models.networks.heads import ENSEMBLE
@@ -169,7 +168,6 @@ def test_whoever_draws_losses_gets_donors_that_ended_before_them(world):
     for name, lost in [
         ("plan", group.draw(rng, rows, LOSSES)),
         ("ragged", group.draw(rng, rows, LossPlan(complete=0.0, subset=0.0, recent=0.0, ragged=1.0))),
-        *((p, group.lost_by(rows, p, rng)) for p in PATTERNS),
     ]:
         assert lost.donors is not None, name
         taken = group.presence[rows] & ~lost.presence

@@ -205,7 +205,7 @@ def test_bf16_computes_the_same_as_fp32_but_for_rounding():
     """ONNX Runtime has no bf16 on the CPU: the reference evaluator of onnx runs an attention of the house's form."""
     from onnx.reference import ReferenceEvaluator
 
-    graph, inputs = _attention_graph(7, 16, 2), _attention_inputs(7, 16)
+    graph, inputs = attention_graph(7, 16, 2), _attention_inputs(7, 16)
     (wanted,) = session(graph).run(None, inputs)
     for precision, limit in (("bf16", 0.1), ("fp16", 0.01)):
         halved = variant(graph, precision)  # type: ignore[arg-type]
@@ -214,7 +214,7 @@ def test_bf16_computes_the_same_as_fp32_but_for_rounding():
         assert 0 < np.abs(found - wanted).max() < limit
 
 
-def _attention_graph(tokens: int, width: int, heads: int, lanes: int = 1, chained: bool = False) -> bytes:
+def attention_graph(tokens: int, width: int, heads: int, lanes: int = 1, chained: bool = False) -> bytes:
     """Attentions in the house's form; ``chained``: each asks about what the one before it gave."""
     rng = np.random.default_rng(0)
     split, join = [-1, tokens, heads, width // heads], [-1, tokens, width]
@@ -271,7 +271,7 @@ def _attention_inputs(tokens: int, width: int, lanes: int = 1) -> Arrays:
 @pytest.mark.parametrize(("chained", "attentions"), [(False, 1), (True, 3)])
 def test_transformers_of_one_form_are_done_side_by_side(chained, attentions):
     """Unless one needs what another gives."""
-    graph = _attention_graph(7, 16, 2, lanes=3, chained=chained)
+    graph = attention_graph(7, 16, 2, lanes=3, chained=chained)
     inputs = _attention_inputs(7, 16, lanes=1 if chained else 3)
     wanted = session(graph).run(None, inputs)
     merged = arranged(graph)
@@ -289,7 +289,7 @@ def _model(nodes, inputs, outputs, constants=()) -> bytes:
 
 
 def test_another_form_of_attention_is_left_alone_and_still_halved():
-    graph = parsed(_attention_graph(7, 16, 2))
+    graph = parsed(attention_graph(7, 16, 2))
     for node in graph.graph.node:
         if node.op_type == "Mul":
             node.op_type = "Div"

@@ -7,7 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from models.evaluation.report import caption, cell, markdown, over_seeds, plot, read_table, write_table
+from models.evaluation.report import caption, cell, markdown, over_seeds, plot, write_table
+from tests.models.tables import read_table
 
 NOTE = caption(3560, 40, [1, 2], True)
 

@@ -9,10 +9,9 @@ import torch
 from models.evaluation import corruption
 from models.evaluation.bootstrap import Interval
 from models.evaluation.comparison import Scores, prepare
-from models.evaluation.controls import another_patient, coupling_off, failed, invariants, shuffled_patients
+from models.evaluation.controls import another_patient, coupling_off, invariants, shuffled_patients
 from models.evaluation.gaps import GapScores, anchored_estimates, gap_goals, gap_rows, oracle_regression
 from models.evaluation.lost_windows import TokenBank, lose, usable_rows
-from models.evaluation.report import read_table
 from models.evaluation.restoration import Collected, collect, write
 from models.evaluation.restoration_tables import absent_by_number, absent_one, goal_rows, recovered, verdict
 from models.evaluation.restored_waves import case_name
@@ -20,6 +19,7 @@ from models.evaluation.rivals import Regime
 from models.physiome import PhysioME
 from models.signals.modalities import Modality
 from tests.models.lost_material import CI, make_group
+from tests.models.tables import read_table
 
 pytestmark = pytest.mark.timeout(300)  # whole evaluations and exports: minutes on a busy machine
 
@@ -160,6 +160,10 @@ def test_oracle_regression_uses_no_pressure_and_beats_the_mean(groups):
     again = oracle_regression(model, train, train_rows, test, rows)
     test.labels["pressures"] = saved
     assert np.array_equal(found, again)
+
+
+def failed(rows):
+    return [str(row["control"]) for row in rows if row["holds"] != "yes"]
 
 
 def test_controls_hold_for_an_untrained_model(prepared, groups):

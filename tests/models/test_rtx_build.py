@@ -19,7 +19,7 @@ from models.runtime.bundle import DEMO_BUNDLE
 from models.runtime.precision import arranged, parsed, variant
 from models.runtime.tensorrt.api import RTX, load_library
 from models.signals.errors import BackendUnavailable
-from tests.models.test_precision import _attention_graph
+from tests.models.test_precision import attention_graph
 
 CAPABILITIES = ("SM86", "SM89", "SM120")
 BUDGET = 200
@@ -98,14 +98,14 @@ def test_a_larger_bucket_fuses_alike(rtx):
 @pytest.mark.parametrize(("precision", "fused"), [("fp16", 1), ("bf16", 1), ("fp32", 0)])
 def test_attention_is_fused_in_half_precision_only(rtx, precision, fused):
     """Why the trunk is half at all; should fp32 fuse one day, the counts above may be looked at again."""
-    graph = variant(_attention_graph(41, 96, 4), precision)
+    graph = variant(attention_graph(41, 96, 4), precision)
     for capability in CAPABILITIES:
         assert fused_attentions(kernels(build(rtx, graph, 1, (capability,)))) == fused
 
 
 def test_the_changes_of_form_spare_kernels(rtx):
     """Query, key and value in one product and one transposition instead of two and three."""
-    plain = _attention_graph(41, 96, 4)
+    plain = attention_graph(41, 96, 4)
     half = variant(plain, "fp16")
     assert half != arranged(plain)
     found = kernels(build(rtx, half, 1, CAPABILITIES[:1]))

@@ -13,7 +13,6 @@ import torch
 from models.data.dataset import WindowDataset
 from models.data.sleep_edf import cut_night, night_orders
 from models.data.sources import SleepEdfData
-from models.evaluation.report import read_table
 from models.evaluation.sleep import accuracy, by_channels, confusion, evaluate_sleep, kappa, macro_auc, macro_f1
 from models.physiome import PhysioME
 from models.signals.errors import BadInput
@@ -21,6 +20,7 @@ from models.signals.modalities import SLEEP_CHANNELS
 from models.sizes import SIZES
 from models.training.sampling import Group
 from tests.data.real_files import write_night
+from tests.models.tables import read_table
 
 NIGHT = [(0, 90, "Sleep stage W"), (90, 30, "Sleep stage 1"), (120, 60, "Sleep stage 2"), (180, 60, "Sleep stage R")]
 TINY = replace(SIZES["ci"], frames=27, frame_s=4, frame_step_s=1, modalities=SLEEP_CHANNELS, task="sleep")

@@ -42,10 +42,10 @@ from models.training.students import (
     student_outputs,
     student_spec,
 )
-from monitor.session import Session
 from streams.feed import DisplayFeed
 from streams.records import PredictionRecord
 from tests.models.student_data import give_features, make_group
+from tests.streams.sources import session_of
 
 CI = SIZES["ci"]
 AGE, OWN_DELAY = CONTEXT_FIELDS.index("age_s"), CONTEXT_FIELDS.index("own_delay_s")
@@ -324,7 +324,7 @@ def test_a_student_serves_a_session_headless(model, tmp_path):
     engine = Engine(Bundle(tmp_path, spec, "0" * 12), TorchBackend(student))
     feed = DisplayFeed(capacity=1_000_000)
     source = map_channels(open_recording("demo:seed=3,duration=40"), {})
-    session = Session({"bed1": lambda: source}, engine.window_spec, lambda: engine, speed=None, feed=feed)
+    session = session_of({"bed1": lambda: source}, engine.window_spec, lambda: engine, speed=None, feed=feed)
     session.start()
     assert session.wait(120), "the run did not end"
     records = [r for r in feed.drain(1_000_000) if isinstance(r, PredictionRecord)]

@@ -21,7 +21,7 @@ from monitor.session import Session
 from streams.feed import FeedStatus
 from streams.records import AlarmRecord, AnyRecord, PredictionRecord
 from tests.models.failing_backend import SPEC, FailingBackend, FailingEngine, Fault, Hang, raises
-from tests.streams.sources import PatientMap
+from tests.streams.sources import PatientMap, session_of
 from ui.status_words import status_words
 
 SECONDS = 40
@@ -74,9 +74,9 @@ class Ward:
             )  # fmt: skip
             return ServedEngine(bundle, guard, "restoration", WIDEST_MMHG)
 
-        session = Session(
+        session = session_of(
             {"bed1": lambda: PatientMap(SECONDS)}, bundle.window_spec, load_engine, speed=None, cancel=self.cancel
-        )  # type: ignore[dict-item,return-value]
+        )
         session.subscribe(self.records.append)
         self.sessions.append(session)
         return session

@@ -18,10 +18,9 @@ from models.signals.windows import WindowSpec
 from monitor import doctor
 from monitor.bars import progress_bar
 from monitor.run import open_session
-from monitor.session import Session
 from monitor.settings import RunSettings
 from streams.inference import LOADING
-from tests.streams.sources import FakeEngine, PatientMap, wait_until
+from tests.streams.sources import FakeEngine, PatientMap, session_of, wait_until
 
 STEP = "building TensorRT engines, fp16"
 
@@ -58,10 +57,10 @@ def test_a_run_shows_what_is_built_until_the_model_serves(monkeypatch: pytest.Mo
 
 def test_a_session_without_a_model_or_at_its_end_prepares_none() -> None:
     source = {"bed1": lambda: PatientMap(5.0)}
-    without = Session(source, WindowSpec(), None)  # type: ignore[arg-type]
+    without = session_of(source, WindowSpec(), None)  # type: ignore[arg-type]
     assert without.status().preparing == ""
     without.prepare(STEP, 0.4)
-    ended = Session(source, WindowSpec(), FakeEngine)  # type: ignore[arg-type]
+    ended = session_of(source, WindowSpec(), FakeEngine)  # type: ignore[arg-type]
     assert ended.status().preparing == LOADING
     ended.stop()
     assert ended.status().preparing == ""
@@ -76,7 +75,7 @@ def test_the_doctor_shows_it_on_the_error_stream(
         raise BackendUnavailable("no room for engines")
 
     monkeypatch.setattr(select, "CANDIDATES", {"tensorrt": Candidate(load, ("fp16",))})
-    assert not doctor._backends()
+    assert not doctor.backends()
     out, error = capsys.readouterr()
     assert error.splitlines() == [STEP]  # no terminal: a line a step
     assert "no room for engines" in out and STEP not in out

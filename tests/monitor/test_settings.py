@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from models.signals.errors import BadInput
 from models.signals.modalities import Modality
 from monitor.settings import check_outputs, parse_drops, parse_precision, parse_speed, parse_widest
-from streams.bed_replay import Drop
+from streams.sources.bed_replay import Drop
 
 
 def test_speeds() -> None:

@@ -28,7 +28,6 @@ def test_a_case(tmp_path: Path) -> None:
     tracks = {t.name: t for t in found.tracks}
     art = tracks["SNUADC/ART"]
     assert (art.rate_hz, art.unit, art.samples, art.gaps_s) == (500.0, "mmHg", 10_000, ((6.0, 8.4),))
-    assert art.missing_s == pytest.approx(2.4)
     assert tracks["SNUADC/ECG_V5"].taken_for is None
     assert tracks["BIS/BIS"].kind is TrackKind.NUMERIC
     assert tracks["EVENT"].kind is TrackKind.EVENT

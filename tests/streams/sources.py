@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,6 +19,9 @@ from models.signals.channels import Channel, map_channels
 from models.signals.modalities import MODALITIES, Modality
 from models.signals.recording import Segment
 from models.signals.windows import Window, WindowSpec
+from monitor.session import Session
+from streams.sources.bed_replay import Drop
+from streams.sources.replay import replays
 
 S = 1_000_000_000
 RATES = {Modality.ECG: 500.0, Modality.ABP: 125.0, Modality.PPG: 62.5, Modality.EEG: 128.0}
@@ -177,3 +180,19 @@ def prediction(window: Window) -> Prediction:
         restored=(RestoredWave(Modality.ABP, (window.end_s - 1) * 100, 100, wave, wave - 5, wave + 5),),
         ages_s=tuple(float(a) for a in window.context[:, 2]),
     )
+
+
+def session_of(
+    recordings: Mapping[str, Callable[[], object]],
+    spec: WindowSpec,
+    load_engine: Callable[[], object] | None,
+    *,
+    speed: float | None = 1.0,
+    from_s: float = 0.0,
+    for_s: float | None = None,
+    drops: Sequence[Drop] = (),
+    **options: object,
+) -> Session:
+    """A session that replays recordings."""
+    sources = replays(recordings, speed=speed, from_s=from_s, for_s=for_s, drops=drops)  # type: ignore[arg-type]
+    return Session(sources, spec, load_engine, **options)  # type: ignore[arg-type]

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from models.signals.errors import BadInput
 from models.signals.modalities import Modality
 from streams.accounting import Accounting
 from streams.app import Stages, create_app
@@ -18,6 +19,7 @@ from streams.records import (
     AlarmRecord,
     AnyRecord,
     ArrhythmiaCall,
+    BedRecord,
     CommandRecord,
     DeadLetter,
     PredictionRecord,
@@ -27,6 +29,7 @@ from streams.records import (
     VitalsRecord,
     WaveTick,
 )
+from streams.sources.source import Emit
 from streams.stages import END_TOPICS, AlarmStage, CommandStage, ShowStage, end_of_stream
 from streams.transport.credits import Credits
 from streams.transport.hub import hub
@@ -175,11 +178,34 @@ def test_states_vitals_rhythm_and_predictions_become_alarms_that_end_with_the_st
     assert sorted(alarms) == ["ABP HIGH 120 > 110", "ECG LEADS OFF", "HYPOTENSION RISK 95 > 85 (15 min)", "V-TACH"]
 
 
-class Replay:
-    """Writes down what commands do to it."""
+class Device:
+    """A live source that writes down what commands do to it."""
+
+    epoch, position_s = 0, 0.0
 
     def __init__(self) -> None:
         self.done: list[tuple[str, object]] = []
+
+    def describe(self) -> BedRecord:
+        raise AssertionError("nobody asks")
+
+    def run(self, emit: Emit) -> None:
+        raise AssertionError("nobody asks")
+
+    def stop(self) -> None:
+        raise AssertionError("nobody asks")
+
+    def dropped_now(self) -> frozenset[Modality]:
+        return frozenset()
+
+    def set_dropped(self, modality: Modality, dropped: bool) -> None:
+        self.done.append((modality.value, dropped))
+
+
+class Replay(Device):
+    """A recording."""
+
+    speed, achieved_speed, given_up_s, paused = 1.0, None, 0.0, False
 
     def pause(self) -> None:
         self.done.append(("pause", None))
@@ -195,9 +221,6 @@ class Replay:
 
     def step(self, seconds: float) -> None:
         self.done.append(("step", seconds))
-
-    def set_dropped(self, modality: Modality, dropped: bool) -> None:
-        self.done.append((modality.value, dropped))
 
 
 def test_commands_are_applied_once_and_nonsense_is_a_dead_letter() -> None:
@@ -223,6 +246,21 @@ def test_commands_are_applied_once_and_nonsense_is_a_dead_letter() -> None:
         ("pause", None), ("resume", None), ("speed", 2.0), ("seek", 9.5), ("step", -1.0), ("ABP", True), ("ABP", False),
     ]  # fmt: skip
     assert all("Expected" in x.reason for x in worker.feed.drain() if isinstance(x, DeadLetter))
+
+
+def test_a_device_can_be_withheld_and_nothing_else() -> None:
+    device = Device()
+    apply = CommandApplier(device)
+
+    def command(number: int, name: str, **args: str | float) -> CommandRecord:
+        return CommandRecord(bed="b", **HEAD, id=str(number), operator="o", time_ns=0, name=name, args=args)
+
+    apply(command(1, "drop", modality="ABP"))
+    apply(command(2, "acknowledge"))
+    for number, name in enumerate(("pause", "resume", "speed", "seek", "step"), 3):
+        with pytest.raises(BadInput, match="for a live source"):
+            apply(command(number, name, speed=1.0, time_s=1.0, seconds=1.0))
+    assert device.done == [("ABP", True)]
 
 
 @pytest.mark.expects_error_log

@@ -50,6 +50,8 @@ def wave_ticks(draw: st.DrawFn) -> records.WaveTick:
         end_ns=end,
         due_ns=draw(st.integers(0, 10**18)),
         eos=draw(st.booleans()),
+        host=draw(st.text(max_size=20)),
+        clock_ns=draw(times),
         chunks=[
             records.WaveChunk(m, "II", rate, origin, first, samples_to_bytes(np.array(v, np.float32)), False)
             for m, rate, origin, first, v in chunks
@@ -109,6 +111,18 @@ any_record = (
         zero_unix_ns=st.none() | times,
     )
     | predictions()
+    | st.builds(
+        records.StatusRecord,
+        **common,
+        role=st.sampled_from(["source", "worker"]),
+        position_s=numbers,
+        speed=maybe,
+        achieved_speed=maybe,
+        paused=st.booleans(),
+        dropped=st.lists(modalities, unique=True),
+        notes=st.lists(names, max_size=3),
+        counts=st.dictionaries(names, st.integers(0, 10**12), max_size=3),
+    )
     | st.builds(records.StateRecord, **common, time_ns=times, state=states)
     | st.builds(records.CellRecord, **common, second=st.integers(-100, 10**6), absence=states)
     | st.builds(records.VitalsRecord, **common, time_ns=times, hr=maybe, abp_map=maybe, hr_source=names)
@@ -228,6 +242,10 @@ WRONG: list[tuple[str, dict[str, object] | bytes, str]] = [
     ("bed of endless gaps", BED | {"gaps_s": {"ECG": [(0.0, 1.0)] * 5000}}, "at most"),
     ("bed with a gap at NaN", BED | {"gaps_s": {"ECG": [(0.0, math.nan)]}}, "finite"),
     ("bed that ends before it begins", BED | {"end_ns": -1}, "ends after"),
+    ("status of nobody", BED | {"t": "status", "role": "nurse"}, "role"),
+    ("status at NaN", BED | {"t": "status", "role": "source", "position_s": math.nan}, "finite"),
+    ("status without a nose", BED | {"t": "status", "role": "source", "dropped": ["NOSE"]}, "modality"),
+    ("host without end", TICK | {"host": "x" * 1000}, "host"),
     ("rhythm of nowhere", RHYTHM | {"rhythm": "samba"}, "rhythm"),
     ("pulse of nowhere", RHYTHM | {"pulse": {"ABP": "perhaps"}}, "pulse"),
     ("pulse of a nose", RHYTHM | {"pulse": {"NOSE": "none"}}, "modality"),

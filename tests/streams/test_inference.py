@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -48,12 +48,20 @@ class Desk:
     """An inference thread with its mailbox; collects what it delivers."""
 
     def __init__(self, engine: FakeEngine, **options: object) -> None:
+        self.load: Callable[[], FakeEngine] = lambda: engine
+        self.deliver: Callable[[Sequence[PredictionRecord | EndOfBed]], None] = lambda told: self.delivered.extend(told)
         self.engine, self.mailbox, self.accounting = engine, Mailbox(8), Accounting()
         self.latency = LatencyBook(lambda: 0.0)
         self.delivered: list[PredictionRecord | EndOfBed] = []
         self.thread = InferenceThread(
-            self.mailbox, lambda: engine, SPEC, self.delivered.extend, self.accounting, self.latency, **options
-        )  # type: ignore[arg-type]
+            self.mailbox,
+            lambda: self.load(),
+            SPEC,
+            lambda items: self.deliver(items),
+            self.accounting,
+            self.latency,
+            **options,  # type: ignore[arg-type]
+        )
 
     def has_delivered(self, items: int) -> bool:
         return len(self.delivered) == items
@@ -175,7 +183,7 @@ def test_what_is_done_until_the_model_serves_is_told_and_nothing_after() -> None
         told.append(desk.thread.preparing)
         return desk.engine
 
-    desk.thread._load = load
+    desk.load = load
     with desk.running():  # type: ignore[attr-defined]
         wait_until(lambda: desk.thread.backend is not None)
     assert told == [LOADING, "building engines, fp16", "building engines, fp16: 40 %", "opening"]
@@ -190,7 +198,7 @@ def test_a_load_that_was_ended_prepares_nothing() -> None:
         desk.mailbox.close()
         raise BackendUnavailable("cancelled")
 
-    desk.thread._load = load
+    desk.load = load
     desk.thread.run()
     assert desk.thread.preparing == "" and desk.thread.backend is None
 
@@ -242,7 +250,7 @@ def test_a_batch_is_as_large_as_one_run_of_the_backend_and_follows_a_fail_over()
         told.append(len(items))
         engine.service = Service("failed_over", batch=1)
 
-    desk.thread._deliver = deliver
+    desk.deliver = deliver
     with desk.running():  # type: ignore[attr-defined]
         wait_until(partial(desk.has_delivered, 8))
     assert told == [3, 3, 1, 1]  # what serves is read after each batch
@@ -280,7 +288,7 @@ def test_an_engine_whose_load_is_given_up_at_the_end_is_no_error() -> None:
     def load() -> FakeEngine:
         raise BackendUnavailable("the build was cancelled")
 
-    desk.thread._load = load
+    desk.load = load
     with pytest.raises(BackendUnavailable):
         desk.thread.run()
     desk.mailbox.close()

@@ -14,12 +14,13 @@ import pytest
 from models.signals.modalities import Modality
 from streams.accounting import Accounting
 from streams.app import Stages
-from streams.bed_replay import BedReplay
 from streams.clock import ReplayClock, Span
+from streams.codec import encode
 from streams.latency import LatencyBook
-from streams.records import AnyRecord, WaveTick
-from streams.replay import ReplayPlayer
+from streams.records import AnyRecord, WaveTick, tick_identity
 from streams.runner import HEARTBEAT_S, STALL_S, StallWatch, StreamRunner, StreamStalled
+from streams.sources.bed_replay import BedReplay
+from streams.sources.player import ReplayPlayer
 from streams.stages import SHOW, WINDOW, ShowStage
 from streams.transport.credits import Credits, Wait
 from tests.streams.sources import CountingMap, S, running, wait_until
@@ -215,15 +216,17 @@ class Player:
             monotonic_ns=self.time_ns,
         )  # fmt: skip
         source = CountingMap(3600.0, {Modality.ECG: 100.0})
-        beds = [BedReplay("1", name, source, 3600 * S)]
-        self.replay = ReplayPlayer(
-            beds, ReplayClock(Span(0, 3600 * S), 10.0), lambda bed, message: self.runner.post("waves", bed, message),
-            self.credits, self.accounting,
-        )  # fmt: skip
+        self.replay = ReplayPlayer(BedReplay("1", name, source, 3600 * S), ReplayClock(Span(0, 3600 * S), 10.0))
+
+    def _emit(self, tick: WaveTick) -> bool:
+        if not self.credits.acquire(tick_identity(tick)):
+            return False
+        self.runner.post("waves", tick.bed, encode(tick))
+        return True
 
     @contextmanager
     def playing(self) -> Iterator[None]:
-        with running(self._run, self.replay.decode_ahead, self.replay.send, stop=self._stop):
+        with running(self._run, self.replay.decode_ahead, lambda: self.replay.send(self._emit), stop=self._stop):
             assert self._flowing.wait(60)
             self.replay.start()
             yield

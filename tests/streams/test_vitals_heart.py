@@ -7,10 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.signals.findings import Findings, Pulse, Rhythm
 from models.signals.modalities import Modality
 from streams.vitals.heart import averaged_rate
+from streams.vitals.monitor import VitalsMonitor
 from tests.signals.waves import RATE, beat_times, ecg, pulse
-from tests.streams.grids import vitals_over
+from tests.streams.grids import grid_of, vitals_over
 
 
 def stepped(first_rate: float, then_rate: float, step_s: float, duration_s: float) -> np.ndarray:
@@ -160,17 +162,19 @@ def test_pulse_rate_prefers_the_plethysmogram():
     assert vitals_over({Modality.ECG: ecg(times, 40)}, 30)[-1].pulse_rate is None
 
 
-def test_delay_from_r_to_pulse():
-    times = beat_times(70, 40, jitter_s=0.01)
-    out = vitals_over({Modality.ECG: ecg(times, 40), Modality.PPG: pulse(times + 0.18, 40, 0, 1)}, 40)
-    assert out[-1].rppg_delay_s == pytest.approx(0.18 + 0.075, abs=0.015)
-
-
-def test_no_delay_without_either_or_with_chance_pairs():
+def test_a_delay_is_said_while_beats_of_both_may_be_counted():
     times = beat_times(70, 40)
-    assert vitals_over({Modality.ECG: ecg(times, 40)}, 40)[-1].rppg_delay_s is None
-    other = pulse(beat_times(83, 40), 40, 0, 1)
-    assert vitals_over({Modality.ECG: ecg(times, 40), Modality.PPG: other}, 40)[-1].rppg_delay_s is None
+    grid = grid_of({Modality.ECG: ecg(times, 40), Modality.PPG: pulse(times + 0.18, 40, 0, 1)})
+    both = Findings(Rhythm.BEATS, {Modality.PPG: Pulse.PRESENT})
+
+    def said(findings=both, **measured):
+        on = {Modality.ECG: True, Modality.PPG: True} | {Modality(m): is_on for m, is_on in measured.items()}
+        return VitalsMonitor().update(30, grid, on, findings, rppg_delay_s=0.25).rppg_delay_s
+
+    assert said() == 0.25
+    assert said(ECG=False) is said(PPG=False) is None
+    assert said(Findings(Rhythm.FIBRILLATION, both.pulse)) is None
+    assert said(Findings(Rhythm.BEATS, {Modality.PPG: Pulse.NONE})) is None
 
 
 def test_movement_of_a_finger_is_not_the_pulse_rate() -> None:

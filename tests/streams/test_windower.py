@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,23 +11,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from models.data.simulator import open_demo
+from models.signals.channels import map_channels
 from models.signals.modalities import Modality
 from models.signals.pipeline import BedPipeline, Chunk, PipelineOutput
-from models.signals.windows import Window, WindowSpec
+from models.signals.windows import CONTEXT_FIELDS, Window, WindowSpec
 from streams.accounting import Accounting
-from streams.bed_replay import BedReplay
 from streams.records import AnyRecord, BeatRecord, CellRecord, RhythmRecord, StateRecord, VitalsRecord, WaveTick
+from streams.sources.bed_replay import BedReplay
 from streams.windower import BedWindower
 from tests.streams.sources import PatientMap, S
 
 TICK = 50_000_000
 SPEC = WindowSpec(frames=3)
+OWN_DELAY = CONTEXT_FIELDS.index("own_delay_s")
 _patient = PatientMap(40.0)
 
 
-def make_ticks(seconds: float, *, epoch: int = 0, start_s: float = 0.0, session: str = "s") -> list[WaveTick]:
+def make_ticks(
+    seconds: float, *, epoch: int = 0, start_s: float = 0.0, session: str = "s", patient: Any = _patient
+) -> list[WaveTick]:
     """The ticks of the test patient, due at event time + 1 s on a monotonic clock."""
-    replay = BedReplay("bed1", session, _patient, 40 * S)
+    replay = BedReplay("bed1", session, patient, 40 * S)
     start, end = round(start_s * S), round((start_s + seconds) * S)
     segments = replay.decode(start, end)
     ticks = []
@@ -99,6 +105,15 @@ def test_what_the_sensors_say_is_that_of_the_window_and_of_the_record() -> None:
         assert window.findings.rhythm.value == record.rhythm
         assert {m.value: p.value for m, p in window.findings.pulse.items()} == record.pulse
         assert sorted(m.value for m in window.findings.overdue) == sorted(record.overdue)
+
+
+def test_the_delay_that_is_said_is_the_one_that_the_model_is_told() -> None:
+    desk = Desk().feed(make_ticks(40, patient=map_channels(open_demo("demo:duration=40"))))
+    told = {w.end_s: w.context[SPEC.modalities.index(Modality.PPG), OWN_DELAY] for w in desk.windows}
+    said = {r.time_ns // S: r.rppg_delay_s for r in desk.of(VitalsRecord) if r.rppg_delay_s is not None}
+    assert len(said) > 15 and all(0.5 < delay < 0.8 for delay in said.values())
+    assert {at: np.float32(delay) for at, delay in said.items()} == {at: told[at] for at in said}
+    assert all(np.isnan(told[at]) for at in told if at < min(said))
 
 
 def test_stamps_are_those_of_the_tick_that_ended_the_window() -> None:

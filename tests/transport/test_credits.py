@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 
 import pytest
@@ -10,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.transport import Credits
-from streams.transport.credits import Wait
 
 STAGES = ("windower", "recorder")
 
@@ -89,33 +87,18 @@ def test_a_wait_begins_when_a_tick_is_there_to_be_handled_and_again_with_each_on
 def test_the_last_time_that_every_stage_handled_a_tick():
     now = [5]
     credits = Credits(9, STAGES, monotonic_ns=lambda: now[0])
-    assert credits.handled_ns == 0
+    assert credits.handled_ns() == 0
     for tick, at in ((1, 10), (2, 20)):
         now[0] = at
         credits.acquire(tick)
         credits.release("windower", tick)
-    assert credits.handled_ns == 0
+    assert credits.handled_ns() == 0
     credits.release("recorder", 1)
     now[0] = 30
     credits.release("recorder", 1)  # a duplicate is no progress
-    assert credits.handled_ns == 20
+    assert credits.handled_ns() == 20
     credits.release("recorder", 2)
-    assert credits.handled_ns == 20
-    credits.drop_stage("windower")
-    assert credits.handled_ns == 30
-
-
-def test_a_stage_that_has_gone_keeps_nobody_waiting():
-    now = [0]
-    credits = Credits(9, STAGES, monotonic_ns=lambda: now[0])
-    credits.acquire(1)
-    credits.acquire(2)
-    now[0] = 7
-    credits.release("windower", 1)
-    credits.drop_stage("recorder")
-    assert credits.longest_wait() == Wait(7, "windower", None)
-    credits.release("windower", 2)
-    assert credits.longest_wait() is None
+    assert credits.handled_ns() == 20
 
 
 def blocked(call) -> tuple[threading.Thread, list]:
@@ -141,71 +124,12 @@ def test_a_source_waits_until_every_stage_has_handled_a_tick():
 def test_closing_frees_whoever_waits_and_all_who_come_later():
     credits = Credits(1, STAGES)
     assert credits.acquire("a")
-    waiting = [blocked(lambda: credits.acquire("b")), blocked(credits.wait_idle)]
+    thread, result = blocked(lambda: credits.acquire("b"))
     credits.close()
-    for thread, result in waiting:
-        thread.join(10)
-        assert result == [False]
+    thread.join(10)
+    assert result == [False]
     assert credits.closed
     assert not credits.acquire("c")
-    assert not asyncio.run(credits.acquire_async("c"))
-
-
-def test_a_source_in_an_event_loop_waits_too():
-    async def source() -> None:
-        credits = Credits(1, ["windower"])
-        assert await credits.acquire_async("a")
-        assert not await credits.acquire_async("b", timeout=0.01)
-        waiting = asyncio.create_task(credits.acquire_async("b"))
-        await asyncio.sleep(0)
-        assert not waiting.done()
-        thread = threading.Thread(target=credits.release, args=("windower", "a"))
-        thread.start()
-        assert await asyncio.wait_for(waiting, 10)
-        thread.join()
-        later = asyncio.create_task(credits.acquire_async("c"))
-        await asyncio.sleep(0)
-        threading.Thread(target=credits.close).start()
-        assert await asyncio.wait_for(later, 10) is False
-
-    asyncio.run(source())
-
-
-def test_a_cancelled_wait_leaves_nothing_behind():
-    async def source() -> None:
-        credits = Credits(1, ["windower"])
-        assert await credits.acquire_async("a")
-        waiting = asyncio.create_task(credits.acquire_async("b"))
-        await asyncio.sleep(0)
-        waiting.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await waiting
-        assert not credits._async_waiters
-        credits.release("windower", "a")
-        assert credits.under_way == 0
-
-    asyncio.run(source())
-
-
-def test_a_stage_that_has_gone_is_not_waited_for():
-    credits = Credits(2, STAGES)
-    assert credits.acquire("a") and credits.acquire("b")
-    credits.release("windower", "a")
-    credits.drop_stage("recorder")
-    assert credits.under_way == 1
-    credits.drop_stage("windower")
-    assert credits.closed, "without any stage nobody would ever release"
-
-
-def test_idle_is_when_everything_was_handled():
-    credits = Credits(4, ["windower"])
-    assert credits.wait_idle(0)
-    credits.acquire("a")
-    assert not credits.wait_idle(0)
-    thread, result = blocked(lambda: credits.wait_idle(10))
-    credits.release("windower", "a")
-    thread.join(10)
-    assert result == [True]
 
 
 def test_mistakes_are_named():

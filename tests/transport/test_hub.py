@@ -9,7 +9,7 @@ from aiokafka.partitioner import DefaultPartitioner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.transport import Hub, HubClosed, Retention, UnknownTopic, hub, open_hubs
+from streams.transport import Hub, HubClosed, Retention, UnknownTopic, hub
 from streams.transport.hub import _key_hash
 from streams.transport.log import KeyRequired, PartitionLog
 
@@ -201,7 +201,6 @@ def test_groups_have_their_own_offsets():
         assert h.committed("one", "waves", 1) == 3
         assert h.committed("one", "waves", 0) is None
         assert h.committed("other", "waves", 1) is None
-        assert h.lag("one") == {("waves", 1): 2}
 
 
 def test_a_hub_lives_as_long_as_its_session():
@@ -209,12 +208,11 @@ def test_a_hub_lives_as_long_as_its_session():
     assert hub("bed-session") is first, "URLs fold case"
     first.create_topic("waves")
     first.produce("waves", None, b"x" * 100)
-    assert first.size_bytes() == 100
     woken = []
     first.listen(["waves"], lambda: woken.append(1))
     first.close()
     first.close()
-    assert woken and first.closed and "bed-session" not in open_hubs()
+    assert woken and first.closed
     for use in (
         lambda: first.produce("waves", None, b"x"),
         lambda: first.fetch("waves", 0, 0, 1),

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from models.signals.windows import WindowSpec
-from monitor.session import Session
-from tests.streams.sources import FakeEngine, PatientMap
+from tests.streams.sources import FakeEngine, PatientMap, session_of
 from tests.transport.harness import Broker
 
 
 def test_a_session_loses_nothing_on_either_broker(broker: Broker) -> None:
     engine = FakeEngine()
     sources = {f"bed{i}": (lambda: PatientMap(20.0)) for i in range(2)}
-    session = Session(sources, WindowSpec(), lambda: engine, speed=None, broker=broker.url)  # type: ignore[arg-type]
+    session = session_of(sources, WindowSpec(), lambda: engine, speed=None, broker=broker.url)  # type: ignore[arg-type]
     session.start()
     assert session.wait(90)
     report = session.report()

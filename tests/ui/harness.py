@@ -23,10 +23,14 @@ FRAME_S = 1 / 60
 
 
 class Inline(Executor):
-    """Runs what it is given at once, on the caller's thread."""
+    """Runs what it is given at once, on the caller's thread; never, once it ``answers`` no more."""
+
+    answers = True
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         future: Future[Any] = Future()
+        if not self.answers:
+            return future
         try:
             future.set_result(fn(*args, **kwargs))
         except Exception as error:  # noqa: BLE001 (what an executor does)
@@ -38,15 +42,23 @@ class Screen:
     """``run_to`` plays a patient's records into the window up to an event time, frame by frame."""
 
     def __init__(
-        self, patient: Patient | None = None, session: FakeSession | None = None, size: tuple[int, int] = (1280, 760)
+        self,
+        patient: Patient | None = None,
+        session: FakeSession | None = None,
+        size: tuple[int, int] = (1280, 760),
+        capacity: int = 1_000_000,
     ) -> None:
         self.application: QApplication = make_application()
         self.patient = patient or Patient()
         self.session = session or FakeSession()
-        self.feed = DisplayFeed(1_000_000)
+        self.feed = DisplayFeed(capacity)
         self.now = 1000.0
+        self.clock: Callable[[], float] = lambda: self.now
+        self.worker = Inline()
         self.begin: float | None = None
-        self.window = MainWindow(self.session, self.feed, start=False, monotonic=lambda: self.now, worker=Inline())
+        self.window = MainWindow(
+            self.session, self.feed, start=False, monotonic=lambda: self.clock(), worker=self.worker
+        )
         self.window.resize(*size)
         self.window.show()
         self.alive = True

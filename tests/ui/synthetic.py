@@ -292,6 +292,13 @@ class FakeSession:
         )
         self._duration_s = duration_s
 
+    beds: tuple[str, ...] = ("1",)
+    bed = "1"
+
+    def show(self, bed: str) -> None:
+        self.calls.append(("show", bed))
+        self.bed = bed
+
     @property
     def title(self) -> str:
         return "surgery1.vital"

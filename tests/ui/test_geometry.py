@@ -91,8 +91,9 @@ def test_the_beam_waits_when_the_stream_stalls_and_catches_up_after() -> None:
     clock.tick(newest, newest + 0.05, 6.0)
     after = clock.advance(6.001, 1.0)
     assert after is not None and newest <= after <= newest + 0.05
-    assert clock.source_now(8.0, running=True) == pytest.approx(newest + 0.05 + 2.0)
-    assert clock.source_now(8.0, running=False) == pytest.approx(newest + 0.05)
+    assert clock.source_now(8.0, 0.0) == pytest.approx(newest + 0.05 + 2.0)
+    assert clock.source_now(8.0, 7.5) == pytest.approx(newest + 0.05 + 0.5), "a pause makes nothing older"
+    assert clock.source_now(8.0, None) == pytest.approx(newest + 0.05)
 
 
 def test_the_beam_never_moves_back_not_even_after_a_slow_frame() -> None:

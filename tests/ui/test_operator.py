@@ -49,7 +49,7 @@ def test_every_shortcut_has_its_method_and_a_line_in_the_help(screen: Make, qtbo
         assert shortcut.words
     s.window.toggle_help()
     s.frames(2)
-    assert s.window.help.isVisible() and s.window.help.geometry() == s.window._centre.rect()
+    assert s.window.help.isVisible() and s.window.help.geometry() == s.window.centralWidget().rect()
     qtbot.mouseClick(s.window.help, Qt.MouseButton.LeftButton)
     assert not s.window.help.isVisible()
 
@@ -101,7 +101,7 @@ def test_gap_marks_lie_where_the_gaps_are(screen: Make) -> None:
     s.frames(20)
     bar = s.window.replay.seek
     image = bar.grab().toImage().convertToFormat(QImage.Format.Format_RGB32)
-    below = s.pixels(bar.rect(), image)[round(bar._groove().bottom()) + 2 :]
+    below = s.pixels(bar.rect(), image)[round(bar.groove().bottom()) + 2 :]
     red = hue_like(below, default_theme().lanes[Modality.ABP].colour, 0.97, 60).any(axis=0)
     assert red[round(bar.x_of(100)) : round(bar.x_of(400))].all()
     assert not red[round(bar.x_of(450)) : round(bar.x_of(590))].any()
@@ -142,7 +142,7 @@ def test_gain_and_sweep_speed_change_the_picture(screen: Make) -> None:
     s.window.next_sweep_speed()
     assert s.window.sweep.paper.per_s == pytest.approx(2 * per_s) and "50 mm/s" in s.window.toast.text()
     s.run_to(4.0)
-    assert "50 mm/s" in s.window.sweep._headers[0].details
+    assert "50 mm/s" in s.window.sweep.headers[0].details
 
 
 def test_the_picture_key_saves_a_picture_and_says_where(screen: Make, tmp_path: Path) -> None:

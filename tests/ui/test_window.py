@@ -11,7 +11,6 @@ from PySide6.QtCore import QPoint
 from models.signals.absence import Absence
 from models.signals.findings import Pulse
 from models.signals.modalities import Modality
-from streams.feed import DisplayFeed
 from tests.ui.harness import Screen, hue_like, near
 from tests.ui.synthetic import MODEL, Chapter, FakeSession, Patient
 from ui.theme import default_theme
@@ -28,6 +27,12 @@ def ink(screen: Screen, modality: Modality, least: float = 0.97) -> np.ndarray:
     return hue_like(screen.pixels(screen.wave_area(modality)), COLOUR[modality], least, 45).any(axis=0)
 
 
+def sweep_s(screen: Screen) -> float:
+    """Seconds from one edge of the screen to the other."""
+    paper = screen.window.sweep.paper
+    return paper.width / paper.per_s
+
+
 def test_the_wave_is_drawn_up_to_the_beam_in_its_colour(screen: Make) -> None:
     s = screen()
     s.run_to(4.0)
@@ -40,8 +45,7 @@ def test_the_wave_is_drawn_up_to_the_beam_in_its_colour(screen: Make) -> None:
 
 def test_the_erase_gap_runs_ahead_of_the_beam_and_the_last_sweep_is_dimmed(screen: Make) -> None:
     s = screen()
-    sweep_s = s.window.sweep.paper.sweep_s
-    s.run_to(1.55 * sweep_s)
+    s.run_to(1.55 * sweep_s(s))
     paper, beam = s.window.sweep.paper, s.column(s.window.sweep.head_s)
     assert paper.gap == pytest.approx(0.02 * paper.width, abs=1)
     for modality in (Modality.ECG, Modality.PPG):
@@ -56,7 +60,7 @@ def test_the_erase_gap_runs_ahead_of_the_beam_and_the_last_sweep_is_dimmed(scree
 def test_the_incremental_picture_is_the_picture_drawn_at_once(screen: Make) -> None:
     """Frame by frame or in one go from the buffers: the same wave, but for antialiasing where strokes join."""
     s = screen(Patient(absent={Modality.ABP: [(3, 8, Absence.NO_DATA)]}))
-    s.run_to(0.7 * s.window.sweep.paper.sweep_s)
+    s.run_to(0.7 * sweep_s(s))
     area = s.wave_area(Modality.PPG)
     before = s.pixels(area)
     s.window.sweep.relayout()
@@ -138,7 +142,7 @@ def test_the_estimate_lags_and_says_so_and_the_measurement_is_back_at_once(scree
     s.run_to(7.0)
     lag = s.lane(Modality.ABP).estimate.lag_s
     assert 1.0 < lag < 1.5
-    status = s.window.sweep._headers[1].status
+    status = s.window.sweep.headers[1].status
     assert f"the estimate lags {lag:.1f} s" in status and "NO SIGNAL" in status
     pale = near(s.pixels(s.wave_area(Modality.ABP)), ESTIMATED[Modality.ABP], 60).any(axis=0)
     head = s.window.sweep.head_s
@@ -165,13 +169,13 @@ def test_eeg_never_gets_an_estimated_trace(screen: Make) -> None:
     s.run_to(7.0)
     rows = s.pixels(s.wave_area(Modality.EEG))[: -round(16 * s.window.look.unit), s.columns(3, 6)]
     assert near(rows, THEME.colour["background"], 14).all()
-    assert "an EEG trace is never estimated" in s.window.sweep._headers[3].status
+    assert "an EEG trace is never estimated" in s.window.sweep.headers[3].status
 
 
 def test_not_estimable_is_said_in_the_lane(screen: Make) -> None:
     s = screen(Patient(absent={Modality.ABP: [(3, 30, Absence.NO_DATA)]}, restore=False))
     s.run_to(7.0)
-    assert "no estimate: never measured on this patient" in s.window.sweep._headers[1].status
+    assert "no estimate: never measured on this patient" in s.window.sweep.headers[1].status
     assert s.window.numerics.readouts["ABP"].value == "-?-"
 
 
@@ -283,18 +287,12 @@ def test_vitals_that_stop_while_the_waves_go_on_leave_no_number(screen: Make) ->
     assert all(r.invalid for r in s.window.numerics.readouts.values()) and s.window.sweep.stamp is None
 
 
-def test_an_unanswered_session_leaves_no_number(screen: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unanswered_session_leaves_no_number(screen: Make) -> None:
     s = screen()
     s.run_to(4.3)
-    monkeypatch.setattr(s.window.link, "_ask", None)
-    monkeypatch.setattr(s.window.link._worker, "submit", lambda *_: _Never())
+    s.worker.answers = False
     s.run_to(7.3)
     assert "NO ANSWER" in s.window.banner.words and sayings(s) == {"-?-"}
-
-
-class _Never:
-    def done(self) -> bool:
-        return False
 
 
 def test_the_end_of_the_recording_leaves_no_number_after_three_seconds(screen: Make) -> None:
@@ -475,7 +473,7 @@ def test_the_frame_takes_no_more_than_its_budget_and_catches_up(screen: Make) ->
     s.patient.run(s.feed, 1.0, 121.0)
     waiting = s.feed.status.waiting
     s.now += 1.0  # the screen's clock stands still within a frame: only the number of batches can end the loop
-    s.window._monotonic = _Steps(s.now, 0.0002)
+    s.clock = _Steps(s.now, 0.0002)
     s.window.frame()
     taken = waiting - s.feed.status.waiting
     assert 0 < taken < waiting
@@ -525,15 +523,14 @@ def test_at_full_speed_the_display_keeps_up_with_what_it_is_given(screen: Make) 
 
 
 def test_a_feed_that_overflowed_shows_the_loss_as_a_gap(screen: Make) -> None:
-    s = screen()
+    s = screen(capacity=40)
     s.run_to(2.0)
-    small = DisplayFeed(40)
-    s.window._feed = small
-    s.patient.run(small, 2.0, 5.0)
-    assert small.status.dropped > 0
+    assert s.feed.status.dropped == 0
+    s.patient.run(s.feed, 2.0, 5.0)
+    assert s.feed.status.dropped > 0
     s.session.changes = {"speed": None}
     s.frames(30)
-    assert f"{small.status.dropped} not drawn" in s.window.replay.status.words
+    assert f"{s.feed.status.dropped} not drawn" in s.window.replay.status.words
     columns = ink(s, Modality.PPG)
     assert not columns[s.columns(2.1, 3.0, 6)].any()
 
@@ -562,7 +559,7 @@ def test_an_unconnected_channel_is_given_room_once_it_is_estimated(screen: Make)
     s.run_to(3.0)
     heights = [row.height for row in s.window.sweep.lane_rows]
     assert heights[1] < 0.6 * heights[0]
-    assert s.window.sweep._headers[1].status.startswith("NOT CONNECTED")
+    assert s.window.sweep.headers[1].status.startswith("NOT CONNECTED")
     patient.restore = True
     s.run_to(6.5)
     heights = [row.height for row in s.window.sweep.lane_rows]

@@ -63,10 +63,6 @@ class Truth:
     faults: tuple[Fault, ...]
     device: Device
 
-    def rhythm_at(self, time_s: float) -> RhythmSpan:
-        """The span of a time of the recording; of the end, the last."""
-        return next((s for s in self.rhythms if time_s < s.end_s), self.rhythms[-1])
-
 
 def rhythm_spans(phases: tuple[Phase, ...], end_s: float) -> tuple[RhythmSpan, ...]:
     """Spans over [0, end_s): sinus rhythm with a pulse up to the first phase, then one a phase."""

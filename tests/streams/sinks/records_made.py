@@ -13,7 +13,7 @@ from models.signals.channels import ChannelMap, map_channels
 from models.signals.readers.opener import open_recording
 from models.signals.windows import WindowSpec
 from streams.accounting import Accounting
-from streams.bed_replay import BedReplay, Drop
+from streams.sources.bed_replay import BedReplay, Drop
 from streams.codec import encode, samples_to_bytes
 from streams.records import (
     AlarmRecord,
@@ -28,6 +28,7 @@ from streams.records import (
     RestoredChunk,
     RhythmRecord,
     StateRecord,
+    StatusRecord,
     VitalsRecord,
     WaveChunk,
     WaveTick,
@@ -107,6 +108,7 @@ def one_of_each(bed: str = "a", session: str = "s") -> list[AnyRecord]:
                   zero_unix_ns=UNIX),
         WaveTick(**head, tick_seq=7, start_ns=S, end_ns=2 * S, chunks=[
             WaveChunk("ABP", "ART", 100.0, 0, 100, gone, True)]),
+        StatusRecord(**head, role="source", position_s=2.0),
         StateRecord(**head, time_ns=2 * S, state={"ECG": ""}),
         CellRecord(**head, second=1, absence={"ECG": ""}),
         VitalsRecord(**head, time_ns=2 * S, hr=71.5, hr_source="ECG"),

@@ -13,7 +13,7 @@ from models.signals.channels import ChannelMap, map_channels
 from models.signals.errors import BadInput
 from models.signals.modalities import Modality
 from models.signals.recording import Recording
-from streams.bed_replay import Drop
+from streams.sources.bed_replay import Drop
 from streams.codec import chunk_values, samples_to_bytes
 from streams.records import WaveChunk, WaveTick
 from streams.sources.recorded import RecordedSession, open_recorded

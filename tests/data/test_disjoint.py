@@ -1,4 +1,4 @@
-"""The index of a data set, and that no patient is in two groups."""
+"""What the index of a study says, and that no patient is in two groups."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from models.data.dataset import WindowDataset, open_patient, save_patient
+from models.data.disjoint import check_disjoint
 from models.data.generate import PatientOrder, make_patient
-from models.data.window_index import check_disjoint, window_index
 from models.signals.errors import BadInput
 from models.signals.preprocessing import PREPROCESSING
 from models.signals.windows import WindowSpec
@@ -41,16 +41,6 @@ def test_simulated_index_says_whose_from_where_and_what_happened(folders: list[P
         assert share == pytest.approx(np.load(folders[1] / "presence.npy")[:, column].mean(), abs=1e-4)
 
 
-def test_columns(folders: list[Path]) -> None:
-    table = window_index(WindowDataset(folders))
-    assert {len(column) for column in table.values()} == {6}
-    assert table["patient"].tolist() == ["simulated-31"] * 3 + ["simulated-32"] * 3
-    assert table["device"].tolist() == ["train"] * 3 + ["heldout"] * 3
-    assert set(table["preprocessing"].tolist()) == {PREPROCESSING} and table["end_s"].tolist() == [30, 60, 90] * 2
-    assert table["presence"].shape == table["known"].shape == (6, 4) and (table["known"] == 1).all()
-    assert table["has_depth"].all() and not table["has_hypotension"].all() and not table["has_stage"].any()
-
-
 def test_groups_that_share_a_patient_are_refused(folders: list[Path], tmp_path: Path) -> None:
     one, other = (WindowDataset([f]) for f in folders)
     check_disjoint({"train": one, "test": other})
@@ -64,7 +54,7 @@ def test_groups_that_share_a_patient_are_refused(folders: list[Path], tmp_path: 
         check_disjoint({"train": one, "test": WindowDataset([study])})
     (study / "index.json").write_text(json.dumps({"windows": 2}))
     with pytest.raises(BadInput, match="the patient's name"):
-        window_index(WindowDataset([study]))
+        check_disjoint({"train": WindowDataset([study])})
 
 
 def test_making_a_patient_again_leaves_what_others_have_mapped(folders: list[Path], tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The replay sends every sample once, on its tick, when it is due, and never past its credits."""
+"""The replay sends every sample once, on its tick, when it is due, and waits for whoever takes it."""
 
 from __future__ import annotations
 
@@ -14,12 +14,11 @@ from hypothesis import strategies as st
 
 from models.signals.modalities import Modality
 from models.signals.recording import Segment
-from streams.accounting import Accounting
-from streams.bed_replay import BedReplay, Drop, last_sample_ns
 from streams.clock import ReplayClock, Span
-from streams.codec import chunk_values, decode
-from streams.records import WaveTick
-from streams.replay import GAP_SHOWN_NS, TICK_NS, ReplayPlayer, lags_ns, most_under_way, tick_identity, tick_length_ns
+from streams.codec import chunk_values
+from streams.records import WaveTick, tick_identity
+from streams.sources.bed_replay import BedReplay, Drop, last_sample_ns
+from streams.sources.player import GAP_SHOWN_NS, TICK_NS, ReplayPlayer
 from streams.transport.credits import Credits
 from tests.streams.sources import CountingMap, S, running, wait_until
 
@@ -34,7 +33,7 @@ class Desk:
         source: CountingMap,
         *,
         speed: float | None = None,
-        beds: int = 1,
+        lag_ns: int = 0,
         drops: tuple[Drop, ...] = (),
         span: tuple[float, float] | None = None,
         credits: int = 1000,
@@ -44,28 +43,25 @@ class Desk:
     ) -> None:
         begin, end = span or (0.0, source.duration_s)
         self.ticks: list[WaveTick] = []
-        self.beds = beds
-        self.accounting = Accounting()
         self.credits = Credits(credits, ["test"])
         self.keep_credits = keep_credits
         self.cost_ns, self.spent_ns = cost_ns, 0
         self.clock = ReplayClock(Span(round(begin * S), round(end * S)), speed, monotonic_ns=self.now_ns)
-        replays = [BedReplay(f"bed{i}", "run", source, round(end * S), drops, empty_s) for i in range(beds)]
-        self.player = ReplayPlayer(
-            replays, self.clock, self._publish, self.credits, self.accounting, monotonic_ns=self.now_ns
-        )
+        bed = BedReplay("bed", "run", source, round(end * S), drops, empty_s)
+        self.player = ReplayPlayer(bed, self.clock, lag_ns=lag_ns, monotonic_ns=self.now_ns)
 
     def now_ns(self) -> int:
         """A clock that every published tick moves by its cost."""
         return time.monotonic_ns() + self.spent_ns
 
-    def _publish(self, bed: str, message: bytes) -> None:
-        tick = decode(message)
-        assert isinstance(tick, WaveTick) and tick.bed == bed
+    def emit(self, tick: WaveTick) -> bool:
+        if not self.credits.acquire(tick_identity(tick)):
+            return False
         self.ticks.append(tick)
         self.spent_ns += self.cost_ns
         if not self.keep_credits:
             self.credits.release("test", tick_identity(tick))
+        return True
 
     def stop(self) -> None:
         self.player.stop()
@@ -73,14 +69,14 @@ class Desk:
 
     @contextmanager
     def playing(self) -> Iterator[None]:
-        with running(self.player.decode_ahead, self.player.send, stop=self.stop):
+        with running(self.player.decode_ahead, lambda: self.player.send(self.emit), stop=self.stop):
             self.player.start()
             yield
 
     def play_out(self) -> list[WaveTick]:
         with self.playing():
             # The player has ended once the last tick is cut; it is handed over a moment later.
-            wait_until(lambda: self.player.ended and self._ends() == self.beds, what="the end")
+            wait_until(lambda: self.player.ended and self._ends() == 1, what="the end")
         return self.ticks
 
     def _ends(self) -> int:
@@ -154,8 +150,8 @@ def test_the_operator_withholds_from_the_next_tick_on() -> None:
 def test_due_times_follow_the_clock_and_nothing_is_early() -> None:
     desk = Desk(CountingMap(5.0), speed=10.0)
     sent: list[int] = []
-    publish = desk.player._publish
-    desk.player._publish = lambda bed, message: (sent.append(desk.player._now()), publish(bed, message))[1]
+    emit = desk.emit
+    desk.emit = lambda tick: (sent.append(desk.now_ns()), emit(tick))[1]  # type: ignore[method-assign]
     desk.play_out()
     data = desk.ticks[:-1]
     dues = np.array([t.due_ns for t in data])
@@ -174,7 +170,7 @@ def test_pause_holds_step_plays_on_resume_finishes() -> None:
         wait_until(lambda: len(desk.ticks) > 5)
         desk.player.pause()
         at = desk.player.position_s
-        wait_until(lambda: desk.player.sent_s >= at - 0.05)
+        wait_until(lambda: desk.ticks[-1].end_ns >= (at - 0.05) * S)
         count = len(desk.ticks)
         desk.player.step(1.0)
         wait_until(lambda: len(desk.ticks) >= count + 19)
@@ -223,7 +219,6 @@ def test_without_credits_the_source_waits_and_loses_nothing() -> None:
             desk.credits.release("test", tick_identity(tick))
         wait_until(lambda: desk.player.ended)
     np.testing.assert_array_equal(samples(desk.ticks, ECG), np.arange(2000, dtype=np.float32))
-    assert desk.accounting.samples(complete=False)["ECG"]["sent"] == 2000
 
 
 def test_stop_ends_both_threads_while_they_wait_for_credits() -> None:
@@ -232,44 +227,18 @@ def test_stop_ends_both_threads_while_they_wait_for_credits() -> None:
         wait_until(lambda: len(desk.ticks) == 1)
 
 
-def test_beds_end_each_for_itself() -> None:
-    source = CountingMap(2.0)
-    desk = Desk(source, beds=3)
-    desk.player._beds[1].end_ns = S
-    ticks = desk.play_out()
-    assert {t.bed: t.end_ns for t in ticks if t.eos} == {"bed0": 2 * S, "bed1": S, "bed2": 2 * S}
-    assert len(samples([t for t in ticks if t.bed == "bed1"], ECG)) == 500
-
-
-def test_ward_ticks_are_longer() -> None:
-    assert (tick_length_ns(31), tick_length_ns(32)) == (50_000_000, 100_000_000)
-
-
-def test_beds_are_staggered_from_nine_on() -> None:
-    assert set(lags_ns(8, TICK_NS)) == {0}
-    for beds in (9, 20, 60):
-        tick = tick_length_ns(beds)
-        lags = lags_ns(beds, tick)
-        phases = [lags.count(lag) for lag in set(lags)]
-        assert lags[0] == 0 and max(lags) < S and all(lag % tick == 0 for lag in lags)
-        assert max(phases) <= -(-beds // (S // tick)), "too many beds at one moment"
-
-
-@pytest.mark.parametrize("speed", [50.0, None])
-def test_staggered_beds_lose_nothing_and_lag_by_their_part(
-    speed: float | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("streams.replay.BEHIND_NS", 1 << 60)  # a busy machine would fall back in between
-    desk = Desk(CountingMap(12.0), beds=10, speed=speed)
-    ticks = desk.play_out()
-    for i in range(10):
-        mine = [t for t in ticks if t.bed == f"bed{i}"]
-        np.testing.assert_array_equal(samples(mine, ECG), np.arange(6000, dtype=np.float32))
-        assert [t.tick_seq for t in mine] == list(range(241))
-    if speed is not None:
-        first = {t.bed: t.due_ns for t in ticks if t.tick_seq == 0}
-        lags = [(first[f"bed{i}"] - first["bed0"]) * speed / S for i in range(10)]
-        assert lags == pytest.approx([i / 10 for i in range(10)], abs=1e-6)
+def test_a_lag_delays_and_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streams.sources.player.BEHIND_NS", 1 << 60)  # a busy machine would fall back in between
+    ticks = Desk(CountingMap(12.0), speed=50.0, lag_ns=700_000_000).play_out()
+    np.testing.assert_array_equal(samples(ticks, ECG), np.arange(6000, dtype=np.float32))
+    plain = Desk(CountingMap(12.0), speed=50.0)
+    plain.play_out()
+    behind = [
+        (t.due_ns - ticks[0].due_ns) - (p.due_ns - plain.ticks[0].due_ns)
+        for t, p in zip(ticks[:-1], plain.ticks[:-1], strict=True)
+    ]
+    assert max(map(abs, behind)) <= 2, "the lag is the same for every tick"
+    assert ticks[0].due_ns > 0
 
 
 def test_a_recording_that_fails_ends_the_thread_with_its_reason() -> None:
@@ -282,6 +251,13 @@ def test_a_recording_that_fails_ends_the_thread_with_its_reason() -> None:
     source.read = broken  # type: ignore[method-assign,assignment]
     with pytest.raises(OSError, match="disk gone"):
         desk.player.decode_ahead()
+
+
+def test_a_decoder_that_died_ends_the_sender_with_its_reason() -> None:
+    desk = Desk(CountingMap(5.0))
+    desk.player.fail("decode", OSError("disk gone"))
+    with pytest.raises(OSError, match="disk gone"):
+        desk.player.send(desk.emit)
 
 
 def test_a_machine_that_cannot_keep_the_speed_slows_the_replay_and_it_is_said() -> None:
@@ -301,14 +277,6 @@ def test_one_that_can_is_not_slowed() -> None:
     desk = Desk(CountingMap(10.0, {ECG: 100.0}), speed=10.0)
     desk.play_out()
     assert desk.player.achieved_speed is None or desk.player.given_up_s > 0  # a machine busy with other tests may be
-
-
-def test_what_is_under_way_is_half_a_second_on_the_wall() -> None:
-    assert most_under_way(1, TICK_NS, 1.0) == 10
-    assert most_under_way(1, TICK_NS, 0.25) == 8
-    assert most_under_way(1, TICK_NS, 10.0) == 100
-    assert most_under_way(4, TICK_NS, 10.0) == 400
-    assert most_under_way(1, TICK_NS, None) is None
 
 
 class Gapped(CountingMap):
@@ -347,16 +315,6 @@ def test_a_short_empty_stretch_is_played(gap: tuple[float, float]) -> None:
     ticks = desk.play_out()
     assert played_s(ticks) == 120
     assert {t.epoch for t in ticks} == {0}
-
-
-def test_a_skip_needs_every_bed_to_be_empty() -> None:
-    clock = ReplayClock(Span(0, 1000 * S), None)
-    credits = Credits(1000, ["test"])
-    a = BedReplay("a", "run", CountingMap(1000.0, {ECG: 5.0}), 1000 * S, (), ((100.0, 900.0),))
-    b = BedReplay("b", "run", CountingMap(1000.0, {ECG: 5.0}), 1000 * S, (), ((300.0, 700.0),))
-    c = BedReplay("c", "run", CountingMap(50.0, {ECG: 5.0}), 50 * S)  # has ended by then
-    assert ReplayPlayer([a, b], clock, lambda *_: None, credits, Accounting())._empty_ns[0] == (300 * S, 700 * S)
-    assert ReplayPlayer([a, c], clock, lambda *_: None, credits, Accounting())._empty_ns[0] == (100 * S, 900 * S)
 
 
 def test_in_a_paced_run_time_passes_in_a_gap_too() -> None:

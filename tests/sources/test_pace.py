@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from streams.clock import SECOND_NS
-from streams.pace import SPAN_NS, Pace
+from streams.sources.pace import SPAN_NS, Pace
 
 
 def play(pace: Pace, speed: float, seconds: float, begin: tuple[int, int] = (0, 0)) -> tuple[int, int]:

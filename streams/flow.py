@@ -1,0 +1,131 @@
+"""From the sources to the stream within one process: who waits, and what is dropped where nobody can.
+
+A recording waits: half a second of its ticks may be under way, however fast it is played. A device cannot wait; of what
+it sends ten seconds may be under way, and what finds no room then is dropped and counted, never kept without bound.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable
+from threading import Lock
+
+from msgspec.structs import replace
+
+from streams.accounting import Accounting
+from streams.clock import SECOND_NS
+from streams.codec import encode
+from streams.host import clock_offset_ns, stamped, this_host
+from streams.records import CellRecord, WaveTick, tick_identity
+from streams.sources.source import Emit, Seekable, Source
+from streams.transport.credits import Credits
+
+MAX_UNDER_WAY = 200  # ticks of a bed sent and not yet handled: 10 s
+UNDER_WAY_NS = SECOND_NS // 2
+LEAST_UNDER_WAY = 8
+REMOTE_UNDER_WAY_NS = 5 * SECOND_NS
+FOLLOW = "follow"
+
+Publish = Callable[[str, bytes], None]
+
+
+def most_under_way(tick_ns: int, pace: float | None, under_way_ns: int = UNDER_WAY_NS) -> int | None:
+    """Ticks of a bed that may be sent and not yet handled: those of ``under_way_ns`` on the wall at ``pace``, however
+    fast, and at least 8; None at speed max, where the limit of all is enough."""
+    return None if pace is None else max(LEAST_UNDER_WAY, round(under_way_ns * pace / max(tick_ns, 1)))
+
+
+class Flow:
+    """Takes the ticks of all sources of a process and publishes them.
+
+    publish: ``publish(bed, message)`` hands an encoded tick to the broker, from the source's thread. stages: names of
+    the consumers that must have handled a tick before there is room for another. under_way_ns: on the wall, of what a
+    paced recording may have under way.
+    """
+
+    def __init__(
+        self, publish: Publish, stages: Iterable[str], accounting: Accounting, *, under_way_ns: int = UNDER_WAY_NS
+    ) -> None:
+        self._publish, self._accounting, self._under_way_ns = publish, accounting, under_way_ns
+        self.credits = Credits(MAX_UNDER_WAY, stages, lane=_bed_of)
+
+    def emit_of(self, source: Source) -> Emit:
+        """Where ``source`` sends its ticks: False once the flow is closed."""
+        return self._replayed(source) if isinstance(source, Seekable) else self._live
+
+    def _replayed(self, source: Seekable) -> Emit:
+        def emit(tick: WaveTick) -> bool:
+            speed = source.speed
+            pace = None if speed is None else source.achieved_speed or speed
+            most = most_under_way(tick.end_ns - tick.start_ns, pace, self._under_way_ns)
+            if not self.credits.acquire(tick_identity(tick), most=most):
+                return False
+            self._send(tick)
+            return True
+
+        return emit
+
+    def _live(self, tick: WaveTick) -> bool:
+        if self.credits.acquire(tick_identity(tick), timeout=0.0):
+            self._send(tick)
+        elif not self.credits.closed:
+            self._accounting.count("ticks_dropped")
+        return not self.credits.closed
+
+    def _send(self, tick: WaveTick) -> None:
+        self._accounting.sent(tick)
+        self._publish(tick.bed, encode(tick))
+
+
+class RemoteFlow(Flow):
+    """Of sources whose consumers are other processes: how far these are is told by what they send (:meth:`handled`).
+
+    A recording waits for them as for those of its own process, with more under way, since they tell once a second. A
+    device's ticks wait at the broker for whoever comes; only where they cannot get there, ``room`` says so, are they
+    dropped.
+    """
+
+    def __init__(self, publish: Publish, accounting: Accounting, room: Callable[[], bool]) -> None:
+        super().__init__(publish, [FOLLOW], accounting, under_way_ns=REMOTE_UNDER_WAY_NS)
+        self._room = room
+        self._lock = Lock()
+        self._sent: dict[str, deque[WaveTick]] = {}
+
+    def handled(self, record: CellRecord | WaveTick) -> None:
+        """A worker has handled all ticks of the record's bed and epoch that end with the second of this cell, or all of
+        them (the end of its stream); and all of earlier epochs."""
+        until_ns = None if isinstance(record, WaveTick) else (record.second + 1) * SECOND_NS
+        with self._lock:
+            waiting = self._sent.get(record.bed, deque())
+            done = []
+            while waiting and waiting[0].session == record.session and waiting[0].epoch <= record.epoch:
+                if waiting[0].epoch == record.epoch and until_ns is not None and waiting[0].end_ns > until_ns:
+                    break
+                done.append(waiting.popleft())
+        for tick in done:
+            self.credits.release(FOLLOW, tick_identity(tick))
+
+    def _send(self, tick: WaveTick) -> None:
+        super()._send(stamped(tick, this_host(), clock_offset_ns()))
+
+    def _replayed(self, source: Seekable) -> Emit:
+        emit = super()._replayed(source)
+
+        def remembering(tick: WaveTick) -> bool:
+            with self._lock:  # before it is sent: it may be handled at once
+                self._sent.setdefault(tick.bed, deque()).append(replace(tick, chunks=[]))
+            return emit(tick)
+
+        return remembering
+
+    def _live(self, tick: WaveTick) -> bool:
+        if self._room():
+            self._send(tick)
+        else:
+            self._accounting.count("ticks_dropped")
+        return not self.credits.closed
+
+
+def _bed_of(tick: Hashable) -> Hashable:
+    """The bed in a tick's identity."""
+    return tick[0] if isinstance(tick, tuple) else None

@@ -1,0 +1,88 @@
+"""One bed of a session: its source, what that said of itself, the operator's commands to it, and its end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from threading import Lock
+
+from models.signals.modalities import Modality
+from streams.clock import SECOND_NS
+from streams.commands import CommandApplier
+from streams.control import ChannelInfo
+from streams.records import BedRecord, CommandRecord, WaveTick
+from streams.remote import channels_of, gaps_of
+from streams.sources.source import Seekable, Source
+from streams.stages import END_TOPICS
+
+Gaps = dict[Modality, tuple[tuple[float, float], ...]]
+
+
+class Bed:
+    """Thread-safe. Commands that come before the source has described itself are kept until then.
+
+    end_topics: those on which the end of the bed must have been seen.
+    """
+
+    def __init__(self, name: str, source: Source, end_topics: Sequence[str] = END_TOPICS) -> None:
+        self.name, self.source = name, source
+        self._end_topics = frozenset(end_topics)
+        self.record: BedRecord | None = None
+        self.channels: tuple[ChannelInfo, ...] = ()
+        self.gaps_s: Gaps = {}
+        self.ended = False
+        self.stood_ns = time.monotonic_ns()
+        """Monotonic time until which it was not to move."""
+        self._apply = CommandApplier(source)
+        self._early: list[CommandRecord] = []
+        self._acknowledged: tuple[int, set[str]] = (0, set())
+        self._lock = Lock()
+
+    def described(self, record: BedRecord) -> list[CommandRecord]:
+        """The source is open. Returns the commands that have come before, which are now to be given again."""
+        self.channels, self.gaps_s = channels_of(record), gaps_of(record)
+        with self._lock:
+            self.record = record
+            early, self._early = self._early, []
+        return early
+
+    @property
+    def replay(self) -> Seekable | None:
+        """The source, where it is a recording."""
+        return self.source if isinstance(self.source, Seekable) else None
+
+    @property
+    def position_s(self) -> float:
+        """Event time now."""
+        return self.source.position_s
+
+    @property
+    def duration_s(self) -> float:
+        """Of the recording; of a device up to now."""
+        if self.record is None:
+            return 0.0
+        return self.position_s if self.record.end_ns is None else self.record.end_ns / SECOND_NS
+
+    def apply(self, command: CommandRecord) -> bool:
+        """Act on a command; BadInput for one that makes no sense here. Whether the bed has begun anew after its end."""
+        with self._lock:
+            if self.record is None:
+                self._early.append(command)
+                return False
+        replay = self.replay
+        if self.ended or (replay is not None and replay.paused):
+            self.stood_ns = time.monotonic_ns()  # before it moves: what it had to show until now is nothing
+        again = self.ended and command.name in ("seek", "step")
+        if again:
+            self.ended = False
+        self._apply(command)
+        return again
+
+    def end_seen(self, topic: str, tick: WaveTick) -> bool:
+        """A last consumer has seen the end of the bed on a topic. Whether that was the last one of this epoch."""
+        epoch, topics = self._acknowledged
+        topics = topics if tick.epoch == epoch else set()
+        topics.add(topic)
+        self._acknowledged = tick.epoch, topics
+        self.ended = topics >= self._end_topics and tick.epoch == self.source.epoch
+        return self.ended

@@ -1,0 +1,174 @@
+"""The role of a source: beds that play, take their operators' commands, and say what and how they are."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from threading import Event
+from typing import TYPE_CHECKING
+
+from models.signals.errors import BadInput
+from streams.accounting import Accounting
+from streams.crew import Crew
+from streams.flow import Flow, RemoteFlow
+from streams.records import AnyRecord, CellRecord, CommandRecord, StatusRecord, WaveTick
+from streams.roles.bed import Bed
+from streams.roles.process import RoleProcess
+from streams.runner import Sharing
+from streams.sources.source import MakeSource
+from streams.stages import END_TOPICS, CommandStage, FollowStage, Send
+
+if TYPE_CHECKING:
+    from streams.app import Stages
+
+DESCRIBE_EVERY = 5  # seconds, for displays that came later
+MOST_WAITING = 4096  # messages that the broker has not taken, before what a device sends is dropped
+
+Post = Callable[[str, AnyRecord], None]
+"""Sends a record on a topic, from any thread."""
+
+
+class SourceRole:
+    """The sources of one process. on_play: called, from a bed's thread, whenever a bed begins to play. end_topics:
+    those on which the end of a bed must have been seen."""
+
+    def __init__(
+        self,
+        session: str,
+        sources: Mapping[str, MakeSource],
+        crew: Crew,
+        flow: Flow,
+        post: Post,
+        on_play: Callable[[], None] = lambda: None,
+        end_topics: Sequence[str] = END_TOPICS,
+    ) -> None:
+        if not sources:
+            raise BadInput("at least one bed", "none", "name a source")
+        self.session = session
+        self.beds = {name: Bed(name, make(name, session), end_topics) for name, make in sources.items()}
+        self._crew, self._flow, self._post, self._on_play = crew, flow, post, on_play
+        self.opened, self.flowing = Event(), Event()
+
+    def start(self) -> None:
+        """Open the sources, each in a thread of its own; they play once :meth:`begin` was called."""
+        for bed in self.beds.values():
+            self._crew.spawn(f"source of bed {bed.name}", partial(self._play, bed))
+
+    def begin(self) -> None:
+        """Messages flow: let the beds play."""
+        self.flowing.set()
+
+    def stop(self) -> None:
+        """Let every bed end, without waiting."""
+        for bed in self.beds.values():
+            bed.source.stop()
+        self._flow.credits.close()
+        self.opened.set()
+        self.flowing.set()  # who waits for the stream need not any longer
+
+    def bed(self, name: str) -> Bed:
+        """A bed by its name; BadInput where there is none of it."""
+        if name not in self.beds:
+            raise BadInput(f"one of the beds {', '.join(self.beds)}", f"{name!r}", "name one of these")
+        return self.beds[name]
+
+    def apply(self, command: CommandRecord) -> bool:
+        """Act on a command to one of the beds; whether that bed begins anew after its end."""
+        return self.bed(command.bed).apply(command)
+
+    def end_seen(self, topic: str, tick: WaveTick) -> bool:
+        """A last consumer has seen the end of a bed on a topic. Whether that was the end of all beds."""
+        bed = self.beds.get(tick.bed)
+        if tick.session != self.session or bed is None or not bed.end_seen(topic, tick):
+            return False
+        return all(other.ended for other in self.beds.values())
+
+    def announce(self, *, described: bool) -> None:
+        """Say of every bed that is open how it stands, and, if ``described``, what it is."""
+        for bed in self.beds.values():
+            if bed.record is None:
+                continue
+            if described:
+                self._post("beds", bed.record)
+            self._post("beds", status_of(bed, self.session))
+
+    def _play(self, bed: Bed) -> None:
+        """Body of the thread of a bed's source."""
+        record = bed.source.describe()
+        self._post("beds", record)
+        for command in bed.described(record):
+            self._post("commands", command)
+        if all(other.record is not None for other in self.beds.values()):
+            self.opened.set()
+        self.flowing.wait()
+        bed.stood_ns = time.monotonic_ns()
+        if self._crew.stopping.is_set():
+            bed.source.stop()
+        else:
+            self._on_play()
+        bed.source.run(self._flow.emit_of(bed.source))
+
+
+def status_of(bed: Bed, session: str) -> StatusRecord:
+    """How a bed's source stands."""
+    replay = bed.replay
+    return StatusRecord(
+        bed=bed.name,
+        session=session,
+        epoch=bed.source.epoch,
+        role="source",
+        position_s=bed.position_s,
+        speed=replay.speed if replay is not None else 1.0,
+        achieved_speed=replay.achieved_speed if replay is not None else None,
+        paused=replay is not None and replay.paused,
+        ended=bed.ended,
+        dropped=sorted(m.value for m in bed.source.dropped_now()),
+    )
+
+
+class SourceProcess(RoleProcess):
+    """``vigil source``: plays its beds to a broker until the last has ended and been handled.
+
+    stay: goes on after the end, so that an operator may go back.
+    """
+
+    def __init__(self, sources: Mapping[str, MakeSource], broker: str, sharing: Sharing, *, stay: bool = False) -> None:
+        super().__init__(broker, sharing)
+        self.accounting = Accounting()
+        self._stay, self._calls = stay, 0
+        self.flow = RemoteFlow(
+            partial(self.stream.post, "waves"), self.accounting, lambda: self.stream.waiting < MOST_WAITING
+        )
+        self.role = SourceRole(self.id, sources, self.crew, self.flow, self.post, end_topics=("vitals",))
+
+    def start(self) -> None:
+        """Begin, in the background: open the sources, and play them once messages flow."""
+        super().start()
+        self.role.start()
+
+    def _make_stages(self, send: Send) -> Stages:
+        from streams.app import Stages
+
+        return Stages(command=CommandStage(self.id, self._apply), follow=FollowStage(self._handled))
+
+    def _on_ready(self) -> None:
+        self.role.begin()
+
+    def _apply(self, command: CommandRecord) -> None:
+        self.role.apply(command)
+        self.role.announce(described=False)
+
+    def _handled(self, record: CellRecord | WaveTick) -> None:
+        self.flow.handled(record)
+        if isinstance(record, WaveTick) and self.role.end_seen("vitals", record):
+            self.role.announce(described=False)
+            if not self._stay:
+                self._finish()
+
+    def _announce(self) -> None:
+        self.role.announce(described=self._calls % DESCRIBE_EVERY == 0)
+        self._calls += 1
+
+    def _tell_to_end(self) -> None:
+        self.role.stop()

@@ -1,0 +1,129 @@
+"""Source, worker and display as processes of their own: what comes out is what one process gives."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+
+import pytest
+
+from models.signals.modalities import Modality
+from models.signals.windows import WindowSpec
+from streams.records import (
+    AlarmRecord,
+    AnyRecord,
+    CellRecord,
+    PredictionRecord,
+    RhythmRecord,
+    StateRecord,
+    VitalsRecord,
+)
+from streams.roles.display import DisplayProcess
+from streams.roles.process import RoleProcess
+from streams.roles.source import SourceProcess
+from streams.roles.worker import WorkerProcess
+from streams.runner import Sharing
+from streams.sources.replay import replays
+from tests.streams.sources import FakeEngine, PatientMap, session_of, wait_until
+from tests.transport.harness import Broker
+
+SECONDS = 25.0
+KINDS = (StateRecord, CellRecord, VitalsRecord, RhythmRecord, AlarmRecord, PredictionRecord)
+_numbers = itertools.count(1)
+
+
+@contextmanager
+def running(*roles: RoleProcess) -> Iterator[None]:
+    """In this order, each ready before the next begins; stopped in the end, and none may have failed."""
+    for role in roles:
+        role.start()
+        wait_until(lambda role=role: role.ready.is_set() or role.crew.failure is not None, what="the role")  # type: ignore[misc]
+    try:
+        yield
+    finally:
+        for role in reversed(roles):
+            role.stop()
+        for role in roles:
+            role.crew.raise_failure()
+
+
+def told(records: Sequence[AnyRecord], bed: str) -> list[tuple[object, ...]]:
+    """What is said of a bed, without what differs from run to run: session, stamps, and that alarms are said again."""
+    said: list[tuple[object, ...]] = []
+    standing: dict[str, AlarmRecord] = {}
+    for record in records:
+        if not isinstance(record, KINDS) or record.bed != bed:
+            continue
+        if isinstance(record, AlarmRecord):
+            if standing.get(record.key) == record:
+                continue
+            standing[record.key] = record
+        fields = {n: getattr(record, n) for n in record.__struct_fields__}
+        kept = {n: v for n, v in fields.items() if n not in ("session", "stamps_ns", "host", "clock_ns")}
+        said.append((type(record).__name__, *sorted((n, repr(v)) for n, v in kept.items())))
+    return sorted(said)
+
+
+def one_process(beds: Sequence[str]) -> list[AnyRecord]:
+    records: list[AnyRecord] = []
+    session = session_of({bed: lambda: PatientMap(SECONDS) for bed in beds}, WindowSpec(), FakeEngine, speed=None)  # type: ignore[misc]
+    session.subscribe(records.append)
+    session.start()
+    assert session.wait(120)
+    return records
+
+
+@pytest.fixture
+def sharing() -> Sharing:
+    return Sharing(prefix=f"roles{next(_numbers)}-", partitions=2, only_own=False)
+
+
+def shared(sharing: Sharing) -> Sharing:
+    return replace(sharing, group=f"{sharing.prefix}workers")
+
+
+def test_three_processes_say_what_one_says(broker: Broker, sharing: Sharing) -> None:
+    records: list[AnyRecord] = []
+    display = DisplayProcess(broker.url, sharing)
+    display.subscribe(records.append)
+    worker = WorkerProcess(WindowSpec(), FakeEngine, broker.url, shared(sharing))
+    source = SourceProcess(
+        replays({bed: lambda: PatientMap(SECONDS) for bed in "ab"}, speed=None),
+        broker.url,
+        sharing,  # type: ignore[misc,return-value]
+    )
+    with running(display, worker, source):
+        assert source.wait(120)
+        wait_until(lambda: sum(isinstance(r, PredictionRecord) for r in records) == 50, what="all predictions")
+    expected = one_process("ab")
+    for bed in "ab":
+        assert told(records, bed) == told(expected, bed)
+
+
+def test_a_display_elsewhere_knows_and_steers_the_beds(broker: Broker, sharing: Sharing) -> None:
+    display = DisplayProcess(broker.url, sharing)
+    control = display.control
+    worker = WorkerProcess(WindowSpec(), FakeEngine, broker.url, shared(sharing))
+    source = SourceProcess(
+        replays({bed: lambda: PatientMap(600.0) for bed in "ab"}, speed=1.0),
+        broker.url,
+        sharing,
+        stay=True,  # type: ignore[misc,return-value]
+    )
+    with running(display, worker, source):
+        wait_until(lambda: control.beds == ("a", "b") and control.status().model == "fake", what="the beds")
+        assert control.bed == "a" and control.channels[0].modality is Modality.ECG
+        control.pause()
+        wait_until(lambda: control.status().paused)
+        control.show("b")
+        wait_until(lambda: not control.status().paused)
+        control.set_dropped(Modality.ABP, True)
+        control.set_speed(5.0)
+        wait_until(lambda: control.status().dropped == {Modality.ABP} and control.status().speed == 5.0)
+        control.seek(300.0)
+        wait_until(lambda: control.status().position_s >= 300.0)
+        assert source.role.bed("a").position_s < 60.0
+        control.show("a")
+        assert control.status().paused and not control.status().dropped
