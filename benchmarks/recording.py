@@ -35,7 +35,7 @@ def session_records(source: str, drops: str = "ABP:60-") -> tuple[list[AnyRecord
     there are restored waves."""
     kept: list[AnyRecord] = []
     session = open_session(
-        RunSettings(source=source, speed=None, headless=True, backend="onnx", drops=parse_drops([drops]))
+        RunSettings(sources=(source,), speed=None, headless=True, backend="onnx", drops=parse_drops([drops]))
     )
     session.subscribe(kept.append)
     session.start()

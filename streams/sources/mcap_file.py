@@ -203,7 +203,9 @@ def _part_number(part: _Part) -> int | None:
         head = _read_at(part, at, _HEAD.size)
         opcode, length = _HEAD.unpack(head) if head else (0, 0)
         if opcode == Opcode.METADATA and length <= 4096:
-            found = re.search(rb"\x04\0\0\0part.\0\0\0(\d{1,3})", _read_at(part, at + _HEAD.size, length) or b"", re.DOTALL)
+            found = re.search(
+                rb"\x04\0\0\0part.\0\0\0(\d{1,3})", _read_at(part, at + _HEAD.size, length) or b"", re.DOTALL
+            )
             return int(found[1]) if found else None
         at += _HEAD.size + length
     return None

@@ -9,13 +9,17 @@ bed's record says seekable), or where no two of them cover the same time, all of
 time, with a gap wherever nothing was played; else (a live device's clock ran back) the one with the most data, since
 two pasts cannot be glued together. ``notes`` say what was left out; ``FILE#BED`` and ``FILE#BED@EPOCH`` choose.
 What came late then comes in time now.
+
+A live device's channel changes rate and origin whenever its clock is corrected, and a channel of a recording has one of
+each. :mod:`streams.sources.recorded_replay` plays the ticks as they were sent; :meth:`RecordedSession.read` (for
+converting and looking) puts such samples on the line that has most of them, each less than two samples from its time.
 """
 
 from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,15 +33,17 @@ from models.signals.plain_text import plain
 from models.signals.readers.grid import clip_range
 from models.signals.recording import Segment, Track, TrackKind
 from streams.alarm_log import AlarmLog
-from streams.sources.bed_replay import Drop
 from streams.codec import chunk_values
 from streams.records import TOPICS, AnyRecord, BedRecord, CommandRecord, WaveTick
+from streams.sources.bed_replay import Drop
 from streams.sources.mcap_file import McapFile, Place
-from streams.sources.stretches import IntArray, Lead, Stretch, chosen, chosen_bed, fits, gaps_s, same_grid
+from streams.sources.recorded_replay import RecordedReplay
+from streams.sources.stretches import Grid, IntArray, Lead, Stretch, chosen, chosen_bed, gaps_s, index_on
 
 S = 1_000_000_000
 CACHE_BYTES = 16 << 20
 MAX_STRETCHES = 65_536
+NEAR = 0.01  # of its rate; a corrected clock changes it by half of that at most
 _CHOICE = re.compile(r"(?P<path>.+)#(?P<bed>[^#@]*)(?:@(?P<epoch>\d{1,18}))?")
 
 
@@ -52,6 +58,18 @@ class RecordedMap(ChannelMap):
     begin_ns: int = 0
     end_ns: int = 0
     drops: tuple[Drop, ...] = ()
+
+    def replay(
+        self,
+        bed: str,
+        session: str,
+        end_ns: int,
+        drops: Sequence[Drop] = (),
+        empty_s: Sequence[tuple[float, float]] = (),
+    ) -> RecordedReplay:
+        """Cuts the ticks of the bed as they were sent, see :mod:`streams.sources.recorded_replay`."""
+        assert isinstance(self.recording, RecordedSession)
+        return RecordedReplay(bed, session, self.recording, end_ns, drops, empty_s)
 
     @property
     def duration_s(self) -> float:
@@ -82,7 +100,7 @@ class RecordedSession:
         except BaseException:
             self._file.close()
             raise
-        self._cache: OrderedDict[int, dict[Lead, list[tuple[int, npt.NDArray[np.float32]]]]] = OrderedDict()
+        self._cache: OrderedDict[int, list[WaveTick]] = OrderedDict()
         self._cached_bytes: dict[int, int] = {}
         self._events: list[tuple[float, str]] | None = None
 
@@ -110,11 +128,16 @@ class RecordedSession:
         values = np.full(last - first, np.nan, np.float32)
         runs_first, runs_end, runs_place = self._runs[lead]
         touched = (runs_first < last) & (runs_end > first)
+        grid = self._lines[lead]
         for place in dict.fromkeys(runs_place[touched].tolist()):
-            for at, samples in self._samples(place).get(lead, ()):
-                lo, hi = max(first, at), min(last, at + len(samples))
-                if lo < hi:
-                    values[lo - first : hi - first] = samples[lo - at : hi - at]
+            for tick in self._ticks(place):
+                for chunk in tick.chunks:
+                    if (chunk.modality, chunk.lead) == lead and chunk.data and _near(chunk.rate_hz, grid.rate_hz):
+                        samples = chunk_values(chunk.data)
+                        at = index_on(grid, chunk.first_index, chunk.rate_hz, chunk.origin_ns)
+                        lo, hi = max(first, at), min(last, at + len(samples))
+                        if lo < hi:
+                            values[lo - first : hi - first] = samples[lo - at : hi - at]
         return Segment(first, values)
 
     def numerics(self, track: str) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
@@ -138,6 +161,24 @@ class RecordedSession:
     def zero_unix_ns(self) -> int | None:
         """The wall clock at event time zero, None where nobody knows."""
         return self._described_bed.zero_unix_ns if self._described_bed else None
+
+    @property
+    def channels(self) -> tuple[Channel, ...]:
+        """Every channel, in the order of the screen."""
+        return tuple(self._channels.values())
+
+    def ticks(self, start_ns: int, end_ns: int) -> list[WaveTick]:
+        """The recorded ticks that touch ``[start_ns, end_ns)`` of event time, epoch by epoch as they came."""
+        return [
+            tick
+            for stretch in self._stretches
+            for place, (begin, end) in stretch.places.items()
+            if begin < end_ns and start_ns < end
+            for tick in self._ticks(place)
+            if (tick.session, tick.epoch) == (stretch.session, stretch.epoch)
+            and tick.start_ns < end_ns
+            and start_ns < tick.end_ns
+        ]
 
     def channel_map(self) -> RecordedMap:
         """Its channels as they were sent, instead of what their names would be taken for."""
@@ -197,8 +238,9 @@ class RecordedSession:
         return beds, described
 
     def _make_channels(self) -> dict[Lead, Channel]:
-        """One channel a lead, on the grid of the epoch that has the most of it; what lies on another is left out."""
+        """One channel a lead, on the line of time that has most of its samples; those of others are put beside them."""
         self._runs: dict[Lead, tuple[IntArray, IntArray, IntArray]] = {}
+        self._lines: dict[Lead, Grid] = {}
         channels: dict[Lead, Channel] = {}
         names: dict[str, Lead] = {}
         begin_ns, end_ns = min(s.start_ns for s in self._stretches), max(s.end_ns for s in self._stretches)
@@ -211,16 +253,15 @@ class RecordedSession:
         self._tracks: tuple[Track, ...] = ()
         order = {m.value: i for i, m in enumerate(Modality)}
         leads = sorted({lead for s in self._stretches for lead in s.grids}, key=lambda lead: (order[lead[0]], lead[1]))
-        left_out = sum(s.off_grid for s in self._stretches)
+        moved = left_out = 0
         for lead in leads:
-            grids = [s.grids[lead] for s in self._stretches if lead in s.grids]
-            best = max(grids, key=lambda g: sum(g.end) - sum(g.first))
-            left_out += sum(sum(g.end) - sum(g.first) for g in grids if not same_grid(g, best))
-            kept = [g for g in grids if same_grid(g, best)]
-            runs = tuple(
-                np.array([x for g in kept for x in getattr(g, part)], np.int64) for part in ("first", "end", "place")
-            )
-            self._runs[lead] = runs[0], runs[1], runs[2]
+            grids = [grid for s in self._stretches for grid in s.grids.get(lead, {}).values()]
+            best = self._lines[lead] = max(grids, key=lambda g: g.samples)
+            kept = [g for g in grids if _near(g.rate_hz, best.rate_hz)]
+            left_out += sum(g.samples for g in grids) - sum(g.samples for g in kept)
+            moved += sum(g.samples for g in kept if (g.rate_hz, g.origin_ns) != (best.rate_hz, best.origin_ns))
+            runs = _runs(kept, best)
+            self._runs[lead] = runs
             label = plain(best.label).rpartition("/")[2].strip(" ,") or lead[0]
             name = f"{lead[0]}/{label}"
             name = name if name not in names else f"{name} {lead[1]}"
@@ -230,38 +271,33 @@ class RecordedSession:
             channels[lead] = Channel(
                 modality, name, best.label, best.rate_hz, MODALITIES[modality].unit, best.origin_ns, samples, lead[1]
             )
-            gaps = gaps_s(runs[0], runs[1], best)
+            gaps = gaps_s(runs[0], runs[1], best, least=1 if len(kept) == 1 else 3)
             self._tracks += (
                 Track(name, TrackKind.WAVE, MODALITIES[modality].unit, best.rate_hz, best.origin_ns / S, samples, gaps,
                       modality.value),
             )  # fmt: skip
         if not any(channel.samples for channel in channels.values()):
             raise BadInput("a recording with waves", f"none in {self._name!r}", "choose another file")
+        if moved:
+            self.notes.append(f"{moved} samples lie on other lines of time than most: the device's clock was corrected")
         if left_out:
-            self.notes.append(
-                f"{left_out} samples were left out: the device's clock was corrected while it was recorded"
-            )
+            self.notes.append(f"{left_out} samples were left out: their channel changed its rate")
         self._by_track = {name: (lead, channels[lead]) for name, lead in names.items()}
         return channels
 
-    def _samples(self, place: int) -> dict[Lead, list[tuple[int, npt.NDArray[np.float32]]]]:
-        """The samples of a chunk that belong to what is played, by channel, in the order in which they came."""
+    def _ticks(self, place: int) -> list[WaveTick]:
+        """The ticks of a chunk that belong to what is played, in the order in which they came."""
         if place in self._cache:
             self._cache.move_to_end(place)
             return self._cache[place]
         played = {(s.session, s.epoch) for s in self._stretches}
-        found: dict[Lead, list[tuple[int, npt.NDArray[np.float32]]]] = {}
+        found = []
         size = 0
         for message in self._file.messages(self._places[place], again=True):
             tick = self._file.record(message) if message.may_be(("waves",), self.bed) else None
-            if not isinstance(tick, WaveTick) or (tick.session, tick.epoch) not in played or tick.bed != self.bed:
-                continue
-            for chunk in tick.chunks:
-                lead = chunk.modality, chunk.lead
-                channel = self._channels[lead]
-                if chunk.data and fits(chunk, channel.rate_hz, channel.origin_ns):
-                    found.setdefault(lead, []).append((chunk.first_index, chunk_values(chunk.data)))
-                    size += len(chunk.data) + 200
+            if isinstance(tick, WaveTick) and (tick.session, tick.epoch) in played and tick.bed == self.bed:
+                found.append(tick)
+                size += 2 * len(message.data)
         self._cache[place], self._cached_bytes[place] = found, size
         while len(self._cache) > 1 and sum(self._cached_bytes.values()) > CACHE_BYTES:
             oldest, _ = self._cache.popitem(last=False)
@@ -279,6 +315,22 @@ def open_recorded(source: str) -> RecordedSession:
         return RecordedSession(Path(source).expanduser())
     epoch = int(match["epoch"]) if match["epoch"] else None
     return RecordedSession(Path(match["path"]).expanduser(), match["bed"] or None, epoch)
+
+
+def _near(rate_hz: float, other_hz: float) -> bool:
+    """Whether two rates are those of one device whose clock is off."""
+    return abs(rate_hz - other_hz) <= NEAR * other_hz
+
+
+def _runs(grids: Iterable[Grid], on: Grid) -> tuple[IntArray, IntArray, IntArray]:
+    """The runs of several lines on one of them: first, end and chunk of each."""
+    rows = [
+        (index_on(on, first, g.rate_hz, g.origin_ns), index_on(on, end, g.rate_hz, g.origin_ns), place)
+        for g in grids
+        for first, end, place in zip(g.first, g.end, g.place, strict=True)
+    ]
+    table = np.array(rows, np.int64).reshape(-1, 3)
+    return table[:, 0], table[:, 1], table[:, 2]
 
 
 def _events(records: Iterable[AnyRecord]) -> Iterable[tuple[float, str]]:

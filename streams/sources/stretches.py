@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from models.signals.errors import BadInput
 from models.signals.plain_text import plain
-from streams.records import BedRecord, WaveChunk, WaveTick
+from streams.records import BedRecord, WaveTick
 
 S = 1_000_000_000
 
@@ -25,7 +25,7 @@ IntArray = npt.NDArray[np.int64]
 
 @dataclass(slots=True)
 class Grid:
-    """Where the samples of one channel in one epoch lie: runs [first, end) of its index grid, and their chunk."""
+    """Where the samples of one channel on one line of time lie: runs [first, end) of its index, and their chunk."""
 
     label: str
     rate_hz: float
@@ -33,9 +33,11 @@ class Grid:
     first: list[int] = field(default_factory=list)
     end: list[int] = field(default_factory=list)
     place: list[int] = field(default_factory=list)
+    samples: int = 0
 
     def add(self, first: int, count: int, place: int) -> None:
         """So many samples, which lie in that chunk."""
+        self.samples += count
         if self.place and self.place[-1] == place and self.end[-1] == first:
             self.end[-1] = first + count
         else:
@@ -46,28 +48,30 @@ class Grid:
 
 @dataclass(slots=True)
 class Stretch:
-    """One epoch of one session: event time that its ticks cover, its channels, and what was withheld when."""
+    """One epoch of one session: event time that its ticks cover and in which chunk, its channels by their lines, and
+    what was withheld when."""
 
     session: str
     epoch: int
     start_ns: int
     end_ns: int
-    grids: dict[Lead, Grid] = field(default_factory=dict)
+    grids: dict[Lead, dict[tuple[float, int], Grid]] = field(default_factory=dict)
     withheld: dict[str, list[list[int]]] = field(default_factory=dict)
+    places: dict[int, list[int]] = field(default_factory=dict)
     samples: int = 0
-    off_grid: int = 0
 
     def add(self, tick: WaveTick, place: int) -> None:
-        """A tick, which lies in that chunk; samples on another grid than the channel's first are only counted."""
+        """A tick, which lies in that chunk."""
         self.start_ns, self.end_ns = min(self.start_ns, tick.start_ns), max(self.end_ns, tick.end_ns)
+        span = self.places.setdefault(place, [tick.start_ns, tick.end_ns])
+        span[:] = min(span[0], tick.start_ns), max(span[1], tick.end_ns)
         for chunk in tick.chunks:
+            lines = self.grids.setdefault((chunk.modality, chunk.lead), {})
+            line = chunk.rate_hz, chunk.origin_ns
+            grid = lines.get(line)
+            if grid is None:
+                grid = lines[line] = Grid(chunk.label, *line)
             count = len(chunk.data) // 4
-            grid = self.grids.setdefault(
-                (chunk.modality, chunk.lead), Grid(chunk.label, chunk.rate_hz, chunk.origin_ns)
-            )
-            if not fits(chunk, grid.rate_hz, grid.origin_ns):
-                self.off_grid += count
-                continue
             self.samples += count
             if count:
                 grid.add(chunk.first_index, count, place)
@@ -79,14 +83,12 @@ class Stretch:
                     spans.append([tick.start_ns, tick.end_ns])
 
 
-def fits(chunk: WaveChunk, rate_hz: float, origin_ns: int) -> bool:
-    """Whether a chunk lies on the index grid of its channel; where a live device's grid was moved it does not."""
-    return chunk.rate_hz == rate_hz and chunk.origin_ns == origin_ns
-
-
-def same_grid(a: Grid, b: Grid) -> bool:
-    """Whether an index means the same time in both."""
-    return a.rate_hz == b.rate_hz and a.origin_ns == b.origin_ns
+def index_on(grid: Grid, index: int, rate_hz: float, origin_ns: int) -> int:
+    """The index on ``grid`` that lies nearest to the time of a sample of another line."""
+    if (rate_hz, origin_ns) == (grid.rate_hz, grid.origin_ns):
+        return index
+    time_ns = (origin_ns - grid.origin_ns) + index * 1e9 / rate_hz
+    return round(time_ns * grid.rate_hz / 1e9)
 
 
 def chosen_bed(name: str, beds: list[str], wanted: str | None) -> str:
@@ -135,8 +137,9 @@ def _overlap(stretches: list[Stretch]) -> bool:
     return any(after[0] < before[1] for before, after in pairwise(spans))
 
 
-def gaps_s(first: IntArray, end: IntArray, grid: Grid) -> tuple[tuple[float, float], ...]:
-    """Stretches before, between and within the runs that no sample covers, seconds of event time."""
+def gaps_s(first: IntArray, end: IntArray, grid: Grid, least: int = 1) -> tuple[tuple[float, float], ...]:
+    """Stretches before, between and within the runs that no sample covers, seconds of event time; shorter
+    ones than ``least`` samples are left out."""
     if not len(first):
         return ()
     order = np.argsort(first, kind="stable")
@@ -145,5 +148,5 @@ def gaps_s(first: IntArray, end: IntArray, grid: Grid) -> tuple[tuple[float, flo
     return tuple(
         (grid.origin_ns / S + begin / grid.rate_hz, grid.origin_ns / S + stop / grid.rate_hz)
         for begin, stop in zip(begins.tolist(), ends.tolist(), strict=True)
-        if begin < stop
+        if stop - begin >= least
     )

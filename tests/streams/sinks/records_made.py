@@ -13,7 +13,6 @@ from models.signals.channels import ChannelMap, map_channels
 from models.signals.readers.opener import open_recording
 from models.signals.windows import WindowSpec
 from streams.accounting import Accounting
-from streams.sources.bed_replay import BedReplay, Drop
 from streams.codec import encode, samples_to_bytes
 from streams.records import (
     AlarmRecord,
@@ -34,6 +33,7 @@ from streams.records import (
     WaveTick,
 )
 from streams.sinks.mcap import McapSink
+from streams.sources.bed_replay import BedReplay, Drop
 from streams.windower import BedWindower
 
 S = 1_000_000_000

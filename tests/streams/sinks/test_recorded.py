@@ -13,9 +13,9 @@ from models.signals.channels import ChannelMap, map_channels
 from models.signals.errors import BadInput
 from models.signals.modalities import Modality
 from models.signals.recording import Recording
-from streams.sources.bed_replay import Drop
 from streams.codec import chunk_values, samples_to_bytes
 from streams.records import WaveChunk, WaveTick
+from streams.sources.bed_replay import Drop
 from streams.sources.recorded import RecordedSession, open_recorded
 from tests.streams.sinks.records_made import (
     TICK_NS,
@@ -218,6 +218,83 @@ def test_leads_keep_their_numbers(tmp_path: Path) -> None:
     assert replayed(session, made)[:-1] == made
 
 
+# -- ticks as they were sent ----------------------------------------------------------------------------------------
+
+
+def sent_again(session: RecordedSession, made: Sequence[WaveTick], drops: Sequence[Drop] = ()) -> list[WaveTick]:
+    """What the exact replay sends for the ticks of ``made``, decoded in blocks of a second."""
+    channels = session.channel_map()
+    replay = channels.replay("a", "s", channels.end_ns, drops)
+    again = []
+    for tick in made:
+        block = tick.start_ns // S * S
+        decoded = replay.decode(block, block + S)
+        again.append(replace(tick, chunks=[] if tick.eos else replay.chunks(decoded, tick.start_ns, tick.end_ns)))
+    return again
+
+
+def corrected(seconds: float) -> list[WaveTick]:
+    """A device at 500 Hz whose clock is found to be off by 0.4 % after two seconds, and by −0.2 % after five: its index
+    runs on, its rate and origin change at the first sample of a tick."""
+    made, index, rate, origin_ns = [], 0, 500.0, 0
+    for sequence in range(round(seconds * 20)):
+        start_ns, end_ns = sequence * TICK_NS, (sequence + 1) * TICK_NS
+        if start_ns in (2 * S, 5 * S):
+            at_ns = origin_ns + index * 1e9 / rate
+            rate = 502.0 if start_ns == 2 * S else 499.0
+            origin_ns = round(at_ns - index * 1e9 / rate)
+        count = 0
+        while origin_ns + (index + count) * 1e9 / rate < end_ns:
+            count += 1
+        data = samples_to_bytes(np.arange(index, index + count, dtype=np.float32))
+        chunk = WaveChunk("ECG", "II", rate, origin_ns, index, data)
+        made.append(WaveTick(bed="a", session="s", epoch=0, tick_seq=sequence, start_ns=start_ns, end_ns=end_ns,
+                             chunks=[chunk]))  # fmt: skip
+        index += count
+    return made
+
+
+def test_a_device_whose_clock_was_corrected_is_sent_again_as_it_was(tmp_path: Path) -> None:
+    made = corrected(40)
+    session = RecordedSession(record(tmp_path / "x.mcap", made))
+    again = sent_again(session, made)
+    assert again == made and outcome(again) == outcome(made)
+    assert "the device's clock was corrected" in session.notes[0]
+
+
+def test_and_its_samples_lie_on_one_line_near_their_times(tmp_path: Path) -> None:
+    session = RecordedSession(record(tmp_path / "x.mcap", corrected(40)))
+    (track,) = session.tracks
+    assert track.rate_hz == 499.0 and all(end < 0.001 for _, end in track.gaps_s), "none after time zero"
+    segment = session.read(track.name, 0, 40)
+    times = track.start_s + (segment.first_index + np.arange(len(segment.values))) / 499.0
+    true = np.where(times < 2, times * 500, np.where(times < 5, 1000 + (times - 2) * 502, 2506 + (times - 5) * 499))
+    known = np.isfinite(segment.values)
+    assert known.mean() > 0.995 and np.abs(segment.values - true)[known].max() < 1.5
+
+
+def test_other_ticks_hold_the_same_samples(tmp_path: Path) -> None:
+    made = corrected(9)
+    session = RecordedSession(record(tmp_path / "x.mcap", [*made[:31], *made[32:]]))
+    longer = [replace(made[i], tick_seq=i // 3, end_ns=made[i + 2].end_ns, chunks=[]) for i in range(0, len(made), 3)]
+    channels = session.channel_map()
+    replay = channels.replay("a", "s", channels.end_ns)
+    ticked = replay.decode(0, 9 * S)
+    values = np.concatenate([chunk_values(c.data) for t in longer for c in replay.chunks(ticked, t.start_ns, t.end_ns)])
+    expected = np.concatenate([chunk_values(t.chunks[0].data) for t in [*made[:31], *made[32:]]])
+    np.testing.assert_array_equal(values[np.isfinite(values)], expected)
+    assert len(values) == len(expected) + 25, "the tick that is missing between others is NaN"
+
+
+def test_what_was_withheld_is_withheld_and_what_is_dropped_now_too(tmp_path: Path) -> None:
+    channels = patient(20)
+    made = ticks(channels, 0, 20, drops=[Drop(ABP, 5.0, 6.0)])
+    session = RecordedSession(record(tmp_path / "x.mcap", made))
+    assert sent_again(session, made) == made
+    both = ticks(channels, 0, 20, drops=[Drop(ABP, 5.0, 6.0), Drop(Modality.ECG, 10.0, 12.0)])
+    assert sent_again(session, made, [Drop(Modality.ECG, 10.0, 12.0)]) == both
+
+
 def test_alarms_and_commands_are_its_events(tmp_path: Path) -> None:
     session = RecordedSession(record(tmp_path / "x.mcap", one_of_each()))
     assert session.events() == [
@@ -231,7 +308,7 @@ def test_without_waves_it_is_no_recording(tmp_path: Path) -> None:
 
 
 def test_reading_keeps_little_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("streams.sources.recorded.CACHE_BYTES", 4000)
+    monkeypatch.setattr("streams.sources.recorded.CACHE_BYTES", 9000)
     session = RecordedSession(record(tmp_path / "x.mcap", [ramp_tick(i) for i in range(400)]))
     np.testing.assert_array_equal(session.read("ECG/II", 0, 20).values, np.arange(10_000, dtype=np.float32))
-    assert sum(session._cached_bytes.values()) <= 4000 and session._cached_bytes.keys() == session._cache.keys()
+    assert sum(session._cached_bytes.values()) <= 9000 and session._cached_bytes.keys() == session._cache.keys()

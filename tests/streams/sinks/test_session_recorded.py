@@ -10,11 +10,11 @@ from msgspec.structs import replace
 from models.signals.channels import ChannelMap
 from models.signals.modalities import Modality
 from models.signals.windows import WindowSpec
-from streams.sources.bed_replay import Drop
 from streams.codec import encode
 from streams.records import AnyRecord, BedRecord, PredictionRecord, StatusRecord, WaveTick
 from streams.sinks.mcap import McapSink, topic_of
 from streams.sinks.sink import SinkRunner
+from streams.sources.bed_replay import Drop
 from streams.sources.mcap_file import McapFile
 from streams.sources.recorded import RecordedSession
 from tests.streams.sinks.records_made import patient
