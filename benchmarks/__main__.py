@@ -19,6 +19,7 @@ BENCHMARKS = {
     "ventricular": "the weights of the V-TACH rule learnt again, and cross-validated",
     "estimates": "what is shown, how right and how wide, subset by subset of sensors: pressures and risk",
     "failover": "a worker killed under several beds on Kafka: time to takeover, what was lost, what was told twice",
+    "recording": "the recorder: MB an hour and cost of a bed; with --fuzz N, damaged recordings",
     "throughput": "how fast a recording runs through the whole program at --speed max",
     "inference": "the model alone: every backend, precision and batch beside the machine's floor",
     "models": "PhysioME, SelfMask and every simpler imputer: train the plan of runs, make its tables",

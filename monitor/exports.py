@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from models.signals.errors import VigilError
 from streams.alarm_log import AlarmEvent, AlarmLog
 from streams.records import NUMERICS, AnyRecord, PredictionRecord, StateRecord, VitalsRecord, WaveTick
+from streams.sinks.writing import writing as writing
 
 VITALS_COLUMNS = ("time_s", *NUMERICS)
 HORIZONS_MIN = (5, 10, 15)
@@ -36,15 +36,6 @@ PREDICTION_COLUMNS = (
 )
 ALARM_COLUMNS = ("time_s", "key", "priority", "kind", "text", "event", "reason")
 NS = 1_000_000_000
-
-
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Whatever goes wrong while ``path`` is written is said with its name: a full disk does not know it."""
-    try:
-        yield
-    except OSError as error:
-        raise VigilError(f"The output {path} could not be written: {error.strerror or error}.") from error
 
 
 class Exporter(Protocol):

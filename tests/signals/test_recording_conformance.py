@@ -18,6 +18,7 @@ from models.signals.channels import map_channels
 from models.signals.readers import open_recording
 from models.signals.recording import Recording, Track, TrackKind
 from tests.signals.recording_files import vitaldb_case, write_edf, write_wfdb, write_wfdb_segments
+from tests.streams.sinks.records_made import patient, record, ticks
 
 RAMP = np.arange(6000.0)
 EDF_SIGNALS = {
@@ -36,6 +37,7 @@ SOURCES: dict[str, Callable[[Path], str]] = {
     "edf+c": lambda folder: str(write_edf(folder / "c.edf", EDF_SIGNALS, annotations=[(3.0, "arousal")])),
     "edf+d": lambda folder: str(write_edf(folder / "d.edf", EDF_SIGNALS, onsets=EDF_ONSETS)),
     "bdf+d": lambda folder: str(write_edf(folder / "d.bdf", EDF_SIGNALS, onsets=EDF_ONSETS)),
+    "mcap": lambda folder: str(record(folder / "x.mcap", ticks(patient(60), 2, 50))),
     "simulator": lambda folder: "demo:seed=7,duration=120",
 }
 REAL = {

@@ -33,6 +33,9 @@ MAX_EVENT_CHARACTERS = 1000
 BLOCK_BYTES = 1 << 20
 """Data records are decoded in blocks of about this size: a day-long file needs no more memory than a short one."""
 CACHED_BLOCKS = 4
+MISSING = -32_768
+"""A sample of an EDF file that has this value although its digital range does not is missing: EDF has no mark of its
+own for one, and this is the one that Vigil writes (:mod:`streams.sinks.edf_file`)."""
 
 _ONSET = re.compile(rb"([+-]\d{1,12}(?:\.\d{0,12})?)(?:\x15[0-9.]*)?\x14")
 _DAMAGE = (ValueError, IndexError, KeyError, TypeError, OverflowError, ZeroDivisionError, OSError, MemoryError)
@@ -217,6 +220,9 @@ class EdfRecording:
         ):  # limits of 1e38 are what a file says, nothing for a user
             warnings.simplefilter("ignore")
             samples = [np.asarray(s.data if i in calibrated else [], np.float32) for i, s in enumerate(file.signals)]
+            for values, signal in zip(samples, file.signals, strict=True):
+                if len(values) and not self._layout.bdf and signal.digital_min > MISSING:
+                    values[signal.digital == MISSING] = np.nan
         for values in samples:
             values[~np.isfinite(values)] = np.nan
         self._cache[block] = samples

@@ -12,8 +12,10 @@ from pathlib import Path
 from models.signals.errors import BadInput
 from models.signals.recording import Recording
 
-FORMATS = ".vital (Vital Recorder), .hea (WFDB header), .edf or .bdf"
+FORMATS = ".vital (Vital Recorder), .hea (WFDB header), .edf or .bdf, .mcap (Vigil's own)"
 _DEMO = "models.data.simulator"
+_RECORDED = "streams.sources.recorded"
+_MCAP = b"\x89MCAP0\r\n"
 _MAGIC_BYTES = 512
 
 
@@ -21,7 +23,8 @@ def open_recording(source: str) -> Recording:
     """The recording that ``source`` names.
 
     source: ``demo`` or ``demo:key=value,…`` (simulator), ``vitaldb:CASEID`` (VitalDB's open data set), or a path to
-    a ``.vital``, ``.edf``, ``.bdf`` file or a WFDB header (with or without ``.hea``).
+    a ``.vital``, ``.edf``, ``.bdf`` file, a WFDB header (with or without ``.hea``), or what the recorder wrote
+    (``FILE.mcap``, ``FILE.mcap#BED``, ``FILE.mcap#BED@EPOCH``).
 
     Raises BadInput, in one sentence, for anything that is not a recording or cannot be read as one.
     """
@@ -39,7 +42,15 @@ def open_recording(source: str) -> Recording:
         return open_case(rest)
     if re.match(r"[a-z][a-z0-9+.-]*://", text, re.IGNORECASE):
         raise BadInput("a local file, 'demo' or 'vitaldb:CASEID'", f"the address {text!r}", "download the file first")
+    if ".mcap#" in text and not Path(text).is_file():
+        return _recorded(text)
     return _open_path(text)
+
+
+def _recorded(text: str) -> Recording:
+    # Not imported from above either: what the recorder's messages mean is the stream's to know.
+    session: Recording = importlib.import_module(_RECORDED).open_recorded(text)
+    return session
 
 
 def _open_path(text: str) -> Recording:
@@ -76,6 +87,8 @@ def _existing(path: Path) -> Path:
 
 def _reader(path: Path, head: bytes) -> Callable[[Path], Recording]:
     """The reader for a file, by its suffix, or by its first bytes where the suffix says nothing."""
+    if head.startswith(_MCAP):
+        return lambda path: _recorded(str(path))
     suffix = path.suffix.casefold()
     inside = _unpacked(head)
     if inside is not None and not inside.startswith(b"VITA") and (suffix != ".vital" or inside):
