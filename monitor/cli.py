@@ -94,6 +94,9 @@ def run(
     screenshot: Annotated[
         Path | None, typer.Option(help="Save a picture of the display (PNG) just before the run ends.")
     ] = None,
+    record: Annotated[
+        Path | None, typer.Option(help="Record everything into this file (.mcap), to be played or converted later.")
+    ] = None,
     broker: Annotated[
         str | None, typer.Option(help="Run it over this broker (kafka://HOST:PORT) instead of inside the process.")
     ] = None,
@@ -120,6 +123,7 @@ def run(
         alarms=alarms,
         restored=restored,
         screenshot=screenshot,
+        record=record,
         broker=None if broker is None else parse_broker(broker),
     )
     raise typer.Exit(run_session(settings))
@@ -132,6 +136,18 @@ def inspect(source: Annotated[str, typer.Argument(help=SOURCE_HELP)]) -> None:
 
     if not print_inspection(source):
         raise typer.Exit(2)
+
+
+@app.command(epilog="Example: vigil convert session.mcap session.edf")
+def convert(
+    source: Annotated[str, typer.Argument(help=f"{SOURCE_HELP} Or a session that was recorded, .mcap.")],
+    out: Annotated[Path, typer.Argument(help="What to write: NAME.hea (WFDB), NAME.edf (EDF+) or NAME.vital.")],
+) -> None:
+    """A recording as a file of another format: estimates as signals of their own, alarms as annotations."""
+    from monitor.convert import convert as write
+
+    for path in write(source, out):
+        typer.echo(path)
 
 
 @app.command()

@@ -14,6 +14,7 @@ from typing import Any
 from models.runtime.backend import Progress
 from models.runtime.bundle import Bundle, load_bundle
 from monitor.exports import AlarmsCsv, Exporter, PerBed, PredictionsCsv, RestoredNpz, VitalsCsv, writing
+from monitor.recorder import recorder
 from monitor.screen import has_screen
 from monitor.session import Session
 from monitor.settings import RunSettings, check_outputs
@@ -77,6 +78,11 @@ def run_session(settings: RunSettings) -> int:
         for exporter in _exporters(settings, session.beds):
             stack.push(_closing(exporter))
             session.subscribe(exporter)
+        if settings.record is not None:
+            sink = recorder(settings.record)
+            session.record_with(sink)
+            sink.start()
+            stack.callback(sink.close)
         stack.callback(_write_report, settings.report, session, display)
         session.start()
         stack.callback(session.stop)

@@ -32,6 +32,7 @@ from streams.roles.process import session_name
 from streams.roles.source import SourceRole
 from streams.roles.worker import WorkerRole
 from streams.runner import EMBEDDED, StreamRunner
+from streams.sinks.sink import SinkRunner
 from streams.sources.source import MakeSource
 from streams.stages import SHOW, WINDOW, CommandStage, Send, ShowStage, Subscriber
 from streams.transport.credits import Wait
@@ -82,6 +83,7 @@ class Session:
         self._stream = StreamRunner(
             self.id, broker or f"{EMBEDDED}vigil-{self.id}", self._make_stages, self._unread, self._sources.begin
         )
+        self._recorder: SinkRunner | None = None
         self._lock = Lock()
         self._ended, self._done = Event(), Event()
         self._began_ns = self._finished_ns = 0
@@ -119,6 +121,11 @@ class Session:
     def subscribe(self, callback: Subscriber) -> None:
         """``callback`` gets every decoded record, on the stream thread, truth of withheld channels included."""
         self._show.subscribe(callback)
+
+    def record_with(self, recorder: SinkRunner) -> None:
+        """``recorder`` gets every record, and the screen says whether it still writes."""
+        self._recorder = recorder
+        self.subscribe(recorder)
 
     @property
     def failure(self) -> BaseException | None:
@@ -175,7 +182,7 @@ class Session:
             backend_detail=backend.detail if backend else "",
             model=worker.model,
             samples_lost=self._accounting.samples_lost,
-            recording=False,
+            recording=self._recorder is not None and not self._recorder.status.failure,
             heartbeat_ns=self._stream.heartbeat_ns,
             progress_ns=progress_ns,
             achieved_speed=replay.achieved_speed if replay is not None else None,

@@ -47,6 +47,7 @@ class RunSettings:
     alarms: Path | None = None
     restored: Path | None = None
     screenshot: Path | None = None
+    record: Path | None = None
     broker: str | None = None
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from models.signals.channels import ChannelMap, map_channels
 from models.signals.errors import BadInput
+from streams.sources.recorded import RecordedSession
 from streams.sources.replay import OpenChannels
 
 MAX_BEDS = 128
@@ -59,4 +60,6 @@ def _open(source: str, overrides: Mapping[str, str]) -> ChannelMap:
         print(f"vigil: {recording.name}: {note}", file=sys.stderr)
     if len(notes) > MAX_NOTES:
         print(f"vigil: {recording.name}: {len(notes) - MAX_NOTES} more notes in `vigil inspect`", file=sys.stderr)
+    if isinstance(recording, RecordedSession) and not overrides:
+        return recording.channel_map()
     return map_channels(recording, overrides)

@@ -32,7 +32,7 @@ def faust_settings(
         # No leader topic: nothing of Vigil runs on one elected worker only, and it would have one partition.
         "topic_disable_leader": True,
         "consumer_auto_offset_reset": offset_reset,
-        # A dead worker's beds move after 7 s rather than 60: a takeover shall take 15 (the least that Kafka allows is 6).
+        # A dead worker's beds move after 7 s rather than 60: a takeover shall take 15 (Kafka allows 6 at least).
         "broker_session_timeout": 7.0,
         "broker_heartbeat_interval": 2.0,
         "broker_rebalance_timeout": 10.0,

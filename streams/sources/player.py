@@ -16,12 +16,13 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Condition
+from typing import Any, Protocol
 
 from models.signals.gaps import common, stretch_at
 from models.signals.modalities import Modality
 from streams.clock import SECOND_NS, ReplayClock
 from streams.records import WaveChunk, WaveTick
-from streams.sources.bed_replay import BedReplay, Segments, last_sample_ns
+from streams.sources.bed_replay import last_sample_ns
 from streams.sources.pace import BEHIND_NS, Pace
 from streams.sources.source import Emit
 
@@ -35,14 +36,34 @@ it is skipped, since there is nothing in it."""
 GAP_WORTH_NS = 10 * SECOND_NS  # a shorter rest is not worth a new epoch
 
 
+class Cutter(Protocol):
+    """What cuts the ticks of a bed; :class:`streams.sources.bed_replay.BedReplay` of a recording's channels,
+    :class:`streams.sources.recorded_replay.RecordedReplay` of a recorded session's ticks."""
+
+    bed: str
+    session: str
+    end_ns: int
+    empty_ns: list[tuple[int, int]]
+    held: set[Modality]
+
+    def decode(self, start_ns: int, end_ns: int) -> Any:
+        """What lies in ``[start_ns, end_ns)``, as ``chunks`` wants it; on the decoding thread."""
+
+    def withheld(self, modality: Modality, start_ns: int, end_ns: int) -> bool:
+        """Whether the modality is withheld within [start_ns, end_ns)."""
+
+    def chunks(self, segments: Any, start_ns: int, end_ns: int) -> list[WaveChunk]:
+        """One chunk a channel of the tick, from what was decoded."""
+
+
 @dataclass(slots=True)
 class _Block:
-    """Decoded samples of ``[start_ns, end_ns)``."""
+    """What was decoded of ``[start_ns, end_ns)``."""
 
     epoch: int
     start_ns: int
     end_ns: int
-    segments: Segments
+    segments: Any
 
 
 @dataclass(slots=True)
@@ -63,7 +84,7 @@ class ReplayPlayer:
 
     def __init__(
         self,
-        bed: BedReplay,
+        bed: Cutter,
         clock: ReplayClock,
         *,
         tick_ns: int = TICK_NS,

@@ -14,7 +14,8 @@ from models.signals.modalities import Modality
 from streams.clock import SECOND_NS, ReplayClock, Span, checked_speed
 from streams.records import BedChannel, BedRecord
 from streams.sources.bed_replay import BedReplay, Drop
-from streams.sources.player import TICK_NS, ReplayPlayer
+from streams.sources.player import TICK_NS, Cutter, ReplayPlayer
+from streams.sources.recorded import RecordedMap
 from streams.sources.source import Emit, MakeSource
 from streams.threads import WatchedThread
 
@@ -106,14 +107,11 @@ class ReplaySource:
     def _prepare(self, channels: ChannelMap) -> BedRecord:
         span, missing = self._span(channels.duration_s), missing_s(channels)
         self._check_drops(channels, span)
-        bed = BedReplay(
-            self._bed,
-            self._session,
-            channels,
-            min(round(channels.duration_s * SECOND_NS), span.end_ns),
-            self._drops,
-            common(missing.values()),
-        )
+        end_ns, empty_s = min(round(channels.duration_s * SECOND_NS), span.end_ns), common(missing.values())
+        if isinstance(channels, RecordedMap):  # its ticks are sent as they were
+            bed: Cutter = channels.replay(self._bed, self._session, end_ns, self._drops, empty_s)
+        else:
+            bed = BedReplay(self._bed, self._session, channels, end_ns, self._drops, empty_s)
         clock = ReplayClock(span, self._speed, monotonic_ns=self._now)
         player = ReplayPlayer(bed, clock, tick_ns=self._tick_ns, lag_ns=self._lag_ns, monotonic_ns=self._now)
         self._decoder = WatchedThread(f"decode-{self._bed}", player.decode_ahead, player.fail)

@@ -79,7 +79,7 @@ class GuardedConsumer(Consumer):
     # -- 2 and 3: where reading starts ----------------------------------------------------------------------------
 
     async def perform_seek(self) -> None:
-        """Faust's own, then back by what each topic's :class:`Rewind` asks, where the partition was another's before."""
+        """Faust's own, then back by what a topic's :class:`Rewind` asks, of partitions that were another's before."""
         await super().perform_seek()
         rewinds: Mapping[str, Rewind] = getattr(self.transport, "rewind", {})
         targets: dict[TP, int] = {}
