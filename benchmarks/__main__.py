@@ -19,6 +19,7 @@ BENCHMARKS = {
     "ventricular": "the weights of the V-TACH rule learnt again, and cross-validated",
     "estimates": "what is shown, how right and how wide, subset by subset of sensors: pressures and risk",
     "throughput": "how fast a recording runs through the whole program at --speed max",
+    "lsl": "every sample of two LabStreamingLayer streams accounted for, and how long it takes",
     "inference": "the model alone: every backend, precision and batch beside the machine's floor",
     "models": "PhysioME, SelfMask and every simpler imputer: train the plan of runs, make its tables",
 }

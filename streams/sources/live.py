@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
 from threading import Event
@@ -124,6 +125,7 @@ class LiveSource:
         for lane in self._lanes.values():
             ticks.connect(lane.key, lane.said.name.rpartition("/")[2].strip(" ,"), lane.grid)
         try:
+            self._forget_before()
             while not self._stopped.is_set():
                 if self._lost and self._now() >= self._again_ns:
                     self._open_again()
@@ -164,7 +166,7 @@ class LiveSource:
 
         late_samples, early_samples: came after their tick, or absurdly early, and are left out. duplicate_samples.
         missing_samples: in gaps. gaps, epochs (clock jumps), losses (of the device). unusable_samples: with stamps that
-        are no number. ignored_samples: of channels that are not taken.
+        are no number. ignored_samples: of channels that are not taken, and of before the first tick.
         """
         counted = self._ticks.counts if self._ticks is not None else None
         return {
@@ -213,6 +215,11 @@ class LiveSource:
                 "; ".join(f"{plain(name)} ({reason})" for name, reason in self._left_out[:20]),
             )
         return found
+
+    def _forget_before(self) -> None:
+        """What has piled up since the device was opened is of before, and says nothing about how late samples are."""
+        with suppress(DeviceLost, OSError):  # the next read says so again
+            self._ignored += sum(len(block.values) for block in self._device.read(0.0))
 
     def _read(self, ticks: Ticks) -> None:
         """Wait for samples, but not beyond the end of the next tick, and take them in."""

@@ -29,7 +29,7 @@ from streams.clock import SECOND_NS
 from streams.codec import samples_to_bytes
 from streams.records import WaveChunk, WaveTick
 
-LEAST_HOLD_NS, MOST_HOLD_NS = SECOND_NS // 4, 2 * SECOND_NS  # the pipeline takes samples up to 2 s late
+LEAST_HOLD_NS, MOST_HOLD_NS = SECOND_NS // 2, 2 * SECOND_NS  # the pipeline takes samples up to 2 s late
 HOLD_SLACK_NS, SILENT_SLACK_NS = SECOND_NS // 20, SECOND_NS // 50
 FORGET_LAG_NS = 60 * SECOND_NS  # the longest lag counts for so long
 SILENT_NS = 3 * SECOND_NS // 4  # beyond the hold: nobody waits for a channel that is silent
