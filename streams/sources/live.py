@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
-from threading import Event
+from threading import Event, Lock
 
 import numpy as np
 import numpy.typing as npt
@@ -42,10 +42,11 @@ log = logging.getLogger("vigil.live")
 
 @dataclass(slots=True)
 class _Lane:
-    """A channel that is taken: where it goes, by what its values are multiplied, its grid, and what it was said to
-    be."""
+    """A channel that is taken: where it goes, its label there, by what its values are multiplied, its grid, and what it
+    was said to be."""
 
     key: Key
+    label: str
     factor: float
     grid: LiveGrid
     said: DeviceChannel
@@ -75,7 +76,7 @@ class LiveSource:
         self._device, self._bed, self._session = device, bed, session
         self._overrides, self._tick_ns = overrides, tick_ns
         self._now, self._unix_ns, self._random = monotonic_ns, unix_ns, random or Random()
-        self._stopped = Event()
+        self._stopped, self._lock = Event(), Lock()
         self._wait = wait or self._stopped.wait
         self._lanes: dict[str, _Lane] = {}
         self._left_out: tuple[tuple[str, str], ...] = ()
@@ -123,7 +124,7 @@ class LiveSource:
             self._bed, self._session, self._tick_ns, zero_ns=self._zero_ns, start_ns=self._now() - LEAST_HOLD_NS
         )
         for lane in self._lanes.values():
-            ticks.connect(lane.key, lane.said.name.rpartition("/")[2].strip(" ,"), lane.grid)
+            ticks.connect(lane.key, lane.label, lane.grid)
         try:
             self._forget_before()
             while not self._stopped.is_set():
@@ -143,7 +144,8 @@ class LiveSource:
 
     def set_dropped(self, modality: Modality, dropped: bool) -> None:
         """Withholds a modality from the next tick on, or gives it back."""
-        self._withheld = self._withheld | {modality} if dropped else self._withheld - {modality}
+        with self._lock:
+            self._withheld = self._withheld | {modality} if dropped else self._withheld - {modality}
 
     def dropped_now(self) -> frozenset[Modality]:
         """What is withheld at this moment."""
@@ -203,9 +205,9 @@ class LiveSource:
         for modality, leads in mapped.leads.items():
             for channel in leads:
                 factor = canonical_factor(source_unit(tracks[channel.track], modality), modality)
-                lane = _Lane((modality, channel.lead), factor, LiveGrid(channel.rate_hz), said[channel.track])
-                self._lanes[channel.track] = lane
-                found.append(BedChannel(modality.value, channel.label, channel.unit, channel.rate_hz, channel.lead))
+                label, grid = plain(channel.label), LiveGrid(channel.rate_hz)
+                self._lanes[channel.track] = _Lane((modality, channel.lead), label, factor, grid, said[channel.track])
+                found.append(BedChannel(modality.value, label, channel.unit, channel.rate_hz, channel.lead))
         why = dict(mapped.unusable)
         self._left_out = tuple((n, why.get(n, "it is not needed, or not known")) for n in said if n not in self._lanes)
         if self._left_out:

@@ -12,6 +12,9 @@ import pytest
 
 from models.signals.errors import BadInput
 from models.signals.modalities import Modality
+from models.signals.pipeline import BedPipeline, Chunk
+from models.signals.windows import WindowSpec
+from streams.codec import chunk_values
 from streams.records import WaveTick
 from streams.sources.device import Block, DeviceChannel
 from streams.sources.live import LONGEST_PAUSE_S, LiveSource
@@ -288,3 +291,22 @@ def test_stop_from_another_thread_returns_soon_and_closes() -> None:
     source.stop()
     thread.join(10)
     assert not thread.is_alive() and device.closed
+
+
+@pytest.mark.parametrize("drift", (500e-6, -500e-6))
+def test_behind_the_source_a_new_line_leaves_no_hole_and_bends_nothing(drift: float) -> None:
+    """A ramp through the pipeline: every 10 ms the grid shows the sample that was taken then, also where lines meet."""
+    device = SimulatedDevice(Clock(), channels=(DeviceChannel("II", "mV", 500.0),), drift=drift)
+    _, ticks = play(device, 45.0)
+    lines = {(c.origin_ns, c.rate_hz) for t in ticks for c in t.chunks if c.data}
+    assert len(lines) >= 3
+    pipeline = BedPipeline(WindowSpec(modalities=(Modality.ECG,)), {Modality.ECG})
+    for tick in ticks:
+        here = [c for c in tick.chunks if c.data]
+        chunks = [Chunk(Modality.ECG, c.rate_hz, c.origin_ns, c.first_index, chunk_values(c.data)) for c in here]
+        pipeline.push(chunks, tick.start_ns, tick.end_ns)
+    grid = pipeline.grid(Modality.ECG, 200, 4300).astype(float)
+    assert not np.isnan(grid).any()
+    true_s = np.arange(200, 4300) / 100.0 - BEFORE_S
+    assert np.abs(grid / 500.0 * (1.0 + drift) - true_s).max() < 0.012  # a line is off by 5 ms, a seam by a few more
+    assert pipeline.late_samples == pipeline.early_samples == pipeline.duplicate_samples == 0
