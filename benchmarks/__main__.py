@@ -21,6 +21,7 @@ BENCHMARKS = {
     "failover": "a worker killed under several beds on Kafka: time to takeover, what was lost, what was told twice",
     "recording": "the recorder: MB an hour and cost of a bed; with --fuzz N, damaged recordings",
     "throughput": "how fast a recording runs through the whole program at --speed max",
+    "lsl": "every sample of two LabStreamingLayer streams accounted for, and how long it takes",
     "inference": "the model alone: every backend, precision and batch beside the machine's floor",
     "models": "PhysioME, SelfMask and every simpler imputer: train the plan of runs, make its tables",
 }
