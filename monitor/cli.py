@@ -97,6 +97,9 @@ def run(
     record: Annotated[
         Path | None, typer.Option(help="Record everything into this file (.mcap), to be played or converted later.")
     ] = None,
+    lsl_out: Annotated[
+        bool, typer.Option("--lsl-out", help="Numerics and predictions as LabStreamingLayer streams.")
+    ] = False,
     broker: Annotated[
         str | None, typer.Option(help="Run it over this broker (kafka://HOST:PORT) instead of inside the process.")
     ] = None,
@@ -124,6 +127,7 @@ def run(
         restored=restored,
         screenshot=screenshot,
         record=record,
+        lsl_out=lsl_out,
         broker=None if broker is None else parse_broker(broker),
     )
     raise typer.Exit(run_session(settings))
@@ -136,6 +140,20 @@ def inspect(source: Annotated[str, typer.Argument(help=SOURCE_HELP)]) -> None:
 
     if not print_inspection(source):
         raise typer.Exit(2)
+
+
+@app.command(epilog="Example: vigil play case.vital    and, elsewhere: vigil run lsl:")
+def play(
+    source: Annotated[str, typer.Argument(help=SOURCE_HELP)] = "demo",
+    from_s: Annotated[float, typer.Option("--from", help="Start at this time, seconds from the start.")] = 0.0,
+    for_s: Annotated[float | None, typer.Option("--for", help="Stop after this many seconds.")] = None,
+    channels: Annotated[list[str] | None, typer.Option(help="Which track is which signal: ECG=II,RESP=none.")] = None,
+) -> None:
+    """A recording as LabStreamingLayer streams, in real time: one a channel."""
+    from monitor.play import play as run_play
+
+    overrides = parse_overrides(channels or [])
+    raise typer.Exit(run_play(RunSettings(sources=(source,), from_s=from_s, for_s=for_s, channels=overrides)))
 
 
 @app.command(epilog="Example: vigil convert session.mcap session.edf")

@@ -11,7 +11,7 @@ from models.signals.errors import BadInput
 from monitor.run import chosen_engine
 from monitor.screen import has_screen
 from monitor.settings import RunSettings
-from monitor.sources import expanded, recordings
+from monitor.sources import beds
 from monitor.termination import INTERRUPTED, termination_as_interrupt
 from streams.feed import DisplayFeed
 from streams.inference import Engine
@@ -20,7 +20,6 @@ from streams.roles.process import RoleProcess
 from streams.roles.source import SourceProcess
 from streams.roles.worker import WorkerProcess
 from streams.runner import Sharing
-from streams.sources.replay import replays
 
 WORKERS = "vigil-workers"
 WARM_S = 75.0  # what a worker that takes over a bed reads again: the longest memory but the context's ten minutes
@@ -30,24 +29,18 @@ LOOK_S = 0.5
 def run_source(settings: RunSettings, prefix: str, partitions: int, *, stay: bool) -> int:
     """Play ``settings.sources`` to the broker; the exit code."""
     process = SourceProcess(
-        replays(
-            recordings(expanded(settings.sources), settings.channels),
-            speed=settings.speed,
-            from_s=settings.from_s,
-            for_s=settings.for_s,
-            drops=settings.drops,
-        ),
+        beds(settings),
         _broker(settings),
         Sharing(prefix=prefix, partitions=partitions),
         stay=stay,
     )
 
     def words() -> str:
-        beds = process.role.beds.values()
-        opened = [bed for bed in beds if bed.record is not None]
+        known = process.role.beds.values()
+        opened = [bed for bed in known if bed.record is not None]
         if len(opened) < len(process.role.beds):
-            return f"opening {len(process.role.beds)} recordings …"
-        playing = sum(not bed.ended for bed in beds)
+            return f"opening {len(process.role.beds)} sources …"
+        playing = sum(not bed.ended for bed in known)
         sent = process.accounting.counted("ticks_sent")
         return f"{playing} of {len(opened)} beds playing" if sent else "waiting for the broker …"
 
@@ -72,8 +65,8 @@ def run_worker(settings: RunSettings, prefix: str, partitions: int) -> int:
     )
 
     def words() -> str:
-        beds = len(process.beds)
-        return process.role.preparing or f"{beds} bed{'s' if beds != 1 else ''}, {process.role.model}"
+        count = len(process.beds)
+        return process.role.preparing or f"{count} bed{'s' if count != 1 else ''}, {process.role.model}"
 
     return _run(process, words)
 

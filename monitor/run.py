@@ -18,11 +18,10 @@ from monitor.recorder import recorder
 from monitor.screen import has_screen
 from monitor.session import Session
 from monitor.settings import RunSettings, check_outputs
-from monitor.sources import called, expanded, recordings
+from monitor.sources import beds, called
 from monitor.termination import INTERRUPTED, termination_as_interrupt
 from streams.feed import DisplayFeed
 from streams.inference import Engine
-from streams.sources.replay import replays
 
 REFRESH_S = 0.25
 
@@ -32,20 +31,13 @@ def open_session(settings: RunSettings, feed: DisplayFeed | None = None, *, stay
     bundle = load_bundle(settings.bundle)
     bundle.check_imputer(settings.imputer)
 
-    sources = expanded(settings.sources)
     cancel = threading.Event()
 
     def load_engine() -> Engine:
         return chosen_engine(bundle, settings, cancel, session.prepare)
 
     session = Session(
-        replays(
-            recordings(sources, settings.channels),
-            speed=settings.speed,
-            from_s=settings.from_s,
-            for_s=settings.for_s,
-            drops=settings.drops,
-        ),
+        beds(settings),
         bundle.window_spec,
         load_engine,
         source=called(settings.sources),
@@ -83,6 +75,10 @@ def run_session(settings: RunSettings) -> int:
             session.record_with(sink)
             sink.start()
             stack.callback(sink.close)
+        if settings.lsl_out:
+            from streams.sinks.lsl_out import NumericOutlets
+
+            session.subscribe(NumericOutlets())
         stack.callback(_write_report, settings.report, session, display)
         session.start()
         stack.callback(session.stop)

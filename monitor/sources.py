@@ -1,18 +1,28 @@
-"""From the SOURCE words of a command to beds: recordings, folders of recordings, the built-in patient, devices."""
+"""From the SOURCE words of a command to beds: recordings, folders of recordings, the built-in patient, devices.
+
+A device is ``SCHEME:WHAT``, where the scheme is an entry point of the group ``vigil.sources``: a callable that makes a
+:class:`streams.sources.device.Device` of the whole word. So a driver is a package of its own; ``lsl:`` is one of ours.
+"""
 
 from __future__ import annotations
 
 import os
+import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 from models.signals.channels import ChannelMap, map_channels
 from models.signals.errors import BadInput
+from monitor.settings import RunSettings
+from streams.sources.planned import PlannedSource
 from streams.sources.recorded import RecordedSession
-from streams.sources.replay import OpenChannels
+from streams.sources.replay import replays
+from streams.sources.source import MakeSource, Source
 
+DRIVERS = "vigil.sources"
 MAX_BEDS = 128
 MAX_NOTES = 3
 
@@ -38,12 +48,40 @@ def _expanded(source: str) -> list[str]:
     return [str(found.root / name) for name in found.files]
 
 
-def recordings(sources: Iterable[str], overrides: Mapping[str, str]) -> dict[str, OpenChannels]:
-    """Bed → how to open its recording; beds are numbered from 1 in the order of ``sources``.
+def beds(settings: RunSettings) -> dict[str, MakeSource]:
+    """Bed → its source; beds are numbered from 1 in the order of the sources. Raises BadInput for what a device cannot
+    do: begin elsewhere than now, or go at another speed."""
+    sources = {str(number): word for number, word in enumerate(expanded(settings.sources), 1)}
+    drivers = {bed: driver for bed, word in sources.items() if (driver := driver_of(word)) is not None}
+    recorded = {bed: partial(_open, word, settings.channels) for bed, word in sources.items() if bed not in drivers}
+    if drivers and (settings.speed != 1.0 or settings.from_s):
+        raise BadInput(
+            "real time from now on, for a device", "--speed or --from", f"leave these out with {sources[min(drivers)]}"
+        )
+    made = replays(recorded, speed=settings.speed, from_s=settings.from_s, for_s=settings.for_s, drops=settings.drops)
+    made |= {bed: partial(_live, driver, sources[bed], settings) for bed, driver in drivers.items()}
+    return {bed: made[bed] for bed in sources}
 
-    overrides: which track is which signal (:func:`models.signals.aliases.parse_overrides`), for every bed.
-    """
-    return {str(number): partial(_open, source, overrides) for number, source in enumerate(sources, 1)}
+
+def is_live(sources: Sequence[str]) -> bool:
+    """Whether a device is among them, whose data nobody else keeps."""
+    return any(driver_of(word) is not None for word in sources)
+
+
+def driver_of(word: str) -> EntryPoint | None:
+    """The driver for a device's word; None for what is no device."""
+    scheme, colon, _ = word.partition(":")
+    if not colon or os.path.exists(word) or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]+", scheme):
+        return None
+    return next(iter(entry_points(group=DRIVERS, name=scheme.casefold())), None)
+
+
+def _live(driver: EntryPoint, word: str, settings: RunSettings, bed: str, session: str) -> Source:
+    from streams.sources.live import LiveSource
+
+    device = driver.load()(word)
+    live = LiveSource(device, bed, session, overrides=settings.channels)
+    return PlannedSource(live, for_s=settings.for_s, drops=settings.drops)
 
 
 def called(sources: Sequence[str]) -> str:

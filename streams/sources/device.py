@@ -22,7 +22,7 @@ channels over a serial line, complete but for the parsing::
             self._line.close()
 
 :class:`streams.sources.live.LiveSource` does the rest: which channel is which modality (by name, as in files), units,
-time, gaps, drift, ticks, and finding a lost device again. ``tests/streams/sources/device_conformance.py`` is a suite
+time, gaps, drift, ticks, and finding a lost device again. ``tests/sources/live/device_conformance.py`` is a suite
 that any driver can be run against.
 """
 

@@ -28,8 +28,8 @@ from models.signals.recording import Segment, Track, TrackKind
 from models.signals.units import canonical_factor
 from streams.clock import SECOND_NS
 from streams.records import BedChannel, BedRecord
-from streams.replay import TICK_NS
 from streams.sources.device import Block, Device, DeviceChannel, DeviceLost
+from streams.sources.player import TICK_NS
 from streams.sources.source import Emit
 from streams.sources.ticks import LEAST_HOLD_NS, Key, Ticks
 
@@ -152,6 +152,16 @@ class LiveSource:
         return self._withheld
 
     # -- what it is doing ---------------------------------------------------------------------------------------------
+
+    @property
+    def epoch(self) -> int:
+        """Counts the jumps of a clock."""
+        return self._ticks.epoch if self._ticks is not None else 0
+
+    @property
+    def position_s(self) -> float:
+        """Event time up to which ticks have been handed out, in seconds."""
+        return self._ticks.reached_ns / SECOND_NS if self._ticks is not None else 0.0
 
     @property
     def lost(self) -> bool:

@@ -120,7 +120,7 @@ def lsl_criteria(spec: str) -> dict[str, str]:
 
 def lsl_streams(wait_s: float = LOOK_S) -> list[StreamSaid]:
     """The streams of the network, usable or not, by name; listens for ``wait_s``."""
-    pylsl = _pylsl()
+    pylsl = load_pylsl()
     return sorted((_said(pylsl, info) for info in _look(pylsl, wait_s)), key=str)
 
 
@@ -136,7 +136,7 @@ class LslDevice:
     def open(self, timeout_s: float) -> Sequence[DeviceChannel]:
         """Finds the streams and connects to them; see the module. DeviceLost where one that is there does not
         answer in time."""
-        pylsl = _pylsl()
+        pylsl = load_pylsl()
         deadline = time.monotonic() + timeout_s
         found = [(_said(pylsl, info), info) for info in _look(pylsl, min(self._look_s, timeout_s))]
         fit = [pair for pair in found if all(getattr(pair[0], k) == v for k, v in self._criteria.items())]
@@ -308,7 +308,7 @@ class _Stream:
         self._offset_s = correction_s - (self._pylsl.local_clock() - time.monotonic())
 
 
-def _pylsl() -> ModuleType:
+def load_pylsl() -> ModuleType:
     """pylsl, loaded now; BadInput with what to do where it, or its liblsl, is missing."""
     try:
         return importlib.import_module("pylsl")

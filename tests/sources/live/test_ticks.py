@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from models.signals.live_grid import LiveGrid, Placed
 from models.signals.modalities import Modality
 from streams.sources.ticks import LEAST_HOLD_NS, MEMORY_S, MOST_HOLD_NS, Ticks
-from tests.streams.sources.accounts import SECOND, account, check_grid
+from tests.sources.live.accounts import SECOND, account, check_grid
 
 TICK = 50_000_000
 ECG, PPG = (Modality.ECG, 0), (Modality.PPG, 0)

@@ -1,6 +1,6 @@
 """What every driver must do. Run it against one::
 
-    from tests.streams.sources.device_conformance import DeviceConformance, Rig
+    from tests.sources.live.device_conformance import DeviceConformance, Rig
 
     class TestMyDriver(DeviceConformance):
         @pytest.fixture

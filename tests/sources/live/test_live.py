@@ -20,8 +20,8 @@ from streams.sources.device import Block, DeviceChannel
 from streams.sources.live import LONGEST_PAUSE_S, LiveSource
 from streams.sources.source import Seekable, Source
 from streams.sources.ticks import LEAST_HOLD_NS
-from tests.streams.sources.accounts import SECOND, account, check_grid
-from tests.streams.sources.simulated import Clock, SimulatedDevice
+from tests.sources.live.accounts import SECOND, account, check_grid
+from tests.sources.live.simulated import Clock, SimulatedDevice
 
 TICK = 50_000_000
 BEFORE_S = LEAST_HOLD_NS / SECOND  # event time zero is so much before the beginning

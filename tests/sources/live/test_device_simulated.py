@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.streams.sources.device_conformance import DeviceConformance, Rig
-from tests.streams.sources.simulated import SECOND, Clock, SimulatedDevice
+from tests.sources.live.device_conformance import DeviceConformance, Rig
+from tests.sources.live.simulated import SECOND, Clock, SimulatedDevice
 
 
 class TestSimulated(DeviceConformance):

@@ -19,8 +19,8 @@ from models.signals.errors import BadInput
 from streams.records import BedRecord, WaveTick
 from streams.sources.live import LiveSource
 from streams.sources.lsl import LslDevice, StreamSaid, _channels, _described, lsl_criteria, lsl_streams
-from tests.streams.sources.accounts import Account, account, check_grid
-from tests.streams.sources.device_conformance import DeviceConformance, Rig
+from tests.sources.live.accounts import Account, account, check_grid
+from tests.sources.live.device_conformance import DeviceConformance, Rig
 
 pytest.importorskip("pylsl", reason="pylsl is not installed (extra lsl)", exc_type=ImportError)
 PATIENCE_S = 30.0
