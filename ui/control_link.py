@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import dataclass
 
 from models.signals.modalities import Modality
 from streams.control import ChannelInfo, SessionControl, SessionStatus
@@ -18,11 +19,28 @@ _POLL_S = 0.1
 _REPORTS_KEPT = 4096
 
 Gaps = dict[Modality, tuple[tuple[float, float], ...]]
-Snapshot = tuple[SessionStatus, tuple[ChannelInfo, ...], Gaps, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What the session said in one go: all of it is about ``bed``, the one that was on show then, of ``beds``."""
+
+    status: SessionStatus
+    channels: tuple[ChannelInfo, ...]
+    gaps_s: Gaps
+    title: str
+    bed: str
+    beds: tuple[str, ...]
+
+
+def ask(control: SessionControl) -> Snapshot:
+    """A snapshot of now; to be called where nobody can put another bed on show meanwhile."""
+    return Snapshot(control.status(), control.channels, control.gaps_s, control.title, control.bed, tuple(control.beds))
 
 
 class ControlLink:
-    """``snapshot`` is None until the session first answered. Call :meth:`poll` once a frame.
+    """``snapshot`` is None until the session first answered; it may be about a bed that was on show before. Call
+    :meth:`poll` once a frame.
 
     worker: runs the calls, one after the other (default: a thread of its own).
     """
@@ -31,6 +49,8 @@ class ControlLink:
         self._control = control
         self._worker = worker or ThreadPoolExecutor(1, "display-control")
         self._polling: Future[Snapshot] | None = None
+        self._shows = self._shows_when_asked = 0
+        self._chosen = ""  # by the operator, and no answer since
         self._polled_s = -math.inf
         self._actions: list[tuple[str, Future[None]]] = []
         self._reports: list[tuple[str, int, int]] = []
@@ -39,9 +59,26 @@ class ControlLink:
         self.failure = ""
 
     @property
+    def bed(self) -> str:
+        """The bed on show: the one chosen last, or by the session's answer; "" before the first."""
+        return self._chosen or (self.snapshot.bed if self.snapshot is not None else "")
+
+    @property
     def status(self) -> SessionStatus | None:
-        """The session's last answer; None before the first."""
-        return self.snapshot[0] if self.snapshot is not None else None
+        """The session's last answer about the bed on show; None before the first."""
+        return self.snapshot.status if self.snapshot is not None and self.snapshot.bed == self.bed else None
+
+    def show(self, bed: str) -> None:
+        """Put another bed on show. What is done from now on is about that one; what was painted before is not."""
+        self._shows += 1
+        self._chosen, self._polled_s = bed, -math.inf
+        reports, self._reports = self._reports, []
+
+        def action(control: SessionControl) -> None:
+            _tell(control, reports)
+            control.show(bed)
+
+        self.do(f"show bed {bed}", action)
 
     def do(self, what: str, action: Callable[[SessionControl], None]) -> None:
         """Run an operator's action; ``what`` names it if it fails."""
@@ -59,10 +96,12 @@ class ControlLink:
             error = polling.exception()
             if error is None:
                 self.snapshot, self.answered_s, self.failure = polling.result(), now_s, ""
+                if self._shows_when_asked == self._shows:
+                    self._chosen = ""  # it is as the session says, also where it has refused
             else:
                 self.failure = f"The session cannot be asked: {error}"
         if self._polling is None and now_s - self._polled_s >= _POLL_S:
-            self._polled_s = now_s
+            self._polled_s, self._shows_when_asked = now_s, self._shows
             reports, self._reports = self._reports, []
             self._polling = self._worker.submit(self._ask, reports)
         failed = []
@@ -74,10 +113,8 @@ class ControlLink:
         return failed
 
     def _ask(self, reports: list[tuple[str, int, int]]) -> Snapshot:
-        control = self._control
-        for report in reports:
-            control.shown(*report)
-        return control.status(), control.channels, control.gaps_s, control.title
+        _tell(self._control, reports)
+        return ask(self._control)
 
     def close(self) -> None:
         """Hand over the last reports; waits for nothing."""
@@ -85,3 +122,8 @@ class ControlLink:
         if reports:
             self._worker.submit(self._ask, reports)
         self._worker.shutdown(wait=False)
+
+
+def _tell(control: SessionControl, reports: list[tuple[str, int, int]]) -> None:
+    for report in reports:
+        control.shown(*report)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from weakref import WeakKeyDictionary
 
 from PySide6.QtCore import QEvent, QPoint, QRect, QRectF, Qt
 from PySide6.QtGui import QHelpEvent, QPainter, QPaintEvent, QPixmap, QResizeEvent
@@ -33,8 +34,8 @@ _OBSERVE_FIRST_S = 0.25
 
 
 class SweepView(QWidget):
-    """Draws ``state``'s lanes. :meth:`advance` moves the beam; ``painted`` is called at the end of every paint with
-    the monotonic time in nanoseconds."""
+    """Draws the lanes of one bed's state. :meth:`advance` moves the beam; ``painted`` is called at the end of every
+    paint with the monotonic time in nanoseconds."""
 
     def __init__(self, state: DisplayState, look: Look, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -46,6 +47,7 @@ class SweepView(QWidget):
         self._inks: list[LaneInk] = []
         self._headers: list[Header] = []
         self._scales: dict[str, LaneScale] = {}
+        self._scales_of = WeakKeyDictionary({state: self._scales})
         self._rows: list[Row] = []
         self._weights: list[float] = []
         self._paper: Paper | None = None
@@ -59,6 +61,18 @@ class SweepView(QWidget):
         self._back = QPixmap()
         self.stamp: Stamp | None = None
         self.repaints = 0
+
+    def show_bed(self, state: DisplayState) -> None:
+        """Another bed's waves, in the scales that they had; of the one before nothing is left."""
+        self._state = state
+        self._scales = self._scales_of.setdefault(state, {})
+        self._begin()
+
+    def _begin(self) -> None:
+        self._generation = self._state.generation
+        self._anchor_s = self._head_s = None
+        self._beam, self._gap_end, self._observed_s = 0.0, 0, -math.inf
+        self.relayout()
 
     # Geometry ---------------------------------------------------------------------------------------------------
 
@@ -154,10 +168,7 @@ class SweepView(QWidget):
         """Move the beam to ``head_s`` (event time) and draw what it passed; None: nothing has arrived yet."""
         state = self._state
         if self._generation != state.generation or len(self._inks) != len(state.lanes):
-            self._generation = state.generation
-            self._anchor_s = self._head_s = None
-            self._beam, self._gap_end, self._observed_s = 0.0, 0, -math.inf
-            self.relayout()
+            self._begin()
         elif self._weights != self._weigh():  # the first estimate of a channel that is not connected
             self.relayout()
         if head_s is None or self._paper is None:

@@ -272,9 +272,18 @@ class Patient:
 
 
 class FakeSession:
-    """A SessionControl that remembers its calls; ``status_now`` is what it answers."""
+    """A SessionControl that remembers its calls. changes: to the status of whichever bed is on show; of: to that of one
+    bed; lacking: modalities that a bed does not have."""
 
-    def __init__(self, modalities: tuple[Modality, ...] = MODEL, duration_s: float = 2016.0) -> None:
+    def __init__(
+        self,
+        modalities: tuple[Modality, ...] = MODEL,
+        duration_s: float = 2016.0,
+        beds: tuple[str, ...] = ("Bed 3",),
+    ) -> None:
+        self.beds, self.bed = beds, beds[0]
+        self.of: dict[str, dict[str, object]] = {}
+        self.lacking: dict[str, tuple[Modality, ...]] = {}
         self.calls: list[tuple[object, ...]] = []
         self.reports: list[tuple[str, int, int]] = []
         self.delay_s = 0.0
@@ -292,20 +301,17 @@ class FakeSession:
         )
         self._duration_s = duration_s
 
-    beds: tuple[str, ...] = ("1",)
-    bed = "1"
-
     def show(self, bed: str) -> None:
-        self.calls.append(("show", bed))
+        self._call("show", bed)
         self.bed = bed
 
     @property
     def title(self) -> str:
-        return "surgery1.vital"
+        return "surgery1.vital" if self.bed == self.beds[0] else f"case of {self.bed}"
 
     @property
     def channels(self) -> tuple[ChannelInfo, ...]:
-        return self._channels
+        return tuple(c for c in self._channels if c.modality not in self.lacking.get(self.bed, ()))
 
     @property
     def gaps_s(self) -> dict[Modality, tuple[tuple[float, float], ...]]:
@@ -329,7 +335,7 @@ class FakeSession:
             "heartbeat_ns": heartbeat,
             "latency_ms": {"sample_to_screen": (71.0, 92.0), "window_to_prediction": (38.0, 61.0)},
         }
-        return SessionStatus(**{**values, **self.changes})  # type: ignore[arg-type]
+        return SessionStatus(**{**values, **self.changes, **self.of.get(self.bed, {})})  # type: ignore[arg-type]
 
     def _call(self, *call: object) -> None:
         self.calls.append(call)

@@ -383,7 +383,7 @@ def test_alarms_stand_in_their_fields_until_they_end(screen: Make) -> None:
     for _ in range(60):
         s.frames(5)
         assert fields_of(s) == {"high": ["*** ABP LOW 48 < 65"], "medium": [], "technical": ["ABP NO SIGNAL"]}
-    s.window.acknowledge()
+    s.window.operator.acknowledge()
     s.frames(10)
     assert s.window.top.fields[0].alarms[0].acknowledged and fields_of(s)["high"] == ["*** ABP LOW 48 < 65"]
     s.feed.push(s.patient.alarm(*low, active=False))
