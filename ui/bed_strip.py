@@ -22,7 +22,7 @@ from ui.look import Look, draw_text, elided
 from ui.words import tooltip_words
 
 HEIGHT = 46
-_NARROWEST, _WIDEST, _REST = 172.0, 280.0, 150.0
+_NARROWEST, _WIDEST, _REST = 186.0, 290.0, 150.0
 _GAP, _SIDE = 5.0, 18.0
 _SMALLEST = 9.0
 _FILLS = ("high", "medium")  # priorities that take the whole chip
@@ -168,34 +168,38 @@ class BedStrip(QWidget):
             painter.drawRoundedRect(place.adjusted(unit, unit, -unit, -unit), 3 * unit, 3 * unit)
         left, right = place.left() + 8 * unit, place.right() - 8 * unit
         upper, lower = place.top() + 16 * unit, place.top() + 33 * unit
-        numbers = self._numbers(painter, right, upper, words, ink)
         title = look.font(13, True)
-        room = right - left - numbers - 8 * unit
+        need = QFontMetricsF(title).horizontalAdvance(words.title) + 9 * unit
+        numbers = self._numbers(painter, right, upper, words, ink, right - left - need)
+        room = right - left - numbers - 6 * unit
         draw_text(painter, left, upper, elided(words.title, title, room), title, ink or look.colour("text"))
         self._alarms(painter, left, right, lower, chip, ink)
 
-    def _numbers(self, painter: QPainter, right: float, base: float, words: BedWords, ink: QColor | None) -> float:
-        """Heart rate and mean pressure, ending at ``right``, or what takes their place; returns the width."""
-        look, unit = self._look, self._look.unit
-        if words.life not in (Life.LIVE, Life.PAUSED):
+    def _numbers(
+        self, painter: QPainter, right: float, base: float, words: BedWords, ink: QColor | None, room: float
+    ) -> float:
+        """Heart rate and mean pressure, ending at ``right``, or what takes their place; returns the width. Where there
+        is no ``room`` the captions go first: whose numbers they are matters more."""
+        look = self._look
+        if words.life in (Life.WAITING, Life.LOST):
             return self._tag(painter, right, base, words, ink)
-        faint, held = ink or look.colour("text_soft"), words.life is Life.PAUSED
+        soft, stale = ink or look.colour("text_soft"), look.colour("stale")
         pressure = look.estimated(Modality.ABP) if words.estimated else look.modality(Modality.ABP)
-        stale = look.colour("stale")
-        tints = (stale, stale) if held else (look.modality(Modality.ECG), pressure)
+        tints = (stale, stale) if words.held else (look.modality(Modality.ECG), pressure)
         big, small = look.font(14.5, True), look.font(10.5)
-        at = right
-        for text, font, tint in (
-            (words.mean, big, ink or tints[1]),
-            ("EST " if words.estimated else "MAP ", small, faint),
-            (f" {words.rate_source}" if words.rate_source else "", small, faint),
-            (words.rate, big, ink or tints[0]),
-            ("HR ", small, faint),
-        ):
-            at -= draw_text(painter, at, base, text, font, tint, right=True)
-            if text in ("EST ", "MAP "):
-                at -= 7 * unit
-        return right - at
+        source = f" {words.rate_source}" if words.rate_source else ""
+        caption = "EST " if words.estimated else "MAP "
+        numbers = [(words.rate, big, ink or tints[0]), ("   ", small, soft), (words.mean, big, ink or tints[1])]
+        by_source = [numbers[0], (source, small, soft), numbers[1], (caption, small, soft), numbers[2]]
+        named = [("HR ", small, soft), *by_source]
+        for parts in (named, by_source, [*numbers[:2], (caption, small, soft), numbers[2]], numbers):
+            width = sum(QFontMetricsF(font).horizontalAdvance(text) for text, font, _ in parts)
+            if width <= room:
+                break
+        at = right - width
+        for text, font, tint in parts:
+            at += draw_text(painter, at, base, text, font, tint)
+        return width
 
     def _tag(self, painter: QPainter, right: float, base: float, words: BedWords, ink: QColor | None) -> float:
         """NOT LIVE in red, and what else there is instead of numbers."""
@@ -220,12 +224,12 @@ class BedStrip(QWidget):
     ) -> None:
         """The worst alarm, and how many more."""
         look, unit, words = self._look, self._look.unit, chip.words
-        if words.life is Life.PAUSED:
+        if words.life in (Life.PAUSED, Life.ENDED):
             font = look.font(11, True)
-            left += draw_text(painter, left, base, "PAUSED", font, ink or look.colour("text_soft")) + 7 * unit
+            left += draw_text(painter, left, base, words.life_words, font, ink or look.colour("text_soft")) + 7 * unit
         worst = words.worst
         if worst is None:
-            if words.life in (Life.LIVE, Life.PAUSED):
+            if words.life in (Life.LIVE, Life.PAUSED, Life.ENDED):
                 draw_text(painter, left, base, "no alarm", look.font(11.5), look.colour("text_faint"))
             return
         if words.more:

@@ -88,6 +88,7 @@ class MainWindow(QMainWindow):
         self.pictures = Pictures(worker or ThreadPoolExecutor(1, "display-picture"))
         self._feed = feed
         self._taken: Snapshot | None = None
+        self._heard: tuple[Snapshot, ...] = ()
         self._words_s = 0.0
         self._said_beam = 0.0
         self._said_rows: list[Row] = []
@@ -221,7 +222,7 @@ class MainWindow(QMainWindow):
             self.say(sentence)
         self._take_records()
         self._take_answer(now_s)
-        self.ward.keep_time(now_s, self._answer(now_s))
+        self.ward.keep_time(now_s)
         self.state.settle()
         head_s = self.ward.on_show.advance(self._monotonic())
         self.sweep.advance(head_s)
@@ -256,6 +257,9 @@ class MainWindow(QMainWindow):
             return
         self._taken, before = snapshot, self.ward.on_show
         changed = self.ward.take(snapshot, now_s)
+        if self.link.others is not self._heard:
+            self._heard = self.link.others
+            self.ward.hear(self._heard, now_s)
         if self.ward.on_show is not before:
             self._turn_to_bed(now_s)
         elif changed:
@@ -281,7 +285,7 @@ class MainWindow(QMainWindow):
         self.replay.seek.let_go()
         self.sweep.show_bed(self.state)
         self.state.settle()
-        self.ward.keep_time(now_s, self._answer(now_s))
+        self.ward.keep_time(now_s)
         head_s = self.ward.on_show.advance(now_s)
         self.sweep.advance(head_s)
         self._say_all(now_s, head_s)
@@ -299,7 +303,7 @@ class MainWindow(QMainWindow):
     def _say_all(self, now_s: float, head_s: float | None) -> None:
         answer, bed, state = self._answer(now_s), self.ward.on_show, self.state
         self.ward.judge(now_s, answer)
-        status, moment, live = bed.status(answer.status), bed.moment, bed.verdict.life is Life.LIVE
+        status, moment, live = bed.status, bed.moment, bed.verdict.life is Life.LIVE
         seekable = status is None or status.seekable
         self.banner.say(bed.verdict.words, bed.verdict.urgent)
         self.sweep.put_stamp(stamp_of(bed.verdict.life, head_s, seekable))

@@ -44,15 +44,13 @@ class Operator:
 
     @property
     def _status(self) -> SessionStatus | None:
-        """Of the bed on show, None until the session has answered about that one."""
-        return self._link.status
+        return self._bed.status
 
     # Replay -------------------------------------------------------------------------------------------------------
 
     def _live(self) -> bool:
         """Whether the bed is a live device's, which is said."""
-        snapshot = self._bed.snapshot
-        live = snapshot is not None and not snapshot.status.seekable
+        live = self._status is not None and not self._status.seekable
         if live:
             self._say(LIVE_SOURCE)
         return live
@@ -61,7 +59,7 @@ class Operator:
         """Pause, or go on."""
         if self._live():
             return
-        if self._bed.paused:
+        if self._status is not None and self._status.paused:
             self._link.do("resume", lambda control: control.resume())
         else:
             self._link.do("pause", lambda control: control.pause())
@@ -101,7 +99,7 @@ class Operator:
 
     def step(self, seconds: float) -> None:
         """While paused, play so many seconds."""
-        if not self._live() and self._bed.paused:
+        if not self._live() and self._status is not None and self._status.paused:
             self._link.do("step", lambda control: control.step(seconds))
 
     # Beds and sensors ---------------------------------------------------------------------------------------------

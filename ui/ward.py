@@ -6,6 +6,8 @@ folded for every bed alike, so that it can be judged from outside and looked at 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from streams.records import AnyRecord, CommandRecord, DeadLetter
 from ui.bedside import Answer, Bedside
 from ui.control_link import Snapshot
@@ -22,7 +24,6 @@ class Ward:
         self._theme = theme
         self._beds: dict[str, Bedside] = {}
         self._known: tuple[str, ...] = ()
-        self._speed: float | None = 1.0
         self.on_show = Bedside("", theme, now_s)
 
     @property
@@ -42,14 +43,10 @@ class Ward:
             if isinstance(record, CommandRecord | DeadLetter):
                 return  # of somebody who has no data
             bed = self._admit(record.bed, now_s)
-        bed.apply(record, now_s)
+        bed.state.apply(record, now_s)
 
     def take(self, snapshot: Snapshot, now_s: float) -> bool:
         """An answer of the session about the bed that is on show. Returns True if the rows of that changed."""
-        if not self._known:
-            self._speed = snapshot.status.pace  # all beds begin as fast
-            for bed in self._beds.values():
-                bed.speed = self._speed
         if snapshot.beds != self._known:
             self._known = snapshot.beds
             for name in snapshot.beds:
@@ -57,7 +54,13 @@ class Ward:
             rest = [name for name in self._beds if name not in snapshot.beds]
             self._beds = {name: self._beds[name] for name in (*snapshot.beds, *rest)}
         self.show(snapshot.bed, now_s)
-        return self.on_show.take(snapshot, now_s)
+        return self.on_show.take(snapshot)
+
+    def hear(self, snapshots: Iterable[Snapshot], now_s: float) -> None:
+        """Answers about beds that are not on show."""
+        for snapshot in snapshots:
+            if snapshot.bed != self.on_show.name:
+                self._admit(snapshot.bed, now_s).take(snapshot)
 
     def show(self, name: str, now_s: float) -> None:
         """Put a bed on show."""
@@ -76,10 +79,10 @@ class Ward:
         at = names.index(self.on_show.name) if self.on_show.name in names else 0
         return names[(at + direction) % len(names)]
 
-    def keep_time(self, now_s: float, answer: Answer) -> None:
+    def keep_time(self, now_s: float) -> None:
         """See :meth:`ui.bedside.Bedside.keep_time`; of all beds."""
         for bed in self._beds.values() or (self.on_show,):
-            bed.keep_time(now_s, answer)
+            bed.keep_time(now_s)
 
     def judge(self, now_s: float, answer: Answer) -> None:
         """Judge every bed, after moving the beams that nobody looks at."""
@@ -90,7 +93,8 @@ class Ward:
 
     def over(self, now_s: float) -> bool:
         """Whether the bed on show has ended and no other goes on."""
-        return self.on_show.ended and not any(bed.moves(now_s) for bed in self._beds.values())
+        status = self.on_show.status
+        return status is not None and status.ended and not any(bed.moves(now_s) for bed in self._beds.values())
 
     def _admit(self, name: str, now_s: float) -> Bedside:
         bed = self._beds.get(name)
@@ -99,7 +103,7 @@ class Ward:
                 bed = self.on_show  # the nameless one is whoever comes first
                 bed.state.bed = name
             else:
-                bed = Bedside(name, self._theme, now_s, self._speed)
+                bed = Bedside(name, self._theme, now_s)
             self._beds[name] = bed
             self._share_memory()
         return bed

@@ -86,7 +86,7 @@ HEALTHY = (tick(10), state(10), rhythm(10), vitals(10), prediction(10))
 class Bedside:
     """The view of a session that a test makes up, on a clock that it moves."""
 
-    def __init__(self, title: str = "demo", **changes: Any) -> None:
+    def __init__(self, title: str = "demo", beds: tuple[str, ...] = ("1",), **changes: Any) -> None:
         self.now_s = 1000.0
         self.feed = DisplayFeed()
         self.status = SessionStatus(
@@ -95,8 +95,13 @@ class Bedside:
         )  # fmt: skip
         self.status = replace(self.status, **changes)
         self.beats = self.progresses = True
-        control: Any = SimpleNamespace(channels=CHANNELS, title=title, status=self._told)
-        self.view = TerminalView(control, self.feed, lambda: self.now_s)
+        self.control: Any = SimpleNamespace(
+            channels=CHANNELS, title=title, status=self._told, gaps_s={}, bed=beds[0], beds=beds, show=self._show
+        )
+        self.view = TerminalView(self.control, self.feed, lambda: self.now_s)
+
+    def _show(self, bed: str) -> None:
+        self.control.bed = bed
 
     def _told(self) -> SessionStatus:
         now_ns = round(self.now_s * S)

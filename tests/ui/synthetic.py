@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 
 from models.signals.absence import Absence
+from models.signals.errors import BadInput
 from models.signals.findings import Pulse, Rhythm
 from models.signals.modalities import Modality
 from streams.control import ChannelInfo, SessionStatus
@@ -285,7 +286,9 @@ class FakeSession:
         self.of: dict[str, dict[str, object]] = {}
         self.lacking: dict[str, tuple[Modality, ...]] = {}
         self.calls: list[tuple[object, ...]] = []
+        self.called_for: list[str] = []  # the bed on show at each of the calls
         self.reports: list[tuple[str, int, int]] = []
+        self.reported_for: list[str] = []
         self.delay_s = 0.0
         self.failing: Exception | None = None
         self.frozen_heartbeat: int | None = None
@@ -302,7 +305,8 @@ class FakeSession:
         self._duration_s = duration_s
 
     def show(self, bed: str) -> None:
-        self._call("show", bed)
+        if bed not in self.beds:
+            raise BadInput(f"one of {', '.join(self.beds)}", bed, "name one of these")
         self.bed = bed
 
     @property
@@ -339,6 +343,7 @@ class FakeSession:
 
     def _call(self, *call: object) -> None:
         self.calls.append(call)
+        self.called_for.append(self.bed)
         if self.failing is not None:
             raise self.failing
 
@@ -362,3 +367,4 @@ class FakeSession:
 
     def shown(self, stage: str, due_ns: int, shown_ns: int) -> None:
         self.reports.append((stage, due_ns, shown_ns))
+        self.reported_for.append(self.bed)
