@@ -23,7 +23,7 @@ from monitor.footer import footer
 from streams.control import SessionControl, SessionStatus
 from streams.feed import DisplayFeed
 from ui.alarm_view import Alarm
-from ui.bed_words import BedWords, bed_words
+from ui.bed_words import BedWords
 from ui.bedside import Answer, Bedside
 from ui.control_link import ask_all
 from ui.lanes import Lane
@@ -78,7 +78,7 @@ class TerminalView:
         """The view of this moment."""
         now_s = self._monotonic()
         answer = self._ask(now_s)
-        said = tuple(bed_words(bed) for bed in self._ward.beds)
+        said = self._ward.said
         first = min(said, key=lambda words: words.rank)  # of equals the first
         if first.bed != self._ward.on_show.name:
             self._control.show(first.bed)
@@ -161,7 +161,7 @@ def _beds(said: tuple[BedWords, ...], on_show: str) -> Table:
         if words.life_words:
             lost = words.life is Life.LOST
             life = Text(f" {words.life_words} ", style=ALARM_STYLES["high"] if lost else NOT_LIVE)
-        alarm = Text("no alarm", style="dim")
+        alarm = Text(words.why_lost or "no alarm", style="" if words.why_lost else "dim")
         if words.worst is not None:
             alarm = _alarm_line(words.worst, words.held)
         if words.more:

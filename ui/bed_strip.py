@@ -127,7 +127,8 @@ class BedStrip(QWidget):
         if event.type() == QEvent.Type.ToolTip and isinstance(event, QHelpEvent):
             found = self._bed_at(event.pos().x(), event.pos().y())
             if found is not None:
-                lines = [f"{found.title}  {found.life_words}".rstrip(), *(alarm.words for alarm in found.alarms)]
+                alarms = [": ".join(filter(None, (alarm.words, alarm.record.reason))) for alarm in found.alarms]
+                lines = [f"{found.title}  {found.why_lost or found.life_words}".rstrip(), *alarms]
                 QToolTip.showText(event.globalPos(), tooltip_words("\n".join(lines)), self)
                 return True
         return super().event(event)
@@ -149,7 +150,8 @@ class BedStrip(QWidget):
         look, unit, worst = self._look, self._look.unit, words.worst
         box = place.adjusted(0.5, 0.5, -0.5, -0.5)
         if worst is None or worst.record.priority not in _FILLS:
-            painter.setPen(QPen(look.colour("panel_edge"), 1))
+            lost = QPen(QColor(look.theme.alarm.colours["high"].lit), 2 * unit)
+            painter.setPen(lost if words.life is Life.LOST else QPen(look.colour("panel_edge"), 1))
             painter.setBrush(look.colour("background"))
             painter.drawRoundedRect(box, 3 * unit, 3 * unit)
             return None
@@ -229,8 +231,10 @@ class BedStrip(QWidget):
             left += draw_text(painter, left, base, words.life_words, font, ink or look.colour("text_soft")) + 7 * unit
         worst = words.worst
         if worst is None:
-            if words.life in (Life.LIVE, Life.PAUSED, Life.ENDED):
-                draw_text(painter, left, base, "no alarm", look.font(11.5), look.colour("text_faint"))
+            said = words.why_lost or ("" if words.life is Life.WAITING else "no alarm")
+            font = look.fitted(said, 11.5, right - left)
+            colour = look.colour("text" if words.why_lost else "text_faint")
+            draw_text(painter, left, base, elided(said, font, right - left), font, colour)
             return
         if words.more:
             font = look.font(12, True)
@@ -238,7 +242,7 @@ class BedStrip(QWidget):
                 painter, right, base, f"+{words.more}", font, ink or look.colour("text"), right=True
             )
         text = ("✓ " if worst.acknowledged else "") + worst.words
-        size = look.fitted(text, 13.0, right - left, True).pixelSize() / unit
+        size = look.fitted(text, 13.0, 0.97 * (right - left), True).pixelSize() / unit
         font = look.font(max(_SMALLEST, size), True)
         if ink is None:  # of low priority: a tag of its own, so that a high one stays the loudest
             fill, ink = (QColor(name) for name in colours(worst, chip.lit, words.held, look.theme.alarm))

@@ -14,7 +14,7 @@ from ui.bedside import Bedside
 from ui.liveness import Life
 from ui.readouts import Readout, readout
 from ui.theme import PRIORITIES
-from ui.words import INVALID, bed_title, duration_words
+from ui.words import INVALID, bed_title
 
 _LIVES = {Life.WAITING: "NO SAMPLES YET", Life.PAUSED: "PAUSED", Life.ENDED: "ENDED", Life.LOST: "NOT LIVE"}
 
@@ -29,6 +29,7 @@ class BedWords:
     title: str
     life: Life
     life_words: str
+    why_lost: str
     rate: str
     rate_source: str
     mean: str
@@ -74,15 +75,12 @@ def bed_words(bed: Bedside) -> BedWords:
     heart, pressure = said.get(Modality.ECG), said.get(Modality.ABP)
     rate = heart.value if heart is not None else INVALID
     vitals = state.current_vitals(moment)
-    life_words = _LIVES.get(moment.life, "")
-    idle_s = state.clock.idle_s(moment.wall_s, moment.running_since_s)
-    if moment.life is Life.LOST and idle_s is not None and idle_s >= 1.0:
-        life_words += f" {duration_words(idle_s)}"
     return BedWords(
         bed=bed.name,
         title=bed_title(bed.name),
         life=moment.life,
-        life_words=life_words,
+        life_words=_LIVES.get(moment.life, ""),
+        why_lost=bed.verdict.words.split(" — ")[0] if moment.life is Life.LOST else "",
         rate=rate,
         rate_source=vitals.hr_source if vitals is not None and rate != INVALID else "",
         mean=(pressure.second or INVALID) if pressure is not None else INVALID,
@@ -104,7 +102,7 @@ def in_room(said: tuple[BedWords, ...], room: int, on_show: str) -> tuple[tuple[
 
 
 def rest_words(rest: Iterable[BedWords]) -> tuple[str, str]:
-    """Of the beds without a chip: how many, and what is the matter with them."""
+    """Of the beds without a chip: how many, and what is the matter with them, the two worst things of it."""
     rest = tuple(rest)
     count = f"+{len(rest)} bed{'s' if len(rest) > 1 else ''}"
     by: dict[str, int] = {}
@@ -114,5 +112,5 @@ def rest_words(rest: Iterable[BedWords]) -> tuple[str, str]:
         if words.worst is not None:
             by[words.worst.record.priority] = by.get(words.worst.record.priority, 0) + 1
     order = (PRIORITIES[0], "not live", *PRIORITIES[1:])
-    matter = ", ".join(f"{by[name]} {name.upper()}" for name in order if name in by)
-    return count, matter or "no alarm"
+    matter = [f"{by[name]} {name.upper()}" for name in order if name in by]
+    return count, ", ".join(matter[:2]) or "no alarm"

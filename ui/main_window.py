@@ -31,7 +31,6 @@ from streams.feed import DisplayFeed
 from ui.alarm_list import AlarmList
 from ui.alarm_view import fields
 from ui.bed_strip import HEIGHT, BedStrip
-from ui.bed_words import bed_words
 from ui.bedside import Answer, Bedside
 from ui.control_link import ControlLink, Snapshot
 from ui.geometry import Row
@@ -128,12 +127,7 @@ class MainWindow(QMainWindow):
         self.prediction = PredictionTile(look)
         self.made_from = MadeFromTile(look)
         self.operator = operator = Operator(
-            self.link,
-            self.ward,
-            self.sweep,
-            say=self.say,
-            show_bed=self.show_bed,
-            sweep_chosen=self.menu.check_speed,
+            self.link, self.ward, self.sweep, say=self.say, show_bed=self.show_bed, sweep_chosen=self.menu.check_speed
         )
         self.replay = ReplayBar(
             look, operator.toggle_pause, operator.set_speed, operator.seek, operator.step, self.menu
@@ -307,7 +301,7 @@ class MainWindow(QMainWindow):
         seekable = status is None or status.seekable
         self.banner.say(bed.verdict.words, bed.verdict.urgent)
         self.sweep.put_stamp(stamp_of(bed.verdict.life, head_s, seekable))
-        self.beds.show_beds(tuple(bed_words(one) for one in self.ward.beds), bed.name, now_s)
+        self.beds.show_beds(self.ward.said, bed.name, now_s)
         self._place_alarms()
         position_s = head_s if head_s is not None else (status.position_s if status is not None else 0.0)
         self._say_numbers(head_s)

@@ -235,6 +235,7 @@ class ReplayBar(QWidget):
             f"QToolButton:disabled {{ color: {colours['text']}; background: {colours['panel']}; }}"
             "QToolButton::menu-indicator { image: none; }"
         )
+        self.stretch.setStyleSheet(f"background: {colours['panel']};")
         metrics = QFontMetricsF(look.font(13))
         self.speed.setFixedWidth(round(metrics.horizontalAdvance("0.25×") + 2 * pad + 2))
         self.play.setFixedWidth(look.px(44))

@@ -37,7 +37,7 @@ SHORTCUTS: tuple[Shortcut, ...] = (
     Shortcut(("W",), "next sweep speed (mm/s)", "next_sweep_speed", None, "Waves"),
     Shortcut(("PgDown",), "next bed", "next_bed", 1.0, "Screen"),
     Shortcut(("PgUp",), "bed before", "next_bed", -1.0, "Screen"),
-    Shortcut(("A",), "acknowledge alarms (they stop flashing)", "acknowledge", None, "Screen"),
+    Shortcut(("A",), "acknowledge this bed's alarms (they stop flashing)", "acknowledge", None, "Screen"),
     Shortcut(("L",), "list of the standing alarms", "toggle_alarms", None, "Screen"),
     Shortcut(("S",), "save a picture of the screen", "screenshot", None, "Screen"),
     Shortcut(("F", "F11"), "full screen", "toggle_full_screen", None, "Screen"),

@@ -25,7 +25,7 @@ from ui.look import Look
 from ui.scales import LaneScale
 from ui.stamp import Stamp, paint_stamp
 from ui.state import DisplayState
-from ui.words import absence_words, clock_words, why_not
+from ui.words import clock_words
 
 _RANGE_S = 8.0
 _EMPTY_SHARE = 0.45
@@ -132,12 +132,8 @@ class SweepView(QWidget):
         lanes = self._state.lanes
         self._weights = self._weigh()
         self._rows = rows(height, self._weights, self._look.unit * ratio)
-        self._paper = Paper(
-            columns,
-            self.speed_mm_s * px_per_mm,
-            max(3, round(columns * sweep.gap_fraction)),
-            self._anchor_s or 0.0,
-        )
+        gap = max(3, round(columns * sweep.gap_fraction))
+        self._paper = Paper(columns, self.speed_mm_s * px_per_mm, gap, self._anchor_s or 0.0)
         self._inks = []
         for lane, row in zip(lanes, self._rows, strict=True):
             scale = self._scales.get(lane.key)
@@ -332,17 +328,8 @@ class SweepView(QWidget):
         for number, (ink, header) in enumerate(zip(self._inks, headers, strict=True)):
             if number < len(self._headers) and self._headers[number] == header:
                 continue
-            backdrop.paint(
-                painter,
-                ink.lane,
-                ink.row,
-                ink.scale,
-                header,
-                left,
-                width - right,
-                width,
-                number == len(headers) - 1,
-            )
+            last = number == len(headers) - 1
+            backdrop.paint(painter, ink.lane, ink.row, ink.scale, header, left, width - right, width, last)
             top, bottom = math.floor(ink.row.top / ratio), math.ceil((ink.row.top + ink.row.height) / ratio)
             self.update(QRect(0, top, self.width(), bottom - top))
         painter.end()
@@ -408,13 +395,4 @@ class SweepView(QWidget):
         time_s = self._paper.time_at(int(x), self._beam)
         if time_s is None:
             return ""
-        cell = ink.lane.cells.get(math.floor(time_s))
-        if cell is None:
-            what = "not judged yet"
-        elif not cell.absence:
-            what = "measured"
-        else:
-            what = f"absent: {absence_words(cell.absence)}"
-            if ink.lane.why_not:
-                what += f"; {why_not(ink.lane.why_not)}"
-        return f"{ink.lane.title}  {clock_words(time_s)}  {what}"
+        return f"{ink.lane.title}  {clock_words(time_s)}  {ink.lane.words_of(math.floor(time_s))}"

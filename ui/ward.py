@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from streams.records import AnyRecord, CommandRecord, DeadLetter
+from ui.bed_words import BedWords, bed_words
 from ui.bedside import Answer, Bedside
 from ui.control_link import Snapshot
 from ui.theme import Theme
 
 KEPT_WAVES = 8
 """Beds up to which each keeps its waves, some MB of them; of more, the one on show does."""
+_AT_ONCE = 40  # beds judged in one go, a millisecond for ten
 
 
 class Ward:
@@ -24,6 +26,8 @@ class Ward:
         self._theme = theme
         self._beds: dict[str, Bedside] = {}
         self._known: tuple[str, ...] = ()
+        self._said: dict[str, BedWords] = {}
+        self._turn = 0
         self.on_show = Bedside("", theme, now_s)
 
     @property
@@ -85,11 +89,22 @@ class Ward:
             bed.keep_time(now_s)
 
     def judge(self, now_s: float, answer: Answer) -> None:
-        """Judge every bed, after moving the beams that nobody looks at."""
-        for bed in self._beds.values() or (self.on_show,):
-            if bed is not self.on_show:
-                bed.advance(now_s)
-            bed.judge(now_s, answer)
+        """Judge the bed on show, and the others after bringing their beams and waves up to date; of a very large ward
+        a part of them, each in its turn."""
+        parts = 1 + len(self._beds) // _AT_ONCE
+        self._turn = (self._turn + 1) % parts
+        for number, bed in enumerate(self._beds.values() or (self.on_show,)):
+            if bed is self.on_show or number % parts == self._turn or bed.name not in self._said:
+                if bed is not self.on_show:
+                    bed.advance(now_s)
+                    bed.state.settle()
+                bed.judge(now_s, answer)
+                self._said[bed.name] = bed_words(bed)
+
+    @property
+    def said(self) -> tuple[BedWords, ...]:
+        """What is to be said of each bed, by its last judgement."""
+        return tuple(self._said[name] for name in self._beds if name in self._said)
 
     def over(self, now_s: float) -> bool:
         """Whether the bed on show has ended and no other goes on."""
