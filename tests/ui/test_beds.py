@@ -335,6 +335,12 @@ def test_no_report_is_of_what_was_due_before_the_bed_was_on_show(screen: Make) -
     assert {bed for bed, (_, due, _) in zip(of, s.session.reports[reported:], strict=True) if due > at_ns} == {B}
     assert new and all(due > at_ns for (_, due), bed in zip(new, of, strict=False) if bed == B)
     assert "window_to_screen" not in [stage for stage, _, _ in s.session.reports[reported:]]
+    s.run_to(6.0)
+    at_ns, reported = round(s.now * 1e9), len(s.session.reports)
+    s.window.show_bed(A)  # some of its ticks had come and were not yet drawn when it left the screen
+    s.run_to(6.2)
+    late = zip(s.session.reported_for[reported:], s.session.reports[reported:], strict=True)
+    assert all(due > at_ns for bed, (stage, due, _) in late if bed == A and stage == "sample_to_screen")
 
 
 def test_gains_are_each_beds_own(screen: Make) -> None:

@@ -215,6 +215,37 @@ def test_a_bed_that_stands_by_order_or_is_over_is_not_lost(change: dict[str, obj
     assert r.words(B).life is Life.LIVE
 
 
+def test_a_resume_gives_a_bed_that_nobody_looks_at_time_to_go_on() -> None:
+    r = Round()
+    r.play(3.0)
+    r.session.of[B], r.silent = {"paused": True}, {B}
+    r.play(20.0)
+    del r.session.of[B]
+    r.play(1.0)
+    assert r.words(B).life is Life.LIVE and r.words(B).rate == "75", "a pause is no silence"
+    r.play(2.0)
+    assert r.words(B).life is Life.LOST
+
+
+def test_a_sign_of_life_counts_whichever_bed_was_asked_about() -> None:
+    r = Round()
+    r.play(3.0)
+    hear, r.ward.hear = r.ward.hear, lambda *_: None  # type: ignore[method-assign]
+    r.play(2.5)
+    assert r.words(B).life is Life.LIVE
+    r.ward.hear = hear  # type: ignore[method-assign]
+
+
+def test_an_older_answer_does_not_take_the_place_of_the_newest_of_the_bed_on_show() -> None:
+    r = Round()
+    r.session.of[A] = {"paused": True}
+    old = ask_all(r.session)
+    r.session.of = {}
+    r.play(1.0)
+    r.ward.hear(old, r.now)
+    assert not r.ward.on_show.status.paused
+
+
 def test_a_bed_has_its_own_speed() -> None:
     r = Round()
     r.session.of[B] = {"speed": 0.25}
@@ -263,6 +294,9 @@ def test_a_bed_comes_on_show_with_what_it_has() -> None:
     r = Round()
     r.play(5.0)
     assert r.ward.on_show.name == A
+    hidden = r.ward.beds[1].state
+    assert 0.0 < r.now - 1000.0 - hidden.clock.position_s < 0.2, "its beam goes on"
+    assert hidden.lane("ECG").trace.shown.ring.end > 4.9 * 500, "its waves are ready"
     r.ward.show(B, r.now)
     lane = r.ward.on_show.state.lane("PPG")
     assert lane.trace.raw.ring.end - lane.trace.raw.ring.start == 5 * 125

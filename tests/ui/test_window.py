@@ -548,7 +548,19 @@ def test_no_qt_signal_per_message() -> None:
     import ast
     from pathlib import Path
 
-    for name in ("state", "lanes", "buffers", "playout", "crossfade", "filters", "readouts", "control_link"):
+    for name in (
+        "ward",
+        "bedside",
+        "bed_words",
+        "state",
+        "lanes",
+        "buffers",
+        "playout",
+        "crossfade",
+        "filters",
+        "readouts",
+        "control_link",
+    ):
         tree = ast.parse((Path(__file__).parents[2] / "ui" / f"{name}.py").read_text("utf-8"))
         imported = {n.module or "" for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)} | {
             a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names
