@@ -53,8 +53,8 @@ class _Session:
 
     title = "benchmark"
     channels = CHANNELS
-    bed = "1"
-    beds = ("1",)
+    bed = "Bed 1"
+    beds = ("Bed 1",)
 
     def show(self, bed: str) -> None: ...
 

@@ -186,6 +186,7 @@ class Session:
             heartbeat_ns=self._stream.heartbeat_ns,
             progress_ns=progress_ns,
             achieved_speed=replay.achieved_speed if replay is not None else None,
+            seekable=replay is not None,
             latency_ms=self._latency.recent() if self._paced else {},
             dropped=bed.source.dropped_now(),
             error=self._crew.error,

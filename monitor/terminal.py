@@ -1,7 +1,8 @@
 """The live terminal view, where there is no screen: alarms, numerics, presence and prediction.
 
-It says what the bedside display says: both read :class:`ui.state.DisplayState` with the same pure functions, so that a
-value is stale, an estimate withheld or a risk not given in both or in none.
+It says what the bedside display says: both read :class:`ui.ward.Ward` with the same pure functions, so that a value is
+stale, an estimate withheld or a risk not given in both or in none. Several beds are a line each; below them the first
+of those that most need a look is said in detail.
 """
 
 from __future__ import annotations
@@ -22,14 +23,17 @@ from monitor.footer import footer
 from streams.control import SessionControl, SessionStatus
 from streams.feed import DisplayFeed
 from ui.alarm_view import Alarm
+from ui.bed_words import BedWords
+from ui.bedside import Answer, Bedside
+from ui.control_link import ask_all
 from ui.lanes import Lane
-from ui.liveness import Life, Moment, Verdict, judge
+from ui.liveness import Life, Verdict
 from ui.low_pressure import LOW_MMHG
 from ui.prediction_view import prediction_words
 from ui.readouts import readout
-from ui.state import DisplayState
 from ui.theme import default_theme
-from ui.words import absence_words, clock_words
+from ui.ward import Ward
+from ui.words import absence_words, bed_title, clock_words
 
 COLOURS = {Modality.ECG: "green", Modality.ABP: "red", Modality.PPG: "cyan", Modality.EEG: "yellow"}
 ALARM_STYLES = {"high": "bold white on red", "medium": "black on yellow", "low": "black on cyan", "": "yellow"}
@@ -47,61 +51,55 @@ class TerminalView:
         self, control: SessionControl, feed: DisplayFeed, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
         self._control, self._feed, self._monotonic = control, feed, monotonic
-        self._theme = default_theme()
-        self._state = DisplayState(self._theme)
-        self._unpaused_s = self._going_s = monotonic()
+        self._ward = Ward(default_theme(), monotonic())
 
     def update(self) -> None:
         """Takes in what has come since the last call."""
-        status, now_s = self._control.status(), self._monotonic()
-        if status.paused:
-            self._unpaused_s = now_s
-        if status.paused or status.ended:
-            self._going_s = now_s
-        self._state.set_channels(self._control.channels)
+        now_s = self._monotonic()
+        self._ask(now_s)
         for _ in range(_BATCHES):  # not until it is empty: the stream may be faster than this
             records = self._feed.drain(_BATCH)
             for record in records:
-                self._state.apply(record, now_s)
+                self._ward.apply(record, now_s)
             if len(records) < _BATCH:
                 break
-        self._state.clock.advance(now_s, status.pace)
+        self._ward.on_show.advance(now_s)
+
+    def _ask(self, now_s: float) -> Answer:
+        shown, *others = ask_all(self._control)
+        answer = Answer(shown.status, stages=True)
+        self._ward.take(shown, now_s)
+        self._ward.hear(others, now_s)
+        self._ward.keep_time(now_s)
+        self._ward.judge(now_s, answer)
+        return answer
 
     def render(self) -> Panel:
         """The view of this moment."""
-        status, now_s = self._control.status(), self._monotonic()
-        idle_s = self._state.clock.idle_s(now_s, self._going_s)
-        verdict = self._judge(status, now_s, idle_s)
-        running = verdict.life in (Life.LIVE, Life.LOST)  # what is lost ages on
-        event_s = self._state.clock.source_now(now_s, self._going_s if running else None)
-        moment = Moment(event_s, now_s, verdict.life, self._unpaused_s, status.pace)
+        now_s = self._monotonic()
+        answer = self._ask(now_s)
+        said = self._ward.said
+        first = min(said, key=lambda words: words.rank)  # of equals the first
+        if first.bed != self._ward.on_show.name:
+            self._control.show(first.bed)
+            answer = self._ask(now_s)
+        bed, status = self._ward.on_show, answer.status
+        assert status is not None
         table = Table.grid(padding=(0, 2))
-        for lane in self._state.lanes:
-            table.add_row(*self._row(lane, moment))
+        for lane in bed.state.lanes:
+            table.add_row(*self._row(bed, lane))
         parts: list[RenderableType] = [
-            *self._stamp(verdict),
-            *self._alarms(moment),
+            *([_beds(said, bed.name)] if len(said) > 1 else []),
+            *self._stamp(bed.verdict),
+            *self._alarms(bed),
             table,
-            self._prediction(moment),
+            self._prediction(bed),
             Text(footer(status), style="dim"),
             Text(DISCLAIMER, style="dim"),
         ]
-        title = f"{self._control.title}  {clock_words(status.position_s)} / {clock_words(status.duration_s)}"
-        return Panel(Group(*parts), title=escape(title), expand=False)
-
-    def _judge(self, status: SessionStatus, now_s: float, idle_s: float | None) -> Verdict:
-        """Whether all this is live. A stage that has handled nothing counts as much as a tick that has not come."""
-        if idle_s is not None and status.progress_ns:
-            idle_s = max(idle_s, now_s - max(status.progress_ns * 1e-9, self._going_s))
-        return judge(
-            status,
-            "",
-            ended=self._state.ended,
-            silent_s=now_s - status.heartbeat_ns * 1e-9,
-            unanswered_s=0.0,
-            idle_s=idle_s,
-            limit_s=self._theme.alarm.heartbeat_s,
-        )
+        name = f"{bed_title(bed.name)}  " if len(said) > 1 else ""
+        title = bed.snapshot.title if bed.snapshot is not None else ""
+        return Panel(Group(*parts), title=escape(f"{name}{title}  {_position(status)}"), expand=False)
 
     @staticmethod
     def _stamp(verdict: Verdict) -> list[Text]:
@@ -110,14 +108,16 @@ class TerminalView:
         words = verdict.words or STAMPS.get(verdict.life, "")
         return [Text(f" {words} ", style=ALARM_STYLES["high"] if verdict.urgent else NOT_LIVE)] if words else []
 
-    def _alarms(self, moment: Moment) -> list[Text]:
+    @staticmethod
+    def _alarms(bed: Bedside) -> list[Text]:
         """Every standing alarm, worst first, a line each: none takes the place of another."""
-        held = moment.life is not Life.LIVE
-        return [_alarm_line(alarm, held) for alarm in self._state.alarms.standing]
+        held = bed.verdict.life is not Life.LIVE
+        return [_alarm_line(alarm, held) for alarm in bed.state.alarms.standing]
 
-    def _row(self, lane: Lane, moment: Moment) -> tuple[Text, Text, Text, Text]:
+    @staticmethod
+    def _row(bed: Bedside, lane: Lane) -> tuple[Text, Text, Text, Text]:
         colour = COLOURS.get(lane.modality, "white")
-        said = readout(self._state, lane, moment)
+        said = readout(bed.state, lane, bed.moment)
         value = f"{said.value} ({said.second})" if said.second else said.value
         words = " ".join(word for word in (said.label, value, said.unit, said.mark) if word)
         numeric = Text(words, style=f"italic {colour}" if said.estimated else colour)
@@ -131,9 +131,10 @@ class TerminalView:
         notes = (absence_words(lane.absence), *said.notes) if said.estimated else said.notes
         return Text(lane.key, style=f"bold {colour}"), numeric, strip, Text("; ".join(notes), style="dim")
 
-    def _prediction(self, moment: Moment) -> Text:
+    @staticmethod
+    def _prediction(bed: Bedside) -> Text:
         """What is the case now before what may come; a risk only where the record gives one."""
-        said = prediction_words(self._state, moment)
+        said = prediction_words(bed.state, bed.moment)
         if said.news is not None:
             words = f"{said.news.headline}   {said.news.detail}".rstrip()
             return Text(f" {words} ", style=ALARM_STYLES.get(said.news.priority, ""))
@@ -142,6 +143,31 @@ class TerminalView:
             return Text(f"{label} {said.reason}", style="yellow")
         risks = "   ".join(f"{r.horizon} {r.value}" + (f" ({r.interval})" if r.interval else "") for r in said.risks)
         return Text(f"{label} {risks}   {said.age}", style="yellow" if said.stale else "")
+
+
+def _position(status: SessionStatus) -> str:
+    at = clock_words(status.position_s)
+    return f"{at} / {clock_words(status.duration_s)}" if status.seekable else f"LIVE  {at} since start"
+
+
+def _beds(said: tuple[BedWords, ...], on_show: str) -> Table:
+    """A line a bed, in the words of the display's strip."""
+    table = Table.grid(padding=(0, 2))
+    for words in said:
+        title = Text(f"{'▸' if words.bed == on_show else ' '} {words.title}", style="bold")
+        rate = Text(f"HR {words.rate} {words.rate_source}".rstrip(), style=COLOURS[Modality.ECG])
+        mean = f"MAP {words.mean} ESTIMATED" if words.estimated else f"MAP {words.mean}"
+        life = Text("")
+        if words.life_words:
+            lost = words.life is Life.LOST
+            life = Text(f" {words.life_words} ", style=ALARM_STYLES["high"] if lost else NOT_LIVE)
+        alarm = Text(words.why_lost or "no alarm", style="" if words.why_lost else "dim")
+        if words.worst is not None:
+            alarm = _alarm_line(words.worst, words.held)
+        if words.more:
+            alarm.append(f"  +{words.more}", style="not bold default on default")
+        table.add_row(title, rate, Text(mean, style=COLOURS[Modality.ABP]), life, alarm)
+    return table
 
 
 def _alarm_line(alarm: Alarm, held: bool) -> Text:

@@ -29,6 +29,7 @@ class SessionStatus:
     ``service`` as in :class:`models.runtime.guard.Service`, ``notes`` its sentences: why better backends do not serve.
     ``achieved_speed``: event seconds a second where the machine does not keep ``speed``, None where it does.
     ``preparing``: what is being done until the model serves ("building TensorRT engines, fp16: 40 %"), else empty.
+    ``seekable``: a recording, which can be paused, sought and played at another speed; a live source cannot.
     """
 
     position_s: float
@@ -51,6 +52,7 @@ class SessionStatus:
     preparing: str = ""
     progress_ns: int = 0  # 0: not told
     achieved_speed: float | None = None
+    seekable: bool = True
 
     @property
     def pace(self) -> float | None:

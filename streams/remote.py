@@ -155,6 +155,7 @@ class RemoteSession:
             preparing=worker.preparing if worker is not None else NO_WORKER,
             progress_ns=self._now() if still else max(known.tick_ns, self._begun_ns),
             achieved_speed=source.achieved_speed,
+            seekable=record.seekable,
         )
 
     # -- the operator -------------------------------------------------------------------------------------------------

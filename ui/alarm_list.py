@@ -30,6 +30,11 @@ class AlarmList(QWidget):
             self.fit()
             self.update()
 
+    @property
+    def room(self) -> QRect:
+        """The most that it may cover."""
+        return QRect(self._place)
+
     def give_room(self, place: QRect) -> None:
         """The most that it may cover."""
         self._place = place

@@ -77,8 +77,8 @@ def run_display(
             saved[0] = window.save_picture(screenshot)
 
     def check_end() -> None:
-        status = window.link.status
-        over = status is not None and (status.ended or bool(status.error))
+        snapshot = window.link.snapshot
+        over = snapshot is not None and (bool(snapshot.status.error) or window.ward.over(window.now_s))
         if closing and over and feed.status.waiting == 0:
             try:
                 save()
@@ -98,8 +98,8 @@ def run_display(
             signal.signal(number, handler)
     if screenshot is not None and saved != [True]:
         raise BadInput("a picture file that can be written", os.fspath(screenshot), "choose another path")
-    status = window.link.status
-    return 1 if status is not None and status.error else 0
+    snapshot = window.link.snapshot
+    return 1 if snapshot is not None and snapshot.status.error else 0
 
 
 def _in_main_thread() -> bool:

@@ -10,19 +10,55 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import dataclass
 
 from models.signals.modalities import Modality
 from streams.control import ChannelInfo, SessionControl, SessionStatus
 
 _POLL_S = 0.1
+_POLL_ALL_S = 0.5  # of the beds that are not on show: soon enough to know why one stands still
 _REPORTS_KEPT = 4096
 
 Gaps = dict[Modality, tuple[tuple[float, float], ...]]
-Snapshot = tuple[SessionStatus, tuple[ChannelInfo, ...], Gaps, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What the session said in one go: all of it is about ``bed``, the one that was on show then, of ``beds``."""
+
+    status: SessionStatus
+    channels: tuple[ChannelInfo, ...]
+    gaps_s: Gaps
+    title: str
+    bed: str
+    beds: tuple[str, ...]
+
+
+def ask(control: SessionControl) -> Snapshot:
+    """A snapshot of now; to be called where nobody can put another bed on show meanwhile."""
+    return Snapshot(control.status(), control.channels, control.gaps_s, control.title, control.bed, tuple(control.beds))
+
+
+def ask_all(control: SessionControl) -> tuple[Snapshot, ...]:
+    """A snapshot of every bed, first of the one on show, which is on show again afterwards."""
+    shown = ask(control)
+    others = [bed for bed in shown.beds if bed != shown.bed]
+    if not others:
+        return (shown,)
+    try:
+        return (shown, *[_visit(control, bed) for bed in others])
+    finally:
+        control.show(shown.bed)
+
+
+def _visit(control: SessionControl, bed: str) -> Snapshot:
+    control.show(bed)
+    return ask(control)
 
 
 class ControlLink:
-    """``snapshot`` is None until the session first answered. Call :meth:`poll` once a frame.
+    """``snapshot`` is None until the session first answered; it may be about a bed that was on show before. ``others``:
+    of the beds that were not, at the last time that they were asked about. Call :meth:`poll` once a frame.
 
     worker: runs the calls, one after the other (default: a thread of its own).
     """
@@ -30,18 +66,33 @@ class ControlLink:
     def __init__(self, control: SessionControl, now_s: float, worker: Executor | None = None) -> None:
         self._control = control
         self._worker = worker or ThreadPoolExecutor(1, "display-control")
-        self._polling: Future[Snapshot] | None = None
-        self._polled_s = -math.inf
+        self._polling: Future[tuple[Snapshot, ...]] | None = None
+        self._shows = self._shows_when_asked = 0
+        self._chosen = ""  # by the operator, and no answer since
+        self._polled_s = self._polled_all_s = -math.inf
         self._actions: list[tuple[str, Future[None]]] = []
         self._reports: list[tuple[str, int, int]] = []
         self.snapshot: Snapshot | None = None
+        self.others: tuple[Snapshot, ...] = ()
         self.answered_s = now_s
         self.failure = ""
 
     @property
-    def status(self) -> SessionStatus | None:
-        """The session's last answer; None before the first."""
-        return self.snapshot[0] if self.snapshot is not None else None
+    def bed(self) -> str:
+        """The bed on show: the one chosen last, or by the session's answer; "" before the first."""
+        return self._chosen or (self.snapshot.bed if self.snapshot is not None else "")
+
+    def show(self, bed: str) -> None:
+        """Put another bed on show. What is done from now on is about that one; what was painted before is not."""
+        self._shows += 1
+        self._chosen, self._polled_s, self._polled_all_s = bed, -math.inf, -math.inf
+        reports, self._reports = self._reports, []
+
+        def action(control: SessionControl) -> None:
+            _tell(control, reports)
+            control.show(bed)
+
+        self.do(f"show bed {bed}", action)
 
     def do(self, what: str, action: Callable[[SessionControl], None]) -> None:
         """Run an operator's action; ``what`` names it if it fails."""
@@ -58,13 +109,20 @@ class ControlLink:
             polling, self._polling = self._polling, None
             error = polling.exception()
             if error is None:
-                self.snapshot, self.answered_s, self.failure = polling.result(), now_s, ""
+                self.snapshot, *others = polling.result()
+                self.others = tuple(others) or self.others
+                self.answered_s, self.failure = now_s, ""
+                if self._shows_when_asked == self._shows:
+                    self._chosen = ""  # it is as the session says, also where it has refused
             else:
                 self.failure = f"The session cannot be asked: {error}"
         if self._polling is None and now_s - self._polled_s >= _POLL_S:
-            self._polled_s = now_s
+            self._polled_s, self._shows_when_asked = now_s, self._shows
             reports, self._reports = self._reports, []
-            self._polling = self._worker.submit(self._ask, reports)
+            everybody = now_s - self._polled_all_s >= _POLL_ALL_S
+            if everybody:
+                self._polled_all_s = now_s
+            self._polling = self._worker.submit(self._ask, reports, everybody)
         failed = []
         for what, future in [done for done in self._actions if done[1].done()]:
             self._actions.remove((what, future))
@@ -73,15 +131,18 @@ class ControlLink:
                 failed.append(f"{what}: {error}")
         return failed
 
-    def _ask(self, reports: list[tuple[str, int, int]]) -> Snapshot:
-        control = self._control
-        for report in reports:
-            control.shown(*report)
-        return control.status(), control.channels, control.gaps_s, control.title
+    def _ask(self, reports: list[tuple[str, int, int]], everybody: bool) -> tuple[Snapshot, ...]:
+        _tell(self._control, reports)
+        return ask_all(self._control) if everybody else (ask(self._control),)
 
     def close(self) -> None:
         """Hand over the last reports; waits for nothing."""
         reports, self._reports = self._reports, []
         if reports:
-            self._worker.submit(self._ask, reports)
+            self._worker.submit(_tell, self._control, reports)
         self._worker.shutdown(wait=False)
+
+
+def _tell(control: SessionControl, reports: list[tuple[str, int, int]]) -> None:
+    for report in reports:
+        control.shown(*report)

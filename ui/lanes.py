@@ -16,6 +16,7 @@ from ui.buffers import CellRow, Float32, SampleRing
 from ui.crossfade import join_hop
 from ui.filters import DisplayFilter
 from ui.theme import LaneStyle, SweepStyle
+from ui.words import absence_words, why_not
 
 _LAGS_KEPT = 10
 _LAG_SLACK_S = 0.05
@@ -166,6 +167,15 @@ class Lane:
         if self.not_estimable == NEVER_CONNECTED:
             return self.not_estimable
         return self.forbidden or self.not_estimable
+
+    def words_of(self, second: int) -> str:
+        """Whether a second was measured, and why not."""
+        cell = self.cells.get(second)
+        if cell is None:
+            return "not judged yet"
+        if not cell.absence:
+            return "measured"
+        return f"absent: {absence_words(cell.absence)}" + (f"; {why_not(self.why_not)}" if self.why_not else "")
 
     def clear(self) -> None:
         """Forgets what was drawn; begins anew after a seek."""

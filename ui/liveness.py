@@ -90,6 +90,8 @@ def judge(
     if status is None:
         late = unanswered_s > _ANSWER_S
         return Verdict(Life.WAITING, "THE SESSION DOES NOT START: no answer yet" if late else "", late)
+    if status.ended and not status.seekable:
+        return Verdict(Life.ENDED, "END OF THE LIVE SOURCE — Q to quit")
     if status.ended:
         return Verdict(Life.ENDED, "END OF RECORDING — drag the position bar or press ← to look again, Q to quit")
     if unanswered_s > limit_s:

@@ -2,62 +2,59 @@
 
     top bar       bed, source, alarms; a list of them (L)                  ui/top_bar.py, alarm_view.py, alarm_list.py
     banner        only when the display has something to say itself        ui/top_bar.py, ui/liveness.py
+    beds          a chip a bed, where there are two or more                ui/bed_strip.py, ui/bed_words.py
     sweep         the waves, estimates, presence strips; a stamp           ui/sweep.py, ui/ink.py, backdrop.py, stamp.py
     numerics      one tile a lane                                          ui/numerics.py, ui/readouts.py
     prediction    risk, trend, age; made from                              ui/prediction_tile.py, ui/prediction_view.py
     replay bar    pause, speed, position, status                           ui/replay_bar.py, ui/status_words.py
 
-A frame (:meth:`MainWindow.frame`): drain the feed within a budget, fold the records into the state, move the beam,
+What keys, buttons and menu do is in ui/operator.py; what is known of each bed in ui/ward.py and ui/bedside.py.
+
+A frame (:meth:`MainWindow.frame`): drain the feed within a budget, fold the records into their beds, move the beam,
 and every tenth of a second renew what is said in words. The window never waits for the session (ui/control_link.py).
 """
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from datetime import datetime
+from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from PySide6.QtCore import QRect, QStandardPaths, Qt, QTimer
-from PySide6.QtGui import (
-    QAction,
-    QActionGroup,
-    QCloseEvent,
-    QImage,
-    QKeySequence,
-    QResizeEvent,
-    QShortcut,
-)
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QMainWindow, QMenu, QVBoxLayout, QWidget
+from PySide6.QtCore import QRect, Qt, QTimer
+from PySide6.QtGui import QCloseEvent, QImage, QKeySequence, QResizeEvent, QShortcut
+from PySide6.QtWidgets import QHBoxLayout, QMainWindow, QVBoxLayout, QWidget
 
-from models.signals.gaps import common, stretch_at
-from models.signals.modalities import Modality
 from streams.control import SessionControl
 from streams.feed import DisplayFeed
 from ui.alarm_list import AlarmList
-from ui.alarm_view import alarm_of, fields, lit
-from ui.control_link import ControlLink
+from ui.alarm_view import fields
+from ui.bed_strip import HEIGHT, BedStrip
+from ui.bedside import Answer, Bedside
+from ui.control_link import ControlLink, Snapshot
 from ui.geometry import Row
 from ui.help_overlay import HelpOverlay
-from ui.liveness import Life, Moment, judge
+from ui.liveness import Life
 from ui.look import Look
-from ui.numerics import Flash, NumericsPanel
-from ui.picture import write_picture
+from ui.menu import MainMenu
+from ui.numerics import NumericsPanel, flashes_of
+from ui.operator import Operator
+from ui.picture import Pictures, write_picture
 from ui.prediction_tile import MadeFromTile, PredictionTile
 from ui.prediction_view import prediction_words
 from ui.readouts import readout
 from ui.replay_bar import ReplayBar
-from ui.shortcuts import SHORTCUTS, next_speed
+from ui.shortcuts import SHORTCUTS
 from ui.stamp import stamp_of
 from ui.state import DisplayState
 from ui.status_words import status_words
 from ui.sweep import SweepView
 from ui.theme import Theme, default_theme
+from ui.toast import Toast
 from ui.top_bar import Banner, TopBar
-from ui.words import clock_words, duration_words, speed_words
+from ui.ward import Ward
+from ui.words import bed_title, clock_words, speed_words
 
 FRAME_MS = 16
 _BUDGET_S = 0.001
@@ -85,20 +82,16 @@ class MainWindow(QMainWindow):
         super().__init__()
         self._monotonic = monotonic
         self.look = Look(theme or default_theme())
-        self.state = DisplayState(self.look.theme)
+        self.ward = Ward(self.look.theme, monotonic())
         self.link = ControlLink(control, monotonic(), worker)
-        self._writer = worker or ThreadPoolExecutor(1, "display-picture")
-        self._pictures: list[tuple[Path, Future[bool]]] = []
+        self.pictures = Pictures(worker or ThreadPoolExecutor(1, "display-picture"))
         self._feed = feed
+        self._taken: Snapshot | None = None
+        self._heard: tuple[Snapshot, ...] = ()
         self._words_s = 0.0
-        self._moment = Moment(0.0, monotonic(), Life.WAITING)
-        self._unpaused_s = self._going_s = monotonic()
         self._said_beam = 0.0
         self._said_rows: list[Row] = []
-        self._speed: float | None = 1.0
-        self._prediction_seen: int | None = None
         self.frames = 0
-        self.pictures: Path | None = None
         self.closing: Callable[[], None] = lambda: None
         self.setWindowTitle("Vigil")
         self._build()
@@ -110,19 +103,35 @@ class MainWindow(QMainWindow):
         if start:
             self.frame_timer.start(FRAME_MS)
 
+    @property
+    def state(self) -> DisplayState:
+        """What is known of the bed on show."""
+        return self.ward.on_show.state
+
+    @property
+    def now_s(self) -> float:
+        """Monotonic seconds, by the window's clock."""
+        return self._monotonic()
+
     # Making -----------------------------------------------------------------------------------------------------
 
     def _build(self) -> None:
         look = self.look
-        self.menu = QMenu(self)
+        self.menu = MainMenu(self)
         self.top = TopBar(look, self.toggle_alarms)
         self.banner = Banner(look)
+        self.beds = BedStrip(look, self.show_bed)
         self.sweep = SweepView(self.state, look)
         self.sweep.painted = self._painted
         self.numerics = NumericsPanel(look)
         self.prediction = PredictionTile(look)
         self.made_from = MadeFromTile(look)
-        self.replay = ReplayBar(look, self.toggle_pause, self.set_speed, self.seek, self.step, self.menu)
+        self.operator = operator = Operator(
+            self.link, self.ward, self.sweep, say=self.say, show_bed=self.show_bed, sweep_chosen=self.menu.check_speed
+        )
+        self.replay = ReplayBar(
+            look, operator.toggle_pause, operator.set_speed, operator.seek, operator.step, self.menu
+        )
         self._tiles = QWidget()
         tiles = QHBoxLayout(self._tiles)
         tiles.addWidget(self.prediction, 6)
@@ -137,8 +146,8 @@ class MainWindow(QMainWindow):
         layout = self._layout = QVBoxLayout(centre)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
-        layout.addWidget(self.top)
-        layout.addWidget(self.banner)
+        for bar in (self.top, self.beds, self.banner):
+            layout.addWidget(bar)
         layout.addLayout(waves, 1)
         layout.addWidget(self._tiles)
         layout.addWidget(self.replay)
@@ -146,47 +155,39 @@ class MainWindow(QMainWindow):
         self._centre = centre
         self.alarms = AlarmList(look, centre)
         self.help = HelpOverlay(look, centre)
-        self.toast = QLabel(centre)
-        self.toast.setTextFormat(Qt.TextFormat.PlainText)  # names of tracks and files are no markup
-        self.toast.hide()
-        self._toast_timer = QTimer(self)
-        self._toast_timer.setSingleShot(True)
-        self._toast_timer.timeout.connect(self.toast.hide)
-        self._build_menu()
+        self.toast = Toast(look, centre)
+        self.menu.fill(
+            look.theme.sweep.speeds_mm_s,
+            self.sweep.speed_mm_s,
+            operator.set_sweep_speed,
+            (
+                ("ECG gain up", partial(operator.change_gain, 1)),
+                ("ECG gain down", partial(operator.change_gain, -1)),
+                ("Standing alarms", self.toggle_alarms),
+                ("Save a picture", self.screenshot),
+                ("Full screen", self.toggle_full_screen),
+                ("Keys …", self.toggle_help),
+                ("Quit", self.close),
+            ),
+        )
         for shortcut in SHORTCUTS:
-            action = getattr(self, shortcut.action)
+            action = self.action_of(shortcut.action)
             if shortcut.argument is not None:
                 action = partial(action, shortcut.argument)
             for key in shortcut.keys:
                 QShortcut(QKeySequence(key), self).activated.connect(lambda action=action: action())
 
-    def _build_menu(self) -> None:
-        speeds = self.menu.addMenu("Sweep speed")
-        group = QActionGroup(speeds)
-        self._sweep_actions: dict[float, QAction] = {}
-        for mm_s in self.look.theme.sweep.speeds_mm_s:
-            action = speeds.addAction(f"{mm_s:g} mm/s")
-            action.setCheckable(True)
-            action.setChecked(mm_s == self.sweep.speed_mm_s)
-            action.triggered.connect(lambda _checked=False, mm_s=mm_s: self.set_sweep_speed(mm_s))
-            group.addAction(action)
-            self._sweep_actions[mm_s] = action
-        for title, shown in (
-            ("ECG gain up", partial(self.change_gain, 1)),
-            ("ECG gain down", partial(self.change_gain, -1)),
-            ("Standing alarms", self.toggle_alarms),
-            ("Save a picture", self.screenshot),
-            ("Full screen", self.toggle_full_screen),
-            ("Keys …", self.toggle_help),
-            ("Quit", self.close),
-        ):
-            self.menu.addAction(title).triggered.connect(lambda _checked=False, shown=shown: shown())
+    def action_of(self, name: str) -> Callable[..., object]:
+        """The method behind an action of the keyboard: the operator's, or one about the window itself."""
+        found: Callable[..., object] = getattr(self.operator if hasattr(self.operator, name) else self, name)
+        return found
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Fits heights, margins and fonts to the window."""
         look = self.look
         look.set_window(self.width(), self.height())
         self.top.setFixedHeight(look.px(60))
+        self.beds.setFixedHeight(look.px(HEIGHT))
         self.banner.setFixedHeight(look.px(28))
         self.replay.setFixedHeight(look.px(36))
         self._tiles.setFixedHeight(look.px(90))
@@ -195,11 +196,16 @@ class MainWindow(QMainWindow):
         self.numerics.setFixedWidth(min(look.px(372), round(self.width() * 0.29)))
         self.replay.restyle()
         super().resizeEvent(event)
-        centre = self._centre
-        self.help.setGeometry(centre.rect())
-        room = QRect(0, look.px(60), self.width() - self.numerics.width(), round(self.height() * 0.6))
-        self.alarms.give_room(room)
-        self._place_toast()
+        self.help.setGeometry(self._centre.rect())
+        self._place_alarms()
+        self.toast.place()
+
+    def _place_alarms(self) -> None:
+        """The list of alarms covers waves: neither a number nor the beds."""
+        top = self.look.px(60) + (self.look.px(HEIGHT) if len(self.ward.names) > 1 else 0)
+        room = QRect(0, top, self.width() - self.numerics.width(), round(self.height() * 0.6))
+        if self.alarms.room != room:
+            self.alarms.give_room(room)
 
     # Sixty times a second ---------------------------------------------------------------------------------------
 
@@ -209,23 +215,16 @@ class MainWindow(QMainWindow):
         for sentence in self.link.poll(now_s):
             self.say(sentence)
         self._take_records()
-        status = self.link.status
-        if status is None or status.paused:
-            self._unpaused_s = now_s
-        if status is None or status.paused or status.ended:
-            self._going_s = now_s
-        if status is not None:
-            self._speed = status.pace
-            snapshot = self.link.snapshot
-            if snapshot is not None and self.state.set_channels(snapshot[1]):
-                self.sweep.relayout()
+        self._take_answer(now_s)
+        self.ward.keep_time(now_s)
         self.state.settle()
-        head_s = self.state.clock.advance(self._monotonic(), self._speed)
+        head_s = self.ward.on_show.advance(self._monotonic())
         self.sweep.advance(head_s)
         self.frames += 1
         if now_s - self._words_s >= _WORDS_EVERY_S:
             self._words_s = now_s
-            self._tell_pictures()
+            for sentence in self.pictures.done():
+                self.say(sentence)
             self._say_all(now_s, head_s)
         elif self._said_rows is not self.sweep.lane_rows:  # laid out anew: the numerics must not lag behind
             self._say_numbers(head_s)
@@ -241,9 +240,49 @@ class MainWindow(QMainWindow):
                 return
             now_s = self._monotonic()
             for record in records:
-                self.state.apply(record, now_s)
+                self.ward.apply(record, now_s)
             if self._monotonic() - started >= budget:
                 return
+
+    def _take_answer(self, now_s: float) -> None:
+        """What the session says of the bed on show; what it said of another one is no longer asked for."""
+        snapshot = self.link.snapshot
+        if snapshot is None or snapshot is self._taken or snapshot.bed != self.link.bed:
+            return
+        self._taken, before = snapshot, self.ward.on_show
+        changed = self.ward.take(snapshot, now_s)
+        if self.link.others is not self._heard:
+            self._heard = self.link.others
+            self.ward.hear(self._heard, now_s)
+        if self.ward.on_show is not before:
+            self._turn_to_bed(now_s)
+        elif changed:
+            self.sweep.relayout()
+
+    def _answer(self, now_s: float) -> Answer:
+        link = self.link
+        status = link.snapshot.status if link.snapshot is not None else None
+        return Answer(status, link.failure, now_s - link.answered_s)
+
+    def show_bed(self, name: str) -> None:
+        """Put a bed on show: all that is drawn and all that is ordered from here on is about that one."""
+        if name == self.ward.on_show.name:
+            return
+        now_s = self._monotonic()
+        self.toast.hide()  # it was about the bed before
+        self.link.show(name)
+        self.ward.show(name, now_s)
+        self._turn_to_bed(now_s)
+
+    def _turn_to_bed(self, now_s: float) -> None:
+        """Nothing of the bed before is left on the screen."""
+        self.replay.seek.let_go()
+        self.sweep.show_bed(self.state)
+        self.state.settle()
+        self.ward.keep_time(now_s)
+        head_s = self.ward.on_show.advance(now_s)
+        self.sweep.advance(head_s)
+        self._say_all(now_s, head_s)
 
     def _painted(self, shown_ns: int) -> None:
         """End of a paint of the waves: report the ticks it completed."""
@@ -256,167 +295,54 @@ class MainWindow(QMainWindow):
     # Ten times a second -----------------------------------------------------------------------------------------
 
     def _say_all(self, now_s: float, head_s: float | None) -> None:
-        state, status = self.state, self.link.status
-        life = self._judge(now_s, head_s)
-        running = life in (Life.LIVE, Life.LOST)  # what is lost ages on
-        event_s = state.clock.source_now(now_s, self._going_s if running else None)
-        self._moment = Moment(event_s, now_s, life, self._unpaused_s, self._speed)
+        answer, bed, state = self._answer(now_s), self.ward.on_show, self.state
+        self.ward.judge(now_s, answer)
+        status, moment, live = bed.status, bed.moment, bed.verdict.life is Life.LIVE
+        seekable = status is None or status.seekable
+        self.banner.say(bed.verdict.words, bed.verdict.urgent)
+        self.sweep.put_stamp(stamp_of(bed.verdict.life, head_s, seekable))
+        self.beds.show_beds(self.ward.said, bed.name, now_s)
+        self._place_alarms()
         position_s = head_s if head_s is not None else (status.position_s if status is not None else 0.0)
         self._say_numbers(head_s)
-        self._say_prediction()
-        title = self.link.snapshot[3] if self.link.snapshot is not None else ""
-        speeds = speed_words(self._asked_speed, status.achieved_speed if status is not None else None)
-        source = f"{clock_words(position_s)}  ·  {speeds}  ·  {title}"
-        bed = f"Bed {state.bed}" if state.bed.isdigit() else state.bed
-        live, standing = life is Life.LIVE, state.alarms.standing
-        self.top.show_state(bed or "Vigil", source, fields(standing, now_s, self.look.theme.alarm, live))
-        self.alarms.show_alarms(standing, event_s, not live)
-        if status is not None and self.link.snapshot is not None:
-            self.replay.show_state(position_s, status.duration_s, status.speed, status.paused, self.link.snapshot[2])
+        self._say_prediction(bed)
+        title = bed.snapshot.title if bed.snapshot is not None else ""
+        speeds = speed_words(bed.speed) if status is None else speed_words(status.speed, status.achieved_speed)
+        source = f"{clock_words(position_s)}  ·  {speeds if seekable else 'LIVE'}  ·  {title}"
+        standing = state.alarms.standing
+        self.top.show_state(
+            bed_title(bed.name) or "Vigil", source, fields(standing, now_s, self.look.theme.alarm, live)
+        )
+        self.alarms.show_alarms(standing, moment.event_s, not live)
+        if status is not None:
+            gaps = bed.snapshot.gaps_s if bed.snapshot is not None else {}
+            self.replay.show_state(position_s, status, gaps)
         self.replay.status.say(*status_words(status, self._feed.status))
 
-    @property
-    def _asked_speed(self) -> float | None:
-        """Event seconds a second that the session is to go at; before its first answer, what the screen goes by."""
-        return self.link.status.speed if self.link.status is not None else self._speed
-
-    def _judge(self, now_s: float, head_s: float | None) -> Life:
-        """Whether all this is live; said in the banner and over the waves."""
-        status, link = self.link.status, self.link
-        verdict = judge(
-            status,
-            link.failure,
-            ended=self.state.ended,
-            silent_s=now_s - status.heartbeat_ns * 1e-9 if status is not None else 0.0,
-            unanswered_s=now_s - link.answered_s,
-            idle_s=self.state.clock.idle_s(now_s, self._going_s),
-            limit_s=self.look.theme.alarm.heartbeat_s,
-        )
-        self.banner.say(verdict.words, verdict.urgent)
-        self.sweep.put_stamp(stamp_of(verdict.life, head_s))
-        return verdict.life
-
     def _say_numbers(self, head_s: float | None) -> None:
-        state, moment, style = self.state, self._moment, self.look.theme.alarm
+        state, moment = self.state, self.ward.on_show.moment
         self._said_rows = self.sweep.lane_rows
         readouts = [readout(state, lane, moment) for lane in state.lanes]
         beam = head_s or 0.0
         moving, self._said_beam = beam != self._said_beam, beam
         beating = moving and any(
-            0.0 <= beam - beat.time_ns * 1e-9 < _BEAT_LIT_S * max(1.0, self._speed or 1.0) for beat in state.beats
+            0.0 <= beam - beat.time_ns * 1e-9 < _BEAT_LIT_S * max(1.0, moment.speed or 1.0) for beat in state.beats
         )
-        standing = state.alarms.standing
-        has_resp = any(lane.modality is Modality.RESP for lane in state.lanes)
-        alarms = [
-            alarm_of(lane.modality, standing, has_resp) if lane.connected or not found.invalid else None
-            for lane, found in zip(state.lanes, readouts, strict=True)
-        ]
-        flashes = [
-            Flash(alarm, lit(alarm.record.priority, moment.wall_s, style), moment.life is not Life.LIVE)
-            if alarm is not None
-            else None
-            for alarm in alarms
-        ]
+        flashes = flashes_of(state.lanes, readouts, state.alarms.standing, moment, self.look.theme.alarm)
         self.numerics.show_readouts(state.lanes, self.sweep.lane_rows, readouts, beating, flashes)
 
-    def _say_prediction(self) -> None:
-        record = self.state.prediction
-        words = prediction_words(self.state, self._moment)
-        self.prediction.show_prediction(words, self.state.trend, self._moment.event_s)
+    def _say_prediction(self, bed: Bedside) -> None:
+        record = bed.state.prediction
+        words = prediction_words(bed.state, bed.moment)
+        self.prediction.show_prediction(words, bed.state.trend, bed.moment.event_s)
         self.made_from.show_prediction(words)
-        if record is not None and record.window_end_ns != self._prediction_seen:
-            self._prediction_seen = record.window_end_ns
+        if record is not None and record.window_end_ns != bed.prediction_seen:
+            bed.prediction_seen = record.window_end_ns
             due = record.stamps_ns.get("due", 0)
             if due:
                 self.link.report_shown("window_to_screen", due, round(self._monotonic() * 1e9))
 
-    # The operator -----------------------------------------------------------------------------------------------
-
-    def toggle_pause(self) -> None:
-        """Pause, or go on."""
-        status = self.link.status
-        if status is not None and status.paused:
-            self.link.do("resume", lambda control: control.resume())
-        else:
-            self.link.do("pause", lambda control: control.pause())
-
-    def set_speed(self, speed: float) -> None:
-        """Event seconds a second."""
-        self.link.do(f"speed {speed_words(speed)}", lambda control: control.set_speed(speed))
-
-    def change_speed(self, direction: float) -> None:
-        """The next speed of the list, faster for a positive ``direction``."""
-        self.set_speed(next_speed(self._asked_speed, int(direction)))
-
-    def seek(self, time_s: float) -> None:
-        """Go to ``time_s`` of the recording."""
-        self.link.do(f"seek to {clock_words(time_s)}", lambda control: control.seek(time_s))
-
-    def seek_by(self, seconds: float) -> None:
-        """Go so many seconds on, or back, within the recording."""
-        status = self.link.status
-        if status is not None:
-            self.seek(min(max(0.0, status.position_s + seconds), max(0.0, status.duration_s)))
-
-    def skip_gap(self) -> None:
-        """Go to where a sensor measures again, from a stretch in which none does."""
-        status, snapshot = self.link.status, self.link.snapshot
-        if status is None or snapshot is None:
-            return
-        gap = stretch_at(common(snapshot[2].values()), status.position_s)
-        if gap is None or gap[1] >= status.duration_s:
-            self.say("no gap to skip: a sensor has data here, or none has any more")
-        else:
-            self.seek(math.floor(gap[1]))
-            self.say(f"skipped {duration_words(gap[1] - status.position_s)} without data")
-
-    def step(self, seconds: float) -> None:
-        """While paused, play so many seconds."""
-        status = self.link.status
-        if status is not None and status.paused:
-            self.link.do("step", lambda control: control.step(seconds))
-
-    def toggle_sensor(self, row: float) -> None:
-        """Drop the sensor of a row, or give it back; what is withheld is marked so wherever it would be shown."""
-        number = int(row) - 1
-        status = self.link.status
-        if status is None or number >= len(self.state.lanes):
-            return
-        lane = self.state.lanes[number]
-        if not lane.connected:
-            self.say(f"{lane.title} is not connected")
-            return
-        drop = lane.modality not in status.dropped
-        self.link.do(
-            f"{'drop' if drop else 'restore'} {lane.title}",
-            lambda control: control.set_dropped(lane.modality, drop),
-        )
-        self.say(f"{lane.title} WITHHELD — press {number + 1} to restore" if drop else f"{lane.title} restored")
-
-    def change_gain(self, direction: float) -> None:
-        """The ECG's next gain, up for a positive ``direction``."""
-        self.say(self.sweep.choose_scale("ECG", int(direction)))
-
-    def change_sensitivity(self, direction: float) -> None:
-        """The EEG's next sensitivity, more µV/cm for a positive ``direction``."""
-        self.say(self.sweep.choose_scale("EEG", int(direction)))
-
-    def set_sweep_speed(self, mm_s: float) -> None:
-        """Millimetres of paper a second."""
-        self.sweep.set_sweep_speed(mm_s)
-        if mm_s in self._sweep_actions:
-            self._sweep_actions[mm_s].setChecked(True)
-        self.say(f"sweep {mm_s:g} mm/s")
-
-    def next_sweep_speed(self) -> None:
-        """The next sweep speed of the theme; after the last the first."""
-        speeds = self.look.theme.sweep.speeds_mm_s
-        at = speeds.index(self.sweep.speed_mm_s) if self.sweep.speed_mm_s in speeds else -1
-        self.set_sweep_speed(speeds[(at + 1) % len(speeds)])
-
-    def acknowledge(self) -> None:
-        """Standing alarms stop flashing."""
-        self.say("alarms acknowledged" if self.state.alarms.acknowledge() else "no alarm to acknowledge")
+    # The window itself ------------------------------------------------------------------------------------------
 
     def toggle_alarms(self) -> None:
         """Show or hide the list of standing alarms."""
@@ -436,25 +362,15 @@ class MainWindow(QMainWindow):
         self.help.raise_()
 
     def screenshot(self) -> None:
-        """Save a picture of the window, in a thread of its own; a later frame says where."""
-        folder = self.pictures or Path(
-            QStandardPaths.writableLocation(QStandardPaths.StandardLocation.PicturesLocation) or "."
-        )
-        path = folder / f"vigil-{datetime.now():%Y%m%d-%H%M%S}.png"
-        # Compressing a PNG takes longer than a frame, so another thread does it.
-        self._pictures.append((path, self._writer.submit(write_picture, self.picture(), path)))
-
-    def _tell_pictures(self) -> None:
-        for path, written in [picture for picture in self._pictures if picture[1].done()]:
-            self._pictures.remove((path, written))
-            self.say(f"saved {path}" if written.result() else f"could not write {path}")
+        """Save a picture of the window; a later frame says where."""
+        self.pictures.take(self.picture())
 
     def save_picture(self, path: Path) -> bool:
         """Write the window to a PNG and wait for it; False where the path cannot be written.
 
         At the end of a recording it is the picture of its last moment: that it is over is no part of it.
         """
-        if self._moment.life is Life.ENDED:
+        if self.ward.on_show.verdict.life is Life.ENDED:
             self.banner.say("", False)
             self.sweep.put_stamp(None)
             self._layout.activate()
@@ -467,32 +383,13 @@ class MainWindow(QMainWindow):
         return self.grab().toImage()
 
     def say(self, sentence: str) -> None:
-        """A few words to the operator, for four seconds."""
-        if not sentence:
-            return
-        self.toast.setText(sentence)
-        colours = self.look.theme.colour
-        self.toast.setStyleSheet(
-            f"background: {colours['panel_edge']}; color: {colours['text']};"
-            f" border-radius: 4px; padding: 7px 14px; font-size: {self.look.px(13)}px;"
-        )
-        self.toast.adjustSize()
-        self._place_toast()
-        self.toast.show()
-        self.toast.raise_()
-        self._toast_timer.start(4000)
-
-    def _place_toast(self) -> None:
-        centre = self._centre
-        self.toast.move(
-            (centre.width() - self.toast.width()) // 2,
-            centre.height() - self.look.px(150) - self.toast.height(),
-        )
+        """A few words to the operator."""
+        self.toast.say(sentence)
 
     def closeEvent(self, event: QCloseEvent) -> None:
         """Stops the frames, the link and the thread of pictures."""
         self.frame_timer.stop()
         self.closing()
         self.link.close()
-        self._writer.shutdown(wait=False)
+        self.pictures.close()
         super().closeEvent(event)

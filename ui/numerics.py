@@ -9,12 +9,15 @@ from PySide6.QtCore import QLineF, QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QFont, QFontMetricsF, QPainter, QPainterPath, QPaintEvent, QPen
 from PySide6.QtWidgets import QWidget
 
-from ui.alarm_view import Alarm, colours
+from models.signals.modalities import Modality
+from ui.alarm_view import Alarm, alarm_of, colours, lit
 from ui.findings_words import Finding
 from ui.geometry import Row
 from ui.lanes import Lane
+from ui.liveness import Life, Moment
 from ui.look import Look, draw_text, elided, mixed
 from ui.readouts import ESTIMATED, Readout
+from ui.theme import AlarmStyle
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +27,22 @@ class Flash:
     alarm: Alarm
     lit: bool
     held: bool = False
+
+
+def flashes_of(
+    lanes: Sequence[Lane], readouts: Sequence[Readout], standing: Sequence[Alarm], moment: Moment, style: AlarmStyle
+) -> list[Flash | None]:
+    """With which of the standing alarms the number of each lane flashes; a sensor that is not connected has none."""
+    has_resp = any(lane.modality is Modality.RESP for lane in lanes)
+    out: list[Flash | None] = []
+    for lane, said in zip(lanes, readouts, strict=True):
+        alarm = alarm_of(lane.modality, standing, has_resp) if lane.connected or not said.invalid else None
+        if alarm is None:
+            out.append(None)
+        else:
+            held = moment.life is not Life.LIVE
+            out.append(Flash(alarm, lit(alarm.record.priority, moment.wall_s, style), held))
+    return out
 
 
 class NumericsPanel(QWidget):

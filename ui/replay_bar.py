@@ -1,4 +1,6 @@
-"""The bottom line: pause, speed, position with gap marks, and the status of the session."""
+"""The bottom line: pause, speed, position with gap marks, and the status of the session.
+
+A live source has no replay: LIVE, and how long it has run."""
 
 from __future__ import annotations
 
@@ -8,10 +10,11 @@ from PySide6.QtCore import QEvent, QPointF, QRectF, Qt
 from PySide6.QtGui import QAction, QFontMetricsF, QHelpEvent, QMouseEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import QHBoxLayout, QMenu, QSizePolicy, QToolButton, QToolTip, QWidget
 
+from streams.control import SessionStatus
 from ui.control_link import Gaps
 from ui.look import Look, draw_text, elided
 from ui.shortcuts import REPLAY_SPEEDS
-from ui.words import clock_words, speed_words, tooltip_words
+from ui.words import UNKNOWN_TIME, clock_words, speed_words, tooltip_words
 
 
 class SeekBar(QWidget):
@@ -33,6 +36,11 @@ class SeekBar(QWidget):
         if moved or duration_s != self.duration_s or gaps != self._gaps:
             self.position_s, self.duration_s, self._gaps = position_s, duration_s, gaps
             self.update()
+
+    def let_go(self) -> None:
+        """Drags no more and seeks nowhere: another bed's recording is on show."""
+        self._drag = None
+        self.update()
 
     def groove(self) -> QRectF:
         """Where the line of the position runs, in logical pixels."""
@@ -160,7 +168,7 @@ class StatusLine(QWidget):
 
 
 class ReplayBar(QWidget):
-    """Buttons call ``actions`` of the main window; none takes the keyboard focus."""
+    """Buttons call the operator's actions; none takes the keyboard focus."""
 
     def __init__(
         self,
@@ -190,7 +198,7 @@ class ReplayBar(QWidget):
         self.more = self._button("☰", "Menu")
         self.more.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         self.more.setMenu(menu)
-        self.time = self._button("--:--:--", "Position and length of the recording")
+        self.time = self._button(UNKNOWN_TIME, "Position and length of the recording")
         self.time.setEnabled(False)
         self.seek = SeekBar(look, seek)
         self.status = StatusLine(look)
@@ -200,6 +208,9 @@ class ReplayBar(QWidget):
         for widget in (self.play, self.step, self.speed, self.time):
             layout.addWidget(widget)
         layout.addWidget(self.seek, 1)
+        self.stretch = QWidget(self)
+        self.stretch.hide()
+        layout.addWidget(self.stretch, 1)
         layout.addWidget(self.status)
         layout.addWidget(self.more)
         self.restyle()
@@ -225,18 +236,27 @@ class ReplayBar(QWidget):
             f"QToolButton:disabled {{ color: {colours['text']}; background: {colours['panel']}; }}"
             "QToolButton::menu-indicator { image: none; }"
         )
+        self.stretch.setStyleSheet(f"background: {colours['panel']};")
         metrics = QFontMetricsF(look.font(13))
         self.speed.setFixedWidth(round(metrics.horizontalAdvance("0.25×") + 2 * pad + 2))
         self.play.setFixedWidth(look.px(44))
         self.status.fit()
 
-    def show_state(self, position_s: float, duration_s: float, speed: float | None, paused: bool, gaps: Gaps) -> None:
-        """Shows position, speed (None: max), whether it is paused, and the recording's gaps."""
-        self._set(self.play, "▶" if paused else "❚❚")
-        self._set(self.speed, speed_words(speed))
-        self._set(self.time, f"{clock_words(position_s)} / {clock_words(duration_s)}")
-        self.step.setEnabled(paused)
-        self.seek.show_position(position_s, duration_s, gaps)
+    def show_state(self, position_s: float, status: SessionStatus, gaps: Gaps) -> None:
+        """Shows position, speed, whether it is paused, and the recording's gaps; of a live source only since when."""
+        live = not status.seekable
+        for widget in (self.play, self.step, self.speed, self.seek):
+            widget.setVisible(not live)
+        self.stretch.setVisible(live)
+        if live:
+            self._set(self.time, f"● LIVE  {clock_words(position_s)} since start")
+            return
+        self._set(self.play, "▶" if status.paused else "❚❚")
+        self._set(self.speed, speed_words(status.speed))
+        length = clock_words(status.duration_s) if status.duration_s > 0 else UNKNOWN_TIME
+        self._set(self.time, f"{clock_words(position_s)} / {length}")
+        self.step.setEnabled(status.paused)
+        self.seek.show_position(position_s, status.duration_s, gaps)
 
     @staticmethod
     def _set(button: QToolButton, text: str) -> None:

@@ -1,4 +1,6 @@
-"""The keyboard as a table: key, what it does, and the name of the main window's method. The help overlay reads it."""
+"""The keyboard as a table: key, what it does, and the name of the method. The help overlay reads it.
+
+The method is one of :class:`ui.operator.Operator`, or of the main window where it is about the window itself."""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Shortcut:
-    """Keys that call the main window's method ``action``, with ``argument`` unless that is None."""
+    """Keys that call the method ``action``, with ``argument`` unless that is None."""
 
     keys: tuple[str, ...]
     words: str
@@ -33,7 +35,9 @@ SHORTCUTS: tuple[Shortcut, ...] = (
     Shortcut(("E",), "EEG more µV/cm", "change_sensitivity", 1.0, "Waves"),
     Shortcut(("Shift+E",), "EEG fewer µV/cm", "change_sensitivity", -1.0, "Waves"),
     Shortcut(("W",), "next sweep speed (mm/s)", "next_sweep_speed", None, "Waves"),
-    Shortcut(("A",), "acknowledge alarms (they stop flashing)", "acknowledge", None, "Screen"),
+    Shortcut(("PgDown",), "next bed", "next_bed", 1.0, "Screen"),
+    Shortcut(("PgUp",), "bed before", "next_bed", -1.0, "Screen"),
+    Shortcut(("A",), "acknowledge this bed's alarms (they stop flashing)", "acknowledge", None, "Screen"),
     Shortcut(("L",), "list of the standing alarms", "toggle_alarms", None, "Screen"),
     Shortcut(("S",), "save a picture of the screen", "screenshot", None, "Screen"),
     Shortcut(("F", "F11"), "full screen", "toggle_full_screen", None, "Screen"),

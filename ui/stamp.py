@@ -24,14 +24,16 @@ class Stamp:
     dimmed: bool
 
 
-def stamp_of(life: Life, beam_s: float | None) -> Stamp | None:
-    """None while the waves are live, or there are none. beam_s: event time at which they stand."""
+def stamp_of(life: Life, beam_s: float | None, seekable: bool = True) -> Stamp | None:
+    """None while the waves are live, or there are none. beam_s: event time at which they stand. seekable: of a
+    recording."""
     at = f"at {clock_words(beam_s)}" if beam_s is not None else ""
     match life:
         case Life.PAUSED if at:
             return Stamp("PAUSED", f"all values are of this moment, {at[3:]}", False, False)
         case Life.ENDED:
-            return Stamp("END OF RECORDING", f"{at}; nothing on the screen is live" if at else "", False, True)
+            words = "END OF RECORDING" if seekable else "END OF THE LIVE SOURCE"
+            return Stamp(words, f"{at}; nothing on the screen is live" if at else "", False, True)
         case Life.LOST:
             return Stamp("NOT LIVE", f"the waves stopped {at}" if at else "", True, True)
         case _:

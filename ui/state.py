@@ -49,16 +49,18 @@ class RiskPoint:
 
 
 class DisplayState:
-    """Folds records in; ``generation`` counts the fresh starts (epochs) that blank the screen."""
+    """Folds records in; ``generation`` counts the fresh starts (epochs) that blank the screen. bed: whose records they
+    are; "" for those of the first that comes."""
 
-    def __init__(self, theme: Theme) -> None:
+    def __init__(self, theme: Theme, bed: str = "") -> None:
         self.theme = theme
         self.clock = PlayoutClock(theme.sweep.playout_margin_s)
         self.lanes: list[Lane] = []
         self.generation = 0
-        self.bed = ""
+        self.bed = bed
         self.ended = False
         self.foreign = 0
+        self._drawn = self._keeps_waves = True
         self._identity: tuple[str, int] | None = None
         self._clear_epoch()
 
@@ -79,6 +81,16 @@ class DisplayState:
         self.undrawn: deque[tuple[float, int]] = deque(maxlen=4096)
         for lane in self.lanes:
             lane.clear()
+
+    def keep(self, *, drawn: bool, waves: bool) -> None:
+        """drawn: somebody paints its waves and reports when; what came before that is not reported. waves: measured and
+        estimated samples are kept, some MB of them; else they go, and all that is known besides stays right."""
+        if drawn != self._drawn:
+            self.undrawn.clear()
+        self._drawn, self._keeps_waves = drawn, waves
+        if not waves:
+            for lane in self.lanes:
+                lane.trace = lane.estimate = None
 
     def set_channels(self, channels: tuple[ChannelInfo, ...]) -> bool:
         """Make the rows: one per connected channel, and the modalities of the model also where not connected.
@@ -152,7 +164,7 @@ class DisplayState:
                 pass  # commands and dead letters concern the session, which counts them in its status
 
     def _wave(self, tick: WaveTick, now_s: float) -> None:
-        for chunk in tick.chunks:
+        for chunk in tick.chunks if self._keeps_waves else ():
             lane = self.lane(chunk.modality, chunk.label)
             if lane is None or chunk.withheld or (lane.key == lane.modality.value and chunk.lead != lane.lead):
                 continue
@@ -163,7 +175,7 @@ class DisplayState:
         # is believed for so long only: beyond that it may be another host's clock, or the stream may be late.
         due_s = tick.due_ns * _NS if tick.due_ns else now_s
         self.clock.tick(tick.start_ns * _NS, tick.end_ns * _NS, min(now_s, max(due_s, now_s - _CREDIT_S)))
-        if tick.due_ns:
+        if tick.due_ns and self._drawn:
             self.undrawn.append((tick.end_ns * _NS, tick.due_ns))
         self.ended = self.ended or tick.eos
 
@@ -222,7 +234,7 @@ class DisplayState:
         if mean is not None and abp is not None and abp.absence and not abp.why_not:
             self.pressure.see(Pressure(mean[0], record.window_end_ns * _NS, now_s, mean[1:]))
         beam = self.clock.newest_s
-        for chunk in record.restored:
+        for chunk in record.restored if self._keeps_waves else ():
             lane_ = self.lane(chunk.modality)
             if lane_ is None or lane_.why_not or chunk.modality == Modality.EEG.value:  # whatever is sent
                 continue

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from weakref import WeakKeyDictionary
 
 from PySide6.QtCore import QEvent, QPoint, QRect, QRectF, Qt
 from PySide6.QtGui import QHelpEvent, QPainter, QPaintEvent, QPixmap, QResizeEvent
@@ -24,7 +25,7 @@ from ui.look import Look
 from ui.scales import LaneScale
 from ui.stamp import Stamp, paint_stamp
 from ui.state import DisplayState
-from ui.words import absence_words, clock_words, why_not
+from ui.words import clock_words
 
 _RANGE_S = 8.0
 _EMPTY_SHARE = 0.45
@@ -33,8 +34,8 @@ _OBSERVE_FIRST_S = 0.25
 
 
 class SweepView(QWidget):
-    """Draws ``state``'s lanes. :meth:`advance` moves the beam; ``painted`` is called at the end of every paint with
-    the monotonic time in nanoseconds."""
+    """Draws the lanes of one bed's state. :meth:`advance` moves the beam; ``painted`` is called at the end of every
+    paint with the monotonic time in nanoseconds."""
 
     def __init__(self, state: DisplayState, look: Look, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -46,6 +47,7 @@ class SweepView(QWidget):
         self._inks: list[LaneInk] = []
         self._headers: list[Header] = []
         self._scales: dict[str, LaneScale] = {}
+        self._scales_of = WeakKeyDictionary({state: self._scales})
         self._rows: list[Row] = []
         self._weights: list[float] = []
         self._paper: Paper | None = None
@@ -59,6 +61,18 @@ class SweepView(QWidget):
         self._back = QPixmap()
         self.stamp: Stamp | None = None
         self.repaints = 0
+
+    def show_bed(self, state: DisplayState) -> None:
+        """Another bed's waves, in the scales that they had; of the one before nothing is left."""
+        self._state = state
+        self._scales = self._scales_of.setdefault(state, {})
+        self._begin()
+
+    def _begin(self) -> None:
+        self._generation = self._state.generation
+        self._anchor_s = self._head_s = None
+        self._beam, self._gap_end, self._observed_s = 0.0, 0, -math.inf
+        self.relayout()
 
     # Geometry ---------------------------------------------------------------------------------------------------
 
@@ -123,12 +137,8 @@ class SweepView(QWidget):
         lanes = self._state.lanes
         self._weights = self._weigh()
         self._rows = rows(height, self._weights, self._look.unit * ratio)
-        self._paper = Paper(
-            columns,
-            self.speed_mm_s * px_per_mm,
-            max(3, round(columns * sweep.gap_fraction)),
-            self._anchor_s or 0.0,
-        )
+        gap = max(3, round(columns * sweep.gap_fraction))
+        self._paper = Paper(columns, self.speed_mm_s * px_per_mm, gap, self._anchor_s or 0.0)
         self._inks = []
         for lane, row in zip(lanes, self._rows, strict=True):
             scale = self._scales.get(lane.key)
@@ -159,10 +169,7 @@ class SweepView(QWidget):
         """Move the beam to ``head_s`` (event time) and draw what it passed; None: nothing has arrived yet."""
         state = self._state
         if self._generation != state.generation or len(self._inks) != len(state.lanes):
-            self._generation = state.generation
-            self._anchor_s = self._head_s = None
-            self._beam, self._gap_end, self._observed_s = 0.0, 0, -math.inf
-            self.relayout()
+            self._begin()
         elif self._weights != self._weigh():  # the first estimate of a channel that is not connected
             self.relayout()
         if head_s is None or self._paper is None:
@@ -326,17 +333,8 @@ class SweepView(QWidget):
         for number, (ink, header) in enumerate(zip(self._inks, headers, strict=True)):
             if number < len(self._headers) and self._headers[number] == header:
                 continue
-            backdrop.paint(
-                painter,
-                ink.lane,
-                ink.row,
-                ink.scale,
-                header,
-                left,
-                width - right,
-                width,
-                number == len(headers) - 1,
-            )
+            last = number == len(headers) - 1
+            backdrop.paint(painter, ink.lane, ink.row, ink.scale, header, left, width - right, width, last)
             top, bottom = math.floor(ink.row.top / ratio), math.ceil((ink.row.top + ink.row.height) / ratio)
             self.update(QRect(0, top, self.width(), bottom - top))
         painter.end()
@@ -402,13 +400,4 @@ class SweepView(QWidget):
         time_s = self._paper.time_at(int(x), self._beam)
         if time_s is None:
             return ""
-        cell = ink.lane.cells.get(math.floor(time_s))
-        if cell is None:
-            what = "not judged yet"
-        elif not cell.absence:
-            what = "measured"
-        else:
-            what = f"absent: {absence_words(cell.absence)}"
-            if ink.lane.why_not:
-                what += f"; {why_not(ink.lane.why_not)}"
-        return f"{ink.lane.title}  {clock_words(time_s)}  {what}"
+        return f"{ink.lane.title}  {clock_words(time_s)}  {ink.lane.words_of(math.floor(time_s))}"

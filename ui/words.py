@@ -8,6 +8,7 @@ import math
 from models.signals.absence import Absence
 
 INVALID = "-?-"
+UNKNOWN_TIME = "--:--:--"
 
 _ABSENCES = {
     Absence.NO_DATA.value: "no signal",
@@ -27,7 +28,7 @@ def tooltip_words(words: str) -> str:
 def clock_words(seconds: float) -> str:
     """``HH:MM:SS`` of the recording's own time; ``--:--:--`` where unknown."""
     if not math.isfinite(seconds):
-        return "--:--:--"
+        return UNKNOWN_TIME
     whole = int(max(0.0, seconds) + 1e-6)
     return f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}"
 
@@ -41,6 +42,14 @@ def duration_words(seconds: float) -> str:
     if seconds < 5400:
         return f"{int(seconds / 60)} min"
     return f"{int(seconds / 3600)} h"
+
+
+def bed_title(name: str) -> str:
+    """
+    >>> bed_title("3"), bed_title("Theatre 2")
+    ('Bed 3', 'Theatre 2')
+    """
+    return f"Bed {name}" if name.isdigit() else name
 
 
 def number_words(value: float | None, decimals: int = 0) -> str:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 from rich.console import Console
 
@@ -86,7 +87,7 @@ HEALTHY = (tick(10), state(10), rhythm(10), vitals(10), prediction(10))
 class Bedside:
     """The view of a session that a test makes up, on a clock that it moves."""
 
-    def __init__(self, title: str = "demo", **changes: Any) -> None:
+    def __init__(self, title: str = "demo", beds: tuple[str, ...] = ("1",), **changes: Any) -> None:
         self.now_s = 1000.0
         self.feed = DisplayFeed()
         self.status = SessionStatus(
@@ -95,8 +96,13 @@ class Bedside:
         )  # fmt: skip
         self.status = replace(self.status, **changes)
         self.beats = self.progresses = True
-        control: Any = SimpleNamespace(channels=CHANNELS, title=title, status=self._told)
-        self.view = TerminalView(control, self.feed, lambda: self.now_s)
+        self.control: Any = SimpleNamespace(
+            channels=CHANNELS, title=title, status=self._told, gaps_s={}, bed=beds[0], beds=beds, show=self._show
+        )
+        self.view = TerminalView(self.control, self.feed, lambda: self.now_s)
+
+    def _show(self, bed: str) -> None:
+        self.control.bed = bed
 
     def _told(self) -> SessionStatus:
         now_ns = round(self.now_s * S)
@@ -243,6 +249,58 @@ def test_a_pause_is_stamped_and_no_value_is_late_after_it() -> None:
 def test_before_the_first_samples_it_waits_and_says_so() -> None:
     text = Bedside().shown()
     assert "WAITING" in text and text.count("-?-") >= 3
+
+
+# -- several beds -------------------------------------------------------------------------------------------------
+
+
+def of(bed: str, *records: AnyRecord) -> list[AnyRecord]:
+    return [msgspec.structs.replace(record, bed=bed) for record in records]
+
+
+def test_one_bed_has_no_table_of_beds() -> None:
+    text = Bedside().shown(*HEALTHY)
+    assert "Bed 1" not in text and "▸" not in text
+
+
+def test_several_beds_are_a_line_each_in_the_words_of_the_strip() -> None:
+    bedside = Bedside(beds=("1", "2", "ICU 3"))
+    text = bedside.shown(*HEALTHY, *of("2", *LOST_ABP), *of("ICU 3", tick(10), state(10)))
+    lines = {line.split("HR")[0].strip("│ "): line for line in text.splitlines() if "no alarm" in line}
+    assert list(lines) == ["▸ Bed 1", "Bed 2", "ICU 3"]
+    assert "HR 72 ECG" in lines["▸ Bed 1"] and "MAP 80" in lines["▸ Bed 1"]
+    assert "MAP ~81 ESTIMATED" in lines["Bed 2"] and "HR -?-" in lines["ICU 3"] and "MAP -?-" in lines["ICU 3"]
+    assert "HR 72 /min" in text and "Bed 1  demo" in text, "the first in detail"
+
+
+def test_the_first_of_the_worst_beds_is_in_detail_and_nothing_of_it_under_another_name() -> None:
+    bedside = Bedside(beds=("1", "2", "3"))
+    high = alarm("asystole", "ASYSTOLE", "high", reason="no pulse in ABP and PPG either")
+    second = of("2", tick(10), state(10), rhythm(10), vitals(10, hr=31.0), alarm("a", "MORE", "low"), high)
+    text = bedside.shown(*HEALTHY, *second, *of("3", *HEALTHY, alarm("map.low", "ABP LOW", "medium")))
+    assert "▸ Bed 2" in text and "Bed 2  demo" in text and bedside.control.bed == "2"
+    assert "HR 31 /min" in text and "HR 72 /min" not in text, "the detail is of Bed 2"
+    line = next(line for line in text.splitlines() if "▸ Bed 2" in line)
+    assert "HR 31 ECG" in line and "*** ASYSTOLE" in line and "+1" in line
+    text = bedside.shown(*of("2", alarm("asystole", "ASYSTOLE", "high", active=False)))
+    assert "▸ Bed 3" in text and "ABP LOW" in text and "ASYSTOLE" not in text
+
+
+def test_a_bed_that_gives_nothing_is_lost_while_the_others_go_on() -> None:
+    bedside = Bedside(beds=("1", "2"))
+    bedside.shown(*HEALTHY, *of("2", *HEALTHY))
+    for second in range(11, 15):
+        text = bedside.shown(tick(second), rhythm(second), vitals(second), after_s=1.0)
+    line = next(line for line in text.splitlines() if "Bed 2  " in line and "HR" in line)
+    assert "NOT LIVE" in line and "HR -?-" in line and "MAP -?-" in line and "NO SAMPLES" in line
+    assert "▸ Bed 2" in text and "what you see is not live" in text, "a lost bed is looked at"
+    other = next(line for line in text.splitlines() if "Bed 1" in line)
+    assert "HR 72 ECG" in other and "NOT LIVE" not in other
+
+
+def test_a_live_source_has_no_length() -> None:
+    text = Bedside(seekable=False, position_s=83.0).shown(*HEALTHY)
+    assert "LIVE  00:01:23 since start" in text and "00:01:00" not in text
 
 
 # -- the rest -----------------------------------------------------------------------------------------------------

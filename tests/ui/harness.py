@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +39,32 @@ class Inline(Executor):
         return future
 
 
+class Later(Executor):
+    """Keeps what it is given until :meth:`run`: a session that has not answered yet."""
+
+    def __init__(self) -> None:
+        self._waiting: list[Callable[[], None]] = []
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+
+        def run() -> None:
+            try:
+                future.set_result(fn(*args, **kwargs))
+            except Exception as error:  # noqa: BLE001 (what an executor does)
+                future.set_exception(error)
+
+        self._waiting.append(run)
+        return future
+
+    def run(self) -> None:
+        while self._waiting:
+            self._waiting.pop(0)()
+
+
 class Screen:
-    """``run_to`` plays a patient's records into the window up to an event time, frame by frame."""
+    """``run_to`` plays a patient's records into the window up to an event time, frame by frame; those of ``others``,
+    in other beds, between them."""
 
     def __init__(
         self,
@@ -47,9 +72,10 @@ class Screen:
         session: FakeSession | None = None,
         size: tuple[int, int] = (1280, 760),
         capacity: int = 1_000_000,
+        others: Sequence[Patient] = (),
     ) -> None:
         self.application: QApplication = make_application()
-        self.patient = patient or Patient()
+        self.patient, self.others = patient or Patient(), list(others)
         self.session = session or FakeSession()
         self.feed = DisplayFeed(capacity)
         self.now = 1000.0
@@ -84,8 +110,11 @@ class Screen:
         assert self.begin is not None
         while self.now - self.begin < event_s:
             while (self._seq + 1) * TICK_S <= self.now - self.begin + FRAME_S:
-                for record in self.patient.tick(self._seq, due_ns=round((self.begin + (self._seq + 1) * TICK_S) * 1e9)):
-                    self.feed.push(record)
+                due_ns = round((self.begin + (self._seq + 1) * TICK_S) * 1e9)
+                ticks = [patient.tick(self._seq, due_ns=due_ns) for patient in (self.patient, *self.others)]
+                for records in zip_longest(*ticks):
+                    for record in filter(None, records):
+                        self.feed.push(record)
                 self._seq += 1
             self.frames(1)
 

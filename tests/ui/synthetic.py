@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 
 from models.signals.absence import Absence
+from models.signals.errors import BadInput
 from models.signals.findings import Pulse, Rhythm
 from models.signals.modalities import Modality
 from streams.control import ChannelInfo, SessionStatus
@@ -272,11 +273,22 @@ class Patient:
 
 
 class FakeSession:
-    """A SessionControl that remembers its calls; ``status_now`` is what it answers."""
+    """A SessionControl that remembers its calls. changes: to the status of whichever bed is on show; of: to that of one
+    bed; lacking: modalities that a bed does not have."""
 
-    def __init__(self, modalities: tuple[Modality, ...] = MODEL, duration_s: float = 2016.0) -> None:
+    def __init__(
+        self,
+        modalities: tuple[Modality, ...] = MODEL,
+        duration_s: float = 2016.0,
+        beds: tuple[str, ...] = ("Bed 3",),
+    ) -> None:
+        self.beds, self.bed = beds, beds[0]
+        self.of: dict[str, dict[str, object]] = {}
+        self.lacking: dict[str, tuple[Modality, ...]] = {}
         self.calls: list[tuple[object, ...]] = []
+        self.called_for: list[str] = []  # the bed on show at each of the calls
         self.reports: list[tuple[str, int, int]] = []
+        self.reported_for: list[str] = []
         self.delay_s = 0.0
         self.failing: Exception | None = None
         self.frozen_heartbeat: int | None = None
@@ -292,20 +304,18 @@ class FakeSession:
         )
         self._duration_s = duration_s
 
-    beds: tuple[str, ...] = ("1",)
-    bed = "1"
-
     def show(self, bed: str) -> None:
-        self.calls.append(("show", bed))
+        if bed not in self.beds:
+            raise BadInput(f"one of {', '.join(self.beds)}", bed, "name one of these")
         self.bed = bed
 
     @property
     def title(self) -> str:
-        return "surgery1.vital"
+        return "surgery1.vital" if self.bed == self.beds[0] else f"case of {self.bed}"
 
     @property
     def channels(self) -> tuple[ChannelInfo, ...]:
-        return self._channels
+        return tuple(c for c in self._channels if c.modality not in self.lacking.get(self.bed, ()))
 
     @property
     def gaps_s(self) -> dict[Modality, tuple[tuple[float, float], ...]]:
@@ -329,10 +339,11 @@ class FakeSession:
             "heartbeat_ns": heartbeat,
             "latency_ms": {"sample_to_screen": (71.0, 92.0), "window_to_prediction": (38.0, 61.0)},
         }
-        return SessionStatus(**{**values, **self.changes})  # type: ignore[arg-type]
+        return SessionStatus(**{**values, **self.changes, **self.of.get(self.bed, {})})  # type: ignore[arg-type]
 
     def _call(self, *call: object) -> None:
         self.calls.append(call)
+        self.called_for.append(self.bed)
         if self.failing is not None:
             raise self.failing
 
@@ -356,3 +367,4 @@ class FakeSession:
 
     def shown(self, stage: str, due_ns: int, shown_ns: int) -> None:
         self.reports.append((stage, due_ns, shown_ns))
+        self.reported_for.append(self.bed)

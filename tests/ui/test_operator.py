@@ -45,7 +45,7 @@ def test_keys_reach_the_session(screen: Make, qtbot: QtBot, key: Qt.Key, call: t
 def test_every_shortcut_has_its_method_and_a_line_in_the_help(screen: Make, qtbot: QtBot) -> None:
     s = screen()
     for shortcut in SHORTCUTS:
-        assert callable(getattr(s.window, shortcut.action))
+        assert callable(s.window.action_of(shortcut.action))
         assert shortcut.words
     s.window.toggle_help()
     s.frames(2)
@@ -56,30 +56,30 @@ def test_every_shortcut_has_its_method_and_a_line_in_the_help(screen: Make, qtbo
 
 def test_a_dropped_sensor_is_named_withheld_and_can_be_restored(screen: Make) -> None:
     s = screen()
-    s.window.toggle_sensor(2.0)
+    s.window.operator.toggle_sensor(2.0)
     assert "ABP WITHHELD" in s.window.toast.text()
     s.session.changes = {"dropped": frozenset({Modality.ABP})}
     s.frames(20)
-    s.window.toggle_sensor(2.0)
+    s.window.operator.toggle_sensor(2.0)
     assert s.session.calls == [("drop", Modality.ABP, True), ("drop", Modality.ABP, False)]
-    s.window.toggle_sensor(5.0)
+    s.window.operator.toggle_sensor(5.0)
     assert len(s.session.calls) == 2, "there is no fifth row"
 
 
 def test_a_row_that_is_not_connected_cannot_be_dropped(screen: Make) -> None:
     s = screen(session=FakeSession((Modality.ECG, Modality.PPG)))
-    s.window.toggle_sensor(2.0)
+    s.window.operator.toggle_sensor(2.0)
     assert s.session.calls == [] and "not connected" in s.window.toast.text()
 
 
 def test_paused_the_step_steps_and_space_resumes(screen: Make) -> None:
     s = screen()
-    s.window.step(1.0)
+    s.window.operator.step(1.0)
     assert s.session.calls == []
     s.session.changes = {"paused": True}
     s.frames(20)
-    s.window.step(1.0)
-    s.window.toggle_pause()
+    s.window.operator.step(1.0)
+    s.window.operator.toggle_pause()
     assert s.session.calls == [("step", 1.0), ("resume",)]
     assert s.window.replay.play.text() == "▶"
 
@@ -110,7 +110,7 @@ def test_gap_marks_lie_where_the_gaps_are(screen: Make) -> None:
 def test_a_failed_action_is_told_in_one_sentence(screen: Make) -> None:
     s = screen()
     s.session.failing = BadInput("a time within the recording", "4000 s", "seek up to 2016 s")
-    s.window.seek(4000.0)
+    s.window.operator.seek(4000.0)
     s.frames(3)
     assert "Expected a time within the recording, found 4000 s" in s.window.toast.text()
 
@@ -135,11 +135,11 @@ def test_gain_and_sweep_speed_change_the_picture(screen: Make) -> None:
     s = screen()
     s.run_to(3.0)
     one = s.window.sweep.scale_of(s.lane(Modality.ECG)).scale
-    s.window.change_gain(1.0)
+    s.window.operator.change_gain(1.0)
     two = s.window.sweep.scale_of(s.lane(Modality.ECG)).scale
     assert (two.high - two.low) == pytest.approx((one.high - one.low) / 2) and "×2" in s.window.toast.text()
     per_s = s.window.sweep.paper.per_s
-    s.window.next_sweep_speed()
+    s.window.operator.next_sweep_speed()
     assert s.window.sweep.paper.per_s == pytest.approx(2 * per_s) and "50 mm/s" in s.window.toast.text()
     s.run_to(4.0)
     assert "50 mm/s" in s.window.sweep.headers[0].details
@@ -148,14 +148,14 @@ def test_gain_and_sweep_speed_change_the_picture(screen: Make) -> None:
 def test_the_picture_key_saves_a_picture_and_says_where(screen: Make, tmp_path: Path) -> None:
     s = screen()
     s.run_to(1.0)
-    s.window.pictures = tmp_path / "new"
+    s.window.pictures.folder = tmp_path / "new"
     s.window.screenshot()
     s.frames(10)
     (saved,) = (tmp_path / "new").glob("vigil-*.png")
     assert not QImage(str(saved)).isNull() and str(saved) in s.window.toast.text()
     blocked = tmp_path / "file"
     blocked.write_text("")
-    s.window.pictures = blocked
+    s.window.pictures.folder = blocked
     s.window.screenshot()
     s.frames(10)
     assert "could not write" in s.window.toast.text()
@@ -179,8 +179,8 @@ def test_a_slow_session_does_not_hold_up_the_frames(qtbot: QtBot) -> None:
     qtbot.waitUntil(lambda: window.link.snapshot is not None, timeout=5000)
     session.pause = lambda: release.wait(30)  # type: ignore[method-assign, assignment]
     try:
-        window.toggle_pause()
-        window.toggle_pause()
+        window.operator.toggle_pause()
+        window.operator.toggle_pause()
         before = window.frames
         qtbot.waitUntil(lambda: window.frames > before + 30, timeout=5000)
         qtbot.waitUntil(lambda: "NO ANSWER FROM THE SESSION" in window.banner.words, timeout=10_000)

@@ -376,7 +376,7 @@ def test_alarms_stand_in_their_fields_until_they_end(screen: Make) -> None:
     for _ in range(60):
         s.frames(5)
         assert fields_of(s) == {"high": ["*** ABP LOW 48 < 65"], "medium": [], "technical": ["ABP NO SIGNAL"]}
-    s.window.acknowledge()
+    s.window.operator.acknowledge()
     s.frames(10)
     assert s.window.top.fields[0].alarms[0].acknowledged and fields_of(s)["high"] == ["*** ABP LOW 48 < 65"]
     s.feed.push(s.patient.alarm(*low, active=False))
@@ -540,7 +540,19 @@ def test_no_qt_signal_per_message() -> None:
     import ast
     from pathlib import Path
 
-    for name in ("state", "lanes", "buffers", "playout", "crossfade", "filters", "readouts", "control_link"):
+    for name in (
+        "ward",
+        "bedside",
+        "bed_words",
+        "state",
+        "lanes",
+        "buffers",
+        "playout",
+        "crossfade",
+        "filters",
+        "readouts",
+        "control_link",
+    ):
         tree = ast.parse((Path(__file__).parents[2] / "ui" / f"{name}.py").read_text("utf-8"))
         imported = {n.module or "" for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)} | {
             a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names
