@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from models.signals.errors import VigilError
 from streams.codec import encode
-from streams.records import AnyRecord
+from streams.records import TOPICS, AnyRecord
 from streams.stages import Send
 from streams.transport.credits import Wait
 from streams.transport.hub import hub
@@ -135,6 +135,11 @@ class StreamRunner:
     async def _run(self) -> None:
         from streams.app import create_app  # Faust: 0.65 s
 
+        if not self._broker.startswith(EMBEDDED):
+            from streams.transport.kafka_topics import ensure_topics
+
+            address = self._broker.partition("://")[2]
+            await ensure_topics(address, TOPICS, partitions=self._sharing.partitions, prefix=self._sharing.prefix)
         made: list[CrashingApp] = []
         app = create_app(
             self._session,

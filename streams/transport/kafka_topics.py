@@ -1,0 +1,75 @@
+"""The topics of a Kafka, made before anybody reads: a consumer that subscribes to a topic which is not there yet is
+given no partitions of it, and says nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaConnectionError, for_code
+
+from models.signals.errors import BadInput
+
+EXISTS = 36  # Kafka's error code TOPIC_ALREADY_EXISTS
+LOOK_S, GIVE_UP_S = 0.1, 30.0
+RETENTION_MS = {"waves": 6 * 3600 * 1000}
+"""Of topics that a broker need not keep for as long as it keeps others: what is to stay, the recorder keeps."""
+
+
+async def ensure_topics(
+    bootstrap: str, names: Sequence[str], *, partitions: int, replication: int = 1, prefix: str = ""
+) -> None:
+    """Makes the topics ``prefix + name`` that are not there, and waits until every one has its partitions and leaders.
+
+    Raises BadInput where there is no broker, where it refuses, and where a topic is there with another number of
+    partitions: beds would be read by other workers than those that know them.
+    """
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    try:
+        await admin.start()
+    except KafkaConnectionError as error:
+        raise BadInput(f"a Kafka broker at {bootstrap}", "no answer", "start it, or use embedded://NAME") from error
+    try:
+        wanted = [NewTopic(prefix + name, partitions, replication, topic_configs=_settings(name)) for name in names]
+        made = await admin.create_topics(wanted)
+        for topic, code, *rest in made.topic_errors:
+            if code not in (0, EXISTS):
+                why = (rest[0] if rest and rest[0] else for_code(code).__name__) or "an error"
+                raise BadInput(f"the topic {topic!r} to be made", f"{why}", "ask whoever runs the broker")
+        await _settled(admin, [topic.name for topic in wanted], partitions)
+    finally:
+        await admin.close()
+
+
+def _settings(name: str) -> dict[str, str]:
+    return {"retention.ms": str(RETENTION_MS[name])} if name in RETENTION_MS else {}
+
+
+async def _settled(admin: AIOKafkaAdminClient, names: Sequence[str], partitions: int) -> None:
+    deadline = asyncio.get_running_loop().time() + GIVE_UP_S
+    while True:
+        found = {topic["topic"]: topic for topic in await admin.describe_topics(list(names))}
+        missing = [name for name in names if not _ready(found.get(name))]
+        if not missing:
+            break
+        if asyncio.get_running_loop().time() > deadline:
+            raise BadInput(f"the topics {', '.join(missing)} to get their leaders", "none", "look at the broker's log")
+        await asyncio.sleep(LOOK_S)
+    other = {name: len(found[name]["partitions"]) for name in names if len(found[name]["partitions"]) != partitions}
+    if other:
+        there = ", ".join(f"{name} with {count}" for name, count in sorted(other.items()))
+        raise BadInput(
+            f"topics of {partitions} partitions", there, "give --partitions as they are, or another --prefix"
+        )
+
+
+def _ready(topic: Mapping[str, Any] | None) -> bool:
+    return (
+        topic is not None
+        and topic["error_code"] == 0
+        and bool(topic["partitions"])
+        and all(part["leader"] >= 0 for part in topic["partitions"])
+    )
