@@ -1,5 +1,5 @@
-"""The command line: ``vigil run | source | worker | display | inspect | doctor | data | train | evaluate | export |
-bench``.
+"""The command line: ``vigil run | play | convert | inspect | doctor``, the roles
+``source | worker | display | record``, and ``data | train | evaluate | export | bench``.
 
 Exit codes: 0 done; 1 the session died (the reason is printed); 2 bad input (one sentence says what to do); 130 Ctrl-C.
 Each command imports what it needs when it is called, so that ``--help`` and the first wave come at once.
@@ -20,7 +20,7 @@ from monitor.cli_bench import bench_app
 from monitor.cli_data import data_app
 from monitor.cli_evaluate import evaluate_app
 from monitor.cli_export import export
-from monitor.cli_roles import display, source, worker
+from monitor.cli_roles import display, record_ward, source, worker
 from monitor.cli_train import train_app
 from monitor.logs import log_to_file
 from monitor.settings import RunSettings, parse_broker, parse_drops, parse_precision, parse_speed, parse_widest
@@ -43,6 +43,7 @@ app.add_typer(bench_app, name="bench")
 app.command(epilog="Example: vigil export runs/demo my-bundle")(export)
 app.command(epilog="Example: vigil source ward/ --broker kafka://localhost:9092")(source)
 app.command(epilog="Example: vigil worker --broker kafka://localhost:9092 (as many as you like)")(worker)
+app.command("record", epilog="Example: vigil record night.mcap --broker kafka://localhost:9092")(record_ward)
 app.command(epilog="Example: vigil display --broker kafka://localhost:9092 --bed 3")(display)
 
 SOURCE_HELP = (
@@ -95,8 +96,10 @@ def run(
         Path | None, typer.Option(help="Save a picture of the display (PNG) just before the run ends.")
     ] = None,
     record: Annotated[
-        Path | None, typer.Option(help="Record everything into this file (.mcap), to be played or converted later.")
+        Path | None,
+        typer.Option(help="Record everything into this file (.mcap), to be played or converted; devices always are."),
     ] = None,
+    no_record: Annotated[bool, typer.Option("--no-record", help="Record nothing, of a device either.")] = False,
     lsl_out: Annotated[
         bool, typer.Option("--lsl-out", help="Numerics and predictions as LabStreamingLayer streams.")
     ] = False,
@@ -127,6 +130,7 @@ def run(
         restored=restored,
         screenshot=screenshot,
         record=record,
+        unrecorded=no_record,
         lsl_out=lsl_out,
         broker=None if broker is None else parse_broker(broker),
     )

@@ -1,4 +1,4 @@
-"""``vigil source``, ``vigil worker`` and ``vigil display``: see :mod:`monitor.roles`."""
+"""``vigil source``, ``vigil worker``, ``vigil display``, ``vigil record``: see :mod:`monitor.roles`."""
 
 from __future__ import annotations
 
@@ -99,3 +99,16 @@ def display(
 
     settings = RunSettings(broker=parse_broker(broker))
     raise typer.Exit(run_display(settings, parse_prefix(prefix), partitions, bed))
+
+
+def record_ward(
+    out: Annotated[Path, typer.Argument(metavar="OUT.mcap", help="What to record into: one file for all beds.")],
+    broker: Broker,
+    prefix: Prefix = "",
+    partitions: Partitions = DEFAULT_PARTITIONS,
+) -> None:
+    """Record everything that a broker carries, to be played or converted later."""
+    from monitor.roles import run_record
+
+    settings = RunSettings(broker=parse_broker(broker), record=out)
+    raise typer.Exit(run_record(settings, parse_prefix(prefix), partitions))

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from models.runtime.bundle import load_bundle
 from models.signals.errors import BadInput
+from monitor.recorder import recorder
 from monitor.run import chosen_engine
 from monitor.screen import has_screen
 from monitor.settings import RunSettings
@@ -90,6 +91,25 @@ def run_display(settings: RunSettings, prefix: str, partitions: int, bed: str) -
         process.stop()
     process.crew.raise_failure()
     return code
+
+
+def run_record(settings: RunSettings, prefix: str, partitions: int) -> int:
+    """Record everything that the broker carries from now on, until it is ended; the exit code. Unlike in a run, here
+    the recording is all there is: where it cannot go on, the command ends."""
+    assert settings.record is not None, "the command asks for it"
+    process = DisplayProcess(_broker(settings), Sharing(prefix=prefix, partitions=partitions, only_own=False))
+    sink = recorder(settings.record, on_failure=lambda error: process.crew.fail("recorder", error))
+    process.subscribe(sink)
+    sink.start()
+
+    def words() -> str:
+        beds = process.control.beds
+        return f"recording {len(beds)} bed{'s' if len(beds) != 1 else ''} into {sink.name}"
+
+    try:
+        return _run(process, words)
+    finally:
+        sink.close()
 
 
 def _broker(settings: RunSettings) -> str:

@@ -8,17 +8,18 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from models.runtime.backend import Progress
 from models.runtime.bundle import Bundle, load_bundle
 from monitor.exports import AlarmsCsv, Exporter, PerBed, PredictionsCsv, RestoredNpz, VitalsCsv, writing
-from monitor.recorder import recorder
+from monitor.recorder import default_path, recorder
 from monitor.screen import has_screen
 from monitor.session import Session
 from monitor.settings import RunSettings, check_outputs
-from monitor.sources import beds, called
+from monitor.sources import beds, called, is_live
 from monitor.termination import INTERRUPTED, termination_as_interrupt
 from streams.feed import DisplayFeed
 from streams.inference import Engine
@@ -70,8 +71,12 @@ def run_session(settings: RunSettings) -> int:
         for exporter in _exporters(settings, session.beds):
             stack.push(_closing(exporter))
             session.subscribe(exporter)
-        if settings.record is not None:
-            sink = recorder(settings.record)
+        path = settings.record
+        if path is None and is_live(settings.sources) and not settings.unrecorded:
+            path = default_path(datetime.now())
+            print(f"vigil: recording into {path} (--no-record: none)", file=sys.stderr)
+        if path is not None:
+            sink = recorder(path)
             session.record_with(sink)
             sink.start()
             stack.callback(sink.close)

@@ -48,6 +48,7 @@ class RunSettings:
     restored: Path | None = None
     screenshot: Path | None = None
     record: Path | None = None
+    unrecorded: bool = False
     lsl_out: bool = False
     broker: str | None = None
 
