@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from models.signals.errors import VigilError
 from streams.codec import encode
@@ -133,13 +133,29 @@ class StreamRunner:
         asyncio.run(self._run())
 
     async def _run(self) -> None:
+        stop = asyncio.Event()
+        with self._lock:
+            self._loop, self._stop_event = asyncio.get_running_loop(), stop
+            if self._stopping:
+                stop.set()
+        try:
+            if not self._broker.startswith(EMBEDDED):
+                await _unless(stop, self._ensure_topics())
+            if not stop.is_set():
+                await self._serve(stop)
+        finally:
+            with self._lock:
+                self._loop = None
+
+    async def _ensure_topics(self) -> None:
+        from streams.transport.kafka_topics import ensure_topics
+
+        address = self._broker.partition("://")[2]
+        await ensure_topics(address, TOPICS, partitions=self._sharing.partitions, prefix=self._sharing.prefix)
+
+    async def _serve(self, stop: asyncio.Event) -> None:
         from streams.app import create_app  # Faust: 0.65 s
 
-        if not self._broker.startswith(EMBEDDED):
-            from streams.transport.kafka_topics import ensure_topics
-
-            address = self._broker.partition("://")[2]
-            await ensure_topics(address, TOPICS, partitions=self._sharing.partitions, prefix=self._sharing.prefix)
         made: list[CrashingApp] = []
         app = create_app(
             self._session,
@@ -156,15 +172,9 @@ class StreamRunner:
             on_ready=self._on_ready,
         )
         made.append(app)
-        with self._lock:
-            self._loop, self._stop_event = asyncio.get_running_loop(), asyncio.Event()
-            if self._stopping:
-                self._stop_event.set()
         try:
-            await self._until_over(app, self._stop_event)
+            await self._until_over(app, stop)
         finally:
-            with self._lock:
-                self._loop = None
             await app.stop()
             if self._broker.startswith(EMBEDDED) and self._owns_broker:
                 hub(self._broker.removeprefix(EMBEDDED)).close()
@@ -193,6 +203,19 @@ class StreamRunner:
             wait, self.heartbeat_ns = self._unread(), self._now()
             watch.look(wait, self.heartbeat_ns)
             await asyncio.sleep(HEARTBEAT_S)
+
+
+async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
+    """``work``, given up where ``stop`` is set before it is done; raises what it raises."""
+    working, stopping = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
+    try:
+        done, _ = await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if working in done:
+            working.result()
+    finally:
+        for task in (working, stopping):
+            task.cancel()
+        await asyncio.gather(working, stopping, return_exceptions=True)
 
 
 def _sender(made: list[CrashingApp]) -> Send:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 
 import pytest
+from msgspec.structs import replace
 
 from models.signals.modalities import Modality
 from streams.accounting import Accounting
 from streams.codec import decode
-from streams.flow import MAX_UNDER_WAY, Flow, most_under_way
-from streams.records import BedRecord, WaveTick, tick_identity
+from streams.flow import MAX_UNDER_WAY, Flow, RemoteFlow, most_under_way
+from streams.host import this_host
+from streams.records import BedRecord, CellRecord, WaveTick, tick_identity
 from streams.sources.player import TICK_NS
 from streams.sources.replay import ReplaySource, lags_ns, tick_length_ns
 from streams.sources.source import Emit, Seekable
@@ -48,7 +50,7 @@ class Desk:
     def __init__(self) -> None:
         self.published: list[WaveTick] = []
         self.accounting = Accounting()
-        self.flow = Flow(self._publish, ["test"], self.accounting)
+        self.flow: Flow | RemoteFlow = Flow(self._publish, ["test"], self.accounting)
 
     def _publish(self, bed: str, message: bytes) -> None:
         record = decode(message)
@@ -127,3 +129,57 @@ def test_beds_are_staggered_from_nine_on() -> None:
         phases = [lags.count(lag) for lag in set(lags)]
         assert lags[0] == 0 and max(lags) < S and all(lag % length == 0 for lag in lags)
         assert max(phases) <= -(-beds // (S // length)), "too many beds at one moment"
+
+
+class FarDesk(Desk):
+    """A flow whose consumers are elsewhere."""
+
+    def __init__(self, room: bool = True) -> None:
+        self.published = []
+        self.accounting = Accounting()
+        self.room = room
+        self.flow = RemoteFlow(self._publish, self.accounting, lambda: self.room)
+
+
+def cell(bed: str, second: int, epoch: int = 0) -> CellRecord:
+    return CellRecord(bed=bed, session="s", epoch=epoch, second=second, absence={})
+
+
+def test_far_consumers_free_room_by_the_seconds_they_have_handled() -> None:
+    desk = FarDesk()
+    emit = desk.flow.emit_of(recording(1.0))
+    for k in range(70):
+        assert emit(tick("1", k))
+        assert k != 5 or emit(tick("2", 0))
+    desk.flow.handled(cell("1", 0))
+    assert desk.flow.credits.under_way == 70 - 20 + 1, "the second [0, 1) has twenty ticks"
+    desk.flow.handled(cell("1", 0))
+    desk.flow.handled(cell("3", 9))
+    assert desk.flow.credits.under_way == 51
+    desk.flow.handled(replace(tick("1", 70), eos=True))
+    assert desk.flow.credits.under_way == 1, "an end of stream says that all was handled, of its bed"
+
+
+def test_what_is_handled_of_a_later_epoch_frees_the_earlier_ones_and_no_more() -> None:
+    desk = FarDesk()
+    emit = desk.flow.emit_of(recording(1.0))
+    for k in range(10):
+        assert emit(tick("1", k))
+    for k in range(30):
+        assert emit(replace(tick("1", k), epoch=1))
+    desk.flow.handled(cell("1", 0, epoch=1))
+    assert desk.flow.credits.under_way == 10
+    desk.flow.handled(replace(cell("1", 99, epoch=1), session="another"))
+    assert desk.flow.credits.under_way == 10
+
+
+def test_a_devices_ticks_wait_at_the_broker_and_are_dropped_only_where_they_cannot_get_there() -> None:
+    desk = FarDesk()
+    emit = desk.flow.emit_of(Device())
+    for k in range(3 * MAX_UNDER_WAY):
+        assert emit(tick("1", k))
+    assert len(desk.published) == 3 * MAX_UNDER_WAY
+    desk.room = False
+    assert emit(tick("1", 9999)) and len(desk.published) == 3 * MAX_UNDER_WAY
+    assert desk.accounting.counted("ticks_dropped") == 1
+    assert all(t.host == this_host() for t in desk.published), "another host can tell when it was due"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import threading
 import time
@@ -324,3 +325,20 @@ def test_a_stage_that_is_stuck_takes_the_stream_down_with_its_reason(monkeypatch
             player.time_ns.pass_by(0.25)
             player.wait_for(lambda seen=seen_ns: player.runner.heartbeat_ns > seen, "a look")
         raise player.crashed[0]
+
+
+def test_a_runner_that_waits_for_a_broker_stops_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = threading.Event()
+
+    async def nobody_answers(*_: object, **__: object) -> None:
+        asked.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr("streams.transport.kafka_topics.ensure_topics", nobody_answers)
+    runner = StreamRunner("s", "kafka://nowhere:1", lambda send: Stages(), lambda: None, lambda: None)
+    thread = threading.Thread(target=runner.run)
+    thread.start()
+    assert asked.wait(60)
+    runner.stop()
+    thread.join(60)
+    assert not thread.is_alive()
