@@ -22,6 +22,7 @@ _LAGS_KEPT = 10
 _LAG_SLACK_S = 0.05
 _HOP_S = 1.0  # between two hops of an estimate
 _WORDS_KEPT = 600
+_SAME_RATE, _SAME_MOMENT_S = 0.01, 0.02  # of two lines of time of one channel (models/signals/live_grid.py)
 
 
 class Trace:
@@ -45,6 +46,22 @@ class Trace:
             self._filter = None  # late samples: filter again from shortly before them
             self._filtered_to = first_index - int(self.raw.rate_hz)
         self.raw.ring.write(first_index, values)
+
+    def follow(self, chunk: WaveChunk) -> bool:
+        """Go over to the line of time that ``chunk`` lies on, where it is the same channel of a device whose clock was
+        corrected: the index runs on, and the next sample has the same time on either line. What was drawn before moves
+        by milliseconds at most. False where it is another wave.
+        """
+        lead, label, rate_hz, origin_ns = identity_of(chunk)
+        origin_s, end = origin_ns * 1e-9, self.raw.ring.end
+        near_s = abs((origin_s + end / rate_hz) - (self.raw.origin_s + end / self.raw.rate_hz))
+        corrected = abs(rate_hz / self.raw.rate_hz - 1.0) <= _SAME_RATE and near_s <= _SAME_MOMENT_S
+        if (lead, label) != self.identity[:2] or not corrected or not 0 <= chunk.first_index - end <= rate_hz:
+            return False
+        self.identity = identity_of(chunk)
+        for ring in (self.raw, self.shown):
+            ring.rate_hz, ring.origin_s = rate_hz, origin_s
+        return True
 
     def settle(self) -> None:
         """Bring the displayed ring up to date with the raw one."""

@@ -168,7 +168,7 @@ class DisplayState:
             lane = self.lane(chunk.modality, chunk.label)
             if lane is None or chunk.withheld or (lane.key == lane.modality.value and chunk.lead != lane.lead):
                 continue
-            if lane.trace is None or lane.trace.identity != identity_of(chunk):
+            if lane.trace is None or (lane.trace.identity != identity_of(chunk) and not lane.trace.follow(chunk)):
                 lane.trace = Trace(chunk, lane.style, self.theme.sweep)
             lane.trace.write(chunk.first_index, _floats(chunk))
         # Records wait up to a frame in the feed; the stamp of the replay clock tells when the tick was really due. It
