@@ -20,7 +20,7 @@ from streams.alarm_log import AlarmCounts
 from streams.clock import SECOND_NS
 from streams.codec import encode
 from streams.commands import CommandMaker
-from streams.control import ChannelInfo, SessionStatus
+from streams.control import ChannelInfo, Gaps, SessionStatus, Snapshot
 from streams.crew import Crew
 from streams.feed import DisplayFeed
 from streams.flow import Flow
@@ -151,8 +151,7 @@ class Session:
     @property
     def title(self) -> str:
         """What the screen calls the recording or the device."""
-        record = self._shown.record
-        return record.title if record is not None else self._source
+        return self.snapshot().title
 
     @property
     def channels(self) -> tuple[ChannelInfo, ...]:
@@ -160,14 +159,22 @@ class Session:
         return self._shown.channels
 
     @property
-    def gaps_s(self) -> dict[Modality, tuple[tuple[float, float], ...]]:
+    def gaps_s(self) -> Gaps:
         """Stretches [start, end) without data in s, by modality."""
         return self._shown.gaps_s
 
+    def snapshot(self, bed: str = "") -> Snapshot:
+        """What is to be said of any bed; "" is the one on show."""
+        asked = self._sources.bed(bed) if bed else self._shown
+        title = asked.record.title if asked.record is not None else self._source
+        return Snapshot(self._status(asked), asked.channels, asked.gaps_s, title, asked.name, self.beds)
+
     def status(self) -> SessionStatus:
         """See :class:`streams.control.SessionStatus`."""
-        bed, worker = self._shown, self._worker
-        replay = bed.replay
+        return self._status(self._shown)
+
+    def _status(self, bed: Bed) -> SessionStatus:
+        worker, replay = self._worker, bed.replay
         paused = replay is not None and replay.paused
         ended = bed.ended or self._done.is_set()
         progress_ns = self._progress_ns(bed)  # after paused and ended: it must not be from before they were left

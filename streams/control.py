@@ -60,6 +60,22 @@ class SessionStatus:
         return self.speed if self.achieved_speed is None else self.achieved_speed
 
 
+Gaps = dict[Modality, tuple[tuple[float, float], ...]]
+"""Stretches [start, end) without data in s, by modality."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What the session says of ``bed`` in one go, and which ``beds`` there are."""
+
+    status: SessionStatus
+    channels: tuple[ChannelInfo, ...]
+    gaps_s: Gaps
+    title: str
+    bed: str
+    beds: tuple[str, ...]
+
+
 class SessionControl(Protocol):
     """Thread-safe; every call returns at once. A session may have several beds: all of it is about the one on show."""
 
@@ -83,11 +99,14 @@ class SessionControl(Protocol):
         """The channels that are shown; empty until the recording is open."""
 
     @property
-    def gaps_s(self) -> dict[Modality, tuple[tuple[float, float], ...]]:
+    def gaps_s(self) -> Gaps:
         """Stretches [start, end) without data in s, by modality."""
 
     def status(self) -> SessionStatus:
         """How it stands now."""
+
+    def snapshot(self, bed: str = "") -> Snapshot:
+        """All of the above at once, of any bed; "" is the one on show."""
 
     def pause(self) -> None:
         """Stand still."""

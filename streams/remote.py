@@ -16,7 +16,7 @@ from models.signals.errors import BadInput
 from models.signals.modalities import Modality
 from streams.clock import SECOND_NS
 from streams.commands import CommandMaker
-from streams.control import ChannelInfo, SessionStatus
+from streams.control import ChannelInfo, Gaps, SessionStatus, Snapshot
 from streams.latency import LatencyBook
 from streams.records import AnyRecord, BedRecord, CommandRecord, StatusRecord, WaveTick
 
@@ -106,26 +106,33 @@ class RemoteSession:
     @property
     def title(self) -> str:
         """What the screen calls the recording or the device."""
-        known = self._shown()
-        return known.record.title if known is not None else ""
+        return self.snapshot().title
 
     @property
     def channels(self) -> tuple[ChannelInfo, ...]:
         """Channels in the order of the screen."""
-        known = self._shown()
-        return channels_of(known.record) if known is not None else ()
+        return self.snapshot().channels
 
     @property
-    def gaps_s(self) -> dict[Modality, tuple[tuple[float, float], ...]]:
+    def gaps_s(self) -> Gaps:
         """Stretches [start, end) without data in s, by modality."""
-        known = self._shown()
-        return gaps_of(known.record) if known is not None else {}
+        return self.snapshot().gaps_s
 
     # -- status -------------------------------------------------------------------------------------------------------
 
+    def snapshot(self, bed: str = "") -> Snapshot:
+        """What is known of any bed; "" is the one on show."""
+        name = bed or self.bed
+        known = self._known(name)
+        channels, gaps_s = (channels_of(known.record), gaps_of(known.record)) if known is not None else ((), {})
+        title = known.record.title if known is not None else ""
+        return Snapshot(self._status(known), channels, gaps_s, title, name, self.beds)
+
     def status(self) -> SessionStatus:
         """See :class:`streams.control.SessionStatus`."""
-        known = self._shown()
+        return self._status(self._known(self.bed))
+
+    def _status(self, known: _Known | None) -> SessionStatus:
         if known is None or known.source is None:
             return SessionStatus(
                 position_s=0.0, duration_s=0.0, speed=1.0, paused=False, ended=False, backend="", backend_detail="",
@@ -189,16 +196,15 @@ class RemoteSession:
         self.latency.add_ns(stage, due_ns, shown_ns)
 
     def _order(self, name: str, **args: str | float) -> None:
-        known = self._shown()
+        known = self._known(self.bed)
         if known is None:
             raise BadInput("a bed to order", "none yet", "wait until one has announced itself")
         at_ns = round((known.source.position_s if known.source is not None else 0.0) * SECOND_NS)
         self._post(self._command(known.record.bed, known.record.session, at_ns, name, **args))
 
-    def _shown(self) -> _Known | None:
-        name = self.bed
+    def _known(self, bed: str) -> _Known | None:
         with self._lock:
-            return self._beds.get(name)
+            return self._beds.get(bed)
 
 
 def channels_of(record: BedRecord) -> tuple[ChannelInfo, ...]:
@@ -206,7 +212,7 @@ def channels_of(record: BedRecord) -> tuple[ChannelInfo, ...]:
     return tuple(ChannelInfo(Modality(c.modality), c.label, c.unit, c.rate_hz) for c in record.channels if c.lead == 0)
 
 
-def gaps_of(record: BedRecord) -> dict[Modality, tuple[tuple[float, float], ...]]:
+def gaps_of(record: BedRecord) -> Gaps:
     """Stretches [start, end) without data in s, by modality."""
     return {Modality(name): tuple(gaps) for name, gaps in record.gaps_s.items()}
 

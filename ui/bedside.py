@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from streams.control import SessionStatus
-from ui.control_link import Snapshot
+from streams.control import SessionStatus, Snapshot
 from ui.liveness import Life, Moment, Verdict, judge
 from ui.state import DisplayState
 from ui.theme import Theme

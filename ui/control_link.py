@@ -10,50 +10,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from dataclasses import dataclass
 
-from models.signals.modalities import Modality
-from streams.control import ChannelInfo, SessionControl, SessionStatus
+from streams.control import SessionControl, Snapshot
 
 _POLL_S = 0.1
 _POLL_ALL_S = 0.5  # of the beds that are not on show: soon enough to know why one stands still
 _REPORTS_KEPT = 4096
 
-Gaps = dict[Modality, tuple[tuple[float, float], ...]]
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """What the session said in one go: all of it is about ``bed``, the one that was on show then, of ``beds``."""
-
-    status: SessionStatus
-    channels: tuple[ChannelInfo, ...]
-    gaps_s: Gaps
-    title: str
-    bed: str
-    beds: tuple[str, ...]
-
-
-def ask(control: SessionControl) -> Snapshot:
-    """A snapshot of now; to be called where nobody can put another bed on show meanwhile."""
-    return Snapshot(control.status(), control.channels, control.gaps_s, control.title, control.bed, tuple(control.beds))
-
 
 def ask_all(control: SessionControl) -> tuple[Snapshot, ...]:
-    """A snapshot of every bed, first of the one on show, which is on show again afterwards."""
-    shown = ask(control)
-    others = [bed for bed in shown.beds if bed != shown.bed]
-    if not others:
-        return (shown,)
-    try:
-        return (shown, *[_visit(control, bed) for bed in others])
-    finally:
-        control.show(shown.bed)
-
-
-def _visit(control: SessionControl, bed: str) -> Snapshot:
-    control.show(bed)
-    return ask(control)
+    """A snapshot of every bed, first of the one on show."""
+    shown = control.snapshot()
+    return (shown, *[control.snapshot(bed) for bed in shown.beds if bed != shown.bed])
 
 
 class ControlLink:
@@ -133,7 +101,7 @@ class ControlLink:
 
     def _ask(self, reports: list[tuple[str, int, int]], everybody: bool) -> tuple[Snapshot, ...]:
         _tell(self._control, reports)
-        return ask_all(self._control) if everybody else (ask(self._control),)
+        return ask_all(self._control) if everybody else (self._control.snapshot(),)
 
     def close(self) -> None:
         """Hand over the last reports; waits for nothing."""

@@ -26,13 +26,13 @@ from PySide6.QtCore import QRect, Qt, QTimer
 from PySide6.QtGui import QCloseEvent, QImage, QKeySequence, QResizeEvent, QShortcut
 from PySide6.QtWidgets import QHBoxLayout, QMainWindow, QVBoxLayout, QWidget
 
-from streams.control import SessionControl
+from streams.control import SessionControl, Snapshot
 from streams.feed import DisplayFeed
 from ui.alarm_list import AlarmList
 from ui.alarm_view import fields
 from ui.bed_strip import HEIGHT, BedStrip
 from ui.bedside import Answer, Bedside
-from ui.control_link import ControlLink, Snapshot
+from ui.control_link import ControlLink
 from ui.geometry import Row
 from ui.help_overlay import HelpOverlay
 from ui.liveness import Life

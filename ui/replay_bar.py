@@ -10,8 +10,7 @@ from PySide6.QtCore import QEvent, QPointF, QRectF, Qt
 from PySide6.QtGui import QAction, QFontMetricsF, QHelpEvent, QMouseEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import QHBoxLayout, QMenu, QSizePolicy, QToolButton, QToolTip, QWidget
 
-from streams.control import SessionStatus
-from ui.control_link import Gaps
+from streams.control import Gaps, SessionStatus
 from ui.look import Look, draw_text, elided
 from ui.shortcuts import REPLAY_SPEEDS
 from ui.words import UNKNOWN_TIME, clock_words, speed_words, tooltip_words

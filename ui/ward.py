@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from streams.control import Snapshot
 from streams.records import AnyRecord, CommandRecord, DeadLetter
 from ui.bed_words import BedWords, bed_words
 from ui.bedside import Answer, Bedside
-from ui.control_link import Snapshot
 from ui.theme import Theme
 
 KEPT_WAVES = 8

@@ -6,16 +6,13 @@ import time
 from collections.abc import Sequence
 from threading import Lock
 
-from models.signals.modalities import Modality
 from streams.clock import SECOND_NS
 from streams.commands import CommandApplier
-from streams.control import ChannelInfo
+from streams.control import ChannelInfo, Gaps
 from streams.records import BedRecord, CommandRecord, WaveTick
 from streams.remote import channels_of, gaps_of
 from streams.sources.source import Seekable, Source
 from streams.stages import END_TOPICS
-
-Gaps = dict[Modality, tuple[tuple[float, float], ...]]
 
 
 class Bed:

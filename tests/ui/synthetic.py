@@ -17,7 +17,7 @@ from models.signals.absence import Absence
 from models.signals.errors import BadInput
 from models.signals.findings import Pulse, Rhythm
 from models.signals.modalities import Modality
-from streams.control import ChannelInfo, SessionStatus
+from streams.control import ChannelInfo, SessionStatus, Snapshot
 from streams.feed import DisplayFeed
 from streams.records import (
     AlarmRecord,
@@ -340,6 +340,13 @@ class FakeSession:
             "latency_ms": {"sample_to_screen": (71.0, 92.0), "window_to_prediction": (38.0, 61.0)},
         }
         return SessionStatus(**{**values, **self.changes, **self.of.get(self.bed, {})})  # type: ignore[arg-type]
+
+    def snapshot(self, bed: str = "") -> Snapshot:
+        shown, self.bed = self.bed, bed or self.bed
+        try:
+            return Snapshot(self.status(), self.channels, self.gaps_s, self.title, self.bed, self.beds)
+        finally:
+            self.bed = shown
 
     def _call(self, *call: object) -> None:
         self.calls.append(call)
