@@ -64,10 +64,10 @@ def test_no_text_gives_another_error(text: str) -> None:
 
 def test_outputs_are_checked_before_the_run(tmp_path: Path) -> None:
     report = tmp_path / "report.json"
-    check_outputs({"--report": report, "--vitals": None}, "demo")
+    check_outputs({"--report": report, "--vitals": None}, ["demo"])
     assert not report.exists()
     null = Path("/dev/null")
-    check_outputs({"--vitals": null, "--predictions": null}, "demo")
+    check_outputs({"--vitals": null, "--predictions": null}, ["demo"])
     for path, words in (
         (tmp_path, "folder"),
         (tmp_path / "no" / "report.json", "existing folder"),
@@ -76,7 +76,7 @@ def test_outputs_are_checked_before_the_run(tmp_path: Path) -> None:
         (tmp_path / "nul\0", "can be written"),
     ):
         with pytest.raises(BadInput, match=words):
-            check_outputs({"--report": path}, "demo")
+            check_outputs({"--report": path}, ["demo"])
 
 
 def test_an_output_never_takes_the_place_of_the_recording_or_another_output(tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_an_output_never_takes_the_place_of_the_recording_or_another_output(tmp_
     link.symlink_to(case)
     for path in (case, link):
         with pytest.raises(BadInput, match="recording"):
-            check_outputs({"--vitals": path}, str(case))
+            check_outputs({"--vitals": path}, ["demo", str(case)])
     with pytest.raises(BadInput, match="--vitals"):
-        check_outputs({"--vitals": out, "--predictions": tmp_path / "." / "out.csv"}, str(case))
+        check_outputs({"--vitals": out, "--predictions": tmp_path / "." / "out.csv"}, ["demo", str(case)])
     assert case.read_bytes() == b"a patient's recording"
