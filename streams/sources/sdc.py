@@ -218,20 +218,23 @@ def _look(library: Library, wait_s: float, adapter: str, port: int | None) -> li
     found: dict[str, DeviceSaid] = {}
     failed: list[BaseException] = []
 
-    def listen(address: str) -> None:
+    def listen(address: str, done: threading.Event) -> None:
         try:
             with library.discovery.WSDiscovery(address, **options) as discovery:
                 for service in discovery.search_sdc_services(timeout=wait_s, repeat_probe_interval=max(wait_s, 1.0)):
                     found[service.epr] = DeviceSaid(service.epr, next(iter(service.x_addrs), ""))
+                done.set()  # its end takes a second or two, and nobody waits for it
         except OSError as error:  # a network without multicast
             failed.append(error)
+        finally:
+            done.set()
 
-    threads = [threading.Thread(target=listen, args=(address,), daemon=True) for address in addresses]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if failed and len(failed) == len(threads):
+    looked = [threading.Event() for _ in addresses]
+    for address, done in zip(addresses, looked, strict=True):
+        threading.Thread(target=listen, args=(address, done), name="vigil-sdc-look", daemon=True).start()
+    for done in looked:
+        done.wait()
+    if failed and len(failed) == len(addresses):
         raise DeviceLost(f"Devices cannot be looked for ({why(failed[0])}); sdc:address=https://… needs no looking.")
     return sorted(found.values(), key=str)
 

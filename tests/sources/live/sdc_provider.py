@@ -1,8 +1,8 @@
 """An SDC device in a process of its own, by the library's provider. ``python sdc_provider.py '{"epr": …}'``.
 
 Sample ``i`` of every wave is taken at ``zero_s + i / rate`` of the wall clock, and its value is ``i``, so a program
-that is started anew goes on with the count of its clock. Says ``ready ADDRESS`` once it is there. Lines on standard input
-are commands (:func:`obey`); their end ends it.
+that is started anew goes on with the count of its clock. Says ``ready ADDRESS`` once it is there. Lines on standard
+input are commands (:meth:`Provider.obey`); their end ends it.
 """
 
 from __future__ import annotations
