@@ -13,7 +13,7 @@ import ssl
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +31,7 @@ FILES = ("userkey.pem", "usercert.pem", "cacert.pem")
 SOCKET_S = 5
 CLOSE_S = 1.0
 MOST_BLOCKS = 4096
+MOST_EARLY = 64
 LISTED = 12
 
 log = logging.getLogger("vigil.sdc")
@@ -112,6 +113,7 @@ class Link:
         self._waves: dict[str, DeviceChannel] = {}
         self._activation: dict[str, str] = {}
         self._demo_told: set[str] = set()
+        self._early: deque[tuple[Callable[[Any], None], Any]] = deque(maxlen=MOST_EARLY)
         self._sequence: str | None = None
         self._lost = ""
         self._heard_s = time.monotonic()
@@ -145,7 +147,11 @@ class Link:
                 raise BadInput(f"the SDC device {plain(epr)}", f"epr={plain(self.epr)} there", "name the one you mean")
             answer = consumer.get_service_client.get_mdib()
             self._describe(answer.p_msg.msg_node, mds)
-            self._sequence = answer.mdib_version_group.sequence_id
+            version = answer.mdib_version_group
+            self._sequence = version.sequence_id
+            for late, message in self._early:  # what has changed while the description was on its way
+                if message.mdib_version_group.mdib_version > version.mdib_version:
+                    late(message)
             if not consumer.is_connected:
                 raise DeviceLost(f"{plain(address)} does not take a subscription.")
         except (BadInput, DeviceLost):
@@ -217,11 +223,12 @@ class Link:
         self.mds = mds or homes[0]
         self._contexts = found.patients.get(self.mds, frozenset())
         self._patients = sdc_mdib.patients(answer, self._contexts)
-        self._waves = {wave.handle: wave.channel for wave in found.waves if wave.mds == self.mds}
+        with self._changed:
+            self._waves = {wave.handle: wave.channel for wave in found.waves if wave.mds == self.mds}
 
     def _on_waves(self, message: Any) -> None:
-        if self._other_sequence(message):
-            return
+        if self._lost or self._other_sequence(message):
+            return  # what comes after another patient is another patient's
         blocks = []
         for state in sdc_mdib.states(message.p_msg.msg_node):
             handle = state.get("DescriptorHandle")
@@ -249,7 +256,7 @@ class Link:
         self._activation[handle] = now
 
     def _on_context(self, message: Any) -> None:
-        if not self._waves or self._other_sequence(message):
+        if self._is_early(self._on_context, message) or self._other_sequence(message):
             return
         after = {**self._patients, **sdc_mdib.patients(message.p_msg.msg_node, self._contexts)}
         if sdc_mdib.another_patient(self._patients, after):
@@ -257,11 +264,18 @@ class Link:
         self._patients = after
 
     def _on_description(self, message: Any) -> None:
-        if self._waves:
+        if not self._is_early(self._on_description, message):
             self._lose("The device has changed what it sends.")
 
     def _on_end(self, end: Any) -> None:
         self._lose("The device has ended the subscription.")
+
+    def _is_early(self, handler: Callable[[Any], None], message: Any) -> bool:
+        """Whether nothing is described yet: then it is kept for later."""
+        with self._changed:
+            if not self._waves:
+                self._early.append((handler, message))
+            return not self._waves
 
     def _other_sequence(self, message: Any) -> bool:
         """Whether the device has begun anew: nothing of its description holds any more."""

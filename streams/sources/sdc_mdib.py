@@ -29,7 +29,7 @@ Node = Any  # an element of lxml or xml.etree
 
 MDC_SYSTEMS = ("", "urn:oid:1.2.840.10004.1.1.1.0.0.1", "urn:oid:2.16.840.1.113883.6.24")
 UCUM_SYSTEM = "urn:oid:2.16.840.1.113883.6.8"
-MOST_SAMPLES = 1 << 16  # of one wave in one message
+MOST_SAMPLES = 1 << 14  # of one wave in one message
 ON = "On"
 GOOD = frozenset(("Vld", "Vldated", "Qst"))
 """Validities (BICEPS MeasurementValidity) whose samples are taken. Questionable ones are: Vigil looks for itself."""
@@ -180,7 +180,7 @@ def block(state: Node, channel: DeviceChannel) -> Block | None:
         samples = np.array((value.get("Samples") or "").split()[:MOST_SAMPLES], np.float64)
         determined = value.get("DeterminationTime")
         first_s = None if determined is None else int(determined) * 1e-3
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     if not len(samples):
         return None

@@ -149,13 +149,13 @@ def test_another_patient_is_a_lost_device_that_is_found_again(provider: Provider
     (
         ("describe", "has changed what it sends"),
         ("end", "has ended the subscription"),
-        ("stall", "No wave for 1 s"),
+        ("stall", "No wave for 2 s"),
     ),
 )
 def test_another_description_the_end_and_silence_are_a_lost_device(certs: Path, command: str, says: str) -> None:
     with (
         Provider(certs=str(certs), port=PORT + 6) as provider,
-        Reader(SdcDevice(f"sdc:address={provider.address},cert={certs}", silent_s=1.0)) as reader,
+        Reader(SdcDevice(f"sdc:address={provider.address},cert={certs}", silent_s=2.0)) as reader,
     ):
         reader.more(50)
         provider.tell(command)
@@ -169,7 +169,7 @@ def test_a_device_that_is_killed_and_started_again_is_lost_and_found_again(certs
     """At another address, so it is looked for. Another device that is there meanwhile is not taken for it."""
     port = PORT + 7
     first = Provider(certs=str(certs), port=port).ready()
-    device = SdcDevice(f"sdc:adapter=127.0.0.1,cert={certs}", look_s=LOOK_S, silent_s=1.0, port=port)
+    device = SdcDevice(f"sdc:adapter=127.0.0.1,cert={certs}", look_s=LOOK_S, silent_s=2.0, port=port)
     with Bed(device) as bed:
         before = bed.samples(500)
         first.kill()
