@@ -43,7 +43,7 @@ class PipelineState:
     """Of a whole bed: what the cells before ``context.second`` have left."""
 
     context: ContextState
-    leads: tuple[ChannelState, ...]
+    channels: tuple[ChannelState, ...]
     choices: Mapping[Modality, Runs]
 
     @property

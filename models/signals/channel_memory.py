@@ -12,15 +12,16 @@ from collections import deque
 import numpy as np
 import numpy.typing as npt
 
+from models.signals.bed_memory import ChannelState
 from models.signals.blocks import median
 from models.signals.findings import Rhythm
 from models.signals.modalities import GRID_RATE_HZ, Modality
-from models.signals.offset import REACH, OffsetTrack, Zero
+from models.signals.offset import REACH, OffsetTrack
 from models.signals.presence import cell_verdict, signs_of_life
 from models.signals.quality import Verdict
 from models.signals.resample import GRID_STEP_NS, HALF_SUPPORT_S, Resampler
 from models.signals.ring import Ring
-from models.signals.state import Extremes, SensorState
+from models.signals.state import SensorState
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -156,17 +157,18 @@ class ChannelMemory:
         if self._offset is not None:
             self._offset.forget(second)
 
-    def export(self, second: int) -> tuple[float, tuple[int, Zero] | None, Extremes]:
-        """Of what the memory of samples does not hold: the zero now, what the cells before ``second`` have left of it,
-        and the extremes."""
-        return self.zero, None if self._offset is None else self._offset.export(second), self.state.export()
+    def export(self, lead: int, cells: npt.NDArray[np.bool_], second: int) -> ChannelState:
+        """What the memory of samples does not hold, of what the cells before ``second`` have left. lead, cells: as of
+        :class:`models.signals.bed_memory.ChannelState`."""
+        followed = None if self._offset is None else self._offset.export(second)
+        return ChannelState(self.modality, lead, cells, self.zero, followed, self.state.export())
 
-    def restore(self, zero: float, followed: tuple[int, Zero] | None, extremes: Extremes) -> None:
-        """From now on as the channel that these were taken of, beside its samples."""
-        self.zero = zero
+    def restore(self, state: ChannelState) -> None:
+        """From now on as the channel that ``state`` was taken of, beside its samples."""
+        self.zero = state.zero
         if self._offset is not None:
-            self._offset.restore(followed)
-        self.state.restore(extremes)
+            self._offset.restore(state.followed)
+        self.state.restore(state.extremes)
 
     def grid(self, first_g: int, last_g: int) -> FloatArray:
         """Read-only grid samples ``[first_g, last_g)``, NaN where missing or not yet completed."""
