@@ -373,6 +373,7 @@ def _model_past(past: ModelPast) -> None:
     rows, width = past.shape
     _need(0 <= rows <= MAX_TOKENS[0] and 0 <= width <= MAX_TOKENS[1], "a model has fewer tokens")
     if past.tokens is not None:
+        _need(not past.tokens.wide, "tokens are float32")
         _numbers(past.tokens, rows * width)
     _finite((past.form, *(past.look or ())))
     _need(past.look is None or past.look[0] > 0.0, "a pulse has a rate above 0")
