@@ -4,6 +4,9 @@ A worker that dies leaves its beds to another, which reads the last minutes of w
 (:mod:`streams.app`), but for what is older. Therefore each worker says every ten seconds of a bed's time what it
 remembers, in a :class:`streams.records.MemoryRecord` on the topic ``vitals``; the newest one is taken over.
 
+It takes 18.0 kB for the signals and 1.7 kB for the shipped model, 118 kB a minute and bed (waves: 280), 0.14 ms to make
+and encode, 0.09 ms to read.
+
 What is in it, because it outlives the minutes and changes what is shown:
 
 * the context: levels of ten minutes, delays, rows as of the last present cell (:mod:`models.signals.context`);
@@ -15,7 +18,8 @@ What is in it, because it outlives the minutes and changes what is shown:
 
 What is not, because the samples read again tell it: grids, beats and numerics (60 s at most, see
 ``VitalsMonitor.MEMORY_S``), runs of samples in a state (5 s), which fibrillation or ventricular run still holds (30 s),
-alarms and their delays (10 s). An alarm that stood before is told anew with the worst value since the re-read began.
+alarms and their delays (10 s). An alarm that stood before is told anew with the worst value since the re-read began,
+and a sensor that showed no pulse and then fell silent longer ago than that is no longer heard of in a lost pulse.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from functools import cache
@@ -168,7 +169,16 @@ def replaced(ward: Ward, first: WorkerProcess, heir: Callable[[], WorkerProcess]
 KINDS = (PredictionRecord, VitalsRecord, RhythmRecord, CellRecord)
 
 
-def test_who_takes_over_goes_on_bit_for_bit(ward: Ward) -> None:
+def test_who_takes_over_goes_on_bit_for_bit(ward: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the vitals are slow to be read again: the waves wait for what is among them."""
+    handle = stages.AlarmStage.handle
+
+    async def slowly(self: stages.AlarmStage, topic: str, record: AnyRecord, warming: bool = False) -> None:
+        if warming:
+            await asyncio.sleep(0.004)
+        await handle(self, topic, record, warming)
+
+    monkeypatch.setattr(stages.AlarmStage, "handle", slowly)
     replaced(ward, ward.worker(), ward.worker)
     expected = undisturbed()
     for kind in KINDS:
