@@ -23,7 +23,9 @@ from streams.roles.worker import WorkerProcess
 from streams.runner import Sharing
 
 WORKERS = "vigil-workers"
-WARM_S = 75.0  # what a worker that takes over a bed reads again: the longest memory but the context's ten minutes
+WARM_S = 110.0
+"""What a worker that takes over a bed reads again. It goes on with what the other told last (:mod:`streams.memories`),
+of some 14 s before the end at most, from 65 s of waves before that on, and takes over within 15."""
 LOOK_S = 0.5
 
 

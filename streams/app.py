@@ -11,6 +11,8 @@ agents decode, validate and dead-letter. Whatever leaves an agent takes the app 
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -23,10 +25,12 @@ from faust.types import TP, EventT
 from models.signals.errors import BadInput, VigilError
 from streams.codec import DecodeError
 from streams.faust_settings import faust_settings
-from streams.records import TOPICS, AnyRecord, WaveTick
+from streams.records import TOPICS, AnyRecord, MemoryRecord, WaveTick
 from streams.stages import AlarmStage, CommandStage, FollowStage, ShowStage, WindowStage
 from streams.transport import Rewind, install
 from streams.wire import Outbox, Wire
+
+log = logging.getLogger("vigil.stream")
 
 Handle = Callable[[AnyRecord, bool], Awaitable[None]]
 """Takes a record; True: it was handled before, by this process or another, and only warms what is remembered."""
@@ -43,6 +47,8 @@ class Stages:
     command: CommandStage | None = None
     follow: FollowStage | None = None
 
+
+SILENCE_S = 5.0  # of a topic that is read again first
 
 WARMING = ("waves", "vitals", "predictions")
 """Topics whose readers have a state: windows, numerics, alarms."""
@@ -88,6 +94,8 @@ def create_app(
     wire = Wire(session, outbox)
     topic = {name: _raw_topic(app, prefix + name, partitions) for name in TOPICS}
 
+    first = _ReadFirst(app, prefix + "vitals")
+
     def agent(
         source: str, name: str, handle: Handle, *, owner: bool, refuses: tuple[type[VigilError], ...] = ()
     ) -> None:
@@ -98,13 +106,16 @@ def create_app(
         async def run(stream: faust.StreamT[Any]) -> None:
             async for event in stream.events():
                 again = progress.again(event)
+                if again is Again.ELSEWHERE and name == "window":
+                    await first.read(event.message.partition)
                 record = None if again is Again.HERE else wire.read(event, owner=owner and again is Again.NO)
-                if record is None or (only_own and record.session != session):
-                    continue
                 try:
-                    await handle(record, again is not Again.NO)
+                    if record is not None and not (only_own and record.session != session):
+                        await handle(record, again is not Again.NO)
                 except refuses as error:
                     wire.refuse(event, error)
+                if source == "vitals" and name == "alarm":
+                    first.note(event)
 
         app.agent(topic[source], name=f"{name}_{source}")(run)
 
@@ -112,7 +123,7 @@ def create_app(
         agent("waves", "window", _ticks_only(window.handle), owner=True, refuses=(BadInput, DecodeError))
     if (alarm := stages.alarm) is not None:
         for source in ("vitals", "predictions"):
-            agent(source, "alarm", partial(alarm.handle, source), owner=True)
+            agent(source, "alarm", _inheriting(window, partial(alarm.handle, source)), owner=True)
     if (show := stages.show) is not None:
         # Who reads a topic alone answers for its dead letters; nobody does for those of the dead letters themselves.
         alone = {"beds": True, "waves": window is None, "vitals": alarm is None, "predictions": alarm is None,
@@ -160,6 +171,39 @@ class _Progress:
         return Again.ELSEWHERE
 
 
+class _ReadFirst:
+    """Of partitions that were taken over, the vitals are read again before the waves: what the worker before knew of a
+    bed is among them, and is gone on with from the tick on that it is of."""
+
+    def __init__(self, app: faust.App, topic: str) -> None:
+        self._app, self._topic = app, topic
+        self._next: dict[TP, int] = {}
+        self._news = asyncio.Event()
+
+    def note(self, event: EventT[Any]) -> None:
+        """A message of the topic has been handled."""
+        message = event.message
+        self._next[TP(message.topic, message.partition)] = message.offset + 1
+        self._news.set()
+
+    async def read(self, partition: int) -> None:
+        """Until what was handled before of the partition has been read again; where nothing more comes for 5 s (it may
+        have fallen out of retention), the waves go on without."""
+        tp = TP(self._topic, partition)
+        while self._next.get(tp, 0) < self._until(tp):
+            self._news.clear()
+            try:
+                await asyncio.wait_for(self._news.wait(), SILENCE_S)
+            except TimeoutError:
+                log.warning("%s-%s: no more to read again; beds go on without what was known of them", *tp)
+                self._next[tp] = self._until(tp)
+
+    def _until(self, tp: TP) -> int:
+        if tp not in self._app.consumer.assignment():
+            return 0
+        return int(getattr(self._app.consumer, "rewound_until", {}).get(tp, 0))
+
+
 def _raw_topic(app: faust.App, name: str, partitions: int) -> Any:
     """Bytes in, bytes out; declared with the app, since a topic added later waits 45 s."""
     return app.topic(
@@ -181,6 +225,18 @@ def _ticks_only(handle: Callable[[WaveTick, bool], Awaitable[None]]) -> Handle:
         await handle(record, warming)
 
     return checked
+
+
+def _inheriting(window: WindowStage | None, handle: Handle) -> Handle:
+    """What another worker remembered goes to the windows, while this one warms up; what this one said is known."""
+
+    async def inheriting(record: AnyRecord, warming: bool) -> None:
+        if warming and window is not None and isinstance(record, MemoryRecord):
+            window.inherit(record)
+        else:
+            await handle(record, warming)
+
+    return inheriting
 
 
 def _new(handle: Callable[[AnyRecord], Awaitable[None]]) -> Handle:

@@ -15,10 +15,14 @@ import numpy as np
 import numpy.typing as npt
 
 from models.signals.absence import Absence
+from models.signals.context import MEMORY_S
 from models.signals.errors import VigilError
 from models.signals.findings import Pulse, Rhythm
 from models.signals.modalities import Modality
 from models.signals.resample import MAX_RATE_HZ, MIN_RATE_HZ
+from models.signals.windows import CONTEXT_FIELDS
+from streams.alarms.arrhythmia_usual import USUAL_S
+from streams.alarms.arrhythmia_ventricular import SHAPE_AFTER, SHAPE_BEFORE
 from streams.records import (
     NUMERICS,
     WIRE_VERSION,
@@ -27,13 +31,20 @@ from streams.records import (
     BeatRecord,
     BedRecord,
     CellRecord,
+    ChannelPast,
+    ChoicePast,
     CommandRecord,
     DeadLetter,
+    MemoryRecord,
+    ModelPast,
+    Numbers,
     PredictionRecord,
     RestoredChunk,
     RhythmRecord,
+    SignalsPast,
     StateRecord,
     StatusRecord,
+    UsualPast,
     VitalsRecord,
     WaveChunk,
     WaveTick,
@@ -43,6 +54,9 @@ MAX_MESSAGE_BYTES = 1 << 20
 MAX_CHUNKS = 64
 MAX_LEADS = 16
 MAX_GAPS = 4096
+MAX_CELLS = 1024
+MAX_TOKENS = (64, 4096)
+MAX_SECOND = (1 << 62) // 10**9
 MAX_TICK_NS = 60 * 10**9
 MAX_TIME_NS = 1 << 62  # 146 years: sums of two times still fit 64 bits
 MAX_TEXT = 1024
@@ -289,6 +303,92 @@ def _command(record: CommandRecord) -> None:
     _need(all(len(str(value)) <= MAX_TEXT for value in record.args.values()), "an argument is too long")
 
 
+def _memory(record: MemoryRecord) -> None:
+    _time(record.time_ns)
+    _need(0 <= record.tick_seq < MAX_TIME_NS, "tick_seq must not be negative")
+    if record.signals is not None:
+        _signals_past(record.signals)
+    if record.model is not None:
+        _model_past(record.model)
+
+
+def _signals_past(past: SignalsPast) -> None:
+    rows = len(past.modalities)
+    _seconds(past.second)
+    _need(0 < rows == len(set(past.modalities)), "a memory has one row a modality, at least one")
+    _need(len(past.levels) == rows, "a memory has levels of each modality")
+    _need(all(m in _MODALITIES for m in (*past.modalities, *past.tracks, *past.choices)), "the modality is not known")
+    _need(all(m in _MODALITIES for m in past.pulseless), "the modality is not known")
+    for series in (*past.levels, past.delays_s):
+        _numbers(series, MEMORY_S)
+    _numbers(past.rows, rows * len(CONTEXT_FIELDS))
+    _numbers(past.ends_s, rows)
+    for track in past.tracks.values():
+        _finite((track.delay_s, *track.evidence))
+        _seconds(track.since_s, track.weight_s, track.missed_s)
+        _need(min(track.weight_s, track.missed_s) >= 0, "a count of seconds is negative")
+    _need(len(past.channels) <= MAX_CHUNKS, f"a bed has at most {MAX_CHUNKS} channels")
+    for channel in past.channels:
+        _channel_past(channel)
+    for choice in past.choices.values():
+        _choice_past(choice)
+    _usual_past(past.usual)
+
+
+def _channel_past(past: ChannelPast) -> None:
+    _need(past.modality in _MODALITIES, "the modality is not known")
+    _need(0 <= past.lead < MAX_LEADS, f"a modality has at most {MAX_LEADS} leads")
+    _need(len(past.cells) <= MAX_CELLS and max(past.cells, default=0) <= 1, "a cell is 0 or 1, and there are few")
+    _finite((past.zero, past.lowest, past.highest, past.level))
+    if past.followed is not None:
+        second, level, last, settling_s = past.followed
+        _seconds(second, settling_s)
+        _finite((level, last))
+
+
+def _choice_past(past: ChoicePast) -> None:
+    for seconds in (past.beating, past.measured, past.refuted):
+        _need(len(seconds) <= MAX_LEADS, f"a modality has at most {MAX_LEADS} leads")
+        _need(all(0 <= lead < MAX_LEADS for lead in seconds), f"a modality has at most {MAX_LEADS} leads")
+        _seconds(*seconds.values())
+    _need(0 <= past.serving < MAX_LEADS, f"a modality has at most {MAX_LEADS} leads")
+    _seconds(past.poor_s)
+
+
+def _usual_past(past: UsualPast) -> None:
+    _need(len(past.called) <= USUAL_S, f"at most {USUAL_S} called seconds are remembered")
+    _seconds(past.learnt_at, *past.called)
+    _need(all(m in _MODALITIES for m in past.pulse), "the modality is not known")
+    for second, rate in past.pulse.values():
+        _seconds(second)
+        _finite((rate,))
+    if past.shape is not None:
+        form, *measures = past.shape
+        _numbers(form, SHAPE_BEFORE + SHAPE_AFTER + 1)
+        _finite(measures)
+
+
+def _model_past(past: ModelPast) -> None:
+    _need(len(past.model) <= MAX_NAME, "the model's fingerprint is too long")
+    rows, width = past.shape
+    _need(0 <= rows <= MAX_TOKENS[0] and 0 <= width <= MAX_TOKENS[1], "a model has fewer tokens")
+    if past.tokens is not None:
+        _need(not past.tokens.wide, "tokens are float32")
+        _numbers(past.tokens, rows * width)
+    _finite((past.form, *(past.look or ())))
+    _need(past.look is None or past.look[0] > 0.0, "a pulse has a rate above 0")
+
+
+def _numbers(told: Numbers, count: int) -> None:
+    _need(len(told.data) == count * (8 if told.wide else 4), f"an array has another length than {count}")
+    values = np.frombuffer(told.data, "<f8" if told.wide else "<f4")
+    _need(not bool(np.isinf(values).any()), "a number is infinite (unknown values are NaN)")
+
+
+def _seconds(*values: int) -> None:
+    _need(all(abs(value) <= MAX_SECOND for value in values), "a second lies outside the range of the clock")
+
+
 def _dead(record: DeadLetter) -> None:
     _need(len(record.head) <= 1024, "a dead letter holds at most 1 KiB of its message")
     _need(len(record.topic) <= MAX_NAME and len(record.reason) <= MAX_TEXT, "a text is too long")
@@ -305,6 +405,7 @@ _VALIDATORS: dict[type, Callable[[Any], None]] = {
     BeatRecord: _beat,
     PredictionRecord: _prediction,
     AlarmRecord: _alarm,
+    MemoryRecord: _memory,
     CommandRecord: _command,
     DeadLetter: _dead,
 }

@@ -18,13 +18,15 @@ from typing import Protocol
 
 from models.runtime.backend import BackendInfo
 from models.runtime.guard import Service
+from models.runtime.memory import EngineMemory
 from models.runtime.prediction import Interval, Prediction, lost
 from models.signals.errors import BackendFailed, VigilError
 from models.signals.windows import Window, WindowSpec
 from streams.accounting import Accounting
 from streams.codec import samples_to_bytes
 from streams.latency import LatencyBook
-from streams.records import PredictionRecord, RestoredChunk
+from streams.memories import told_model
+from streams.records import MemoryRecord, PredictionRecord, RestoredChunk
 
 SECOND_NS = 1_000_000_000
 LOADING = "loading the model"
@@ -53,6 +55,12 @@ class Engine(Protocol):
     def predict(self, windows: Sequence[Window], /, keys: Sequence[Hashable] = ()) -> list[Prediction]:
         """A prediction a window; ``keys``: what each may be remembered by."""
 
+    def memory_of(self, key: Hashable, /) -> EngineMemory:
+        """What is remembered of this key."""
+
+    def remember(self, key: Hashable, memory: EngineMemory, /) -> bool:
+        """Know of this key what another engine knew; False where that is of another model."""
+
     def forget(self, key: Hashable, /) -> None:
         """What is remembered of this key is forgotten."""
 
@@ -68,7 +76,8 @@ class InferenceError(VigilError):
 class WindowJob:
     """A window on its way to the model. stamps: stage -> monotonic ns; ``due`` 0 where there is no deadline.
     stretch: how often the clock has jumped within the epoch. warming: another worker has told what the model says of
-    it; only what the model remembers is wanted."""
+    it; only what the model remembers is wanted. tick_seq: of the tick that closed it. inherited: what another worker's
+    model remembered when it came to this window."""
 
     bed: str
     session: str
@@ -77,6 +86,8 @@ class WindowJob:
     stamps: dict[str, int] = field(default_factory=dict)
     stretch: int = 0
     warming: bool = False
+    tick_seq: int = 0
+    inherited: EngineMemory | None = None
 
     @property
     def key(self) -> Hashable:
@@ -95,6 +106,7 @@ class EndOfBed:
 
 
 Item = WindowJob | EndOfBed
+Result = PredictionRecord | EndOfBed | MemoryRecord
 
 
 class Mailbox:
@@ -119,11 +131,16 @@ class Mailbox:
 
         The window takes the place of the one that it replaces, so that every bed has its turn however late the model
         is: at the end of the queue the same beds would be overtaken again and again. After an end of its bed it comes
-        last."""
+        last. Windows that warm the model are not replaced: they are few, and what it remembers hangs on each."""
         with self._condition:
             mine = [i for i, item in enumerate(self._items) if item.bed == job.bed]
-            windows = [i for i in mine if isinstance(self._items[i], WindowJob)]
-            skipped = sum(not self._items[i].warming for i in windows)  # type: ignore[union-attr]
+            windows = [i for i in mine if isinstance(item := self._items[i], WindowJob) and not item.warming]
+            skipped = len(windows)
+            for i in windows:
+                before = self._items[i]
+                assert isinstance(before, WindowJob)
+                if job.inherited is None and before.inherited is not None and before.key == job.key:
+                    job = replace(job, inherited=before.inherited)
             if windows and windows[-1] == mine[-1]:
                 self._items[windows.pop()] = job
             else:
@@ -183,6 +200,7 @@ class InferenceThread:
 
     deliver: called from this thread with records and ends, in the order of the items taken.
     deadline_s: a paced prediction later than this after its window was due is marked invalid.
+    memory_s: seconds of a bed's time after which it is told what the model remembers of it; None: never.
     batch: windows a micro-batch at most, None: as many as one run of the backend takes. gather_s: how long a window
     may wait for those of the other beds.
     """
@@ -192,11 +210,12 @@ class InferenceThread:
         mailbox: Mailbox,
         load_engine: Callable[[], Engine],
         spec: WindowSpec,
-        deliver: Callable[[Sequence[PredictionRecord | EndOfBed]], None],
+        deliver: Callable[[Sequence[Result]], None],
         accounting: Accounting,
         latency: LatencyBook,
         *,
         deadline_s: float = 1.0,
+        memory_s: float | None = None,
         batch: int | None = None,
         gather_s: float = 0.003,
         monotonic_ns: Callable[[], int] = time.monotonic_ns,
@@ -204,6 +223,8 @@ class InferenceThread:
         self._mailbox, self._load, self._spec, self._deliver = mailbox, load_engine, spec, deliver
         self._accounting, self._latency = accounting, latency
         self._deadline_ns = int(deadline_s * SECOND_NS)
+        self._memory_s = memory_s
+        self._told: dict[str, tuple[Hashable, int]] = {}  # key and end in s of the window after which it was told
         self._batch, self._gather_s, self._now = batch, gather_s, monotonic_ns
         self._loading = True
         self._beds: dict[str, Hashable] = {}  # to the key of the bed's newest window
@@ -244,7 +265,7 @@ class InferenceThread:
         finally:
             engine.close()
 
-    def _handle(self, engine: Engine, items: list[Item]) -> list[PredictionRecord | EndOfBed]:
+    def _handle(self, engine: Engine, items: list[Item]) -> list[Result]:
         jobs = [item for item in items if isinstance(item, WindowJob)]
         begin = self._now()
         predictions = self._predict(engine, jobs) if jobs else []
@@ -254,11 +275,12 @@ class InferenceThread:
         if jobs:
             self._latency.add_ns("inference", begin, end)
         results = iter(predictions)
-        handled: list[PredictionRecord | EndOfBed] = []
+        handled: list[Result] = []
         for item in items:
             if isinstance(item, EndOfBed):
                 if item.bed in self._beds:
                     engine.forget(self._beds.pop(item.bed))
+                    self._told.pop(item.bed, None)
                 handled.append(item)
                 continue
             before = self._beds.get(item.bed, item.key)
@@ -276,9 +298,44 @@ class InferenceThread:
         self._accounting.count(
             "invalid_predictions", sum(not r.valid for r in handled if isinstance(r, PredictionRecord))
         )
-        return handled
+        return handled + self._memories(engine, jobs)
+
+    def _memories(self, engine: Engine, jobs: list[WindowJob]) -> list[MemoryRecord]:
+        """What is remembered of the beds of which it is time to tell that, after their newest windows of ``jobs``."""
+        if self._memory_s is None:
+            return []
+        found = []
+        for job in {job.bed: job for job in jobs if not job.warming}.values():
+            key, told_s = self._told.get(job.bed, (None, 0))
+            end_s = job.window.end_s
+            if self._beds.get(job.bed) != job.key or (key == job.key and end_s - told_s < self._memory_s):
+                continue
+            self._told[job.bed] = job.key, end_s
+            past = told_model(engine.memory_of(job.key))
+            found.append(
+                MemoryRecord(
+                    bed=job.bed,
+                    session=job.session,
+                    epoch=job.epoch,
+                    time_ns=end_s * SECOND_NS,
+                    tick_seq=job.tick_seq,
+                    model=past,
+                )
+            )
+        return found
 
     def _predict(self, engine: Engine, jobs: list[WindowJob]) -> list[Prediction]:
+        """What is inherited with a window takes the place of what the windows before it have taught."""
+        found: list[Prediction] = []
+        for i, job in enumerate(jobs):
+            if job.inherited is not None:
+                found += self._predicted(engine, jobs[len(found) : i])
+                engine.remember(job.key, job.inherited)
+        return found + self._predicted(engine, jobs[len(found) :])
+
+    def _predicted(self, engine: Engine, jobs: list[WindowJob]) -> list[Prediction]:
+        if not jobs:
+            return []
         try:
             return engine.predict([j.window for j in jobs], keys=[j.key for j in jobs])
         except BackendFailed as error:

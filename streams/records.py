@@ -278,6 +278,97 @@ class DeadLetter(Record, frozen=True, tag="deadletter"):
     head: bytes = b""
 
 
+class Numbers(msgspec.Struct, frozen=True, array_like=True):
+    """An array, little-endian: float32 where that holds each of its values exactly, else (``wide``) float64. NaN where
+    unknown."""
+
+    data: bytes
+    wide: bool = False
+
+
+class DelayPast(msgspec.Struct, frozen=True, array_like=True):
+    """A delay that is followed, see :class:`models.signals.delays.DelayTrack`; None before the first."""
+
+    delay_s: float | None
+    evidence: tuple[float, float]
+    weight_s: int
+    since_s: int
+    missed_s: int
+    confirmed: bool
+
+
+class ChannelPast(msgspec.Struct, frozen=True, array_like=True):
+    """Of one channel, see :class:`models.signals.bed_memory.ChannelState`: a byte a cell, 1 if a model may read it;
+    followed: second, level, last level out of reach and seconds of settling. None where unknown."""
+
+    modality: str
+    lead: int
+    cells: bytes
+    zero: float
+    followed: tuple[int, float | None, float, int] | None
+    lowest: float | None
+    highest: float | None
+    level: float | None
+
+
+class ChoicePast(msgspec.Struct, frozen=True, array_like=True):
+    """Who serves among several leads, see :class:`models.signals.leads.Runs`; seconds by lead."""
+
+    serving: int
+    beating: dict[int, int]
+    measured: dict[int, int]
+    poor_s: int
+    refuted: dict[int, int]
+
+
+class UsualPast(msgspec.Struct, frozen=True, array_like=True):
+    """What is usual for a heart, see :class:`streams.alarms.arrhythmia_usual.UsualState`; of the complex shape, height,
+    interval and steadiness. None where it is not known."""
+
+    called: list[int]
+    learnt_at: int
+    pulse: dict[str, tuple[int, float]]
+    shape: tuple[Numbers, float, float, float] | None
+
+
+class SignalsPast(msgspec.Struct, frozen=True):
+    """What a windower knows of a bed and samples of the last minutes do not tell. The context, see
+    :class:`models.signals.context.ContextState`, as of the cells before ``second``: of each of ``modalities`` its
+    levels, rows and ends. choices: by modality with several leads. pulseless: modalities whose pulse was lost."""
+
+    second: int
+    modalities: list[str]
+    levels: list[Numbers]
+    delays_s: Numbers
+    rows: Numbers
+    ends_s: Numbers
+    tracks: dict[str, DelayPast]
+    channels: list[ChannelPast]
+    choices: dict[str, ChoicePast]
+    pulseless: list[str]
+    usual: UsualPast
+
+
+class ModelPast(msgspec.Struct, frozen=True):
+    """What a model remembers of a bed, see :class:`models.runtime.memory.EngineMemory`; tokens [shape]."""
+
+    model: str
+    shape: tuple[int, int] = (0, 0)
+    tokens: Numbers | None = None
+    form: float | None = None
+    look: tuple[float, float] | None = None
+
+
+class MemoryRecord(Record, frozen=True, tag="memory"):
+    """For who takes over the bed: what was known of it once tick ``tick_seq`` was handled, and all windows that closed
+    until then predicted. ``time_ns``: the event time reached. Either part comes for itself."""
+
+    time_ns: int
+    tick_seq: int
+    signals: SignalsPast | None = None
+    model: ModelPast | None = None
+
+
 AnyRecord = (
     BedRecord
     | StatusRecord
@@ -289,6 +380,7 @@ AnyRecord = (
     | BeatRecord
     | PredictionRecord
     | AlarmRecord
+    | MemoryRecord
     | CommandRecord
     | DeadLetter
 )

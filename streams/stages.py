@@ -15,6 +15,7 @@ from typing import Protocol
 
 from msgspec.structs import replace
 
+from models.runtime.memory import Remembered
 from models.signals.windows import WindowSpec
 from streams.accounting import Accounting
 from streams.alarms import AlarmEngine
@@ -22,12 +23,14 @@ from streams.clock import SECOND_NS
 from streams.feed import DisplayFeed
 from streams.inference import EndOfBed, Mailbox, WindowJob
 from streams.latency import LatencyBook
+from streams.memories import engine_memory
 from streams.records import (
     AlarmRecord,
     AnyRecord,
     CellRecord,
     CommandRecord,
     DeadLetter,
+    MemoryRecord,
     PredictionRecord,
     RhythmRecord,
     StateRecord,
@@ -35,13 +38,15 @@ from streams.records import (
     WaveTick,
     tick_identity,
 )
-from streams.windower import BedWindower
+from streams.windower import BedWindower, Handled
 
 Send = Callable[[str, AnyRecord], Awaitable[None]]
 Subscriber = Callable[[AnyRecord], None]
 
 WINDOW, SHOW = "window", "show"
 """Names of the stages that release the credits of a tick."""
+
+MOST_HERITAGES = 1024  # beds of which it is kept what another worker knew, until their ticks come
 
 END_TOPICS = ("waves", "vitals", "predictions", "alarms")
 """Topics on which a bed's end of stream travels; the last consumer acknowledges each."""
@@ -70,8 +75,22 @@ class Seen:
     at_ns: int
 
 
+@dataclass(slots=True)
+class _Heritage:
+    """What another worker knew of a bed, by part, the newest of each; and, of the model's, on which side of the jumps
+    of the clock it was told."""
+
+    signals: MemoryRecord | None = None
+    model: MemoryRecord | None = None
+    stretch: int | None = None
+
+
 class WindowStage:
-    """Ticks of all beds of this worker: states, cells and vitals go out by topic, windows to the mailbox."""
+    """Ticks of all beds of this worker: states, cells and vitals go out by topic, windows to the mailbox.
+
+    memory_s: seconds of a bed's time after which it is told what is known of it (:mod:`streams.memories`), for who may
+    take over; None where nobody can.
+    """
 
     def __init__(
         self,
@@ -81,6 +100,7 @@ class WindowStage:
         credits: Releases,
         send: Send,
         *,
+        memory_s: float | None = None,
         monotonic_ns: Callable[[], int] = time.monotonic_ns,
         make_windower: Callable[[WindowSpec, Accounting], BedWindower] = BedWindower,
     ) -> None:
@@ -89,6 +109,9 @@ class WindowStage:
         self._beds: dict[str, BedWindower] = {}
         self._seen: dict[str, Seen] = {}
         self._room = asyncio.Event()
+        self._memory_ns = None if memory_s is None else round(memory_s * SECOND_NS)
+        self._told: dict[str, tuple[str, int, int]] = {}  # session, epoch and event time at which it was told
+        self._heritage: Remembered[_Heritage] = Remembered(MOST_HERITAGES)
         self.waiting = False
         """True while a full mailbox holds this stage up (speed max)."""
 
@@ -102,7 +125,19 @@ class WindowStage:
         for bed in gone:
             del self._seen[bed]
             self._beds.pop(bed, None)
+            self._told.pop(bed, None)
+            self._heritage.forget(bed)
         return gone
+
+    def inherit(self, memory: MemoryRecord) -> None:
+        """Another worker knew that; it is gone on with where its tick comes while this one warms up. Of each part the
+        newest counts, which comes last."""
+        heritage = self._heritage.get(memory.bed) or _Heritage()
+        if memory.signals is not None:
+            heritage.signals = memory
+        if memory.model is not None:
+            heritage.model, heritage.stretch = memory, None
+        self._heritage.put(memory.bed, heritage)
 
     def made_room(self) -> None:
         """The inference thread has taken windows; called in the event loop."""
@@ -117,7 +152,13 @@ class WindowStage:
             windower = self._beds[tick.bed] = self._make(self._spec, self._accounting)
         self._seen[tick.bed] = Seen(tick.session, tick.epoch, received)
         try:
+            heritage = self._heritage.get(tick.bed)
+            if heritage is not None and heritage.signals is not None:
+                windower.inherit(heritage.signals)
+                heritage.signals = None
             handled = windower.handle(tick, received)
+            if heritage is not None:
+                self._hand_on(heritage, handled, tick, windower.stretch, warming)
             if warming:
                 await self._warm(handled.windows)
                 return
@@ -126,11 +167,40 @@ class WindowStage:
             for job in handled.windows:
                 job.stamps["window"] = self._now()
                 await self._hand_over(job, paced=tick.due_ns > 0)
+            await self._tell(windower, handled, tick)
             if handled.ended:
                 await self._send("vitals", end_of_stream(tick, tick.end_ns))
                 await self._end(tick)
         finally:
             self._credits.release(WINDOW, tick_identity(tick))
+
+    def _hand_on(self, heritage: _Heritage, handled: Handled, tick: WaveTick, stretch: int, warming: bool) -> None:
+        """What another worker's model remembered goes to this one with the first window that it does not know of, or
+        that is new."""
+        memory = heritage.model
+        if memory is None or memory.model is None or (memory.session, memory.epoch) != (tick.session, tick.epoch):
+            return
+        if tick.tick_seq <= memory.tick_seq:
+            heritage.stretch = stretch
+            if warming:
+                return
+        if handled.windows:
+            heritage.model = None
+            if heritage.stretch == stretch:
+                inherited = engine_memory(memory.model)
+                handled.windows[0] = dataclasses.replace(handled.windows[0], inherited=inherited)
+
+    async def _tell(self, windower: BedWindower, handled: Handled, tick: WaveTick) -> None:
+        """What is known of the bed, whenever it is time and a cell has closed."""
+        if self._memory_ns is None or not any(isinstance(record, CellRecord) for record in handled.records):
+            return
+        session, epoch, told_ns = self._told.get(tick.bed, ("", -1, 0))
+        if (session, epoch) == (tick.session, tick.epoch) and abs(tick.end_ns - told_ns) < self._memory_ns:
+            return
+        memory = windower.export(tick)
+        if memory is not None:
+            self._told[tick.bed] = tick.session, tick.epoch, tick.end_ns
+            await self._send("vitals", memory)
 
     async def _hand_over(self, job: WindowJob, *, paced: bool) -> None:
         self._accounting.count("windows")
@@ -189,6 +259,8 @@ class AlarmStage:
     async def handle(self, topic: str, record: AnyRecord, warming: bool = False) -> None:
         """Takes a record of any topic; the alarms that it begins, changes or ends go out. warming: it was handled
         before, by another worker, and nothing goes out."""
+        if isinstance(record, MemoryRecord):
+            return
         engine = self._beds.get(record.bed)
         if engine is None:
             engine = self._beds[record.bed] = self._make()
@@ -258,7 +330,9 @@ class ShowStage:
         self._subscribers = (*self._subscribers, callback)
 
     async def handle(self, topic: str, record: AnyRecord) -> None:
-        """Hands the record on, and counts what it took to come here."""
+        """Hands the record on, and counts what it took to come here. What workers tell one another is none of it."""
+        if isinstance(record, MemoryRecord):
+            return
         try:
             if isinstance(record, PredictionRecord):
                 # A new record: the one that came is shared with whoever else reads its message.

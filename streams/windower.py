@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.signals.absence import Absence
+from models.signals.bed_memory import PipelineState
 from models.signals.findings import Findings
 from models.signals.leads import Serving
 from models.signals.modalities import Modality
@@ -26,6 +27,7 @@ from streams.alarms.arrhythmia import ArrhythmiaMonitor, Call
 from streams.clock import SECOND_NS
 from streams.codec import chunk_values
 from streams.inference import WindowJob
+from streams.memories import pipeline_state, told_signals, usual_state
 from streams.records import (
     NUMERICS,
     AnyRecord,
@@ -33,7 +35,9 @@ from streams.records import (
     BeatRecord,
     CellRecord,
     LeadState,
+    MemoryRecord,
     RhythmRecord,
+    SignalsPast,
     StateRecord,
     VitalsRecord,
     WaveTick,
@@ -55,6 +59,12 @@ class Pipeline(Protocol):
 
     def finish(self, end_ns: int, /) -> PipelineOutput:
         """The stream ends at ``end_ns``: what is still open closes."""
+
+    def export(self) -> PipelineState | None:
+        """What samples of the last minutes do not tell; None where there is nothing to be told yet."""
+
+    def restore(self, state: PipelineState, /) -> None:
+        """Before the push after which ``state`` was exported elsewhere: go on with it."""
 
     def grid(
         self, modality: Modality, first_g: int, last_g: int, lead: int | None = None, /
@@ -108,6 +118,29 @@ class BedWindower:
     def __init__(self, spec: WindowSpec, accounting: Accounting, make_pipeline: MakePipeline = BedPipeline) -> None:
         self._spec, self._accounting, self._make_pipeline = spec, accounting, make_pipeline
         self._now = _Epoch("", -1, 0)
+        self._inherited: MemoryRecord | None = None
+
+    @property
+    def stretch(self) -> int:
+        """How often the clock has jumped within the epoch."""
+        return self._now.jumps
+
+    def export(self, tick: WaveTick) -> MemoryRecord | None:
+        """What is known once ``tick``, the newest, is handled, for who takes over; None where nothing is yet."""
+        now = self._now
+        state = now.pipeline.export() if now.pipeline is not None else None
+        if state is None:
+            return None
+        past = told_signals(state, self._spec.modalities, now.vitals.pulseless, now.arrhythmias.export_usual())
+        return MemoryRecord(**_head(tick), time_ns=now.end_ns, tick_seq=tick.tick_seq, signals=past)
+
+    def inherit(self, memory: MemoryRecord) -> None:
+        """Go on with what another windower knew, from the tick on that it is of; of ticks of before enough must be
+        handled here too (:data:`models.signals.pipeline.RESTORED_FROM_S`). Left aside where that tick never comes, or
+        the model wants other modalities."""
+        wanted = [m.value for m in self._spec.modalities]
+        if memory.signals is not None and memory.signals.modalities == wanted:
+            self._inherited = memory
 
     def handle(self, tick: WaveTick, received_ns: int) -> Handled:
         """received_ns: monotonic time at which the tick arrived, for the stamps."""
@@ -137,9 +170,24 @@ class BedWindower:
             # A source names all of its channels in every tick, so the first one knows them.
             now.pipeline = self._make_pipeline(self._spec, {Modality(c.modality) for c in tick.chunks})
         handled = Handled()
+        inherited = self._due_now(tick)
+        if inherited is not None:
+            now.pipeline.restore(pipeline_state(inherited))
         output = self._push(now.pipeline, tick, min(start_ns, now.end_ns), now.end_ns)
         self._collect(handled, tick, output, received_ns)
+        if inherited is not None:
+            now.vitals.restore_pulseless([Modality(m) for m in inherited.pulseless])
+            now.arrhythmias.restore_usual(usual_state(inherited.usual))
         return handled
+
+    def _due_now(self, tick: WaveTick) -> SignalsPast | None:
+        """What is inherited, at the tick that it is of."""
+        memory = self._inherited
+        if memory is None or (memory.session, memory.epoch) != (tick.session, tick.epoch):
+            return None
+        if tick.tick_seq >= memory.tick_seq:
+            self._inherited = None
+        return memory.signals if tick.tick_seq == memory.tick_seq else None
 
     def _push(self, pipeline: Pipeline, tick: WaveTick, start_ns: int, end_ns: int) -> PipelineOutput:
         """Hand a tick to the pipeline; samples that it could not place in time were received, but are counted too."""
@@ -214,7 +262,8 @@ class BedWindower:
         for window in output.windows:
             due, received = now.stamps.get(window.end_s, (tick.due_ns, received_ns))
             stamps = {"due": due, "received": received}
-            handled.windows.append(WindowJob(tick.bed, tick.session, tick.epoch, window, stamps, now.jumps))
+            job = WindowJob(tick.bed, tick.session, tick.epoch, window, stamps, now.jumps, tick_seq=tick.tick_seq)
+            handled.windows.append(job)
 
     def _lead_states(self, modality: Modality, serving: Serving) -> list[LeadState]:
         """All leads of a modality, the one that serves first."""

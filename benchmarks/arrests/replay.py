@@ -23,7 +23,7 @@ from streams.accounting import Accounting
 from streams.alarms import AlarmEngine
 from streams.clock import SECOND_NS
 from streams.control import ChannelInfo
-from streams.inference import EndOfBed, Engine, InferenceThread, Mailbox
+from streams.inference import EndOfBed, Engine, InferenceThread, Mailbox, Result
 from streams.latency import LatencyBook
 from streams.records import (
     AlarmRecord,
@@ -147,7 +147,7 @@ def offline(
             mailbox.offer(job)
     mailbox.offer(EndOfBed("1", "offline", 0, bed.end_ns))
 
-    def deliver(results: Sequence[PredictionRecord | EndOfBed]) -> None:
+    def deliver(results: Sequence[Result]) -> None:
         for result in results:
             if isinstance(result, EndOfBed):
                 mailbox.close()

@@ -80,6 +80,17 @@ class Anchors:
         """As :func:`departed`, of the newest ``ppg`` [n] of ``key``."""
         return departed(pulse_look(ppg, rate_hz), self._kept.get(key))
 
+    def export(self, key: Hashable) -> PulseLook | None:
+        """The look beside the last measured pressure of ``key``, None where there was none."""
+        return self._kept.get(key)
+
+    def restore(self, key: Hashable, look: PulseLook | None) -> None:
+        """Know of ``key`` that look, None: nothing."""
+        if look is None:
+            self._kept.forget(key)
+        else:
+            self._kept.put(key, look)
+
     def forget(self, key: Hashable) -> None:
         """What is known of this bed and stretch is forgotten."""
         self._kept.forget(key)

@@ -13,12 +13,12 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from models.runtime.anchor import Anchors
+from models.runtime.anchor import Anchors, PulseLook
 from models.runtime.backend import Arrays, Backend, BackendInfo
 from models.runtime.bundle import Bundle
 from models.runtime.calibration import correction_shift, half_width, pressure_half_widths
 from models.runtime.guard import Service
-from models.runtime.memory import BedMemory, rounds
+from models.runtime.memory import BedMemory, EngineMemory, rounds
 from models.runtime.prediction import Interval, Prediction, RestoredWave, lost
 from models.runtime.pulse_form import FORM_SPAN_S, PulseForms, reshaped, reshaped_wave
 from models.runtime.risk_policy import risk_abstains, risk_bounds
@@ -96,6 +96,29 @@ class Engine:
         for kept in (self._memory, self._forms, self._anchors):
             if kept is not None:
                 kept.forget(key)
+
+    def memory_of(self, key: Hashable) -> EngineMemory:
+        """What is remembered of ``key`` after its windows so far, to be given to :meth:`remember` elsewhere."""
+        tokens = self._memory.export(key) if self._memory is not None else None
+        form = self._forms.recall(key) if self._forms is not None else None
+        look = self._anchors.export(key) if self._anchors is not None else None
+        return EngineMemory(self._bundle.fingerprint, tokens, form, (look.rate, look.height) if look else None)
+
+    def remember(self, key: Hashable, memory: EngineMemory) -> bool:
+        """Know of ``key`` what another engine knew, in place of what is known; False, and nothing is done, where that
+        ran another model."""
+        if memory.model != self._bundle.fingerprint:
+            return False
+        if self._memory is not None:
+            try:
+                self._memory.restore(key, memory.tokens)
+            except ValueError:
+                return False
+        if self._forms is not None:
+            self._forms.restore(key, memory.form)
+        if self._anchors is not None:
+            self._anchors.restore(key, PulseLook(*memory.look) if memory.look else None)
+        return True
 
     def predict(self, windows: Sequence[Window], keys: Sequence[Hashable] = ()) -> list[Prediction]:
         """One prediction a window, in order.

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -22,6 +23,21 @@ MAX_KEYS = 256  # beds in their newest epoch; 0.4 MB for the shipped model
 
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EngineMemory:
+    """All that an engine remembers of one key, for the engine of another process (:meth:`Engine.memory_of`).
+
+    model: fingerprint of the graph that it is of; to another one it says nothing. tokens: float32 [M, d], see above,
+    None where there are none. form: of the pressure pulse (:mod:`models.runtime.pulse_form`). look: rate per minute and
+    height of the pleth beside the last pressure (:mod:`models.runtime.anchor`).
+    """
+
+    model: str
+    tokens: FloatArray | None = None
+    form: float | None = None
+    look: tuple[float, float] | None = None
 
 
 class Remembered(Generic[T]):
@@ -83,6 +99,23 @@ class BedMemory:
                 mine[whole[i]] = means[i, whole[i]]
             if key in self._kept:
                 self._kept.move_to_end(key)
+        while len(self._kept) > self._limit:
+            self._kept.popitem(last=False)
+
+    def export(self, key: Hashable) -> FloatArray | None:
+        """A copy [M, d] of what is known of ``key``, None where nothing is."""
+        mine = self._kept.get(key)
+        return None if mine is None else mine.copy()
+
+    def restore(self, key: Hashable, tokens: FloatArray | None) -> None:
+        """Know of ``key`` what ``tokens`` [M, d] say, None: nothing. Raises ValueError for another shape."""
+        if tokens is None:
+            self.forget(key)
+            return
+        if tokens.shape != self._never.shape:
+            raise ValueError(f"a memory of shape {self._never.shape} cannot take in one of shape {tokens.shape}")
+        self._kept[key] = tokens.astype(np.float32)
+        self._kept.move_to_end(key)
         while len(self._kept) > self._limit:
             self._kept.popitem(last=False)
 

@@ -68,6 +68,13 @@ class PulseForms:
         """The form factor of ``key``, None where it was never told."""
         return self._kept.get(key)
 
+    def restore(self, key: Hashable, form: float | None) -> None:
+        """Know of ``key`` that form factor, None: nothing."""
+        if form is None:
+            self._kept.forget(key)
+        else:
+            self._kept.put(key, form)
+
     def forget(self, key: Hashable) -> None:
         """What is known of this bed and stretch is forgotten."""
         self._kept.forget(key)

@@ -12,6 +12,7 @@ from collections import deque
 import numpy as np
 import numpy.typing as npt
 
+from models.signals.bed_memory import ChannelState
 from models.signals.blocks import median
 from models.signals.findings import Rhythm
 from models.signals.modalities import GRID_RATE_HZ, Modality
@@ -155,6 +156,19 @@ class ChannelMemory:
         """The cells from ``second`` on are judged once more."""
         if self._offset is not None:
             self._offset.forget(second)
+
+    def export(self, lead: int, cells: npt.NDArray[np.bool_], second: int) -> ChannelState:
+        """What the memory of samples does not hold, of what the cells before ``second`` have left. lead, cells: as of
+        :class:`models.signals.bed_memory.ChannelState`."""
+        followed = None if self._offset is None else self._offset.export(second)
+        return ChannelState(self.modality, lead, cells, self.zero, followed, self.state.export())
+
+    def restore(self, state: ChannelState) -> None:
+        """From now on as the channel that ``state`` was taken of, beside its samples."""
+        self.zero = state.zero
+        if self._offset is not None:
+            self._offset.restore(state.followed)
+        self.state.restore(state.extremes)
 
     def grid(self, first_g: int, last_g: int) -> FloatArray:
         """Read-only grid samples ``[first_g, last_g)``, NaN where missing or not yet completed."""

@@ -15,6 +15,7 @@ ECG and EEG the same over 10 s. Delays: from the R peak to the steepest rise of 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +41,22 @@ _COLUMN = {name: i for i, name in enumerate(CONTEXT_FIELDS)}
 _LEVEL, _SCALE, _AGE = _COLUMN["level"], _COLUMN["scale"], _COLUMN["age_s"]
 _OWN, _PPG_DELAY, _SLOPE = _COLUMN["own_delay_s"], _COLUMN["ppg_delay_s"], _COLUMN["delay_slope"]
 _MEANS = ((_COLUMN["mean_60s"], 60), (_COLUMN["mean_300s"], 300), (_COLUMN["mean_600s"], 600))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ContextState:
+    """What the cells before ``second`` have left in a memory: all that a context of later cells can depend on.
+
+    levels: [M, 600] of the last ten minutes, the newest last; delays_s: [600] of the PPG. rows: [M, C]; ends_s: [M],
+    the end of each modality's last present cell. NaN where unknown. tracks: the delays that are followed.
+    """
+
+    second: int
+    levels: Floats
+    delays_s: Floats
+    rows: Floats
+    ends_s: Floats
+    tracks: Mapping[Modality, DelayTrack]
 
 
 class ContextMemory:
@@ -75,6 +92,31 @@ class ContextMemory:
         for old in range(second, self._next_s):
             del self._rows[old]
         self._next_s = second
+
+    def export(self, second: int) -> ContextState:
+        """What the cells before ``second`` have left; ValueError where that is no longer known (16 s)."""
+        if second - 1 not in self._rows:
+            raise ValueError(f"what was known before cell {second} is forgotten; the next is {self._next_s}")
+        rows, ends, tracks = self._rows[second - 1]
+        past = slice(second - MEMORY_S - self._base_s, second - self._base_s)
+        return ContextState(
+            second, self._level[:, past].copy(), self._ppg_delay[past].copy(), rows.copy(), ends.copy(), dict(tracks)
+        )
+
+    def restore(self, state: ContextState) -> None:
+        """From now on as the memory that ``state`` was taken of; the next cell is ``state.second``.
+
+        Raises ValueError where the state is one of other modalities or fields.
+        """
+        rows = len(self._modalities)
+        shapes = state.levels.shape, state.delays_s.shape, state.rows.shape, state.ends_s.shape
+        if shapes != ((rows, MEMORY_S), (MEMORY_S,), (rows, len(CONTEXT_FIELDS)), (rows,)):
+            raise ValueError(f"a memory of {rows} modalities cannot take in one of the shapes {shapes}")
+        self.reset(state.second)
+        self._level[:, :MEMORY_S] = state.levels
+        self._ppg_delay[:MEMORY_S] = state.delays_s
+        _, _, none = self._rows[state.second - 1]
+        self._rows[state.second - 1] = state.rows.copy(), state.ends_s.copy(), none | dict(state.tracks)
 
     def add(
         self,
@@ -145,7 +187,8 @@ class ContextMemory:
 
     def _slide(self, second: int) -> None:
         if second - self._base_s >= 2 * MEMORY_S:
-            shift = second - MEMORY_S - self._base_s
+            # Cells that are taken back look back as far as ever.
+            shift = second - MEMORY_S - AMENDABLE_S - self._base_s
             keep = 2 * MEMORY_S - shift
             for memory in (self._level, self._ppg_delay):
                 memory[..., :keep] = memory[..., shift:].copy()

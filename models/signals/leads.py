@@ -81,7 +81,7 @@ class Serving:
 
 
 @dataclass(frozen=True, slots=True)
-class _Runs:
+class Runs:
     """Seconds in a row, up to now, by lead: beating, measured; poor: of the lead that serves. refuted: the last second
     in which each lead was silent while another one beat."""
 
@@ -102,13 +102,21 @@ class LeadChoice:
 
     def reset(self) -> None:
         """Forget every lead: a new epoch."""
-        self._runs: dict[int, _Runs] = {}
-        self._first = _Runs(0, {}, {}, 0, {})
+        self._runs: dict[int, Runs] = {}
+        self._first = Runs(0, {}, {}, 0, {})
 
     def forget(self, second: int) -> None:
         """Take back the seconds from ``second`` on."""
         for late in [s for s in self._runs if s >= second]:
             del self._runs[late]
+
+    def export(self, second: int) -> Runs | None:
+        """What the seconds before ``second`` have left; None where no choice was made in the last of them."""
+        return self._runs.get(second - 1)
+
+    def restore(self, second: int, runs: Runs | None) -> None:
+        """From now on as the choice that ``runs`` was taken of; the next second is ``second``."""
+        self._runs = {} if runs is None else {second - 1: runs}
 
     def lead_at(self, second: int) -> int:
         """The lead that served in one of the newest seconds; 0 before the first."""
@@ -123,16 +131,16 @@ class LeadChoice:
         refuted = dict(before.refuted) | {k: second for k, v in verdicts.items() if v.silent and any_beats}
         now = verdicts.get(before.serving)
         poor_s = before.poor_s + 1 if now is not None and now.poor else 0
-        runs = _Runs(before.serving, beating, measured, poor_s, refuted)
+        runs = Runs(before.serving, beating, measured, poor_s, refuted)
         serving = _choose(second, runs, verdicts)
         if serving != before.serving:
-            runs = _Runs(serving, beating, measured, 0, refuted)
+            runs = Runs(serving, beating, measured, 0, refuted)
         self._runs[second] = runs
         self._runs.pop(second - self._remembered_s - 1, None)
         return Serving(serving, {k: _why_not(v, refuted.get(k) == second) for k, v in verdicts.items()})
 
 
-def _choose(second: int, runs: _Runs, verdicts: Mapping[int, LeadVerdict]) -> int:
+def _choose(second: int, runs: Runs, verdicts: Mapping[int, LeadVerdict]) -> int:
     now = verdicts.get(runs.serving)
     others = [k for k in sorted(verdicts) if k != runs.serving]
     beating = [k for k in others if runs.beating[k] >= GOOD_S]

@@ -50,7 +50,9 @@ REACH: Mapping[Modality, Reach] = MappingProxyType(
 
 
 @dataclass(frozen=True, slots=True)
-class _Zero:
+class Zero:
+    """What is known of a channel's own level after a cell."""
+
     level: float | None = None
     last: float = 0.0  # level of the last cell out of reach
     settling_s: int = 0
@@ -65,12 +67,21 @@ class OffsetTrack:
 
     def reset(self) -> None:
         """Forget every cell: a new epoch."""
-        self._of: dict[int, _Zero] = {}
+        self._of: dict[int, Zero] = {}
 
     def forget(self, second: int) -> None:
         """Take back the cells from ``second`` on."""
         for known in [s for s in self._of if s >= second]:
             del self._of[known]
+
+    def export(self, second: int) -> tuple[int, Zero] | None:
+        """What the cells before ``second`` have left: the newest of them that had a level, and the zero then."""
+        newest = max((s for s in self._of if s < second), default=None)
+        return None if newest is None else (newest, self._of[newest])
+
+    def restore(self, state: tuple[int, Zero] | None) -> None:
+        """From now on as the track that ``state`` was taken of."""
+        self._of = {} if state is None else dict([state])
 
     def follow(self, second: int, level: float, *, alive: bool, sure: bool, first: bool) -> None:
         """Take in the cell ``second`` at ``level``.
@@ -80,13 +91,13 @@ class OffsetTrack:
         """
         was = self._before(second)
         near = was.level is not None and abs(level - was.level) < self._reach.lost
-        now = _Zero(was.level)
+        now = Zero(was.level)
         if (was.level is None and first) or (near and alive):
-            now = _Zero(level)
+            now = Zero(level)
         elif not near and sure and abs(level) >= self._reach.coupled:
             steady = was.settling_s > 0 and abs(level - was.last) < self._reach.lost
             settling_s = was.settling_s + 1 if steady else 1
-            now = _Zero(level) if settling_s >= self._reach.settle_s else _Zero(was.level, level, settling_s)
+            now = Zero(level) if settling_s >= self._reach.settle_s else Zero(was.level, level, settling_s)
         self._of[second] = now
         for old in [s for s in self._of if s < second - AMENDABLE_S]:
             del self._of[old]
@@ -98,6 +109,6 @@ class OffsetTrack:
             return 0.0
         return own
 
-    def _before(self, second: int) -> _Zero:
-        newest = max((s for s in self._of if s < second), default=None)
-        return _Zero() if newest is None else self._of[newest]
+    def _before(self, second: int) -> Zero:
+        known = self.export(second)
+        return Zero() if known is None else known[1]

@@ -28,6 +28,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.signals.absence import Absence, Standing, standing_of
+from models.signals.bed_memory import SETTLED_S, PipelineState
 from models.signals.channel_memory import ChannelMemory
 from models.signals.channels import Channel
 from models.signals.context import AMENDABLE_S, PPG_MEMORY_S, ContextMemory
@@ -51,6 +52,8 @@ SECOND_NS = 1_000_000_000
 LATE_NS = 2 * SECOND_NS
 EARLY_NS = 2 * SECOND_NS
 GRID_MEMORY_S = 90
+RESTORED_FROM_S = PPG_MEMORY_S + SETTLED_S + 2
+"""How far back the samples must reach of which a restored pipeline goes on: the longest stretch of grid, and a rest."""
 BLOCK_NS = 8 * SECOND_NS  # longer pushes are worked off in blocks, so memories stay bounded
 
 
@@ -150,6 +153,7 @@ class BedPipeline:
         self.spec = spec
         self.late_samples = 0
         self.early_samples = 0
+        self._inherited: PipelineState | None = None
         self._context = ContextMemory(spec.modalities)
         self._presence_s = max(spec.window_s, PPG_MEMORY_S) + AMENDABLE_S
         self._channels: dict[Lead, ChannelMemory] = {}
@@ -169,9 +173,51 @@ class BedPipeline:
         self._begin(0)
         self._started = False
 
+    def export(self) -> PipelineState | None:
+        """What will be needed of the cells that are settled by now; None where there are none yet."""
+        second = min(self._next_s - SETTLED_S, self._amended_s)
+        if not self._started or second <= self._start_ns // SECOND_NS:
+            return None
+        count = self._presence_s - AMENDABLE_S
+        settled = np.arange(second - count, second) % self._presence_s
+        channels = [
+            channel.export(lead, self._present[modality, lead][settled], second)
+            for (modality, lead), channel in self._channels.items()
+            if (modality, lead) in self._present
+        ]
+        choices = {m: runs for m, c in self._choices.items() if (runs := c.export(second)) is not None}
+        return PipelineState(self._context.export(second), tuple(channels), choices)
+
+    def restore(self, state: PipelineState) -> None:
+        """Take over what another pipeline knew, before the push after which ``state`` was exported there. The samples
+        of the last :data:`RESTORED_FROM_S` must have been pushed here too.
+
+        Left aside where they were not from ``state.second`` on, or that is too long ago to be judged again.
+        """
+        self._inherited = state
+
+    def _take_over(self, state: PipelineState) -> None:
+        """Be as the other pipeline was before it judged the cell ``state.second``."""
+        self._context.restore(state.context)
+        for told in state.channels:
+            key = (told.modality, told.lead)
+            channel = self._channels.get(key)
+            if channel is None:
+                continue
+            present = self._present.setdefault(key, np.zeros(self._presence_s, dtype=np.bool_))
+            cells = told.cells[-self._presence_s :]
+            present[np.arange(state.second - len(cells), state.second) % self._presence_s] = cells
+            channel.restore(told)
+        for modality, runs in state.choices.items():
+            if (modality, runs.serving) not in self._channels:
+                continue
+            self._choices.setdefault(modality, LeadChoice(AMENDABLE_S)).restore(state.second, runs)
+            self._serving[modality] = runs.serving
+
     def _begin(self, start_ns: int) -> None:
         """Before the first push of an epoch: everything starts at ``start_ns``."""
         self._started = True
+        self._inherited = None
         self._start_ns = self._end_ns = self._due_ns = start_ns
         self._next_s = self._amended_s = start_ns // SECOND_NS
         self._newest: dict[Modality, Absence | None] = {}
@@ -296,12 +342,20 @@ class BedPipeline:
         for channel in self._channels.values():
             channel.complete(last_s * GRID_RATE_HZ)
         first_s = min(self._amended_s, self._next_s)
+        inherited, self._inherited = self._inherited, None
+        oldest_s = max(self._start_ns // SECOND_NS, self._next_s - AMENDABLE_S)
+        if inherited is not None and oldest_s <= inherited.second < last_s:
+            first_s = min(first_s, inherited.second)
+        else:
+            inherited = None
         self._context.forget(first_s)
         for choice in self._choices.values():
             choice.forget(first_s)
         for channel in self._channels.values():
             channel.forget_zero(first_s)
         for second in range(first_s, last_s):
+            if inherited is not None and second == inherited.second:
+                self._take_over(inherited)
             cell = self._judge(second)
             if second < self._next_s:
                 continue

@@ -63,6 +63,16 @@ RAILS = MappingProxyType(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Extremes:
+    """The lowest and the highest value that a channel has ever reached (inf and -inf before the first), and its zero,
+    None while that is not known."""
+
+    lowest: float
+    highest: float
+    zero: float | None
+
+
 class _Run:
     """Since when a condition has held without a break, or None."""
 
@@ -110,6 +120,16 @@ class SensorState:
         self._last_value = np.nan
         self._highest, self._lowest = -np.inf, np.inf
         self._zero: float | None = None if self._has_offset else 0.0
+
+    def export(self) -> Extremes:
+        """What is known of the samples from before the last minute."""
+        return Extremes(self._lowest, self._highest, self._zero)
+
+    def restore(self, extremes: Extremes) -> None:
+        """Know beside the samples seen what ``extremes`` says of earlier ones."""
+        self._lowest, self._highest = min(self._lowest, extremes.lowest), max(self._highest, extremes.highest)
+        if extremes.zero is not None:
+            self.settle(extremes.zero)
 
     def settle(self, zero: float) -> None:
         """From now on levels are meant from ``zero``. What the newest sample is not, no run may go on being."""

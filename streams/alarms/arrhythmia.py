@@ -30,7 +30,7 @@ from models.signals.modalities import GRID_RATE_HZ, Modality
 from models.signals.offset import REACH
 from models.signals.rhythm import LEAST_DEFLECTION_MV, SPAN_S, swings, without_wander
 from streams.alarms.arrhythmia_pulse import EDGE_S, NEAR, Channels, PulseChannel, pulse_rates
-from streams.alarms.arrhythmia_usual import USUAL_S, UsualMemory
+from streams.alarms.arrhythmia_usual import USUAL_S, UsualMemory, UsualState
 from streams.alarms.arrhythmia_ventricular import BEATS, Run, fast_runs, run_starts
 
 Floats = npt.NDArray[np.float64]
@@ -122,6 +122,14 @@ class ArrhythmiaMonitor:
     def forget_usual(self) -> None:
         """What is usual is learnt anew: another lead is looked at from now on."""
         self._usual = UsualMemory()
+
+    def export_usual(self) -> UsualState:
+        """What is usual for this heart: all that is older than the last minute."""
+        return self._usual.export()
+
+    def restore_usual(self, state: UsualState) -> None:
+        """Judge from now on by what another monitor of this heart has learnt."""
+        self._usual.restore(state)
 
     def update(self, second: int, grid: Grid, measured: Mapping[Modality, bool], findings: Findings) -> list[Call]:
         """The calls that hold at event time ``second``.

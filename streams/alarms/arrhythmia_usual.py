@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +21,18 @@ USUAL_KEPT_S = 300  # what was usual before the runs
 STEADY_S = 5.0  # of pulses
 
 
+@dataclass(frozen=True, slots=True)
+class UsualState:
+    """All that a :class:`UsualMemory` knows. called: the newest seconds in which a run was called, in order. shape: the
+    usual complex, learnt last at ``learnt_at``. pulse: by channel, when its rate (/min) was last steady, and the
+    rate."""
+
+    called: tuple[int, ...] = ()
+    shape: UsualComplex | None = None
+    learnt_at: int = 0
+    pulse: Mapping[Modality, tuple[int, float]] = field(default_factory=dict)
+
+
 class UsualMemory:
     """Complex and pulse rates of this heart outside of the runs that are called: nothing is learnt from those, and what
     was usual before is kept while they last."""
@@ -28,6 +42,15 @@ class UsualMemory:
         self._complex: UsualComplex | None = None
         self._learnt_at = 0
         self._pulse: dict[Modality, tuple[int, float]] = {}
+
+    def export(self) -> UsualState:
+        """What is known now."""
+        return UsualState(tuple(self._called), self._complex, self._learnt_at, dict(self._pulse))
+
+    def restore(self, state: UsualState) -> None:
+        """Know from now on what ``state`` says."""
+        self._called = deque(state.called, maxlen=USUAL_S)
+        self._complex, self._learnt_at, self._pulse = state.shape, state.learnt_at, dict(state.pulse)
 
     def complex_at(self, second: int, ecg: npt.NDArray[np.float32], at: Floats, height: Floats) -> UsualComplex | None:
         """Of the last minute without what was called there; where nothing is left of it, the one known before. ecg, at,

@@ -14,9 +14,9 @@ from streams.accounting import Accounting
 from streams.clock import SECOND_NS
 from streams.crew import Crew
 from streams.host import clock_offset_ns, stamped, this_host
-from streams.inference import LOADING, EndOfBed, Engine, InferenceThread, Mailbox
+from streams.inference import LOADING, EndOfBed, Engine, InferenceThread, Mailbox, Result
 from streams.latency import LatencyBook
-from streams.records import AnyRecord, PredictionRecord, StatusRecord
+from streams.records import AnyRecord, MemoryRecord, PredictionRecord, StatusRecord
 from streams.roles.process import RoleProcess
 from streams.roles.source import Post
 from streams.runner import Sharing
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from streams.app import Stages
 
 RENEW_S = 5.0  # an alarm that stands is said again, for displays that came later
+MEMORY_S = 10.0  # what is known of a bed is told so often, for who takes it over
 SILENT_NS = 600 * SECOND_NS  # the state of a bed from which nothing comes for so long is dropped
 
 CallSoon = Callable[[Callable[[], None]], None]
@@ -35,7 +36,8 @@ class WorkerRole:
     """What a worker does beside the stream: the stages that it lends to it, and the thread of the model.
 
     spec: the window that the model wants. load_engine: called in the inference thread once :meth:`begin` was; None
-    works without a model. credits: of the sources in this process.
+    works without a model. credits: of the sources in this process. memory_s: seconds of a bed's time after which it is
+    told what is known of it, None where nobody can take it over.
     """
 
     def __init__(
@@ -47,7 +49,9 @@ class WorkerRole:
         latency: LatencyBook,
         credits: Releases,
         post: Post,
+        memory_s: float | None = None,
     ) -> None:
+        self._memory_s = memory_s
         self._spec, self._load_engine, self._crew, self._credits, self._post = spec, load_engine, crew, credits, post
         self._accounting, self._latency = accounting, latency
         self._mailbox = Mailbox() if load_engine is not None else None
@@ -58,7 +62,9 @@ class WorkerRole:
         self, send: Send, call_soon: CallSoon, renew_s: float | None = None
     ) -> tuple[WindowStage, AlarmStage]:
         """Built in the stream's loop; call_soon: runs a call there, from any thread. renew_s: of the alarm stage."""
-        self._window = WindowStage(self._spec, self._mailbox, self._accounting, self._credits, send)
+        self._window = WindowStage(
+            self._spec, self._mailbox, self._accounting, self._credits, send, memory_s=self._memory_s
+        )
         if self._mailbox is not None:
             made_room = self._window.made_room
             self._mailbox.on_space(lambda: call_soon(made_room))
@@ -74,7 +80,13 @@ class WorkerRole:
         if self._mailbox is None or self._load_engine is None or self._inference is not None:
             return
         self._inference = InferenceThread(
-            self._mailbox, self._load_engine, self._spec, self._predicted, self._accounting, self._latency
+            self._mailbox,
+            self._load_engine,
+            self._spec,
+            self._predicted,
+            self._accounting,
+            self._latency,
+            memory_s=self._memory_s,
         )
         self._crew.spawn("inference", self._inference.run)
 
@@ -110,10 +122,14 @@ class WorkerRole:
         """The model's name and version; "" before it serves."""
         return self._inference.model if self._inference is not None else ""
 
-    def _predicted(self, results: Sequence[PredictionRecord | EndOfBed]) -> None:
+    def _predicted(self, results: Sequence[Result]) -> None:
         """From the inference thread."""
         for result in results:
-            self._post("predictions", end_of_stream(result, result.time_ns) if isinstance(result, EndOfBed) else result)
+            if isinstance(result, MemoryRecord):
+                self._post("vitals", result)
+            else:
+                record = end_of_stream(result, result.time_ns) if isinstance(result, EndOfBed) else result
+                self._post("predictions", record)
 
 
 class WorkerProcess(RoleProcess):
@@ -133,7 +149,9 @@ class WorkerProcess(RoleProcess):
         super().__init__(broker, sharing)
         self.accounting, self._latency = Accounting(), LatencyBook(time.monotonic)
         self._cancel = cancel or Event()
-        self.role = WorkerRole(spec, load_engine, self.crew, self.accounting, self._latency, NOBODY, self.post)
+        self.role = WorkerRole(
+            spec, load_engine, self.crew, self.accounting, self._latency, NOBODY, self.post, MEMORY_S
+        )
         self._window: WindowStage | None = None
         self._alarm: AlarmStage | None = None
 

@@ -13,7 +13,7 @@ without a pulse. What is not known is None, never an old number. The least that 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import msgspec
 import numpy as np
@@ -73,6 +73,15 @@ class VitalsMonitor:
         self._pressure = PressureTrain()
         self._muscle = MuscleMeter()
         self._pulseless: set[Modality] = set()
+
+    @property
+    def pulseless(self) -> frozenset[Modality]:
+        """Channels whose pulse was lost and has not been seen since, however long ago."""
+        return frozenset(self._pulseless)
+
+    def restore_pulseless(self, modalities: Collection[Modality]) -> None:
+        """Know of these channels that their pulse is lost, and of the others that it is not."""
+        self._pulseless = set(modalities)
 
     def update(
         self,

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from models.runtime.backend import Arrays
 from models.runtime.bundle import Bundle, load_bundle
 from models.runtime.engine import Engine
-from models.runtime.memory import MAX_KEYS, BedMemory, rounds
+from models.runtime.memory import MAX_KEYS, BedMemory, EngineMemory, rounds
 from models.runtime.spec import MEMORY_INPUT
 from models.signals.errors import BackendFailed, BadInput
 from models.signals.windows import CONTEXT_FIELDS, Window
-from tests.models.test_runtime import ABP, ECG, SPEC, FakeBackend, write_bundle
+from tests.models.test_runtime import ABP, ECG, PPG, SPEC, FakeBackend, write_bundle
+from tests.signals.waves import beat_times, pulse
 
 REMEMBERS = msgspec.structs.replace(SPEC, memory=True)
 ROWS, FRAMES, WIDTH = 4, SPEC.frames, SPEC.token_width
@@ -207,3 +208,73 @@ def test_a_round_that_is_lost_takes_nothing_from_those_before_it() -> None:
     assert [p.window_end_s for p in others] == [32, 33]
     with pytest.raises(BackendFailed):
         made.predict(course[1:], ["bed", "bed"])
+
+
+lacks = st.lists(st.tuples(st.integers(0, ROWS - 1), st.integers(0, FRAMES - 1)), max_size=3)
+
+
+def lived_in(level: int, lacking: list[tuple[int, int]]) -> Window:
+    """A window with pulses of a rate and height of its own, some frames absent."""
+    presence = np.ones((ROWS, FRAMES), bool)
+    for row, frame in lacking:
+        presence[row, frame] = False
+    made = window(level, presence)
+    beats = beat_times(60.0 + level % 20, 30)
+    made.signals[ABP] = pulse(beats, 30, 60.0, 110.0 + level % 7)
+    made.signals[PPG] = pulse(beats + 0.2, 30, 0.0, 1.0 + 0.05 * (level % 5))
+    return made
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(lacks, min_size=2, max_size=12), st.data())
+def test_an_engine_that_is_told_what_another_remembers_goes_on_as_it(
+    course: list[list[tuple[int, int]]], data: st.DataObject
+) -> None:
+    cut = data.draw(st.integers(1, len(course) - 1))
+    windows = [lived_in(level, lacking) for level, lacking in enumerate(course)]
+    straight, backend = engine()
+    for made in windows[:cut]:
+        straight.predict([made], ["a"])
+    memory = straight.memory_of("a")
+    heir, heir_backend = engine()
+    heir.predict([lived_in(50, [])], [("a", "elsewhere")])  # warming: what it learnt is replaced
+    assert heir.remember(("a", "elsewhere"), memory)
+    backend.served.clear()
+    heir_backend.served.clear()
+    for made in windows[cut:]:
+        expected, found = straight.predict([made], ["a"]), heir.predict([made], [("a", "elsewhere")])
+        assert repr(found) == repr(expected)
+    for (_, mine), (_, its) in zip(heir_backend.served, backend.served, strict=True):
+        np.testing.assert_array_equal(mine, its)
+    same(heir.memory_of(("a", "elsewhere")), straight.memory_of("a"))
+
+
+def same(a: EngineMemory, b: EngineMemory) -> None:
+    assert (a.model, a.form, a.look) == (b.model, b.form, b.look)
+    assert (a.tokens is None) == (b.tokens is None)
+    if a.tokens is not None and b.tokens is not None:
+        assert a.tokens.tobytes() == b.tokens.tobytes()
+
+
+def test_what_is_remembered_is_all_of_it_and_a_copy() -> None:
+    made, _ = engine()
+    same(made.memory_of("a"), EngineMemory("0" * 12))
+    made.predict([lived_in(3, [])], ["a"])
+    memory = made.memory_of("a")
+    assert memory.tokens is not None and memory.form is not None and memory.look is not None
+    assert memory.look[0] == pytest.approx(63.0, rel=0.05)
+    made.predict([lived_in(9, [])], ["a"])
+    assert made.memory_of("a").tokens[0, 0] == token(9) and memory.tokens[0, 0] == token(3)  # type: ignore[index]
+    assert made.remember("a", EngineMemory("0" * 12))
+    same(made.memory_of("a"), EngineMemory("0" * 12))
+
+
+@pytest.mark.parametrize(
+    "memory", [EngineMemory("1" * 12, form=0.4), EngineMemory("0" * 12, np.zeros((ROWS, WIDTH + 1), np.float32), 0.4)]
+)
+def test_what_another_model_remembers_is_left_aside(memory: EngineMemory) -> None:
+    made, _ = engine()
+    made.predict([lived_in(3, [])], ["a"])
+    before = made.memory_of("a")
+    assert not made.remember("a", memory)
+    same(made.memory_of("a"), before)

@@ -14,6 +14,7 @@ import numpy as np
 from models.data.simulator import open_demo
 from models.runtime.backend import BackendInfo
 from models.runtime.guard import Service
+from models.runtime.memory import EngineMemory
 from models.runtime.prediction import Interval, Prediction, RestoredWave
 from models.signals.channels import Channel, map_channels
 from models.signals.modalities import MODALITIES, Modality
@@ -146,6 +147,7 @@ class FakeEngine:
         self.batches: list[int] = []
         self.keys: list[Hashable] = []
         self.forgotten: list[Hashable] = []
+        self.remembered: list[tuple[Hashable, EngineMemory, int]] = []  # and how many windows came before
         self.closed = False
         self._fail_at, self._wait = fail_at, wait
 
@@ -158,6 +160,13 @@ class FakeEngine:
         self.keys += keys
         self.batches.append(len(windows))
         return [prediction(w) for w in windows]
+
+    def memory_of(self, key: Hashable) -> EngineMemory:
+        return EngineMemory("fake", form=float(len(self.windows)))
+
+    def remember(self, key: Hashable, memory: EngineMemory) -> bool:
+        self.remembered.append((key, memory, len(self.windows)))
+        return True
 
     def forget(self, key: Hashable) -> None:
         self.forgotten.append(key)

@@ -9,14 +9,19 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from models.signals.absence import Absence
+from models.signals.context import MEMORY_S
 from models.signals.errors import BadInput
 from models.signals.findings import Pulse, Rhythm
 from models.signals.modalities import Modality
 from models.signals.resample import Resampler
+from models.signals.windows import CONTEXT_FIELDS
 from streams import records
 from streams.codec import MAX_MESSAGE_BYTES, DecodeError, chunk_values, decode, encode, samples_to_bytes
+from streams.memories import engine_memory, pipeline_state, told_model, told_signals, usual_state
+from streams.memories import numbers as numbers_of
 
 names = st.text(min_size=1, max_size=20)
 times = st.integers(-(10**18), 10**18)
@@ -97,6 +102,101 @@ bed_channels = st.lists(
     unique_by=lambda channel: (channel.modality, channel.lead),
 )
 
+seconds = st.integers(-(10**6), 10**6)
+row_numbers = st.floats(allow_infinity=False)
+
+
+def arrays(count: int) -> st.SearchStrategy[records.Numbers]:
+    """Arrays of few different values, half of them such as float32 holds."""
+    few = st.lists(st.floats(width=32, allow_infinity=False) | row_numbers, min_size=1, max_size=5)
+    return few.map(lambda values: numbers_of(np.resize(np.array(values), count)))
+
+
+def by_lead(values: st.SearchStrategy[int]) -> st.SearchStrategy[dict[int, int]]:
+    return st.dictionaries(st.integers(0, 3), values, max_size=3)
+
+
+@st.composite
+def pasts(draw: st.DrawFn) -> records.SignalsPast:
+    rows = draw(st.lists(modalities, unique=True, min_size=1))
+    return records.SignalsPast(
+        second=draw(seconds),
+        modalities=rows,
+        levels=[draw(arrays(MEMORY_S)) for _ in rows],
+        delays_s=draw(arrays(MEMORY_S)),
+        rows=draw(arrays(len(rows) * len(CONTEXT_FIELDS))),
+        ends_s=draw(arrays(len(rows))),
+        tracks=draw(
+            st.dictionaries(
+                modalities,
+                st.builds(
+                    records.DelayPast,
+                    maybe,
+                    st.tuples(numbers, numbers),
+                    st.integers(0, 120),
+                    seconds,
+                    st.integers(0, 30),
+                    st.booleans(),
+                ),
+                max_size=2,
+            )
+        ),
+        channels=draw(
+            st.lists(
+                st.builds(
+                    records.ChannelPast,
+                    modalities,
+                    st.integers(0, 3),
+                    st.lists(st.integers(0, 1), max_size=60).map(bytes),
+                    numbers,
+                    st.none() | st.tuples(seconds, maybe, numbers, st.integers(0, 10)),
+                    maybe,
+                    maybe,
+                    maybe,
+                ),
+                max_size=3,
+                unique_by=lambda c: (c.modality, c.lead),
+            )
+        ),
+        choices=draw(
+            st.dictionaries(
+                modalities,
+                st.builds(
+                    records.ChoicePast,
+                    st.integers(0, 3),
+                    by_lead(st.integers(0, 1000)),
+                    by_lead(st.integers(0, 1000)),
+                    st.integers(0, 9),
+                    by_lead(seconds),
+                ),
+                max_size=1,
+            )
+        ),
+        pulseless=draw(st.lists(modalities, unique=True, max_size=2)),
+        usual=draw(
+            st.builds(
+                records.UsualPast,
+                st.lists(seconds, max_size=60),
+                seconds,
+                st.dictionaries(modalities, st.tuples(seconds, numbers), max_size=2),
+                st.none() | st.tuples(arrays(29), numbers, numbers, numbers),
+            )
+        ),
+    )
+
+
+model_pasts = st.builds(
+    records.ModelPast,
+    names,
+    st.just((4, 6)),
+    st.none()
+    | st.lists(st.floats(width=32, allow_infinity=False), min_size=24, max_size=24).map(
+        lambda values: numbers_of(np.array(values, np.float32))
+    ),
+    maybe,
+    st.none() | st.tuples(st.floats(1.0, 300.0), numbers),
+)
+
 any_record = (
     wave_ticks()
     | st.builds(
@@ -137,6 +237,14 @@ any_record = (
     )
     | st.builds(records.BeatRecord, **common, time_ns=times, source=names)
     | st.builds(
+        records.MemoryRecord,
+        **common,
+        time_ns=times,
+        tick_seq=st.integers(0, 10**9),
+        signals=st.none() | pasts(),
+        model=st.none() | model_pasts,
+    )
+    | st.builds(
         records.AlarmRecord,
         **common,
         time_ns=times,
@@ -175,6 +283,22 @@ def test_round_trip(record: records.AnyRecord) -> None:
     assert decode(encode(record)) == record
 
 
+@given(pasts())
+def test_what_is_remembered_survives_bit_for_bit(past: records.SignalsPast) -> None:
+    """What can be told of a state is that state, and what it was made of is told again."""
+    state = pipeline_state(past)
+    told = told_signals(
+        state, [Modality(m) for m in past.modalities], map(Modality, past.pulseless), usual_state(past.usual)
+    )
+    assert told == replace(past, pulseless=sorted(past.pulseless))
+
+
+@given(model_pasts)
+def test_what_a_model_remembers_survives_bit_for_bit(past: records.ModelPast) -> None:
+    told = told_model(engine_memory(past))
+    assert replace(told, shape=past.shape) == past
+
+
 @given(st.binary(max_size=400))
 def test_any_bytes_give_a_record_or_decode_error(data: bytes) -> None:
     try:
@@ -205,6 +329,29 @@ TICK = {"t": "wave", "v": 1, "bed": "b", "session": "s", "epoch": 0, "tick_seq":
 ONE = samples_to_bytes(np.ones(1, np.float32))
 RHYTHM = {"t": "rhythm", "v": 1, "bed": "b", "session": "s", "epoch": 0, "time_ns": 0, "rhythm": "still", "pulse": {}}
 BED = {"t": "bed", "v": 1, "bed": "b", "session": "s", "epoch": 0, "title": "t", "channels": []}
+NAN_600 = [samples_to_bytes(np.full(600, np.nan, np.float32)), False]
+PAST: dict[str, object] = {
+    "second": 5,
+    "modalities": ["ECG"],
+    "levels": [NAN_600],
+    "delays_s": NAN_600,
+    "rows": [samples_to_bytes(np.zeros(9, np.float32)), False],
+    "ends_s": [ONE, False],
+    "tracks": {},
+    "channels": [],
+    "choices": {},
+    "pulseless": [],
+    "usual": [[], 0, {}, None],
+}
+MEMORY = {"t": "memory", "v": 1, "bed": "b", "session": "s", "epoch": 0, "time_ns": 0, "tick_seq": 1, "signals": PAST}
+TOKENS = {"model": "m", "shape": [1, 1], "tokens": [ONE, False]}
+HUGE = [samples_to_bytes(np.full(600, np.inf, np.float32)), False]
+
+
+def past(**changes: object) -> dict[str, object]:
+    return MEMORY | {"signals": PAST | changes}
+
+
 WRONG: list[tuple[str, dict[str, object] | bytes, str]] = [
     ("empty", b"", "empty"),
     ("too large", b"\x00" * (MAX_MESSAGE_BYTES + 1), "bytes"),
@@ -254,6 +401,34 @@ WRONG: list[tuple[str, dict[str, object] | bytes, str]] = [
     ("call without a verdict", RHYTHM | {"calls": [["asystole", "maybe", "", None]]}, "verdict"),
     ("call of NaN", RHYTHM | {"calls": [["asystole", "confirmed", "", math.nan]]}, "finite"),
     ("endless calls", RHYTHM | {"calls": [["asystole", "confirmed", "", 5.0]] * 1000}, "at most"),
+    ("memory of a negative tick", MEMORY | {"tick_seq": -1}, "tick_seq"),
+    ("memory of no second", past(second=2**63 - 1), "clock"),
+    ("memory of nothing", past(modalities=[], levels=[]), "at least one"),
+    ("memory of one modality twice", past(modalities=["ECG", "ECG"], levels=[NAN_600, NAN_600]), "one row"),
+    ("memory of a nose", past(modalities=["NOSE"]), "modality"),
+    ("memory without levels", past(levels=[]), "levels"),
+    ("memory of too few levels", past(levels=[[ONE, False]]), "length"),
+    ("memory of wide levels told short", past(delays_s=[NAN_600[0], True]), "length"),
+    ("memory of an infinite level", past(levels=[HUGE]), "infinite"),
+    ("memory of too many rows", past(rows=NAN_600), "length"),
+    ("memory of too many ends", past(ends_s=NAN_600), "length"),
+    ("memory of a delay of NaN", past(tracks={"ABP": [math.nan, [0.0, 0.0], 0, 0, 0, False]}), "finite"),
+    ("memory of a negative weight", past(tracks={"ABP": [0.3, [0.0, 0.0], -1, 0, 0, False]}), "negative"),
+    ("memory of half a cell", past(channels=[["ECG", 0, b"\x02", 0.0, None, None, None, None]]), "cell"),
+    ("memory of endless cells", past(channels=[["ECG", 0, bytes(9999), 0.0, None, None, None, None]]), "cell"),
+    ("memory of a zero at NaN", past(channels=[["ECG", 0, b"", math.nan, None, None, None, None]]), "finite"),
+    ("memory of lead 99", past(channels=[["ECG", 99, b"", 0.0, None, None, None, None]]), "leads"),
+    ("memory of endless channels", past(channels=[["ECG", 0, b"", 0.0, None, None, None, None]] * 99), "channels"),
+    ("memory of a choice of lead 99", past(choices={"ECG": [99, {}, {}, 0, {}]}), "leads"),
+    ("memory of endless leads", past(choices={"ECG": [0, {i: 0 for i in range(99)}, {}, 0, {}]}), "leads"),
+    ("memory of endless calls", past(usual=[[0] * 99, 0, {}, None]), "called"),
+    ("memory of half a complex", past(usual=[[], 0, {}, [[ONE, False], 1.0, 80.0, 1.0]]), "length"),
+    ("memory of a pulse of NaN", past(usual=[[], 0, {"ABP": [0, math.nan]}, None]), "finite"),
+    ("tokens of float64", MEMORY | {"model": TOKENS | {"tokens": [ONE * 2, True]}}, "float32"),
+    ("tokens of another shape", MEMORY | {"model": TOKENS | {"shape": [1, 2]}}, "length"),
+    ("tokens without end", MEMORY | {"model": TOKENS | {"shape": [2**40, 2**40]}}, "fewer"),
+    ("a form of NaN", MEMORY | {"model": TOKENS | {"form": math.nan}}, "finite"),
+    ("a pulse of no rate", MEMORY | {"model": TOKENS | {"look": [0.0, 1.0]}}, "rate"),
     (
         "state of nowhere",
         {"t": "state", "v": 1, "bed": "b", "session": "s", "epoch": 0, "time_ns": 0, "state": {"ECG": "asleep"}},

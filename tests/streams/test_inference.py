@@ -14,6 +14,7 @@ import pytest
 
 from models.runtime.backend import BackendInfo
 from models.runtime.guard import Service
+from models.runtime.memory import EngineMemory
 from models.runtime.prediction import Prediction
 from models.signals.errors import BackendFailed, BackendUnavailable
 from models.signals.modalities import Modality
@@ -22,7 +23,7 @@ from streams.accounting import Accounting
 from streams.codec import chunk_values, decode, encode
 from streams.inference import LOADING, EndOfBed, InferenceError, InferenceThread, Mailbox, WindowJob
 from streams.latency import LatencyBook
-from streams.records import PredictionRecord
+from streams.records import MemoryRecord, PredictionRecord
 from tests.streams.sources import FakeEngine, running, wait_until
 
 S = 10**9
@@ -332,3 +333,58 @@ def test_unknown_numbers_do_not_reach_the_wire_as_nan() -> None:
     record = desk.delivered[0]
     assert isinstance(record, PredictionRecord) and decode(encode(record)) == record
     assert record.ages_s == [None, None, 1.0, 0.0] and record.not_estimable == {"EEG": "never"}
+
+
+def test_windows_that_warm_the_model_are_never_skipped_and_what_is_inherited_is_not_lost() -> None:
+    box, past = Mailbox(), EngineMemory("fake")
+    box.offer(replace(job(1), warming=True))
+    box.offer(replace(job(2), warming=True))
+    assert box.keep_newest(replace(job(3), inherited=past)) == 0
+    assert box.keep_newest(job(4)) == 1
+    taken = [item for item in box.take(9) if isinstance(item, WindowJob)]
+    assert [(i.window.end_s, i.warming, i.inherited) for i in taken] == [
+        (1, True, None),
+        (2, True, None),
+        (4, False, past),
+    ]
+    box.keep_newest(replace(job(5), inherited=past))
+    assert box.keep_newest(replace(job(6), stretch=1)) == 1  # the clock has jumped: it was of the time before
+    assert [item.inherited for item in box.take(9) if isinstance(item, WindowJob)] == [None]
+
+
+def test_what_is_inherited_is_remembered_between_the_windows_where_it_belongs() -> None:
+    engine, past = FakeEngine(), EngineMemory("fake", form=0.4)
+    desk = Desk(engine)
+    desk.mailbox.offer(replace(job(1), warming=True))
+    desk.mailbox.offer(job(1, "bed2"))
+    desk.mailbox.offer(replace(job(2), inherited=past))
+    desk.mailbox.offer(job(3))
+    with desk.running():  # type: ignore[attr-defined]
+        wait_until(partial(desk.has_delivered, 3))
+    assert engine.remembered == [(("bed1", "s", 0, 0), past, 2)]
+    assert [(r.bed, r.window_end_ns // S) for r in desk.delivered] == [("bed2", 1), ("bed1", 2), ("bed1", 3)]  # type: ignore[union-attr]
+
+
+def test_what_the_model_remembers_is_told_every_ten_seconds_of_a_bed_after_its_window() -> None:
+    desk = Desk(FakeEngine(), memory_s=10.0, batch=1)
+    course = [replace(job(s, bed), tick_seq=20 * s) for s in range(1, 23) for bed in ("bed1", "bed2")]
+    course += [replace(job(5), epoch=1), replace(job(6), epoch=1), replace(job(30), epoch=1, warming=True)]
+    with desk.running():  # type: ignore[attr-defined]
+        for item in course:
+            wait_until(partial(desk.mailbox.offer, item))
+        wait_until(lambda: sum(isinstance(r, PredictionRecord) for r in desk.delivered) == 46)
+    told = [r for r in desk.delivered if isinstance(r, MemoryRecord)]
+    assert [(r.bed, r.epoch, r.time_ns // S, r.tick_seq) for r in told if r.epoch == 0] == [
+        (bed, 0, s, 20 * s) for s in (1, 11, 21) for bed in ("bed1", "bed2")
+    ]
+    assert [(r.bed, r.time_ns // S) for r in told if r.epoch == 1] == [("bed1", 5)]
+    assert all(decode(encode(r)) == r and r.model is not None and r.model.form for r in told)
+
+
+def test_in_one_process_nothing_is_told() -> None:
+    desk = Desk(FakeEngine())
+    for second in (1, 2):
+        desk.mailbox.offer(job(second))
+    with desk.running():  # type: ignore[attr-defined]
+        wait_until(partial(desk.has_delivered, 2))
+    assert all(isinstance(r, PredictionRecord) for r in desk.delivered)

@@ -32,8 +32,8 @@ def make_ticks(
     seconds: float, *, epoch: int = 0, start_s: float = 0.0, session: str = "s", patient: Any = _patient
 ) -> list[WaveTick]:
     """The ticks of the test patient, due at event time + 1 s on a monotonic clock."""
-    replay = BedReplay("bed1", session, patient, 40 * S)
     start, end = round(start_s * S), round((start_s + seconds) * S)
+    replay = BedReplay("bed1", session, patient, max(40 * S, end))
     segments = replay.decode(start, end)
     ticks = []
     for sequence, at in enumerate(range(start, end, TICK)):
@@ -319,3 +319,69 @@ def test_an_end_of_an_absurd_time_is_an_end(seq: int) -> None:
     end = WaveTick(bed="bed1", session="s", epoch=0, tick_seq=seq, start_ns=2**61, end_ns=2**61, eos=True)
     handled = desk.windower.handle(end, 0)
     assert handled.ended and [job.window.end_s for job in handled.windows] == [16]
+
+
+def taken_over(ticks: Sequence[WaveTick], at: int, warm: int, change: Any = lambda memory: memory) -> tuple[Desk, Desk]:
+    """Desks of which one has had all ticks, and the other those from ``warm`` on and what the first told at ``at``."""
+    straight, heir = Desk(), Desk()
+    straight.feed(ticks[: at + 1])
+    memory = straight.windower.export(ticks[at])
+    assert memory is not None
+    heir.windower.inherit(change(memory))
+    heir.feed(ticks[warm : at + 1])
+    for desk in (straight, heir):
+        desk.records.clear()
+        desk.windows.clear()
+        desk.feed(ticks[at + 1 :])
+    return straight, heir
+
+
+def long_ticks(seconds: int = 110) -> list[WaveTick]:
+    """The pressure is there for the first 20 s only."""
+    ticks = make_ticks(seconds, patient=PatientMap(seconds + 5.0))
+    return [
+        replace(t, chunks=[replace(c, withheld=c.modality == "ABP" and t.start_ns >= 20 * S) for c in t.chunks])
+        for t in ticks
+    ]
+
+
+def test_who_takes_over_tells_what_the_one_before_would_have_told() -> None:
+    ticks = long_ticks()
+    straight, heir = taken_over(ticks, 100 * 20, 32 * 20)
+    assert heir.records == straight.records and len(heir.windows) == len(straight.windows) >= 9
+    same(heir.windows, straight.windows)
+    assert heir.windows[-1].context[1, 2] == heir.windows[-1].end_s - 20
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda m: replace(m, epoch=1),
+        lambda m: replace(m, session="another"),
+        lambda m: replace(m, tick_seq=5),
+        lambda m: replace(m, signals=replace(m.signals, modalities=["ABP", "ECG", "PPG", "EEG"])),
+        lambda m: replace(m, signals=None),
+        lambda m: replace(m, signals=replace(m.signals, second=2)),
+        lambda m: replace(m, signals=replace(m.signals, second=2000)),
+    ],
+)
+def test_what_is_known_of_another_time_or_patient_is_left_aside(change: Any) -> None:
+    ticks = long_ticks(60)
+    _, heir = taken_over(ticks, 50 * 20, 30 * 20, change)
+    alone = Desk().feed(ticks[30 * 20 : 50 * 20 + 1])
+    alone.windows.clear()
+    alone.feed(ticks[50 * 20 + 1 :])
+    same(heir.windows, alone.windows)
+    assert np.isnan(heir.windows[-1].context[1]).all()
+
+
+def test_a_bed_without_a_settled_cell_has_nothing_to_tell() -> None:
+    desk = Desk()
+    ticks = make_ticks(10)
+    told = []
+    for tick in ticks:
+        desk.feed([tick])
+        told.append(desk.windower.export(tick))
+    first = next(i for i, memory in enumerate(told) if memory is not None)
+    assert 4.0 < ticks[first].end_ns / S <= 4.2
+    assert all(memory is not None for memory in told[first:])

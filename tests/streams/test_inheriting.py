@@ -1,0 +1,175 @@
+"""What another worker knew: vitals are read before the waves, only the newest counts, and only a worker says any."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from faust.types import TP
+from msgspec.structs import replace
+
+from models.runtime.memory import EngineMemory
+from models.signals.windows import WindowSpec
+from streams import app as topology
+from streams.accounting import Accounting
+from streams.codec import decode, encode
+from streams.feed import DisplayFeed
+from streams.inference import Mailbox, WindowJob
+from streams.latency import LatencyBook
+from streams.memories import told_model
+from streams.records import AnyRecord, MemoryRecord, WaveTick
+from streams.stages import AlarmStage, ShowStage, WindowStage
+from tests.streams.test_windower import make_ticks
+from ui.state import DisplayState
+from ui.theme import default_theme
+
+S = 10**9
+HEAD = {"bed": "bed1", "session": "s", "epoch": 0}
+
+
+class Nobody:
+    def release(self, stage: str, tick: object) -> None: ...
+
+
+class Stage:
+    """A window stage; what it sends, and the windows that it hands to the model."""
+
+    def __init__(self, memory_s: float | None = None) -> None:
+        self.sent: list[AnyRecord] = []
+        self.mailbox = Mailbox(10_000)
+
+        async def send(topic: str, record: AnyRecord) -> None:
+            assert topic == "vitals"
+            self.sent.append(record)
+
+        self.stage = WindowStage(WindowSpec(frames=3), self.mailbox, Accounting(), Nobody(), send, memory_s=memory_s)
+
+    def feed(self, ticks: Sequence[WaveTick], warming: bool = False) -> Stage:
+        async def run() -> None:
+            for tick in ticks:
+                await self.stage.handle(replace(tick, due_ns=0), warming)
+
+        asyncio.run(run())
+        return self
+
+    @property
+    def memories(self) -> list[MemoryRecord]:
+        return [r for r in self.sent if isinstance(r, MemoryRecord)]
+
+    @property
+    def jobs(self) -> list[WindowJob]:
+        return [item for item in self.mailbox.take(10_000) if isinstance(item, WindowJob)]
+
+
+def test_a_bed_is_told_every_ten_seconds_of_its_time_and_after_a_seek() -> None:
+    stage = Stage(10.0).feed(make_ticks(35))
+    assert [round(m.time_ns / S) for m in stage.memories] == [4, 14, 24, 34]
+    assert all(decode(encode(m)) == m and m.signals is not None and m.model is None for m in stage.memories)
+    stage.feed(make_ticks(8, epoch=1, start_s=20))
+    assert [(m.epoch, round(m.time_ns / S)) for m in stage.memories[4:]] == [(1, 24)]
+
+
+def test_in_one_process_and_while_warming_nothing_is_told() -> None:
+    assert not Stage().feed(make_ticks(15)).memories
+    assert not Stage(10.0).feed(make_ticks(15), warming=True).sent
+
+
+def remembered(tick_seq: int, form: float, **changes: Any) -> MemoryRecord:
+    past = told_model(EngineMemory("fake", form=form))
+    return MemoryRecord(**HEAD | changes, time_ns=0, tick_seq=tick_seq, model=past)
+
+
+def test_what_a_model_remembered_comes_with_the_first_window_after_it() -> None:
+    stage, ticks = Stage(), make_ticks(20)
+    stage.stage.inherit(remembered(100, 0.3))
+    stage.stage.inherit(remembered(201, 0.4))
+    stage.feed(ticks[:300], warming=True).feed(ticks[300:])
+    jobs = stage.jobs
+    (first,) = [job for job in jobs if job.inherited is not None]
+    assert first.inherited is not None and first.inherited.form == 0.4
+    assert first.warming and first.tick_seq == min(job.tick_seq for job in jobs if job.tick_seq > 201)
+
+
+def test_a_new_window_that_it_knows_of_gets_it_all_the_same() -> None:
+    """The other worker was further than it had said."""
+    stage, ticks = Stage(), make_ticks(20)
+    stage.stage.inherit(remembered(350, 0.4))
+    stage.feed(ticks[:300], warming=True).feed(ticks[300:])
+    (first,) = [job for job in stage.jobs if job.inherited is not None]
+    assert not first.warming and 300 <= first.tick_seq < 320
+
+
+@pytest.mark.parametrize("changes", [{"epoch": 1}, {"session": "another"}, {"bed": "bed2"}])
+def test_what_is_of_elsewhere_is_left_aside(changes: dict[str, object]) -> None:
+    stage, ticks = Stage(), make_ticks(12)
+    stage.stage.inherit(remembered(100, 0.4, **changes))
+    stage.feed(ticks[:150], warming=True).feed(ticks[150:])
+    assert all(job.inherited is None for job in stage.jobs)
+
+
+def test_a_jump_of_the_clock_ends_what_was_remembered() -> None:
+    stage, ticks = Stage(), make_ticks(30)
+    stage.stage.inherit(remembered(95, 0.4))
+    jumped = [t for t in ticks if t.start_ns < 5 * S or t.start_ns >= 18 * S]
+    stage.feed(jumped, warming=True)
+    jobs = stage.jobs
+    assert {job.stretch for job in jobs} == {0, 1}
+    assert all(job.inherited is None for job in jobs)
+
+
+def test_nobody_else_takes_notice() -> None:
+    memory = remembered(5, 0.4)
+    feed, told = DisplayFeed(), []
+    show = ShowStage([feed], Accounting(), LatencyBook(lambda: 0.0), Nobody(), lambda topic, tick: None)
+    show.subscribe(told.append)
+    asyncio.run(show.handle("vitals", memory))
+    assert not told and not feed.drain()
+
+    async def send(topic: str, record: AnyRecord) -> None:
+        raise AssertionError(record)
+
+    asyncio.run(AlarmStage(send).handle("vitals", memory))
+    state = DisplayState(default_theme())
+    state.apply(memory, 0.0)
+
+
+def app_with(rewound: dict[TP, int], assigned: set[TP]) -> Any:
+    consumer = SimpleNamespace(rewound_until=rewound, assignment=lambda: assigned)
+    return SimpleNamespace(consumer=consumer)
+
+
+def event(offset: int, partition: int = 0) -> Any:
+    return SimpleNamespace(message=SimpleNamespace(topic="vitals", partition=partition, offset=offset))
+
+
+def test_waves_wait_for_the_vitals_of_their_partition() -> None:
+    async def run() -> None:
+        mine, other = TP("vitals", 0), TP("vitals", 1)
+        first = topology._ReadFirst(app_with({mine: 3, other: 9}, {mine, other}), "vitals")
+        waiting = asyncio.ensure_future(first.read(0))
+        for offset in range(3):
+            await asyncio.sleep(0.01)
+            assert not waiting.done()
+            first.note(event(offset))
+            first.note(event(offset, 1))
+        await asyncio.wait_for(waiting, 1.0)
+        await asyncio.wait_for(first.read(0), 0.1)  # once is enough
+        await asyncio.wait_for(first.read(7), 0.1)  # nothing was read again there
+
+    asyncio.run(run())
+
+
+def test_vitals_that_are_gone_or_another_s_hold_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(topology, "SILENCE_S", 0.05)
+
+    async def run() -> None:
+        mine, given_up = TP("vitals", 0), TP("vitals", 1)
+        first = topology._ReadFirst(app_with({mine: 3, given_up: 3}, {mine}), "vitals")
+        await asyncio.wait_for(first.read(0), 1.0)
+        await asyncio.wait_for(first.read(0), 0.02)
+        await asyncio.wait_for(first.read(1), 0.02)
+
+    asyncio.run(run())
