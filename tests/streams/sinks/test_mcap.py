@@ -177,7 +177,7 @@ def test_without_room_it_does_not_begin(tmp_path: Path) -> None:
 
 
 def test_all_parts_together_have_a_limit(tmp_path: Path) -> None:
-    sink = McapSink(tmp_path / "x.mcap", Limits(part_bytes=3000, total_bytes=20_000))
+    sink = McapSink(tmp_path / "x.mcap", Limits(part_bytes=30_000, total_bytes=200_000))
     with pytest.raises(VigilError, match=r"all its parts have reached 0\.0 MB"):
         for i in range(5000):
             sink.add(ramp_tick(i))
@@ -185,7 +185,7 @@ def test_all_parts_together_have_a_limit(tmp_path: Path) -> None:
     with pytest.raises(VigilError, match="has ended"):
         sink.add(ramp_tick(0))
     size = sum(p.stat().st_size for p in tmp_path.iterdir())
-    assert 20_000 <= size < 40_000 and len(read(tmp_path / "x.mcap")) == i + 1
+    assert 200_000 <= size < 400_000 and len(read(tmp_path / "x.mcap")) == i + 1
 
 
 class FullDisk:
