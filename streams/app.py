@@ -228,13 +228,12 @@ def _ticks_only(handle: Callable[[WaveTick, bool], Awaitable[None]]) -> Handle:
 
 
 def _inheriting(window: WindowStage | None, handle: Handle) -> Handle:
-    """What another worker remembered goes to the windows, while this one warms up; what this one said is known."""
+    """What another worker remembered goes to the windows too, while this one warms up; what this one said is known."""
 
     async def inheriting(record: AnyRecord, warming: bool) -> None:
         if warming and window is not None and isinstance(record, MemoryRecord):
             window.inherit(record)
-        else:
-            await handle(record, warming)
+        await handle(record, warming)
 
     return inheriting
 

@@ -27,6 +27,7 @@ from streams.records import (
     NUMERICS,
     WIRE_VERSION,
     AlarmRecord,
+    AlarmsPast,
     AnyRecord,
     BeatRecord,
     BedRecord,
@@ -310,6 +311,8 @@ def _memory(record: MemoryRecord) -> None:
         _signals_past(record.signals)
     if record.model is not None:
         _model_past(record.model)
+    if record.alarms is not None:
+        _alarms_past(record.alarms)
 
 
 def _signals_past(past: SignalsPast) -> None:
@@ -377,6 +380,18 @@ def _model_past(past: ModelPast) -> None:
         _numbers(past.tokens, rows * width)
     _finite((past.form, *(past.look or ())))
     _need(past.look is None or past.look[0] > 0.0, "a pulse has a rate above 0")
+
+
+def _alarms_past(past: AlarmsPast) -> None:
+    _need(len(past.standing) <= MAX_CHUNKS and all(len(key) <= MAX_NAME for key in past.standing), "too many alarms")
+    for standing in past.standing.values():
+        _time(standing.since_ns)
+        _time(standing.known_ns)
+        _finite((standing.worst,))
+    _finite((past.worst_risk, past.abp_mean))
+    _need(past.rhythm in _RHYTHMS, "the rhythm is not known")
+    _need(all(m in _MODALITIES for m in past.pulse), "the modality is not known")
+    _need(all(p in _PULSES for p in past.pulse.values()), "the pulse is not known")
 
 
 def _numbers(told: Numbers, count: int) -> None:

@@ -14,12 +14,13 @@ What is in it, because it outlives the minutes and changes what is shown:
   model may read hangs on them (:mod:`models.signals.bed_memory`);
 * the pulses that were lost and not seen since (:class:`streams.vitals.monitor.VitalsMonitor`), and what is usual for
   this heart, five minutes (:mod:`streams.alarms.arrhythmia_usual`);
+* the limits that are violated with their worst value, and what sensors said of a lost pulse before they fell silent,
+  which may be long ago in an arrest (:meth:`streams.alarms.engine.AlarmEngine.export`);
 * what the model remembers: tokens, form of the pulse, look of the pleth (:class:`models.runtime.memory.EngineMemory`).
 
 What is not, because the samples read again tell it: grids, beats and numerics (60 s at most, see
 ``VitalsMonitor.MEMORY_S``), runs of samples in a state (5 s), which fibrillation or ventricular run still holds (30 s),
-alarms and their delays (10 s). An alarm that stood before is told anew with the worst value since the re-read began,
-and a sensor that showed no pulse and then fell silent longer ago than that is no longer heard of in a lost pulse.
+delays and holds of alarms (10 s), of which those that stand are found again.
 """
 
 from __future__ import annotations

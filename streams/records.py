@@ -359,14 +359,36 @@ class ModelPast(msgspec.Struct, frozen=True):
     look: tuple[float, float] | None = None
 
 
+class StandingPast(msgspec.Struct, frozen=True, array_like=True):
+    """A limit that is violated: since when, the worst value so far, and when a value was last known."""
+
+    since_ns: int
+    worst: float
+    known_ns: int
+
+
+class AlarmsPast(msgspec.Struct, frozen=True):
+    """What the alarms of a bed hang on and may be older than the last minutes: the limits that are violated, the worst
+    risk of the run that goes on, and what sensors said of a lost pulse before they fell silent
+    (:class:`streams.alarms.circulation.LastSaid`); values of Rhythm and Pulse."""
+
+    standing: dict[str, StandingPast] = {}
+    worst_risk: float = 0.0
+    rhythm: str = ""
+    pulse: dict[str, str] = {}
+    abp_mean: float | None = None
+
+
 class MemoryRecord(Record, frozen=True, tag="memory"):
     """For who takes over the bed: what was known of it once tick ``tick_seq`` was handled, and all windows that closed
-    until then predicted. ``time_ns``: the event time reached. Either part comes for itself."""
+    until then predicted. ``time_ns``: the event time reached. Each part comes for itself; that of the alarms knows no
+    ticks and is of ``time_ns``."""
 
     time_ns: int
     tick_seq: int
     signals: SignalsPast | None = None
     model: ModelPast | None = None
+    alarms: AlarmsPast | None = None
 
 
 AnyRecord = (

@@ -236,17 +236,23 @@ class AlarmStage:
     """States, vitals and predictions of all beds of this worker: alarm records.
 
     renew_s: seconds of event time after which what stands is said again, for displays that came later; None where
-    every display was there from the beginning.
+    every display was there from the beginning. memory_s: as of :class:`WindowStage`, for what the alarms hang on.
     """
 
     def __init__(
-        self, send: Send, renew_s: float | None = None, make_engine: Callable[[], AlarmEngine] = AlarmEngine
+        self,
+        send: Send,
+        renew_s: float | None = None,
+        make_engine: Callable[[], AlarmEngine] = AlarmEngine,
+        memory_s: float | None = None,
     ) -> None:
         self._send, self._make = send, make_engine
         self._renew_ns = None if renew_s is None else round(renew_s * SECOND_NS)
         self._beds: dict[str, AlarmEngine] = {}
         self._standing: dict[str, dict[str, AlarmRecord]] = {}
         self._renewed_ns: dict[str, int] = {}
+        self._memory_ns = None if memory_s is None else round(memory_s * SECOND_NS)
+        self._told_ns: dict[str, int] = {}
         self._ended: dict[tuple[str, str, int], set[str]] = {}
 
     def forget(self, beds: Iterable[str]) -> None:
@@ -255,13 +261,16 @@ class AlarmStage:
             self._beds.pop(bed, None)
             self._standing.pop(bed, None)
             self._renewed_ns.pop(bed, None)
+            self._told_ns.pop(bed, None)
 
     async def handle(self, topic: str, record: AnyRecord, warming: bool = False) -> None:
         """Takes a record of any topic; the alarms that it begins, changes or ends go out. warming: it was handled
         before, by another worker, and nothing goes out."""
-        if isinstance(record, MemoryRecord):
-            return
         engine = self._beds.get(record.bed)
+        if isinstance(record, MemoryRecord):
+            if warming and engine is not None and record.alarms is not None:
+                engine.inherit(record, record.time_ns, record.alarms)
+            return
         if engine is None:
             engine = self._beds[record.bed] = self._make()
         changes: list[AlarmRecord] = []
@@ -281,6 +290,22 @@ class AlarmStage:
                 await self._send("alarms", change)
         if isinstance(record, StateRecord) and not warming and self._renew_ns is not None:
             await self._renew(record, self._renew_ns)
+        if isinstance(record, StateRecord) and not warming and self._memory_ns is not None:
+            await self._tell(record, engine, self._memory_ns)
+
+    async def _tell(self, record: StateRecord, engine: AlarmEngine, every_ns: int) -> None:
+        if abs(record.time_ns - self._told_ns.get(record.bed, record.time_ns - every_ns)) < every_ns:
+            return
+        self._told_ns[record.bed] = record.time_ns
+        memory = MemoryRecord(
+            bed=record.bed,
+            session=record.session,
+            epoch=record.epoch,
+            time_ns=record.time_ns,
+            tick_seq=0,
+            alarms=engine.export(),
+        )
+        await self._send("vitals", memory)
 
     def _note(self, change: AlarmRecord) -> None:
         standing = self._standing.setdefault(change.bed, {})

@@ -107,6 +107,21 @@ class LastSaid:
         self._abp_mean: float | None = None
         self._bad_ns: int | None = None  # when a channel was last seen without a pulse
 
+    def export(self) -> tuple[Rhythm, dict[Modality, Pulse], float | None]:
+        """Rhythm, pulses and mean pressure as they were last known."""
+        return self._rhythm, dict(self._pulse), self._abp_mean
+
+    def inherit(self, rhythm: Rhythm, pulse: Mapping[Modality, Pulse], abp_mean: float | None) -> None:
+        """What was said before the first second known here, of sensors that have been silent since."""
+        if self._bad_ns is None:
+            return  # no pulse is lost now
+        if self._rhythm is Rhythm.UNKNOWN:
+            self._rhythm = rhythm
+        for modality, said in pulse.items():
+            self._pulse.setdefault(modality, said)
+        if self._abp_mean is None:
+            self._abp_mean = abp_mean
+
     def update(self, record: RhythmRecord, abp_mean: float | None) -> Evidence:
         """The evidence of the second of ``record``, with what is silent as it was last known."""
         now, rhythm = pulses_of(record), Rhythm(record.rhythm)

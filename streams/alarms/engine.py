@@ -30,7 +30,16 @@ from streams.alarms.circulation import (
 )
 from streams.alarms.limits import DEFAULT_LIMITS, HOLD_S, Limit, RiskLimit, beyond
 from streams.alarms.technical import ENGINE, SERVICE, of_leads, technical
-from streams.records import AlarmRecord, PredictionRecord, Record, RhythmRecord, StateRecord, VitalsRecord
+from streams.records import (
+    AlarmRecord,
+    AlarmsPast,
+    PredictionRecord,
+    Record,
+    RhythmRecord,
+    StandingPast,
+    StateRecord,
+    VitalsRecord,
+)
 
 JUMP_NS = 10 * SECOND_NS  # between the vitals of one second and the next: the clock has jumped
 NO_BEATS, NO_BEATS_S = "ecg.no_beats", 8.0
@@ -74,6 +83,32 @@ class AlarmEngine:
     def active(self) -> dict[str, str]:
         """Key -> text of the alarms that stand now."""
         return {key: alarm.text for key, alarm in self._active.items()}
+
+    def export(self) -> AlarmsPast:
+        """What the alarms hang on and may be older than the records of the last minutes."""
+        rhythm, pulse, abp_mean = self._said.export()
+        standing = {key: StandingPast(s.since_ns, s.worst, s.known_ns) for key, s in self._standing.items()}
+        said = {m.value: p.value for m, p in pulse.items()}
+        return AlarmsPast(standing, self._worst_risk, rhythm.value, said, abp_mean)
+
+    def inherit(self, record: Record, time_ns: int, past: AlarmsPast) -> None:
+        """Another engine of the bed knew ``past`` at ``time_ns``; what both know goes on as it was there. Of another
+        epoch or stretch of time it is left aside."""
+        here_ns = self._last_vitals_ns
+        if (record.session, record.epoch) != (self._session, self._epoch) or here_ns is None:
+            return
+        if abs(here_ns - time_ns) >= JUMP_NS:
+            return
+        below = {limit.key: limit.below for limit in self._limits}
+        for key, before in past.standing.items():
+            now = self._standing.get(key)
+            if now is not None and now.since_ns <= before.known_ns:
+                now.since_ns = min(now.since_ns, before.since_ns)
+                now.worst = min(now.worst, before.worst) if below[key] else max(now.worst, before.worst)
+        if self._risk_run:
+            self._worst_risk = max(self._worst_risk, past.worst_risk)
+        pulse = {Modality(m): Pulse(p) for m, p in past.pulse.items()}
+        self._said.inherit(Rhythm(past.rhythm), pulse, past.abp_mean)
 
     def on_state(self, record: StateRecord) -> list[AlarmRecord]:
         """Technical alarms: what a sensor's state begins and ends."""

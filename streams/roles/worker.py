@@ -68,7 +68,7 @@ class WorkerRole:
         if self._mailbox is not None:
             made_room = self._window.made_room
             self._mailbox.on_space(lambda: call_soon(made_room))
-        return self._window, AlarmStage(send, renew_s)
+        return self._window, AlarmStage(send, renew_s, memory_s=self._memory_s)
 
     @property
     def held_up(self) -> bool:

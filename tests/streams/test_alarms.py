@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -14,7 +16,15 @@ from streams.alarms import AlarmEngine
 from streams.alarms.circulation import ARRHYTHMIAS
 from streams.alarms.limits import HOLD_S, beyond
 from streams.alarms.technical import technical
-from streams.records import AlarmRecord, ArrhythmiaCall, PredictionRecord, RhythmRecord, StateRecord, VitalsRecord
+from streams.records import (
+    AlarmRecord,
+    AlarmsPast,
+    ArrhythmiaCall,
+    PredictionRecord,
+    RhythmRecord,
+    StateRecord,
+    VitalsRecord,
+)
 
 S = 10**9
 
@@ -321,3 +331,62 @@ def test_a_pressure_just_below_its_limit() -> None:
     assert texts == ["ABP LOW 64.7 < 65"]
     texts = [r.text for s in range(20, 22) for r in engine.on_prediction(risk(s, 0.8503))]
     assert all("85 > 85" not in text for text in texts)
+
+
+def low_for_minutes(second: int) -> list[VitalsRecord | RhythmRecord]:
+    """A pressure that was at its worst long ago, and is still low."""
+    pressure = 80.0 if second < 10 else 41.0 if second < 30 else 58.0
+    return [vitals(second, abp_map=pressure), rhythm(second, ABP="present", PPG="present")]
+
+
+def arrest_after_a_lost_line(second: int) -> list[VitalsRecord | RhythmRecord]:
+    """The line shows no pulse, then falls silent; the pleth shows none all the time."""
+    line = {"ABP": "none"} if 10 <= second < 20 else {"ABP": "present"} if second < 10 else {}
+    pressure = {"abp_map": 80.0} if second < 10 else {"abp_map": 22.0} if second < 20 else {}
+    pleth = "present" if second < 10 else "none"
+    return [vitals(second, **pressure), rhythm(second, "unclear" if second >= 10 else "beats", PPG=pleth, **line)]
+
+
+@pytest.mark.parametrize("course", [low_for_minutes, arrest_after_a_lost_line])
+@pytest.mark.parametrize("told_at", [250, 295])
+def test_an_alarm_that_began_long_ago_goes_on_as_it_was_where_another_takes_over(course: Any, told_at: int) -> None:
+    straight, heir, cold = AlarmEngine(), AlarmEngine(), AlarmEngine()
+
+    def feed(engine: AlarmEngine, second: int) -> list[AlarmRecord]:
+        changes = []
+        for record in course(second):
+            changes += engine.on_vitals(record) if isinstance(record, VitalsRecord) else engine.on_rhythm(record)
+        return changes
+
+    for second in range(300):
+        feed(straight, second)
+        if second >= 200:
+            feed(heir, second)
+            feed(cold, second)
+        if second == told_at:
+            heir.inherit(state(second), second * S, msgspec.msgpack.decode(
+                msgspec.msgpack.encode(straight.export()), type=AlarmsPast))  # fmt: skip
+    feed(heir, 300), feed(straight, 300), feed(cold, 300)
+    assert heir.active == straight.active != cold.active
+    assert heir.export() == straight.export()
+    for second in range(301, 320):
+        assert feed(heir, second) == feed(straight, second)
+
+
+def test_alarms_of_another_epoch_or_time_and_what_has_ended_since_are_not_taken_over() -> None:
+    before = AlarmEngine()
+    for second in range(40):
+        before.on_vitals(vitals(second, abp_map=40.0))
+    past = before.export()
+    assert past.standing["map.low"].worst == 40.0
+    for record, time_s in ((state(40), 60), (msgspec.structs.replace(state(40), epoch=1), 40)):
+        engine = AlarmEngine()
+        for second in range(20, 41):
+            engine.on_vitals(vitals(second, abp_map=50.0))
+        engine.inherit(record, time_s * S, past)
+        assert engine.export().standing["map.low"].worst == 50.0
+    engine = AlarmEngine()
+    for second in range(20, 50):
+        engine.on_vitals(vitals(second, abp_map=80.0 if second < 43 else 50.0))
+    engine.inherit(state(49), 39 * S + S, past)  # it had ended, and began anew
+    assert engine.export().standing["map.low"].worst == 50.0

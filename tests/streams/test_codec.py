@@ -243,6 +243,15 @@ any_record = (
         tick_seq=st.integers(0, 10**9),
         signals=st.none() | pasts(),
         model=st.none() | model_pasts,
+        alarms=st.none()
+        | st.builds(
+            records.AlarmsPast,
+            st.dictionaries(names, st.builds(records.StandingPast, times, numbers, times), max_size=3),
+            numbers,
+            st.sampled_from([r.value for r in Rhythm]),
+            st.dictionaries(modalities, st.sampled_from([p.value for p in Pulse])),
+            maybe,
+        ),
     )
     | st.builds(
         records.AlarmRecord,
@@ -424,6 +433,10 @@ WRONG: list[tuple[str, dict[str, object] | bytes, str]] = [
     ("memory of endless calls", past(usual=[[0] * 99, 0, {}, None]), "called"),
     ("memory of half a complex", past(usual=[[], 0, {}, [[ONE, False], 1.0, 80.0, 1.0]]), "length"),
     ("memory of a pulse of NaN", past(usual=[[], 0, {"ABP": [0, math.nan]}, None]), "finite"),
+    ("worst value of NaN", MEMORY | {"alarms": {"standing": {"map.low": [0, math.nan, 0]}}}, "finite"),
+    ("endless alarms", MEMORY | {"alarms": {"standing": {str(i): [0, 1.0, 0] for i in range(99)}}}, "too many"),
+    ("said rhythm of nowhere", MEMORY | {"alarms": {"rhythm": "samba"}}, "rhythm"),
+    ("said pulse of a nose", MEMORY | {"alarms": {"pulse": {"NOSE": "none"}}}, "modality"),
     ("tokens of float64", MEMORY | {"model": TOKENS | {"tokens": [ONE * 2, True]}}, "float32"),
     ("tokens of another shape", MEMORY | {"model": TOKENS | {"shape": [1, 2]}}, "length"),
     ("tokens without end", MEMORY | {"model": TOKENS | {"shape": [2**40, 2**40]}}, "fewer"),

@@ -20,7 +20,7 @@ from streams.feed import DisplayFeed
 from streams.inference import Mailbox, WindowJob
 from streams.latency import LatencyBook
 from streams.memories import told_model
-from streams.records import AnyRecord, MemoryRecord, WaveTick
+from streams.records import AlarmRecord, AnyRecord, MemoryRecord, StateRecord, VitalsRecord, WaveTick
 from streams.stages import AlarmStage, ShowStage, WindowStage
 from tests.streams.test_windower import make_ticks
 from ui.state import DisplayState
@@ -173,3 +173,35 @@ def test_vitals_that_are_gone_or_another_s_hold_nobody_up(monkeypatch: pytest.Mo
         await asyncio.wait_for(first.read(1), 0.02)
 
     asyncio.run(run())
+
+
+def test_alarms_are_told_too_and_heeded_while_warming_only() -> None:
+    sent: list[AnyRecord] = []
+
+    async def send(topic: str, record: AnyRecord) -> None:
+        sent.append(record)
+
+    def second(s: int, pressure: float) -> list[AnyRecord]:
+        return [VitalsRecord(**HEAD, time_ns=s * S, abp_map=pressure), StateRecord(**HEAD, time_ns=s * S, state={})]
+
+    async def run() -> list[str]:
+        first, heir = AlarmStage(send, memory_s=10.0), AlarmStage(send)
+        for s in range(35):
+            for record in second(s, 41.0 if s < 12 else 58.0):
+                await first.handle("vitals", record)
+        told = [r for r in sent if isinstance(r, MemoryRecord)]
+        assert [r.time_ns // S for r in told] == [0, 10, 20, 30] and all(decode(encode(r)) == r for r in told)
+        texts = []
+        for warming in (True, False):
+            heir = AlarmStage(send)
+            for s in range(20, 35):
+                for record in second(s, 58.0):
+                    await heir.handle("vitals", record, True)
+            await heir.handle("vitals", told[-1], warming)
+            sent.clear()
+            for record in second(35, 56.0):
+                await heir.handle("vitals", record)
+            texts.append([r.text for r in sent if isinstance(r, AlarmRecord)][-1])
+        return texts
+
+    assert asyncio.run(run()) == ["ABP LOW 41 < 65", "ABP LOW 56 < 65"]
