@@ -202,6 +202,9 @@ class Link:
             unsubscribed.set()
         with suppress(Exception):
             self._consumer.stop_all(unsubscribe=False)
+        # Its parts hold each other, and megabytes of schema, until Python looks for rings: a link that comes and goes
+        # would pile them up.
+        vars(self._consumer).clear()
 
     def _describe(self, answer: Any, mds: str) -> None:
         self.described = found = sdc_mdib.described(answer)
