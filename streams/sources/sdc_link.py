@@ -159,7 +159,7 @@ class Link:
             raise
         except Exception as error:
             self._stop()
-            raise _explained(error, address) from error
+            raise _explained(error, address, contexts is not None) from error
         self.channels = list(self._waves.values())
 
     def begin(self) -> None:
@@ -202,6 +202,9 @@ class Link:
             unsubscribed.set()
         with suppress(Exception):
             self._consumer.stop_all(unsubscribe=False)
+        # Its parts hold each other, and megabytes of schema, until Python looks for rings: a link that comes and goes
+        # would pile them up.
+        vars(self._consumer).clear()
 
     def _describe(self, answer: Any, mds: str) -> None:
         self.described = found = sdc_mdib.described(answer)
@@ -291,11 +294,12 @@ class Link:
             self._changed.notify_all()
 
 
-def _explained(error: BaseException, address: str) -> BadInput | DeviceLost:
+def _explained(error: BaseException, address: str, tls: bool) -> BadInput | DeviceLost:
     """The library's error as a sentence: a certificate is for the user to mend, all else may pass."""
     cause: BaseException | None = error
     while cause is not None:
-        if isinstance(cause, ssl.SSLError):
+        # A device that refuses our certificate may hang up before it has said so.
+        if tls and isinstance(cause, (ssl.SSLError, ConnectionResetError, BrokenPipeError)):
             return BadInput(
                 f"a device that accepts this machine's certificate and shows one of the authority in {FILES[2]}",
                 f"{why(cause)} at {plain(address)}",
