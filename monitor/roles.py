@@ -5,10 +5,14 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
 
 from models.runtime.bundle import load_bundle
 from models.signals.errors import BadInput
-from monitor.recorder import recorder
+from monitor.config import InForce
+from monitor.config_uses import broker_of, limits_of, recordings_of, sharing_of
+from monitor.recorder import default_path, recorder
 from monitor.run import chosen_engine
 from monitor.screen import has_screen
 from monitor.settings import RunSettings
@@ -20,19 +24,18 @@ from streams.roles.display import DisplayProcess
 from streams.roles.process import RoleProcess
 from streams.roles.source import SourceProcess
 from streams.roles.worker import WorkerProcess
-from streams.runner import Sharing
 
 WORKERS = "vigil-workers"
 WARM_S = 75.0  # what a worker that takes over a bed reads again: the longest memory but the context's ten minutes
 LOOK_S = 0.5
 
 
-def run_source(settings: RunSettings, prefix: str, partitions: int, *, stay: bool) -> int:
+def run_source(settings: RunSettings, force: InForce, *, stay: bool) -> int:
     """Play ``settings.sources`` to the broker; the exit code."""
     process = SourceProcess(
         beds(settings),
-        _broker(settings),
-        Sharing(prefix=prefix, partitions=partitions),
+        broker_of(force),
+        sharing_of(force),
         stay=stay,
     )
 
@@ -48,8 +51,10 @@ def run_source(settings: RunSettings, prefix: str, partitions: int, *, stay: boo
     return _run(process, words)
 
 
-def run_worker(settings: RunSettings, prefix: str, partitions: int) -> int:
+def run_worker(settings: RunSettings, force: InForce) -> int:
     """Work for the beds of the broker, shared with every other worker there; the exit code."""
+    group = f"{force.keys.broker.prefix}{WORKERS}"
+    broker, sharing = broker_of(force), sharing_of(force, group=group, only_own=False, rewind_s=WARM_S)
     bundle = load_bundle(settings.bundle)
     bundle.check_imputer(settings.imputer)
     cancel = threading.Event()
@@ -60,8 +65,8 @@ def run_worker(settings: RunSettings, prefix: str, partitions: int) -> int:
     process = WorkerProcess(
         bundle.window_spec,
         load_engine,
-        _broker(settings),
-        Sharing(f"{prefix}{WORKERS}", partitions, prefix, only_own=False, rewind_s=WARM_S),
+        broker,
+        sharing,
         cancel,
     )
 
@@ -72,33 +77,31 @@ def run_worker(settings: RunSettings, prefix: str, partitions: int) -> int:
     return _run(process, words)
 
 
-def run_display(settings: RunSettings, prefix: str, partitions: int, bed: str) -> int:
+def run_display(force: InForce, bed: str) -> int:
     """Show what the broker carries, until the window is closed; the exit code."""
     if not has_screen():
         raise BadInput("a screen for `vigil display`", "none", "set DISPLAY, or use `vigil record`")
     feed = DisplayFeed()
-    process = DisplayProcess(
-        _broker(settings), Sharing(prefix=prefix, partitions=partitions, only_own=False), [feed], bed
-    )
+    process = DisplayProcess(broker_of(force), sharing_of(force, only_own=False), [feed], bed)
     from ui.app import make_application
     from ui.app import run_display as show
 
     make_application()
     process.start()
     try:
-        code = show(process.control, feed, screenshot=settings.screenshot)
+        code = show(process.control, feed)
     finally:
         process.stop()
     process.crew.raise_failure()
     return code
 
 
-def run_record(settings: RunSettings, prefix: str, partitions: int) -> int:
+def run_record(out: Path | None, force: InForce) -> int:
     """Record everything that the broker carries from now on, until it is ended; the exit code. Unlike in a run, here
     the recording is all there is: where it cannot go on, the command ends."""
-    assert settings.record is not None, "the command asks for it"
-    process = DisplayProcess(_broker(settings), Sharing(prefix=prefix, partitions=partitions, only_own=False))
-    sink = recorder(settings.record, on_failure=lambda error: process.crew.fail("recorder", error))
+    process = DisplayProcess(broker_of(force), sharing_of(force, only_own=False))
+    out = out or default_path(datetime.now(), recordings_of(force))
+    sink = recorder(out, limits_of(force), on_failure=lambda error: process.crew.fail("recorder", error))
     process.subscribe(sink)
     sink.start()
 
@@ -110,11 +113,6 @@ def run_record(settings: RunSettings, prefix: str, partitions: int) -> int:
         return _run(process, words)
     finally:
         sink.close()
-
-
-def _broker(settings: RunSettings) -> str:
-    assert settings.broker is not None, "the command asks for it"
-    return settings.broker
 
 
 def _run(process: RoleProcess, words: Callable[[], str]) -> int:

@@ -14,6 +14,8 @@ from typing import Any
 
 from models.runtime.backend import Progress
 from models.runtime.bundle import Bundle, load_bundle
+from monitor.config import InForce
+from monitor.config_uses import limits_of, recordings_of, sharing_of
 from monitor.exports import AlarmsCsv, Exporter, PerBed, PredictionsCsv, RestoredNpz, VitalsCsv, writing
 from monitor.recorder import default_path, recorder
 from monitor.screen import has_screen
@@ -23,12 +25,20 @@ from monitor.sources import beds, called, is_live
 from monitor.termination import INTERRUPTED, termination_as_interrupt
 from streams.feed import DisplayFeed
 from streams.inference import Engine
+from streams.runner import EMBEDDED, Sharing
 
 REFRESH_S = 0.25
 
 
-def open_session(settings: RunSettings, feed: DisplayFeed | None = None, *, stay_open: bool = False) -> Session:
-    """The session that ``settings`` ask for, not yet started. Raises BadInput for a bundle that cannot be read."""
+def open_session(
+    settings: RunSettings,
+    feed: DisplayFeed | None = None,
+    *,
+    stay_open: bool = False,
+    sharing: Sharing | None = None,
+) -> Session:
+    """The session that ``settings`` ask for, not yet started; ``sharing`` is of its broker, if it is not inside of the
+    process. Raises BadInput for a bundle that cannot be read."""
     bundle = load_bundle(settings.bundle)
     bundle.check_imputer(settings.imputer)
 
@@ -46,11 +56,12 @@ def open_session(settings: RunSettings, feed: DisplayFeed | None = None, *, stay
         stay_open=stay_open,
         cancel=cancel,
         broker=settings.broker,
+        sharing=sharing,
     )
     return session
 
 
-def run_session(settings: RunSettings) -> int:
+def run_session(settings: RunSettings, force: InForce) -> int:
     """Run to the end (or until the window is closed, or Ctrl-C) and write what was asked for; the exit code."""
     outputs = {
         "--report": settings.report,
@@ -66,17 +77,20 @@ def run_session(settings: RunSettings) -> int:
     # A run that was given an end or a report to write is over when the recording is; otherwise the window stays.
     closes = settings.for_s is not None or any(outputs.values())
     feed = DisplayFeed() if display or terminal else None
-    session = open_session(settings, feed, stay_open=display and not closes)
+    outside = settings.broker is not None and not settings.broker.startswith(EMBEDDED)
+    session = open_session(
+        settings, feed, stay_open=display and not closes, sharing=sharing_of(force) if outside else None
+    )
     with ExitStack() as stack:
         for exporter in _exporters(settings, session.beds):
             stack.push(_closing(exporter))
             session.subscribe(exporter)
         path = settings.record
         if path is None and is_live(settings.sources) and not settings.unrecorded:
-            path = default_path(datetime.now())
+            path = default_path(datetime.now(), recordings_of(force))
             print(f"vigil: recording into {path} (--no-record: none)", file=sys.stderr)
         if path is not None:
-            sink = recorder(path)
+            sink = recorder(path, limits_of(force))
             session.record_with(sink)
             sink.start()
             stack.callback(sink.close)

@@ -31,7 +31,7 @@ from streams.roles.bed import Bed
 from streams.roles.process import session_name
 from streams.roles.source import SourceRole
 from streams.roles.worker import WorkerRole
-from streams.runner import EMBEDDED, StreamRunner
+from streams.runner import EMBEDDED, Sharing, StreamRunner
 from streams.sinks.sink import SinkRunner
 from streams.sources.source import MakeSource
 from streams.stages import SHOW, WINDOW, CommandStage, Send, ShowStage, Subscriber
@@ -47,8 +47,9 @@ class Session:
     sources: bed -> its source (:func:`streams.sources.replay.replays`); what is wrong with one comes from
     :meth:`wait_opened`. spec: the window that the model wants. load_engine: called in the inference thread once waves
     flow; None runs without a model. source: what the report calls the run's source. feed: for a display. stay_open:
-    stay seekable at the end of the recordings instead of stopping. broker: ``embedded://`` unless told otherwise.
-    cancel: set when the session stops, so that an engine under construction or a batch that hangs does not hold it up.
+    stay seekable at the end of the recordings instead of stopping. broker: ``embedded://`` unless told otherwise;
+    sharing: of it. cancel: set when the session stops, so that an engine under construction or a batch that hangs does
+    not hold it up.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Session:
         feed: DisplayFeed | None = None,
         stay_open: bool = False,
         broker: str | None = None,
+        sharing: Sharing | None = None,
         cancel: Event | None = None,
         operator: str = "operator",
     ) -> None:
@@ -81,7 +83,12 @@ class Session:
         self._show = ShowStage(feeds, self._accounting, self._latency, self._flow.credits, self._on_end)
         self._show.subscribe(self._alarms)
         self._stream = StreamRunner(
-            self.id, broker or f"{EMBEDDED}vigil-{self.id}", self._make_stages, self._unread, self._sources.begin
+            self.id,
+            broker or f"{EMBEDDED}vigil-{self.id}",
+            self._make_stages,
+            self._unread,
+            self._sources.begin,
+            sharing=sharing,
         )
         self._recorder: SinkRunner | None = None
         self._lock = Lock()

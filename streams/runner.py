@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from streams.records import TOPICS, AnyRecord
 from streams.stages import Send
 from streams.transport.credits import Wait
 from streams.transport.hub import hub
+from streams.transport.kafka_options import KafkaOptions
 from streams.wire import Outbox, deliver
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class Sharing:
     """How a process shares a broker with others. group: consumers that share the beds among them, each message handled
     by one of them and none skipped; "" is read by this process alone, from now on. partitions: of every topic, the most
     processes that can share. prefix: of the names of the topics. only_own: leave the records of other sessions alone.
-    rewind_s: of what was handled before, read again to know it.
+    rewind_s: of what was handled before, read again to know it. kafka: what a Kafka is asked for.
     """
 
     group: str = ""
@@ -72,6 +73,7 @@ class Sharing:
     prefix: str = ""
     only_own: bool = True
     rewind_s: float = 0.0
+    kafka: KafkaOptions = field(default_factory=KafkaOptions)
 
 
 class StreamRunner:
@@ -151,7 +153,8 @@ class StreamRunner:
         from streams.transport.kafka_topics import ensure_topics
 
         address = self._broker.partition("://")[2]
-        await ensure_topics(address, TOPICS, partitions=self._sharing.partitions, prefix=self._sharing.prefix)
+        sharing = self._sharing
+        await ensure_topics(address, TOPICS, partitions=sharing.partitions, prefix=sharing.prefix, kafka=sharing.kafka)
 
     async def _serve(self, stop: asyncio.Event) -> None:
         from streams.app import create_app  # Faust: 0.65 s
@@ -169,6 +172,7 @@ class StreamRunner:
             prefix=self._sharing.prefix,
             only_own=self._sharing.only_own,
             rewind_s=self._sharing.rewind_s,
+            kafka=self._sharing.kafka,
             on_ready=self._on_ready,
         )
         made.append(app)

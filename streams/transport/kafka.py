@@ -74,7 +74,9 @@ class KafkaProducer(driver.Producer):
             self._connecting.result()
         except KafkaConnectionError as exc:
             where = ", ".join(f"{url.host}:{url.port or self.transport.default_port}" for url in self.transport.url)
-            raise BadInput(f"a Kafka broker at {where}", "no answer", "start it, or use embedded://NAME") from exc
+            plain = self.transport.app.conf.broker_credentials is None
+            remedy = "start it, or use embedded://NAME" if plain else "start it, or check [tls] and [sasl]"
+            raise BadInput(f"a Kafka broker at {where}", "no answer", remedy) from exc
 
     async def on_stop(self) -> None:
         """Faust's own, after a connection in the making has come about or been given up."""
