@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -18,12 +19,14 @@ from monitor.screen import has_screen
 from monitor.settings import RunSettings
 from monitor.sources import beds
 from monitor.termination import INTERRUPTED, termination_as_interrupt
+from monitor.watchpoint import watched
 from streams.feed import DisplayFeed
 from streams.inference import Engine
 from streams.roles.display import DisplayProcess
 from streams.roles.process import RoleProcess
 from streams.roles.source import SourceProcess
 from streams.roles.worker import WorkerProcess
+from streams.snapshot import Snapshot
 
 WORKERS = "vigil-workers"
 WARM_S = 75.0  # what a worker that takes over a bed reads again: the longest memory but the context's ten minutes
@@ -48,7 +51,7 @@ def run_source(settings: RunSettings, force: InForce, *, stay: bool) -> int:
         sent = process.accounting.counted("ticks_sent")
         return f"{playing} of {len(opened)} beds playing" if sent else "waiting for the broker …"
 
-    return _run(process, words)
+    return _run(process, words, force)
 
 
 def run_worker(settings: RunSettings, force: InForce) -> int:
@@ -74,7 +77,7 @@ def run_worker(settings: RunSettings, force: InForce) -> int:
         count = len(process.beds)
         return process.role.preparing or f"{count} bed{'s' if count != 1 else ''}, {process.role.model}"
 
-    return _run(process, words)
+    return _run(process, words, force)
 
 
 def run_display(force: InForce, bed: str) -> int:
@@ -110,15 +113,17 @@ def run_record(out: Path | None, force: InForce) -> int:
         return f"recording {len(beds)} bed{'s' if len(beds) != 1 else ''} into {sink.name}"
 
     try:
-        return _run(process, words)
+        return _run(process, words, force, lambda: replace(process.snapshot(), role="record", recorder=sink.status))
     finally:
         sink.close()
 
 
-def _run(process: RoleProcess, words: Callable[[], str]) -> int:
+def _run(
+    process: RoleProcess, words: Callable[[], str], force: InForce, read: Callable[[], Snapshot] | None = None
+) -> int:
     """Until it is over, or Ctrl-C; what it does is said on the error stream whenever that changes."""
     said = ""
-    with termination_as_interrupt():
+    with termination_as_interrupt(), watched(force.keys.metrics, read or process.snapshot):
         process.start()
         try:
             while not process.wait(LOOK_S):

@@ -23,6 +23,7 @@ from monitor.session import Session
 from monitor.settings import RunSettings, check_outputs
 from monitor.sources import beds, called, is_live
 from monitor.termination import INTERRUPTED, termination_as_interrupt
+from monitor.watchpoint import watched
 from streams.feed import DisplayFeed
 from streams.inference import Engine
 from streams.runner import EMBEDDED, Sharing
@@ -98,6 +99,7 @@ def run_session(settings: RunSettings, force: InForce) -> int:
             from streams.sinks.lsl_out import NumericOutlets
 
             session.subscribe(NumericOutlets())
+        stack.enter_context(watched(force.keys.metrics, session.snapshot))
         stack.callback(_write_report, settings.report, session, display)
         session.start()
         stack.callback(session.stop)

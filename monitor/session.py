@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from threading import Event, Lock
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,7 @@ from streams.roles.source import SourceRole
 from streams.roles.worker import WorkerRole
 from streams.runner import EMBEDDED, Sharing, StreamRunner
 from streams.sinks.sink import SinkRunner
+from streams.snapshot import Snapshot, snapshot_of
 from streams.sources.source import MakeSource
 from streams.stages import SHOW, WINDOW, CommandStage, Send, ShowStage, Subscriber
 from streams.transport.credits import Wait
@@ -258,6 +260,20 @@ class Session:
             alarms=self._alarms,
             slowed_s=max((replay.given_up_s for replay in replayed), default=0.0),
         )
+
+    def snapshot(self) -> Snapshot:
+        """How it stands, from any thread."""
+        found = snapshot_of(
+            "run",
+            len(self._sources.beds),
+            self._accounting,
+            self._stream,
+            self._crew,
+            ready=self._sources.flowing.is_set(),
+            latency_ms=self._latency.recent() if self._paced else {},
+            alarms=self._alarms.standing(),
+        )
+        return replace(found, recorder=self._recorder.status) if self._recorder is not None else found
 
     @property
     def _paced(self) -> bool:

@@ -48,6 +48,13 @@ class KafkaConsumer(GuardedConsumer, driver.Consumer):
             # the consumer would never be stopped.
             self.log.warning("the consumer's thread ended before the last offsets were committed")
 
+    def _newest(self, tp: TP) -> int | None:
+        """As of the last fetch. What is assigned changes in the consumer's thread, so nothing is taken for granted."""
+        subscription = self._thread._ensure_consumer()._subscription.subscription
+        assignment = subscription.assignment if subscription is not None else None
+        state = assignment.state_value(tp) if assignment is not None else None
+        return None if state is None else state.highwater
+
     async def _offset_at(self, tp: TP, timestamp: float) -> int | None:
         thread = self._thread
         found = await thread.call_thread(
