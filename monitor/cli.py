@@ -25,6 +25,7 @@ from monitor.cli_roles import display, model_flags, record_ward, source, worker
 from monitor.cli_settings import settings as print_settings
 from monitor.cli_train import train_app
 from monitor.config import in_force
+from monitor.events import events
 from monitor.logs import log_to_file
 from monitor.settings import RunSettings, parse_drops, parse_speed, with_model
 
@@ -130,7 +131,8 @@ def run(
         # Only where it is asked for here: a ward's file shall not lead every run of a recording into the ward.
         broker=None if broker is None else force.keys.broker.url,
     )
-    raise typer.Exit(run_session(with_model(settings, force.keys.worker), force))
+    with events(force.keys.log, "run") as say:
+        raise typer.Exit(run_session(with_model(settings, force.keys.worker), force, say))
 
 
 @app.command()

@@ -22,6 +22,7 @@ from monitor.cli_options import (
     WidestEstimate,
 )
 from monitor.config import in_force
+from monitor.events import events
 from monitor.settings import RunSettings, parse_drops, parse_speed, with_model
 
 
@@ -59,7 +60,8 @@ def source(
         channels=parse_overrides(channels or []),
         drops=parse_drops(drop or []),
     )
-    raise typer.Exit(run_source(settings, force, stay=stay))
+    with events(force.keys.log, "source") as say:
+        raise typer.Exit(run_source(settings, force, say, stay=stay))
 
 
 def worker(
@@ -80,7 +82,8 @@ def worker(
 
     model = model_flags(bundle, backend, precision, imputer, widest_estimate)
     force = in_force(config, _ward(broker, prefix, partitions) | _says(metrics, log_json) | model)
-    raise typer.Exit(run_worker(with_model(RunSettings(), force.keys.worker), force))
+    with events(force.keys.log, "worker") as say:
+        raise typer.Exit(run_worker(with_model(RunSettings(), force.keys.worker), force, say))
 
 
 def display(
@@ -112,7 +115,9 @@ def record_ward(
     """Record everything that a broker carries, to be played or converted later."""
     from monitor.roles import run_record
 
-    raise typer.Exit(run_record(out, in_force(config, _ward(broker, prefix, partitions) | _says(metrics, log_json))))
+    force = in_force(config, _ward(broker, prefix, partitions) | _says(metrics, log_json))
+    with events(force.keys.log, "record") as say:
+        raise typer.Exit(run_record(out, force, say))
 
 
 def model_flags(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from prometheus_client.core import CollectorRegistry, CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
@@ -88,14 +89,14 @@ def _up(now: Snapshot, now_ns: int) -> float:
     return 0.0 if unwell(now, now_ns) else 1.0
 
 
-def _counter(name: str, words: str, values: dict[tuple[str, ...], int], labels: tuple[str, ...]) -> Metric:
+def _counter(name: str, words: str, values: Mapping[Any, float], labels: tuple[str, ...]) -> Metric:
     family = CounterMetricFamily(name, words, labels=labels)
     for key, value in values.items():
         family.add_metric(key, float(value))
     return family
 
 
-def _gauge(name: str, words: str, values: dict[tuple[str, ...], float], labels: tuple[str, ...]) -> Metric:
+def _gauge(name: str, words: str, values: Mapping[Any, float], labels: tuple[str, ...]) -> Metric:
     family = GaugeMetricFamily(name, words, labels=labels)
     for key, value in values.items():
         family.add_metric(key, float(value))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -13,7 +14,9 @@ from models.runtime.bundle import load_bundle
 from models.signals.errors import BadInput
 from monitor.config import InForce
 from monitor.config_uses import broker_of, limits_of, recordings_of, sharing_of
+from monitor.events import EventLog, Watcher
 from monitor.recorder import default_path, recorder
+from monitor.redaction import HIDDEN
 from monitor.run import chosen_engine
 from monitor.screen import has_screen
 from monitor.settings import RunSettings
@@ -33,8 +36,8 @@ WARM_S = 75.0  # what a worker that takes over a bed reads again: the longest me
 LOOK_S = 0.5
 
 
-def run_source(settings: RunSettings, force: InForce, *, stay: bool) -> int:
-    """Play ``settings.sources`` to the broker; the exit code."""
+def run_source(settings: RunSettings, force: InForce, say: EventLog | None, *, stay: bool) -> int:
+    """Play ``settings.sources`` to the broker; the exit code. say: takes events in place of words."""
     process = SourceProcess(
         beds(settings),
         broker_of(force),
@@ -51,10 +54,16 @@ def run_source(settings: RunSettings, force: InForce, *, stay: bool) -> int:
         sent = process.accounting.counted("ticks_sent")
         return f"{playing} of {len(opened)} beds playing" if sent else "waiting for the broker …"
 
-    return _run(process, words, force)
+    def names() -> Iterable[str]:
+        for bed in process.role.beds.values():
+            if bed.record is not None:
+                HIDDEN.follow(bed.record)
+        return process.role.beds
+
+    return _run(process, words, names, force, say)
 
 
-def run_worker(settings: RunSettings, force: InForce) -> int:
+def run_worker(settings: RunSettings, force: InForce, say: EventLog | None) -> int:
     """Work for the beds of the broker, shared with every other worker there; the exit code."""
     group = f"{force.keys.broker.prefix}{WORKERS}"
     broker, sharing = broker_of(force), sharing_of(force, group=group, only_own=False, rewind_s=WARM_S)
@@ -77,7 +86,7 @@ def run_worker(settings: RunSettings, force: InForce) -> int:
         count = len(process.beds)
         return process.role.preparing or f"{count} bed{'s' if count != 1 else ''}, {process.role.model}"
 
-    return _run(process, words, force)
+    return _run(process, words, lambda: process.beds, force, say)
 
 
 def run_display(force: InForce, bed: str) -> int:
@@ -99,12 +108,13 @@ def run_display(force: InForce, bed: str) -> int:
     return code
 
 
-def run_record(out: Path | None, force: InForce) -> int:
+def run_record(out: Path | None, force: InForce, say: EventLog | None) -> int:
     """Record everything that the broker carries from now on, until it is ended; the exit code. Unlike in a run, here
     the recording is all there is: where it cannot go on, the command ends."""
     process = DisplayProcess(broker_of(force), sharing_of(force, only_own=False))
     out = out or default_path(datetime.now(), recordings_of(force))
     sink = recorder(out, limits_of(force), on_failure=lambda error: process.crew.fail("recorder", error))
+    process.subscribe(HIDDEN.follow)
     process.subscribe(sink)
     sink.start()
 
@@ -112,26 +122,41 @@ def run_record(out: Path | None, force: InForce) -> int:
         beds = process.control.beds
         return f"recording {len(beds)} bed{'s' if len(beds) != 1 else ''} into {sink.name}"
 
+    def read() -> Snapshot:
+        return replace(process.snapshot(), role="record", recorder=sink.status)
+
     try:
-        return _run(process, words, force, lambda: replace(process.snapshot(), role="record", recorder=sink.status))
+        return _run(process, words, lambda: process.control.beds, force, say, read)
     finally:
         sink.close()
 
 
 def _run(
-    process: RoleProcess, words: Callable[[], str], force: InForce, read: Callable[[], Snapshot] | None = None
+    process: RoleProcess,
+    words: Callable[[], str],
+    beds: Callable[[], Iterable[str]],
+    force: InForce,
+    say: EventLog | None,
+    read: Callable[[], Snapshot] | None = None,
 ) -> int:
-    """Until it is over, or Ctrl-C; what it does is said on the error stream whenever that changes."""
+    """Until it is over, or Ctrl-C; what it does is said on the error stream whenever that changes: in ``words``, or by
+    ``say``. read: how it stands, if that is more than the process knows."""
+    read = read or process.snapshot
+    watcher = Watcher(say, process.id, read, beds) if say is not None else None
     said = ""
-    with termination_as_interrupt(), watched(force.keys.metrics, read or process.snapshot):
+    with termination_as_interrupt(), watched(force.keys.metrics, read):
         process.start()
         try:
             while not process.wait(LOOK_S):
-                if (now := words()) != said:
+                if watcher is not None:
+                    watcher.look(time.monotonic_ns())
+                elif (now := words()) != said:
                     said = now
                     print(f"vigil: {said}", file=sys.stderr)
         except KeyboardInterrupt:
             return INTERRUPTED
         finally:
             process.stop()
+            if watcher is not None:
+                watcher.end()
     return 0

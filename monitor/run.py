@@ -16,8 +16,10 @@ from models.runtime.backend import Progress
 from models.runtime.bundle import Bundle, load_bundle
 from monitor.config import InForce
 from monitor.config_uses import limits_of, recordings_of, sharing_of
+from monitor.events import EventLog, Watcher
 from monitor.exports import AlarmsCsv, Exporter, PerBed, PredictionsCsv, RestoredNpz, VitalsCsv, writing
 from monitor.recorder import default_path, recorder
+from monitor.redaction import HIDDEN
 from monitor.screen import has_screen
 from monitor.session import Session
 from monitor.settings import RunSettings, check_outputs
@@ -62,8 +64,9 @@ def open_session(
     return session
 
 
-def run_session(settings: RunSettings, force: InForce) -> int:
-    """Run to the end (or until the window is closed, or Ctrl-C) and write what was asked for; the exit code."""
+def run_session(settings: RunSettings, force: InForce, say: EventLog | None = None) -> int:
+    """Run to the end (or until the window is closed, or Ctrl-C) and write what was asked for; the exit code. say: takes
+    events in place of a line of progress."""
     outputs = {
         "--report": settings.report,
         "--vitals": settings.vitals,
@@ -74,7 +77,7 @@ def run_session(settings: RunSettings, force: InForce) -> int:
     }
     check_outputs(outputs, settings.sources)
     display = not settings.headless and has_screen()
-    terminal = not settings.headless and not display and sys.stdout.isatty()
+    terminal = not settings.headless and not display and say is None and sys.stdout.isatty()
     # A run that was given an end or a report to write is over when the recording is; otherwise the window stays.
     closes = settings.for_s is not None or any(outputs.values())
     feed = DisplayFeed() if display or terminal else None
@@ -101,10 +104,14 @@ def run_session(settings: RunSettings, force: InForce) -> int:
             session.subscribe(NumericOutlets())
         stack.enter_context(watched(force.keys.metrics, session.snapshot))
         stack.callback(_write_report, settings.report, session, display)
+        session.subscribe(HIDDEN.follow)
+        watcher = Watcher(say, session.id, session.snapshot, lambda: session.beds) if say is not None else None
+        if watcher is not None:
+            stack.callback(watcher.end)
         session.start()
         stack.callback(session.stop)
         with termination_as_interrupt():
-            return _look(settings, session, feed, display=display, terminal=terminal, closes=closes)
+            return _look(settings, session, feed, watcher, display=display, terminal=terminal, closes=closes)
 
 
 def _write_report(path: Path | None, session: Session, display: bool) -> None:
@@ -126,7 +133,14 @@ def _closing(exporter: Exporter) -> Callable[[object, object, object], None]:
 
 
 def _look(
-    settings: RunSettings, session: Session, feed: DisplayFeed | None, *, display: bool, terminal: bool, closes: bool
+    settings: RunSettings,
+    session: Session,
+    feed: DisplayFeed | None,
+    watcher: Watcher | None,
+    *,
+    display: bool,
+    terminal: bool,
+    closes: bool,
 ) -> int:
     """Show the session until it is over. Raises what ended it, if something did."""
     if display:
@@ -143,6 +157,9 @@ def _look(
     try:
         if terminal and feed is not None:
             _terminal(session, feed)
+        elif watcher is not None:
+            while not session.wait(REFRESH_S):
+                watcher.look(time.monotonic_ns())
         else:
             _progress(session, settings)
     except KeyboardInterrupt:
