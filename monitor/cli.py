@@ -1,5 +1,6 @@
 """The command line: ``vigil run | play | convert | inspect | doctor``, the roles
-``source | worker | display | record``, their ``settings``, and ``data | train | evaluate | export | bench``.
+``source | worker | display | record``, what goes with these, ``settings | deadletters``, and
+``data | train | evaluate | export | bench``.
 
 Exit codes: 0 done; 1 the session died (the reason is printed); 2 bad input (one sentence says what to do); 130 Ctrl-C.
 Each command imports what it needs when it is called, so that ``--help`` and the first wave come at once.
@@ -18,6 +19,7 @@ from models.signals.errors import BackendUnavailable, BadInput, VigilError
 from models.signals.install import DISTRIBUTION
 from monitor.cli_bench import bench_app
 from monitor.cli_data import data_app
+from monitor.cli_deadletters import deadletters_app
 from monitor.cli_evaluate import evaluate_app
 from monitor.cli_export import export
 from monitor.cli_options import Backend, Bundle, Config, Imputer, LogJson, Metrics, Precision, WidestEstimate
@@ -44,6 +46,7 @@ app.add_typer(train_app, name="train")
 app.add_typer(data_app, name="data")
 app.add_typer(evaluate_app, name="evaluate")
 app.add_typer(bench_app, name="bench")
+app.add_typer(deadletters_app, name="deadletters")
 app.command(epilog="Example: vigil export runs/demo my-bundle")(export)
 app.command(epilog="Example: vigil source ward/ --broker kafka://localhost:9092")(source)
 app.command(epilog="Example: vigil worker --broker kafka://localhost:9092 (as many as you like)")(worker)
