@@ -73,7 +73,7 @@ def recordings_of(settings: InForce) -> Path | None:
 
 
 def _password(keys: Keys, environment: Mapping[str, str]) -> str:
-    if (text := environment.get(PASSWORD)) is not None:
+    if text := environment.get(PASSWORD):
         return text
     path = _path(keys.sasl.password_file)
     if path is None:

@@ -19,7 +19,7 @@ def lines(settings: InForce, environment: Mapping[str, str] = os.environ) -> Ite
             words = f"# {name} is not set" if value == "" else f"{name} = {_toml(value)}"
             yield f"{words:<44} # {settings.origin[f'{section}.{name}']}"
         if section == "sasl":
-            there = PASSWORD in environment
+            there = bool(environment.get(PASSWORD))
             yield f"{'# password: ' + ('there, not shown' if there else 'none'):<44} # {PASSWORD}"
         yield ""
 

@@ -75,8 +75,8 @@ def pseudonym(bed: str, salt: bytes) -> str:
 def salt_of(keys: LogKeys, environment: Mapping[str, str] = os.environ) -> bytes:
     """From the environment or the file that the settings name; else one of this process alone. BadInput for one that
     could be guessed: there are few beds, so the salt is all that hides them."""
-    if SALT in environment:
-        salt, where = environment[SALT].encode(), SALT
+    if text := environment.get(SALT):
+        salt, where = text.encode(), SALT
     elif keys.salt_file:
         path, where = Path(keys.salt_file), "the file of [log] salt_file"
         try:
