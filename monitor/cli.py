@@ -27,7 +27,6 @@ from monitor.cli_roles import display, model_flags, record_ward, source, worker
 from monitor.cli_settings import settings as print_settings
 from monitor.cli_train import train_app
 from monitor.config import in_force
-from monitor.events import events
 from monitor.logs import log_to_file
 from monitor.settings import RunSettings, parse_drops, parse_speed, with_model
 
@@ -110,6 +109,7 @@ def run(
     log_json: LogJson = None,
 ) -> None:
     """Replay recordings (or the built-in patient) through the monitor, each as a bed."""
+    from monitor.events import events
     from monitor.run import run_session
 
     said = {"broker.url": broker, "metrics.port": metrics, "log.json": log_json}

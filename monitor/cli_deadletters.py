@@ -14,7 +14,6 @@ from models.signals.errors import BadInput
 from models.signals.plain_text import plain
 from monitor.cli_options import Broker, Config, Prefix
 from monitor.config import InForce, in_force
-from monitor.config_uses import broker_of, sharing_of
 
 if TYPE_CHECKING:
     from streams.transport.dead_letters import DeadLetters, Letters, Replayed
@@ -88,6 +87,8 @@ def _force(broker: str | None, prefix: str | None, config: Path | None) -> InFor
 
 
 def _letters(force: InForce) -> DeadLetters:
+    from monitor.config_uses import broker_of, sharing_of
+
     url = broker_of(force)
     if not url.startswith("kafka://"):
         raise BadInput("a Kafka in --broker", url, "an embedded broker's dead letters end with its process")

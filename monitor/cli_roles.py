@@ -22,7 +22,6 @@ from monitor.cli_options import (
     WidestEstimate,
 )
 from monitor.config import in_force
-from monitor.events import events
 from monitor.settings import RunSettings, parse_drops, parse_speed, with_model
 
 
@@ -49,6 +48,7 @@ def source(
     log_json: LogJson = None,
 ) -> None:
     """Play recordings to a broker, each as a bed, for workers and displays elsewhere."""
+    from monitor.events import events
     from monitor.roles import run_source
 
     force = in_force(config, _ward(broker, prefix, partitions) | _says(metrics, log_json))
@@ -78,6 +78,7 @@ def worker(
     log_json: LogJson = None,
 ) -> None:
     """Numerics, alarms and the model for the beds of a broker, shared with every other worker there."""
+    from monitor.events import events
     from monitor.roles import run_worker
 
     model = model_flags(bundle, backend, precision, imputer, widest_estimate)
@@ -113,6 +114,7 @@ def record_ward(
     log_json: LogJson = None,
 ) -> None:  # fmt: skip
     """Record everything that a broker carries, to be played or converted later."""
+    from monitor.events import events
     from monitor.roles import run_record
 
     force = in_force(config, _ward(broker, prefix, partitions) | _says(metrics, log_json))

@@ -13,12 +13,12 @@ from msgspec import Meta
 
 from models.runtime.engine import WIDEST_MMHG
 from models.runtime.spec import RESTORATION
-from streams.sinks.mcap import LEAST_FREE_BYTES, PART_BYTES
 from streams.transport.kafka_options import MESSAGE_BYTES, RETENTION_H
 from streams.transport.security import Mechanism
 
 MB = 1 << 20
 DEFAULT_PARTITIONS = 8
+PART_MB = LEAST_FREE_MB = 1024  # as streams/sinks/mcap.py has them, which takes 0.1 s to import
 PATH = {"path": True}
 """Of keys that name a file or folder: in the settings file, seen from where that file lies."""
 
@@ -83,11 +83,9 @@ class RecorderKeys(Section, frozen=True):
     """``[recorder]``: of ``vigil record``, and of devices in ``vigil run``."""
 
     folder: Annotated[str, Meta(description="a folder to record into", extra=PATH)] = ""
-    part_mb: Annotated[int, Meta(ge=1, le=1_000_000, description="a whole number of MiB, 1 to 1000000")] = (
-        PART_BYTES // MB
-    )
+    part_mb: Annotated[int, Meta(ge=1, le=1_000_000, description="a whole number of MiB, 1 to 1000000")] = PART_MB
     least_free_mb: Annotated[int, Meta(ge=1, le=100_000_000, description="a whole number of MiB, 1 to 100000000")] = (
-        LEAST_FREE_BYTES // MB
+        LEAST_FREE_MB
     )
 
 

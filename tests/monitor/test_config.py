@@ -13,6 +13,7 @@ from monitor.config_keys import Keys
 from monitor.config_uses import broker_of, limits_of, recordings_of, security_of, sharing_of
 from monitor.config_words import lines
 from monitor.settings import RunSettings, with_model
+from streams.sinks.mcap import Limits
 from streams.transport.security import Sasl
 
 WHOLE = """
@@ -65,6 +66,7 @@ def test_without_a_file_the_defaults_hold_and_are_those_of_a_run() -> None:
     assert force.keys == Keys()
     assert set(force.origin.values()) == {"default"}
     assert with_model(RunSettings(), force.keys.worker) == RunSettings()
+    assert limits_of(force) == Limits()
     assert sharing_of(force, {}).kafka.retention_h == {"waves": 6.0}
     with pytest.raises(BadInput, match=r"found none; give --broker kafka://HOST:9092, or \[broker\] url"):
         broker_of(force)
