@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import typer
-import yaml
+import yaml  # comes with pre-commit
 
 from monitor.cli import app
 from monitor.config import in_force
