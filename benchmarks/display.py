@@ -21,7 +21,7 @@ import numpy as np
 
 from benchmarks.tables import machine, publish, table
 from models.signals.modalities import Modality
-from streams.control import ChannelInfo, SessionStatus, Snapshot
+from streams.control import BedView, ChannelInfo, SessionStatus
 from streams.feed import DisplayFeed
 from streams.records import (
     CellRecord,
@@ -65,8 +65,8 @@ class _Session:
     def status(self) -> SessionStatus:
         return SessionStatus(0.0, 3600.0, 1.0, False, False, "none", "none", "benchmark", 0, False, time.monotonic_ns())
 
-    def snapshot(self, bed: str = "") -> Snapshot:
-        return Snapshot(self.status(), self.channels, self.gaps_s, self.title, self.bed, self.beds)
+    def view(self, bed: str = "") -> BedView:
+        return BedView(self.status(), self.channels, self.gaps_s, self.title, self.bed, self.beds)
 
     def pause(self) -> None: ...
 

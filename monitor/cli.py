@@ -1,5 +1,6 @@
 """The command line: ``vigil run | play | convert | inspect | doctor``, the roles
-``source | worker | display | record``, and ``data | train | evaluate | export | bench``.
+``source | worker | display | record``, what goes with these, ``settings | deadletters``, and
+``data | train | evaluate | export | bench``.
 
 Exit codes: 0 done; 1 the session died (the reason is printed); 2 bad input (one sentence says what to do); 130 Ctrl-C.
 Each command imports what it needs when it is called, so that ``--help`` and the first wave come at once.
@@ -18,12 +19,16 @@ from models.signals.errors import BackendUnavailable, BadInput, VigilError
 from models.signals.install import DISTRIBUTION
 from monitor.cli_bench import bench_app
 from monitor.cli_data import data_app
+from monitor.cli_deadletters import deadletters_app
 from monitor.cli_evaluate import evaluate_app
 from monitor.cli_export import export
-from monitor.cli_roles import display, record_ward, source, worker
+from monitor.cli_options import Backend, Bundle, Config, Imputer, LogJson, Metrics, Precision, WidestEstimate
+from monitor.cli_roles import display, model_flags, record_ward, source, worker
+from monitor.cli_settings import settings as print_settings
 from monitor.cli_train import train_app
+from monitor.config import in_force
 from monitor.logs import log_to_file
-from monitor.settings import RunSettings, parse_broker, parse_drops, parse_precision, parse_speed, parse_widest
+from monitor.settings import RunSettings, parse_drops, parse_speed, with_model
 
 DISCLAIMER = "For research and teaching, not for clinical decisions."
 
@@ -40,11 +45,13 @@ app.add_typer(train_app, name="train")
 app.add_typer(data_app, name="data")
 app.add_typer(evaluate_app, name="evaluate")
 app.add_typer(bench_app, name="bench")
+app.add_typer(deadletters_app, name="deadletters")
 app.command(epilog="Example: vigil export runs/demo my-bundle")(export)
 app.command(epilog="Example: vigil source ward/ --broker kafka://localhost:9092")(source)
 app.command(epilog="Example: vigil worker --broker kafka://localhost:9092 (as many as you like)")(worker)
 app.command("record", epilog="Example: vigil record night.mcap --broker kafka://localhost:9092")(record_ward)
 app.command(epilog="Example: vigil display --broker kafka://localhost:9092 --bed 3")(display)
+app.command("settings", epilog="Example: vigil settings --config ward.toml")(print_settings)
 
 SOURCE_HELP = (
     "demo (the built-in patient; demo:seed=7,scenario=hypovolaemia), a .vital file, a WFDB header (.hea), "
@@ -72,20 +79,11 @@ def run(
     drop: Annotated[
         list[str] | None, typer.Option(help="Withhold a sensor, keeping the truth for comparison: ABP:120-240.")
     ] = None,
-    bundle: Annotated[Path | None, typer.Option(help="Model bundle folder (default: the shipped demo model).")] = None,
-    backend: Annotated[
-        str, typer.Option(help="auto, tensorrt, tensorrt-rtx, onnx or torch (see `vigil doctor`).")
-    ] = "auto",
-    precision: Annotated[
-        str, typer.Option(help="auto (the first that agrees with the reference), fp16, bf16 or fp32.")
-    ] = "auto",
-    imputer: Annotated[
-        str, typer.Option(help="What fills absent sensors: restoration (PhysioME) or selfmask, if the bundle holds it.")
-    ] = "restoration",
-    widest_estimate: Annotated[
-        str,
-        typer.Option(help="Show no estimated pressure whose mean has an 80 % interval beyond ± so many mmHg."),
-    ] = "10",
+    bundle: Bundle = None,
+    backend: Backend = None,
+    precision: Precision = None,
+    imputer: Imputer = None,
+    widest_estimate: WidestEstimate = None,
     headless: Annotated[bool, typer.Option("--headless", help="No window; a line of progress instead.")] = False,
     report: Annotated[Path | None, typer.Option(help="Write the run's report (JSON) here.")] = None,
     vitals: Annotated[Path | None, typer.Option(help="Write vitals (CSV), one row a second.")] = None,
@@ -106,10 +104,16 @@ def run(
     broker: Annotated[
         str | None, typer.Option(help="Run it over this broker (kafka://HOST:PORT) instead of inside the process.")
     ] = None,
+    config: Config = None,
+    metrics: Metrics = None,
+    log_json: LogJson = None,
 ) -> None:
     """Replay recordings (or the built-in patient) through the monitor, each as a bed."""
+    from monitor.events import events
     from monitor.run import run_session
 
+    said = {"broker.url": broker, "metrics.port": metrics, "log.json": log_json}
+    force = in_force(config, said | model_flags(bundle, backend, precision, imputer, widest_estimate))
     settings = RunSettings(
         sources=tuple(sources or ["demo"]),
         speed=parse_speed(speed),
@@ -117,11 +121,6 @@ def run(
         for_s=for_s,
         channels=parse_overrides(channels or []),
         drops=parse_drops(drop or []),
-        bundle=bundle,
-        backend=backend,
-        precision=parse_precision(precision),
-        imputer=imputer,
-        widest_mmhg=parse_widest(widest_estimate),
         headless=headless,
         report=report,
         vitals=vitals,
@@ -132,9 +131,11 @@ def run(
         record=record,
         unrecorded=no_record,
         lsl_out=lsl_out,
-        broker=None if broker is None else parse_broker(broker),
+        # Only where it is asked for here: a ward's file shall not lead every run of a recording into the ward.
+        broker=None if broker is None else force.keys.broker.url,
     )
-    raise typer.Exit(run_session(settings))
+    with events(force.keys.log, "run") as say:
+        raise typer.Exit(run_session(with_model(settings, force.keys.worker), force, say))
 
 
 @app.command()

@@ -8,24 +8,21 @@ from typing import Annotated
 import typer
 
 from models.signals.aliases import parse_overrides
-from monitor.settings import (
-    RunSettings,
-    parse_broker,
-    parse_drops,
-    parse_precision,
-    parse_prefix,
-    parse_speed,
-    parse_widest,
+from monitor.cli_options import (
+    Backend,
+    Broker,
+    Bundle,
+    Config,
+    Imputer,
+    LogJson,
+    Metrics,
+    Partitions,
+    Precision,
+    Prefix,
+    WidestEstimate,
 )
-
-Broker = Annotated[str, typer.Option("--broker", help="The Kafka to meet at: kafka://HOST:PORT.")]
-Prefix = Annotated[str, typer.Option("--prefix", help="Of the names of the topics, where wards share a Kafka.")]
-Partitions = Annotated[
-    int, typer.Option("--partitions", min=1, max=1000, help="Of every topic: the most workers that can share the beds.")
-]
-BundleFolder = Annotated[Path | None, typer.Option(help="Model bundle folder (default: the shipped demo model).")]
-
-DEFAULT_PARTITIONS = 8
+from monitor.config import in_force
+from monitor.settings import RunSettings, parse_drops, parse_speed, with_model
 
 
 def source(
@@ -33,9 +30,9 @@ def source(
         list[str],
         typer.Argument(metavar="SOURCE...", help="As of `vigil run`: each is a bed; a folder: each recording in it."),
     ],
-    broker: Broker,
-    prefix: Prefix = "",
-    partitions: Partitions = DEFAULT_PARTITIONS,
+    broker: Broker = None,
+    prefix: Prefix = None,
+    partitions: Partitions = None,
     speed: Annotated[str, typer.Option(help="0.25–50 times real time, or max: as fast as the workers are.")] = "1",
     from_s: Annotated[
         float, typer.Option("--from", help="Start at this time, seconds from the recording's start.")
@@ -46,69 +43,101 @@ def source(
     ] = None,
     drop: Annotated[list[str] | None, typer.Option(help="Withhold a sensor: ABP:120-240.")] = None,
     stay: Annotated[bool, typer.Option("--stay", help="Stay at the end, so that a display may go back.")] = False,
+    config: Config = None,
+    metrics: Metrics = None,
+    log_json: LogJson = None,
 ) -> None:
     """Play recordings to a broker, each as a bed, for workers and displays elsewhere."""
+    from monitor.events import events
     from monitor.roles import run_source
 
+    force = in_force(config, _ward(broker, prefix, partitions) | _says(metrics, log_json))
     settings = RunSettings(
         sources=tuple(sources),
-        broker=parse_broker(broker),
         speed=parse_speed(speed),
         from_s=from_s,
         for_s=for_s,
         channels=parse_overrides(channels or []),
         drops=parse_drops(drop or []),
     )
-    raise typer.Exit(run_source(settings, parse_prefix(prefix), partitions, stay=stay))
+    with events(force.keys.log, "source") as say:
+        raise typer.Exit(run_source(settings, force, say, stay=stay))
 
 
 def worker(
-    broker: Broker,
-    prefix: Prefix = "",
-    partitions: Partitions = DEFAULT_PARTITIONS,
-    bundle: BundleFolder = None,
-    backend: Annotated[
-        str, typer.Option(help="auto, tensorrt, tensorrt-rtx, onnx or torch (see `vigil doctor`).")
-    ] = "auto",
-    precision: Annotated[str, typer.Option(help="auto, fp16, bf16 or fp32.")] = "auto",
-    imputer: Annotated[str, typer.Option(help="restoration or selfmask, if the bundle holds it.")] = "restoration",
-    widest_estimate: Annotated[str, typer.Option(help="Of estimated pressures, ± mmHg.")] = "10",
+    broker: Broker = None,
+    prefix: Prefix = None,
+    partitions: Partitions = None,
+    bundle: Bundle = None,
+    backend: Backend = None,
+    precision: Precision = None,
+    imputer: Imputer = None,
+    widest_estimate: WidestEstimate = None,
+    config: Config = None,
+    metrics: Metrics = None,
+    log_json: LogJson = None,
 ) -> None:
     """Numerics, alarms and the model for the beds of a broker, shared with every other worker there."""
+    from monitor.events import events
     from monitor.roles import run_worker
 
-    settings = RunSettings(
-        broker=parse_broker(broker),
-        bundle=bundle,
-        backend=backend,
-        precision=parse_precision(precision),
-        imputer=imputer,
-        widest_mmhg=parse_widest(widest_estimate),
-    )
-    raise typer.Exit(run_worker(settings, parse_prefix(prefix), partitions))
+    model = model_flags(bundle, backend, precision, imputer, widest_estimate)
+    force = in_force(config, _ward(broker, prefix, partitions) | _says(metrics, log_json) | model)
+    with events(force.keys.log, "worker") as say:
+        raise typer.Exit(run_worker(with_model(RunSettings(), force.keys.worker), force, say))
 
 
 def display(
-    broker: Broker,
-    prefix: Prefix = "",
-    partitions: Partitions = DEFAULT_PARTITIONS,
+    broker: Broker = None,
+    prefix: Prefix = None,
+    partitions: Partitions = None,
     bed: Annotated[str, typer.Option(help="The bed to show first (default: the first that is heard of).")] = "",
+    config: Config = None,
 ) -> None:
     """The bedside display of the beds of a broker."""
     from monitor.roles import run_display
 
-    settings = RunSettings(broker=parse_broker(broker))
-    raise typer.Exit(run_display(settings, parse_prefix(prefix), partitions, bed))
+    raise typer.Exit(run_display(in_force(config, _ward(broker, prefix, partitions)), bed))
 
 
 def record_ward(
-    out: Annotated[Path, typer.Argument(metavar="OUT.mcap", help="What to record into: one file for all beds.")],
-    broker: Broker,
-    prefix: Prefix = "",
-    partitions: Partitions = DEFAULT_PARTITIONS,
-) -> None:
+    out: Annotated[
+        Path | None,
+        typer.Argument(metavar="OUT.mcap", help="What to record into: one file for all beds (default: by date and "
+                       "time, in the folder of the settings or the user's own)."),
+    ] = None,
+    broker: Broker = None,
+    prefix: Prefix = None,
+    partitions: Partitions = None,
+    config: Config = None,
+    metrics: Metrics = None,
+    log_json: LogJson = None,
+) -> None:  # fmt: skip
     """Record everything that a broker carries, to be played or converted later."""
+    from monitor.events import events
     from monitor.roles import run_record
 
-    settings = RunSettings(broker=parse_broker(broker), record=out)
-    raise typer.Exit(run_record(settings, parse_prefix(prefix), partitions))
+    force = in_force(config, _ward(broker, prefix, partitions) | _says(metrics, log_json))
+    with events(force.keys.log, "record") as say:
+        raise typer.Exit(run_record(out, force, say))
+
+
+def model_flags(
+    bundle: Path | None, backend: str | None, precision: str | None, imputer: str | None, widest_estimate: str | None
+) -> dict[str, object]:
+    """What the command line says of the model."""
+    return {
+        "worker.bundle": bundle,
+        "worker.backend": backend,
+        "worker.precision": precision,
+        "worker.imputer": imputer,
+        "worker.widest_estimate": widest_estimate,
+    }
+
+
+def _ward(broker: str | None, prefix: str | None, partitions: int | None) -> dict[str, object]:
+    return {"broker.url": broker, "broker.prefix": prefix, "broker.partitions": partitions}
+
+
+def _says(metrics: int | None, log_json: bool | None) -> dict[str, object]:
+    return {"metrics.port": metrics, "log.json": log_json}

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from platformdirs import user_log_path
 
+from monitor.redaction import HIDDEN
+
 MAX_BYTES = 1 << 20
 BACKUPS = 3
 
@@ -25,9 +27,16 @@ def log_to_file() -> Path | None:
         handler = RotatingFileHandler(path, maxBytes=MAX_BYTES, backupCount=BACKUPS, encoding="utf-8", delay=True)
     except OSError:
         handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(_Hiding("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     handler.setLevel(logging.WARNING)
     root = logging.getLogger()
     root.addHandler(handler)
     root.setLevel(logging.WARNING)
     return path if isinstance(handler, RotatingFileHandler) else None
+
+
+class _Hiding(logging.Formatter):
+    """Leaves out what recordings are called."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return HIDDEN(super().format(record))

@@ -10,27 +10,30 @@ from pathlib import Path
 from platformdirs import user_data_path
 
 from models.signals.errors import BadInput, VigilError
-from streams.sinks.mcap import McapSink
+from streams.sinks.mcap import Limits, McapSink
 from streams.sinks.sink import SinkRunner
 from streams.sinks.writing import writing
 
 SUFFIX = ".mcap"
 
 
-def default_path(now: datetime) -> Path:
-    """Where a live run is recorded unless the user says where: in the user's own data, by date and time."""
-    folder = user_data_path("vigil") / "recordings"
+def default_path(now: datetime, folder: Path | None = None) -> Path:
+    """Where a live run is recorded unless the user says where: in ``folder``, else in the user's own data, by date and
+    time."""
+    folder = folder or user_data_path("vigil") / "recordings"
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     return folder / f"{now:%Y-%m-%d-%H%M%S}{SUFFIX}"
 
 
-def recorder(path: Path, on_failure: Callable[[VigilError], None] | None = None) -> SinkRunner:
-    """Records into ``path``. on_failure: called where the recording cannot go on; by default that is said, and what is
-    recorded goes on. BadInput for a path that cannot be recorded into."""
+def recorder(
+    path: Path, limits: Limits | None = None, on_failure: Callable[[VigilError], None] | None = None
+) -> SinkRunner:
+    """Records into ``path``, within ``limits``. on_failure: called where the recording cannot go on; by default that is
+    said, and what is recorded goes on. BadInput for a path that cannot be recorded into."""
     if path.suffix.casefold() != SUFFIX:
         raise BadInput(f"a file that ends in {SUFFIX} in --record", repr(path.name), f"write {path.stem}{SUFFIX}")
-    return SinkRunner(McapSink(path), on_failure=on_failure or _failed, on_drops=_dropped)
+    return SinkRunner(McapSink(path, limits), on_failure=on_failure or _failed, on_drops=_dropped)
 
 
 def _failed(error: VigilError) -> None:

@@ -4,23 +4,32 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
 
 from models.runtime.bundle import load_bundle
 from models.signals.errors import BadInput
-from monitor.recorder import recorder
+from monitor.config import InForce
+from monitor.config_uses import broker_of, limits_of, recordings_of, sharing_of
+from monitor.events import EventLog, Watcher
+from monitor.recorder import default_path, recorder
+from monitor.redaction import HIDDEN
 from monitor.run import chosen_engine
 from monitor.screen import has_screen
 from monitor.settings import RunSettings
 from monitor.sources import beds
 from monitor.termination import INTERRUPTED, termination_as_interrupt
+from monitor.watchpoint import watched
 from streams.feed import DisplayFeed
 from streams.inference import Engine
 from streams.roles.display import DisplayProcess
 from streams.roles.process import RoleProcess
 from streams.roles.source import SourceProcess
 from streams.roles.worker import WorkerProcess
-from streams.runner import Sharing
+from streams.snapshot import Snapshot
 
 WORKERS = "vigil-workers"
 WARM_S = 110.0
@@ -29,12 +38,12 @@ of some 14 s before the end at most, from 65 s of waves before that on, and take
 LOOK_S = 0.5
 
 
-def run_source(settings: RunSettings, prefix: str, partitions: int, *, stay: bool) -> int:
-    """Play ``settings.sources`` to the broker; the exit code."""
+def run_source(settings: RunSettings, force: InForce, say: EventLog | None, *, stay: bool) -> int:
+    """Play ``settings.sources`` to the broker; the exit code. say: takes events in place of words."""
     process = SourceProcess(
         beds(settings),
-        _broker(settings),
-        Sharing(prefix=prefix, partitions=partitions),
+        broker_of(force),
+        sharing_of(force),
         stay=stay,
     )
 
@@ -47,11 +56,19 @@ def run_source(settings: RunSettings, prefix: str, partitions: int, *, stay: boo
         sent = process.accounting.counted("ticks_sent")
         return f"{playing} of {len(opened)} beds playing" if sent else "waiting for the broker …"
 
-    return _run(process, words)
+    def names() -> Iterable[str]:
+        for bed in process.role.beds.values():
+            if bed.record is not None:
+                HIDDEN.follow(bed.record)
+        return process.role.beds
+
+    return _run(process, words, names, force, say)
 
 
-def run_worker(settings: RunSettings, prefix: str, partitions: int) -> int:
+def run_worker(settings: RunSettings, force: InForce, say: EventLog | None) -> int:
     """Work for the beds of the broker, shared with every other worker there; the exit code."""
+    group = f"{force.keys.broker.prefix}{WORKERS}"
+    broker, sharing = broker_of(force), sharing_of(force, group=group, only_own=False, rewind_s=WARM_S)
     bundle = load_bundle(settings.bundle)
     bundle.check_imputer(settings.imputer)
     cancel = threading.Event()
@@ -62,8 +79,8 @@ def run_worker(settings: RunSettings, prefix: str, partitions: int) -> int:
     process = WorkerProcess(
         bundle.window_spec,
         load_engine,
-        _broker(settings),
-        Sharing(f"{prefix}{WORKERS}", partitions, prefix, only_own=False, rewind_s=WARM_S),
+        broker,
+        sharing,
         cancel,
     )
 
@@ -71,36 +88,35 @@ def run_worker(settings: RunSettings, prefix: str, partitions: int) -> int:
         count = len(process.beds)
         return process.role.preparing or f"{count} bed{'s' if count != 1 else ''}, {process.role.model}"
 
-    return _run(process, words)
+    return _run(process, words, lambda: process.beds, force, say)
 
 
-def run_display(settings: RunSettings, prefix: str, partitions: int, bed: str) -> int:
+def run_display(force: InForce, bed: str) -> int:
     """Show what the broker carries, until the window is closed; the exit code."""
     if not has_screen():
         raise BadInput("a screen for `vigil display`", "none", "set DISPLAY, or use `vigil record`")
     feed = DisplayFeed()
-    process = DisplayProcess(
-        _broker(settings), Sharing(prefix=prefix, partitions=partitions, only_own=False), [feed], bed
-    )
+    process = DisplayProcess(broker_of(force), sharing_of(force, only_own=False), [feed], bed)
     from ui.app import make_application
     from ui.app import run_display as show
 
     make_application()
     process.start()
     try:
-        code = show(process.control, feed, screenshot=settings.screenshot)
+        code = show(process.control, feed)
     finally:
         process.stop()
     process.crew.raise_failure()
     return code
 
 
-def run_record(settings: RunSettings, prefix: str, partitions: int) -> int:
+def run_record(out: Path | None, force: InForce, say: EventLog | None) -> int:
     """Record everything that the broker carries from now on, until it is ended; the exit code. Unlike in a run, here
     the recording is all there is: where it cannot go on, the command ends."""
-    assert settings.record is not None, "the command asks for it"
-    process = DisplayProcess(_broker(settings), Sharing(prefix=prefix, partitions=partitions, only_own=False))
-    sink = recorder(settings.record, on_failure=lambda error: process.crew.fail("recorder", error))
+    process = DisplayProcess(broker_of(force), sharing_of(force, only_own=False))
+    out = out or default_path(datetime.now(), recordings_of(force))
+    sink = recorder(out, limits_of(force), on_failure=lambda error: process.crew.fail("recorder", error))
+    process.subscribe(HIDDEN.follow)
     process.subscribe(sink)
     sink.start()
 
@@ -108,29 +124,41 @@ def run_record(settings: RunSettings, prefix: str, partitions: int) -> int:
         beds = process.control.beds
         return f"recording {len(beds)} bed{'s' if len(beds) != 1 else ''} into {sink.name}"
 
+    def read() -> Snapshot:
+        return replace(process.snapshot(), role="record", recorder=sink.status)
+
     try:
-        return _run(process, words)
+        return _run(process, words, lambda: process.control.beds, force, say, read)
     finally:
         sink.close()
 
 
-def _broker(settings: RunSettings) -> str:
-    assert settings.broker is not None, "the command asks for it"
-    return settings.broker
-
-
-def _run(process: RoleProcess, words: Callable[[], str]) -> int:
-    """Until it is over, or Ctrl-C; what it does is said on the error stream whenever that changes."""
+def _run(
+    process: RoleProcess,
+    words: Callable[[], str],
+    beds: Callable[[], Iterable[str]],
+    force: InForce,
+    say: EventLog | None,
+    read: Callable[[], Snapshot] | None = None,
+) -> int:
+    """Until it is over, or Ctrl-C; what it does is said on the error stream whenever that changes: in ``words``, or by
+    ``say``. read: how it stands, if that is more than the process knows."""
+    read = read or process.snapshot
+    watcher = Watcher(say, process.id, read, beds) if say is not None else None
     said = ""
-    with termination_as_interrupt():
+    with termination_as_interrupt(), watched(force.keys.metrics, read):
         process.start()
         try:
             while not process.wait(LOOK_S):
-                if (now := words()) != said:
+                if watcher is not None:
+                    watcher.look(time.monotonic_ns())
+                elif (now := words()) != said:
                     said = now
                     print(f"vigil: {said}", file=sys.stderr)
         except KeyboardInterrupt:
             return INTERRUPTED
         finally:
             process.stop()
+            if watcher is not None:
+                watcher.end()
     return 0

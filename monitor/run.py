@@ -14,21 +14,34 @@ from typing import Any
 
 from models.runtime.backend import Progress
 from models.runtime.bundle import Bundle, load_bundle
+from monitor.config import InForce
+from monitor.config_uses import limits_of, recordings_of, sharing_of
+from monitor.events import EventLog, Watcher
 from monitor.exports import AlarmsCsv, Exporter, PerBed, PredictionsCsv, RestoredNpz, VitalsCsv, writing
 from monitor.recorder import default_path, recorder
+from monitor.redaction import HIDDEN
 from monitor.screen import has_screen
 from monitor.session import Session
 from monitor.settings import RunSettings, check_outputs
 from monitor.sources import beds, called, is_live
 from monitor.termination import INTERRUPTED, termination_as_interrupt
+from monitor.watchpoint import watched
 from streams.feed import DisplayFeed
 from streams.inference import Engine
+from streams.runner import EMBEDDED, Sharing
 
 REFRESH_S = 0.25
 
 
-def open_session(settings: RunSettings, feed: DisplayFeed | None = None, *, stay_open: bool = False) -> Session:
-    """The session that ``settings`` ask for, not yet started. Raises BadInput for a bundle that cannot be read."""
+def open_session(
+    settings: RunSettings,
+    feed: DisplayFeed | None = None,
+    *,
+    stay_open: bool = False,
+    sharing: Sharing | None = None,
+) -> Session:
+    """The session that ``settings`` ask for, not yet started; ``sharing`` is of its broker, if it is not inside of the
+    process. Raises BadInput for a bundle that cannot be read."""
     bundle = load_bundle(settings.bundle)
     bundle.check_imputer(settings.imputer)
 
@@ -46,12 +59,14 @@ def open_session(settings: RunSettings, feed: DisplayFeed | None = None, *, stay
         stay_open=stay_open,
         cancel=cancel,
         broker=settings.broker,
+        sharing=sharing,
     )
     return session
 
 
-def run_session(settings: RunSettings) -> int:
-    """Run to the end (or until the window is closed, or Ctrl-C) and write what was asked for; the exit code."""
+def run_session(settings: RunSettings, force: InForce, say: EventLog | None = None) -> int:
+    """Run to the end (or until the window is closed, or Ctrl-C) and write what was asked for; the exit code. say: takes
+    events in place of a line of progress."""
     outputs = {
         "--report": settings.report,
         "--vitals": settings.vitals,
@@ -62,21 +77,24 @@ def run_session(settings: RunSettings) -> int:
     }
     check_outputs(outputs, settings.sources)
     display = not settings.headless and has_screen()
-    terminal = not settings.headless and not display and sys.stdout.isatty()
+    terminal = not settings.headless and not display and say is None and sys.stdout.isatty()
     # A run that was given an end or a report to write is over when the recording is; otherwise the window stays.
     closes = settings.for_s is not None or any(outputs.values())
     feed = DisplayFeed() if display or terminal else None
-    session = open_session(settings, feed, stay_open=display and not closes)
+    outside = settings.broker is not None and not settings.broker.startswith(EMBEDDED)
+    session = open_session(
+        settings, feed, stay_open=display and not closes, sharing=sharing_of(force) if outside else None
+    )
     with ExitStack() as stack:
         for exporter in _exporters(settings, session.beds):
             stack.push(_closing(exporter))
             session.subscribe(exporter)
         path = settings.record
         if path is None and is_live(settings.sources) and not settings.unrecorded:
-            path = default_path(datetime.now())
+            path = default_path(datetime.now(), recordings_of(force))
             print(f"vigil: recording into {path} (--no-record: none)", file=sys.stderr)
         if path is not None:
-            sink = recorder(path)
+            sink = recorder(path, limits_of(force))
             session.record_with(sink)
             sink.start()
             stack.callback(sink.close)
@@ -84,11 +102,16 @@ def run_session(settings: RunSettings) -> int:
             from streams.sinks.lsl_out import NumericOutlets
 
             session.subscribe(NumericOutlets())
+        stack.enter_context(watched(force.keys.metrics, session.snapshot))
         stack.callback(_write_report, settings.report, session, display)
+        session.subscribe(HIDDEN.follow)
+        watcher = Watcher(say, session.id, session.snapshot, lambda: session.beds) if say is not None else None
+        if watcher is not None:
+            stack.callback(watcher.end)
         session.start()
         stack.callback(session.stop)
         with termination_as_interrupt():
-            return _look(settings, session, feed, display=display, terminal=terminal, closes=closes)
+            return _look(settings, session, feed, watcher, display=display, terminal=terminal, closes=closes)
 
 
 def _write_report(path: Path | None, session: Session, display: bool) -> None:
@@ -110,7 +133,14 @@ def _closing(exporter: Exporter) -> Callable[[object, object, object], None]:
 
 
 def _look(
-    settings: RunSettings, session: Session, feed: DisplayFeed | None, *, display: bool, terminal: bool, closes: bool
+    settings: RunSettings,
+    session: Session,
+    feed: DisplayFeed | None,
+    watcher: Watcher | None,
+    *,
+    display: bool,
+    terminal: bool,
+    closes: bool,
 ) -> int:
     """Show the session until it is over. Raises what ended it, if something did."""
     if display:
@@ -127,6 +157,9 @@ def _look(
     try:
         if terminal and feed is not None:
             _terminal(session, feed)
+        elif watcher is not None:
+            while not session.wait(REFRESH_S):
+                watcher.look(time.monotonic_ns())
         else:
             _progress(session, settings)
     except KeyboardInterrupt:

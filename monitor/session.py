@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from threading import Event, Lock
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from streams.alarm_log import AlarmCounts
 from streams.clock import SECOND_NS
 from streams.codec import encode
 from streams.commands import CommandMaker
-from streams.control import ChannelInfo, Gaps, SessionStatus, Snapshot
+from streams.control import BedView, ChannelInfo, Gaps, SessionStatus
 from streams.crew import Crew
 from streams.feed import DisplayFeed
 from streams.flow import Flow
@@ -31,8 +32,9 @@ from streams.roles.bed import Bed
 from streams.roles.process import session_name
 from streams.roles.source import SourceRole
 from streams.roles.worker import WorkerRole
-from streams.runner import EMBEDDED, StreamRunner
+from streams.runner import EMBEDDED, Sharing, StreamRunner
 from streams.sinks.sink import SinkRunner
+from streams.snapshot import Snapshot, snapshot_of
 from streams.sources.source import MakeSource
 from streams.stages import SHOW, WINDOW, CommandStage, Send, ShowStage, Subscriber
 from streams.transport.credits import Wait
@@ -47,8 +49,9 @@ class Session:
     sources: bed -> its source (:func:`streams.sources.replay.replays`); what is wrong with one comes from
     :meth:`wait_opened`. spec: the window that the model wants. load_engine: called in the inference thread once waves
     flow; None runs without a model. source: what the report calls the run's source. feed: for a display. stay_open:
-    stay seekable at the end of the recordings instead of stopping. broker: ``embedded://`` unless told otherwise.
-    cancel: set when the session stops, so that an engine under construction or a batch that hangs does not hold it up.
+    stay seekable at the end of the recordings instead of stopping. broker: ``embedded://`` unless told otherwise;
+    sharing: of it. cancel: set when the session stops, so that an engine under construction or a batch that hangs does
+    not hold it up.
     """
 
     def __init__(
@@ -61,6 +64,7 @@ class Session:
         feed: DisplayFeed | None = None,
         stay_open: bool = False,
         broker: str | None = None,
+        sharing: Sharing | None = None,
         cancel: Event | None = None,
         operator: str = "operator",
     ) -> None:
@@ -81,7 +85,12 @@ class Session:
         self._show = ShowStage(feeds, self._accounting, self._latency, self._flow.credits, self._on_end)
         self._show.subscribe(self._alarms)
         self._stream = StreamRunner(
-            self.id, broker or f"{EMBEDDED}vigil-{self.id}", self._make_stages, self._unread, self._sources.begin
+            self.id,
+            broker or f"{EMBEDDED}vigil-{self.id}",
+            self._make_stages,
+            self._unread,
+            self._sources.begin,
+            sharing=sharing,
         )
         self._recorder: SinkRunner | None = None
         self._lock = Lock()
@@ -151,7 +160,7 @@ class Session:
     @property
     def title(self) -> str:
         """What the screen calls the recording or the device."""
-        return self.snapshot().title
+        return self.view().title
 
     @property
     def channels(self) -> tuple[ChannelInfo, ...]:
@@ -163,11 +172,11 @@ class Session:
         """Stretches [start, end) without data in s, by modality."""
         return self._shown.gaps_s
 
-    def snapshot(self, bed: str = "") -> Snapshot:
+    def view(self, bed: str = "") -> BedView:
         """What is to be said of any bed; "" is the one on show."""
         asked = self._sources.bed(bed) if bed else self._shown
         title = asked.record.title if asked.record is not None else self._source
-        return Snapshot(self._status(asked), asked.channels, asked.gaps_s, title, asked.name, self.beds)
+        return BedView(self._status(asked), asked.channels, asked.gaps_s, title, asked.name, self.beds)
 
     def status(self) -> SessionStatus:
         """See :class:`streams.control.SessionStatus`."""
@@ -258,6 +267,20 @@ class Session:
             alarms=self._alarms,
             slowed_s=max((replay.given_up_s for replay in replayed), default=0.0),
         )
+
+    def snapshot(self) -> Snapshot:
+        """How it stands, from any thread."""
+        found = snapshot_of(
+            "run",
+            len(self._sources.beds),
+            self._accounting,
+            self._stream,
+            self._crew,
+            ready=self._sources.flowing.is_set(),
+            latency_ms=self._latency.recent() if self._paced else {},
+            alarms=self._alarms.standing(),
+        )
+        return replace(found, recorder=self._recorder.status) if self._recorder is not None else found
 
     @property
     def _paced(self) -> bool:

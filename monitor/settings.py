@@ -9,9 +9,9 @@ import math
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from models.runtime.backend import Precision
 from models.runtime.engine import WIDEST_MMHG
@@ -19,6 +19,9 @@ from models.runtime.spec import RESTORATION
 from models.signals.aliases import modality_named
 from models.signals.errors import BadInput
 from streams.sources.bed_replay import Drop
+
+if TYPE_CHECKING:
+    from monitor.config_keys import WorkerKeys
 
 MIN_SPEED, MAX_SPEED = 0.25, 50.0
 MAX_WIDEST_MMHG = 50.0
@@ -51,6 +54,18 @@ class RunSettings:
     unrecorded: bool = False
     lsl_out: bool = False
     broker: str | None = None
+
+
+def with_model(settings: RunSettings, keys: WorkerKeys) -> RunSettings:
+    """``settings`` with the model that ``keys``, which were checked, ask for."""
+    return replace(
+        settings,
+        bundle=Path(keys.bundle) if keys.bundle else None,
+        backend=keys.backend,
+        precision=parse_precision(keys.precision),
+        imputer=keys.imputer,
+        widest_mmhg=keys.widest_estimate,
+    )
 
 
 def parse_broker(text: str) -> str:

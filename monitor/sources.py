@@ -16,6 +16,7 @@ from pathlib import Path
 
 from models.signals.channels import ChannelMap, map_channels
 from models.signals.errors import BadInput
+from monitor.redaction import HIDDEN
 from monitor.settings import RunSettings
 from streams.sources.planned import PlannedSource
 from streams.sources.recorded import RecordedSession
@@ -92,7 +93,9 @@ def called(sources: Sequence[str]) -> str:
 def _open(source: str, overrides: Mapping[str, str]) -> ChannelMap:
     from models.signals.readers.opener import open_recording
 
+    HIDDEN.hide_files([source])
     recording = open_recording(source)
+    HIDDEN.hide([recording.name, *(track.name for track in recording.tracks)])
     notes = tuple(getattr(recording, "notes", ()))
     for note in notes[:MAX_NOTES]:  # what a reader found odd (a file that ends early) is said, not only in inspect
         print(f"vigil: {recording.name}: {note}", file=sys.stderr)

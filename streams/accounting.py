@@ -120,6 +120,11 @@ class Accounting:
                 for modality, p in sorted(self._presence.items(), key=_screen_order)
             }
 
+    def cells(self) -> dict[str, int]:
+        """Number of 1-s cells by modality, present or not."""
+        with self._lock:
+            return {modality: p.cells for modality, p in sorted(self._presence.items(), key=_screen_order)}
+
     def absent_reasons(self) -> dict[str, dict[str, int]]:
         """Number of absent 1-s cells by modality and reason."""
         with self._lock:

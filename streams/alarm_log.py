@@ -6,6 +6,7 @@ engine notices at the first record of the new place, whose time says nothing abo
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -147,6 +148,11 @@ class AlarmCounts:
                 }
                 for key, count in sorted(self._counts.items())
             }
+
+    def standing(self) -> dict[str, int]:
+        """How many alarms stand now, by priority."""
+        with self._lock:
+            return dict(Counter(event.alarm.priority for event in self._log.standing()))
 
     def _note(self, event: AlarmEvent) -> None:
         alarm = event.alarm

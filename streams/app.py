@@ -28,6 +28,7 @@ from streams.faust_settings import faust_settings
 from streams.records import TOPICS, AnyRecord, MemoryRecord, WaveTick
 from streams.stages import AlarmStage, CommandStage, FollowStage, ShowStage, WindowStage
 from streams.transport import Rewind, install
+from streams.transport.kafka_options import KafkaOptions
 from streams.wire import Outbox, Wire
 
 log = logging.getLogger("vigil.stream")
@@ -76,6 +77,7 @@ def create_app(
     only_own: bool = False,
     prefix: str = "",
     rewind_s: float = 0.0,
+    kafka: KafkaOptions | None = None,
     on_ready: Callable[[], None] = lambda: None,
 ) -> CrashingApp:
     """The Faust app of one worker, ready to start.
@@ -83,11 +85,12 @@ def create_app(
     session: what its dead letters are filed under. broker: ``embedded://NAME`` or ``kafka://HOST:PORT``. group: the
     consumer group; workers of one group share the beds. only_own: leave the records of other sessions alone (a broker
     may be shared; a worker for all comers handles them). prefix: of the names of the topics. rewind_s: who takes
-    over partitions reads so much of what feeds its state again, as warming (:data:`WARMING`). on_ready: called in the
-    loop once partitions are assigned and messages flow.
+    over partitions reads so much of what feeds its state again, as warming (:data:`WARMING`). kafka: what a Kafka is
+    asked for. on_ready: called in the loop once partitions are assigned and messages flow.
     """
     app = CrashingApp(
-        group or f"vigil-{session}", **faust_settings(broker=broker, partitions=partitions, offset_reset=offset_reset)
+        group or f"vigil-{session}",
+        **faust_settings(broker=broker, partitions=partitions, offset_reset=offset_reset, kafka=kafka),
     )
     app.prefix = prefix
     install(app, {prefix + name: Rewind(seconds=rewind_s) for name in WARMING} if rewind_s else None)

@@ -65,7 +65,7 @@ Gaps = dict[Modality, tuple[tuple[float, float], ...]]
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
+class BedView:
     """What the session says of ``bed`` in one go, and which ``beds`` there are."""
 
     status: SessionStatus
@@ -105,7 +105,7 @@ class SessionControl(Protocol):
     def status(self) -> SessionStatus:
         """How it stands now."""
 
-    def snapshot(self, bed: str = "") -> Snapshot:
+    def view(self, bed: str = "") -> BedView:
         """All of the above at once, of any bed; "" is the one on show."""
 
     def pause(self) -> None:

@@ -9,9 +9,17 @@ from typing import Any
 
 from platformdirs import user_cache_path
 
+from streams.transport.kafka_options import KafkaOptions
+from streams.transport.security import credentials
+
 
 def faust_settings(
-    *, broker: str, partitions: int = 4, offset_reset: str = "latest", datadir: Path | None = None
+    *,
+    broker: str,
+    partitions: int = 4,
+    offset_reset: str = "latest",
+    datadir: Path | None = None,
+    kafka: KafkaOptions | None = None,
 ) -> dict[str, Any]:
     """Keyword arguments for ``faust.App(id, **settings)``.
 
@@ -19,7 +27,9 @@ def faust_settings(
     partitions: of every topic; the most workers that can share the beds.
     offset_reset: where a group without committed offsets starts. Displays want ``latest``, Faust has ``earliest``.
     datadir: where Faust keeps its (empty) directories; default: the user's cache folder, else a temporary one.
+    kafka: what a Kafka is asked for.
     """
+    kafka = kafka or KafkaOptions()
     return {
         "broker": broker,
         # Faust lets environment variables (BROKER_URL, WEB_PORT ...) override arguments; here they must not.
@@ -27,7 +37,7 @@ def faust_settings(
         # Topics: declared up front (internal=True) with one partition count, since tables and the streams that feed
         # them must be partitioned alike, and a topic added at run time waits 45 s for its subscription.
         "topic_partitions": partitions,
-        "topic_replication_factor": 1,
+        "topic_replication_factor": kafka.replication,
         "topic_allow_declare": True,
         # No leader topic: nothing of Vigil runs on one elected worker only, and it would have one partition.
         "topic_disable_leader": True,
@@ -38,6 +48,10 @@ def faust_settings(
         "broker_rebalance_timeout": 10.0,
         # Committed often: what is not is handled twice after a failover. It costs one message a second.
         "broker_commit_interval": 1.0,
+        # What Kafka refuses is refused here already, and what it takes can be fetched in one piece.
+        "producer_max_request_size": kafka.message_bytes,
+        "consumer_max_fetch_size": kafka.message_bytes,
+        "broker_credentials": credentials(kafka.security),
         # Raw bytes in, raw bytes out; waves are sent as they come.
         "producer_linger": 0.0,
         "processing_guarantee": "at_least_once",

@@ -16,7 +16,7 @@ from models.signals.errors import BadInput
 from models.signals.modalities import Modality
 from streams.clock import SECOND_NS
 from streams.commands import CommandMaker
-from streams.control import ChannelInfo, Gaps, SessionStatus, Snapshot
+from streams.control import BedView, ChannelInfo, Gaps, SessionStatus
 from streams.latency import LatencyBook
 from streams.records import AnyRecord, BedRecord, CommandRecord, StatusRecord, WaveTick
 
@@ -106,27 +106,27 @@ class RemoteSession:
     @property
     def title(self) -> str:
         """What the screen calls the recording or the device."""
-        return self.snapshot().title
+        return self.view().title
 
     @property
     def channels(self) -> tuple[ChannelInfo, ...]:
         """Channels in the order of the screen."""
-        return self.snapshot().channels
+        return self.view().channels
 
     @property
     def gaps_s(self) -> Gaps:
         """Stretches [start, end) without data in s, by modality."""
-        return self.snapshot().gaps_s
+        return self.view().gaps_s
 
     # -- status -------------------------------------------------------------------------------------------------------
 
-    def snapshot(self, bed: str = "") -> Snapshot:
+    def view(self, bed: str = "") -> BedView:
         """What is known of any bed; "" is the one on show."""
         name = bed or self.bed
         known = self._known(name)
         channels, gaps_s = (channels_of(known.record), gaps_of(known.record)) if known is not None else ((), {})
         title = known.record.title if known is not None else ""
-        return Snapshot(self._status(known), channels, gaps_s, title, name, self.beds)
+        return BedView(self._status(known), channels, gaps_s, title, name, self.beds)
 
     def status(self) -> SessionStatus:
         """See :class:`streams.control.SessionStatus`."""

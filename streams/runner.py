@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from streams.records import TOPICS, AnyRecord
 from streams.stages import Send
 from streams.transport.credits import Wait
 from streams.transport.hub import hub
+from streams.transport.kafka_options import KafkaOptions
 from streams.wire import Outbox, deliver
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 EMBEDDED = "embedded://"
 HEARTBEAT_S = 0.25
+LAG_BEATS = 4  # beats from one look at the lag to the next
 LATE_S = 1.0  # a beat that comes so late shows that the loop itself was held up, and nobody could read
 STALL_S = 5.0  # a stage has had ticks to handle for so long and handled none: the stream is dead
 
@@ -64,7 +67,7 @@ class Sharing:
     """How a process shares a broker with others. group: consumers that share the beds among them, each message handled
     by one of them and none skipped; "" is read by this process alone, from now on. partitions: of every topic, the most
     processes that can share. prefix: of the names of the topics. only_own: leave the records of other sessions alone.
-    rewind_s: of what was handled before, read again to know it.
+    rewind_s: of what was handled before, read again to know it. kafka: what a Kafka is asked for.
     """
 
     group: str = ""
@@ -72,6 +75,7 @@ class Sharing:
     prefix: str = ""
     only_own: bool = True
     rewind_s: float = 0.0
+    kafka: KafkaOptions = field(default_factory=KafkaOptions)
 
 
 class StreamRunner:
@@ -105,6 +109,8 @@ class StreamRunner:
         self._stopping = False
         self.heartbeat_ns = self._now()
         """Monotonic time of the loop's last sign of life."""
+        self.lag: int | None = None
+        """Messages that came to its consumer and are not handled yet; None while it has none."""
 
     def post(self, topic: str, bed: str, message: bytes) -> None:
         """Send a message, from any thread; kept until the app runs."""
@@ -114,6 +120,11 @@ class StreamRunner:
     def waiting(self) -> int:
         """Messages that the broker has not taken yet."""
         return self._outbox.waiting
+
+    @property
+    def dead_letters(self) -> int:
+        """Messages that it could not use."""
+        return self._outbox.dead_letters
 
     def call_soon(self, call: Callable[[], None]) -> None:
         """Run ``call`` in the loop, from any thread; nothing where there is no loop any more."""
@@ -151,7 +162,8 @@ class StreamRunner:
         from streams.transport.kafka_topics import ensure_topics
 
         address = self._broker.partition("://")[2]
-        await ensure_topics(address, TOPICS, partitions=self._sharing.partitions, prefix=self._sharing.prefix)
+        sharing = self._sharing
+        await ensure_topics(address, TOPICS, partitions=sharing.partitions, prefix=sharing.prefix, kafka=sharing.kafka)
 
     async def _serve(self, stop: asyncio.Event) -> None:
         from streams.app import create_app  # Faust: 0.65 s
@@ -169,6 +181,7 @@ class StreamRunner:
             prefix=self._sharing.prefix,
             only_own=self._sharing.only_own,
             rewind_s=self._sharing.rewind_s,
+            kafka=self._sharing.kafka,
             on_ready=self._on_ready,
         )
         made.append(app)
@@ -184,7 +197,7 @@ class StreamRunner:
     async def _until_over(self, app: CrashingApp, stop: asyncio.Event) -> None:
         """Start the app and stay until it stops, dies, stands still or is told to end."""
         starting = asyncio.ensure_future(app.start())
-        over = {asyncio.ensure_future(c) for c in (stop.wait(), app.wait_until_stopped(), self._beat())}
+        over = {asyncio.ensure_future(c) for c in (stop.wait(), app.wait_until_stopped(), self._beat(app))}
         try:
             done, _ = await asyncio.wait({starting, *over}, return_when=asyncio.FIRST_COMPLETED)
             if done == {starting}:
@@ -197,12 +210,25 @@ class StreamRunner:
                 task.cancel()
             await asyncio.gather(starting, *over, return_exceptions=True)
 
-    async def _beat(self) -> None:
+    async def _beat(self, app: CrashingApp) -> None:
         watch = StallWatch(STALL_S)
-        while True:
+        for beat in itertools.count():
             wait, self.heartbeat_ns = self._unread(), self._now()
             watch.look(wait, self.heartbeat_ns)
+            if beat % LAG_BEATS == 0:
+                self.lag = _lag(app)
             await asyncio.sleep(HEARTBEAT_S)
+
+
+def _lag(app: CrashingApp) -> int | None:
+    """None before the consumer has begun."""
+    from faust.exceptions import ConsumerNotStarted
+
+    consumer: Any = app.consumer if app.started else None
+    try:
+        return None if consumer is None else int(consumer.lag())
+    except ConsumerNotStarted:
+        return None
 
 
 async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -262,6 +263,10 @@ class AlarmStage:
             self._standing.pop(bed, None)
             self._renewed_ns.pop(bed, None)
             self._told_ns.pop(bed, None)
+
+    def standing(self) -> dict[str, int]:
+        """How many alarms stand now, by priority; from any thread."""
+        return dict(Counter(a.priority for bed in list(self._standing.values()) for a in list(bed.values())))
 
     async def handle(self, topic: str, record: AnyRecord, warming: bool = False) -> None:
         """Takes a record of any topic; the alarms that it begins, changes or ends go out. warming: it was handled

@@ -96,10 +96,13 @@ class Outbox:
         self._news: asyncio.Event | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._woken = False
+        self.dead_letters = 0
+        """That were posted."""
 
     def post(self, topic: str, bed: str, message: bytes) -> None:
         """From any thread; before the app runs it is kept, after its end it goes nowhere."""
         self._messages.append((topic, bed.encode(), message))
+        self.dead_letters += topic == "deadletters"
         loop, news = self._loop, self._news
         if loop is None or news is None or self._woken or loop.is_closed():
             return

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from streams.control import SessionStatus, Snapshot
+from streams.control import BedView, SessionStatus
 from ui.liveness import Life, Moment, Verdict, judge
 from ui.state import DisplayState
 from ui.theme import Theme
@@ -33,7 +33,7 @@ class Bedside:
 
     def __init__(self, name: str, theme: Theme, now_s: float) -> None:
         self.state = DisplayState(theme, name)
-        self.snapshot: Snapshot | None = None
+        self.snapshot: BedView | None = None
         self.verdict = Verdict(Life.WAITING)
         self.moment = Moment(0.0, now_s, Life.WAITING)
         self.prediction_seen: int | None = None
@@ -55,7 +55,7 @@ class Bedside:
         """Event seconds a second as they come; None: as fast as possible."""
         return self.status.pace if self.status is not None else 1.0
 
-    def take(self, snapshot: Snapshot) -> bool:
+    def take(self, snapshot: BedView) -> bool:
         """The session's answer about this bed. Returns True if the rows changed."""
         self.snapshot = snapshot
         return self.state.set_channels(snapshot.channels)

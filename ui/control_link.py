@@ -11,17 +11,17 @@ import math
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 
-from streams.control import SessionControl, Snapshot
+from streams.control import BedView, SessionControl
 
 _POLL_S = 0.1
 _POLL_ALL_S = 0.5  # of the beds that are not on show: soon enough to know why one stands still
 _REPORTS_KEPT = 4096
 
 
-def ask_all(control: SessionControl) -> tuple[Snapshot, ...]:
+def ask_all(control: SessionControl) -> tuple[BedView, ...]:
     """A snapshot of every bed, first of the one on show."""
-    shown = control.snapshot()
-    return (shown, *[control.snapshot(bed) for bed in shown.beds if bed != shown.bed])
+    shown = control.view()
+    return (shown, *[control.view(bed) for bed in shown.beds if bed != shown.bed])
 
 
 class ControlLink:
@@ -34,14 +34,14 @@ class ControlLink:
     def __init__(self, control: SessionControl, now_s: float, worker: Executor | None = None) -> None:
         self._control = control
         self._worker = worker or ThreadPoolExecutor(1, "display-control")
-        self._polling: Future[tuple[Snapshot, ...]] | None = None
+        self._polling: Future[tuple[BedView, ...]] | None = None
         self._shows = self._shows_when_asked = 0
         self._chosen = ""  # by the operator, and no answer since
         self._polled_s = self._polled_all_s = -math.inf
         self._actions: list[tuple[str, Future[None]]] = []
         self._reports: list[tuple[str, int, int]] = []
-        self.snapshot: Snapshot | None = None
-        self.others: tuple[Snapshot, ...] = ()
+        self.snapshot: BedView | None = None
+        self.others: tuple[BedView, ...] = ()
         self.answered_s = now_s
         self.failure = ""
 
@@ -99,9 +99,9 @@ class ControlLink:
                 failed.append(f"{what}: {error}")
         return failed
 
-    def _ask(self, reports: list[tuple[str, int, int]], everybody: bool) -> tuple[Snapshot, ...]:
+    def _ask(self, reports: list[tuple[str, int, int]], everybody: bool) -> tuple[BedView, ...]:
         _tell(self._control, reports)
-        return ask_all(self._control) if everybody else (self._control.snapshot(),)
+        return ask_all(self._control) if everybody else (self._control.view(),)
 
     def close(self) -> None:
         """Hand over the last reports; waits for nothing."""

@@ -26,7 +26,7 @@ from PySide6.QtCore import QRect, Qt, QTimer
 from PySide6.QtGui import QCloseEvent, QImage, QKeySequence, QResizeEvent, QShortcut
 from PySide6.QtWidgets import QHBoxLayout, QMainWindow, QVBoxLayout, QWidget
 
-from streams.control import SessionControl, Snapshot
+from streams.control import BedView, SessionControl
 from streams.feed import DisplayFeed
 from ui.alarm_list import AlarmList
 from ui.alarm_view import fields
@@ -86,8 +86,8 @@ class MainWindow(QMainWindow):
         self.link = ControlLink(control, monotonic(), worker)
         self.pictures = Pictures(worker or ThreadPoolExecutor(1, "display-picture"))
         self._feed = feed
-        self._taken: Snapshot | None = None
-        self._heard: tuple[Snapshot, ...] = ()
+        self._taken: BedView | None = None
+        self._heard: tuple[BedView, ...] = ()
         self._words_s = 0.0
         self._said_beam = 0.0
         self._said_rows: list[Row] = []

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from streams.control import Snapshot
+from streams.control import BedView
 from streams.records import AnyRecord, CommandRecord, DeadLetter
 from ui.bed_words import BedWords, bed_words
 from ui.bedside import Answer, Bedside
@@ -49,7 +49,7 @@ class Ward:
             bed = self._admit(record.bed, now_s)
         bed.state.apply(record, now_s)
 
-    def take(self, snapshot: Snapshot, now_s: float) -> bool:
+    def take(self, snapshot: BedView, now_s: float) -> bool:
         """An answer of the session about the bed that is on show. Returns True if the rows of that changed."""
         if snapshot.beds != self._known:
             self._known = snapshot.beds
@@ -60,7 +60,7 @@ class Ward:
         self.show(snapshot.bed, now_s)
         return self.on_show.take(snapshot)
 
-    def hear(self, snapshots: Iterable[Snapshot], now_s: float) -> None:
+    def hear(self, snapshots: Iterable[BedView], now_s: float) -> None:
         """Answers about beds that are not on show."""
         for snapshot in snapshots:
             if snapshot.bed != self.on_show.name:

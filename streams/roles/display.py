@@ -7,12 +7,14 @@ from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING
 
 from streams.accounting import Accounting
+from streams.alarm_log import AlarmCounts
 from streams.feed import DisplayFeed
 from streams.latency import LatencyBook
 from streams.records import WaveTick
 from streams.remote import RemoteSession
 from streams.roles.process import RoleProcess
 from streams.runner import Sharing
+from streams.snapshot import Snapshot, snapshot_of
 from streams.stages import Send, ShowStage, Subscriber
 
 if TYPE_CHECKING:
@@ -36,12 +38,27 @@ class DisplayProcess(RoleProcess):
         super().__init__(broker, sharing)
         self.accounting = Accounting()
         self.control = RemoteSession(self.id, lambda command: self.post("commands", command), bed, operator)
-        self._show = ShowStage(feeds, self.accounting, LatencyBook(time.monotonic), self, self._ended)
+        self._latency, self._alarms = LatencyBook(time.monotonic), AlarmCounts()
+        self._show = ShowStage(feeds, self.accounting, self._latency, self, self._ended)
         self.subscribe(self.control)
+        self.subscribe(self._alarms)
 
     def subscribe(self, callback: Subscriber) -> None:
         """``callback`` gets every decoded record, on the stream thread, truth of withheld channels included."""
         self._show.subscribe(callback)
+
+    def snapshot(self) -> Snapshot:
+        """How it stands, from any thread."""
+        return snapshot_of(
+            "display",
+            len(self.control.beds),
+            self.accounting,
+            self.stream,
+            self.crew,
+            ready=self.ready.is_set(),
+            latency_ms=self._latency.recent(),
+            alarms=self._alarms.standing(),
+        )
 
     def release(self, stage: str, tick: Hashable) -> None:
         """No source waits for a display."""

@@ -17,6 +17,7 @@ from streams.transport.credits import Wait
 
 if TYPE_CHECKING:
     from streams.app import Stages
+    from streams.snapshot import Snapshot
 
 ANNOUNCE_S = 1.0
 
@@ -65,6 +66,10 @@ class RoleProcess:
     def post(self, topic: str, record: AnyRecord) -> None:
         """Send a record, from any thread."""
         self.stream.post(topic, record.bed, encode(record))
+
+    def snapshot(self) -> Snapshot:
+        """How it stands, from any thread."""
+        raise NotImplementedError
 
     # -- what a role fills in -----------------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from streams.records import AnyRecord, CellRecord, CommandRecord, StatusRecord, 
 from streams.roles.bed import Bed
 from streams.roles.process import RoleProcess
 from streams.runner import Sharing
+from streams.snapshot import Snapshot, snapshot_of
 from streams.sources.source import MakeSource
 from streams.stages import END_TOPICS, CommandStage, FollowStage, Send
 
@@ -146,6 +147,12 @@ class SourceProcess(RoleProcess):
         """Begin, in the background: open the sources, and play them once messages flow."""
         super().start()
         self.role.start()
+
+    def snapshot(self) -> Snapshot:
+        """How it stands, from any thread."""
+        return snapshot_of(
+            "source", len(self.role.beds), self.accounting, self.stream, self.crew, ready=self.ready.is_set()
+        )
 
     def _make_stages(self, send: Send) -> Stages:
         from streams.app import Stages

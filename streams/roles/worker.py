@@ -20,6 +20,7 @@ from streams.records import AnyRecord, MemoryRecord, PredictionRecord, StatusRec
 from streams.roles.process import RoleProcess
 from streams.roles.source import Post
 from streams.runner import Sharing
+from streams.snapshot import Snapshot, snapshot_of
 from streams.stages import AlarmStage, Releases, Send, WindowStage, end_of_stream
 
 if TYPE_CHECKING:
@@ -159,6 +160,19 @@ class WorkerProcess(RoleProcess):
     def beds(self) -> tuple[str, ...]:
         """The beds that come to it."""
         return tuple(self._window.seen()) if self._window is not None else ()
+
+    def snapshot(self) -> Snapshot:
+        """How it stands, from any thread."""
+        return snapshot_of(
+            "worker",
+            len(self.beds),
+            self.accounting,
+            self.stream,
+            self.crew,
+            ready=self.ready.is_set(),
+            latency_ms=self._latency.recent(),
+            alarms=self._alarm.standing() if self._alarm is not None else {},
+        )
 
     def post(self, topic: str, record: AnyRecord) -> None:
         """Send a record, from any thread; a prediction says whose clock its stamps are of."""

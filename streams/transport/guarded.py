@@ -118,6 +118,22 @@ class GuardedConsumer(Consumer):
         """Offset of the first message at or after ``timestamp`` (seconds since 1970), None if there is none."""
         raise NotImplementedError
 
+    def lag(self) -> int:
+        """Messages of its partitions that came and are not handled yet, as of the last commit and fetch."""
+        behind = 0
+        for assigned in self.assignment():
+            tp = TP(assigned.topic, assigned.partition)
+            newest = self._newest(tp)
+            committed = self._committed_offset[tp]
+            done = self._started_at.get(tp) if committed is None else committed
+            if newest is not None and done is not None:
+                behind += max(0, newest - done)
+        return behind
+
+    def _newest(self, tp: TP) -> int | None:
+        """The offset that the next message will get; None while it is not known."""
+        return self.highwater(tp)
+
     def ack(self, message: Message) -> bool:
         """Faust's own, and nothing acked stays among the unacked."""
         done = super().ack(message)

@@ -48,6 +48,13 @@ class KafkaConsumer(GuardedConsumer, driver.Consumer):
             # the consumer would never be stopped.
             self.log.warning("the consumer's thread ended before the last offsets were committed")
 
+    def _newest(self, tp: TP) -> int | None:
+        """As of the last fetch. What is assigned changes in the consumer's thread, so nothing is taken for granted."""
+        subscription = self._thread._ensure_consumer()._subscription.subscription
+        assignment = subscription.assignment if subscription is not None else None
+        state = assignment.state_value(tp) if assignment is not None else None
+        return None if state is None else state.highwater
+
     async def _offset_at(self, tp: TP, timestamp: float) -> int | None:
         thread = self._thread
         found = await thread.call_thread(
@@ -74,7 +81,9 @@ class KafkaProducer(driver.Producer):
             self._connecting.result()
         except KafkaConnectionError as exc:
             where = ", ".join(f"{url.host}:{url.port or self.transport.default_port}" for url in self.transport.url)
-            raise BadInput(f"a Kafka broker at {where}", "no answer", "start it, or use embedded://NAME") from exc
+            plain = self.transport.app.conf.broker_credentials is None
+            remedy = "start it, or use embedded://NAME" if plain else "start it, or check [tls] and [sasl]"
+            raise BadInput(f"a Kafka broker at {where}", "no answer", remedy) from exc
 
     async def on_stop(self) -> None:
         """Faust's own, after a connection in the making has come about or been given up."""

@@ -9,31 +9,37 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaConnectionError, for_code
+from aiokafka.errors import AuthenticationFailedError, KafkaConnectionError, for_code
 
 from models.signals.errors import BadInput
+from streams.transport.kafka_options import KafkaOptions
+from streams.transport.security import client_options
 
 EXISTS = 36  # Kafka's error code TOPIC_ALREADY_EXISTS
 LOOK_S, GIVE_UP_S = 0.1, 30.0
-RETENTION_MS = {"waves": 6 * 3600 * 1000}
-"""Of topics that a broker need not keep for as long as it keeps others: what is to stay, the recorder keeps."""
 
 
 async def ensure_topics(
-    bootstrap: str, names: Sequence[str], *, partitions: int, replication: int = 1, prefix: str = ""
+    bootstrap: str, names: Sequence[str], *, partitions: int, prefix: str = "", kafka: KafkaOptions | None = None
 ) -> None:
     """Makes the topics ``prefix + name`` that are not there, and waits until every one has its partitions and leaders.
 
     Raises BadInput where there is no broker, where it refuses, and where a topic is there with another number of
     partitions: beds would be read by other workers than those that know them.
     """
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    kafka = kafka or KafkaOptions()
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, **client_options(kafka.security))
     try:
         await admin.start()
+    except AuthenticationFailedError as error:
+        raise BadInput(f"to be let in by {bootstrap}", "a refusal", "check the name and password of [sasl]") from error
     except KafkaConnectionError as error:
-        raise BadInput(f"a Kafka broker at {bootstrap}", "no answer", "start it, or use embedded://NAME") from error
+        raise BadInput(f"a Kafka broker at {bootstrap}", "no answer", kafka.security.hint) from error
     try:
-        wanted = [NewTopic(prefix + name, partitions, replication, topic_configs=_settings(name)) for name in names]
+        wanted = [
+            NewTopic(prefix + name, partitions, kafka.replication, topic_configs=kafka.topic_settings(name))
+            for name in names
+        ]
         made = await admin.create_topics(wanted)
         for topic, code, *rest in made.topic_errors:
             if code not in (0, EXISTS):
@@ -42,10 +48,6 @@ async def ensure_topics(
         await _settled(admin, [topic.name for topic in wanted], partitions)
     finally:
         await admin.close()
-
-
-def _settings(name: str) -> dict[str, str]:
-    return {"retention.ms": str(RETENTION_MS[name])} if name in RETENTION_MS else {}
 
 
 async def _settled(admin: AIOKafkaAdminClient, names: Sequence[str], partitions: int) -> None:

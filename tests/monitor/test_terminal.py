@@ -18,7 +18,7 @@ from models.signals.recording import TrackKind
 from monitor import inspect as inspection
 from monitor.footer import footer
 from monitor.terminal import TerminalView
-from streams.control import ChannelInfo, SessionStatus, Snapshot
+from streams.control import BedView, ChannelInfo, SessionStatus
 from streams.feed import DisplayFeed
 from streams.records import (
     AlarmRecord,
@@ -96,17 +96,15 @@ class Bedside:
         )  # fmt: skip
         self.status = replace(self.status, **changes)
         self.beats = self.progresses = True
-        self.control: Any = SimpleNamespace(
-            title=title, bed=beds[0], beds=beds, show=self._show, snapshot=self._snapshot
-        )
+        self.control: Any = SimpleNamespace(title=title, bed=beds[0], beds=beds, show=self._show, view=self._snapshot)
         self.view = TerminalView(self.control, self.feed, lambda: self.now_s)
 
     def _show(self, bed: str) -> None:
         self.control.bed = bed
 
-    def _snapshot(self, bed: str = "") -> Snapshot:
+    def _snapshot(self, bed: str = "") -> BedView:
         control = self.control
-        return Snapshot(self._told(), CHANNELS, {}, control.title, bed or control.bed, control.beds)
+        return BedView(self._told(), CHANNELS, {}, control.title, bed or control.bed, control.beds)
 
     def _told(self) -> SessionStatus:
         now_ns = round(self.now_s * S)

@@ -17,10 +17,14 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 
+from tests.transport.certificates import Certificates
+
 POM = Path(__file__).resolve().parent.parent / "kafka" / "pom.xml"
 START_TIMEOUT_S = 60.0
 # Short-lived JVMs on a busy machine: no server compiler, a small heap, class data shared.
 JVM = ["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"]
+USER, PASSWORD = "ward", "not-a-secret"
+"""Of a broker that asks who one is."""
 LOG = ["-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true"]
 
 
@@ -29,10 +33,11 @@ class KafkaUnavailable(Exception):
 
 
 class KafkaBroker:
-    """A running broker; ``bootstrap`` is HOST:PORT. Always call :meth:`stop`."""
+    """A running broker; ``bootstrap`` is HOST:PORT, ``tls`` and ``sasl`` those of its other listeners: the first asks
+    for a client's certificate, the second for a password. Always call :meth:`stop`."""
 
-    def __init__(self, bootstrap: str, process: subprocess.Popen[bytes], folder: Path) -> None:
-        self.bootstrap = bootstrap
+    def __init__(self, ports: list[int], process: subprocess.Popen[bytes], folder: Path) -> None:
+        self.bootstrap, self.tls, self.sasl = (f"127.0.0.1:{port}" for port in ports)
         self._process = process
         self._folder = folder
 
@@ -44,26 +49,28 @@ class KafkaBroker:
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
-def start_kafka(folder: Path) -> KafkaBroker:
-    """Fetch the jars if need be, format the storage under ``folder`` and start; raises KafkaUnavailable."""
+def start_kafka(folder: Path, certificates: Certificates | None = None) -> KafkaBroker:
+    """Fetch the jars if need be, format the storage under ``folder`` and start; raises KafkaUnavailable. With
+    ``certificates`` it also listens with TLS."""
     java = _java()
     classpath = f"{_jars()}{os.sep}*"
     last = ""
     for attempt in range(3):  # a free port may be taken between choosing and binding it
         home = folder / f"kafka-{attempt}"
         home.mkdir(parents=True)
-        port, config = _write_config(home)
+        ports, config = _write_config(home, certificates)
         cluster = urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
         if cluster.startswith("-"):  # would be read as an option
             cluster = "A" + cluster[1:]
         command = [java, *JVM, *LOG, "-cp", classpath]
         done = subprocess.run(
-            [*command, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(config)],
+            [*command, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(config),
+             "--add-scram", f"SCRAM-SHA-512=[name={USER},password={PASSWORD}]"],
             capture_output=True,
             text=True,
             timeout=START_TIMEOUT_S,
             check=False,
-        )
+        )  # fmt: skip
         if done.returncode != 0:
             raise KafkaUnavailable(
                 f"Kafka's storage could not be formatted: {done.stderr[-500:] or done.stdout[-500:]}"
@@ -77,8 +84,8 @@ def start_kafka(folder: Path) -> KafkaBroker:
                 start_new_session=True,
                 preexec_fn=_die_with_parent if sys.platform == "linux" else None,
             )
-        broker = KafkaBroker(f"127.0.0.1:{port}", process, home)
-        if _answers(port, process):
+        broker = KafkaBroker(ports, process, home)
+        if _answers(ports[0], process):
             return broker
         last = log.read_text(errors="replace")[-800:]
         broker.stop()
@@ -132,8 +139,8 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _write_config(home: Path) -> tuple[int, Path]:
-    port, controller = _free_port(), _free_port()
+def _write_config(home: Path, certificates: Certificates | None) -> tuple[list[int], Path]:
+    port, controller, tls, sasl = (_free_port() for _ in range(4))
     settings = {
         "process.roles": "broker,controller",
         "node.id": 1,
@@ -161,9 +168,30 @@ def _write_config(home: Path) -> tuple[int, Path]:
         "num.io.threads": 2,
         "background.threads": 2,
     }
+    if certificates is not None:
+        more = f",SSL://127.0.0.1:{tls},SASL_SSL://127.0.0.1:{sasl}"
+        settings["listeners"] = f"{settings['listeners']}{more}"
+        settings["advertised.listeners"] = f"{settings['advertised.listeners']}{more}"
+        settings["listener.security.protocol.map"] = (
+            "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_SSL:SASL_SSL"
+        )
+        login = f'required username="{USER}" password="{PASSWORD}"'
+        plain = f'org.apache.kafka.common.security.plain.PlainLoginModule {login} user_{USER}="{PASSWORD}";'
+        settings |= {
+            "ssl.keystore.type": "PEM",
+            "ssl.keystore.location": certificates.broker,
+            "ssl.truststore.type": "PEM",
+            "ssl.truststore.location": certificates.ca,
+            "listener.name.ssl.ssl.client.auth": "required",
+            "sasl.enabled.mechanisms": "PLAIN,SCRAM-SHA-512",
+            "listener.name.sasl_ssl.plain.sasl.jaas.config": plain,
+            "listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config": (
+                "org.apache.kafka.common.security.scram.ScramLoginModule required;"
+            ),
+        }
     config = home / "server.properties"
     config.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
-    return port, config
+    return [port, tls, sasl], config
 
 
 def _answers(port: int, process: subprocess.Popen[bytes]) -> bool:

@@ -8,6 +8,7 @@ import pytest
 
 from models.signals.errors import BadInput
 from streams.records import TOPICS
+from streams.transport.kafka_options import KafkaOptions
 from streams.transport.kafka_topics import ensure_topics
 
 pytestmark = [pytest.mark.kafka, pytest.mark.usefixtures("retries_are_no_errors")]
@@ -29,7 +30,9 @@ def test_many_at_once_is_no_race(kafka_bootstrap: str) -> None:
 
 def test_what_the_broker_refuses_is_one_sentence(kafka_bootstrap: str) -> None:
     with pytest.raises(BadInput, match="to be made"):
-        asyncio.run(ensure_topics(kafka_bootstrap, TOPICS, partitions=1, replication=3, prefix="three-"))
+        asyncio.run(
+            ensure_topics(kafka_bootstrap, TOPICS, partitions=1, prefix="three-", kafka=KafkaOptions(replication=3))
+        )
 
 
 @pytest.mark.expects_error_log  # the client says it too

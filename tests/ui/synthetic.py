@@ -17,7 +17,7 @@ from models.signals.absence import Absence
 from models.signals.errors import BadInput
 from models.signals.findings import Pulse, Rhythm
 from models.signals.modalities import Modality
-from streams.control import ChannelInfo, SessionStatus, Snapshot
+from streams.control import BedView, ChannelInfo, SessionStatus
 from streams.feed import DisplayFeed
 from streams.records import (
     AlarmRecord,
@@ -341,10 +341,10 @@ class FakeSession:
         }
         return SessionStatus(**{**values, **self.changes, **self.of.get(self.bed, {})})  # type: ignore[arg-type]
 
-    def snapshot(self, bed: str = "") -> Snapshot:
+    def view(self, bed: str = "") -> BedView:
         shown, self.bed = self.bed, bed or self.bed
         try:
-            return Snapshot(self.status(), self.channels, self.gaps_s, self.title, self.bed, self.beds)
+            return BedView(self.status(), self.channels, self.gaps_s, self.title, self.bed, self.beds)
         finally:
             self.bed = shown
 
