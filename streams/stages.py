@@ -133,6 +133,8 @@ class WindowStage:
     def inherit(self, memory: MemoryRecord) -> None:
         """Another worker knew that; it is gone on with where its tick comes while this one warms up. Of each part the
         newest counts, which comes last."""
+        if memory.signals is None and memory.model is None:
+            return
         heritage = self._heritage.get(memory.bed) or _Heritage()
         if memory.signals is not None:
             heritage.signals = memory
