@@ -44,6 +44,7 @@ SLOW = (
     "models/test_students.py",
     "models/test_training.py",
     "monitor/test_cli_train.py",
+    "signals/test_bed_memory.py",
     "signals/test_pipeline_invariance.py",
     "sources/live/test_lsl.py",
     "streams/test_alarm_onsets.py",
@@ -54,6 +55,7 @@ SLOW = (
     "test_bench_estimates.py",
     "transport/test_kafka_failover.py",
     "transport/test_session_on_brokers.py",
+    "transport/test_takeover.py",
 )
 """Whole trainings, exports, engines, recordings, crises, populations and a real Kafka: in ``./test --all`` only."""
 

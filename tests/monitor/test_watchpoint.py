@@ -200,4 +200,3 @@ def test_roles_count_each_their_own_part() -> None:
     assert value(by_role["worker"], "vigil_samples_total", modality="ECG", what="received") == 2 * 15 * 500
     assert value(by_role["worker"], "vigil_predictions_total", kind="valid") == 30
     assert value(by_role["worker"], "vigil_dead_letters_total") == 1
-    assert value(by_role["source"], "vigil_consumer_lag_messages") == 0

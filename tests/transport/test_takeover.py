@@ -159,11 +159,18 @@ def undisturbed() -> Ward:
     return _undisturbed[0]
 
 
+def remembered(ward: Ward) -> bool:
+    """Whether signals and model have told what they remember of shortly before the takeover."""
+    newest = [r for r in ward.told("vitals") if isinstance(r, MemoryRecord) and r.time_ns > (TAKEN_S - 12) * S]
+    return any(r.signals for r in newest) and any(r.model for r in newest)
+
+
 def replaced(ward: Ward, first: WorkerProcess, heir: Callable[[], WorkerProcess]) -> None:
     cut = TAKEN_S * S // TICK
     with running(ward.display):
         with running(first):
             ward.send(ticks()[:cut], TAKEN_S - 1)
+            wait_until(lambda: remembered(ward), 120, "what the model remembers, which lags at speed max")
         with running(heir()):
             ward.send(ticks()[cut:], END_S - 1)
 
