@@ -25,6 +25,7 @@ TOGETHER = (
 
 SLOW = (
     "data/test_coupling_off.py",
+    "data/test_crises.py",
     "data/test_simulator_truth.py",
     "data/test_sweeps.py",
     "models/test_clinical.py",
@@ -39,6 +40,7 @@ SLOW = (
     "models/test_restoration.py",
     "models/test_rtx_build.py",
     "models/test_selfmask.py",
+    "models/test_sizes.py",
     "models/test_sleep.py",
     "models/test_student_evaluation.py",
     "models/test_students.py",
@@ -47,6 +49,9 @@ SLOW = (
     "signals/test_bed_memory.py",
     "signals/test_pipeline_invariance.py",
     "sources/live/test_lsl.py",
+    "sources/live/test_sdc.py",
+    "streams/sinks/test_hostile_mcap.py",
+    "streams/sinks/test_session_recorded.py",
     "streams/test_alarm_onsets.py",
     "streams/test_arrhythmia_live.py",
     "streams/test_measured_only.py",

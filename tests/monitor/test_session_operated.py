@@ -127,6 +127,7 @@ def test_what_the_display_shows_is_in_the_latencies(make: Make) -> None:
     assert session.report()["latency_ms"]["sample_to_screen"]["max"] == 50.0
 
 
+@pytest.mark.slow
 def test_a_thousand_pauses_over_the_wire_and_the_session_lives(make: Make) -> None:
     """Every command through the stream itself, among waves that go by fifty times as fast."""
     session, epochs = make(feed=DisplayFeed()), {0}

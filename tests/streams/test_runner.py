@@ -283,6 +283,7 @@ def looked_at_often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("streams.runner.HEARTBEAT_S", 0.001)
 
 
+@pytest.mark.slow
 def test_a_thousand_pauses_of_six_seconds_and_no_dead_stream() -> None:
     player = Player("thousand-pauses")
     with player.playing():
