@@ -75,6 +75,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         listed = item.path.relative_to(ROOT / "tests").as_posix() in SLOW
         if listed or item.get_closest_marker("kafka") is not None:
             item.add_marker(pytest.mark.slow)
+        if item.get_closest_marker("kafka") is not None:
+            # A broker in a process of its own closes connections where the machine is busy with two test processes.
+            item.add_marker(pytest.mark.flaky(reruns=2))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object | None:

@@ -29,7 +29,7 @@ def in_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Non
             await asyncio.wait_for(test(*args, **kwargs), 2 * TIMEOUT_S)
             left = [t for t in asyncio.all_tasks() if t is not asyncio.current_task() and not t.done()]
             if left:  # tasks that were cancelled just now need a moment to notice
-                await asyncio.wait(left, timeout=1.0)
+                await asyncio.wait(left, timeout=10.0)
             left = [repr(task) for task in left if not task.done()]
             assert not left, f"tasks left behind: {left}"
 
