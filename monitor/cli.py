@@ -95,7 +95,9 @@ def run(
     ] = None,
     record: Annotated[
         Path | None,
-        typer.Option(help="Record everything into this file (.mcap), to be played or converted; devices always are."),
+        typer.Option(
+            help="Record everything into this file (.mcap), to be played or converted; a device's run is, in any case."
+        ),
     ] = None,
     no_record: Annotated[bool, typer.Option("--no-record", help="Record nothing, of a device either.")] = False,
     lsl_out: Annotated[

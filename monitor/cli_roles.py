@@ -30,6 +30,9 @@ def source(
         list[str],
         typer.Argument(metavar="SOURCE...", help="As of `vigil run`: each is a bed; a folder: each recording in it."),
     ],
+    bed: Annotated[
+        list[str] | None, typer.Option("--bed", help="Name of a bed, once for each source (default: 1, 2, …).")
+    ] = None,
     broker: Broker = None,
     prefix: Prefix = None,
     partitions: Partitions = None,
@@ -54,6 +57,7 @@ def source(
     force = in_force(config, _ward(broker, prefix, partitions) | _says(metrics, log_json))
     settings = RunSettings(
         sources=tuple(sources),
+        names=tuple(bed or ()),
         speed=parse_speed(speed),
         from_s=from_s,
         for_s=for_s,

@@ -13,14 +13,13 @@ from dataclasses import replace
 from threading import Event, Lock
 from typing import TYPE_CHECKING, Any
 
-from models.signals.modalities import Modality
 from models.signals.windows import WindowSpec
 from monitor.report import run_report
 from streams.accounting import Accounting
 from streams.alarm_log import AlarmCounts
 from streams.clock import SECOND_NS
 from streams.codec import encode
-from streams.commands import CommandMaker
+from streams.commands import CommandMaker, Orders
 from streams.control import BedView, ChannelInfo, Gaps, SessionStatus
 from streams.crew import Crew
 from streams.feed import DisplayFeed
@@ -43,7 +42,7 @@ if TYPE_CHECKING:
     from streams.app import Stages
 
 
-class Session:
+class Session(Orders):
     """A run with one or more beds; as a :class:`streams.control.SessionControl` it is about the bed on show.
 
     sources: bed -> its source (:func:`streams.sources.replay.replays`); what is wrong with one comes from
@@ -211,30 +210,6 @@ class Session:
             notes=service.notes,
             preparing=worker.preparing,
         )
-
-    def pause(self) -> None:
-        """Stands still; what is under way arrives."""
-        self._order("pause")
-
-    def resume(self) -> None:
-        """Goes on from where it stands."""
-        self._order("resume")
-
-    def set_speed(self, speed: float) -> None:
-        """Event seconds a second from here on."""
-        self._order("speed", speed=speed)
-
-    def seek(self, time_s: float) -> None:
-        """Goes on from ``time_s`` in a new epoch; everything begins anew there."""
-        self._order("seek", time_s=time_s)
-
-    def step(self, seconds: float) -> None:
-        """Plays ``seconds`` and stands again if paused, else jumps by them."""
-        self._order("step", seconds=seconds)
-
-    def set_dropped(self, modality: Modality, dropped: bool) -> None:
-        """Withholds the modality, or gives it back."""
-        self._order("drop" if dropped else "restore", modality=modality.value)
 
     def shown(self, stage: str, due_ns: int, shown_ns: int) -> None:
         """Counts the latency of what was painted, stage by stage; the first is the first wave."""

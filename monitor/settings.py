@@ -30,9 +30,11 @@ _DROP = re.compile(r"^(?P<modality>[A-Za-z]+):(?P<start>[^-]*)-(?P<end>.*)$")
 
 @dataclass(frozen=True, slots=True)
 class RunSettings:
-    """Everything `vigil run` needs. ``speed`` None means as fast as possible."""
+    """Everything `vigil run` needs. ``names``: of the beds, by default their numbers. ``speed`` None means as fast as
+    possible."""
 
     sources: tuple[str, ...] = ("demo",)
+    names: tuple[str, ...] = ()
     speed: float | None = 1.0
     from_s: float = 0.0
     for_s: float | None = None

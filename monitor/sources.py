@@ -18,6 +18,7 @@ from models.signals.channels import ChannelMap, map_channels
 from models.signals.errors import BadInput
 from monitor.redaction import HIDDEN
 from monitor.settings import RunSettings
+from streams.codec import MAX_NAME
 from streams.sources.planned import PlannedSource
 from streams.sources.recorded import RecordedSession
 from streams.sources.replay import replays
@@ -50,9 +51,10 @@ def _expanded(source: str) -> list[str]:
 
 
 def beds(settings: RunSettings) -> dict[str, MakeSource]:
-    """Bed → its source; beds are numbered from 1 in the order of the sources. Raises BadInput for what a device cannot
-    do: begin elsewhere than now, or go at another speed."""
-    sources = {str(number): word for number, word in enumerate(expanded(settings.sources), 1)}
+    """Bed → its source; beds have the names of the settings, or are numbered from 1 in the order of the sources. Raises
+    BadInput for names that do not fit, and for what a device cannot do: begin elsewhere than now, or go at another
+    speed."""
+    sources = _named(expanded(settings.sources), settings.names)
     drivers = {bed: driver for bed, word in sources.items() if (driver := driver_of(word)) is not None}
     recorded = {bed: partial(_open, word, settings.channels) for bed, word in sources.items() if bed not in drivers}
     if drivers and (settings.speed != 1.0 or settings.from_s):
@@ -62,6 +64,16 @@ def beds(settings: RunSettings) -> dict[str, MakeSource]:
     made = replays(recorded, speed=settings.speed, from_s=settings.from_s, for_s=settings.for_s, drops=settings.drops)
     made |= {bed: partial(_live, driver, sources[bed], settings) for bed, driver in drivers.items()}
     return {bed: made[bed] for bed in sources}
+
+
+def _named(words: Sequence[str], names: Sequence[str]) -> dict[str, str]:
+    names = names or [str(number) for number in range(1, len(words) + 1)]
+    if len(set(names)) != len(words) or len(names) != len(words) or not all(0 < len(n) <= MAX_NAME for n in names):
+        raise BadInput(
+            f"{len(words)} different names of 1 to {MAX_NAME} characters in --bed", ", ".join(map(repr, names)),
+            "name each source once",
+        )  # fmt: skip
+    return dict(zip(names, words, strict=True))
 
 
 def is_live(sources: Sequence[str]) -> bool:

@@ -134,7 +134,8 @@ def create_app(
         for source in TOPICS:
             agent(source, "show", _new(partial(show.handle, source)), owner=alone[source])
     if (follow := stages.follow) is not None:
-        agent("vitals", "follow", _new(follow.handle), owner=False)
+        for source in ("vitals", "beds"):
+            agent(source, "follow", _new(follow.handle), owner=False)
     if (command := stages.command) is not None:
         agent("commands", "command", _new(command.handle), owner=True, refuses=(BadInput,))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from abc import ABC, abstractmethod
 
 from models.signals.errors import BadInput
 from models.signals.modalities import Modality
@@ -35,6 +36,39 @@ class CommandMaker:
             name=name,
             args=args,
         )
+
+
+class Orders(ABC):
+    """The operator's side of a :class:`streams.control.SessionControl`: each action becomes a command to the bed on
+    show."""
+
+    @abstractmethod
+    def _order(self, name: str, **args: str | float) -> None:
+        """Sends the command."""
+
+    def pause(self) -> None:
+        """Stands still; what is under way arrives."""
+        self._order("pause")
+
+    def resume(self) -> None:
+        """Goes on from where it stands."""
+        self._order("resume")
+
+    def set_speed(self, speed: float) -> None:
+        """Event seconds a second from here on."""
+        self._order("speed", speed=speed)
+
+    def seek(self, time_s: float) -> None:
+        """Goes on from ``time_s`` in a new epoch; everything begins anew there."""
+        self._order("seek", time_s=time_s)
+
+    def step(self, seconds: float) -> None:
+        """Plays ``seconds`` and stands again if paused, else jumps by them."""
+        self._order("step", seconds=seconds)
+
+    def set_dropped(self, modality: Modality, dropped: bool) -> None:
+        """Withholds the modality, or gives it back."""
+        self._order("drop" if dropped else "restore", modality=modality.value)
 
 
 class CommandApplier:

@@ -15,7 +15,7 @@ from threading import Lock
 from models.signals.errors import BadInput
 from models.signals.modalities import Modality
 from streams.clock import SECOND_NS
-from streams.commands import CommandMaker
+from streams.commands import CommandMaker, Orders
 from streams.control import BedView, ChannelInfo, Gaps, SessionStatus
 from streams.latency import LatencyBook
 from streams.records import AnyRecord, BedRecord, CommandRecord, StatusRecord, WaveTick
@@ -37,7 +37,7 @@ class _Known:
     counts: dict[str, int] = field(default_factory=dict)
 
 
-class RemoteSession:
+class RemoteSession(Orders):
     """A :class:`streams.control.SessionControl` over a broker. Thread-safe.
 
     desk: a name that no other display has. post: sends a command. wanted: the bed to show first; "" is the first that
@@ -166,30 +166,6 @@ class RemoteSession:
         )
 
     # -- the operator -------------------------------------------------------------------------------------------------
-
-    def pause(self) -> None:
-        """Stand still."""
-        self._order("pause")
-
-    def resume(self) -> None:
-        """Go on."""
-        self._order("resume")
-
-    def set_speed(self, speed: float) -> None:
-        """Event seconds a second."""
-        self._order("speed", speed=speed)
-
-    def seek(self, time_s: float) -> None:
-        """Go to ``time_s`` of the recording."""
-        self._order("seek", time_s=time_s)
-
-    def step(self, seconds: float) -> None:
-        """While paused, play so many seconds; else jump by them."""
-        self._order("step", seconds=seconds)
-
-    def set_dropped(self, modality: Modality, dropped: bool) -> None:
-        """Withhold a modality, or give it back."""
-        self._order("drop" if dropped else "restore", modality=modality.value)
 
     def shown(self, stage: str, due_ns: int, shown_ns: int) -> None:
         """Counts the latency of what was painted."""

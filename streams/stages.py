@@ -28,6 +28,7 @@ from streams.memories import engine_memory
 from streams.records import (
     AlarmRecord,
     AnyRecord,
+    BedRecord,
     CellRecord,
     CommandRecord,
     DeadLetter,
@@ -35,6 +36,7 @@ from streams.records import (
     PredictionRecord,
     RhythmRecord,
     StateRecord,
+    StatusRecord,
     VitalsRecord,
     WaveTick,
     tick_identity,
@@ -392,16 +394,20 @@ class ShowStage:
 
 
 class FollowStage:
-    """How far the workers are, for sources in a process of their own: a cell of a second says that all before its end
-    was handled, an end of stream that all was."""
+    """What the rest of the ward says to sources in a process of their own. How far the workers are: a cell of a second
+    says that all before its end was handled, an end of stream that all was. And which beds other sources have."""
 
-    def __init__(self, handled: Callable[[CellRecord | WaveTick], None]) -> None:
-        self._handled = handled
+    def __init__(
+        self, handled: Callable[[CellRecord | WaveTick], None], heard: Callable[[BedRecord | StatusRecord], None]
+    ) -> None:
+        self._handled, self._heard = handled, heard
 
     async def handle(self, record: AnyRecord) -> None:
-        """Tells of cells and ends."""
+        """Tells of cells and ends, and of what sources say of their beds."""
         if isinstance(record, CellRecord) or (isinstance(record, WaveTick) and record.eos):
             self._handled(record)
+        elif isinstance(record, BedRecord) or (isinstance(record, StatusRecord) and record.role == "source"):
+            self._heard(record)
 
 
 class CommandStage:

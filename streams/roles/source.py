@@ -12,7 +12,7 @@ from models.signals.errors import BadInput
 from streams.accounting import Accounting
 from streams.crew import Crew
 from streams.flow import Flow, RemoteFlow
-from streams.records import AnyRecord, CellRecord, CommandRecord, StatusRecord, WaveTick
+from streams.records import AnyRecord, BedRecord, CellRecord, CommandRecord, StatusRecord, WaveTick
 from streams.roles.bed import Bed
 from streams.roles.process import RoleProcess
 from streams.runner import Sharing
@@ -23,6 +23,7 @@ from streams.stages import END_TOPICS, CommandStage, FollowStage, Send
 if TYPE_CHECKING:
     from streams.app import Stages
 
+LISTEN_CALLS = 3  # seconds in which other sources are heard before the beds play; each says every second what it has
 DESCRIBE_EVERY = 5  # seconds, for displays that came later
 MOST_WAITING = 4096  # messages that the broker has not taken, before what a device sends is dropped
 
@@ -86,11 +87,9 @@ class SourceRole:
         return all(other.ended for other in self.beds.values())
 
     def announce(self, *, described: bool) -> None:
-        """Say of every bed that is open how it stands, and, if ``described``, what it is."""
+        """Say of every bed how it stands, and, if ``described`` and it is open, what it is."""
         for bed in self.beds.values():
-            if bed.record is None:
-                continue
-            if described:
+            if described and bed.record is not None:
                 self._post("beds", bed.record)
             self._post("beds", status_of(bed, self.session))
 
@@ -157,10 +156,16 @@ class SourceProcess(RoleProcess):
     def _make_stages(self, send: Send) -> Stages:
         from streams.app import Stages
 
-        return Stages(command=CommandStage(self.id, self._apply), follow=FollowStage(self._handled))
+        return Stages(command=CommandStage(self.id, self._apply), follow=FollowStage(self._handled, self._heard))
 
-    def _on_ready(self) -> None:
-        self.role.begin()
+    def _heard(self, record: BedRecord | StatusRecord) -> None:
+        """Two sources of one bed would be two patients in one: whoever comes later does not begin."""
+        if record.bed in self.role.beds and record.session != self.id and not self.role.flowing.is_set():
+            taken = BadInput(
+                "bed names of its own on this broker", f"bed {record.bed!r} of another source",
+                "give others with --bed, or another --prefix",
+            )  # fmt: skip
+            self.crew.fail("source", taken)
 
     def _apply(self, command: CommandRecord) -> None:
         self.role.apply(command)
@@ -175,7 +180,9 @@ class SourceProcess(RoleProcess):
 
     def _announce(self) -> None:
         self.role.announce(described=self._calls % DESCRIBE_EVERY == 0)
-        self._calls += 1
+        self._calls += self.ready.is_set()
+        if self._calls == LISTEN_CALLS:
+            self.role.begin()
 
     def _tell_to_end(self) -> None:
         self.role.stop()

@@ -59,3 +59,13 @@ def test_prefixes() -> None:
     assert parse_prefix("ward-7.") == "ward-7."
     with pytest.raises(BadInput, match="--prefix"):
         parse_prefix("ward 7")
+
+
+def test_beds_may_be_named() -> None:
+    assert list(beds(RunSettings(sources=("demo", "demo:seed=2"), names=("ICU-7", "ICU-8")))) == ["ICU-7", "ICU-8"]
+
+
+@pytest.mark.parametrize("names", [("a",), ("a", "a"), ("a", ""), ("a", "b", "c"), ("a", "x" * 200)])
+def test_names_that_do_not_fit_are_one_sentence(names: tuple[str, ...]) -> None:
+    with pytest.raises(BadInput, match="2 different names of 1 to 128 characters in --bed"):
+        beds(RunSettings(sources=("demo", "demo:seed=2"), names=names))

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 
+from models.signals.errors import BadInput
 from models.signals.modalities import Modality
 from models.signals.windows import WindowSpec
 from streams.records import (
@@ -127,3 +128,27 @@ def test_a_display_elsewhere_knows_and_steers_the_beds(broker: Broker, sharing: 
         assert source.role.bed("a").position_s < 60.0
         control.show("a")
         assert control.status().paused and not control.status().dropped
+
+
+def test_two_sources_of_one_bed_are_refused_and_the_first_plays_on(broker: Broker, sharing: Sharing) -> None:
+    """Two patients under one name would be one patient with two hearts."""
+
+    def source(*beds: str) -> SourceProcess:
+        return SourceProcess(
+            replays({bed: lambda: PatientMap(600.0) for bed in beds}, speed=1.0),  # type: ignore[misc,return-value]
+            broker.url,
+            sharing,
+        )
+
+    worker = WorkerProcess(WindowSpec(), FakeEngine, broker.url, shared(sharing))
+    first, other, second = source("a", "b"), source("c"), source("b")
+    with running(worker, first):
+        wait_until(lambda: first.accounting.counted("ticks_sent") > 0, what="the first to play")
+        second.start()
+        with pytest.raises(BadInput, match=r"bed names of its own on this broker, found bed 'b' of another source"):
+            second.wait(60)
+        assert not second.accounting.counted("ticks_sent"), "not a tick of the second patient"
+        with running(other):
+            wait_until(lambda: other.accounting.counted("ticks_sent") > 0, what="another bed to play")
+        sent = first.accounting.counted("ticks_sent")
+        wait_until(lambda: first.accounting.counted("ticks_sent") > sent, what="the first to play on")
