@@ -23,12 +23,12 @@ import numpy.typing as npt
 from models.signals.errors import BadInput
 from models.signals.modalities import MODALITIES, Modality
 from models.signals.recording import Recording, Track, TrackKind
+from streams.clock import SECOND_NS
 from streams.codec import chunk_values
 from streams.records import PredictionRecord
 from streams.sinks.writing import writing
 from streams.sources.recorded import RecordedSession
 
-S = 1_000_000_000
 READ_S = 60.0
 LONGEST_S = 48 * 3600.0
 """A longer recording is not held in memory (some 600 MB of one bed): converted in pieces."""
@@ -122,7 +122,7 @@ def gather(recording: Recording) -> Material:
     if isinstance(recording, RecordedSession):
         signals += _estimates(recording, start_s, end_s)
         zero_ns = recording.zero_unix_ns
-        start_unix_s = None if zero_ns is None else zero_ns / S + start_s
+        start_unix_s = None if zero_ns is None else zero_ns / SECOND_NS + start_s
     notes = [(time_s - start_s, text) for time_s, text in sorted(recording.events()) if time_s >= start_s]
     return Material(signals, notes, start_unix_s, end_s - start_s)
 

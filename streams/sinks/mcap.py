@@ -33,6 +33,7 @@ import msgspec
 from mcap.writer import CompressionType, IndexType, Writer
 
 from models.signals.errors import BadInput, VigilError
+from streams.clock import SECOND_NS
 from streams.codec import encode
 from streams.records import (
     WIRE_VERSION,
@@ -59,7 +60,6 @@ TOTAL_BYTES = 64 << 30
 LEAST_FREE_BYTES = 1 << 30
 MAX_PARTS = 999
 MAX_CHANNELS = 4096  # in one part; more beds than that begin the next
-S = 1_000_000_000
 
 Free = Callable[[Path], int]
 """Bytes that are free on the disk of a folder."""
@@ -97,7 +97,7 @@ def event_ns(record: AnyRecord) -> int | None:
     if isinstance(record, PredictionRecord):
         return record.window_end_ns
     if isinstance(record, CellRecord):
-        return record.second * S
+        return record.second * SECOND_NS
     return None if isinstance(record, DeadLetter | StatusRecord) else record.time_ns
 
 
@@ -185,7 +185,7 @@ class McapSink:
                 part.writer.flush()  # type: ignore[no-untyped-call]
                 os.fdatasync(part.file.fileno())
             part.waits = False
-        age_s = (self._wall_ns() - part.began_ns) / S
+        age_s = (self._wall_ns() - part.began_ns) / SECOND_NS
         if self.written_bytes >= self._limits.total_bytes:
             self.close()
             raise VigilError(

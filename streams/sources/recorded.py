@@ -33,6 +33,7 @@ from models.signals.plain_text import plain
 from models.signals.readers.grid import clip_range
 from models.signals.recording import Segment, Track, TrackKind
 from streams.alarm_log import AlarmLog
+from streams.clock import SECOND_NS
 from streams.codec import chunk_values
 from streams.records import TOPICS, AnyRecord, BedRecord, CommandRecord, WaveTick
 from streams.sources.bed_replay import Drop
@@ -40,7 +41,6 @@ from streams.sources.mcap_file import McapFile, Place
 from streams.sources.recorded_replay import RecordedReplay
 from streams.sources.stretches import Grid, IntArray, Lead, Stretch, chosen, chosen_bed, gaps_s, index_on
 
-S = 1_000_000_000
 CACHE_BYTES = 16 << 20
 MAX_STRETCHES = 65_536
 NEAR = 0.01  # of its rate; a corrected clock changes it by half of that at most
@@ -74,7 +74,7 @@ class RecordedMap(ChannelMap):
     @property
     def duration_s(self) -> float:
         """Seconds from time zero to the end of the last tick: an end without any sample belongs to it."""
-        return self.end_ns / S
+        return self.end_ns / SECOND_NS
 
 
 class RecordedSession:
@@ -114,7 +114,7 @@ class RecordedSession:
     @property
     def duration_s(self) -> float:
         """From event time zero to the end of the last tick, in s."""
-        return max(s.end_ns for s in self._stretches) / S
+        return max(s.end_ns for s in self._stretches) / SECOND_NS
 
     @property
     def tracks(self) -> tuple[Track, ...]:
@@ -124,7 +124,7 @@ class RecordedSession:
     def read(self, track: str, start_s: float, end_s: float) -> Segment:
         """Samples with ``start_s <= time < end_s``, withheld ones too; KeyError for an unknown track."""
         lead, channel = self._by_track[track]
-        first, last = clip_range(channel.origin_ns / S, channel.rate_hz, channel.samples, start_s, end_s)
+        first, last = clip_range(channel.origin_ns / SECOND_NS, channel.rate_hz, channel.samples, start_s, end_s)
         values = np.full(last - first, np.nan, np.float32)
         runs_first, runs_end, runs_place = self._runs[lead]
         touched = (runs_first < last) & (runs_end > first)
@@ -196,7 +196,7 @@ class RecordedSession:
             begin_ns=min(s.start_ns for s in self._stretches),
             end_ns=max(s.end_ns for s in self._stretches),
             drops=tuple(
-                Drop(Modality(modality), start / S, end / S)
+                Drop(Modality(modality), start / SECOND_NS, end / SECOND_NS)
                 for stretch in self._stretches
                 for modality, spans in stretch.withheld.items()
                 for start, end in spans
@@ -244,10 +244,10 @@ class RecordedSession:
         channels: dict[Lead, Channel] = {}
         names: dict[str, Lead] = {}
         begin_ns, end_ns = min(s.start_ns for s in self._stretches), max(s.end_ns for s in self._stretches)
-        if begin_ns < 0 or end_ns - begin_ns > MAX_DURATION_S * S:
+        if begin_ns < 0 or end_ns - begin_ns > MAX_DURATION_S * SECOND_NS:
             raise BadInput(
                 "a session of at most 31 days from its time zero on",
-                f"event times from {begin_ns / S:.0f} to {end_ns / S:.0f} s in {self._name!r}",
+                f"event times from {begin_ns / SECOND_NS:.0f} to {end_ns / SECOND_NS:.0f} s in {self._name!r}",
                 "choose another epoch or file",
             )
         self._tracks: tuple[Track, ...] = ()
@@ -271,9 +271,10 @@ class RecordedSession:
             channels[lead] = Channel(
                 modality, name, best.label, best.rate_hz, MODALITIES[modality].unit, best.origin_ns, samples, lead[1]
             )
+            start_s = best.origin_ns / SECOND_NS
             gaps = gaps_s(runs[0], runs[1], best, least=1 if len(kept) == 1 else 3)
             self._tracks += (
-                Track(name, TrackKind.WAVE, MODALITIES[modality].unit, best.rate_hz, best.origin_ns / S, samples, gaps,
+                Track(name, TrackKind.WAVE, MODALITIES[modality].unit, best.rate_hz, start_s, samples, gaps,
                       modality.value),
             )  # fmt: skip
         if not any(channel.samples for channel in channels.values()):
@@ -338,8 +339,8 @@ def _events(records: Iterable[AnyRecord]) -> Iterable[tuple[float, str]]:
     for record in records:
         if isinstance(record, CommandRecord):
             words = " ".join([record.name, *(plain(str(value)) for value in record.args.values())])
-            yield record.time_ns / S, f"operator: {words}"
+            yield record.time_ns / SECOND_NS, f"operator: {words}"
         for event in log.follow(record):
-            yield event.time_ns / S, plain(f"{event.alarm.priority} {event.event}: {event.alarm.text}", 200)
+            yield event.time_ns / SECOND_NS, plain(f"{event.alarm.priority} {event.event}: {event.alarm.text}", 200)
     for event in log.standing():
-        yield event.time_ns / S, plain(f"{event.alarm.priority} {event.event}: {event.alarm.text}", 200)
+        yield event.time_ns / SECOND_NS, plain(f"{event.alarm.priority} {event.event}: {event.alarm.text}", 200)

@@ -16,11 +16,10 @@ from msgspec.structs import replace
 
 from models.signals.channels import Channel
 from models.signals.modalities import Modality
+from streams.clock import SECOND_NS
 from streams.codec import ROUNDING_NS, chunk_values, samples_to_bytes
 from streams.records import WaveChunk, WaveTick
 from streams.sources.bed_replay import Drop
-
-S = 1_000_000_000
 
 Ticks = list[WaveTick]
 """What was decoded: the recorded ticks that touch a stretch of event time, in the order in which they came."""
@@ -54,9 +53,9 @@ class RecordedReplay:
         empty_s: Sequence[tuple[float, float]] = (),
     ) -> None:
         self.bed, self.session, self.end_ns = bed, session, end_ns
-        self.empty_ns = [(round(a * S), round(b * S)) for a, b in empty_s]
+        self.empty_ns = [(round(a * SECOND_NS), round(b * SECOND_NS)) for a, b in empty_s]
         self._recorded = recorded
-        self._drops = [(d.modality, d.start_s * S, d.end_s * S) for d in drops]
+        self._drops = [(d.modality, d.start_s * SECOND_NS, d.end_s * SECOND_NS) for d in drops]
         self.held: set[Modality] = set()
 
     def decode(self, start_ns: int, end_ns: int) -> Ticks:

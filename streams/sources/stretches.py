@@ -14,9 +14,8 @@ import numpy.typing as npt
 
 from models.signals.errors import BadInput
 from models.signals.plain_text import plain
+from streams.clock import SECOND_NS
 from streams.records import BedRecord, WaveTick
-
-S = 1_000_000_000
 
 Lead = tuple[str, int]
 """Modality and number of a channel."""
@@ -146,7 +145,7 @@ def gaps_s(first: IntArray, end: IntArray, grid: Grid, least: int = 1) -> tuple[
     reached = np.maximum.accumulate(end[order])
     begins, ends = np.concatenate([[0], reached[:-1]]), first[order]
     return tuple(
-        (grid.origin_ns / S + begin / grid.rate_hz, grid.origin_ns / S + stop / grid.rate_hz)
+        (grid.origin_ns / SECOND_NS + begin / grid.rate_hz, grid.origin_ns / SECOND_NS + stop / grid.rate_hz)
         for begin, stop in zip(begins.tolist(), ends.tolist(), strict=True)
         if stop - begin >= least
     )

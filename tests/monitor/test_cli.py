@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 import vitaldb
 
 from monitor import cli
@@ -233,3 +235,11 @@ def test_a_run_that_is_ended_from_outside_finishes_its_files(
         process.kill()
     assert vitals.read_text().count("\n") >= 2
     assert json.loads(report.read_text())["samples"]["ECG"]["sent"] > 0
+
+
+def test_the_starter_passes_every_command_on() -> None:
+    """Any other word is a source, so a command that it does not know would be taken for a recording."""
+    starter = (Path(__file__).resolve().parents[2] / "run").read_text(encoding="utf-8")
+    lines = [line for line in starter.splitlines() if line.endswith(") ;;")]
+    known = {word for line in lines for word in re.findall(r"[a-z]+", line)}
+    assert known == set(typer.main.get_group(cli.app).commands)  # type: ignore[attr-defined]
