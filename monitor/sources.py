@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from threading import Lock
 
 from models.signals.channels import ChannelMap, map_channels
 from models.signals.errors import BadInput
@@ -27,6 +28,9 @@ from streams.sources.source import MakeSource, Source
 DRIVERS = "vigil.sources"
 MAX_BEDS = 128
 MAX_NOTES = 3
+_OPENING = Lock()
+"""Recordings are opened one after the other, each in its bed's thread: readers load their libraries when they need
+them, and two threads that load one library at a time may find it half made."""
 
 
 def expanded(sources: Sequence[str]) -> list[str]:
@@ -103,6 +107,11 @@ def called(sources: Sequence[str]) -> str:
 
 
 def _open(source: str, overrides: Mapping[str, str]) -> ChannelMap:
+    with _OPENING:
+        return _opened(source, overrides)
+
+
+def _opened(source: str, overrides: Mapping[str, str]) -> ChannelMap:
     from models.signals.readers.opener import open_recording
 
     HIDDEN.hide_files([source])

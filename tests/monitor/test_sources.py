@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -69,3 +71,27 @@ def test_beds_may_be_named() -> None:
 def test_names_that_do_not_fit_are_one_sentence(names: tuple[str, ...]) -> None:
     with pytest.raises(BadInput, match="2 different names of 1 to 128 characters in --bed"):
         beds(RunSettings(sources=("demo", "demo:seed=2"), names=names))
+
+
+def test_recordings_are_opened_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each in a thread of its own, and none while another loads its libraries."""
+    inside, most = [0], [0]
+
+    def slowly(source: str) -> object:
+        inside[0] += 1
+        most[0] = max(most[0], inside[0])
+        threading.Event().wait(0.02)
+        inside[0] -= 1
+        raise BadInput("a recording", source, "none here")
+
+    monkeypatch.setattr("models.signals.readers.opener.open_recording", slowly)
+    made = beds(RunSettings(sources=("demo",) * 6))
+    sources = [make(bed, "run") for bed, make in made.items()]
+
+    def describe(source: object) -> None:
+        with pytest.raises(BadInput, match="a recording"):
+            source.describe()  # type: ignore[attr-defined]
+
+    with ThreadPoolExecutor(6) as threads:
+        list(threads.map(describe, sources))
+    assert most == [1]
