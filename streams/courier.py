@@ -100,9 +100,7 @@ class Courier:
     def status(self) -> CourierStatus:
         """How it stands."""
         with self._changed:
-            return CourierStatus(
-                self._kept + len(self._queue), self._size, self._spooled, self._dropped, self._failure
-            )
+            return CourierStatus(self._kept + len(self._queue), self._size, self._spooled, self._dropped, self._failure)
 
     def stop(self) -> None:
         """Let :meth:`run` return as soon as everything got away, or in 2 s; what is left then is dropped."""

@@ -265,7 +265,6 @@ class StreamRunner:
                 self.lag = _lag(app)
             await asyncio.sleep(HEARTBEAT_S)
 
-
     def _look(self, app: CrashingApp) -> None:
         self._heard_ns = getattr(app.consumer, "heard_ns", None) if app.started else None
 

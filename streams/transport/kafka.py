@@ -193,7 +193,10 @@ class KafkaProducer(driver.Producer):
             return
         accumulator = producer._message_accumulator
         accumulator._batch_ttl = 0.0
-        for batch in [*accumulator._pending_batches, *(b for waiting in accumulator._batches.values() for b in waiting)]:
+        for batch in [
+            *accumulator._pending_batches,
+            *(b for waiting in accumulator._batches.values() for b in waiting),
+        ]:
             batch._ttl = 0.0
         self._patience.give_up()
 

@@ -56,7 +56,9 @@ class Device:
         self._news.set()
 
     def describe(self) -> BedRecord:
-        return BedRecord(bed=self.bed, session=self.session, epoch=0, title="", seekable=False, end_ns=None, channels=[])
+        return BedRecord(
+            bed=self.bed, session=self.session, epoch=0, title="", seekable=False, end_ns=None, channels=[]
+        )
 
     def run(self, emit: Emit) -> None:
         while not self._over.is_set():
@@ -145,7 +147,9 @@ def test_every_role_says_so_waits_and_goes_on(kafka: KafkaBroker, how: str) -> N
             back()
         wait_until(lambda: not any(role.stream.away_s for role in roles), 60, what="every role to find it again")
         seen = len(ward.records)
-        wait_until(lambda: any(isinstance(r, CellRecord) for r in list(ward.records)[seen:]), 100, what="numerics again")
+        wait_until(
+            lambda: any(isinstance(r, CellRecord) for r in list(ward.records)[seen:]), 100, what="numerics again"
+        )
     for bed in "ab":
         told = sorted({r.second for r in ward.records if isinstance(r, CellRecord) and r.bed == bed})
         assert told == list(range(told[0], told[0] + len(told))), "no second is missing"
@@ -185,7 +189,9 @@ def test_what_a_device_sends_meanwhile_is_kept_on_disk_and_sent_in_order(
         kafka.pause()
         try:
             made[0].give(5000)
-            wait_until(lambda: made[0].given == 5010 and source.courier.status.kept > 2000, 60, what="the disk to be used")
+            wait_until(
+                lambda: made[0].given == 5010 and source.courier.status.kept > 2000, 60, what="the disk to be used"
+            )
             assert any("wait on disk" in note for note in source.notes)
             assert list(tmp_path.iterdir())
         finally:
