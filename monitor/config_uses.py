@@ -68,7 +68,7 @@ def limits_of(settings: InForce) -> Limits:
 
 
 def spool_of(settings: InForce) -> tuple[int, Path | None]:
-    """Bytes that what devices send may take on disk while the broker is away, and where; None: the user's own folder."""
+    """Bytes on disk at most of what devices send while the broker is away, and where; None: the user's own folder."""
     keys = settings.keys.source
     return keys.spool_mb * MB, _path(keys.spool_folder)
 

@@ -1,4 +1,4 @@
-"""Where what devices send is kept while the broker is away: a folder of the process's own, that nobody else may read."""
+"""Where what devices send is kept while the broker is away: a folder of the process's own that nobody else may read."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LOCK = "lock"
 
 
 class SpoolFolder:
-    """``base``/NAME, made when it is first needed and deleted in the end. What processes have left there that were killed
+    """``base``/NAME, made when it is first needed and deleted in the end. What killed processes have left there
     is deleted at the start: its session is over, and it is about patients. base: None is the user's own.
 
     limit: bytes on disk at most.

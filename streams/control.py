@@ -29,7 +29,7 @@ class SessionStatus:
     ``service`` as in :class:`models.runtime.guard.Service`, ``notes`` its sentences: why better backends do not serve.
     ``achieved_speed``: event seconds a second where the machine does not keep ``speed``, None where it does.
     ``preparing``: what is being done until the model serves ("building TensorRT engines, fp16: 40 %"), else empty.
-    ``source_notes``: sentences on how its ticks get here. ``broker_away_s``: the broker has answered nothing for so long.
+    ``source_notes``: sentences on how its ticks get here. ``broker_away_s``: for so long the broker has not answered.
     ``seekable``: a recording, which can be paused, sought and played at another speed; a live source cannot.
     """
 

@@ -2,7 +2,7 @@
 
 A device cannot wait. While the broker takes what comes, a message goes straight through; once :data:`MOST_WAITING` of
 them wait for it, whatever follows goes behind them into a :class:`streams.spool.Spool`, from a thread of its own, and
-from there to the broker in order when that is back. What found no room is dropped and counted, never kept without bound.
+from there to the broker in order when that is back. What finds no room is dropped and counted, not kept without bound.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ def courier_notes(status: CourierStatus) -> tuple[str, ...]:
 
 
 class Courier:
-    """post: ``post(bed, message)`` to the broker, without waiting. waiting: messages that wait for it. open_spool: gives
-    the queue on disk; called when it is first needed, in the thread."""
+    """post: ``post(bed, message)`` to the broker, without waiting. waiting: messages that wait for it. open_spool: the
+    queue on disk; called when it is first needed, in the thread."""
 
     def __init__(
         self,

@@ -47,7 +47,7 @@ def faust_settings(
         "broker_heartbeat_interval": 2.0,
         "broker_rebalance_timeout": 10.0,
         # A broker that does not answer (its machine is gone, not only its process) is connected to anew after 15 s, not
-        # 90 or 1200; a rebalance may take 10 of them. Nothing that is to be sent grows old (streams/transport/kafka.py).
+        # 90 or 1200; a rebalance may take 10 of them. What is to be sent does not grow old (transport/kafka.py).
         "broker_request_timeout": 15.0,
         "producer_request_timeout": 15.0,
         # Committed often: what is not is handled twice after a failover. It costs one message a second.

@@ -115,7 +115,7 @@ class Spool:
             self._seal()
         if self._tail is None:
             path = self._folder / f"{self._next:08d}{SUFFIX}"
-            self._tail = open(path, "xb", buffering=0, opener=_private)
+            self._tail = FileIO(path, "xb", opener=_private)
             self._next += 1
             self._segments.append(_Segment(path))
         return self._segments[-1], self._tail

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 FIRST_S, MOST_S, FACTOR = 0.1, 5.0, 2.0
 JITTER = 0.5
-"""Of a wait, as much is left to chance: a ward's roles, which all lose the broker in one moment, come back one by one."""
+"""Of a wait, as much is left to chance: a ward's roles, which all lose the broker in one moment, come back one by
+one."""
 
 
 class Backoff:

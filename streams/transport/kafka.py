@@ -156,7 +156,7 @@ class KafkaProducer(driver.Producer):
 
     def _new_producer(self, transactional_id: str | None = None) -> aiokafka.AIOKafkaProducer:
         producer = super()._new_producer(transactional_id)
-        # It is a setting of the client that an answer is waited for in vain; not one that a message grows old meanwhile.
+        # How long an answer is waited for is a setting; a message does not grow old meanwhile.
         producer._message_accumulator._batch_ttl = math.inf
         self._patience = Patience(producer.client)
         return producer

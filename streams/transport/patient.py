@@ -33,7 +33,7 @@ class GivenUp(ConnectionError):
 
 
 class Patience:
-    """Around ``client``, which must not have connected yet; to be used in its event loop, except :attr:`silent_since_ns`.
+    """Around ``client``, which must not have connected yet; to be used in its event loop, but for :attr:`heard_ns`.
 
     Connections that cannot be made are tried again after a time that grows (:class:`Backoff`), for each broker and use
     on its own. answered: called with every answer.
