@@ -18,7 +18,7 @@ BENCHMARKS = {
     "detectors": "the beat detectors beside two libraries, by kind of signal, paced ECG among them",
     "ventricular": "the weights of the V-TACH rule learnt again, and cross-validated",
     "estimates": "what is shown, how right and how wide, subset by subset of sensors: pressures and risk",
-    "failover": "a worker killed under several beds on Kafka: time to takeover, what was lost, what was told twice",
+    "faults": "Kafka, its workers and readers killed and stopped: every tick, second and window accounted for",
     "recording": "the recorder: MB an hour and cost of a bed; with --fuzz N, damaged recordings",
     "throughput": "how fast a recording runs through the whole program at --speed max",
     "lsl": "every sample of two LabStreamingLayer streams accounted for, and how long it takes",

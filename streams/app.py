@@ -61,6 +61,17 @@ class CrashingApp(faust.App):
     prefix = ""
     """Of the names of its topics: several wards may share a broker."""
 
+    sharing = False
+    """Whether it is one of several that share the beds."""
+
+    async def may_say(self, bed: bytes) -> bool:
+        """Whether what was found of a bed is this worker's to say; waits, where its membership is in doubt."""
+        consumer: Any = self.consumer
+        if not self.sharing or consumer.lease_holds():
+            return True
+        partition = consumer.key_partition(f"{self.prefix}waves", bed)
+        return partition is None or bool(await consumer.may_say(partition))
+
     async def _on_agent_error(self, agent: Any, exc: BaseException) -> None:
         await self.crash(exc)
 
@@ -92,7 +103,7 @@ def create_app(
         group or f"vigil-{session}",
         **faust_settings(broker=broker, partitions=partitions, offset_reset=offset_reset, kafka=kafka),
     )
-    app.prefix = prefix
+    app.prefix, app.sharing = prefix, group is not None
     install(app, {prefix + name: Rewind(seconds=rewind_s) for name in WARMING} if rewind_s else None)
     wire = Wire(session, outbox)
     topic = {name: _raw_topic(app, prefix + name, partitions) for name in TOPICS}

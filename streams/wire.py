@@ -89,6 +89,11 @@ class Wire:
         self.outbox.post("deadletters", letter.bed, encode(letter))
 
 
+SHARED = ("vitals", "alarms")
+"""Topics on which one worker of those that share the beds speaks for a bed: what one says late may be wrong by then. A
+prediction says of which window it is."""
+
+
 class Outbox:
     """Messages from any thread to the app's producer, in order; and how many the broker has yet to take."""
 
@@ -146,6 +151,8 @@ class Outbox:
 
     async def deliver(self, app: CrashingApp, topic: str, key: bytes, message: bytes) -> None:
         """Send one raw message; a delivery that fails later takes the app down."""
+        if topic in SHARED and not await app.may_say(key):
+            return
         self._under_way += 1
         # Counted until it is done, or for good: who is cancelled while it waits for room has not delivered it.
         sent: Any = await app.producer.send(app.prefix + topic, key, message, None, None, None)

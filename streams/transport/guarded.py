@@ -10,6 +10,8 @@
 4. When the buffers of all partitions were full, fetching goes on as soon as there is room, not after Faust's fixed
    second of sleep.
 5. What was handled is committed before partitions are given up: fewer duplicates for the next owner.
+6. Who comes back to partitions that another has gone on with meanwhile reads them again as one who never had them, and
+   says nothing more of what it had in hand (:meth:`GuardedConsumer.may_say`).
 """
 
 from __future__ import annotations
@@ -22,6 +24,8 @@ from typing import Any
 
 from faust.transport.consumer import Consumer
 from faust.types import TP, Message
+
+LEASE_LOOK_S = 0.05  # from one look to the next at a lease that has run out
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +56,10 @@ class GuardedConsumer(Consumer):
         self._started_at: dict[TP, int] = {}
         self.rewound_until: dict[TP, int] = {}
         """Where reading went back: the offset from which on messages are new to the group."""
-        self._given_up: set[TP] = set()  # in the last rebalance: what they say is known here, should they come back
+        # In the last rebalance, with what was committed then: what they say is known here, should they come back.
+        self._given_up: dict[TP, int | None] = {}
+        self._superseded: set[TP] = set()  # of them, those with which another has gone on
+        self._assignments = 0
         self._room: asyncio.Future[None] | None = None
 
     # -- 1: visible death -----------------------------------------------------------------------------------------
@@ -81,6 +88,10 @@ class GuardedConsumer(Consumer):
     async def perform_seek(self) -> None:
         """Faust's own, then back by what a topic's :class:`Rewind` asks, of partitions that were another's before."""
         await super().perform_seek()
+        self._assignments += 1
+        self._superseded = {
+            tp for tp, was in self._given_up.items() if (self._committed_offset[tp] or 0) > (was or 0)
+        }  # fmt: skip
         rewinds: Mapping[str, Rewind] = getattr(self.transport, "rewind", {})
         targets: dict[TP, int] = {}
         for assigned in self.assignment():
@@ -96,7 +107,7 @@ class GuardedConsumer(Consumer):
                         self._started_at[tp] = position
                 else:
                     targets[tp] = start
-            elif tp.topic in rewinds and tp not in self._given_up:
+            elif tp.topic in rewinds and (tp not in self._given_up or tp in self._superseded):
                 target = await self._rewound(tp, committed, rewinds[tp.topic])
                 if target < committed:
                     targets[tp] = target
@@ -142,6 +153,25 @@ class GuardedConsumer(Consumer):
             self._unacked_messages.discard(message)
         return done
 
+    # -- 6: who may speak ----------------------------------------------------------------------------------------
+
+    def lease_holds(self) -> bool:
+        """Whether nobody else can have been given the partitions of this member; always so in one process."""
+        return True
+
+    async def may_say(self, partition: int) -> bool:
+        """Waits until it is known whether what was in hand of the beds of ``partition`` is still this member's to say.
+        At once, and True, as long as the lease holds."""
+        if self.lease_holds():
+            return True
+        before = self._assignments
+        while not self.lease_holds() or self.app.rebalancing:
+            await asyncio.sleep(LEASE_LOOK_S)
+        if self._assignments == before:
+            return True
+        mine = {tp.partition for tp in self.assignment()} - {tp.partition for tp in self._superseded}
+        return partition in mine
+
     # -- 4: no second of sleep ------------------------------------------------------------------------------------
 
     async def _wait_next_records(self, timeout: float) -> Any:
@@ -177,7 +207,7 @@ class GuardedConsumer(Consumer):
         """Commits what was handled before the partitions go."""
         if revoked and not self.app.should_stop:
             await self.commit()
-        self._given_up = set(revoked)
+        self._given_up = {tp: self._committed_offset[tp] for tp in revoked}
         for tp in revoked:
             self._started_at.pop(tp, None)
         await super().on_partitions_revoked(revoked)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import math
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, ClassVar
 
@@ -22,6 +23,7 @@ from faust.types import TP, RecordMetadata
 
 from models.signals.errors import BadInput
 from streams.transport.guarded import GuardedConsumer, Rewind
+from streams.transport.lease import Lease
 from streams.transport.patient import GivenUp, Patience
 
 # Faust lets an idle fetch wait 1.5 s at the broker; a seek or a resumed partition then waits that long for its turn.
@@ -34,13 +36,15 @@ class KafkaConsumerThread(driver.AIOKafkaConsumerThread):
     """Faust's thread around aiokafka, with short idle fetches, that waits for the broker until it is told not to."""
 
     patience: Patience | None = None
+    lease: Lease | None = None
     _asking: asyncio.Task[None] | None = None
     _given_up = False  # before there was a client to tell
 
     def _create_consumer(self, loop: asyncio.AbstractEventLoop) -> aiokafka.AIOKafkaConsumer:
         consumer = super()._create_consumer(loop)
         consumer._fetch_max_wait_ms = FETCH_MAX_WAIT_MS  # read when it starts; Faust has no setting for it
-        self.patience = Patience(consumer._client)
+        self.lease = Lease(self.app.conf.broker_session_timeout)
+        self.patience = Patience(consumer._client, self.lease.answered)
         if self._given_up:
             self.patience.give_up()
         return consumer
@@ -69,6 +73,13 @@ class KafkaConsumerThread(driver.AIOKafkaConsumerThread):
                 fetch.cancel()
             await asyncio.gather(*fetches, return_exceptions=True)
             await self._consumer._client.close()
+
+    async def _seek_wait(self, consumer: aiokafka.AIOKafkaConsumer, partitions: Mapping[TP, int]) -> None:
+        """Faust's own, without a limit that would take the app down where the broker is away meanwhile."""
+        for tp, offset in partitions.items():
+            consumer.seek(tp, offset)
+            self.consumer._read_offset[tp] = offset or None
+        await asyncio.gather(*(consumer.position(tp) for tp in partitions))
 
     def give_up(self) -> None:
         """Wait for the broker no longer; from any thread."""
@@ -124,6 +135,11 @@ class KafkaConsumer(GuardedConsumer, driver.Consumer):
         """When the broker last answered (monotonic), from any thread; None before it was asked."""
         patience = self._thread.patience
         return None if patience is None else patience.heard_ns
+
+    def lease_holds(self) -> bool:
+        """As of the broker's last word that this is a member of its group."""
+        lease = self._thread.lease
+        return lease is None or lease.holds(time.monotonic_ns())
 
     def give_up(self) -> None:
         """Wait for the broker no longer: what is being done with it fails."""

@@ -54,8 +54,8 @@ class Patience:
         self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.heard_ns = monotonic_ns()
         """When the broker last answered, monotonic; from any thread."""
-        client._get_conn = self._patiently  # type: ignore[method-assign]
-        client.send = self._sent  # type: ignore[method-assign]
+        client._get_conn = self._patiently
+        client.send = self._sent
 
     @property
     def given_up(self) -> bool:
@@ -72,8 +72,9 @@ class Patience:
     async def until_given_up(self, work: Awaitable[T]) -> T:
         """What ``work`` gives; GivenUp, and the work cancelled, where that comes first."""
         task = asyncio.ensure_future(work)
+        either: set[asyncio.Future[Any]] = {task, self._over}
         try:
-            await asyncio.wait({task, self._over}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         finally:
             if not task.done():
                 task.cancel()

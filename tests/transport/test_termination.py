@@ -26,6 +26,7 @@ from streams.records import AnyRecord, CellRecord, WaveTick, tick_identity
 
 pytestmark = pytest.mark.kafka
 PREFIX, PARTITIONS = "term-", 2
+FROZEN = "frozen-"
 BEDS = ("1", "2")
 R = TypeVar("R", bound=AnyRecord)
 
@@ -33,13 +34,13 @@ R = TypeVar("R", bound=AnyRecord)
 class Role:
     """A command in a process of its own, ready once its health check says so."""
 
-    def __init__(self, bootstrap: str, home: Path, *arguments: str) -> None:
+    def __init__(self, bootstrap: str, home: Path, *arguments: str, prefix: str = PREFIX) -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = int(probe.getsockname()[1])
         environment = os.environ | {
             "VIGIL_BROKER_URL": f"kafka://{bootstrap}",
-            "VIGIL_BROKER_PREFIX": PREFIX,
+            "VIGIL_BROKER_PREFIX": prefix,
             "VIGIL_BROKER_PARTITIONS": str(PARTITIONS),
             "VIGIL_METRICS_PORT": str(self.port),
             "XDG_STATE_HOME": str(home),
@@ -78,8 +79,8 @@ class Role:
 def role(kafka_bootstrap: str, tmp_path: Path) -> Iterator[Callable[..., Role]]:
     started: list[Role] = []
 
-    def start(*arguments: str) -> Role:
-        started.append(Role(kafka_bootstrap, tmp_path, *arguments))
+    def start(*arguments: str, prefix: str = PREFIX) -> Role:
+        started.append(Role(kafka_bootstrap, tmp_path, *arguments, prefix=prefix))
         until(started[-1].well, f"{arguments[0]} to be well")
         return started[-1]
 
@@ -96,11 +97,11 @@ def until(condition: Callable[[], bool], what: str) -> None:
         time.sleep(0.2)
 
 
-def on_topic(bootstrap: str, name: str, kind: type[R]) -> list[R]:
+def on_topic(bootstrap: str, name: str, kind: type[R], prefix: str = PREFIX) -> list[R]:
     """Every record of a kind that lies on a topic."""
 
     async def read() -> list[bytes]:
-        partitions = [TopicPartition(f"{PREFIX}{name}", n) for n in range(PARTITIONS)]
+        partitions = [TopicPartition(f"{prefix}{name}", n) for n in range(PARTITIONS)]
         async with AIOKafkaConsumer(bootstrap_servers=bootstrap, auto_offset_reset="earliest") as consumer:
             consumer.assign(partitions)
             ends = await consumer.end_offsets(partitions)
@@ -178,3 +179,34 @@ def test_every_role_ends_and_nothing_is_lost(
 def missed(worker: Role) -> int:
     """Samples that a worker said it missed, when it ended."""
     return int(json.loads(worker.words().splitlines()[-1])["samples_lost"])
+
+
+@pytest.mark.usefixtures("retries_are_no_errors")
+@pytest.mark.timeout(400)
+def test_a_worker_that_stood_still_says_nothing_that_its_heir_has_said(
+    role: Callable[..., Role], kafka_bootstrap: str
+) -> None:
+    """Its group has given its beds away, and it is the last to know."""
+    workers = [role("worker", "--backend", "onnx", prefix=FROZEN) for _ in range(2)]
+    role("source", *(f"demo:seed={n},faults=off" for n in BEDS), prefix=FROZEN)
+
+    def told() -> list[CellRecord]:
+        return on_topic(kafka_bootstrap, "vitals", CellRecord, FROZEN)
+
+    def newest() -> int:
+        cells = told()
+        return min(max(seconds(cells, bed), default=0) for bed in BEDS)
+
+    until(lambda: newest() >= 8, "numerics of each bed")
+    for worker in workers:  # one after the other: one of them has a bed, or both
+        worker.process.send_signal(signal.SIGSTOP)
+        reached = newest()
+        until(lambda reached=reached: newest() >= reached + 8, "the other to have its beds")  # type: ignore[misc]
+        worker.process.send_signal(signal.SIGCONT)
+        until(worker.well, "it to go on")
+        reached = newest()
+        until(lambda reached=reached: newest() >= reached + 8, "both to go on")  # type: ignore[misc]
+    cells = told()
+    for bed in BEDS:
+        said = seconds(cells, bed)
+        assert said == list(range(said[0], said[0] + len(said))), "each second was told once"
