@@ -26,7 +26,6 @@ from streams.records import AnyRecord, CellRecord, WaveTick, tick_identity
 
 pytestmark = pytest.mark.kafka
 PREFIX, PARTITIONS = "term-", 2
-FROZEN = "frozen-"
 BEDS = ("1", "2")
 R = TypeVar("R", bound=AnyRecord)
 
@@ -179,34 +178,3 @@ def test_every_role_ends_and_nothing_is_lost(
 def missed(worker: Role) -> int:
     """Samples that a worker said it missed, when it ended."""
     return int(json.loads(worker.words().splitlines()[-1])["samples_lost"])
-
-
-@pytest.mark.usefixtures("retries_are_no_errors")
-@pytest.mark.timeout(400)
-def test_a_worker_that_stood_still_says_nothing_that_its_heir_has_said(
-    role: Callable[..., Role], kafka_bootstrap: str
-) -> None:
-    """Its group has given its beds away, and it is the last to know."""
-    workers = [role("worker", "--backend", "onnx", prefix=FROZEN) for _ in range(2)]
-    role("source", *(f"demo:seed={n},faults=off" for n in BEDS), prefix=FROZEN)
-
-    def told() -> list[CellRecord]:
-        return on_topic(kafka_bootstrap, "vitals", CellRecord, FROZEN)
-
-    def newest() -> int:
-        cells = told()
-        return min(max(seconds(cells, bed), default=0) for bed in BEDS)
-
-    until(lambda: newest() >= 8, "numerics of each bed")
-    for worker in workers:  # one after the other: one of them has a bed, or both
-        worker.process.send_signal(signal.SIGSTOP)
-        reached = newest()
-        until(lambda reached=reached: newest() >= reached + 8, "the other to have its beds")  # type: ignore[misc]
-        worker.process.send_signal(signal.SIGCONT)
-        until(worker.well, "it to go on")
-        reached = newest()
-        until(lambda reached=reached: newest() >= reached + 8, "both to go on")  # type: ignore[misc]
-    cells = told()
-    for bed in BEDS:
-        said = seconds(cells, bed)
-        assert said == list(range(said[0], said[0] + len(said))), "each second was told once"
