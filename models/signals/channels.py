@@ -55,7 +55,8 @@ class Channel:
 
     def first_index_at(self, time_ns: int) -> int:
         """Index of the first sample at or after ``time_ns``, not clipped to the channel's extent; exact."""
-        return math.ceil((time_ns - self.origin_ns) * Fraction(self.rate_hz) / 10**9)
+        samples, seconds = self.rate_hz.as_integer_ratio()
+        return -((self.origin_ns - time_ns) * samples // (seconds * 10**9))
 
 
 @dataclass(frozen=True, slots=True)
