@@ -98,8 +98,7 @@ def local_level(strength: Floats, rate_hz: float) -> Floats:
 def _bins_of(samples: int, bins: int) -> tuple[npt.NDArray[np.intp], Floats, npt.NDArray[np.intp]]:
     """Where the bins of a block begin, their middles, and the index of every sample."""
     edges = np.linspace(0, samples, bins + 1).astype(np.intp)
-    middles: Floats = 0.5 * (edges[1:] + edges[:-1])
-    return edges[:-1], middles, np.arange(samples)
+    return edges[:-1], np.asarray(0.5 * (edges[1:] + edges[:-1]), dtype=np.float64), np.arange(samples)
 
 
 def _level_of(peaks: list[float]) -> float:
@@ -127,8 +126,8 @@ def median(values: npt.NDArray[np.floating]) -> float:
 
 
 def strongest_apart(positions: npt.NDArray[np.intp], strength: Floats, least: float) -> npt.NDArray[np.intp]:
-    """Indices (ascending) of the strongest of the candidates, whose positions ascend, that lie at least ``least`` samples
-    from a stronger one."""
+    """Indices (ascending) of the strongest candidates that lie at least ``least`` samples from a stronger one; their
+    positions ascend."""
     at: list[int] = positions.tolist()
     kept: list[int] = []  # ascending, so that only the two neighbours need be asked
     for i in (-strength).argsort(kind="stable").tolist():
