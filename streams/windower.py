@@ -28,6 +28,7 @@ from streams.clock import SECOND_NS
 from streams.codec import chunk_values
 from streams.inference import WindowJob
 from streams.memories import pipeline_state, told_signals, usual_state
+from streams.pasts import SignalsPast
 from streams.records import (
     NUMERICS,
     AnyRecord,
@@ -37,7 +38,6 @@ from streams.records import (
     LeadState,
     MemoryRecord,
     RhythmRecord,
-    SignalsPast,
     StateRecord,
     VitalsRecord,
     WaveTick,
