@@ -13,11 +13,11 @@ from dataclasses import replace
 from threading import Event, Lock
 from typing import TYPE_CHECKING, Any
 
+from models.signals.times import SECOND_NS
 from models.signals.windows import WindowSpec
 from monitor.report import run_report
 from streams.accounting import Accounting
 from streams.alarm_log import AlarmCounts
-from streams.clock import SECOND_NS
 from streams.codec import encode
 from streams.commands import CommandMaker, Orders
 from streams.control import BedView, ChannelInfo, Gaps, SessionStatus

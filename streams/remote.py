@@ -14,7 +14,7 @@ from threading import Lock
 
 from models.signals.errors import BadInput
 from models.signals.modalities import Modality
-from streams.clock import SECOND_NS
+from models.signals.times import SECOND_NS
 from streams.commands import CommandMaker, Orders
 from streams.control import BedView, ChannelInfo, Gaps, SessionStatus
 from streams.latency import LatencyBook

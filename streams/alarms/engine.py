@@ -15,13 +15,13 @@ from dataclasses import dataclass, replace
 from models.signals.absence import Absence
 from models.signals.findings import Pulse, Rhythm
 from models.signals.modalities import Modality
+from models.signals.times import SECOND_NS
 from streams.alarms.circulation import (
     ARRHYTHMIAS,
     LOST_PULSES,
     NOT_KNOWN,
     REPLACES,
     SAME_RATE,
-    SECOND_NS,
     Condition,
     LastSaid,
     arrhythmias,

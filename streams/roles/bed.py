@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from threading import Lock
 
-from streams.clock import SECOND_NS
+from models.signals.times import SECOND_NS
 from streams.commands import CommandApplier
 from streams.control import ChannelInfo, Gaps
 from streams.records import BedRecord, CommandRecord, WaveTick

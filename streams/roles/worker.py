@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from models.runtime.backend import BackendInfo
 from models.runtime.guard import Service
+from models.signals.times import SECOND_NS
 from models.signals.windows import WindowSpec
 from streams.accounting import Accounting
-from streams.clock import SECOND_NS
 from streams.crew import Crew
 from streams.host import clock_offset_ns, stamped, this_host
 from streams.inference import LOADING, EndOfBed, Engine, InferenceThread, Mailbox, Result
