@@ -17,10 +17,10 @@ from typing import Protocol
 from msgspec.structs import replace
 
 from models.runtime.memory import Remembered
+from models.signals.times import SECOND_NS
 from models.signals.windows import WindowSpec
 from streams.accounting import Accounting
 from streams.alarms import AlarmEngine
-from streams.clock import SECOND_NS
 from streams.feed import DisplayFeed
 from streams.inference import EndOfBed, Mailbox, WindowJob
 from streams.latency import LatencyBook

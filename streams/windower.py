@@ -21,13 +21,14 @@ from models.signals.findings import Findings
 from models.signals.leads import Serving
 from models.signals.modalities import Modality
 from models.signals.pipeline import BedPipeline, Cell, Chunk, PipelineOutput, clock_jumped
+from models.signals.times import SECOND_NS
 from models.signals.windows import WindowSpec
 from streams.accounting import Accounting
 from streams.alarms.arrhythmia import ArrhythmiaMonitor, Call
-from streams.clock import SECOND_NS
 from streams.codec import chunk_values
 from streams.inference import WindowJob
 from streams.memories import pipeline_state, told_signals, usual_state
+from streams.pasts import SignalsPast
 from streams.records import (
     NUMERICS,
     AnyRecord,
@@ -37,7 +38,6 @@ from streams.records import (
     LeadState,
     MemoryRecord,
     RhythmRecord,
-    SignalsPast,
     StateRecord,
     VitalsRecord,
     WaveTick,

@@ -43,13 +43,13 @@ from models.signals.quality import Verdict
 from models.signals.recording import Segment
 from models.signals.resample import GRID_STEP_NS, Resampler
 from models.signals.rhythm import judge_rhythm
+from models.signals.times import SECOND_NS
 from models.signals.windows import Window, WindowSpec
 
 FloatArray = npt.NDArray[np.float32]
 Lead = tuple[Modality, int]
 """A channel of a bed: modality, and number among its leads."""
 
-SECOND_NS = 1_000_000_000
 LATE_NS = 2 * SECOND_NS
 EARLY_NS = 2 * SECOND_NS
 GRID_MEMORY_S = 90

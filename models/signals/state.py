@@ -25,11 +25,12 @@ import numpy.typing as npt
 from models.signals.absence import Absence
 from models.signals.modalities import MODALITIES, Modality
 from models.signals.offset import REACH
+from models.signals.times import SECOND_NS
 
 FloatArray = npt.NDArray[np.float32]
 
 NO_DATA_NS = 500_000_000
-RAIL_NS = 1_000_000_000
+RAIL_NS = SECOND_NS
 FLAT_NS = 5_000_000_000
 
 _BY_QUALITY = frozenset({Absence.ARTEFACT, Absence.FLUSH, Absence.OUT_OF_RANGE})

@@ -15,13 +15,13 @@ from dataclasses import dataclass, replace
 from models.signals.absence import Absence
 from models.signals.findings import Pulse, Rhythm
 from models.signals.modalities import Modality
+from models.signals.times import SECOND_NS
 from streams.alarms.circulation import (
     ARRHYTHMIAS,
     LOST_PULSES,
     NOT_KNOWN,
     REPLACES,
     SAME_RATE,
-    SECOND_NS,
     Condition,
     LastSaid,
     arrhythmias,
@@ -30,16 +30,8 @@ from streams.alarms.circulation import (
 )
 from streams.alarms.limits import DEFAULT_LIMITS, HOLD_S, Limit, RiskLimit, beyond
 from streams.alarms.technical import ENGINE, SERVICE, of_leads, technical
-from streams.records import (
-    AlarmRecord,
-    AlarmsPast,
-    PredictionRecord,
-    Record,
-    RhythmRecord,
-    StandingPast,
-    StateRecord,
-    VitalsRecord,
-)
+from streams.pasts import AlarmsPast, StandingPast
+from streams.records import AlarmRecord, PredictionRecord, Record, RhythmRecord, StateRecord, VitalsRecord
 
 JUMP_NS = 10 * SECOND_NS  # between the vitals of one second and the next: the clock has jumped
 NO_BEATS, NO_BEATS_S = "ecg.no_beats", 8.0

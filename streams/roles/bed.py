@@ -6,11 +6,8 @@ import time
 from collections.abc import Sequence
 from threading import Lock
 
-from streams.clock import SECOND_NS
 from streams.commands import CommandApplier
-from streams.control import ChannelInfo, Gaps
 from streams.records import BedRecord, CommandRecord, WaveTick
-from streams.remote import channels_of, gaps_of
 from streams.sources.source import Seekable, Source
 from streams.stages import END_TOPICS
 
@@ -25,8 +22,6 @@ class Bed:
         self.name, self.source = name, source
         self._end_topics = frozenset(end_topics)
         self.record: BedRecord | None = None
-        self.channels: tuple[ChannelInfo, ...] = ()
-        self.gaps_s: Gaps = {}
         self.ended = False
         self.stood_ns = time.monotonic_ns()
         """Monotonic time until which it was not to move."""
@@ -37,7 +32,6 @@ class Bed:
 
     def described(self, record: BedRecord) -> list[CommandRecord]:
         """The source is open. Returns the commands that have come before, which are now to be given again."""
-        self.channels, self.gaps_s = channels_of(record), gaps_of(record)
         with self._lock:
             self.record = record
             early, self._early = self._early, []
@@ -52,13 +46,6 @@ class Bed:
     def position_s(self) -> float:
         """Event time now."""
         return self.source.position_s
-
-    @property
-    def duration_s(self) -> float:
-        """Of the recording; of a device up to now."""
-        if self.record is None:
-            return 0.0
-        return self.position_s if self.record.end_ns is None else self.record.end_ns / SECOND_NS
 
     def apply(self, command: CommandRecord) -> bool:
         """Act on a command; BadInput for one that makes no sense here. Whether the bed has begun anew after its end."""

@@ -86,6 +86,22 @@ class SourceRole:
             return False
         return all(other.ended for other in self.beds.values())
 
+    def progress_ns(self, bed: Bed) -> int:
+        """When the last tick of the bed was handled, or it last stood by order; no later than since when one waits."""
+        wait = self._flow.credits.longest_wait([bed.name])
+        moved_ns = max(self._flow.credits.handled_ns(bed.name), bed.stood_ns)
+        return moved_ns if wait is None else min(moved_ns, wait.since_ns)
+
+    @property
+    def paced(self) -> bool:
+        """Whether anything is due at any time: not where all is as fast as possible."""
+        return any(bed.replay is None or bed.replay.speed is not None for bed in self.beds.values())
+
+    @property
+    def slowed_s(self) -> float:
+        """Wall time by which the slowest replay fell back, since the machine could not keep the speed."""
+        return max((bed.replay.given_up_s for bed in self.beds.values() if bed.replay is not None), default=0.0)
+
     def announce(self, *, described: bool) -> None:
         """Say of every bed how it stands, and, if ``described`` and it is open, what it is."""
         for bed in self.beds.values():

@@ -25,8 +25,8 @@ from models.signals.live_grid import LiveGrid, pieces
 from models.signals.modalities import Modality
 from models.signals.plain_text import plain
 from models.signals.recording import Segment, Track, TrackKind
+from models.signals.times import SECOND_NS
 from models.signals.units import canonical_factor
-from streams.clock import SECOND_NS
 from streams.records import BedChannel, BedRecord
 from streams.sources.device import Block, Device, DeviceChannel, DeviceLost
 from streams.sources.player import TICK_NS

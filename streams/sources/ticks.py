@@ -25,7 +25,7 @@ import numpy.typing as npt
 from models.signals.live_grid import Line, LiveGrid, Placed
 from models.signals.modalities import Modality
 from models.signals.ring import Ring
-from streams.clock import SECOND_NS
+from models.signals.times import SECOND_NS
 from streams.codec import samples_to_bytes
 from streams.records import WaveChunk, WaveTick
 
