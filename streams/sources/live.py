@@ -3,6 +3,9 @@
 One thread reads the device and hands out ticks, so nothing is shared but a few flags. While a device is lost its ticks
 go on, empty, and it is opened again after a pause that doubles up to ``LONGEST_PAUSE_S``, with some chance in it, so
 that many beds do not all knock at once. Its channels are then known again by their names.
+
+Where the device has another patient, the next tick behind what was of the one before begins a new session of the bed;
+what an operator withheld of that one is given back.
 """
 
 from __future__ import annotations
@@ -28,7 +31,8 @@ from models.signals.recording import Segment, Track, TrackKind
 from models.signals.times import SECOND_NS
 from models.signals.units import canonical_factor
 from streams.records import BedChannel, BedRecord
-from streams.sources.device import Block, Device, DeviceChannel, DeviceLost
+from streams.sessions import of_next_patient
+from streams.sources.device import AnotherPatient, Block, Device, DeviceChannel, DeviceLost
 from streams.sources.player import TICK_NS
 from streams.sources.source import Emit
 from streams.sources.ticks import LEAST_HOLD_NS, Key, Ticks
@@ -85,7 +89,7 @@ class LiveSource:
         self._zero_ns = 0
         self._lost = False
         self._pause_s, self._again_ns = FIRST_PAUSE_S, 0
-        self._losses = self._unusable = self._ignored = 0
+        self._losses = self._unusable = self._ignored = self._patients = 0
 
     # -- the source ---------------------------------------------------------------------------------------------------
 
@@ -129,7 +133,7 @@ class LiveSource:
             self._forget_before()
             while not self._stopped.is_set():
                 if self._lost and self._now() >= self._again_ns:
-                    self._open_again()
+                    self._open_again(ticks)
                 self._read(ticks)
                 ticks.withheld = self._withheld
                 for tick in ticks.cut(self._now()):
@@ -155,7 +159,7 @@ class LiveSource:
 
     @property
     def epoch(self) -> int:
-        """Counts the jumps of a clock."""
+        """Counts the jumps of a clock, and other patients."""
         return self._ticks.epoch if self._ticks is not None else 0
 
     @property
@@ -177,8 +181,9 @@ class LiveSource:
         """What became of samples and time so far.
 
         late_samples, early_samples: came after their tick, or absurdly early, and are left out. duplicate_samples.
-        missing_samples: in gaps. gaps, epochs (clock jumps), losses (of the device). unusable_samples: with stamps that
-        are no number. ignored_samples: of channels that are not taken, and of before the first tick.
+        missing_samples: in gaps. gaps, epochs (clock jumps, other patients), losses (of the device), patients (after
+        the first). unusable_samples: with stamps that are no number. ignored_samples: of channels that are not taken,
+        and of before the first tick.
         """
         counted = self._ticks.counts if self._ticks is not None else None
         return {
@@ -189,6 +194,7 @@ class LiveSource:
             "gaps": sum(lane.grid.gaps for lane in self._lanes.values()),
             "epochs": counted.epochs if counted else 0,
             "losses": self._losses,
+            "patients": self._patients,
             "unusable_samples": self._unusable,
             "ignored_samples": self._ignored,
         }
@@ -244,6 +250,8 @@ class LiveSource:
         except (DeviceLost, OSError) as error:
             log.warning("%s: %s", plain(self._device.name), plain(str(error)))
             self._device.close()
+            if isinstance(error, AnotherPatient):
+                self._begin_session(ticks)
             self._lost = True
             self._losses += 1
             self._pause_s = FIRST_PAUSE_S
@@ -291,12 +299,25 @@ class LiveSource:
         if placed is not None:
             ticks.add(lane.key, placed, values, now_ns)
 
-    def _open_again(self) -> None:
+    def _begin_session(self, ticks: Ticks) -> None:
+        """Another patient: nothing of what is to come has to do with what was."""
+        self._session = of_next_patient(self._session)
+        log.warning("%s: session %s begins", plain(self._device.name), self._session)
+        begin_s = ticks.begin_session(self._session) / SECOND_NS
+        for lane in self._lanes.values():
+            lane.grid.begin(begin_s)
+        with self._lock:
+            self._withheld = frozenset()
+        self._patients += 1
+
+    def _open_again(self, ticks: Ticks) -> None:
         """Try once. A channel that the device sends otherwise than before stays empty."""
         try:
             channels = self._device.open(REOPEN_S)
-        except (DeviceLost, OSError, BadInput):
+        except (DeviceLost, OSError, BadInput) as error:
             self._device.close()
+            if isinstance(error, AnotherPatient):
+                self._begin_session(ticks)
             self._pause_s = min(2.0 * self._pause_s, LONGEST_PAUSE_S)
             self._pause()
             return

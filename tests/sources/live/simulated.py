@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from streams.sources.device import Block, DeviceChannel, DeviceLost
+from streams.sources.device import AnotherPatient, Block, DeviceChannel, DeviceLost
 
 SECOND = 1_000_000_000
 
@@ -32,7 +32,8 @@ class SimulatedDevice:
 
     drift: its seconds are longer by it. jitter_s: of the stamps. steps: (when, by) its own clock jumps, in seconds of
     true time. absent: (from, to) stretches of true time in which it cannot be reached. losses: stretches whose samples
-    never leave it, though it stays connected. stamps: "last", "each" or "none". counts: whether it numbers its samples.
+    never leave it, though it stays connected. patients: when it is put to another one. stamps: "last", "each" or
+    "none". counts: whether it numbers its samples.
     """
 
     clock: Clock
@@ -44,6 +45,7 @@ class SimulatedDevice:
     steps: Sequence[tuple[float, float]] = ()
     absent: Sequence[tuple[float, float]] = ()
     losses: Sequence[tuple[float, float]] = ()
+    patients: Sequence[float] = ()
     stamps: str = "last"
     counts: bool = False
     zero_s: float = 0.0
@@ -57,7 +59,8 @@ class SimulatedDevice:
         self.sent = {c.name: 0 for c in self.channels}  # samples taken so far, sent or not
         self.delivered = {c.name: [] for c in self.channels}
         self._rng = np.random.default_rng(7)
-        self._open = self._gone = False
+        self._open = self._gone = self._told = False
+        self._patient = 0
 
     @property
     def true_s(self) -> float:
@@ -71,22 +74,32 @@ class SimulatedDevice:
             self.clock.wait(timeout_s)
             raise DeviceLost(f"{self.name} does not answer.")
         self._collect(deliver=False)
-        self._open, self._gone = True, False
+        before, self._patient = self._patient, self._patient_now()
+        if before != self._patient and not self._told:
+            raise AnotherPatient(f"{self.name} has another patient.")
+        self._open, self._gone, self._told = True, False, False
         return list(self.channels)
 
     def read(self, timeout_s: float) -> list[Block]:
         if not self._open:
             raise DeviceLost(f"{self.name} is not open.")
-        wake = min([self._due(c) for c in self.channels] + [self.true_s + timeout_s])
+        changes = [at for at in self.patients if at > self.true_s]
+        wake = min([self._due(c) for c in self.channels] + [self.true_s + timeout_s, *changes])
         self.clock.wait(max(wake - self.true_s, 0.0) + 1e-9)
         if self._gone or _within(self.absent, self.true_s):
             self._gone = True
             raise DeviceLost(f"{self.name} has gone.")
+        if self._patient != self._patient_now():
+            self._told = True
+            raise AnotherPatient(f"{self.name} has another patient.")
         return self._collect(deliver=True)
 
     def close(self) -> None:
         self.closed += self._open
         self._open = False
+
+    def _patient_now(self) -> int:
+        return sum(self.true_s >= at for at in self.patients)
 
     def _due(self, channel: DeviceChannel) -> float:
         size = self._size(channel)

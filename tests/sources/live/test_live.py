@@ -119,6 +119,39 @@ def test_a_clock_jump_begins_an_epoch_and_loses_nothing(by: float, stamps: str, 
     assert ticks[-1].end_ns / SECOND == pytest.approx(22.0, abs=0.6)
 
 
+def test_another_patient_begins_a_session_and_no_sample_is_in_the_wrong_one() -> None:
+    device = SimulatedDevice(Clock(), patients=(10.015, 20.0), jitter_s=0.02, losses=((25.0, 27.0),))
+
+    def drop(source: LiveSource, tick: WaveTick) -> None:
+        if tick.start_ns == 2 * SECOND:
+            source.set_dropped(Modality.PPG, True)
+
+    source, ticks = play(device, 30.0, on_tick=drop)
+    assert list(dict.fromkeys((t.session, t.epoch) for t in ticks)) == [("s", 0), ("s+2", 1), ("s+3", 2)]
+    for name, modality, rate in (("ECG_II", "ECG", 500.0), ("PLETH", "PPG", 125.0)):
+        got = account(ticks, modality)
+        np.testing.assert_array_equal(got.values, delivered(device, name)[: len(got.values)])
+        assert (np.diff(got.times) > 0).all()
+        np.testing.assert_array_equal(got.epochs, 1.0 * (got.values / rate > 10.015) + (got.values / rate > 20.0))
+        assert np.abs(got.times - BEFORE_S - got.values / rate).max() < 0.3  # one axis of time
+        first = got.indices[np.flatnonzero(np.diff(got.epochs)) + 1]
+        assert (first == 0).all(), "each begins its count anew"
+    assert {t.session for t in ticks if any(c.withheld for c in t.chunks)} == {"s"}
+    assert source.dropped_now() == frozenset(), "what was withheld of one is not withheld of the next"
+    counts = source.counts()
+    assert counts["patients"] == counts["losses"] == counts["epochs"] == 2 and counts["late_samples"] == 0
+
+
+def test_another_patient_who_came_while_the_device_was_lost() -> None:
+    device = SimulatedDevice(Clock(), patients=(12.0,), absent=((10.0, 14.0),))
+    source, ticks = play(device, 40.0)
+    assert list(dict.fromkeys((t.session, t.epoch) for t in ticks)) == [("s", 0), ("s+2", 1)]
+    got = account(ticks, "ECG")
+    np.testing.assert_array_equal(got.values, delivered(device, "ECG_II")[: len(got.values)])
+    np.testing.assert_array_equal(got.epochs, 1.0 * (got.values / 500.0 > 12.0))
+    assert source.counts()["patients"] == 1 and source.counts()["late_samples"] == 0
+
+
 def test_a_lost_device_leaves_empty_ticks_and_comes_back_as_a_gap() -> None:
     device = SimulatedDevice(Clock(), absent=((10.0, 40.0),))
     source, ticks = play(device, 60.0)
