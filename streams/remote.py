@@ -41,7 +41,7 @@ class RemoteSession(Orders, OnShow):
     """A :class:`streams.control.SessionControl` over a broker. Thread-safe.
 
     desk: a name that no other display has. post: sends a command. wanted: the bed to show first; "" is the first that
-    is heard of.
+    is heard of. away_s: for how long the broker has not answered, 0 while it does.
     """
 
     def __init__(
@@ -51,9 +51,10 @@ class RemoteSession(Orders, OnShow):
         wanted: str = "",
         operator: str = "operator",
         *,
+        away_s: Callable[[], float] = lambda: 0.0,
         monotonic_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
-        self._post, self._now, self._wanted = post, monotonic_ns, wanted
+        self._post, self._now, self._wanted, self._away_s = post, monotonic_ns, wanted, away_s
         self._command = CommandMaker(desk, operator)
         self._beds: dict[str, _Known] = {}
         self._lock = Lock()
@@ -118,7 +119,7 @@ class RemoteSession(Orders, OnShow):
             return SessionStatus(
                 position_s=0.0, duration_s=0.0, speed=1.0, paused=False, ended=False, backend="", backend_detail="",
                 model="", samples_lost=0, recording=False, heartbeat_ns=self._now(), error=self.error,
-                preparing=NO_BED,
+                preparing=NO_BED, broker_away_s=self._away_s(),
             )  # fmt: skip
         source, worker = known.source, known.worker
         still = source.paused or source.ended
@@ -131,6 +132,7 @@ class RemoteSession(Orders, OnShow):
             latency_ms=self.latency.recent(),
             error=self.error,
             preparing=NO_WORKER,
+            broker_away_s=self._away_s(),
         )
 
     # -- the operator -------------------------------------------------------------------------------------------------
@@ -143,6 +145,10 @@ class RemoteSession(Orders, OnShow):
         known = self._known(self.bed)
         if known is None:
             raise BadInput("a bed to order", "none yet", "wait until one has announced itself")
+        if away_s := self._away_s():  # an order that is carried out minutes later is another one
+            raise BadInput(
+                "a broker to send the order by", f"none that has answered for {away_s:.0f} s", "wait until it is back"
+            )
         at_ns = round((known.source.position_s if known.source is not None else 0.0) * SECOND_NS)
         self._post(self._command(known.record.bed, known.record.session, at_ns, name, **args))
 

@@ -49,6 +49,7 @@ def session_status(
     error: str,
     preparing: str = "",
     recording: bool = False,
+    broker_away_s: float = 0.0,
 ) -> SessionStatus:
     """How a bed stands. record: None before its source is open. preparing: said where there is no worker yet.
     latency_ms: left out at speed max, where nothing is due."""
@@ -75,6 +76,8 @@ def session_status(
         progress_ns=progress_ns,
         achieved_speed=source.achieved_speed,
         seekable=record is None or record.seekable,
+        source_notes=tuple(source.notes),
+        broker_away_s=broker_away_s,
     )
 
 

@@ -287,7 +287,14 @@ class BedWindower:
             self._now.serving = serving
             self._now.arrhythmias.forget_usual()  # the complexes of one lead are not those of another
         vitals = self._now.vitals.update(
-            second, grid, measured, cell.findings, cell.absence, self._now.pipeline.native, cell.rppg_delay_s
+            second,
+            grid,
+            measured,
+            cell.findings,
+            cell.absence,
+            self._now.pipeline.native,
+            cell.rppg_delay_s,
+            cell.beats,
         )
         calls = self._now.arrhythmias.update(second, grid, measured, cell.findings)
         handled.records += [_vitals_record(tick, vitals), _rhythm_record(tick, second, cell.findings, calls)]
