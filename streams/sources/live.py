@@ -4,6 +4,12 @@ One thread reads the device and hands out ticks, so nothing is shared but a few 
 go on, empty, and it is opened again after a pause that doubles up to ``LONGEST_PAUSE_S``, with some chance in it, so
 that many beds do not all knock at once. Its channels are then known again by their names.
 
+Where the clock of one channel jumps, a new epoch of the whole bed begins (:mod:`streams.sources.ticks`): samples of
+the others go on without a hole on the one axis of time, the receiver's, but what was learnt of two channels together
+(from R wave to pulse) would be of two clocks, so all is learnt anew. Each time that costs the context, and the alarms
+that stand: therefore a channel whose clock jumps ``MOST_JUMPS`` times within ``JUMPS_WITHIN_S`` is put at its arrivals
+from then on, and its stamps are not believed any more. One bad clock must not keep a bed from ever raising an alarm.
+
 Where the device has another patient, the next tick behind what was of the one before begins a new session of the bed;
 what an operator withheld of that one is given back.
 """
@@ -12,9 +18,10 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 from threading import Event, Lock
 
@@ -40,6 +47,7 @@ from streams.sources.ticks import LEAST_HOLD_NS, Key, Ticks
 OPEN_S, REOPEN_S = 10.0, 0.2
 LONGEST_READ_S = 0.02
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 10.0
+MOST_JUMPS, JUMPS_WITHIN_S = 3, 300.0
 
 log = logging.getLogger("vigil.live")
 
@@ -55,6 +63,15 @@ class _Lane:
     grid: LiveGrid
     said: DeviceChannel
     as_said: bool = True
+    jumps_s: deque[float] = field(default_factory=lambda: deque(maxlen=MOST_JUMPS))
+    by_arrival: bool = False  # its clock has jumped too often
+
+    def jumped(self, arrived_s: float) -> None:
+        """Its clock has jumped, once more."""
+        self.jumps_s.append(arrived_s)
+        if len(self.jumps_s) == MOST_JUMPS and arrived_s - self.jumps_s[0] <= JUMPS_WITHIN_S:
+            log.warning("%s: its clock jumps again and again, and is not believed any more", self.label)
+            self.by_arrival = True
 
 
 class LiveSource:
@@ -275,7 +292,7 @@ class LiveSource:
                 return
         values = _in_unit(block.values, lane.factor)
         arrived_s = (now_ns - self._zero_ns) / SECOND_NS
-        for piece in pieces(stamps_s, count, lane.grid.rate_hz):
+        for piece in pieces(None if lane.by_arrival else stamps_s, count, lane.grid.rate_hz):
             part = stamps_s if stamps_s is None or len(stamps_s) < count else stamps_s[piece]
             counter = None if block.counter is None else block.counter + piece.start
             self._place(ticks, lane, values[piece], part, arrived_s, counter, now_ns)
@@ -292,10 +309,11 @@ class LiveSource:
     ) -> None:
         if not len(values):
             return
-        placed = lane.grid.add(len(values), stamps_s, arrived_s, counter)
+        placed = lane.grid.add(len(values), None if lane.by_arrival else stamps_s, arrived_s, counter)
         if placed is None:
+            lane.jumped(arrived_s)
             lane.grid.begin(ticks.begin_epoch(lane.key) / SECOND_NS)
-            placed = lane.grid.add(len(values), stamps_s, arrived_s, counter)
+            placed = lane.grid.add(len(values), None if lane.by_arrival else stamps_s, arrived_s, counter)
         if placed is not None:
             ticks.add(lane.key, placed, values, now_ns)
 

@@ -31,9 +31,9 @@ class SimulatedDevice:
     """Sends its sample count as values, ``block`` samples of each channel at a time, ``delay_s`` after the last one.
 
     drift: its seconds are longer by it. jitter_s: of the stamps. steps: (when, by) its own clock jumps, in seconds of
-    true time. absent: (from, to) stretches of true time in which it cannot be reached. losses: stretches whose samples
-    never leave it, though it stays connected. patients: when it is put to another one. stamps: "last", "each" or
-    "none". counts: whether it numbers its samples.
+    true time; stepping: of these channels only, which have a clock of their own. absent: (from, to) stretches of true
+    time in which it cannot be reached. losses: stretches whose samples never leave it, though it stays connected.
+    patients: when it is put to another one. stamps: "last", "each" or "none". counts: whether it numbers its samples.
     """
 
     clock: Clock
@@ -43,6 +43,7 @@ class SimulatedDevice:
     drift: float = 0.0
     jitter_s: float = 0.0
     steps: Sequence[tuple[float, float]] = ()
+    stepping: Sequence[str] | None = None
     absent: Sequence[tuple[float, float]] = ()
     losses: Sequence[tuple[float, float]] = ()
     patients: Sequence[float] = ()
@@ -120,17 +121,26 @@ class SimulatedDevice:
                     continue
                 self.delivered[channel.name].append(index)
                 due.append(
-                    (when, Block(channel.name, index.astype(np.float32), self._stamps(times), self._number(first)))
+                    (
+                        when,
+                        Block(
+                            channel.name,
+                            index.astype(np.float32),
+                            self._stamps(times, channel.name),
+                            self._number(first),
+                        ),
+                    )
                 )
         return [block for _, block in sorted(due, key=lambda pair: pair[0])]
 
     def _number(self, first: int) -> int | None:
         return first if self.counts else None
 
-    def _stamps(self, times: np.ndarray) -> np.ndarray | None:
+    def _stamps(self, times: np.ndarray, name: str) -> np.ndarray | None:
         if self.stamps == "none":
             return None
-        stepped = times + sum(((times >= when) * by for when, by in self.steps), np.zeros(len(times)))
+        steps = self.steps if self.stepping is None or name in self.stepping else ()
+        stepped = times + sum(((times >= when) * by for when, by in steps), np.zeros(len(times)))
         stamps = self.start_ns / SECOND + self.zero_s + stepped
         stamps = stamps if self.stamps == "each" else stamps[-1:]
         return stamps + self._rng.uniform(-self.jitter_s, self.jitter_s, len(stamps))
