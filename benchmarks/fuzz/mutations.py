@@ -154,7 +154,8 @@ class Damage:
             case int():
                 near: tuple[Callable[[], int], ...] = (
                     lambda: before + 1 + self.below(3), lambda: before - 1 - self.below(3), lambda: -before,
-                    lambda: before + SECOND_NS * (1 + self.below(100)), lambda: before - SECOND_NS * (1 + self.below(100)),
+                    lambda: before + SECOND_NS * (1 + self.below(100)),
+                    lambda: before - SECOND_NS * (1 + self.below(100)),
                     lambda: before * 2, lambda: int(self.one_of([n for n in NUMBERS if isinstance(n, int)])),
                 )  # fmt: skip
                 return max(-(1 << 63), min((1 << 64) - 1, self.one_of(near)()))
