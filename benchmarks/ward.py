@@ -23,6 +23,7 @@ import psutil
 
 from benchmarks.runs import vigil_run
 from benchmarks.tables import machine, publish, table
+from models.signals.times import SECOND_NS
 from streams.records import AnyRecord, PredictionRecord, VitalsRecord, WaveTick
 from streams.roles.display import DisplayProcess
 from streams.runner import Sharing
@@ -155,9 +156,9 @@ class _Seen:
         if isinstance(record, WaveTick) and record.due_ns > 0:
             self.sample_ms.append((now - record.due_ns) / 1e6)
         elif isinstance(record, VitalsRecord):
-            self.vitals[record.bed].add(record.time_ns // 10**9)
+            self.vitals[record.bed].add(record.time_ns // SECOND_NS)
         elif isinstance(record, PredictionRecord):
-            self.predictions[record.bed].add(record.window_end_ns // 10**9)
+            self.predictions[record.bed].add(record.window_end_ns // SECOND_NS)
             self.invalid += not record.valid
             if due := record.stamps_ns.get("due", 0):
                 self.window_ms.append((now - due) / 1e6)

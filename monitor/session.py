@@ -165,12 +165,12 @@ class Session(Orders, OnShow):
         return BedView(self._status(asked), channels_of(record), gaps_of(record), title, asked.name, self.beds)
 
     def _status(self, bed: Bed) -> SessionStatus:
-        source = status_of(bed, self.id)
+        source = status_of(bed, bed.session or self.id)
         progress_ns = self._sources.progress_ns(bed)  # after paused and ended: not from before they were left
         found = session_status(
             bed.record,
             source,
-            self._worker.status(bed.name, self.id, source.epoch),
+            self._worker.status(bed.name, source.session, source.epoch),
             heartbeat_ns=self._stream.heartbeat_ns,
             progress_ns=progress_ns,
             latency_ms=self._latency.recent(),
@@ -236,7 +236,9 @@ class Session(Orders, OnShow):
 
     def _order(self, name: str, **args: str | float) -> None:
         bed = self._shown
-        self._post("commands", self._command(bed.name, self.id, round(bed.position_s * SECOND_NS), name, **args))
+        self._post(
+            "commands", self._command(bed.name, bed.session or self.id, round(bed.position_s * SECOND_NS), name, **args)
+        )
 
     def _apply(self, command: CommandRecord) -> None:
         if self._sources.apply(command):

@@ -26,6 +26,7 @@ from models.signals.errors import BadInput, VigilError
 from streams.codec import DecodeError
 from streams.faust_settings import faust_settings
 from streams.records import TOPICS, AnyRecord, MemoryRecord, WaveTick
+from streams.sessions import same_source
 from streams.stages import AlarmStage, CommandStage, FollowStage, ShowStage, WindowStage
 from streams.transport import Rewind, install
 from streams.transport.kafka_options import KafkaOptions
@@ -119,7 +120,7 @@ def create_app(
                     await first.read(event.message.partition)
                 record = None if again is Again.HERE else wire.read(event, owner=owner and again is Again.NO)
                 try:
-                    if record is not None and not (only_own and record.session != session):
+                    if record is not None and not (only_own and not same_source(record.session, session)):
                         await handle(record, again is not Again.NO)
                 except refuses as error:
                     wire.refuse(event, error)

@@ -31,6 +31,7 @@ MAX_TEXT = 1024
 MAX_NAME = 128
 MAX_ARGUMENTS = 16
 MAX_HEAD = 1024
+COMMANDS = ("drop", "restore", "pause", "resume", "seek", "speed", "step", "acknowledge")
 
 if TYPE_CHECKING:
     # Callers give these as the values of their enums, or as what was read of the wire: text to them.
@@ -58,7 +59,7 @@ else:
     Priority = _one_of("priority", ("high", "medium", "low"))
     Kind = _one_of("kind", ("physiological", "technical"))
     Role = _one_of("role", ("source", "worker"))
-    CommandName = _one_of("command", ("drop", "restore", "pause", "resume", "seek", "speed", "step", "acknowledge"))
+    CommandName = _one_of("command", COMMANDS)
 
 Name = Annotated[str, Meta(min_length=1, max_length=MAX_NAME, description=f"a name has 1 to {MAX_NAME} characters")]
 MaybeName = Annotated[str, Meta(max_length=MAX_NAME, description=f"a name has at most {MAX_NAME} characters")]

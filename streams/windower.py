@@ -42,6 +42,7 @@ from streams.records import (
     VitalsRecord,
     WaveTick,
 )
+from streams.sessions import is_past
 from streams.vitals.monitor import Grid, Vitals, VitalsMonitor
 
 MAX_MISSING = 4096  # skipped tick numbers remembered, to know a late tick from a duplicate
@@ -144,11 +145,11 @@ class BedWindower:
 
     def handle(self, tick: WaveTick, received_ns: int) -> Handled:
         """received_ns: monotonic time at which the tick arrived, for the stamps."""
-        if tick.session != self._now.session or tick.epoch > self._now.number:
-            self._now = _Epoch(tick.session, tick.epoch, tick.start_ns)
-        now = self._now
+        now, past = self._now, is_past(tick.session, tick.epoch, self._now.session, self._now.number)
+        if not past and (tick.session, tick.epoch) != (now.session, now.number):
+            now = self._now = _Epoch(tick.session, tick.epoch, tick.start_ns)
         expected = tick.tick_seq if now.highest is None else now.highest + 1
-        if tick.epoch < now.number or not self._is_new(tick.tick_seq, expected):
+        if past or not self._is_new(tick.tick_seq, expected):
             self._accounting.duplicated(tick)
             return Handled()
         skipped, late = max(0, tick.tick_seq - expected), tick.tick_seq < expected

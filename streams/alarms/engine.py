@@ -32,6 +32,7 @@ from streams.alarms.limits import DEFAULT_LIMITS, HOLD_S, Limit, RiskLimit, beyo
 from streams.alarms.technical import ENGINE, SERVICE, of_leads, technical
 from streams.pasts import AlarmsPast, StandingPast
 from streams.records import AlarmRecord, PredictionRecord, Record, RhythmRecord, StateRecord, VitalsRecord
+from streams.sessions import is_past
 
 JUMP_NS = 10 * SECOND_NS  # between the vitals of one second and the next: the clock has jumped
 NO_BEATS, NO_BEATS_S = "ecg.no_beats", 8.0
@@ -259,7 +260,7 @@ class AlarmEngine:
         return [_record(source, time_ns, key, wanted, active=True)]
 
     def _is_past(self, record: Record) -> bool:
-        return record.session == self._session and record.epoch < self._epoch
+        return is_past(record.session, record.epoch, self._session, self._epoch)
 
     def _new_epoch(self, record: Record, time_ns: int) -> Iterator[AlarmRecord]:
         if (record.session, record.epoch) == (self._session, self._epoch):

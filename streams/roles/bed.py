@@ -6,6 +6,8 @@ import time
 from collections.abc import Sequence
 from threading import Lock
 
+from msgspec.structs import replace
+
 from streams.commands import CommandApplier
 from streams.records import BedRecord, CommandRecord, WaveTick
 from streams.sources.source import Seekable, Source
@@ -42,6 +44,20 @@ class Bed:
         """The source, where it is a recording."""
         return self.source if isinstance(self.source, Seekable) else None
 
+    def goes_on(self, tick: WaveTick) -> BedRecord | None:
+        """A tick of the source, about to be sent: with the first of another session, of another patient, the bed is
+        described anew. The description then, else None."""
+        with self._lock:
+            if self.record is None or tick.session == self.record.session:
+                return None
+            self.record = replace(self.record, session=tick.session, epoch=tick.epoch)
+            return self.record
+
+    @property
+    def session(self) -> str:
+        """What its source is at: another one for each patient; "" before it is open."""
+        return self.record.session if self.record is not None else ""
+
     @property
     def position_s(self) -> float:
         """Event time now."""
@@ -53,6 +69,8 @@ class Bed:
             if self.record is None:
                 self._early.append(command)
                 return False
+            if command.session != self.record.session:
+                return False  # it was about the patient before
         replay = self.replay
         if self.ended or (replay is not None and replay.paused):
             self.stood_ns = time.monotonic_ns()  # before it moves: what it had to show until now is nothing

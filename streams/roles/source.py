@@ -18,7 +18,7 @@ from streams.roles.bed import Bed
 from streams.roles.process import RoleProcess
 from streams.runner import Sharing
 from streams.snapshot import Snapshot, snapshot_of
-from streams.sources.source import MakeSource
+from streams.sources.source import Emit, MakeSource
 from streams.spool import Spool
 from streams.stages import END_TOPICS, CommandStage, FollowStage, Send
 
@@ -85,7 +85,7 @@ class SourceRole:
     def end_seen(self, topic: str, tick: WaveTick) -> bool:
         """A last consumer has seen the end of a bed on a topic. Whether that was the end of all beds."""
         bed = self.beds.get(tick.bed)
-        if tick.session != self.session or bed is None or not bed.end_seen(topic, tick):
+        if bed is None or tick.session != bed.session or not bed.end_seen(topic, tick):
             return False
         return all(other.ended for other in self.beds.values())
 
@@ -111,7 +111,7 @@ class SourceRole:
         for bed in self.beds.values():
             if described and bed.record is not None:
                 self._post("beds", bed.record)
-            self._post("beds", status_of(bed, self.session, notes))
+            self._post("beds", status_of(bed, bed.session or self.session, notes))
 
     def _play(self, bed: Bed) -> None:
         """Body of the thread of a bed's source."""
@@ -127,7 +127,19 @@ class SourceRole:
             bed.source.stop()
         else:
             self._on_play()
-        bed.source.run(self._flow.emit_of(bed.source))
+        bed.source.run(self._emit_of(bed))
+
+    def _emit_of(self, bed: Bed) -> Emit:
+        emit = self._flow.emit_of(bed.source)
+
+        def announcing(tick: WaveTick) -> bool:
+            described = bed.goes_on(tick)
+            if described is not None:
+                self._post("beds", described)
+                self._post("beds", status_of(bed, bed.session))
+            return emit(tick)
+
+        return announcing
 
 
 def status_of(bed: Bed, session: str, notes: Sequence[str] = ()) -> StatusRecord:
