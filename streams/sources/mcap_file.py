@@ -34,6 +34,8 @@ MAX_RATIO, RATIO_SLACK_BYTES, RECORD_BYTES = 64, 8 << 20, 128
 MAX_CHANNELS = 65_536
 _SCHEMA = "vigil.wire."
 _HEAD = struct.Struct("<BQ")
+HEAD_BYTES = _HEAD.size
+"""Between where a chunk begins and its place."""
 _MESSAGE = struct.Struct("<HIQQ")
 _CHUNK = struct.Struct("<QQQII")
 
@@ -50,12 +52,14 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message of a chunk, not yet decoded: its topic without the bed, its bed, and the wire's bytes. Topic and bed
-    are "" where the chunk that named the channel is lost; the record says them all the same."""
+    """A message of a chunk, not yet decoded: its topic without the bed, its bed, the wire's bytes, and the wall clock
+    at which the recorder took it. Topic and bed are "" where the chunk that named the channel is lost; the record says
+    them all the same."""
 
     topic: str
     bed: str
     data: bytes
+    taken_ns: int = 0
 
     def may_be(self, topics: Container[str], bed: str | None = None) -> bool:
         """Whether its record may be of one of the topics, and of the bed."""
@@ -76,15 +80,15 @@ class McapFile:
     """One recording: a file and the parts that follow it (``ward.mcap``, ``ward-001.mcap``, …), as they are now.
 
     Raises BadInput for what is no MCAP file of this program's wire version. ``notes``: sentences on what was found odd
-    (it ends early, damaged chunks), known once all has been read.
+    (it ends early, damaged chunks), known once all has been read. alone: this file without those that follow.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, alone: bool = False) -> None:
         self._parts: list[_Part] = []
         self._notes: dict[str, int] = {}
         self.complete = True
         try:
-            for number in range(MAX_PARTS + 1):
+            for number in range(1 if alone else MAX_PARTS + 1):
                 following = part_path(path, number)
                 if number and not following.is_file():
                     break
@@ -145,8 +149,12 @@ class McapFile:
             self._note(f"a chunk of {part.name} was left out: {error}")
             return []
 
-    def _places(self, number: int, part: _Part) -> Iterator[Place]:
-        at = len(MCAP0_MAGIC)
+    def places_from(self, at: int) -> Iterator[Place]:
+        """The chunks of the first part from there on, where one ended or begins; 0: from its beginning."""
+        yield from self._places(0, self._parts[0], at)
+
+    def _places(self, number: int, part: _Part, at: int = 0) -> Iterator[Place]:
+        at = at or len(MCAP0_MAGIC)
         while True:
             head = _read_at(part, at, _HEAD.size)
             if head is None:
@@ -275,9 +283,10 @@ def _messages(part: _Part, entries: list[tuple[int, bytes]]) -> list[Message]:
     found = []
     for opcode, content in entries:
         if opcode == Opcode.MESSAGE and len(content) >= _MESSAGE.size:
-            channel = part.channels.get(_MESSAGE.unpack_from(content)[0], ("", ""))
+            number, _, _, taken_ns = _MESSAGE.unpack_from(content)
+            channel = part.channels.get(number, ("", ""))
             if channel is not None:
-                found.append(Message(*channel, content[_MESSAGE.size :]))
+                found.append(Message(*channel, content[_MESSAGE.size :], taken_ns))
         elif opcode == Opcode.SCHEMA:
             _schema(part, content)
         elif opcode == Opcode.CHANNEL:
