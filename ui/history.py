@@ -16,7 +16,7 @@ from pathlib import Path
 
 from models.signals.errors import VigilError
 from streams.sources.look_back import LookBack
-from ui.past import LEAD_S, LONGEST_PAGE_S, Page, page_of
+from ui.past import LEAD_S, LONGEST_PAGE_S, WORDS_S, Page, page_of
 from ui.theme import Theme
 
 FIRST_LOOK_S = 30.0
@@ -175,7 +175,7 @@ class History:
             more = look_back.follow()
         page = None
         if request is not None:
-            past = look_back.past(request.bed, round(request.at_s * 1e9), request.seconds + LEAD_S)
+            past = look_back.past(request.bed, round(request.at_s * 1e9), request.seconds + LEAD_S, WORDS_S)
             page = page_of(past, self._theme, request.seconds)
         span = look_back.span_ns
         return _Answer(None if span is None else (span[0] * 1e-9, span[1] * 1e-9), page, more)

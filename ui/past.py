@@ -21,6 +21,9 @@ _NS = 1e-9
 LEAD_S = 15.0
 """Read before what a page shows: filters settle, and what is said once a second has been said."""
 LONGEST_PAGE_S = 150.0
+WORDS_S = 600.0
+"""Of this long before it is known since when a sensor is absent, the last pressure, and the trend: as long as a display
+remembers."""
 _LATE_S = 1.6  # a recorder takes records every half second; a longer silence is one
 
 

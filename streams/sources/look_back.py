@@ -22,7 +22,7 @@ from msgspec.structs import replace
 from streams.clock import SECOND_NS
 from streams.records import AlarmRecord, AnyRecord, BedRecord, CommandRecord, DeadLetter, StatusRecord
 from streams.sinks.mcap import part_path
-from streams.sources.mcap_file import HEAD_BYTES, McapFile, Place
+from streams.sources.mcap_file import HEAD_BYTES, McapFile, Names, Place
 
 BLOCK_NS = 5 * SECOND_NS
 MOST_BLOCKS = 32_768
@@ -32,6 +32,8 @@ ALARMS_KEPT = 4096
 DESCRIPTIONS_KEPT = 256
 MOST_RECORDS = 40_000
 """Of one look; the newest count."""
+MOST_BYTES = 64 << 20
+"""Of the file, read for one look for what was said before its waves: hours of a bed, a minute of a hundred."""
 SLICE_BYTES = 32 << 20
 """Of the file, gone through in one call of :meth:`LookBack.follow`."""
 _TOPICS = frozenset({"waves", "vitals", "predictions", "alarms"})
@@ -72,6 +74,7 @@ class LookBack:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._part = self._at = 0
+        self._names: list[Names] = [{}]  # by part
         self._blocks: list[_Block] = []
         self._block_ns = BLOCK_NS
         self._beds: dict[str, _Bed] = {}
@@ -89,7 +92,7 @@ class LookBack:
         if not path.is_file():
             return False
         followed = following.is_file()  # asked first: what is followed now has no more to come
-        with closing(McapFile(path, alone=True)) as file:
+        with closing(McapFile(path, alone=True, names=self._names[-1])) as file:
             begin = self._at
             for place in file.places_from(self._at):
                 self._note(file, place)
@@ -99,28 +102,43 @@ class LookBack:
         if not followed:
             return False
         self._part, self._at = self._part + 1, 0
+        self._names.append({})
         return True
 
-    def past(self, bed: str, at_ns: int, seconds: float) -> Past:
-        """What was told of a bed in the ``seconds`` before a moment, and the alarms before."""
-        since_ns = at_ns - round(seconds * SECOND_NS)
+    def past(self, bed: str, at_ns: int, seconds: float, words_s: float = 0.0) -> Past:
+        """What was told of a bed in the ``seconds`` before a moment; in the ``words_s`` before all but waves, as far as
+        ``MOST_BYTES`` of the file go; and the alarms before."""
+        waves_ns = at_ns - round(seconds * SECOND_NS)
+        since_ns = min(waves_ns, at_ns - round(words_s * SECOND_NS))
         known = self._beds.get(bed) or _Bed()
         told: deque[tuple[int, AnyRecord]] = deque(maxlen=MOST_RECORDS)
-        for block in self._blocks:
-            if block.begin_ns <= at_ns and block.end_ns >= since_ns:
-                told.extend(self._read(block, bed, since_ns, at_ns))
+        for block in self._around(since_ns, waves_ns, at_ns):
+            told.extend(self._read(block, bed, since_ns, waves_ns, at_ns))
         before = [(ns, alarm) for ns, alarm in known.alarms if ns < since_ns]
         described = [record for ns, record in known.described if ns <= at_ns] or [r for _, r in known.described]
         return Past(bed, at_ns, (*before, *told), described[-1] if described else None)
 
-    def _read(self, block: _Block, bed: str, since_ns: int, at_ns: int) -> list[tuple[int, AnyRecord]]:
+    def _around(self, since_ns: int, waves_ns: int, at_ns: int) -> list[_Block]:
+        """The blocks to be read, in order."""
+        found: list[_Block] = []
+        room = MOST_BYTES
+        for block in reversed(self._blocks):
+            if block.begin_ns <= at_ns and block.end_ns >= since_ns:
+                room -= block.end - block.offset
+                if room < 0 and block.end_ns < waves_ns:
+                    break
+                found.append(block)
+        return found[::-1]
+
+    def _read(self, block: _Block, bed: str, since_ns: int, waves_ns: int, at_ns: int) -> list[tuple[int, AnyRecord]]:
         found: list[tuple[int, AnyRecord]] = []
-        with closing(McapFile(part_path(self._path, block.part), alone=True)) as file:
+        with closing(McapFile(part_path(self._path, block.part), alone=True, names=self._names[block.part])) as file:
             for place in file.places_from(block.offset):
                 if place.offset >= block.end:
                     break
                 for message in file.messages(place, again=True):
-                    if since_ns <= message.taken_ns <= at_ns and message.may_be(_TOPICS, bed):
+                    begin_ns = waves_ns if message.topic == "waves" else since_ns
+                    if begin_ns <= message.taken_ns <= at_ns and message.may_be(_TOPICS, bed):
                         record = file.record(message)
                         if record is not None and record.bed == bed and not isinstance(record, _ASIDE):
                             found.append((message.taken_ns, record))

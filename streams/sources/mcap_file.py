@@ -66,13 +66,17 @@ class Message:
         return not self.topic or (self.topic in topics and bed in (None, self.bed))
 
 
+Names = dict[int, tuple[str, str] | None]
+"""Topic and bed of the channels of a file; None of one that is not Vigil's."""
+
+
 @dataclass(slots=True)
 class _Part:
     file: BinaryIO
     name: str
     size: int
     schemas: dict[int, str] = field(default_factory=dict)
-    channels: dict[int, tuple[str, str] | None] = field(default_factory=dict)  # None: not one of Vigil's
+    channels: Names = field(default_factory=dict)
     unpacked: int = 0
 
 
@@ -81,9 +85,10 @@ class McapFile:
 
     Raises BadInput for what is no MCAP file of this program's wire version. ``notes``: sentences on what was found odd
     (it ends early, damaged chunks), known once all has been read. alone: this file without those that follow.
+    names: of its first part's channels, learnt when it was read before; what is learnt now is added.
     """
 
-    def __init__(self, path: Path, *, alone: bool = False) -> None:
+    def __init__(self, path: Path, *, alone: bool = False, names: Names | None = None) -> None:
         self._parts: list[_Part] = []
         self._notes: dict[str, int] = {}
         self.complete = True
@@ -100,6 +105,8 @@ class McapFile:
         except BaseException:
             self.close()
             raise
+        if names is not None:
+            self._parts[0].channels = names
 
     @property
     def notes(self) -> list[str]:
