@@ -112,7 +112,9 @@ def run_session(settings: RunSettings, force: InForce, say: EventLog | None = No
         session.start()
         stack.callback(session.stop)
         with termination_as_interrupt():
-            return _look(settings, session, feed, watcher, display=display, terminal=terminal, closes=closes)
+            return _look(
+                settings, session, feed, watcher, display=display, terminal=terminal, closes=closes, recording=path
+            )
 
 
 def _write_report(path: Path | None, session: Session, display: bool) -> None:
@@ -142,6 +144,7 @@ def _look(
     display: bool,
     terminal: bool,
     closes: bool,
+    recording: Path | None,
 ) -> int:
     """Show the session until it is over. Raises what ended it, if something did."""
     if display:
@@ -150,7 +153,7 @@ def _look(
 
         make_application()
         session.wait_opened()
-        code = run_display(session, feed, screenshot=settings.screenshot, close_at_end=closes)
+        code = run_display(session, feed, screenshot=settings.screenshot, close_at_end=closes, recording=recording)
         session.stop()
         session.wait(0)  # raises what ended it, in one sentence
         return code

@@ -105,6 +105,7 @@ class Recordings:
 
 
 def _recorded(records: list[AnyRecord], path: Path, *, compress: bool) -> bytes:
+    path.unlink(missing_ok=True)
     sink = McapSink(path, compress=compress)
     for number, record in enumerate(records, 1):
         sink.add(record)
