@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 from models.runtime.bundle import load_bundle
+from models.runtime.threads import MANY_BEDS, threads_for
 from models.signals.errors import BadInput
 from monitor.config import InForce
 from monitor.config_uses import broker_of, limits_of, recordings_of, sharing_of, spool_of
@@ -76,7 +77,7 @@ def run_worker(settings: RunSettings, force: InForce, say: EventLog | None) -> i
     cancel = threading.Event()
 
     def load_engine() -> Engine:
-        return chosen_engine(bundle, settings, cancel, process.role.prepare)
+        return chosen_engine(bundle, settings, cancel, process.role.prepare, threads_for(MANY_BEDS))
 
     process = WorkerProcess(
         bundle.window_spec,

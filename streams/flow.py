@@ -13,8 +13,8 @@ from threading import Lock
 
 from msgspec.structs import replace
 
+from models.signals.times import SECOND_NS
 from streams.accounting import Accounting
-from streams.clock import SECOND_NS
 from streams.codec import encode
 from streams.host import clock_offset_ns, stamped, this_host
 from streams.records import CellRecord, WaveTick, tick_identity

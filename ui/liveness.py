@@ -29,6 +29,7 @@ class Life(StrEnum):
     PAUSED = "paused"
     ENDED = "ended"
     LOST = "lost"
+    PAST = "past"  # out of the recording, while the bed goes on (:mod:`ui.past`)
 
 
 @dataclass(frozen=True, slots=True)

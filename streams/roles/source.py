@@ -18,7 +18,7 @@ from streams.roles.bed import Bed
 from streams.roles.process import RoleProcess
 from streams.runner import Sharing
 from streams.snapshot import Snapshot, snapshot_of
-from streams.sources.source import MakeSource
+from streams.sources.source import Emit, MakeSource
 from streams.spool import Spool
 from streams.stages import END_TOPICS, CommandStage, FollowStage, Send
 
@@ -85,9 +85,25 @@ class SourceRole:
     def end_seen(self, topic: str, tick: WaveTick) -> bool:
         """A last consumer has seen the end of a bed on a topic. Whether that was the end of all beds."""
         bed = self.beds.get(tick.bed)
-        if tick.session != self.session or bed is None or not bed.end_seen(topic, tick):
+        if bed is None or tick.session != bed.session or not bed.end_seen(topic, tick):
             return False
         return all(other.ended for other in self.beds.values())
+
+    def progress_ns(self, bed: Bed) -> int:
+        """When the last tick of the bed was handled, or it last stood by order; no later than since when one waits."""
+        wait = self._flow.credits.longest_wait([bed.name])
+        moved_ns = max(self._flow.credits.handled_ns(bed.name), bed.stood_ns)
+        return moved_ns if wait is None else min(moved_ns, wait.since_ns)
+
+    @property
+    def paced(self) -> bool:
+        """Whether anything is due at any time: not where all is as fast as possible."""
+        return any(bed.replay is None or bed.replay.speed is not None for bed in self.beds.values())
+
+    @property
+    def slowed_s(self) -> float:
+        """Wall time by which the slowest replay fell back, since the machine could not keep the speed."""
+        return max((bed.replay.given_up_s for bed in self.beds.values() if bed.replay is not None), default=0.0)
 
     def announce(self, *, described: bool, notes: Sequence[str] = ()) -> None:
         """Say of every bed how it stands, and, if ``described`` and it is open, what it is. notes: what there is to say
@@ -95,7 +111,7 @@ class SourceRole:
         for bed in self.beds.values():
             if described and bed.record is not None:
                 self._post("beds", bed.record)
-            self._post("beds", status_of(bed, self.session, notes))
+            self._post("beds", status_of(bed, bed.session or self.session, notes))
 
     def _play(self, bed: Bed) -> None:
         """Body of the thread of a bed's source."""
@@ -111,7 +127,19 @@ class SourceRole:
             bed.source.stop()
         else:
             self._on_play()
-        bed.source.run(self._flow.emit_of(bed.source))
+        bed.source.run(self._emit_of(bed))
+
+    def _emit_of(self, bed: Bed) -> Emit:
+        emit = self._flow.emit_of(bed.source)
+
+        def announcing(tick: WaveTick) -> bool:
+            described = bed.goes_on(tick)
+            if described is not None:
+                self._post("beds", described)
+                self._post("beds", status_of(bed, bed.session))
+            return emit(tick)
+
+        return announcing
 
 
 def status_of(bed: Bed, session: str, notes: Sequence[str] = ()) -> StatusRecord:

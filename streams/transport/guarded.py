@@ -60,6 +60,7 @@ class GuardedConsumer(Consumer):
         self._given_up: dict[TP, int | None] = {}
         self._superseded: set[TP] = set()  # of them, those with which another has gone on
         self._assignments = 0
+        self._handled: dict[TP, int] = {}  # newest offset that was
         self._room: asyncio.Future[None] | None = None
 
     # -- 1: visible death -----------------------------------------------------------------------------------------
@@ -149,6 +150,8 @@ class GuardedConsumer(Consumer):
         """Faust's own, and nothing acked stays among the unacked."""
         done = super().ack(message)
         if message.acked:
+            tp = TP(message.topic, message.partition)
+            self._handled[tp] = max(self._handled.get(tp, -1), message.offset)
             # Faust forgets to do this for offsets before the committed one, and then waits for them when it stops.
             self._unacked_messages.discard(message)
         return done
@@ -207,7 +210,12 @@ class GuardedConsumer(Consumer):
         """Commits what was handled before the partitions go."""
         if revoked and not self.app.should_stop:
             await self.commit()
-        self._given_up = {tp: self._committed_offset[tp] for tp in revoked}
+        # One that was still being read again is not known yet, and is read again from the beginning.
+        self._given_up = {
+            tp: self._committed_offset[tp]
+            for tp in revoked
+            if self._handled.get(tp, -1) + 1 >= self.rewound_until.get(tp, 0)
+        }
         for tp in revoked:
             self._started_at.pop(tp, None)
         await super().on_partitions_revoked(revoked)
