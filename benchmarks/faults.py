@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.tables import machine, publish, table
+from models.signals.times import SECOND_NS
 from streams.feed import DisplayFeed
 from streams.records import AnyRecord, PredictionRecord, VitalsRecord, WaveTick, tick_identity
 from streams.roles.display import DisplayProcess
@@ -44,10 +45,10 @@ class Bed:
     def take(self, record: AnyRecord) -> None:
         """Counts a record."""
         if isinstance(record, VitalsRecord):
-            self.vitals[record.time_ns // 10**9].append(repr(record))
+            self.vitals[record.time_ns // SECOND_NS].append(repr(record))
             self.arrived_s.append(time.monotonic())
         elif isinstance(record, PredictionRecord):
-            self.predictions[record.window_end_ns // 10**9].append(record.valid)
+            self.predictions[record.window_end_ns // SECOND_NS].append(record.valid)
         elif isinstance(record, WaveTick) and not record.eos:
             self.ticks[tick_identity(record)] += 1
 
@@ -286,7 +287,7 @@ def _read(url: str, prefix: str) -> int:
 
     def take(record: AnyRecord) -> None:
         if isinstance(record, VitalsRecord):
-            newest[0] = max(newest[0], record.time_ns // 10**9)
+            newest[0] = max(newest[0], record.time_ns // SECOND_NS)
 
     display = DisplayProcess(url, Sharing(prefix=prefix, partitions=PARTITIONS, only_own=False), [feed])
     display.subscribe(take)
