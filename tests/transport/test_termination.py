@@ -149,6 +149,7 @@ def test_every_role_ends_and_nothing_is_lost(
 
     source.terminate()
     ticks = on_topic(kafka_bootstrap, "waves", WaveTick)
+    assert json.loads(source.words().splitlines()[-1])["ticks_sent"] == len(ticks), "all that it had sent"
     for bed in BEDS:
         sequence = [tick.tick_seq for tick in ticks if tick.bed == bed]
         assert sequence == list(range(len(sequence))), "what the source has sent has come to the broker, once"
