@@ -1,8 +1,8 @@
 """``python -m benchmarks fuzz``: a table of what became of so many mutated messages and recordings.
 
 A crash is any exception but the documented ones (a dead letter of a message, BadInput in one line of a recording); a
-hang is a message or a recording that takes longer than 5 s of the processor, or a minute of the wall (somebody waits for
-what never comes; other work on the machine is no hang); and the process may hold 1 GiB more than it began with.
+hang is a message or a recording that takes longer than 5 s of the processor, or a minute of the wall (somebody waits
+for what never comes; other work on the machine is no hang); and the process may hold 1 GiB more than it began with.
 Each failure is told with its seed, which finds it again: ``tests/test_fuzz.py`` keeps those that were found.
 """
 
