@@ -21,6 +21,7 @@ BENCHMARKS = {
     "failover": "a worker killed under several beds on Kafka: time to takeover, what was lost, what was told twice",
     "recording": "the recorder: MB an hour and cost of a bed",
     "fuzz": "mutated messages through the app, mutated recordings through their readers: no crash, no hang",
+    "ward": "how many beds one machine carries, in one process or on Kafka, and what a bed costs",
     "throughput": "how fast a recording runs through the whole program at --speed max",
     "lsl": "every sample of two LabStreamingLayer streams accounted for, and how long it takes",
     "inference": "the model alone: every backend, precision and batch beside the machine's floor",

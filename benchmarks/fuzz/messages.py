@@ -23,14 +23,15 @@ from faust.types import TP
 from benchmarks.fuzz.mutations import Damage
 from models.signals.channels import ChannelMap, map_channels
 from models.signals.readers.opener import open_recording
+from models.signals.times import SECOND_NS
 from models.signals.windows import Window, WindowSpec
 from streams.accounting import Accounting
 from streams.alarm_log import AlarmLog
 from streams.app import Stages, create_app
-from streams.clock import SECOND_NS
-from streams.codec import COMMANDS, encode, samples_to_bytes
+from streams.codec import encode, samples_to_bytes
 from streams.commands import CommandApplier
 from streams.feed import DisplayFeed
+from streams.fields import COMMANDS
 from streams.inference import EndOfBed, Mailbox
 from streams.latency import LatencyBook
 from streams.records import (

@@ -9,6 +9,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from models.signals.times import SECOND_NS
+
 NUMBERS = (0, 1, -1, 2, 7, 64, 255, 1 << 16, (1 << 31) - 1, -(1 << 31), 1 << 32, 1 << 53, 1 << 61, (1 << 62) - 1,
            -(1 << 62), (1 << 63) - 1, -(1 << 63), 0.5, -0.25, 1e-9, 1e9, 1e300, -1e300, 5e-324,
            float("nan"), float("inf"), float("-inf"))  # fmt: skip
@@ -152,7 +154,8 @@ class Damage:
             case int():
                 near: tuple[Callable[[], int], ...] = (
                     lambda: before + 1 + self.below(3), lambda: before - 1 - self.below(3), lambda: -before,
-                    lambda: before + 10**9 * (1 + self.below(100)), lambda: before - 10**9 * (1 + self.below(100)),
+                    lambda: before + SECOND_NS * (1 + self.below(100)),
+                    lambda: before - SECOND_NS * (1 + self.below(100)),
                     lambda: before * 2, lambda: int(self.one_of([n for n in NUMBERS if isinstance(n, int)])),
                 )  # fmt: skip
                 return max(-(1 << 63), min((1 << 64) - 1, self.one_of(near)()))

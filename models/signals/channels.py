@@ -20,6 +20,7 @@ from models.signals.gaps import Stretch, common, with_ends
 from models.signals.leads import MOST_LEADS, SEVERAL
 from models.signals.modalities import MODALITIES, Modality
 from models.signals.recording import Recording, Segment, Track, TrackKind
+from models.signals.times import SECOND_NS
 from models.signals.units import canonical_factor
 
 MAX_DURATION_S = 31 * 86_400.0
@@ -51,11 +52,12 @@ class Channel:
     @property
     def end_ns(self) -> int:
         """Time just past the last sample (rounded up)."""
-        return self.origin_ns + math.ceil(Fraction(self.samples * 10**9) / Fraction(self.rate_hz))
+        return self.origin_ns + math.ceil(Fraction(self.samples * SECOND_NS) / Fraction(self.rate_hz))
 
     def first_index_at(self, time_ns: int) -> int:
         """Index of the first sample at or after ``time_ns``, not clipped to the channel's extent; exact."""
-        return math.ceil((time_ns - self.origin_ns) * Fraction(self.rate_hz) / 10**9)
+        samples, seconds = self.rate_hz.as_integer_ratio()
+        return -((self.origin_ns - time_ns) * samples // (seconds * SECOND_NS))
 
 
 @dataclass(frozen=True, slots=True)

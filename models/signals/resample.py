@@ -25,10 +25,11 @@ import numpy.typing as npt
 
 from models.signals.errors import BadInput
 from models.signals.modalities import GRID_RATE_HZ
+from models.signals.times import SECOND_NS
 
 FloatArray = npt.NDArray[np.float32]
 
-GRID_STEP_NS = 1_000_000_000 // GRID_RATE_HZ
+GRID_STEP_NS = SECOND_NS // GRID_RATE_HZ
 HALF_SUPPORT_S = 0.020
 MIN_RATE_HZ, MAX_RATE_HZ = 4.0, 100_000.0
 _FINE_PHASES, _COARSE_PHASES, _COARSE_FROM_HZ = 1024, 64, 2_000.0  # at most 8 us of rounding either way

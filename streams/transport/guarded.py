@@ -53,6 +53,7 @@ class GuardedConsumer(Consumer):
         self.rewound_until: dict[TP, int] = {}
         """Where reading went back: the offset from which on messages are new to the group."""
         self._given_up: set[TP] = set()  # in the last rebalance: what they say is known here, should they come back
+        self._handled: dict[TP, int] = {}  # newest offset that was
         self._room: asyncio.Future[None] | None = None
 
     # -- 1: visible death -----------------------------------------------------------------------------------------
@@ -138,6 +139,8 @@ class GuardedConsumer(Consumer):
         """Faust's own, and nothing acked stays among the unacked."""
         done = super().ack(message)
         if message.acked:
+            tp = TP(message.topic, message.partition)
+            self._handled[tp] = max(self._handled.get(tp, -1), message.offset)
             # Faust forgets to do this for offsets before the committed one, and then waits for them when it stops.
             self._unacked_messages.discard(message)
         return done
@@ -177,7 +180,8 @@ class GuardedConsumer(Consumer):
         """Commits what was handled before the partitions go."""
         if revoked and not self.app.should_stop:
             await self.commit()
-        self._given_up = set(revoked)
+        # One that was still being read again is not known yet, and is read again from the beginning.
+        self._given_up = {tp for tp in revoked if self._handled.get(tp, -1) + 1 >= self.rewound_until.get(tp, 0)}
         for tp in revoked:
             self._started_at.pop(tp, None)
         await super().on_partitions_revoked(revoked)

@@ -6,8 +6,10 @@ here first, as a test that fails on one of them.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import defaultdict
+from typing import Any
 
 from streams.transport import Rewind
 from tests.transport.harness import (
@@ -159,3 +161,37 @@ async def test_a_partition_that_is_taken_over_is_read_again_from_a_warm_window_b
     assert len(moved) == 2
     # What was its own all along it knows.
     assert dict(again) == {p: list(range(40, 50)) for p in moved}
+
+
+@in_loop
+async def test_a_rebalance_while_a_partition_is_read_again_begins_that_anew(broker: Broker):
+    async with sender(broker) as send:
+        await send.declare("waves", partitions=4)
+        for value in numbered(200):
+            await send("waves", None, value, partition=int(value) % 4)
+        before = broker.app()
+        sink = Sink(before, broker.topic(before))
+        async with running(before):
+            await sink.until(200)
+    one, two = (broker.app(rewind={"waves": Rewind(messages=10)}) for _ in range(2))
+    go_on = asyncio.Event()
+
+    async def hold(event: Any) -> None:
+        if not go_on.is_set() and event.message.offset == 42:
+            await go_on.wait()
+
+    first, second = Sink(one, broker.topic(one), hold), Sink(two, broker.topic(two))
+    async with running(one):
+        await first.until(3)
+        first.events.clear()
+        async with running(two):
+            go_on.set()
+            await until(lambda: len(share(one, broker)) == len(share(two, broker)) == 2, "both work")
+            await until(lambda: not one.rebalancing and not two.rebalancing, "both are ready")
+            wanted = {(partition, offset) for partition in range(4) for offset in range(40, 50)}
+
+            def whole() -> bool:
+                read = {(e.message.partition, e.message.offset) for e in [*first.events, *second.events]}
+                return wanted <= read
+
+            await until(whole, "every partition was read again")
