@@ -10,8 +10,8 @@ import time
 from dataclasses import dataclass
 
 from streams.records import WaveTick
-from streams.remote import channels_of
 from streams.sources.look_back import Past
+from streams.status import channels_of
 from ui.liveness import Life, Moment
 from ui.state import DisplayState
 from ui.theme import Theme

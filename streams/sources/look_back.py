@@ -19,7 +19,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from streams.clock import SECOND_NS
+from models.signals.times import SECOND_NS
 from streams.records import AlarmRecord, AnyRecord, BedRecord, CommandRecord, DeadLetter, StatusRecord
 from streams.sinks.mcap import part_path
 from streams.sources.mcap_file import HEAD_BYTES, McapFile, Names, Place
