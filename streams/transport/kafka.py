@@ -29,6 +29,23 @@ class KafkaConsumerThread(driver.AIOKafkaConsumerThread):
         consumer._fetch_max_wait_ms = FETCH_MAX_WAIT_MS  # read when it starts; Faust has no setting for it
         return consumer
 
+    async def on_thread_stop(self) -> None:
+        """Faust's own; fetches that wait to be tried again, where a connection broke, do not keep it from stopping."""
+        try:
+            await super().on_thread_stop()
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            # aiokafka 0.14 cancels such a fetch, waits for it and is cancelled by it: the thread would die, and whoever
+            # stops it wait for ever.
+            consumer = self._ensure_consumer()
+            fetches = list(consumer._fetcher._pending_tasks)
+            for fetch in fetches:
+                fetch.cancel()
+            await asyncio.gather(*fetches, return_exceptions=True)
+            await consumer._client.close()
+
 
 class KafkaConsumer(GuardedConsumer, driver.Consumer):
     """aiokafka in a thread of its own, as Faust runs it."""

@@ -98,6 +98,7 @@ def test_a_worker_runs_in_a_thread_that_is_not_the_main_one(broker: Broker):
 
 
 @pytest.mark.kafka
+@pytest.mark.expects_error_log  # aiokafka logs every fetch that it will try again
 @in_loop
 async def test_closed_connections_are_made_anew_and_nothing_is_lost(kafka_bootstrap: str, retries_are_no_errors: None):
     """As a broker closes them that restarts, or that has not heard of a client for long."""
@@ -122,6 +123,7 @@ async def test_closed_connections_are_made_anew_and_nothing_is_lost(kafka_bootst
             assert await close(app.producer._producer.client) > 0
         await until(lambda: set(sink.values) == set(numbered(60)), "all have come")
         assert not app.crashed
+        await thread.call_thread(close, thread._consumer._client)  # it may be stopped while it tries again
 
 
 # -- failures ---------------------------------------------------------------------------------------------------------
