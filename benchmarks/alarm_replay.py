@@ -7,10 +7,10 @@ from collections.abc import Collection
 from models.signals.channels import map_channels
 from models.signals.modalities import Modality
 from models.signals.readers.opener import open_recording
+from models.signals.times import SECOND_NS
 from models.signals.windows import WindowSpec
 from streams.accounting import Accounting
 from streams.alarms import AlarmEngine
-from streams.clock import SECOND_NS
 from streams.codec import samples_to_bytes
 from streams.records import AlarmRecord, RhythmRecord, StateRecord, VitalsRecord, WaveChunk, WaveTick
 from streams.windower import BedWindower

@@ -26,7 +26,7 @@ from models.signals.channels import map_channels
 from models.signals.modalities import GRID_RATE_HZ, Modality
 from models.signals.readers.opener import open_recording
 from models.signals.resample import Resampler
-from streams.clock import SECOND_NS
+from models.signals.times import SECOND_NS
 from streams.vitals.heart import DOUBTFUL, averaged_rate
 
 Floats = npt.NDArray[np.float64]

@@ -21,6 +21,7 @@ import numpy as np
 
 from benchmarks.tables import machine, publish, table
 from models.signals.modalities import Modality
+from models.signals.times import SECOND_NS
 from streams.control import BedView, ChannelInfo, SessionStatus
 from streams.feed import DisplayFeed
 from streams.records import (
@@ -106,7 +107,7 @@ def _play(feed: DisplayFeed, stop: threading.Event, estimate: bool) -> None:
             if estimate and channel.modality is Modality.ABP and seq * TICK_S >= 5:
                 values[:] = np.nan
             chunks.append(WaveChunk(channel.modality.value, channel.label, channel.rate_hz, 0, first, values.tobytes()))
-        start_ns = round(seq * TICK_S * 1e9)
+        start_ns = round(seq * TICK_S * SECOND_NS)
         feed.push(WaveTick(**head, tick_seq=seq, start_ns=start_ns, end_ns=start_ns + 50_000_000,
                            due_ns=time.monotonic_ns(), chunks=chunks))  # fmt: skip
         seq += 1
@@ -118,16 +119,16 @@ def _second(feed: DisplayFeed, head: dict[str, Any], second: int, estimate: bool
     gone = estimate and second - 1 >= 5
     absence = {m.value: "" for m in Modality} | ({"ABP": "no data"} if gone else {})
     feed.push(CellRecord(**head, second=second - 1, absence=absence))
-    feed.push(VitalsRecord(**head, time_ns=second * 10**9, hr=75.0, hr_source="ECG"))
+    feed.push(VitalsRecord(**head, time_ns=second * SECOND_NS, hr=75.0, hr_source="ECG"))
     pulse = {"PPG": "present"} if gone else {"ABP": "present", "PPG": "present"}
-    feed.push(RhythmRecord(**head, time_ns=second * 10**9, rhythm="beats", pulse=pulse))
+    feed.push(RhythmRecord(**head, time_ns=second * SECOND_NS, rhythm="beats", pulse=pulse))
     states = {m.value: "" for m in Modality} | ({"ABP": "no data"} if gone else {})
-    feed.push(StateRecord(**head, time_ns=second * 10**9, state=states))
+    feed.push(StateRecord(**head, time_ns=second * SECOND_NS, state=states))
     line = _values("ABP", np.arange((second - 1) * 100, second * 100) / 100.0)
     chunk = RestoredChunk("ABP", 100, (second - 1) * 100, line.tobytes(), (line - 7).tobytes(), (line + 7).tobytes())
     feed.push(
         PredictionRecord(
-            **head, window_end_ns=second * 10**9, model="benchmark", backend="none",
+            **head, window_end_ns=second * SECOND_NS, model="benchmark", backend="none",
             modalities=["ECG", "ABP", "PPG", "EEG"], presence=[[True] * 10] * 4, ages_s=[0.0] * 4, valid=True,
             abstain=False, reason="", risk={"5": (0.4, 0.3, 0.5), "10": (0.5, 0.4, 0.6), "15": (0.6, 0.5, 0.7)},
             restored=[chunk] if gone else [],

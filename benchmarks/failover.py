@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.tables import machine, publish, table
+from models.signals.times import SECOND_NS
 from streams.records import AnyRecord, PredictionRecord, StatusRecord, VitalsRecord, WaveTick
 from streams.roles.display import DisplayProcess
 from streams.runner import Sharing
@@ -30,10 +31,10 @@ class Bed:
     def take(self, record: AnyRecord) -> None:
         """Counts a record."""
         if isinstance(record, VitalsRecord):
-            self.vitals[record.time_ns // 10**9].append(repr(record))
+            self.vitals[record.time_ns // SECOND_NS].append(repr(record))
             self.arrived_s.append(time.monotonic())
         elif isinstance(record, PredictionRecord):
-            self.predictions[record.window_end_ns // 10**9].append(record)
+            self.predictions[record.window_end_ns // SECOND_NS].append(record)
         elif isinstance(record, WaveTick):
             self.ticks += 1
 

@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from models.signals.channels import ChannelMap
 from models.signals.modalities import Modality
 from models.signals.pipeline import BedPipeline, Chunk, PipelineOutput
+from models.signals.times import SECOND_NS
 from models.signals.windows import WindowSpec
-
-NS = 1_000_000_000
 
 
 def drive(
@@ -26,9 +25,9 @@ def drive(
     for second in range(end_s):
         chunks = []
         for channel in (lead for leads in channels.leads.values() for lead in leads):
-            segment = channels.read(channel.modality, second * NS, (second + 1) * NS, channel.lead)
+            segment = channels.read(channel.modality, second * SECOND_NS, (second + 1) * SECOND_NS, channel.lead)
             if len(segment.values):
                 hidden = any(a < second + 1 and second < b for a, b in (withheld or {}).get(channel.modality, []))
                 chunks.append(Chunk.of(channel, segment, hidden))
-        yield pipeline, pipeline.push(chunks, second * NS, (second + 1) * NS)
-    yield pipeline, pipeline.finish(end_s * NS)
+        yield pipeline, pipeline.push(chunks, second * SECOND_NS, (second + 1) * SECOND_NS)
+    yield pipeline, pipeline.finish(end_s * SECOND_NS)

@@ -24,11 +24,11 @@ from models.signals.findings import PULSE_CHANNELS
 from models.signals.modalities import GRID_RATE_HZ, Modality
 from models.signals.readers.opener import open_recording
 from models.signals.resample import Resampler
+from models.signals.times import SECOND_NS
 from streams.alarms.arrhythmia import PULSE_S, PULSE_SPAN_S
 from streams.alarms.arrhythmia_pulse import PulseChannel
 from streams.alarms.arrhythmia_usual import USUAL_S
 from streams.alarms.arrhythmia_ventricular import ECG_WEIGHTS, SLOWER, fast_runs
-from streams.clock import SECOND_NS
 
 Floats = npt.NDArray[np.float64]
 

@@ -19,6 +19,7 @@ from streams.transport.security import Mechanism
 MB = 1 << 20
 DEFAULT_PARTITIONS = 8
 PART_MB = LEAST_FREE_MB = 1024  # as streams/sinks/mcap.py has them, which takes 0.1 s to import
+SPOOL_MB = 512
 PATH = {"path": True}
 """Of keys that name a file or folder: in the settings file, seen from where that file lies."""
 
@@ -79,6 +80,13 @@ class WorkerKeys(Section, frozen=True):
     widest_estimate: Annotated[float, Meta(ge=0, le=50, description="0 to 50 mmHg, as a number")] = WIDEST_MMHG
 
 
+class SourceKeys(Section, frozen=True):
+    """``[source]``: what devices send while the broker is away."""
+
+    spool_folder: Annotated[str, Meta(description="a folder to keep it in meanwhile", extra=PATH)] = ""
+    spool_mb: Annotated[int, Meta(ge=1, le=1_000_000, description="a whole number of MiB, 1 to 1000000")] = SPOOL_MB
+
+
 class RecorderKeys(Section, frozen=True):
     """``[recorder]``: of ``vigil record``, and of devices in ``vigil run``."""
 
@@ -111,6 +119,7 @@ class Keys(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     broker: BrokerKeys = msgspec.field(default_factory=BrokerKeys)
     tls: TlsKeys = msgspec.field(default_factory=TlsKeys)
     sasl: SaslKeys = msgspec.field(default_factory=SaslKeys)
+    source: SourceKeys = msgspec.field(default_factory=SourceKeys)
     worker: WorkerKeys = msgspec.field(default_factory=WorkerKeys)
     recorder: RecorderKeys = msgspec.field(default_factory=RecorderKeys)
     metrics: MetricsKeys = msgspec.field(default_factory=MetricsKeys)

@@ -67,6 +67,12 @@ def limits_of(settings: InForce) -> Limits:
     return Limits(part_bytes=keys.part_mb * MB, least_free_bytes=keys.least_free_mb * MB)
 
 
+def spool_of(settings: InForce) -> tuple[int, Path | None]:
+    """Bytes on disk at most of what devices send while the broker is away, and where; None: the user's own folder."""
+    keys = settings.keys.source
+    return keys.spool_mb * MB, _path(keys.spool_folder)
+
+
 def recordings_of(settings: InForce) -> Path | None:
     """The folder to record into; None: the user's own."""
     return _path(settings.keys.recorder.folder)

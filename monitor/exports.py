@@ -17,6 +17,7 @@ from typing import IO, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from models.signals.times import SECOND_NS
 from streams.alarm_log import AlarmEvent, AlarmLog
 from streams.records import NUMERICS, AnyRecord, PredictionRecord, StateRecord, VitalsRecord, WaveTick
 from streams.sinks.writing import writing as writing
@@ -35,7 +36,6 @@ PREDICTION_COLUMNS = (
     "presence",
 )
 ALARM_COLUMNS = ("time_s", "key", "priority", "kind", "text", "event", "reason")
-NS = 1_000_000_000
 
 
 class Exporter(Protocol):
@@ -105,7 +105,7 @@ class VitalsCsv:
         """A row for a record of vitals."""
         if isinstance(record, VitalsRecord):
             values = [getattr(record, name) for name in VITALS_COLUMNS[1:]]
-            self._csv.row([_text(record.time_ns / NS), *(_text(v) for v in values)])
+            self._csv.row([_text(record.time_ns / SECOND_NS), *(_text(v) for v in values)])
 
     def close(self, *, failed: bool = False) -> None:
         """Finishes the file."""
@@ -125,7 +125,7 @@ class PredictionsCsv:
             return
         nothing = (None, None, None)
         risks = [v for h in HORIZONS_MIN for v in record.risk.get(str(h), nothing)]
-        end_s = record.window_end_ns / NS
+        end_s = record.window_end_ns / SECOND_NS
         row = [end_s + latency_s(record), end_s, *risks, *(record.depth or nothing)]
         self._csv.row([*(_text(v) for v in row), int(record.valid), int(record.abstain), presence_text(record)])
 
@@ -158,7 +158,7 @@ class AlarmsCsv:
     def _row(self, event: AlarmEvent) -> None:
         alarm = event.alarm
         row = (alarm.key, alarm.priority, alarm.kind, alarm.text, event.event.value, event.reason)
-        self._csv.row([_text(event.time_ns / NS), *row])
+        self._csv.row([_text(event.time_ns / SECOND_NS), *row])
 
 
 Pieces = list[tuple[npt.NDArray[np.float64], npt.NDArray[np.float32]]]
@@ -184,12 +184,12 @@ class RestoredNpz:
         if isinstance(record, WaveTick):
             for chunk in record.chunks:
                 values = np.frombuffer(chunk.data, "<f4")
-                times = chunk.origin_ns / NS + (chunk.first_index + np.arange(len(values))) / chunk.rate_hz
+                times = chunk.origin_ns / SECOND_NS + (chunk.first_index + np.arange(len(values))) / chunk.rate_hz
                 side = self._truth if chunk.withheld else self._measured
                 side.setdefault((chunk.modality, chunk.lead), []).append((times, values))
         elif isinstance(record, StateRecord):
             for modality, leads in record.leads.items():
-                self._serving.setdefault(modality, []).append((record.time_ns / NS, leads[0].lead))
+                self._serving.setdefault(modality, []).append((record.time_ns / SECOND_NS, leads[0].lead))
         elif isinstance(record, PredictionRecord):
             for restored in record.restored:
                 values = np.frombuffer(restored.data, "<f4")
@@ -236,7 +236,7 @@ class RestoredNpz:
 def latency_s(record: PredictionRecord) -> float:
     """Seconds from the window's end becoming due to the prediction being published; 0 at speed max."""
     due, published = record.stamps_ns.get("due", 0), record.stamps_ns.get("published", 0)
-    return (published - due) / NS if due and published else 0.0
+    return (published - due) / SECOND_NS if due and published else 0.0
 
 
 def presence_text(record: PredictionRecord) -> str:

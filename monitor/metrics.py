@@ -62,6 +62,12 @@ class RoleCollector(Collector):
         yield _gauge("vigil_heartbeat_age_seconds", "Since the stream's last sign of life.", {(): age_s}, ())
         yield _gauge("vigil_beds", "Beds that it knows.", {(): now.beds}, ())
         yield _gauge("vigil_outbox_messages", "Messages that the broker has not taken yet.", {(): now.waiting}, ())
+        yield _gauge("vigil_broker_away_seconds", "For how long the broker has not answered.", {(): now.away_s}, ())
+        if now.courier is not None:
+            yield _gauge(
+                "vigil_spool_ticks", "Of devices, on disk until the broker is back.", {(): now.courier.kept}, ()
+            )
+            yield _gauge("vigil_spool_bytes", "On disk until the broker is back.", {(): now.courier.size}, ())
         if now.lag is not None:
             yield _gauge("vigil_consumer_lag_messages", "Messages that came and are not handled.", {(): now.lag}, ())
         if now.alarms is not None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from models.signals.times import SECOND_NS
 from streams.accounting import Accounting
 from streams.alarm_log import AlarmCounts
-from streams.clock import SECOND_NS
 from streams.latency import LatencyBook
 from streams.roles.worker import WorkerRole
 

@@ -5,28 +5,31 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
 from models.runtime.bundle import load_bundle
+from models.runtime.threads import MANY_BEDS, threads_for
 from models.signals.errors import BadInput
 from monitor.config import InForce
-from monitor.config_uses import broker_of, limits_of, recordings_of, sharing_of
+from monitor.config_uses import broker_of, limits_of, recordings_of, sharing_of, spool_of
 from monitor.events import EventLog, Watcher
+from monitor.reach import ReachWords
 from monitor.recorder import default_path, recorder
 from monitor.redaction import HIDDEN
 from monitor.run import chosen_engine
 from monitor.screen import has_screen
 from monitor.settings import RunSettings
 from monitor.sources import beds
+from monitor.spooling import SpoolFolder
 from monitor.termination import INTERRUPTED, termination_as_interrupt
 from monitor.watchpoint import watched
 from streams.feed import DisplayFeed
 from streams.inference import Engine
 from streams.roles.display import DisplayProcess
-from streams.roles.process import RoleProcess
+from streams.roles.process import RoleProcess, session_name
 from streams.roles.source import SourceProcess
 from streams.roles.worker import WorkerProcess
 from streams.snapshot import Snapshot
@@ -40,12 +43,9 @@ LOOK_S = 0.5
 
 def run_source(settings: RunSettings, force: InForce, say: EventLog | None, *, stay: bool) -> int:
     """Play ``settings.sources`` to the broker; the exit code. say: takes events in place of words."""
-    process = SourceProcess(
-        beds(settings),
-        broker_of(force),
-        sharing_of(force),
-        stay=stay,
-    )
+    limit, base = spool_of(force)
+    folder = SpoolFolder(session_name(), limit, base)
+    process = SourceProcess(beds(settings), broker_of(force), sharing_of(force), stay=stay, open_spool=folder.open)
 
     def words() -> str:
         known = process.role.beds.values()
@@ -62,7 +62,10 @@ def run_source(settings: RunSettings, force: InForce, say: EventLog | None, *, s
                 HIDDEN.follow(bed.record)
         return process.role.beds
 
-    return _run(process, words, names, force, say)
+    try:
+        return _run(process, words, names, force, say, notes=lambda: process.notes)
+    finally:
+        folder.close()
 
 
 def run_worker(settings: RunSettings, force: InForce, say: EventLog | None) -> int:
@@ -74,7 +77,7 @@ def run_worker(settings: RunSettings, force: InForce, say: EventLog | None) -> i
     cancel = threading.Event()
 
     def load_engine() -> Engine:
-        return chosen_engine(bundle, settings, cancel, process.role.prepare)
+        return chosen_engine(bundle, settings, cancel, process.role.prepare, threads_for(MANY_BEDS))
 
     process = WorkerProcess(
         bundle.window_spec,
@@ -140,25 +143,31 @@ def _run(
     force: InForce,
     say: EventLog | None,
     read: Callable[[], Snapshot] | None = None,
+    notes: Callable[[], Sequence[str]] = tuple,
 ) -> int:
     """Until it is over, or Ctrl-C; what it does is said on the error stream whenever that changes: in ``words``, or by
-    ``say``. read: how it stands, if that is more than the process knows."""
+    ``say``. read: how it stands, if that is more than the process knows. notes: what else there is to say."""
     read = read or process.snapshot
     watcher = Watcher(say, process.id, read, beds) if say is not None else None
-    said = ""
+    said, reach = "", ReachWords()
     with termination_as_interrupt(), watched(force.keys.metrics, read):
         process.start()
         try:
             while not process.wait(LOOK_S):
                 if watcher is not None:
                     watcher.look(time.monotonic_ns())
-                elif (now := words()) != said:
+                away_s = process.stream.away_s if watcher is None else 0.0  # which is "unwell" there
+                for line in reach.look(away_s, time.monotonic(), notes()):
+                    print(f"vigil: {line}", file=sys.stderr)
+                if watcher is None and (now := words()) != said:
                     said = now
                     print(f"vigil: {said}", file=sys.stderr)
         except KeyboardInterrupt:
             return INTERRUPTED
         finally:
             process.stop()
+            if process.lost:
+                print(f"vigil: {process.lost} messages did not get to the broker, and are lost", file=sys.stderr)
             if watcher is not None:
                 watcher.end()
     return 0

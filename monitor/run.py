@@ -14,6 +14,7 @@ from typing import Any
 
 from models.runtime.backend import Progress
 from models.runtime.bundle import Bundle, load_bundle
+from models.runtime.threads import threads_for
 from monitor.config import InForce
 from monitor.config_uses import limits_of, recordings_of, sharing_of
 from monitor.events import EventLog, Watcher
@@ -45,13 +46,13 @@ def open_session(
     bundle = load_bundle(settings.bundle)
     bundle.check_imputer(settings.imputer)
 
-    cancel = threading.Event()
+    cancel, sources = threading.Event(), beds(settings)
 
     def load_engine() -> Engine:
-        return chosen_engine(bundle, settings, cancel, session.prepare)
+        return chosen_engine(bundle, settings, cancel, session.prepare, threads_for(len(sources)))
 
     session = Session(
-        beds(settings),
+        sources,
         bundle.window_spec,
         load_engine,
         source=called(settings.sources),
@@ -111,7 +112,9 @@ def run_session(settings: RunSettings, force: InForce, say: EventLog | None = No
         session.start()
         stack.callback(session.stop)
         with termination_as_interrupt():
-            return _look(settings, session, feed, watcher, display=display, terminal=terminal, closes=closes)
+            return _look(
+                settings, session, feed, watcher, display=display, terminal=terminal, closes=closes, recording=path
+            )
 
 
 def _write_report(path: Path | None, session: Session, display: bool) -> None:
@@ -141,6 +144,7 @@ def _look(
     display: bool,
     terminal: bool,
     closes: bool,
+    recording: Path | None,
 ) -> int:
     """Show the session until it is over. Raises what ended it, if something did."""
     if display:
@@ -149,7 +153,7 @@ def _look(
 
         make_application()
         session.wait_opened()
-        code = run_display(session, feed, screenshot=settings.screenshot, close_at_end=closes)
+        code = run_display(session, feed, screenshot=settings.screenshot, close_at_end=closes, recording=recording)
         session.stop()
         session.wait(0)  # raises what ended it, in one sentence
         return code
@@ -230,7 +234,13 @@ def _report(session: Session, display: bool) -> dict[str, Any]:
     return report | {"first_wave_s": first, "error": session.status().error or None}
 
 
-def chosen_engine(bundle: Bundle, settings: RunSettings, cancel: threading.Event, progress: Progress) -> Engine:
+def chosen_engine(
+    bundle: Bundle,
+    settings: RunSettings,
+    cancel: threading.Event,
+    progress: Progress,
+    threads: int | None = None,
+) -> Engine:
     """Called in the inference thread, once waves flow. What the gate refused is said aloud; that there is no GPU is
     not: the status line's tooltip, the report and `vigil doctor` have every reason."""
     from models.runtime.backend import RuntimeOptions
@@ -241,7 +251,7 @@ def chosen_engine(bundle: Bundle, settings: RunSettings, cancel: threading.Event
         bundle,
         settings.backend,
         settings.imputer,
-        RuntimeOptions(precision=settings.precision, cancel=cancel, progress=progress),
+        RuntimeOptions(threads, settings.precision, cancel=cancel, progress=progress),
         widest_mmhg=settings.widest_mmhg,
         deadline_s=HANG_S if settings.speed is None else DEADLINE_S,
     )

@@ -13,14 +13,14 @@ from dataclasses import replace
 from threading import Event, Lock
 from typing import TYPE_CHECKING, Any
 
+from models.signals.times import SECOND_NS
 from models.signals.windows import WindowSpec
 from monitor.report import run_report
 from streams.accounting import Accounting
 from streams.alarm_log import AlarmCounts
-from streams.clock import SECOND_NS
 from streams.codec import encode
 from streams.commands import CommandMaker, Orders
-from streams.control import BedView, ChannelInfo, Gaps, SessionStatus
+from streams.control import BedView, SessionStatus
 from streams.crew import Crew
 from streams.feed import DisplayFeed
 from streams.flow import Flow
@@ -29,20 +29,21 @@ from streams.latency import LatencyBook
 from streams.records import AnyRecord, CommandRecord, WaveTick
 from streams.roles.bed import Bed
 from streams.roles.process import session_name
-from streams.roles.source import SourceRole
+from streams.roles.source import SourceRole, status_of
 from streams.roles.worker import WorkerRole
 from streams.runner import EMBEDDED, Sharing, StreamRunner
 from streams.sinks.sink import SinkRunner
 from streams.snapshot import Snapshot, snapshot_of
 from streams.sources.source import MakeSource
 from streams.stages import SHOW, WINDOW, CommandStage, Send, ShowStage, Subscriber
+from streams.status import OnShow, channels_of, gaps_of, session_status
 from streams.transport.credits import Wait
 
 if TYPE_CHECKING:
     from streams.app import Stages
 
 
-class Session(Orders):
+class Session(Orders, OnShow):
     """A run with one or more beds; as a :class:`streams.control.SessionControl` it is about the bed on show.
 
     sources: bed -> its source (:func:`streams.sources.replay.replays`); what is wrong with one comes from
@@ -156,60 +157,27 @@ class Session(Orders):
         """Another bed is on show: what is asked and told from now on is about that one."""
         self._shown = self._sources.bed(bed)
 
-    @property
-    def title(self) -> str:
-        """What the screen calls the recording or the device."""
-        return self.view().title
-
-    @property
-    def channels(self) -> tuple[ChannelInfo, ...]:
-        """Channels in the order of the screen; known once opened."""
-        return self._shown.channels
-
-    @property
-    def gaps_s(self) -> Gaps:
-        """Stretches [start, end) without data in s, by modality."""
-        return self._shown.gaps_s
-
     def view(self, bed: str = "") -> BedView:
         """What is to be said of any bed; "" is the one on show."""
         asked = self._sources.bed(bed) if bed else self._shown
-        title = asked.record.title if asked.record is not None else self._source
-        return BedView(self._status(asked), asked.channels, asked.gaps_s, title, asked.name, self.beds)
-
-    def status(self) -> SessionStatus:
-        """See :class:`streams.control.SessionStatus`."""
-        return self._status(self._shown)
+        record = asked.record
+        title = record.title if record is not None else self._source
+        return BedView(self._status(asked), channels_of(record), gaps_of(record), title, asked.name, self.beds)
 
     def _status(self, bed: Bed) -> SessionStatus:
-        worker, replay = self._worker, bed.replay
-        paused = replay is not None and replay.paused
-        ended = bed.ended or self._done.is_set()
-        progress_ns = self._progress_ns(bed)  # after paused and ended: it must not be from before they were left
-        backend, service = worker.backend, worker.service
-        return SessionStatus(
-            position_s=bed.position_s,
-            duration_s=bed.duration_s,
-            speed=replay.speed if replay is not None else 1.0,
-            paused=paused,
-            ended=ended,
-            backend=backend.name if backend else "",
-            backend_detail=backend.detail if backend else "",
-            model=worker.model,
-            samples_lost=self._accounting.samples_lost,
-            recording=self._recorder is not None and not self._recorder.status.failure,
+        source = status_of(bed, bed.session or self.id)
+        progress_ns = self._sources.progress_ns(bed)  # after paused and ended: not from before they were left
+        found = session_status(
+            bed.record,
+            source,
+            self._worker.status(bed.name, source.session, source.epoch),
             heartbeat_ns=self._stream.heartbeat_ns,
             progress_ns=progress_ns,
-            achieved_speed=replay.achieved_speed if replay is not None else None,
-            seekable=replay is not None,
-            latency_ms=self._latency.recent() if self._paced else {},
-            dropped=bed.source.dropped_now(),
+            latency_ms=self._latency.recent(),
             error=self._crew.error,
-            precision=backend.precision if backend else "",
-            service=service.state,
-            notes=service.notes,
-            preparing=worker.preparing,
+            recording=self._recorder is not None and not self._recorder.status.failure,
         )
+        return replace(found, ended=True) if self._done.is_set() else found
 
     def shown(self, stage: str, due_ns: int, shown_ns: int) -> None:
         """Counts the latency of what was painted, stage by stage; the first is the first wave."""
@@ -221,26 +189,19 @@ class Session(Orders):
         """``load_engine`` reports its progress, from any thread: for the status line."""
         self._worker.prepare(what, share)
 
-    def _progress_ns(self, bed: Bed) -> int:
-        """When the last tick of the bed was handled, or it last stood by order; no later than since when one waits."""
-        wait = self._flow.credits.longest_wait([bed.name])
-        moved_ns = max(self._flow.credits.handled_ns(bed.name), bed.stood_ns)
-        return moved_ns if wait is None else min(moved_ns, wait.since_ns)
-
     def report(self) -> dict[str, Any]:
         """The run in numbers, see :mod:`monitor.report`."""
         now_ns = self._finished_ns or time.monotonic_ns()
-        replayed = [bed.replay for bed in self._sources.beds.values() if bed.replay is not None]
         return run_report(
             source=self._source or self.title,
             beds=len(self._sources.beds),
             wall_s=(now_ns - self._began_ns) / SECOND_NS if self._began_ns else 0.0,
             complete=self._ended.is_set() and self._flow.credits.under_way == 0,
             accounting=self._accounting,
-            latency=self._latency if self._paced else None,
+            latency=self._latency if self._sources.paced else None,
             worker=self._worker,
             alarms=self._alarms,
-            slowed_s=max((replay.given_up_s for replay in replayed), default=0.0),
+            slowed_s=self._sources.slowed_s,
         )
 
     def snapshot(self) -> Snapshot:
@@ -252,15 +213,10 @@ class Session(Orders):
             self._stream,
             self._crew,
             ready=self._sources.flowing.is_set(),
-            latency_ms=self._latency.recent() if self._paced else {},
+            latency_ms=self._latency.recent() if self._sources.paced else {},
             alarms=self._alarms.standing(),
         )
         return replace(found, recorder=self._recorder.status) if self._recorder is not None else found
-
-    @property
-    def _paced(self) -> bool:
-        """Whether anything is due at any time: not where all is as fast as possible."""
-        return any(bed.replay is None or bed.replay.speed is not None for bed in self._sources.beds.values())
 
     # -- what happens -------------------------------------------------------------------------------------------------
 
@@ -280,7 +236,9 @@ class Session(Orders):
 
     def _order(self, name: str, **args: str | float) -> None:
         bed = self._shown
-        self._post("commands", self._command(bed.name, self.id, round(bed.position_s * SECOND_NS), name, **args))
+        self._post(
+            "commands", self._command(bed.name, bed.session or self.id, round(bed.position_s * SECOND_NS), name, **args)
+        )
 
     def _apply(self, command: CommandRecord) -> None:
         if self._sources.apply(command):

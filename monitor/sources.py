@@ -19,7 +19,7 @@ from models.signals.channels import ChannelMap, map_channels
 from models.signals.errors import BadInput
 from monitor.redaction import HIDDEN
 from monitor.settings import RunSettings
-from streams.codec import MAX_NAME
+from streams.fields import MAX_NAME
 from streams.sources.planned import PlannedSource
 from streams.sources.recorded import RecordedSession
 from streams.sources.replay import replays

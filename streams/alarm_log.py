@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from threading import Lock
 
+from models.signals.times import SECOND_NS
 from streams.records import AlarmRecord, AnyRecord, WaveTick
 
-SECOND_NS = 1_000_000_000
 PRIORITIES = ("low", "medium", "high")
 JUMPED = "the replay jumped"
 

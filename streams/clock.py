@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from models.signals.errors import BadInput
 
 MIN_SPEED, MAX_SPEED = 0.25, 50.0
-SECOND_NS = 1_000_000_000
 
 
 def checked_speed(speed: float | None) -> float | None:

@@ -29,6 +29,7 @@ class SessionStatus:
     ``service`` as in :class:`models.runtime.guard.Service`, ``notes`` its sentences: why better backends do not serve.
     ``achieved_speed``: event seconds a second where the machine does not keep ``speed``, None where it does.
     ``preparing``: what is being done until the model serves ("building TensorRT engines, fp16: 40 %"), else empty.
+    ``source_notes``: sentences on how its ticks get here. ``broker_away_s``: for so long the broker has not answered.
     ``seekable``: a recording, which can be paused, sought and played at another speed; a live source cannot.
     """
 
@@ -53,6 +54,8 @@ class SessionStatus:
     progress_ns: int = 0  # 0: not told
     achieved_speed: float | None = None
     seekable: bool = True
+    source_notes: tuple[str, ...] = ()
+    broker_away_s: float = 0.0
 
     @property
     def pace(self) -> float | None:

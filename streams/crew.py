@@ -45,6 +45,11 @@ class Crew:
             self._threads.append(thread)
         thread.start()
 
+    def at_work(self, beginning: str) -> bool:
+        """Whether a thread is alive whose name so begins."""
+        with self._lock:
+            return any(thread.name.startswith(f"vigil-{beginning}") and thread.is_alive() for thread in self._threads)
+
     def fail(self, where: str, error: BaseException) -> None:
         """Something died: keep the first reason and end. From any thread."""
         with self._lock:

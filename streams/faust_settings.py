@@ -46,6 +46,10 @@ def faust_settings(
         "broker_session_timeout": 7.0,
         "broker_heartbeat_interval": 2.0,
         "broker_rebalance_timeout": 10.0,
+        # A broker that does not answer (its machine is gone, not only its process) is connected to anew after 15 s, not
+        # 90 or 1200; a rebalance may take 10 of them. What is to be sent does not grow old (transport/kafka.py).
+        "broker_request_timeout": 15.0,
+        "producer_request_timeout": 15.0,
         # Committed often: what is not is handled twice after a failover. It costs one message a second.
         "broker_commit_interval": 1.0,
         # What Kafka refuses is refused here already, and what it takes can be fetched in one piece.

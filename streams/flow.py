@@ -2,6 +2,7 @@
 
 A recording waits: half a second of its ticks may be under way, however fast it is played. A device cannot wait; of what
 it sends ten seconds may be under way, and what finds no room then is dropped and counted, never kept without bound.
+Towards a broker there is more room, on disk (:mod:`streams.courier`).
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from threading import Lock
 
 from msgspec.structs import replace
 
+from models.signals.times import SECOND_NS
 from streams.accounting import Accounting
-from streams.clock import SECOND_NS
 from streams.codec import encode
 from streams.host import clock_offset_ns, stamped, this_host
 from streams.records import CellRecord, WaveTick, tick_identity
@@ -81,13 +82,13 @@ class RemoteFlow(Flow):
     """Of sources whose consumers are other processes: how far these are is told by what they send (:meth:`handled`).
 
     A recording waits for them as for those of its own process, with more under way, since they tell once a second. A
-    device's ticks wait at the broker for whoever comes; only where they cannot get there, ``room`` says so, are they
-    dropped.
+    device's ticks wait at the broker for whoever comes. keep: as ``publish``, of a device's ticks, for which there need
+    not be room at the broker; what becomes of them then is its own affair, and counted there.
     """
 
-    def __init__(self, publish: Publish, accounting: Accounting, room: Callable[[], bool]) -> None:
+    def __init__(self, publish: Publish, accounting: Accounting, keep: Publish) -> None:
         super().__init__(publish, [FOLLOW], accounting, under_way_ns=REMOTE_UNDER_WAY_NS)
-        self._room = room
+        self._keep = keep
         self._lock = Lock()
         self._sent: dict[str, deque[WaveTick]] = {}
 
@@ -106,7 +107,7 @@ class RemoteFlow(Flow):
             self.credits.release(FOLLOW, tick_identity(tick))
 
     def _send(self, tick: WaveTick) -> None:
-        super()._send(stamped(tick, this_host(), clock_offset_ns()))
+        super()._send(_of_this_host(tick))
 
     def _replayed(self, source: Seekable) -> Emit:
         emit = super()._replayed(source)
@@ -119,11 +120,15 @@ class RemoteFlow(Flow):
         return remembering
 
     def _live(self, tick: WaveTick) -> bool:
-        if self._room():
-            self._send(tick)
-        else:
-            self._accounting.count("ticks_dropped")
-        return not self.credits.closed
+        if self.credits.closed:
+            return False
+        self._accounting.sent(tick)
+        self._keep(tick.bed, encode(_of_this_host(tick)))
+        return True
+
+
+def _of_this_host(tick: WaveTick) -> WaveTick:
+    return stamped(tick, this_host(), clock_offset_ns())
 
 
 def _bed_of(tick: Hashable) -> Hashable:

@@ -21,6 +21,7 @@ from models.runtime.guard import Service
 from models.runtime.memory import EngineMemory
 from models.runtime.prediction import Interval, Prediction, lost
 from models.signals.errors import BackendFailed, VigilError
+from models.signals.times import SECOND_NS
 from models.signals.windows import Window, WindowSpec
 from streams.accounting import Accounting
 from streams.codec import samples_to_bytes
@@ -28,7 +29,6 @@ from streams.latency import LatencyBook
 from streams.memories import told_model
 from streams.records import MemoryRecord, PredictionRecord, RestoredChunk
 
-SECOND_NS = 1_000_000_000
 LOADING = "loading the model"
 
 

@@ -81,8 +81,11 @@ class LatencyBook:
         ms = max(0.0, (end_ns - begin_ns) / 1e6)
         now = int(self._seconds() // _SLICE_S)
         with self._lock:
-            self._total.setdefault(stage, Percentiles()).add(ms)
-            slices = self._recent.setdefault(stage, deque(maxlen=_SLICES + 1))
+            if (total := self._total.get(stage)) is None:
+                total = self._total[stage] = Percentiles()
+                self._recent[stage] = deque(maxlen=_SLICES + 1)
+            total.add(ms)
+            slices = self._recent[stage]
             if not slices or slices[-1][0] != now:
                 slices.append((now, Percentiles()))
             slices[-1][1].add(ms)

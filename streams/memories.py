@@ -41,7 +41,7 @@ from models.signals.state import Extremes
 from models.signals.windows import CONTEXT_FIELDS
 from streams.alarms.arrhythmia_usual import UsualState
 from streams.alarms.arrhythmia_ventricular import UsualComplex
-from streams.records import ChannelPast, ChoicePast, DelayPast, ModelPast, Numbers, SignalsPast, UsualPast
+from streams.pasts import ChannelPast, ChoicePast, DelayPast, ModelPast, Numbers, SignalsPast, UsualPast
 
 Floats = npt.NDArray[np.float64]
 

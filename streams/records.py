@@ -2,12 +2,46 @@
 
 Event time is integer nanoseconds from the recording's time zero. Stamps are monotonic nanoseconds of one host.
 Identity of a tick is (bed, session, epoch, tick_seq); a seek, restart or clock jump begins a new epoch.
-Encoding lives in :mod:`streams.codec`.
+What a field may hold is its type (:mod:`streams.fields`). Encoding, and what hangs on several fields at once, lives in
+:mod:`streams.codec`.
 """
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
+
+from streams.fields import (
+    MAX_ARGUMENTS,
+    MAX_CHUNKS,
+    MAX_GAPS,
+    MAX_HEAD,
+    MAX_LEADS,
+    CommandName,
+    Count,
+    Finite,
+    GridIndex,
+    GridRateHz,
+    Index,
+    Kind,
+    Lead,
+    MaybeName,
+    ModalityName,
+    Name,
+    Priority,
+    PulseName,
+    RateHz,
+    RhythmName,
+    Role,
+    Second,
+    StateName,
+    Text,
+    TimeNs,
+    Verdict,
+    at_most,
+)
+from streams.pasts import AlarmsPast, ModelPast, SignalsPast
 
 WIRE_VERSION = 1
 
@@ -18,9 +52,9 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, tag_field="t", omit_defa
     """Base of every message: which bed, which run, which epoch."""
 
     v: int = WIRE_VERSION
-    bed: str
-    session: str
-    epoch: int
+    bed: Name
+    session: Name
+    epoch: Count
 
 
 class StatusRecord(Record, frozen=True, tag="status"):
@@ -30,21 +64,21 @@ class StatusRecord(Record, frozen=True, tag="status"):
     a worker: what runs the model. counts: as in :class:`streams.accounting.Accounting`, of the whole role.
     """
 
-    role: str
-    position_s: float = 0.0
-    speed: float | None = 1.0
-    achieved_speed: float | None = None
+    role: Role
+    position_s: Finite = 0.0
+    speed: Finite | None = 1.0
+    achieved_speed: Finite | None = None
     paused: bool = False
     ended: bool = False
-    dropped: list[str] = []
-    backend: str = ""
-    backend_detail: str = ""
-    precision: str = ""
-    model: str = ""
-    service: str = ""
-    notes: list[str] = []
-    preparing: str = ""
-    counts: dict[str, int] = {}
+    dropped: list[ModalityName] = []
+    backend: Text = ""
+    backend_detail: Text = ""
+    precision: Text = ""
+    model: Text = ""
+    service: Text = ""
+    notes: Annotated[list[Text], at_most(MAX_CHUNKS, "a status has notes,")] = []
+    preparing: Text = ""
+    counts: Annotated[dict[str, int], at_most(MAX_CHUNKS, "a status has counts,")] = {}
 
 
 class WaveChunk(msgspec.Struct, frozen=True, array_like=True):
@@ -55,14 +89,14 @@ class WaveChunk(msgspec.Struct, frozen=True, array_like=True):
     which of several leads of the modality, 0 for the preferred one.
     """
 
-    modality: str
-    label: str
-    rate_hz: float
-    origin_ns: int
-    first_index: int
+    modality: ModalityName
+    label: MaybeName
+    rate_hz: RateHz
+    origin_ns: TimeNs
+    first_index: Index
     data: bytes
     withheld: bool = False
-    lead: int = 0
+    lead: Lead = 0
 
 
 class WaveTick(Record, frozen=True, tag="wave"):
@@ -72,25 +106,25 @@ class WaveTick(Record, frozen=True, tag="wave"):
     where the wall clock is ahead of it by ``clock_ns`` (:mod:`streams.host`); "" is the host that reads it.
     """
 
-    tick_seq: int
-    start_ns: int
-    end_ns: int
-    due_ns: int = 0
-    chunks: list[WaveChunk] = []
+    tick_seq: Count
+    start_ns: TimeNs
+    end_ns: TimeNs
+    due_ns: TimeNs = 0
+    chunks: Annotated[list[WaveChunk], at_most(MAX_CHUNKS, "a tick has channels,")] = []
     eos: bool = False
-    host: str = ""
-    clock_ns: int = 0
+    host: MaybeName = ""
+    clock_ns: TimeNs = 0
 
 
 class BedChannel(msgspec.Struct, frozen=True, array_like=True):
     """A channel that a bed's source sends: modality, the recording's or device's label for it, canonical unit, native
     rate in Hz, and which of several leads of the modality it is (0: the preferred one)."""
 
-    modality: str
-    label: str
-    unit: str
-    rate_hz: float
-    lead: int = 0
+    modality: ModalityName
+    label: MaybeName
+    unit: MaybeName
+    rate_hz: RateHz
+    lead: Lead = 0
 
 
 class BedRecord(Record, frozen=True, tag="bed"):
@@ -102,13 +136,13 @@ class BedRecord(Record, frozen=True, tag="bed"):
     zero_unix_ns: the wall clock at event time zero, None where nobody knows.
     """
 
-    title: str
-    channels: list[BedChannel]
-    gaps_s: dict[str, list[tuple[float, float]]] = {}
+    title: Text
+    channels: Annotated[list[BedChannel], at_most(MAX_CHUNKS, "a bed has channels,")]
+    gaps_s: dict[ModalityName, Annotated[list[tuple[Finite, Finite]], at_most(MAX_GAPS, "a modality lists gaps,")]] = {}
     seekable: bool = False
-    start_ns: int = 0
-    end_ns: int | None = None
-    zero_unix_ns: int | None = None
+    start_ns: TimeNs = 0
+    end_ns: TimeNs | None = None
+    zero_unix_ns: TimeNs | None = None
 
 
 def tick_identity(tick: WaveTick) -> tuple[str, str, int, int]:
@@ -119,9 +153,15 @@ def tick_identity(tick: WaveTick) -> tuple[str, str, int, int]:
 class LeadState(msgspec.Struct, frozen=True, array_like=True):
     """One of several leads of a modality. absence: "" where it could serve, else an ``Absence`` value."""
 
-    lead: int
-    label: str
-    absence: str
+    lead: Lead
+    label: MaybeName
+    absence: StateName
+
+
+Leads = Annotated[
+    list[LeadState],
+    msgspec.Meta(min_length=1, max_length=MAX_LEADS, description=f"a modality has 1 to {MAX_LEADS} leads"),
+]
 
 
 class StateRecord(Record, frozen=True, tag="state"):
@@ -129,16 +169,16 @@ class StateRecord(Record, frozen=True, tag="state"):
     and once a second. leads: of a modality with several, what each one's newest cell says, the one that serves first:
     ``state`` is that one's."""
 
-    time_ns: int
-    state: dict[str, str]
-    leads: dict[str, list[LeadState]] = {}
+    time_ns: TimeNs
+    state: dict[ModalityName, StateName]
+    leads: dict[ModalityName, Leads] = {}
 
 
 class CellRecord(Record, frozen=True, tag="cell"):
     """Presence of the 1-s cell ``[second, second + 1)``: "" if present, else an ``Absence`` value, by modality."""
 
-    second: int
-    absence: dict[str, str]
+    second: Second
+    absence: dict[ModalityName, StateName]
 
 
 class VitalsRecord(Record, frozen=True, tag="vitals"):
@@ -150,20 +190,20 @@ class VitalsRecord(Record, frozen=True, tag="vitals"):
     diastolic are unknown then.
     """
 
-    time_ns: int
-    hr: float | None = None
-    hr_source: str = ""
-    pulse_rate: float | None = None
-    abp_sys: float | None = None
-    abp_dia: float | None = None
-    abp_map: float | None = None
-    resp_rate: float | None = None
-    sef95: float | None = None
-    bsr: float | None = None
-    resp_source: str = ""
-    rppg_delay_s: float | None = None
-    emg_db: float | None = None
-    emg_band: str = ""
+    time_ns: TimeNs
+    hr: Finite | None = None
+    hr_source: MaybeName = ""
+    pulse_rate: Finite | None = None
+    abp_sys: Finite | None = None
+    abp_dia: Finite | None = None
+    abp_map: Finite | None = None
+    resp_rate: Finite | None = None
+    sef95: Finite | None = None
+    bsr: Finite | None = None
+    resp_source: MaybeName = ""
+    rppg_delay_s: Finite | None = None
+    emg_db: Finite | None = None
+    emg_band: MaybeName = ""
 
 
 NUMERICS: tuple[str, ...] = tuple(
@@ -177,10 +217,10 @@ class ArrhythmiaCall(msgspec.Struct, frozen=True, array_like=True):
     "confirmed", "unopposed" or "contradicted", for the ``reason`` (a clause). value: its rate per minute or length in
     seconds, None where it has none."""
 
-    key: str
-    verdict: str
-    reason: str
-    value: float | None = None
+    key: Name
+    verdict: Verdict
+    reason: Text
+    value: Finite | None = None
 
 
 class RhythmRecord(Record, frozen=True, tag="rhythm"):
@@ -189,56 +229,60 @@ class RhythmRecord(Record, frozen=True, tag="rhythm"):
     rhythm: a ``Rhythm`` value of :mod:`models.signals.findings`. pulse: a ``Pulse`` value by pulse channel ("" is not
     known). overdue: channels whose next pulse is late. calls: the arrhythmias that hold."""
 
-    time_ns: int
-    rhythm: str
-    pulse: dict[str, str]
-    overdue: list[str] = []
-    calls: list[ArrhythmiaCall] = []
+    time_ns: TimeNs
+    rhythm: RhythmName
+    pulse: dict[ModalityName, PulseName]
+    overdue: list[ModalityName] = []
+    calls: Annotated[list[ArrhythmiaCall], at_most(MAX_CHUNKS, "a second has arrhythmias,")] = []
 
 
 class BeatRecord(Record, frozen=True, tag="beat"):
     """A detected beat (for the beat tone and the heart symbol)."""
 
-    time_ns: int
-    source: str
+    time_ns: TimeNs
+    source: MaybeName
 
 
 class RestoredChunk(msgspec.Struct, frozen=True, array_like=True):
     """A restored wave's newest hop, see :class:`models.runtime.prediction.RestoredWave`; float32 bytes."""
 
-    modality: str
-    rate_hz: int
-    first_index: int
+    modality: ModalityName
+    rate_hz: GridRateHz
+    first_index: GridIndex
     data: bytes
     lo: bytes
     hi: bytes
 
 
+Interval = tuple[Finite, Finite, Finite]
+"""A value, and between what it may lie: (value, lo, hi)."""
+
+
 class PredictionRecord(Record, frozen=True, tag="prediction"):
-    """One window's prediction. Intervals are (value, lo, hi). ``stamps_ns``: stage -> monotonic nanoseconds
+    """One window's prediction. ``stamps_ns``: stage -> monotonic nanoseconds
     (``due``, ``received``, ``window``, ``inference_start``, ``inference_end``, ``published``), on the clock of ``host``
     as in a tick. service: as in :class:`models.runtime.guard.Service`. abstain: no risk is given, for the ``reason``;
     estimates do not depend on it.
     """
 
-    window_end_ns: int
-    model: str
-    backend: str
-    modalities: list[str]
+    window_end_ns: TimeNs
+    model: Text
+    backend: Text
+    modalities: Annotated[list[ModalityName], at_most(MAX_CHUNKS, "a window has modalities,")]
     presence: list[list[bool]]
-    ages_s: list[float | None]
+    ages_s: list[Finite | None]
     valid: bool
     abstain: bool
-    reason: str
-    risk: dict[str, tuple[float, float, float]]
-    depth: tuple[float, float, float] | None = None
-    pressures: dict[str, tuple[float, float, float]] | None = None
-    restored: list[RestoredChunk] = []
-    not_estimable: dict[str, str] = {}
-    stamps_ns: dict[str, int] = {}
+    reason: Text
+    risk: dict[str, Interval]
+    depth: Interval | None = None
+    pressures: dict[str, Interval] | None = None
+    restored: Annotated[list[RestoredChunk], at_most(MAX_CHUNKS, "a window has restored waves,")] = []
+    not_estimable: dict[ModalityName, str] = {}
+    stamps_ns: dict[str, TimeNs] = {}
     service: str = ""
-    host: str = ""
-    clock_ns: int = 0
+    host: MaybeName = ""
+    clock_ns: TimeNs = 0
 
 
 class AlarmRecord(Record, frozen=True, tag="alarm"):
@@ -247,136 +291,35 @@ class AlarmRecord(Record, frozen=True, tag="alarm"):
     text: with the worst value and the limit. now: the present value, "" where there is none. reason: what the other
     sensors say of it, in a clause. A record in which only ``now`` differs renews what is on show and is no event."""
 
-    time_ns: int
-    key: str
-    priority: str
-    kind: str
-    text: str
+    time_ns: TimeNs
+    key: Name
+    priority: Priority
+    kind: Kind
+    text: Text
     active: bool
-    reason: str = ""
-    now: str = ""
+    reason: Text = ""
+    now: Text = ""
 
 
 class CommandRecord(Record, frozen=True, tag="command"):
-    """An operator's action. name: drop, restore, pause, resume, seek, speed, step, acknowledge."""
+    """An operator's action."""
 
-    id: str
-    operator: str
-    time_ns: int
-    name: str
-    args: dict[str, str | float] = {}
+    id: Name
+    operator: MaybeName
+    time_ns: TimeNs
+    name: CommandName
+    args: Annotated[dict[str, Text | Finite], at_most(MAX_ARGUMENTS, "a command has arguments,")] = {}
 
 
 class DeadLetter(Record, frozen=True, tag="deadletter"):
     """A message that could not be used: where, why, and at most 1 KiB of it (no sample data)."""
 
-    topic: str
+    topic: MaybeName
     partition: int
     offset: int
-    reason: str
+    reason: Text
     size: int
-    head: bytes = b""
-
-
-class Numbers(msgspec.Struct, frozen=True, array_like=True):
-    """An array, little-endian: float32 where that holds each of its values exactly, else (``wide``) float64. NaN where
-    unknown."""
-
-    data: bytes
-    wide: bool = False
-
-
-class DelayPast(msgspec.Struct, frozen=True, array_like=True):
-    """A delay that is followed, see :class:`models.signals.delays.DelayTrack`; None before the first."""
-
-    delay_s: float | None
-    evidence: tuple[float, float]
-    weight_s: int
-    since_s: int
-    missed_s: int
-    confirmed: bool
-
-
-class ChannelPast(msgspec.Struct, frozen=True, array_like=True):
-    """Of one channel, see :class:`models.signals.bed_memory.ChannelState`: a byte a cell, 1 if a model may read it;
-    followed: second, level, last level out of reach and seconds of settling. None where unknown."""
-
-    modality: str
-    lead: int
-    cells: bytes
-    zero: float
-    followed: tuple[int, float | None, float, int] | None
-    lowest: float | None
-    highest: float | None
-    level: float | None
-
-
-class ChoicePast(msgspec.Struct, frozen=True, array_like=True):
-    """Who serves among several leads, see :class:`models.signals.leads.Runs`; seconds by lead."""
-
-    serving: int
-    beating: dict[int, int]
-    measured: dict[int, int]
-    poor_s: int
-    refuted: dict[int, int]
-
-
-class UsualPast(msgspec.Struct, frozen=True, array_like=True):
-    """What is usual for a heart, see :class:`streams.alarms.arrhythmia_usual.UsualState`; of the complex shape, height,
-    interval and steadiness. None where it is not known."""
-
-    called: list[int]
-    learnt_at: int
-    pulse: dict[str, tuple[int, float]]
-    shape: tuple[Numbers, float, float, float] | None
-
-
-class SignalsPast(msgspec.Struct, frozen=True):
-    """What a windower knows of a bed and samples of the last minutes do not tell. The context, see
-    :class:`models.signals.context.ContextState`, as of the cells before ``second``: of each of ``modalities`` its
-    levels, rows and ends. choices: by modality with several leads. pulseless: modalities whose pulse was lost."""
-
-    second: int
-    modalities: list[str]
-    levels: list[Numbers]
-    delays_s: Numbers
-    rows: Numbers
-    ends_s: Numbers
-    tracks: dict[str, DelayPast]
-    channels: list[ChannelPast]
-    choices: dict[str, ChoicePast]
-    pulseless: list[str]
-    usual: UsualPast
-
-
-class ModelPast(msgspec.Struct, frozen=True):
-    """What a model remembers of a bed, see :class:`models.runtime.memory.EngineMemory`; tokens [shape]."""
-
-    model: str
-    shape: tuple[int, int] = (0, 0)
-    tokens: Numbers | None = None
-    form: float | None = None
-    look: tuple[float, float] | None = None
-
-
-class StandingPast(msgspec.Struct, frozen=True, array_like=True):
-    """A limit that is violated: since when, the worst value so far, and when a value was last known."""
-
-    since_ns: int
-    worst: float
-    known_ns: int
-
-
-class AlarmsPast(msgspec.Struct, frozen=True):
-    """What the alarms of a bed hang on and may be older than the last minutes: the limits that are violated, the worst
-    risk of the run that goes on, and what sensors said of a lost pulse before they fell silent
-    (:class:`streams.alarms.circulation.LastSaid`); values of Rhythm and Pulse."""
-
-    standing: dict[str, StandingPast] = {}
-    worst_risk: float = 0.0
-    rhythm: str = ""
-    pulse: dict[str, str] = {}
-    abp_mean: float | None = None
+    head: Annotated[bytes, at_most(MAX_HEAD, "a dead letter has bytes of its message,")] = b""
 
 
 class MemoryRecord(Record, frozen=True, tag="memory"):
@@ -384,8 +327,8 @@ class MemoryRecord(Record, frozen=True, tag="memory"):
     until then predicted. ``time_ns``: the event time reached. Each part comes for itself; that of the alarms knows no
     ticks and is of ``time_ns``."""
 
-    time_ns: int
-    tick_seq: int
+    time_ns: TimeNs
+    tick_seq: Count
     signals: SignalsPast | None = None
     model: ModelPast | None = None
     alarms: AlarmsPast | None = None

@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from threading import Lock
 
 from models.signals.errors import BadInput
-from models.signals.modalities import Modality
-from streams.clock import SECOND_NS
+from models.signals.times import SECOND_NS
 from streams.commands import CommandMaker, Orders
-from streams.control import BedView, ChannelInfo, Gaps, SessionStatus
+from streams.control import BedView, SessionStatus
 from streams.latency import LatencyBook
 from streams.records import AnyRecord, BedRecord, CommandRecord, StatusRecord, WaveTick
+from streams.status import OnShow, channels_of, gaps_of, session_status
 
 NO_WORKER = "waiting for a worker"
 NO_BED = "waiting for a bed"
@@ -37,11 +37,11 @@ class _Known:
     counts: dict[str, int] = field(default_factory=dict)
 
 
-class RemoteSession(Orders):
+class RemoteSession(Orders, OnShow):
     """A :class:`streams.control.SessionControl` over a broker. Thread-safe.
 
     desk: a name that no other display has. post: sends a command. wanted: the bed to show first; "" is the first that
-    is heard of.
+    is heard of. away_s: for how long the broker has not answered, 0 while it does.
     """
 
     def __init__(
@@ -51,9 +51,10 @@ class RemoteSession(Orders):
         wanted: str = "",
         operator: str = "operator",
         *,
+        away_s: Callable[[], float] = lambda: 0.0,
         monotonic_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
-        self._post, self._now, self._wanted = post, monotonic_ns, wanted
+        self._post, self._now, self._wanted, self._away_s = post, monotonic_ns, wanted, away_s
         self._command = CommandMaker(desk, operator)
         self._beds: dict[str, _Known] = {}
         self._lock = Lock()
@@ -103,66 +104,35 @@ class RemoteSession(Orders):
             raise BadInput(f"one of the beds {', '.join(self.beds)}", f"{bed!r}", "name one of these")
         self._wanted = bed
 
-    @property
-    def title(self) -> str:
-        """What the screen calls the recording or the device."""
-        return self.view().title
-
-    @property
-    def channels(self) -> tuple[ChannelInfo, ...]:
-        """Channels in the order of the screen."""
-        return self.view().channels
-
-    @property
-    def gaps_s(self) -> Gaps:
-        """Stretches [start, end) without data in s, by modality."""
-        return self.view().gaps_s
-
     # -- status -------------------------------------------------------------------------------------------------------
 
     def view(self, bed: str = "") -> BedView:
         """What is known of any bed; "" is the one on show."""
         name = bed or self.bed
         known = self._known(name)
-        channels, gaps_s = (channels_of(known.record), gaps_of(known.record)) if known is not None else ((), {})
-        title = known.record.title if known is not None else ""
-        return BedView(self._status(known), channels, gaps_s, title, name, self.beds)
-
-    def status(self) -> SessionStatus:
-        """See :class:`streams.control.SessionStatus`."""
-        return self._status(self._known(self.bed))
+        record = known.record if known is not None else None
+        title = record.title if record is not None else ""
+        return BedView(self._status(known), channels_of(record), gaps_of(record), title, name, self.beds)
 
     def _status(self, known: _Known | None) -> SessionStatus:
         if known is None or known.source is None:
             return SessionStatus(
                 position_s=0.0, duration_s=0.0, speed=1.0, paused=False, ended=False, backend="", backend_detail="",
                 model="", samples_lost=0, recording=False, heartbeat_ns=self._now(), error=self.error,
-                preparing=NO_BED,
+                preparing=NO_BED, broker_away_s=self._away_s(),
             )  # fmt: skip
-        source, worker, record = known.source, known.worker, known.record
+        source, worker = known.source, known.worker
         still = source.paused or source.ended
-        return SessionStatus(
-            position_s=source.position_s,
-            duration_s=source.position_s if record.end_ns is None else record.end_ns / SECOND_NS,
-            speed=source.speed,
-            paused=source.paused,
-            ended=source.ended,
-            backend=worker.backend if worker is not None else "",
-            backend_detail=worker.backend_detail if worker is not None else "",
-            model=worker.model if worker is not None else "",
-            samples_lost=worker.counts.get("samples_lost", 0) if worker is not None else 0,
-            recording=False,
+        return session_status(
+            known.record,
+            source,
+            worker,
             heartbeat_ns=min(known.source_ns, known.worker_ns) if worker is not None else known.source_ns,
-            latency_ms=self.latency.recent() if source.speed is not None else {},
-            dropped=frozenset(Modality(name) for name in source.dropped),
-            error=self.error,
-            precision=worker.precision if worker is not None else "",
-            service=worker.service if worker is not None else "",
-            notes=tuple(worker.notes) if worker is not None else (),
-            preparing=worker.preparing if worker is not None else NO_WORKER,
             progress_ns=self._now() if still else max(known.tick_ns, self._begun_ns),
-            achieved_speed=source.achieved_speed,
-            seekable=record.seekable,
+            latency_ms=self.latency.recent(),
+            error=self.error,
+            preparing=NO_WORKER,
+            broker_away_s=self._away_s(),
         )
 
     # -- the operator -------------------------------------------------------------------------------------------------
@@ -175,22 +145,16 @@ class RemoteSession(Orders):
         known = self._known(self.bed)
         if known is None:
             raise BadInput("a bed to order", "none yet", "wait until one has announced itself")
+        if away_s := self._away_s():  # an order that is carried out minutes later is another one
+            raise BadInput(
+                "a broker to send the order by", f"none that has answered for {away_s:.0f} s", "wait until it is back"
+            )
         at_ns = round((known.source.position_s if known.source is not None else 0.0) * SECOND_NS)
         self._post(self._command(known.record.bed, known.record.session, at_ns, name, **args))
 
     def _known(self, bed: str) -> _Known | None:
         with self._lock:
             return self._beds.get(bed)
-
-
-def channels_of(record: BedRecord) -> tuple[ChannelInfo, ...]:
-    """The channels of a bed that have a row of their own: of several leads the preferred one."""
-    return tuple(ChannelInfo(Modality(c.modality), c.label, c.unit, c.rate_hz) for c in record.channels if c.lead == 0)
-
-
-def gaps_of(record: BedRecord) -> Gaps:
-    """Stretches [start, end) without data in s, by modality."""
-    return {Modality(name): tuple(gaps) for name, gaps in record.gaps_s.items()}
 
 
 def _by_number(name: str) -> tuple[int, str]:

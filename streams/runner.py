@@ -17,15 +17,18 @@ from streams.stages import Send
 from streams.transport.credits import Wait
 from streams.transport.hub import hub
 from streams.transport.kafka_options import KafkaOptions
-from streams.wire import Outbox, deliver
+from streams.wire import Outbox
 
 if TYPE_CHECKING:
     from streams.app import CrashingApp, Stages
 
 EMBEDDED = "embedded://"
 HEARTBEAT_S = 0.25
+DRAIN_LOOK_S = 0.01
 LAG_BEATS = 4  # beats from one look at the lag to the next
 LATE_S = 1.0  # a beat that comes so late shows that the loop itself was held up, and nobody could read
+AWAY_S = 5.0  # a broker that is asked every second has answered nothing for so long: it is away
+HAND_OVER_S = 1.5  # at the end, for the broker to take what was sent; then as long again for the rest of the farewell
 STALL_S = 5.0  # a stage has had ticks to handle for so long and handled none: the stream is dead
 
 
@@ -84,7 +87,7 @@ class StreamRunner:
     make_stages: builds what the worker does, given how its stages send; called in the loop. unread: the longest wait
     of a tick to be read, None where none waits or the stage is entitled to let it; asked in the loop. on_ready: called
     in the loop once messages flow. sharing: with whom it shares the broker; by default it is alone there. owns_broker:
-    an embedded one ends with it.
+    an embedded one ends with it. posting: whether somebody may still post what has to be sent before the end.
     """
 
     def __init__(
@@ -97,8 +100,10 @@ class StreamRunner:
         *,
         sharing: Sharing | None = None,
         owns_broker: bool = True,
+        posting: Callable[[], bool] = lambda: False,
         monotonic_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
+        self._posting = posting
         self._session, self._broker, self._make_stages = session, broker, make_stages
         self._unread, self._on_ready, self._now = unread, on_ready, monotonic_ns
         self._sharing, self._owns_broker = sharing or Sharing(), owns_broker
@@ -109,6 +114,8 @@ class StreamRunner:
         self._stopping = False
         self.heartbeat_ns = self._now()
         """Monotonic time of the loop's last sign of life."""
+        self._heard_ns: int | None = None
+        self._gave_up = False
         self.lag: int | None = None
         """Messages that came to its consumer and are not handled yet; None while it has none."""
 
@@ -120,6 +127,17 @@ class StreamRunner:
     def waiting(self) -> int:
         """Messages that the broker has not taken yet."""
         return self._outbox.waiting
+
+    @property
+    def undelivered(self) -> int:
+        """Messages that the broker has not taken, those under way among them; after the end, those that are lost."""
+        return self._outbox.undelivered
+
+    @property
+    def away_s(self) -> float:
+        """For how long the broker has not answered; 0 while that may be chance, and on an embedded one."""
+        silent_s = 0.0 if self._heard_ns is None else (self._now() - self._heard_ns) / 1e9
+        return silent_s if silent_s > AWAY_S else 0.0
 
     @property
     def dead_letters(self) -> int:
@@ -171,7 +189,7 @@ class StreamRunner:
         made: list[CrashingApp] = []
         app = create_app(
             self._session,
-            self._make_stages(_sender(made)),
+            self._make_stages(_sender(made, self._outbox)),
             self._outbox,
             broker=self._broker,
             # An embedded hub begins and ends with the session, so there is nothing older to skip.
@@ -188,11 +206,36 @@ class StreamRunner:
         try:
             await self._until_over(app, stop)
         finally:
-            await app.stop()
+            crashed = app.crash_reason is not None
+            await self._wind_up(app)
             if self._broker.startswith(EMBEDDED) and self._owns_broker:
                 hub(self._broker.removeprefix(EMBEDDED)).close()
-        if app.crash_reason is not None:
+        if app.crash_reason is not None and (crashed or not self._gave_up):
             raise app.crash_reason
+
+    async def _wind_up(self, app: CrashingApp) -> None:
+        """Hand over what was posted and stop the app: in twice :data:`HAND_OVER_S` and little more, however the broker
+        is. A broker that was away already is waited for no longer than it takes to find that out."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + (HAND_OVER_S if not self.away_s else HAND_OVER_S / 4)
+        while self._outbox.pumping and app.crash_reason is None and (self._posting() or self._outbox.undelivered):
+            if loop.time() > until:
+                self._give_up(app)
+                break
+            await asyncio.sleep(DRAIN_LOOK_S)
+        giving_up = loop.call_later(HAND_OVER_S, self._give_up, app)
+        try:
+            await app.stop()
+        finally:
+            giving_up.cancel()
+
+    def _give_up(self, app: CrashingApp) -> None:
+        """Nobody waits for the broker any longer."""
+        self._gave_up = True
+        self._outbox.give_up()
+        for part in (app._consumer, app._producer):  # the properties would make them
+            if part is not None and hasattr(part, "give_up"):
+                part.give_up()
 
     async def _until_over(self, app: CrashingApp, stop: asyncio.Event) -> None:
         """Start the app and stay until it stops, dies, stands still or is told to end."""
@@ -214,10 +257,16 @@ class StreamRunner:
         watch = StallWatch(STALL_S)
         for beat in itertools.count():
             wait, self.heartbeat_ns = self._unread(), self._now()
-            watch.look(wait, self.heartbeat_ns)
+            self._look(app)
+            # Nobody can read where the broker is away; that is told apart from a stream that stands still.
+            away = self._heard_ns is not None and self.heartbeat_ns - self._heard_ns > LATE_S * 1e9
+            watch.look(None if away else wait, self.heartbeat_ns)
             if beat % LAG_BEATS == 0:
                 self.lag = _lag(app)
             await asyncio.sleep(HEARTBEAT_S)
+
+    def _look(self, app: CrashingApp) -> None:
+        self._heard_ns = getattr(app.consumer, "heard_ns", None) if app.started else None
 
 
 def _lag(app: CrashingApp) -> int | None:
@@ -244,10 +293,10 @@ async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
         await asyncio.gather(working, stopping, return_exceptions=True)
 
 
-def _sender(made: list[CrashingApp]) -> Send:
+def _sender(made: list[CrashingApp], outbox: Outbox) -> Send:
     """How stages send: encoded, keyed by bed, never waiting for the broker. ``made`` gets the app once it is built."""
 
     async def send(topic: str, record: AnyRecord) -> None:
-        await deliver(made[0], topic, record.bed.encode(), encode(record))
+        await outbox.deliver(made[0], topic, record.bed.encode(), encode(record))
 
     return send

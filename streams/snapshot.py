@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from streams.accounting import Accounting
+from streams.courier import CourierStatus
 from streams.crew import Crew
 from streams.runner import StreamRunner
 from streams.sinks.sink import SinkStatus
@@ -31,6 +32,7 @@ class Snapshot:
     absent: 1-s cells by modality, those without a signal also by reason. latency_ms: stage → p50 and p99 of the last
     minute. waiting: messages that the broker has not taken. lag: messages that came to its consumer and are not
     handled, None where nobody knows. alarms: those that stand, by priority, None for who does not follow them.
+    away_s: for how long the broker has not answered, 0 while it does. courier: of what devices send, None for others.
     ready: messages flow. heartbeat_ns: the stream's last sign of life, monotonic. failure: the kind of what ended it.
     """
 
@@ -48,6 +50,8 @@ class Snapshot:
     latency_ms: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     alarms: Mapping[str, int] | None = None
     recorder: SinkStatus | None = None
+    away_s: float = 0.0
+    courier: CourierStatus | None = None
 
 
 def snapshot_of(
@@ -60,11 +64,13 @@ def snapshot_of(
     ready: bool,
     latency_ms: Mapping[str, tuple[float, float]] | None = None,
     alarms: Mapping[str, int] | None = None,
+    courier: CourierStatus | None = None,
 ) -> Snapshot:
     """From a role's parts, all of which may be asked from any thread."""
     counts = {name: accounting.counted(name) for name in COUNTERS}
     # Those that it has seen on the wire, or, where it does not read them, those that it has put there.
     counts["dead_letters"] = max(counts["dead_letters"], stream.dead_letters)
+    counts["ticks_dropped"] += courier.dropped if courier is not None else 0
     return Snapshot(
         role=role,
         beds=beds,
@@ -79,6 +85,8 @@ def snapshot_of(
         failure=type(crew.failure).__name__ if crew.failure is not None else "",
         latency_ms=latency_ms or {},
         alarms=alarms,
+        away_s=stream.away_s,
+        courier=courier,
     )
 
 
@@ -91,4 +99,6 @@ def unwell(snapshot: Snapshot, now_ns: int) -> str:
     silent_ns = now_ns - snapshot.heartbeat_ns
     if silent_ns > STALE_NS:
         return f"The stream has shown no life for {silent_ns / 1e9:.0f} s."
+    if snapshot.away_s:
+        return f"The broker has not answered for {snapshot.away_s:.0f} s."
     return "" if snapshot.ready else "It has not begun: the broker has not answered yet."

@@ -17,10 +17,10 @@ from typing import Protocol
 from msgspec.structs import replace
 
 from models.runtime.memory import Remembered
+from models.signals.times import SECOND_NS
 from models.signals.windows import WindowSpec
 from streams.accounting import Accounting
 from streams.alarms import AlarmEngine
-from streams.clock import SECOND_NS
 from streams.feed import DisplayFeed
 from streams.inference import EndOfBed, Mailbox, WindowJob
 from streams.latency import LatencyBook
@@ -41,6 +41,7 @@ from streams.records import (
     WaveTick,
     tick_identity,
 )
+from streams.sessions import same_source
 from streams.windower import BedWindower, Handled
 
 Send = Callable[[str, AnyRecord], Awaitable[None]]
@@ -428,12 +429,12 @@ class FollowStage:
 
 
 class CommandStage:
-    """Operators' commands to the session that they are for."""
+    """Operators' commands to the sources of the session that they are for."""
 
     def __init__(self, session: str, apply: Callable[[CommandRecord], None]) -> None:
         self._session, self._apply = session, apply
 
     async def handle(self, record: AnyRecord) -> None:
-        """Applies a command that is for this session."""
-        if isinstance(record, CommandRecord) and record.session == self._session:
+        """Applies a command that is for this session, or for one that a source of it goes on in."""
+        if isinstance(record, CommandRecord) and same_source(record.session, self._session):
             self._apply(record)

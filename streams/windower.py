@@ -21,13 +21,14 @@ from models.signals.findings import Findings
 from models.signals.leads import Serving
 from models.signals.modalities import Modality
 from models.signals.pipeline import BedPipeline, Cell, Chunk, PipelineOutput, clock_jumped
+from models.signals.times import SECOND_NS
 from models.signals.windows import WindowSpec
 from streams.accounting import Accounting
 from streams.alarms.arrhythmia import ArrhythmiaMonitor, Call
-from streams.clock import SECOND_NS
 from streams.codec import chunk_values
 from streams.inference import WindowJob
 from streams.memories import pipeline_state, told_signals, usual_state
+from streams.pasts import SignalsPast
 from streams.records import (
     NUMERICS,
     AnyRecord,
@@ -37,11 +38,11 @@ from streams.records import (
     LeadState,
     MemoryRecord,
     RhythmRecord,
-    SignalsPast,
     StateRecord,
     VitalsRecord,
     WaveTick,
 )
+from streams.sessions import is_past
 from streams.vitals.monitor import Grid, Vitals, VitalsMonitor
 
 MAX_MISSING = 4096  # skipped tick numbers remembered, to know a late tick from a duplicate
@@ -144,11 +145,11 @@ class BedWindower:
 
     def handle(self, tick: WaveTick, received_ns: int) -> Handled:
         """received_ns: monotonic time at which the tick arrived, for the stamps."""
-        if tick.session != self._now.session or tick.epoch > self._now.number:
-            self._now = _Epoch(tick.session, tick.epoch, tick.start_ns)
-        now = self._now
+        now, past = self._now, is_past(tick.session, tick.epoch, self._now.session, self._now.number)
+        if not past and (tick.session, tick.epoch) != (now.session, now.number):
+            now = self._now = _Epoch(tick.session, tick.epoch, tick.start_ns)
         expected = tick.tick_seq if now.highest is None else now.highest + 1
-        if tick.epoch < now.number or not self._is_new(tick.tick_seq, expected):
+        if past or not self._is_new(tick.tick_seq, expected):
             self._accounting.duplicated(tick)
             return Handled()
         skipped, late = max(0, tick.tick_seq - expected), tick.tick_seq < expected
@@ -286,7 +287,14 @@ class BedWindower:
             self._now.serving = serving
             self._now.arrhythmias.forget_usual()  # the complexes of one lead are not those of another
         vitals = self._now.vitals.update(
-            second, grid, measured, cell.findings, cell.absence, self._now.pipeline.native, cell.rppg_delay_s
+            second,
+            grid,
+            measured,
+            cell.findings,
+            cell.absence,
+            self._now.pipeline.native,
+            cell.rppg_delay_s,
+            cell.beats,
         )
         calls = self._now.arrhythmias.update(second, grid, measured, cell.findings)
         handled.records += [_vitals_record(tick, vitals), _rhythm_record(tick, second, cell.findings, calls)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from models.signals.errors import VigilError
@@ -89,13 +90,15 @@ class Wire:
 
 
 class Outbox:
-    """Messages from any thread to the app's producer, in order."""
+    """Messages from any thread to the app's producer, in order; and how many the broker has yet to take."""
 
     def __init__(self) -> None:
         self._messages: deque[tuple[str, bytes, bytes]] = deque()
         self._news: asyncio.Event | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._woken = False
+        self._under_way = 0
+        self._lost: int | None = None
         self.dead_letters = 0
         """That were posted."""
 
@@ -114,6 +117,20 @@ class Outbox:
         """Messages that the producer has not taken yet."""
         return len(self._messages)
 
+    @property
+    def pumping(self) -> bool:
+        """Whether what is posted is handed to the producer."""
+        return self._loop is not None
+
+    @property
+    def undelivered(self) -> int:
+        """Messages that the broker has not taken, as far as anybody knows."""
+        return len(self._messages) + self._under_way + (self._lost or 0)
+
+    def give_up(self) -> None:
+        """Failed deliveries are counted from now on, and take nothing down."""
+        self._lost = 0
+
     async def pump(self, app: CrashingApp) -> None:
         """Hand everything to the producer until cancelled."""
         self._news, self._loop = asyncio.Event(), asyncio.get_running_loop()
@@ -121,22 +138,27 @@ class Outbox:
             while True:
                 self._woken = False
                 while self._messages:
-                    await deliver(app, *self._messages.popleft())
+                    await self.deliver(app, *self._messages.popleft())
                 await self._news.wait()
                 self._news.clear()
         finally:
             self._loop = None
 
+    async def deliver(self, app: CrashingApp, topic: str, key: bytes, message: bytes) -> None:
+        """Send one raw message; a delivery that fails later takes the app down."""
+        self._under_way += 1
+        # Counted until it is done, or for good: who is cancelled while it waits for room has not delivered it.
+        sent: Any = await app.producer.send(app.prefix + topic, key, message, None, None, None)
+        if sent.done():
+            self._done(app, sent)
+            sent.result()
+        else:
+            sent.add_done_callback(partial(self._done, app))
 
-async def deliver(app: CrashingApp, topic: str, key: bytes, message: bytes) -> None:
-    """Send one raw message; a delivery that fails later takes the app down."""
-    sent: Any = await app.producer.send(app.prefix + topic, key, message, None, None, None)
-    if sent.done():
-        sent.result()
-    else:
-        sent.add_done_callback(lambda done: _check(app, done))
-
-
-def _check(app: CrashingApp, done: asyncio.Future[Any]) -> None:
-    if not done.cancelled() and (error := done.exception()) is not None:
-        app.add_future(app.crash(error))
+    def _done(self, app: CrashingApp, sent: asyncio.Future[Any]) -> None:
+        self._under_way -= 1
+        error = None if sent.cancelled() else sent.exception()
+        if sent.cancelled() or (error is not None and self._lost is not None):
+            self._lost = (self._lost or 0) + 1
+        elif error is not None:
+            app.add_future(app.crash(error))

@@ -76,6 +76,24 @@ def test_the_monitor_needs_no_torch() -> None:
     assert not wrong
 
 
+def test_a_second_is_defined_once() -> None:
+    wrong = [
+        f"{module} says how many nanoseconds a second has; import SECOND_NS"
+        for module, path in modules()
+        if module != "models.signals.times" and has_billion(ast.parse(path.read_text(encoding="utf-8")))
+    ]
+    assert not wrong
+
+
+def has_billion(tree: ast.AST) -> bool:
+    """As an integer: ``1e9`` in a formula of floats is no definition."""
+    return any(
+        (isinstance(node, ast.Constant) and type(node.value) is int and node.value == 10**9)
+        or (isinstance(node, ast.BinOp) and ast.unparse(node) == "10 ** 9")
+        for node in ast.walk(tree)
+    )
+
+
 def test_a_new_module_is_seen_by_these_tests() -> None:
     assert len(list(modules())) > 30
 

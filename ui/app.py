@@ -53,15 +53,17 @@ def run_display(
     close_at_end: bool = False,
     full_screen: bool = False,
     size: tuple[int, int] | None = None,
+    recording: Path | None = None,
 ) -> int:
     """Show the session until the window is closed; returns the exit code (0; 1 if the session failed).
 
     screenshot: save a picture when the run ends (or the window is closed before), then close. close_at_end: close
-    when the run ends also without a picture. size: of the window in logical pixels. Ctrl-C and SIGTERM close it.
+    when the run ends also without a picture. size: of the window in logical pixels. recording: the file that the run
+    is being recorded into, to look back in. Ctrl-C and SIGTERM close it.
     Raises BadInput where the picture cannot be written.
     """
     application = make_application()
-    window = MainWindow(control, feed)
+    window = MainWindow(control, feed, recording=recording)
     if size is not None:
         window.resize(*size)
     if full_screen:

@@ -37,7 +37,7 @@ class HelpOverlay(QWidget):
         for shortcut in SHORTCUTS:
             groups.setdefault(shortcut.group, []).append(shortcut)
         line = 24 * unit
-        columns = [("Replay", "Sensors"), ("Waves", "Screen")]
+        columns = [("Replay", "Past of a live bed", "Sensors"), ("Waves", "Screen")]
         height = 92 * unit + line * max(sum(len(groups[name]) + 2 for name in column) for column in columns)
         box = QRectF(0, 0, min(self.width() - 40, 800 * unit), min(self.height() - 20, height))
         box.moveCenter(QRectF(self.rect()).center())
@@ -75,7 +75,7 @@ class HelpOverlay(QWidget):
         metrics = QFontMetricsF(font)
         at = x
         for key in shortcut.keys:
-            text = {"Left": "←", "Right": "→"}.get(key, key)
+            text = key.replace("Left", "←").replace("Right", "→")
             width = max(20 * unit, metrics.horizontalAdvance(text) + 11 * unit)
             painter.setPen(QPen(look.colour("accent"), 1))
             painter.setBrush(look.colour("background"))

@@ -29,6 +29,7 @@ class Life(StrEnum):
     PAUSED = "paused"
     ENDED = "ended"
     LOST = "lost"
+    PAST = "past"  # out of the recording, while the bed goes on (:mod:`ui.past`)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,8 @@ def judge(
         return Verdict(Life.ENDED, "END OF THE LIVE SOURCE — Q to quit")
     if status.ended:
         return Verdict(Life.ENDED, "END OF RECORDING — drag the position bar or press ← to look again, Q to quit")
+    if status.broker_away_s:
+        return _lost(f"NO ANSWER FROM THE BROKER for {status.broker_away_s:.0f} s")
     if unanswered_s > limit_s:
         return _lost(f"NO ANSWER FROM THE SESSION for {unanswered_s:.0f} s")
     if status.paused:

@@ -2,6 +2,7 @@
 
     top bar       bed, source, alarms; a list of them (L)                  ui/top_bar.py, alarm_view.py, alarm_list.py
     banner        only when the display has something to say itself        ui/top_bar.py, ui/liveness.py
+    history       over a page of the past, with the numbers of now         ui/history_band.py, history.py, past.py
     beds          a chip a bed, where there are two or more                ui/bed_strip.py, ui/bed_words.py
     sweep         the waves, estimates, presence strips; a stamp           ui/sweep.py, ui/ink.py, backdrop.py, stamp.py
     numerics      one tile a lane                                          ui/numerics.py, ui/readouts.py
@@ -26,27 +27,32 @@ from PySide6.QtCore import QRect, Qt, QTimer
 from PySide6.QtGui import QCloseEvent, QImage, QKeySequence, QResizeEvent, QShortcut
 from PySide6.QtWidgets import QHBoxLayout, QMainWindow, QVBoxLayout, QWidget
 
-from streams.control import BedView, SessionControl
+from streams.control import BedView, SessionControl, SessionStatus
 from streams.feed import DisplayFeed
 from ui.alarm_list import AlarmList
 from ui.alarm_view import fields
 from ui.bed_strip import HEIGHT, BedStrip
+from ui.bed_words import bed_words
 from ui.bedside import Answer, Bedside
 from ui.control_link import ControlLink
 from ui.geometry import Row
 from ui.help_overlay import HelpOverlay
+from ui.history import History
+from ui.history_band import HEIGHT as BAND_HEIGHT
+from ui.history_band import BandWords, HistoryBand, then_words
 from ui.liveness import Life
 from ui.look import Look
 from ui.menu import MainMenu
 from ui.numerics import NumericsPanel, flashes_of
 from ui.operator import Operator
+from ui.past import Page, ago_words, day_words, wall_words
 from ui.picture import Pictures, write_picture
 from ui.prediction_tile import MadeFromTile, PredictionTile
 from ui.prediction_view import prediction_words
 from ui.readouts import readout
-from ui.replay_bar import ReplayBar
+from ui.replay_bar import Recorded, ReplayBar
 from ui.shortcuts import SHORTCUTS
-from ui.stamp import stamp_of
+from ui.stamp import past_stamp, stamp_of
 from ui.state import DisplayState
 from ui.status_words import status_words
 from ui.sweep import SweepView
@@ -66,8 +72,9 @@ _BEAT_LIT_S = 0.12
 
 
 class MainWindow(QMainWindow):
-    """The display of one session. ``start=False`` leaves the frames to the caller (tests, which also bring their
-    clock and the worker that calls the session)."""
+    """The display of one session. recording: the file that the run is being recorded into, to look back in.
+    ``start=False`` leaves the frames to the caller (tests, which also bring their clocks and the worker that calls the
+    session)."""
 
     def __init__(
         self,
@@ -78,6 +85,8 @@ class MainWindow(QMainWindow):
         start: bool = True,
         monotonic: Callable[[], float] = time.monotonic,
         worker: Executor | None = None,
+        recording: Path | None = None,
+        unix: Callable[[], float] = time.time,
     ) -> None:
         super().__init__()
         self._monotonic = monotonic
@@ -85,6 +94,8 @@ class MainWindow(QMainWindow):
         self.ward = Ward(self.look.theme, monotonic())
         self.link = ControlLink(control, monotonic(), worker)
         self.pictures = Pictures(worker or ThreadPoolExecutor(1, "display-picture"))
+        self.history = History(recording, self.look.theme, worker=worker, unix=unix)
+        self._shown_page: Page | None = None
         self._feed = feed
         self._taken: BedView | None = None
         self._heard: tuple[BedView, ...] = ()
@@ -121,16 +132,24 @@ class MainWindow(QMainWindow):
         self.top = TopBar(look, self.toggle_alarms)
         self.banner = Banner(look)
         self.beds = BedStrip(look, self.show_bed)
+        self.past = HistoryBand(look, self.history.back)
         self.sweep = SweepView(self.state, look)
         self.sweep.painted = self._painted
         self.numerics = NumericsPanel(look)
         self.prediction = PredictionTile(look)
         self.made_from = MadeFromTile(look)
         self.operator = operator = Operator(
-            self.link, self.ward, self.sweep, say=self.say, show_bed=self.show_bed, sweep_chosen=self.menu.check_speed
+            self.link,
+            self.ward,
+            self.sweep,
+            say=self.say,
+            show_bed=self.show_bed,
+            history=self.history,
+            now_s=self._monotonic,
+            sweep_chosen=self.menu.check_speed,
         )
         self.replay = ReplayBar(
-            look, operator.toggle_pause, operator.set_speed, operator.seek, operator.step, self.menu
+            look, operator.toggle_pause, operator.set_speed, self._seek, operator.step, self.menu, operator.back_to_live
         )
         self._tiles = QWidget()
         tiles = QHBoxLayout(self._tiles)
@@ -146,7 +165,7 @@ class MainWindow(QMainWindow):
         layout = self._layout = QVBoxLayout(centre)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
-        for bar in (self.top, self.beds, self.banner):
+        for bar in (self.top, self.beds, self.banner, self.past):
             layout.addWidget(bar)
         layout.addLayout(waves, 1)
         layout.addWidget(self._tiles)
@@ -163,6 +182,7 @@ class MainWindow(QMainWindow):
             (
                 ("ECG gain up", partial(operator.change_gain, 1)),
                 ("ECG gain down", partial(operator.change_gain, -1)),
+                ("Look back in the recording", operator.toggle_history),
                 ("Standing alarms", self.toggle_alarms),
                 ("Save a picture", self.screenshot),
                 ("Full screen", self.toggle_full_screen),
@@ -189,6 +209,7 @@ class MainWindow(QMainWindow):
         self.top.setFixedHeight(look.px(60))
         self.beds.setFixedHeight(look.px(HEIGHT))
         self.banner.setFixedHeight(look.px(28))
+        self.past.setFixedHeight(look.px(BAND_HEIGHT))
         self.replay.setFixedHeight(look.px(36))
         self._tiles.setFixedHeight(look.px(90))
         self._tiles_layout.setContentsMargins(look.px(18), look.px(6), look.px(18), look.px(6))
@@ -219,9 +240,11 @@ class MainWindow(QMainWindow):
         self.ward.keep_time(now_s)
         self.state.settle()
         head_s = self.ward.on_show.advance(self._monotonic())
-        self.sweep.advance(head_s)
+        turned = self._turn_page(now_s)
+        if self._shown_page is None:
+            self.sweep.advance(head_s)
         self.frames += 1
-        if now_s - self._words_s >= _WORDS_EVERY_S:
+        if turned or now_s - self._words_s >= _WORDS_EVERY_S:
             self._words_s = now_s
             for sentence in self.pictures.done():
                 self.say(sentence)
@@ -264,6 +287,31 @@ class MainWindow(QMainWindow):
         status = link.snapshot.status if link.snapshot is not None else None
         return Answer(status, link.failure, now_s - link.answered_s)
 
+    def _turn_page(self, now_s: float) -> bool:
+        """What has been read of the past comes on the screen, or what is live comes back; whether that changed."""
+        history = self.history
+        if sentence := history.poll(now_s):
+            self.say(sentence)
+        history.renew(self.sweep.page_s)
+        page = history.page
+        if page is not None:
+            self.state.undrawn.clear()  # nobody sees these ticks, so there is nothing to be told of their drawing
+        if page is self._shown_page:
+            return False
+        self._shown_page = page
+        self.sweep.show_bed(self.state if page is None else page.state)
+        if page is not None:
+            self.sweep.advance(page.head_s)
+        return True
+
+    def _seek(self, time_s: float) -> None:
+        """The bar was let go: of a recording that is sought, of a live bed's looked back in."""
+        span_s = self.history.span_s
+        if span_s is not None and self.ward.on_show.status is not None and not self.ward.on_show.status.seekable:
+            self.operator.look_at(span_s[0] + time_s)
+        else:
+            self.operator.seek(time_s)
+
     def show_bed(self, name: str) -> None:
         """Put a bed on show: all that is drawn and all that is ordered from here on is about that one."""
         if name == self.ward.on_show.name:
@@ -275,8 +323,10 @@ class MainWindow(QMainWindow):
         self._turn_to_bed(now_s)
 
     def _turn_to_bed(self, now_s: float) -> None:
-        """Nothing of the bed before is left on the screen."""
+        """Nothing of the bed before is left on the screen, and the other one is live."""
         self.replay.seek.let_go()
+        self.history.back()
+        self._shown_page = None
         self.sweep.show_bed(self.state)
         self.state.settle()
         self.ward.keep_time(now_s)
@@ -287,7 +337,7 @@ class MainWindow(QMainWindow):
     def _painted(self, shown_ns: int) -> None:
         """End of a paint of the waves: report the ticks it completed."""
         head_s = self.sweep.head_s
-        if head_s is None:
+        if head_s is None or self._shown_page is not None:
             return
         for _, due_ns in self.state.drawn_until(head_s):
             self.link.report_shown("sample_to_screen", due_ns, shown_ns)
@@ -300,7 +350,10 @@ class MainWindow(QMainWindow):
         status, moment, live = bed.status, bed.moment, bed.verdict.life is Life.LIVE
         seekable = status is None or status.seekable
         self.banner.say(bed.verdict.words, bed.verdict.urgent)
-        self.sweep.put_stamp(stamp_of(bed.verdict.life, head_s, seekable))
+        page = self._shown_page
+        self._say_past(now_s)
+        if page is None:
+            self.sweep.put_stamp(stamp_of(bed.verdict.life, head_s, seekable))
         self.beds.show_beds(self.ward.said, bed.name, now_s)
         self._place_alarms()
         position_s = head_s if head_s is not None else (status.position_s if status is not None else 0.0)
@@ -316,14 +369,35 @@ class MainWindow(QMainWindow):
         self.alarms.show_alarms(standing, moment.event_s, not live)
         if status is not None:
             gaps = bed.snapshot.gaps_s if bed.snapshot is not None else {}
-            self.replay.show_state(position_s, status, gaps)
+            self.replay.show_state(position_s, status, gaps, self._recorded(status))
         self.replay.status.say(*status_words(status, self._feed.status))
 
+    def _say_past(self, now_s: float) -> None:
+        """Of when the page is that is looked at, and beside it the numbers of now."""
+        page, history = self._shown_page, self.history
+        if page is None:
+            self.past.say(None)
+            return
+        title = f"HISTORY {day_words(page.at_s, history.unix_s)}"
+        then = then_words(page.state.alarms.standing, page.missing)
+        said = bed_words(self.ward.on_show)
+        now = "   ".join(part for part in (f"HR {said.rate}", f"mean {said.mean}", said.life_words) if part)
+        self.past.say(BandWords(title, ago_words(history.unix_s - page.at_s), then, now))
+        self.sweep.put_stamp(past_stamp(f"PAST {wall_words(page.at_s)}", page.missing))
+
+    def _recorded(self, status: SessionStatus) -> Recorded | None:
+        """What the bar shows of a live bed's recording."""
+        history = self.history
+        if history.span_s is None or (status.seekable and self._shown_page is None):
+            return None
+        return Recorded(history.span_s[0], history.unix_s, self._shown_page.at_s if self._shown_page else None)
+
     def _say_numbers(self, head_s: float | None) -> None:
-        state, moment = self.state, self.ward.on_show.moment
+        page = self._shown_page
+        state, moment = (self.state, self.ward.on_show.moment) if page is None else (page.state, page.moment)
         self._said_rows = self.sweep.lane_rows
         readouts = [readout(state, lane, moment) for lane in state.lanes]
-        beam = head_s or 0.0
+        beam = (head_s or 0.0) if page is None else self._said_beam
         moving, self._said_beam = beam != self._said_beam, beam
         beating = moving and any(
             0.0 <= beam - beat.time_ns * 1e-9 < _BEAT_LIT_S * max(1.0, moment.speed or 1.0) for beat in state.beats
@@ -332,11 +406,12 @@ class MainWindow(QMainWindow):
         self.numerics.show_readouts(state.lanes, self.sweep.lane_rows, readouts, beating, flashes)
 
     def _say_prediction(self, bed: Bedside) -> None:
-        record = bed.state.prediction
-        words = prediction_words(bed.state, bed.moment)
-        self.prediction.show_prediction(words, bed.state.trend, bed.moment.event_s)
+        page, record = self._shown_page, bed.state.prediction
+        state, moment = (bed.state, bed.moment) if page is None else (page.state, page.moment)
+        words = prediction_words(state, moment)
+        self.prediction.show_prediction(words, state.trend, moment.event_s)
         self.made_from.show_prediction(words)
-        if record is not None and record.window_end_ns != bed.prediction_seen:
+        if page is None and record is not None and record.window_end_ns != bed.prediction_seen:
             bed.prediction_seen = record.window_end_ns
             due = record.stamps_ns.get("due", 0)
             if due:
@@ -391,5 +466,6 @@ class MainWindow(QMainWindow):
         self.frame_timer.stop()
         self.closing()
         self.link.close()
+        self.history.close()
         self.pictures.close()
         super().closeEvent(event)

@@ -145,8 +145,8 @@ class NumericsPanel(QWidget):
         if readout.second:
             draw_text(painter, x + gap, base, readout.second, font, tints[1])
         if finding.words:
-            self._tag(painter, right, base - metrics.capHeight() / 2, finding, tag_font, readout.held)
-        marks = [mark for mark in (readout.mark, "PAUSED" if readout.held else "") if mark]
+            self._tag(painter, right, base - metrics.capHeight() / 2, finding, tag_font, bool(readout.held))
+        marks = [mark for mark in (readout.mark, readout.held) if mark]
         if marks:
             tint = look.colour("text") if readout.held else strong
             if readout.mark != ESTIMATED and not readout.held:

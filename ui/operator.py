@@ -13,6 +13,7 @@ from models.signals.gaps import common, stretch_at
 from streams.control import SessionStatus
 from ui.bedside import Bedside
 from ui.control_link import ControlLink
+from ui.history import FIRST_LOOK_S, History
 from ui.shortcuts import next_speed
 from ui.sweep import SweepView
 from ui.ward import Ward
@@ -22,8 +23,8 @@ LIVE_SOURCE = "a live source cannot be paused, sought or played at another speed
 
 
 class Operator:
-    """say: tells the operator a few words. show_bed: puts the bed of a name on show. sweep_chosen: told the millimetres
-    a second after a change."""
+    """say: tells the operator a few words. show_bed: puts the bed of a name on show. history: of this run. now_s:
+    monotonic seconds. sweep_chosen: told the millimetres a second after a change."""
 
     def __init__(
         self,
@@ -33,10 +34,13 @@ class Operator:
         *,
         say: Callable[[str], None],
         show_bed: Callable[[str], None],
+        history: History,
+        now_s: Callable[[], float],
         sweep_chosen: Callable[[float], None],
     ) -> None:
         self._link, self._ward, self._sweep = link, ward, sweep
         self._say, self._show_bed, self._sweep_chosen = say, show_bed, sweep_chosen
+        self._history, self._now = history, now_s
 
     @property
     def _bed(self) -> Bedside:
@@ -80,9 +84,11 @@ class Operator:
             self._link.do(f"seek to {clock_words(time_s)}", lambda control: control.seek(time_s))
 
     def seek_by(self, seconds: float) -> None:
-        """Go so many seconds on, or back, within the recording."""
+        """Go so many seconds on, or back, within the recording; of a live bed in what is recorded of it."""
         status = self._status
-        if status is not None:
+        if self._history.looking or (status is not None and not status.seekable and self._history.recorded):
+            self.look_by(seconds)
+        elif status is not None:
             self.seek(min(max(0.0, status.position_s + seconds), max(0.0, status.duration_s)))
 
     def skip_gap(self) -> None:
@@ -101,6 +107,40 @@ class Operator:
         """While paused, play so many seconds."""
         if not self._live() and self._status is not None and self._status.paused:
             self._link.do("step", lambda control: control.step(seconds))
+
+    # The past of a live bed ---------------------------------------------------------------------------------------
+
+    def look_by(self, seconds: float) -> None:
+        """Look so many seconds back, or on again, in what is recorded of this run; up to now is live."""
+        if self._recorded():
+            was = self._history.looking
+            past = self._history.look(seconds, self._bed.name, self._sweep.page_s, self._now())
+            if was and not past:
+                self._say("this is live")
+
+    def look_at(self, unix_s: float) -> None:
+        """Look at a moment, in seconds from 1970."""
+        if self._recorded():
+            self._history.look_at(unix_s, self._bed.name, self._sweep.page_s, self._now())
+
+    def toggle_history(self) -> None:
+        """Look back, or go back to live."""
+        if self._history.looking:
+            self._history.back()
+        else:
+            self.look_by(-FIRST_LOOK_S)
+
+    def back_to_live(self) -> None:
+        """What is the case now."""
+        self._history.back()
+
+    def _recorded(self) -> bool:
+        """Whether there is a recording to look back in; why not is said."""
+        if not self._history.recorded:
+            self._say("this run is not recorded here: there is nothing to look back in")
+        elif self._history.span_s is None:
+            self._say(self._history.failure or "the recording has not begun yet")
+        return self._history.span_s is not None
 
     # Beds and sensors ---------------------------------------------------------------------------------------------
 

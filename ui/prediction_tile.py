@@ -70,7 +70,7 @@ class PredictionTile(QWidget):
         )
         draw_text(painter, x + 12 * unit, base, NOT_ALONE, look.font(11), look.colour("text_faint"))
         stale_tint = look.colour("alarm_medium") if words.stale or words.reason else look.colour("text_soft")
-        age = f"PAUSED · {words.age}" if words.held else words.age
+        age = f"{words.held} · {words.age}" if words.held else words.age
         note = f"{words.reason} · {age}" if words.reason else age
         room = inside.right() - x - 140 * unit
         draw_text(
@@ -85,7 +85,7 @@ class PredictionTile(QWidget):
         top = base + 4 * unit
         body = QRectF(inside.left(), top, inside.width(), inside.bottom() - top)
         if words.news is not None:
-            self._news(painter, body.adjusted(0, 2 * unit, 0, 0), words.news, words.held)
+            self._news(painter, body.adjusted(0, 2 * unit, 0, 0), words.news, bool(words.held))
             painter.end()
             return
         end = self._numbers(painter, body, words)

@@ -17,6 +17,7 @@ from ui.alarm_view import NO_CIRCULATION
 from ui.findings_words import NO_FINDING, circulation
 from ui.liveness import Life, Moment
 from ui.low_pressure import LOW_MMHG, VERY_LOW_MMHG, LowPressure
+from ui.readouts import HELD
 from ui.state import DisplayState
 from ui.words import INVALID, duration_words
 
@@ -58,7 +59,7 @@ class News:
 
 @dataclass(frozen=True, slots=True)
 class PredictionWords:
-    """``news`` takes the place of the risks. held: of the moment at which the replay was paused."""
+    """``news`` takes the place of the risks. held: as of :class:`ui.readouts.Readout`."""
 
     risks: tuple[RiskWords, ...]
     age: str
@@ -66,7 +67,7 @@ class PredictionWords:
     reason: str
     sources: tuple[SourceWords, ...]
     news: News | None = None
-    held: bool = False
+    held: str = ""
 
 
 def band_of(risk_100: float, bands: tuple[float, float]) -> str:
@@ -77,7 +78,7 @@ def band_of(risk_100: float, bands: tuple[float, float]) -> str:
 
 def prediction_words(state: DisplayState, moment: Moment) -> PredictionWords:
     """The tile at a moment."""
-    record, held = state.prediction, moment.life is Life.PAUSED
+    record, held = state.prediction, HELD.get(moment.life, "")
     news = _news(state, moment)
     blank = tuple(RiskWords(INVALID, f"{minutes} min", "", "") for minutes in HORIZONS)
     if record is None:
@@ -114,7 +115,7 @@ def _risks(record: PredictionRecord, bands: tuple[float, float], plain: bool) ->
 
 def _news(state: DisplayState, moment: Moment) -> News | None:
     """No circulation, then a low pressure; None where neither is known to be the case."""
-    if moment.life not in (Life.LIVE, Life.PAUSED):
+    if moment.life not in (Life.LIVE, *HELD):
         return None
     findings = state.findings(moment)
     found = circulation(findings) if findings is not None else NO_FINDING

@@ -20,13 +20,15 @@ from ui.state import DisplayState
 from ui.words import INVALID, absence_words, clock_words, duration_words, number_words
 
 ESTIMATED = "ESTIMATED"
+HELD = {Life.PAUSED: "PAUSED", Life.PAST: "PAST"}
+"""What stands beside values that are of another moment than now."""
 _NS = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
 class Readout:
     """value: the large number; second: the one beside it (mean pressure). ``mark``: ESTIMATED, WITHHELD or "".
-    finding: bad news beside the number. held: of the moment at which the replay was paused."""
+    finding: bad news beside the number. held: "PAUSED" or "PAST" where it is of another moment than now, else ""."""
 
     label: str
     unit: str
@@ -37,7 +39,7 @@ class Readout:
     estimated: bool = False
     notes: tuple[str, ...] = ()
     finding: Finding = NO_FINDING
-    held: bool = False
+    held: str = ""
 
     @property
     def invalid(self) -> bool:
@@ -79,7 +81,7 @@ class _Facts:
         self.vitals: VitalsRecord | None = state.current_vitals(moment)
         self.prediction: PredictionRecord | None = state.current_prediction(moment)
         self.findings = state.findings(moment)
-        self.held = moment.life is Life.PAUSED
+        self.held = HELD.get(moment.life, "")
         self.mark = "WITHHELD" if lane.absence == Absence.WITHHELD.value else ""
 
     def heart(self) -> Readout:

@@ -1,10 +1,12 @@
 """The bottom line: pause, speed, position with gap marks, and the status of the session.
 
-A live source has no replay: LIVE, and how long it has run."""
+A live source has no replay: LIVE, and how long it has run. Where it is recorded the bar is that of the recording, its
+right end is now, and a look at any other place of it is one at the past; a button leads back."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from PySide6.QtCore import QEvent, QPointF, QRectF, Qt
 from PySide6.QtGui import QAction, QFontMetricsF, QHelpEvent, QMouseEvent, QPainter, QPaintEvent
@@ -12,6 +14,7 @@ from PySide6.QtWidgets import QHBoxLayout, QMenu, QSizePolicy, QToolButton, QToo
 
 from streams.control import Gaps, SessionStatus
 from ui.look import Look, draw_text, elided
+from ui.past import day_words, wall_words
 from ui.shortcuts import REPLAY_SPEEDS
 from ui.words import UNKNOWN_TIME, clock_words, speed_words, tooltip_words
 
@@ -23,6 +26,8 @@ class SeekBar(QWidget):
         super().__init__(parent)
         self._look, self._on_seek = look, on_seek
         self.duration_s = self.position_s = 0.0
+        self.words: Callable[[float], str] = clock_words
+        """A time of the bar in words."""
         self._gaps: Gaps = {}
         self._drag: float | None = None
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
@@ -81,7 +86,7 @@ class SeekBar(QWidget):
         if event.type() == QEvent.Type.ToolTip and isinstance(event, QHelpEvent) and self.duration_s > 0:
             time_s = self.time_at(event.pos().x())
             missing = [m.value for m, gaps in self._gaps.items() if any(a <= time_s < b for a, b in gaps)]
-            words = clock_words(time_s) + (f"   no {', '.join(missing)}" if missing else "")
+            words = self.words(time_s) + (f"   no {', '.join(missing)}" if missing else "")
             QToolTip.showText(event.globalPos(), words, self)
             return True
         return super().event(event)
@@ -115,7 +120,7 @@ class SeekBar(QWidget):
         painter.drawEllipse(QPointF(x, groove.center().y()), 6 * unit, 6 * unit)
         if self._drag is not None:
             font = look.font(11, True)
-            words = clock_words(self._drag)
+            words = self.words(self._drag)
             width = QFontMetricsF(font).horizontalAdvance(words)
             at = min(self.width() - width - 4, max(2.0, x + 10 * unit))
             painter.fillRect(QRectF(at - 3, 1, width + 6, 14 * unit), look.colour("background"))
@@ -166,6 +171,16 @@ class StatusLine(QWidget):
         painter.end()
 
 
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """Of a live run's recording, in seconds from 1970: its first record, now, and the moment that is looked at (None:
+    now)."""
+
+    begin_s: float
+    now_s: float
+    at_s: float | None
+
+
 class ReplayBar(QWidget):
     """Buttons call the operator's actions; none takes the keyboard focus."""
 
@@ -177,6 +192,7 @@ class ReplayBar(QWidget):
         seek: Callable[[float], None],
         step: Callable[[float], None],
         menu: QMenu,
+        back_to_live: Callable[[], None],
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
@@ -204,7 +220,10 @@ class ReplayBar(QWidget):
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
-        for widget in (self.play, self.step, self.speed, self.time):
+        self.live = self._button("● BACK TO LIVE", "What is the case now (Esc)")
+        self.live.clicked.connect(lambda: back_to_live())
+        self.live.hide()
+        for widget in (self.play, self.step, self.speed, self.live, self.time):
             layout.addWidget(widget)
         layout.addWidget(self.seek, 1)
         self.stretch = QWidget(self)
@@ -241,12 +260,27 @@ class ReplayBar(QWidget):
         self.play.setFixedWidth(look.px(44))
         self.status.fit()
 
-    def show_state(self, position_s: float, status: SessionStatus, gaps: Gaps) -> None:
-        """Shows position, speed, whether it is paused, and the recording's gaps; of a live source only since when."""
+    def show_state(
+        self, position_s: float, status: SessionStatus, gaps: Gaps, recorded: Recorded | None = None
+    ) -> None:
+        """Shows position, speed, whether it is paused, and the recording's gaps; of a live source since when, and where
+        in what is ``recorded`` of it."""
         live = not status.seekable
-        for widget in (self.play, self.step, self.speed, self.seek):
+        for widget in (self.play, self.step, self.speed):
             widget.setVisible(not live)
-        self.stretch.setVisible(live)
+        self.seek.setVisible(not live or recorded is not None)
+        self.stretch.setVisible(live and recorded is None)
+        past = recorded is not None and recorded.at_s is not None
+        self.live.setVisible(past)
+        self.seek.words = clock_words
+        if live and recorded is not None:
+            begin_s = recorded.begin_s
+            at_s = recorded.now_s if recorded.at_s is None else recorded.at_s
+            self.seek.words = lambda time_s: wall_words(begin_s + time_s)
+            self.seek.show_position(round(at_s - begin_s), max(1.0, round(recorded.now_s - begin_s)), {})
+        if past and recorded is not None and recorded.at_s is not None:
+            self._set(self.time, f"PAST  {day_words(recorded.at_s, recorded.now_s)}")
+            return
         if live:
             self._set(self.time, f"● LIVE  {clock_words(position_s)} since start")
             return

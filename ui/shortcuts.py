@@ -20,12 +20,16 @@ class Shortcut:
 
 SHORTCUTS: tuple[Shortcut, ...] = (
     Shortcut(("Space",), "pause or play", "toggle_pause"),
-    Shortcut(("Left",), "back 10 s", "seek_by", -10.0),
+    Shortcut(("Left",), "back 10 s (of a live bed: look back)", "seek_by", -10.0),
     Shortcut(("Right",), "forward 10 s", "seek_by", 10.0),
     Shortcut(("N",), "next data, from a stretch without any", "skip_gap"),
     Shortcut((".",), "step 1 s (while paused)", "step", 1.0),
     Shortcut(("+", "="), "faster", "change_speed", 1.0),
     Shortcut(("-",), "slower", "change_speed", -1.0),
+    Shortcut(("H",), "look back in the recording, and back to live", "toggle_history", None, "Past of a live bed"),
+    Shortcut(("Shift+Left",), "1 min back", "look_by", -60.0, "Past of a live bed"),
+    Shortcut(("Shift+Right",), "1 min on", "look_by", 60.0, "Past of a live bed"),
+    Shortcut(("Esc",), "back to live", "back_to_live", None, "Past of a live bed"),
     *(
         Shortcut((str(row),), f"drop or restore the sensor of row {row}", "toggle_sensor", float(row), "Sensors")
         for row in range(1, 6)

@@ -16,12 +16,19 @@ _SIZE = 92.0  # 24 mm at 96 dpi: letters of 17 mm, read at 3 m (h / distance = 1
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """words in large letters, more below them; dimmed: the waves behind are no longer of interest."""
+    """words in large letters, more below them; dimmed: the waves behind are no longer of interest. past: they are of
+    the past, while the bed goes on."""
 
     words: str
     more: str
     urgent: bool
     dimmed: bool
+    past: bool = False
+
+
+def past_stamp(words: str, missing: str) -> Stamp:
+    """Over waves of the past. words: of when; missing: what is not there."""
+    return Stamp(words, missing, False, False, True)
 
 
 def stamp_of(life: Life, beam_s: float | None, seekable: bool = True) -> Stamp | None:
@@ -41,8 +48,12 @@ def stamp_of(life: Life, beam_s: float | None, seekable: bool = True) -> Stamp |
 
 
 def paint_stamp(painter: QPainter, area: QRectF, stamp: Stamp, look: Look) -> None:
-    """Over ``area``, in logical pixels. A pause is for looking at the waves: its words let them through."""
+    """Over ``area``, in logical pixels. A pause is for looking at the waves: its words let them through; those of the
+    past keep to the edge, under the band that says it large."""
     unit = look.unit
+    if stamp.past:
+        _paint_past(painter, area, stamp, look)
+        return
     font = look.fitted(stamp.words, _SIZE, area.width() * 0.86, True)
     metrics = QFontMetricsF(font)
     small = look.font(17, True)
@@ -71,3 +82,21 @@ def paint_stamp(painter: QPainter, area: QRectF, stamp: Stamp, look: Look) -> No
         back.setAlphaF(0.85)
         painter.fillRect(QRectF(centre - width / 2 - 10 * unit, line - 20 * unit, width + 20 * unit, 29 * unit), back)
     draw_text(painter, centre - width / 2, line, stamp.more, small, QColor("white"))
+
+
+def _paint_past(painter: QPainter, area: QRectF, stamp: Stamp, look: Look) -> None:
+    unit, font, small = look.unit, look.font(24, True), look.font(17, True)
+    edge = look.colour("past")
+    painter.setPen(QPen(edge, 4 * unit))
+    painter.setBrush(Qt.BrushStyle.NoBrush)
+    painter.drawRect(area.adjusted(2 * unit, -4 * unit, -2 * unit, -2 * unit))
+    metrics = QFontMetricsF(font)
+    width = metrics.horizontalAdvance(stamp.words) + 28 * unit
+    tab = QRectF(area.center().x() - width / 2, area.top(), width, metrics.capHeight() + 18 * unit)
+    painter.fillRect(tab, edge)
+    draw_text(painter, tab.left() + 14 * unit, tab.bottom() - 9 * unit, stamp.words, font, QColor("white"))
+    if stamp.more:
+        width = QFontMetricsF(small).horizontalAdvance(stamp.more) + 28 * unit
+        box = QRectF(area.center().x() - width / 2, area.center().y() - 18 * unit, width, 36 * unit)
+        painter.fillRect(box, edge)
+        draw_text(painter, box.left() + 14 * unit, box.center().y() + 6 * unit, stamp.more, small, QColor("white"))

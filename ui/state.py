@@ -27,6 +27,7 @@ from streams.records import (
     WaveChunk,
     WaveTick,
 )
+from streams.sessions import is_past
 from ui.alarm_view import AlarmBook
 from ui.lanes import Estimate, Lane, Trace, identity_of
 from ui.liveness import Moment
@@ -129,7 +130,7 @@ class DisplayState:
 
     def apply(self, record: AnyRecord, now_s: float) -> None:
         """Fold one record in; ``now_s`` is the monotonic time of its arrival. Records of an older epoch, another bed
-        or an earlier session are not shown."""
+        or an earlier session or patient are not shown."""
         if not self.bed:
             self.bed = record.bed
         if record.bed != self.bed:
@@ -137,8 +138,7 @@ class DisplayState:
             return
         identity = (record.session, record.epoch)
         if identity != self._identity:
-            same_session = self._identity is not None and self._identity[0] == record.session
-            if same_session and self._identity is not None and record.epoch < self._identity[1]:
+            if self._identity is not None and is_past(*identity, *self._identity):
                 return
             self._identity = identity
             self.generation += 1

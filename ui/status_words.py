@@ -49,6 +49,9 @@ def status_words(status: SessionStatus | None, feed: FeedStatus) -> tuple[str, s
             f"The replay runs at {status.achieved_speed:.1f} times real time instead of {status.speed:g}: "
             "faster, samples and predictions would come too late"
         )
+    if status.source_notes:
+        line.append("source is behind or has dropped ticks")
+        more += status.source_notes
     for stage, words in _STAGES:
         if stage in status.latency_ms:
             median, p99 = status.latency_ms[stage]

@@ -101,6 +101,12 @@ class SweepView(QWidget):
         return self._paper
 
     @property
+    def page_s(self) -> float:
+        """Seconds that fit on the paper, before the beam comes to where it began."""
+        paper = self._paper
+        return (paper.width - paper.gap - 2) / paper.per_s if paper is not None else 10.0
+
+    @property
     def head_s(self) -> float | None:
         """Event time up to which the waves have been drawn."""
         return self._head_s

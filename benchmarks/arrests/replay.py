@@ -18,10 +18,10 @@ from models.runtime.select import select_engine
 from models.signals.channels import ChannelMap, map_channels
 from models.signals.modalities import Modality
 from models.signals.readers.opener import open_recording
+from models.signals.times import SECOND_NS
 from monitor.session import Session
 from streams.accounting import Accounting
 from streams.alarms import AlarmEngine
-from streams.clock import SECOND_NS
 from streams.control import ChannelInfo
 from streams.inference import EndOfBed, Engine, InferenceThread, Mailbox, Result
 from streams.latency import LatencyBook

@@ -9,9 +9,10 @@ import numpy.typing as npt
 
 from models.signals.channels import ChannelMap
 from models.signals.modalities import GRID_RATE_HZ, Modality
-from models.signals.pipeline import SECOND_NS, BedPipeline, Chunk, PipelineOutput
+from models.signals.pipeline import BedPipeline, Chunk, PipelineOutput
 from models.signals.recording import Segment
 from models.signals.resample import resample
+from models.signals.times import SECOND_NS
 from models.signals.windows import Window, WindowSpec
 
 FloatArray = npt.NDArray[np.float32]

@@ -93,7 +93,26 @@ class PressureBeats:
         return len(self.onset)
 
 
-def r_peaks(x: npt.ArrayLike, rate_hz: float = 100) -> Floats:
+class EcgBlock:
+    """A block of ECG made ready for :func:`qrs_complexes` and :func:`complexes`, once for both.
+
+    x: [n] in mV, NaN where missing. known: False where less than half a second of it is there.
+    """
+
+    def __init__(self, x: npt.ArrayLike, rate_hz: float = 100) -> None:
+        self.samples = np.asarray(x)
+        values, self.bad = bridged(x, rate_hz)
+        self.rate_hz, self.known = rate_hz, values is not None
+        self.values: Floats = np.empty(0) if values is None else values
+        self.band: Floats = np.empty(0) if values is None else filtered(values, _qrs_kernel(rate_hz))
+        """At 11–27 Hz, in which a narrow complex stands out."""
+        self.strength = np.abs(self.band)
+        self.strength[self.bad[: len(self.band)]] = 0.0
+        self.clean = _without_spikes(self.values, self.strength, self.bad, rate_hz) if self.known else None
+        """Without the spikes of a pacer; None where what is sharp is not known to be one."""
+
+
+def r_peaks(x: npt.ArrayLike | EcgBlock, rate_hz: float = 100) -> Floats:
     """Positions of the QRS complexes, in fractional samples: the middle of their energy, which is the R peak of a
     complex that is mostly R (or mostly S), whichever its polarity.
 
@@ -103,28 +122,24 @@ def r_peaks(x: npt.ArrayLike, rate_hz: float = 100) -> Floats:
     return qrs_complexes(x, rate_hz)[0]
 
 
-def qrs_complexes(x: npt.ArrayLike, rate_hz: float = 100) -> tuple[Floats, int]:
+def qrs_complexes(x: npt.ArrayLike | EcgBlock, rate_hz: float = 100) -> tuple[Floats, int]:
     """As :func:`r_peaks`, and the number of complexes that resemble no other: movement, cautery or a lone ectopic.
 
     Where no narrow complexes are found, and in a paced heart's ECG, once its spikes are out, they are sought as broad
     ones, which hold little of the band in which a narrow one stands out.
     """
-    values, bad = bridged(x, rate_hz)
-    if values is None:
+    ecg = x if isinstance(x, EcgBlock) else EcgBlock(x, rate_hz)
+    if not ecg.known:
         return np.empty(0), 0
-    band = filtered(values, _qrs_kernel(rate_hz))
-    strength = np.abs(band)
-    strength[bad] = 0.0
-    clean = _without_spikes(values, strength, bad, rate_hz)
-    if clean is not None:
-        found, _ = _of_any_shape(clean, bad, rate_hz)
-        keep, strange = _of_one_heart(filtered(clean, _broad_kernel(rate_hz)), found, rate_hz)
+    if ecg.clean is not None:
+        found, _ = _of_any_shape(ecg.clean, ecg.bad, ecg.rate_hz)
+        keep, strange = _of_one_heart(filtered(ecg.clean, _broad_kernel(ecg.rate_hz)), found, ecg.rate_hz)
         return found[keep], strange
-    found, strange = _narrow(values, band, strength, bad, rate_hz)
-    return (found, strange) if len(found) else _broad(values, bad, rate_hz)
+    found, strange = _narrow(ecg.values, ecg.band, ecg.strength, ecg.bad, ecg.rate_hz)
+    return (found, strange) if len(found) else _broad(ecg.values, ecg.bad, ecg.rate_hz)
 
 
-def complexes(x: npt.ArrayLike, rate_hz: float = 100, least_mv: float = 0.0) -> tuple[Floats, Floats]:
+def complexes(x: npt.ArrayLike | EcgBlock, rate_hz: float = 100, least_mv: float = 0.0) -> tuple[Floats, Floats]:
     """Ventricular complexes of any shape, and whatever else looks like one: positions in fractional samples, and
     heights (root of the energy at 3–15 Hz, in which a broad complex is as strong as a narrow one; mV).
 
@@ -132,24 +147,17 @@ def complexes(x: npt.ArrayLike, rate_hz: float = 100, least_mv: float = 0.0) -> 
     one: for rules that ask whether there was *any* complex, or of what shape. least_mv: height below which there is
     none, e.g. a share of this patient's usual one, for after the last beat noise is the strongest that there is.
     """
-    values, bad = bridged(x, rate_hz)
-    if values is None:
+    ecg = x if isinstance(x, EcgBlock) else EcgBlock(x, rate_hz)
+    if not ecg.known:
         return np.empty(0), np.empty(0)
-    strength = np.abs(filtered(values, _qrs_kernel(rate_hz)))
-    strength[bad] = 0.0
-    clean = _without_spikes(values, strength, bad, rate_hz)
-    return _of_any_shape(values if clean is None else clean, bad, rate_hz, least_mv)
+    return _of_any_shape(ecg.values if ecg.clean is None else ecg.clean, ecg.bad, ecg.rate_hz, least_mv)
 
 
-def without_pacing(x: npt.NDArray[np.float32], rate_hz: float = 100) -> npt.NDArray[np.float32]:
-    """The ECG [n] in mV without its pacer spikes; ``x`` itself where there are none."""
-    values, bad = bridged(x, rate_hz)
-    if values is None:
-        return x
-    strength = np.abs(filtered(values, _qrs_kernel(rate_hz)))
-    strength[bad] = 0.0
-    clean = _without_spikes(values, strength, bad, rate_hz)
-    return x if clean is None else np.where(np.isfinite(x), clean, np.nan).astype(x.dtype)
+def without_pacing(x: npt.ArrayLike | EcgBlock, rate_hz: float = 100) -> npt.NDArray[np.floating]:
+    """The ECG [n] in mV without its pacer spikes, NaN where missing; ``x`` itself where there are none."""
+    ecg = x if isinstance(x, EcgBlock) else EcgBlock(x, rate_hz)
+    samples: npt.NDArray[np.floating] = ecg.samples
+    return samples if ecg.clean is None else np.where(np.isfinite(samples), ecg.clean, np.nan).astype(samples.dtype)
 
 
 def upstrokes(x: npt.ArrayLike, rate_hz: float = 100, kind: PulseKind = "ABP") -> Floats:
@@ -187,14 +195,16 @@ def upstrokes(x: npt.ArrayLike, rate_hz: float = 100, kind: PulseKind = "ABP") -
     return parabola(slope, candidates)
 
 
-def abp_beats(x: npt.ArrayLike, rate_hz: float = 100) -> PressureBeats:
-    """Complete beats of an arterial pressure block, x: [n] in mmHg, NaN where missing.
+def abp_beats(x: npt.ArrayLike, rate_hz: float = 100, steep: Floats | None = None) -> PressureBeats:
+    """Complete beats of an arterial pressure block, x: [n] in mmHg, NaN where missing. steep: its :func:`upstrokes`,
+    where they are known.
 
     A beat runs from its onset (foot) to the next one; the last pulse of the block, whose end is not seen yet, is left
     out, and so is a beat that spans a gap longer than 50 ms.
     """
     pressure = np.asarray(x, dtype=np.float64)
-    steep = upstrokes(pressure, rate_hz, "ABP")
+    if steep is None:
+        steep = upstrokes(pressure, rate_hz, "ABP")
     if len(steep) < 2:
         empty = np.empty(0)
         return PressureBeats(empty, empty, empty, empty, empty, empty, np.empty(0, dtype=bool))

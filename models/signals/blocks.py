@@ -6,6 +6,9 @@ lies beside them, are marked.
 
 from __future__ import annotations
 
+from bisect import bisect
+from functools import lru_cache
+
 import numpy as np
 import numpy.typing as npt
 
@@ -70,7 +73,8 @@ def filtered(values: Floats, kernel: Floats) -> Floats:
 
 def maxima(x: Floats) -> npt.NDArray[np.intp]:
     """Indices of local maxima; the first sample of a plateau, never the ends."""
-    return np.flatnonzero((x[1:-1] > x[:-2]) & (x[1:-1] >= x[2:])) + 1
+    middle = x[1:-1]
+    return ((middle > x[:-2]) & (middle >= x[2:])).nonzero()[0] + 1
 
 
 def local_level(strength: Floats, rate_hz: float) -> Floats:
@@ -80,19 +84,28 @@ def local_level(strength: Floats, rate_hz: float) -> Floats:
     """
     n = len(strength)
     bins = max(1, int(n // (LEVEL_BIN_S * rate_hz)))
-    edges = np.linspace(0, n, bins + 1).astype(int)
-    peaks = np.maximum.reduceat(strength, edges[:-1])
+    edges, middles, samples = _bins_of(n, bins)
+    peaks = np.maximum.reduceat(strength, edges)
     if bins <= 5:
-        return np.full(n, _level_of(peaks))
-    padded = np.pad(peaks, 2, mode="reflect")
-    medians = np.array([_level_of(padded[i : i + 5]) for i in range(bins)])
-    level: Floats = np.interp(np.arange(n), 0.5 * (edges[1:] + edges[:-1]), medians)
+        return np.full(n, _level_of(peaks.tolist()))
+    found = peaks.tolist()
+    padded = [found[2], found[1], *found, found[-2], found[-3]]
+    level: Floats = np.interp(samples, middles, [_level_of(padded[i : i + 5]) for i in range(bins)])
     return level
 
 
-def _level_of(peaks: Floats) -> float:
-    present = peaks[peaks > 0]
-    return median(present) if len(present) else 0.0
+@lru_cache(maxsize=64)
+def _bins_of(samples: int, bins: int) -> tuple[npt.NDArray[np.intp], Floats, npt.NDArray[np.intp]]:
+    """Where the bins of a block begin, their middles, and the index of every sample."""
+    edges = np.linspace(0, samples, bins + 1).astype(np.intp)
+    return edges[:-1], np.asarray(0.5 * (edges[1:] + edges[:-1]), dtype=np.float64), np.arange(samples)
+
+
+def _level_of(peaks: list[float]) -> float:
+    """Their median, of those above 0: plain Python, for there are at most five."""
+    present = sorted(peak for peak in peaks if peak > 0)
+    count = len(present)
+    return (present[(count - 1) // 2] + present[count // 2]) / 2.0 if count else 0.0
 
 
 def median(values: npt.NDArray[np.floating]) -> float:
@@ -105,22 +118,24 @@ def median(values: npt.NDArray[np.floating]) -> float:
     count = len(values)
     if not count:
         return float("nan")
-    ordered = np.sort(values)
+    ordered = values.copy()
+    ordered.sort()
     if ordered[-1] != ordered[-1]:
         return float("nan")  # NaN comes last
     return float(ordered[(count - 1) // 2] + ordered[count // 2]) / 2.0
 
 
 def strongest_apart(positions: npt.NDArray[np.intp], strength: Floats, least: float) -> npt.NDArray[np.intp]:
-    """Indices (ascending) of the strongest candidates that lie at least ``least`` samples from a stronger one."""
+    """Indices (ascending) of the strongest candidates that lie at least ``least`` samples from a stronger one; their
+    positions ascend."""
     at: list[int] = positions.tolist()
-    kept: list[int] = []
-    taken = np.ones(len(at), dtype=bool)
-    for i in np.argsort(-strength, kind="stable").tolist():
-        if taken[i]:
-            kept.append(i)
-            taken &= np.abs(positions - at[i]) >= least
-    return np.array(sorted(kept), dtype=np.intp)
+    kept: list[int] = []  # ascending, so that only the two neighbours need be asked
+    for i in (-strength).argsort(kind="stable").tolist():
+        k = bisect(kept, i)
+        if (k and at[i] - at[kept[k - 1]] < least) or (k < len(kept) and at[kept[k]] - at[i] < least):
+            continue
+        kept.insert(k, i)
+    return np.array(kept, dtype=np.intp)
 
 
 def regular(positions: npt.NDArray[np.intp], tolerance: float) -> bool:

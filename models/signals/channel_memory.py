@@ -22,13 +22,13 @@ from models.signals.quality import Verdict
 from models.signals.resample import GRID_STEP_NS, HALF_SUPPORT_S, Resampler
 from models.signals.ring import Ring
 from models.signals.state import SensorState
+from models.signals.times import SECOND_NS
 
 FloatArray = npt.NDArray[np.float32]
 
 NATIVE_MEMORY_S = 16
 MOST_TIMELINES = 8
 WITHHELD_MEMORY_S = 64
-SECOND_NS = 1_000_000_000
 SILENT_NS = 2 * SECOND_NS
 LOOK_AHEAD_NS = round(HALF_SUPPORT_S * 1e9)
 SHIFT = 0.1  # of what a zero may be from a level; a verdict does not depend on less

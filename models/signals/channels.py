@@ -20,6 +20,7 @@ from models.signals.gaps import Stretch, common, with_ends
 from models.signals.leads import MOST_LEADS, SEVERAL
 from models.signals.modalities import MODALITIES, Modality
 from models.signals.recording import Recording, Segment, Track, TrackKind
+from models.signals.times import SECOND_NS
 from models.signals.units import canonical_factor
 
 MAX_DURATION_S = 31 * 86_400.0
@@ -51,11 +52,12 @@ class Channel:
     @property
     def end_ns(self) -> int:
         """Time just past the last sample (rounded up)."""
-        return self.origin_ns + math.ceil(Fraction(self.samples * 10**9) / Fraction(self.rate_hz))
+        return self.origin_ns + math.ceil(Fraction(self.samples * SECOND_NS) / Fraction(self.rate_hz))
 
     def first_index_at(self, time_ns: int) -> int:
         """Index of the first sample at or after ``time_ns``, not clipped to the channel's extent; exact."""
-        return math.ceil((time_ns - self.origin_ns) * Fraction(self.rate_hz) / 10**9)
+        samples, seconds = self.rate_hz.as_integer_ratio()
+        return -((self.origin_ns - time_ns) * samples // (seconds * SECOND_NS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +78,15 @@ class ChannelMap:
 
     @property
     def leads(self) -> dict[Modality, tuple[Channel, ...]]:
-        """All channels by modality, each at the place of its ``lead``."""
+        """All channels by modality, the preferred one first."""
         return {m: (channel, *self.standby.get(m, ())) for m, channel in self.channels.items()}
+
+    def _lead(self, modality: Modality, lead: int) -> Channel:
+        """The channel of that ``lead``: what was recorded may lack the one before it. KeyError if there is none."""
+        for channel in self.leads[modality]:
+            if channel.lead == lead:
+                return channel
+        raise KeyError((modality, lead))
 
     @property
     def duration_s(self) -> float:
@@ -90,14 +99,14 @@ class ChannelMap:
         Clipped to the channel's extent; empty where the range lies outside. Consecutive ranges give every sample
         exactly once. Raises KeyError for a modality that is not mapped.
         """
-        channel = self.leads[modality][lead]
+        channel = self._lead(modality, lead)
         first = min(max(channel.first_index_at(start_ns), 0), channel.samples)
         last = min(max(channel.first_index_at(end_ns), first), channel.samples)
         return self.read_indices(modality, first, last - first, lead)
 
     def read_indices(self, modality: Modality, first_index: int, count: int, lead: int = 0) -> Segment:
         """Samples ``first_index … first_index + count`` of a channel, clipped to its extent, as in :meth:`read`."""
-        channel = self.leads[modality][lead]
+        channel = self._lead(modality, lead)
         first = min(max(first_index, 0), channel.samples)
         last = min(max(first_index + count, first), channel.samples)
         if first == last:
@@ -123,7 +132,7 @@ class ChannelMap:
 
     def gaps_s(self, modality: Modality, lead: int = 0) -> tuple[tuple[float, float], ...]:
         """Stretches ``[start, end)`` without data, in seconds from time zero, as the recording's structure tells."""
-        track = _track(self.recording, self.leads[modality][lead].track)
+        track = _track(self.recording, self._lead(modality, lead).track)
         return tuple((begin - self.zero_s, end - self.zero_s) for begin, end in track.gaps_s)
 
     def numerics(self, track: str) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:

@@ -39,7 +39,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-SECOND_NS = 1_000_000_000
+from models.signals.times import SECOND_NS
+
 LINE_S = 0.005
 MEET_S = 4.0
 LEAST_BETWEEN_S = 2.0

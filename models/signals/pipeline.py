@@ -34,21 +34,22 @@ from models.signals.channels import Channel
 from models.signals.context import AMENDABLE_S, PPG_MEMORY_S, ContextMemory
 from models.signals.errors import BadInput
 from models.signals.findings import PULSE_CHANNELS, Findings, Pulse, Rhythm
+from models.signals.found_beats import FoundBeats
 from models.signals.leads import SEVERAL, LeadChoice, LeadVerdict, Serving
 from models.signals.modalities import GRID_RATE_HZ, Modality
 from models.signals.presence import LOOK_BACK_SAMPLES, frame_presence
 from models.signals.pulse import overdue
-from models.signals.quality import Verdict, find_beats
+from models.signals.quality import Verdict
 from models.signals.recording import Segment
 from models.signals.resample import GRID_STEP_NS, Resampler
 from models.signals.rhythm import judge_rhythm
+from models.signals.times import SECOND_NS
 from models.signals.windows import Window, WindowSpec
 
 FloatArray = npt.NDArray[np.float32]
 Lead = tuple[Modality, int]
 """A channel of a bed: modality, and number among its leads."""
 
-SECOND_NS = 1_000_000_000
 LATE_NS = 2 * SECOND_NS
 EARLY_NS = 2 * SECOND_NS
 GRID_MEMORY_S = 90
@@ -95,6 +96,7 @@ class Cell:
 
     leads: by modality, where there are several, which of them serves: all else is what that one says. rppg_delay_s:
     from R peaks to the upstrokes of the PPG, as the context tells it to a model; None where this cell does not know it.
+    beats: by modality, those of the ten seconds that end with it.
     """
 
     second: int
@@ -102,6 +104,7 @@ class Cell:
     findings: Findings = field(default_factory=Findings)
     leads: dict[Modality, Serving] = field(default_factory=dict)
     rppg_delay_s: float | None = None
+    beats: Mapping[Modality, FoundBeats] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,14 +121,14 @@ class PipelineOutput:
 class _Look:
     """What one lead shows in the second that is judged."""
 
-    grid: FloatArray
-    beats: npt.NDArray[np.float64]
+    found: FoundBeats
     verdict: Verdict
     rhythm: Rhythm
 
     @property
     def of_lead(self) -> LeadVerdict:
-        ago_s = (len(self.grid) - float(self.beats[-1])) / GRID_RATE_HZ if len(self.beats) else np.inf
+        at = self.found.at
+        ago_s = (len(self.found.samples) - float(at[-1])) / GRID_RATE_HZ if len(at) else np.inf
         return LeadVerdict(self.verdict.absence, self.rhythm, ago_s)
 
 
@@ -372,6 +375,7 @@ class BedPipeline:
         last_g = (second + 1) * GRID_RATE_HZ
         absence: dict[Modality, Absence | None] = dict.fromkeys(self.spec.modalities, Absence.NOT_CONNECTED)
         beats: dict[Modality, npt.NDArray[np.float64]] = {}
+        found: dict[Modality, FoundBeats] = {}
         pulse: dict[Modality, Pulse] = {}
         rhythm, late = Rhythm.UNKNOWN, set()
         looks = {key: self._look(key, second) for key in self._channels}
@@ -379,10 +383,11 @@ class BedPipeline:
         for modality in dict.fromkeys(m for m, _ in looks):
             look = looks[modality, self._serving.get(modality, 0)]
             absence[modality] = look.verdict.absence
-            beats[modality] = (look.beats + (last_g - LOOK_BACK_SAMPLES)) / GRID_RATE_HZ
+            found[modality] = look.found
+            beats[modality] = (look.found.at + (last_g - LOOK_BACK_SAMPLES)) / GRID_RATE_HZ
             if modality in PULSE_CHANNELS:
                 pulse[modality] = look.verdict.pulse
-                if look.verdict.pulse is Pulse.PRESENT and overdue(look.beats, len(look.grid)):
+                if look.verdict.pulse is Pulse.PRESENT and overdue(look.found.at, LOOK_BACK_SAMPLES):
                     late.add(modality)
             elif modality is Modality.ECG:
                 rhythm = look.rhythm
@@ -390,20 +395,19 @@ class BedPipeline:
         other = [m for m, serving in leads.items() if serving.lead != self._choices[m].lead_at(second - 1)]
         self._context.add(present, beats, self._view, other)
         delay_s = self._context.rppg_delay_s(second)
-        return Cell(second, absence, Findings(rhythm, pulse, frozenset(late)), leads, delay_s)
+        return Cell(second, absence, Findings(rhythm, pulse, frozenset(late)), leads, delay_s, found)
 
     def _look(self, key: Lead, second: int) -> _Look:
         """Judge one lead, and note whether a model may read its cell."""
         modality, channel = key[0], self._channels[key]
         last_g = (second + 1) * GRID_RATE_HZ
-        grid = channel.grid(last_g - LOOK_BACK_SAMPLES, last_g)
-        positions = find_beats(modality, grid)
-        shown = judge_rhythm(grid, positions) if modality is Modality.ECG else Rhythm.UNKNOWN
-        verdict = channel.judge(second, grid, positions, shown)
+        found = FoundBeats.of(modality, channel.grid(last_g - LOOK_BACK_SAMPLES, last_g))
+        shown = judge_rhythm(found.ecg, found.at) if found.ecg is not None else Rhythm.UNKNOWN
+        verdict = channel.judge(second, found.samples, found.at, shown)
         if key not in self._present:
             self._present[key] = np.zeros(self._presence_s, dtype=np.bool_)
         self._present[key][second % self._presence_s] = verdict.readable
-        return _Look(grid, positions, verdict, _believed(shown, verdict.absence))
+        return _Look(found, verdict, _believed(shown, verdict.absence))
 
     def _choose(self, second: int, looks: Mapping[Lead, _Look]) -> dict[Modality, Serving]:
         """The lead of each modality that serves in ``second``, where there are several."""

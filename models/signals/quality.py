@@ -36,10 +36,10 @@ import numpy as np
 import numpy.typing as npt
 
 from models.signals.absence import Absence
-from models.signals.beats import r_peaks, upstrokes
 from models.signals.blocks import median
 from models.signals.eeg_artefacts import eeg_artefact
 from models.signals.findings import PULSE_CHANNELS, Pulse, Rhythm
+from models.signals.found_beats import FoundBeats
 from models.signals.modalities import GRID_RATE_HZ, MODALITIES, Modality
 from models.signals.offset import REACH
 from models.signals.shape import bends, kurtosis
@@ -107,13 +107,7 @@ CLIPPED_SWING: dict[Modality, float] = {Modality.ECG: 1.0, Modality.EEG: 100.0}
 
 def find_beats(modality: Modality, grid: FloatArray) -> Beats:
     """Positions in samples of the R peaks (ECG) or upstrokes (ABP, PPG) in ``grid``; empty for the others."""
-    if modality is Modality.ECG:
-        return r_peaks(grid, GRID_RATE_HZ)
-    if modality is Modality.ABP:
-        return upstrokes(grid, GRID_RATE_HZ, kind="ABP")
-    if modality is Modality.PPG:
-        return upstrokes(grid, GRID_RATE_HZ, kind="PPG")
-    return np.empty(0)
+    return FoundBeats.of(modality, grid).at
 
 
 def moves(modality: Modality, grid: FloatArray) -> bool:
@@ -128,7 +122,8 @@ def sure_of_beats(grid: FloatArray, beats: Beats, rhythm: Rhythm) -> bool:
     newest = grid[-SETTLED_S * _CELL :]
     if np.count_nonzero(np.isnan(newest)) > _CELL // 10:
         return False
-    levels = np.nanmedian(newest.reshape(SETTLED_S, _CELL), axis=1)
+    seconds = newest.reshape(SETTLED_S, _CELL)
+    levels = np.array([median(second[np.isfinite(second)]) for second in seconds], dtype=np.float32)
     if float(np.abs(levels - levels[-1]).max()) >= REACH[Modality.ECG].lost:
         return False
     count = np.count_nonzero(beats >= len(grid) - len(newest))

@@ -25,10 +25,11 @@ import numpy.typing as npt
 
 from models.signals.errors import BadInput
 from models.signals.modalities import GRID_RATE_HZ
+from models.signals.times import SECOND_NS
 
 FloatArray = npt.NDArray[np.float32]
 
-GRID_STEP_NS = 1_000_000_000 // GRID_RATE_HZ
+GRID_STEP_NS = SECOND_NS // GRID_RATE_HZ
 HALF_SUPPORT_S = 0.020
 MIN_RATE_HZ, MAX_RATE_HZ = 4.0, 100_000.0
 _FINE_PHASES, _COARSE_PHASES, _COARSE_FROM_HZ = 1024, 64, 2_000.0  # at most 8 us of rounding either way
@@ -126,7 +127,7 @@ class Resampler:
         start = base.astype(np.intp) + (self._first_tap - need_first)
         finite = np.isfinite(values)
         if finite.all():
-            return self._accumulate(values, start, phase, count).astype(np.float32)
+            return _float32(self._accumulate(values, start, phase, count))
         return self._renormalised(values, finite, start, phase, count)
 
     def _accumulate(
@@ -159,7 +160,15 @@ class Resampler:
         # Whole neighbourhoods are left undivided, so that they equal the samples of a block without any gap.
         np.divide(out, weight, out=out, where=usable & missing)
         out[~usable] = np.nan
-        return out.astype(np.float32)
+        return _float32(out)
+
+
+def _float32(values: npt.NDArray[np.float64]) -> FloatArray:
+    """A value that no float32 holds (the kernel swings over the greatest ones) is infinite, and then no value."""
+    with np.errstate(over="ignore"):
+        held = values.astype(np.float32)
+    held[np.isinf(held)] = np.nan
+    return held
 
 
 def _padded(native: FloatArray, first_index: int, need_first: int, need_last: int) -> npt.NDArray[np.float64]:

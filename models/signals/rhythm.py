@@ -21,7 +21,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from models.signals.beats import without_pacing
+from models.signals.beats import EcgBlock, without_pacing
 from models.signals.blocks import median
 from models.signals.findings import Rhythm
 from models.signals.modalities import GRID_RATE_HZ
@@ -45,7 +45,7 @@ LEAST_FIBRILLATION_MV = 0.2
 FIBRILLATION_HZ = (2.2, 10.0)
 
 
-def judge_rhythm(grid: npt.NDArray[np.float32], beats: npt.ArrayLike) -> Rhythm:
+def judge_rhythm(grid: npt.NDArray[np.float32] | EcgBlock, beats: npt.ArrayLike) -> Rhythm:
     """The rhythm at the end of ``grid``.
 
     grid: [n] ECG in mV at 100 Hz, NaN where missing, in practice the last 10 s. beats: positions of its QRS complexes

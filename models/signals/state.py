@@ -15,6 +15,7 @@ near the top of a transducer's range does it mean saturation.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -24,11 +25,12 @@ import numpy.typing as npt
 from models.signals.absence import Absence
 from models.signals.modalities import MODALITIES, Modality
 from models.signals.offset import REACH
+from models.signals.times import SECOND_NS
 
 FloatArray = npt.NDArray[np.float32]
 
 NO_DATA_NS = 500_000_000
-RAIL_NS = 1_000_000_000
+RAIL_NS = SECOND_NS
 FLAT_NS = 5_000_000_000
 
 _BY_QUALITY = frozenset({Absence.ARTEFACT, Absence.FLUSH, Absence.OUT_OF_RANGE})
@@ -162,25 +164,31 @@ class SensorState:
         if withheld:
             self._withheld_until_ns = last_ns + step_ns
             return
-        times: npt.NDArray[np.float64] = first_ns + np.arange(len(values), dtype=np.float64) * step_ns
-        lowest, highest = float(values.min()), float(values.max())  # NaN if any sample is missing
-        if not np.isfinite(lowest + highest):
-            finite = np.isfinite(values)
-            if not finite.any():
-                return
-            values, times = values[finite], times[finite]
-            lowest, highest = float(values.min()), float(values.max())
-        self._measured_until_ns = float(times[-1]) + step_ns
+        lowest, highest = float(np.minimum.reduce(values)), float(np.maximum.reduce(values))  # NaN if one is missing
+        whole = math.isfinite(lowest + highest)
         zero = self._zero or 0.0
         top, bottom = self._quick
-        if highest - zero < top and lowest - zero > bottom:
+        inside = whole and highest - zero < top and lowest - zero > bottom
+        if inside and len(values) > 1 and values[-1] != values[-2]:  # nearly always so: no run goes on
             self._outside.since_ns = self._off.since_ns = None
+            self._same.since_ns = newest_ns = float(last_ns)
         else:
+            times: npt.NDArray[np.float64] = first_ns + np.arange(len(values), dtype=np.float64) * step_ns
+            if not whole:
+                finite = np.isfinite(values)
+                if not finite.any():
+                    return
+                values, times = values[finite], times[finite]
+                lowest, highest = float(values.min()), float(values.max())
+            newest_ns = float(times[-1])
             self._outside.update(self._is_outside(values - zero), times)
             self._off.update(self._is_off(values - zero), times)
-        self._hold(values, times, lowest, highest)
+            self._hold(values, times)
+        self._measured_until_ns = newest_ns + step_ns
+        self._last_value = values[-1]
+        self._highest, self._lowest = max(self._highest, highest), min(self._lowest, lowest)
 
-    def _hold(self, values: FloatArray, times: npt.NDArray[np.float64], lowest: float, highest: float) -> None:
+    def _hold(self, values: FloatArray, times: npt.NDArray[np.float64]) -> None:
         """Since when the newest value has been one and the same."""
         last = values[-1]
         changes = np.flatnonzero(values[:-1] != last)
@@ -188,8 +196,6 @@ class SensorState:
             self._same.since_ns = float(times[changes[-1] + 1])
         elif self._same.since_ns is None or last != self._last_value:
             self._same.since_ns = float(times[0])
-        self._last_value = last
-        self._highest, self._lowest = max(self._highest, highest), min(self._lowest, lowest)
 
     def at(self, now_ns: int, cell: Absence | None = None) -> Absence | None:
         """The state at ``now_ns``: None while measured. ``cell``: what the newest completed cell was judged to be."""

@@ -23,7 +23,7 @@ from enum import StrEnum
 import numpy as np
 import numpy.typing as npt
 
-from models.signals.beats import complexes, r_peaks
+from models.signals.beats import EcgBlock, complexes, r_peaks
 from models.signals.blocks import median, spans_gap
 from models.signals.findings import PULSE_CHANNELS, Findings, Pulse, Rhythm
 from models.signals.modalities import GRID_RATE_HZ, Modality
@@ -211,13 +211,14 @@ def _look(last_g: int, grid: Grid, measured: Mapping[Modality, bool], findings: 
     at, height = complexes(ecg)
     usual = median(height) if len(height) else 0.0
     newest = ecg[-BEATS_S * GRID_RATE_HZ :]
-    recent, _ = complexes(newest, least_mv=SMALL * usual)
+    block = EcgBlock(newest)
+    recent, _ = complexes(block, least_mv=SMALL * usual)
     channels = {
         m: PulseChannel.of(m, grid(m, last_g - PULSE_S * GRID_RATE_HZ, last_g))
         for m in PULSE_CHANNELS
         if measured.get(m, False)
     }
-    believed = _unbroken(newest, r_peaks(newest))
+    believed = _unbroken(newest, r_peaks(block))
     return _Now(
         ecg, measured.get(Modality.ECG, False), at, height, _unbroken(newest, recent), believed, channels, findings
     )

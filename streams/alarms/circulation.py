@@ -16,10 +16,10 @@ from dataclasses import dataclass
 
 from models.signals.findings import PULSE_CHANNELS, Pulse, Rhythm
 from models.signals.modalities import Modality
+from models.signals.times import SECOND_NS
 from streams.alarms.limits import HOLD_S
 from streams.records import RhythmRecord
 
-SECOND_NS = 1_000_000_000
 DISCONNECT_MMHG = 10.0
 NOT_KNOWN = "-?-"
 CONTRADICTED = "contradicted"

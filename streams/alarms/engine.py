@@ -15,13 +15,13 @@ from dataclasses import dataclass, replace
 from models.signals.absence import Absence
 from models.signals.findings import Pulse, Rhythm
 from models.signals.modalities import Modality
+from models.signals.times import SECOND_NS
 from streams.alarms.circulation import (
     ARRHYTHMIAS,
     LOST_PULSES,
     NOT_KNOWN,
     REPLACES,
     SAME_RATE,
-    SECOND_NS,
     Condition,
     LastSaid,
     arrhythmias,
@@ -30,16 +30,9 @@ from streams.alarms.circulation import (
 )
 from streams.alarms.limits import DEFAULT_LIMITS, HOLD_S, Limit, RiskLimit, beyond
 from streams.alarms.technical import ENGINE, SERVICE, of_leads, technical
-from streams.records import (
-    AlarmRecord,
-    AlarmsPast,
-    PredictionRecord,
-    Record,
-    RhythmRecord,
-    StandingPast,
-    StateRecord,
-    VitalsRecord,
-)
+from streams.pasts import AlarmsPast, StandingPast
+from streams.records import AlarmRecord, PredictionRecord, Record, RhythmRecord, StateRecord, VitalsRecord
+from streams.sessions import is_past
 
 JUMP_NS = 10 * SECOND_NS  # between the vitals of one second and the next: the clock has jumped
 NO_BEATS, NO_BEATS_S = "ecg.no_beats", 8.0
@@ -267,7 +260,7 @@ class AlarmEngine:
         return [_record(source, time_ns, key, wanted, active=True)]
 
     def _is_past(self, record: Record) -> bool:
-        return record.session == self._session and record.epoch < self._epoch
+        return is_past(record.session, record.epoch, self._session, self._epoch)
 
     def _new_epoch(self, record: Record, time_ns: int) -> Iterator[AlarmRecord]:
         if (record.session, record.epoch) == (self._session, self._epoch):

@@ -6,11 +6,10 @@ import time
 from collections.abc import Sequence
 from threading import Lock
 
-from streams.clock import SECOND_NS
+from msgspec.structs import replace
+
 from streams.commands import CommandApplier
-from streams.control import ChannelInfo, Gaps
 from streams.records import BedRecord, CommandRecord, WaveTick
-from streams.remote import channels_of, gaps_of
 from streams.sources.source import Seekable, Source
 from streams.stages import END_TOPICS
 
@@ -25,8 +24,6 @@ class Bed:
         self.name, self.source = name, source
         self._end_topics = frozenset(end_topics)
         self.record: BedRecord | None = None
-        self.channels: tuple[ChannelInfo, ...] = ()
-        self.gaps_s: Gaps = {}
         self.ended = False
         self.stood_ns = time.monotonic_ns()
         """Monotonic time until which it was not to move."""
@@ -37,7 +34,6 @@ class Bed:
 
     def described(self, record: BedRecord) -> list[CommandRecord]:
         """The source is open. Returns the commands that have come before, which are now to be given again."""
-        self.channels, self.gaps_s = channels_of(record), gaps_of(record)
         with self._lock:
             self.record = record
             early, self._early = self._early, []
@@ -48,17 +44,24 @@ class Bed:
         """The source, where it is a recording."""
         return self.source if isinstance(self.source, Seekable) else None
 
+    def goes_on(self, tick: WaveTick) -> BedRecord | None:
+        """A tick of the source, about to be sent: with the first of another session, of another patient, the bed is
+        described anew. The description then, else None."""
+        with self._lock:
+            if self.record is None or tick.session == self.record.session:
+                return None
+            self.record = replace(self.record, session=tick.session, epoch=tick.epoch)
+            return self.record
+
+    @property
+    def session(self) -> str:
+        """What its source is at: another one for each patient; "" before it is open."""
+        return self.record.session if self.record is not None else ""
+
     @property
     def position_s(self) -> float:
         """Event time now."""
         return self.source.position_s
-
-    @property
-    def duration_s(self) -> float:
-        """Of the recording; of a device up to now."""
-        if self.record is None:
-            return 0.0
-        return self.position_s if self.record.end_ns is None else self.record.end_ns / SECOND_NS
 
     def apply(self, command: CommandRecord) -> bool:
         """Act on a command; BadInput for one that makes no sense here. Whether the bed has begun anew after its end."""
@@ -66,6 +69,8 @@ class Bed:
             if self.record is None:
                 self._early.append(command)
                 return False
+            if command.session != self.record.session:
+                return False  # it was about the patient before
         replay = self.replay
         if self.ended or (replay is not None and replay.paused):
             self.stood_ns = time.monotonic_ns()  # before it moves: what it had to show until now is nothing

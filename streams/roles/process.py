@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from streams.snapshot import Snapshot
 
 ANNOUNCE_S = 1.0
+MOST_ANNOUNCED = 128
+"""Messages that the broker has not taken, before a role says no more of itself."""
 
 _numbers = itertools.count(1)
 
@@ -43,7 +45,14 @@ class RoleProcess:
         self.ready = Event()
         """Set once messages flow."""
         self.stream = StreamRunner(
-            self.id, broker, self._make_stages, self._unread, self._flowing, sharing=sharing, owns_broker=False
+            self.id,
+            broker,
+            self._make_stages,
+            self._unread,
+            self._flowing,
+            sharing=sharing,
+            owns_broker=False,
+            posting=self._posting,
         )
 
     def start(self) -> None:
@@ -86,6 +95,15 @@ class RoleProcess:
         """The longest wait of a tick to be read; None where nobody here is to read."""
         return None
 
+    def _posting(self) -> bool:
+        """Whether a part of the role still posts what must be sent before the end."""
+        return False
+
+    @property
+    def lost(self) -> int:
+        """After the end: messages that did not get to the broker."""
+        return self.stream.undelivered
+
     def _tell_to_end(self) -> None:
         """Tell the role's own parts to end, without waiting."""
 
@@ -97,7 +115,8 @@ class RoleProcess:
 
     def _announcer(self) -> None:
         while not self.crew.stopping.wait(ANNOUNCE_S):
-            self._announce()
+            if self.stream.waiting < MOST_ANNOUNCED:  # what is said to nobody now would be old when it is heard
+                self._announce()
 
     def _finish(self) -> None:
         """The role has done what it had to do."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from models.signals.errors import BadInput
 from streams.accounting import Accounting
+from streams.courier import Courier, courier_notes
 from streams.crew import Crew
 from streams.flow import Flow, RemoteFlow
 from streams.records import AnyRecord, BedRecord, CellRecord, CommandRecord, StatusRecord, WaveTick
@@ -17,7 +18,8 @@ from streams.roles.bed import Bed
 from streams.roles.process import RoleProcess
 from streams.runner import Sharing
 from streams.snapshot import Snapshot, snapshot_of
-from streams.sources.source import MakeSource
+from streams.sources.source import Emit, MakeSource
+from streams.spool import Spool
 from streams.stages import END_TOPICS, CommandStage, FollowStage, Send
 
 if TYPE_CHECKING:
@@ -25,7 +27,8 @@ if TYPE_CHECKING:
 
 LISTEN_CALLS = 3  # seconds in which other sources are heard before the beds play; each says every second what it has
 DESCRIBE_EVERY = 5  # seconds, for displays that came later
-MOST_WAITING = 4096  # messages that the broker has not taken, before what a device sends is dropped
+
+SOURCE_THREAD = "source of bed"
 
 Post = Callable[[str, AnyRecord], None]
 """Sends a record on a topic, from any thread."""
@@ -55,7 +58,7 @@ class SourceRole:
     def start(self) -> None:
         """Open the sources, each in a thread of its own; they play once :meth:`begin` was called."""
         for bed in self.beds.values():
-            self._crew.spawn(f"source of bed {bed.name}", partial(self._play, bed))
+            self._crew.spawn(f"{SOURCE_THREAD} {bed.name}", partial(self._play, bed))
 
     def begin(self) -> None:
         """Messages flow: let the beds play."""
@@ -82,16 +85,33 @@ class SourceRole:
     def end_seen(self, topic: str, tick: WaveTick) -> bool:
         """A last consumer has seen the end of a bed on a topic. Whether that was the end of all beds."""
         bed = self.beds.get(tick.bed)
-        if tick.session != self.session or bed is None or not bed.end_seen(topic, tick):
+        if bed is None or tick.session != bed.session or not bed.end_seen(topic, tick):
             return False
         return all(other.ended for other in self.beds.values())
 
-    def announce(self, *, described: bool) -> None:
-        """Say of every bed how it stands, and, if ``described`` and it is open, what it is."""
+    def progress_ns(self, bed: Bed) -> int:
+        """When the last tick of the bed was handled, or it last stood by order; no later than since when one waits."""
+        wait = self._flow.credits.longest_wait([bed.name])
+        moved_ns = max(self._flow.credits.handled_ns(bed.name), bed.stood_ns)
+        return moved_ns if wait is None else min(moved_ns, wait.since_ns)
+
+    @property
+    def paced(self) -> bool:
+        """Whether anything is due at any time: not where all is as fast as possible."""
+        return any(bed.replay is None or bed.replay.speed is not None for bed in self.beds.values())
+
+    @property
+    def slowed_s(self) -> float:
+        """Wall time by which the slowest replay fell back, since the machine could not keep the speed."""
+        return max((bed.replay.given_up_s for bed in self.beds.values() if bed.replay is not None), default=0.0)
+
+    def announce(self, *, described: bool, notes: Sequence[str] = ()) -> None:
+        """Say of every bed how it stands, and, if ``described`` and it is open, what it is. notes: what there is to say
+        of the whole process, in sentences."""
         for bed in self.beds.values():
             if described and bed.record is not None:
                 self._post("beds", bed.record)
-            self._post("beds", status_of(bed, self.session))
+            self._post("beds", status_of(bed, bed.session or self.session, notes))
 
     def _play(self, bed: Bed) -> None:
         """Body of the thread of a bed's source."""
@@ -107,11 +127,23 @@ class SourceRole:
             bed.source.stop()
         else:
             self._on_play()
-        bed.source.run(self._flow.emit_of(bed.source))
+        bed.source.run(self._emit_of(bed))
+
+    def _emit_of(self, bed: Bed) -> Emit:
+        emit = self._flow.emit_of(bed.source)
+
+        def announcing(tick: WaveTick) -> bool:
+            described = bed.goes_on(tick)
+            if described is not None:
+                self._post("beds", described)
+                self._post("beds", status_of(bed, bed.session))
+            return emit(tick)
+
+        return announcing
 
 
-def status_of(bed: Bed, session: str) -> StatusRecord:
-    """How a bed's source stands."""
+def status_of(bed: Bed, session: str, notes: Sequence[str] = ()) -> StatusRecord:
+    """How a bed's source stands. notes: of its process."""
     replay = bed.replay
     return StatusRecord(
         bed=bed.name,
@@ -124,34 +156,59 @@ def status_of(bed: Bed, session: str) -> StatusRecord:
         paused=replay is not None and replay.paused,
         ended=bed.ended,
         dropped=sorted(m.value for m in bed.source.dropped_now()),
+        notes=list(notes),
     )
 
 
 class SourceProcess(RoleProcess):
     """``vigil source``: plays its beds to a broker until the last has ended and been handled.
 
-    stay: goes on after the end, so that an operator may go back.
+    stay: goes on after the end, so that an operator may go back. open_spool: gives the queue on disk for what devices
+    send while the broker is away; without, that is dropped and counted.
     """
 
-    def __init__(self, sources: Mapping[str, MakeSource], broker: str, sharing: Sharing, *, stay: bool = False) -> None:
+    def __init__(
+        self,
+        sources: Mapping[str, MakeSource],
+        broker: str,
+        sharing: Sharing,
+        *,
+        stay: bool = False,
+        open_spool: Callable[[], Spool] | None = None,
+    ) -> None:
         super().__init__(broker, sharing)
         self.accounting = Accounting()
         self._stay, self._calls = stay, 0
-        self.flow = RemoteFlow(
-            partial(self.stream.post, "waves"), self.accounting, lambda: self.stream.waiting < MOST_WAITING
-        )
+        publish = partial(self.stream.post, "waves")
+        self.courier = Courier(publish, lambda: self.stream.waiting, open_spool or _no_spool)
+        self.flow = RemoteFlow(publish, self.accounting, self.courier.push)
         self.role = SourceRole(self.id, sources, self.crew, self.flow, self.post, end_topics=("vitals",))
 
     def start(self) -> None:
         """Begin, in the background: open the sources, and play them once messages flow."""
         super().start()
+        self.crew.spawn("courier", self.courier.run)
         self.role.start()
 
     def snapshot(self) -> Snapshot:
         """How it stands, from any thread."""
         return snapshot_of(
-            "source", len(self.role.beds), self.accounting, self.stream, self.crew, ready=self.ready.is_set()
+            "source",
+            len(self.role.beds),
+            self.accounting,
+            self.stream,
+            self.crew,
+            ready=self.ready.is_set(),
+            courier=self.courier.status,
         )
+
+    def _posting(self) -> bool:
+        return self.crew.at_work(SOURCE_THREAD) or self.courier.behind
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What there is to say of how its ticks get to the broker, in sentences; none while all went through."""
+        return courier_notes(self.courier.status)
 
     def _make_stages(self, send: Send) -> Stages:
         from streams.app import Stages
@@ -179,10 +236,15 @@ class SourceProcess(RoleProcess):
                 self._finish()
 
     def _announce(self) -> None:
-        self.role.announce(described=self._calls % DESCRIBE_EVERY == 0)
+        self.role.announce(described=self._calls % DESCRIBE_EVERY == 0, notes=self.notes)
         self._calls += self.ready.is_set()
         if self._calls == LISTEN_CALLS:
             self.role.begin()
 
     def _tell_to_end(self) -> None:
         self.role.stop()
+        self.courier.stop()
+
+
+def _no_spool() -> Spool:
+    raise OSError("there is no folder for it")

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from models.runtime.backend import BackendInfo
 from models.runtime.guard import Service
+from models.signals.times import SECOND_NS
 from models.signals.windows import WindowSpec
 from streams.accounting import Accounting
-from streams.clock import SECOND_NS
 from streams.crew import Crew
 from streams.host import clock_offset_ns, stamped, this_host
 from streams.inference import LOADING, EndOfBed, Engine, InferenceThread, Mailbox, Result
@@ -123,6 +123,24 @@ class WorkerRole:
         """The model's name and version; "" before it serves."""
         return self._inference.model if self._inference is not None else ""
 
+    def status(self, bed: str, session: str, epoch: int) -> StatusRecord:
+        """What is said of it to a bed."""
+        backend, service = self.backend, self.service
+        return StatusRecord(
+            bed=bed,
+            session=session,
+            epoch=epoch,
+            role="worker",
+            backend=backend.name if backend else "",
+            backend_detail=backend.detail if backend else "",
+            precision=backend.precision if backend else "",
+            model=self.model,
+            service=service.state,
+            notes=list(service.notes),
+            preparing=self.preparing,
+            counts={"samples_lost": self._accounting.samples_lost},
+        )
+
     def _predicted(self, results: Sequence[Result]) -> None:
         """From the inference thread."""
         for result in results:
@@ -194,25 +212,8 @@ class WorkerProcess(RoleProcess):
         if self._window is None:
             return
         self.stream.call_soon(self._forget_silent)
-        backend, service = self.role.backend, self.role.service
         for bed, seen in self._window.seen().items():
-            self.post(
-                "beds",
-                StatusRecord(
-                    bed=bed,
-                    session=seen.session,
-                    epoch=seen.epoch,
-                    role="worker",
-                    backend=backend.name if backend else "",
-                    backend_detail=backend.detail if backend else "",
-                    precision=backend.precision if backend else "",
-                    model=self.role.model,
-                    service=service.state,
-                    notes=list(service.notes),
-                    preparing=self.role.preparing,
-                    counts={"samples_lost": self.accounting.samples_lost},
-                ),
-            )
+            self.post("beds", self.role.status(bed, seen.session, seen.epoch))
 
     def _forget_silent(self) -> None:
         if self._window is not None and self._alarm is not None:

@@ -23,7 +23,7 @@ import numpy.typing as npt
 from models.signals.errors import BadInput
 from models.signals.modalities import MODALITIES, Modality
 from models.signals.recording import Recording, Track, TrackKind
-from streams.clock import SECOND_NS
+from models.signals.times import SECOND_NS
 from streams.codec import chunk_values
 from streams.records import PredictionRecord
 from streams.sinks.writing import writing

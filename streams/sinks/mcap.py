@@ -33,7 +33,7 @@ import msgspec
 from mcap.writer import CompressionType, IndexType, Writer
 
 from models.signals.errors import BadInput, VigilError
-from streams.clock import SECOND_NS
+from models.signals.times import SECOND_NS
 from streams.codec import encode
 from streams.records import (
     WIRE_VERSION,

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from models.signals.modalities import Modality
 from models.signals.recording import Segment
-from streams.clock import SECOND_NS
+from models.signals.times import SECOND_NS
 from streams.codec import samples_to_bytes
 from streams.records import WaveChunk
 

@@ -45,6 +45,16 @@ class DeviceLost(VigilError):
     """The device does not answer any more, or not yet. The source closes it and opens it again after a while."""
 
 
+class AnotherPatient(DeviceLost):
+    """The device is with another patient, or with nobody any more. What it has sent so far was of the one before; what
+    it sends after its next ``open`` is of the other. The source goes on in a new session, into which nothing of the
+    patient before is carried: no context, no memory of a model, no alarm, no trend, no wave on the screen.
+
+    Raised by ``read`` as soon as the driver knows; by ``open``, once, where the change fell into a time without
+    connection, and the ``open`` after that has the other's.
+    """
+
+
 @dataclass(frozen=True, slots=True)
 class DeviceChannel:
     """A wave that a device sends: its own name for it (each once), the unit of its values ("" if it has none or does
@@ -89,15 +99,16 @@ class Device(Protocol):
     def open(self, timeout_s: float) -> Sequence[DeviceChannel]:
         """Connects within ``timeout_s``; what the device sends. Samples of before need not come.
 
-        Raises DeviceLost (or OSError) where it is not there now, BadInput where it never can be had like this.
+        Raises DeviceLost (or OSError) where it is not there now, BadInput where it never can be had like this, and
+        AnotherPatient where it is with somebody else than when it was open before.
         """
 
     def read(self, timeout_s: float) -> list[Block]:
         """Everything that has arrived since the last call; waits for it no longer than ``timeout_s``, [] if there is
         nothing. Several blocks of a channel come in order.
 
-        Raises DeviceLost (or OSError) once the device is gone. What it has raised once it goes on raising until
-        ``open``.
+        Raises DeviceLost (or OSError) once the device is gone, AnotherPatient once its patient is, after all that was
+        of that one. What it has raised once it goes on raising until ``open``.
         """
 
     def close(self) -> None:

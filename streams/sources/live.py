@@ -3,15 +3,25 @@
 One thread reads the device and hands out ticks, so nothing is shared but a few flags. While a device is lost its ticks
 go on, empty, and it is opened again after a pause that doubles up to ``LONGEST_PAUSE_S``, with some chance in it, so
 that many beds do not all knock at once. Its channels are then known again by their names.
+
+Where the clock of one channel jumps, a new epoch of the whole bed begins (:mod:`streams.sources.ticks`): samples of
+the others go on without a hole on the one axis of time, the receiver's, but what was learnt of two channels together
+(from R wave to pulse) would be of two clocks, so all is learnt anew. Each time that costs the context, and the alarms
+that stand: therefore a channel whose clock jumps ``MOST_JUMPS`` times within ``JUMPS_WITHIN_S`` is put at its arrivals
+from then on, and its stamps are not believed any more. One bad clock must not keep a bed from ever raising an alarm.
+
+Where the device has another patient, the next tick behind what was of the one before begins a new session of the bed;
+what an operator withheld of that one is given back.
 """
 
 from __future__ import annotations
 
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 from threading import Event, Lock
 
@@ -25,10 +35,11 @@ from models.signals.live_grid import LiveGrid, pieces
 from models.signals.modalities import Modality
 from models.signals.plain_text import plain
 from models.signals.recording import Segment, Track, TrackKind
+from models.signals.times import SECOND_NS
 from models.signals.units import canonical_factor
-from streams.clock import SECOND_NS
 from streams.records import BedChannel, BedRecord
-from streams.sources.device import Block, Device, DeviceChannel, DeviceLost
+from streams.sessions import of_next_patient
+from streams.sources.device import AnotherPatient, Block, Device, DeviceChannel, DeviceLost
 from streams.sources.player import TICK_NS
 from streams.sources.source import Emit
 from streams.sources.ticks import LEAST_HOLD_NS, Key, Ticks
@@ -36,6 +47,7 @@ from streams.sources.ticks import LEAST_HOLD_NS, Key, Ticks
 OPEN_S, REOPEN_S = 10.0, 0.2
 LONGEST_READ_S = 0.02
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 10.0
+MOST_JUMPS, JUMPS_WITHIN_S = 3, 300.0
 
 log = logging.getLogger("vigil.live")
 
@@ -51,6 +63,15 @@ class _Lane:
     grid: LiveGrid
     said: DeviceChannel
     as_said: bool = True
+    jumps_s: deque[float] = field(default_factory=lambda: deque(maxlen=MOST_JUMPS))
+    by_arrival: bool = False  # its clock has jumped too often
+
+    def jumped(self, arrived_s: float) -> None:
+        """Its clock has jumped, once more."""
+        self.jumps_s.append(arrived_s)
+        if len(self.jumps_s) == MOST_JUMPS and arrived_s - self.jumps_s[0] <= JUMPS_WITHIN_S:
+            log.warning("%s: its clock jumps again and again, and is not believed any more", self.label)
+            self.by_arrival = True
 
 
 class LiveSource:
@@ -85,7 +106,7 @@ class LiveSource:
         self._zero_ns = 0
         self._lost = False
         self._pause_s, self._again_ns = FIRST_PAUSE_S, 0
-        self._losses = self._unusable = self._ignored = 0
+        self._losses = self._unusable = self._ignored = self._patients = 0
 
     # -- the source ---------------------------------------------------------------------------------------------------
 
@@ -129,7 +150,7 @@ class LiveSource:
             self._forget_before()
             while not self._stopped.is_set():
                 if self._lost and self._now() >= self._again_ns:
-                    self._open_again()
+                    self._open_again(ticks)
                 self._read(ticks)
                 ticks.withheld = self._withheld
                 for tick in ticks.cut(self._now()):
@@ -155,7 +176,7 @@ class LiveSource:
 
     @property
     def epoch(self) -> int:
-        """Counts the jumps of a clock."""
+        """Counts the jumps of a clock, and other patients."""
         return self._ticks.epoch if self._ticks is not None else 0
 
     @property
@@ -177,8 +198,9 @@ class LiveSource:
         """What became of samples and time so far.
 
         late_samples, early_samples: came after their tick, or absurdly early, and are left out. duplicate_samples.
-        missing_samples: in gaps. gaps, epochs (clock jumps), losses (of the device). unusable_samples: with stamps that
-        are no number. ignored_samples: of channels that are not taken, and of before the first tick.
+        missing_samples: in gaps. gaps, epochs (clock jumps, other patients), losses (of the device), patients (after
+        the first). unusable_samples: with stamps that are no number. ignored_samples: of channels that are not taken,
+        and of before the first tick.
         """
         counted = self._ticks.counts if self._ticks is not None else None
         return {
@@ -189,6 +211,7 @@ class LiveSource:
             "gaps": sum(lane.grid.gaps for lane in self._lanes.values()),
             "epochs": counted.epochs if counted else 0,
             "losses": self._losses,
+            "patients": self._patients,
             "unusable_samples": self._unusable,
             "ignored_samples": self._ignored,
         }
@@ -244,6 +267,8 @@ class LiveSource:
         except (DeviceLost, OSError) as error:
             log.warning("%s: %s", plain(self._device.name), plain(str(error)))
             self._device.close()
+            if isinstance(error, AnotherPatient):
+                self._begin_session(ticks)
             self._lost = True
             self._losses += 1
             self._pause_s = FIRST_PAUSE_S
@@ -267,7 +292,7 @@ class LiveSource:
                 return
         values = _in_unit(block.values, lane.factor)
         arrived_s = (now_ns - self._zero_ns) / SECOND_NS
-        for piece in pieces(stamps_s, count, lane.grid.rate_hz):
+        for piece in pieces(None if lane.by_arrival else stamps_s, count, lane.grid.rate_hz):
             part = stamps_s if stamps_s is None or len(stamps_s) < count else stamps_s[piece]
             counter = None if block.counter is None else block.counter + piece.start
             self._place(ticks, lane, values[piece], part, arrived_s, counter, now_ns)
@@ -284,19 +309,33 @@ class LiveSource:
     ) -> None:
         if not len(values):
             return
-        placed = lane.grid.add(len(values), stamps_s, arrived_s, counter)
+        placed = lane.grid.add(len(values), None if lane.by_arrival else stamps_s, arrived_s, counter)
         if placed is None:
+            lane.jumped(arrived_s)
             lane.grid.begin(ticks.begin_epoch(lane.key) / SECOND_NS)
-            placed = lane.grid.add(len(values), stamps_s, arrived_s, counter)
+            placed = lane.grid.add(len(values), None if lane.by_arrival else stamps_s, arrived_s, counter)
         if placed is not None:
             ticks.add(lane.key, placed, values, now_ns)
 
-    def _open_again(self) -> None:
+    def _begin_session(self, ticks: Ticks) -> None:
+        """Another patient: nothing of what is to come has to do with what was."""
+        self._session = of_next_patient(self._session)
+        log.warning("%s: session %s begins", plain(self._device.name), self._session)
+        begin_s = ticks.begin_session(self._session) / SECOND_NS
+        for lane in self._lanes.values():
+            lane.grid.begin(begin_s)
+        with self._lock:
+            self._withheld = frozenset()
+        self._patients += 1
+
+    def _open_again(self, ticks: Ticks) -> None:
         """Try once. A channel that the device sends otherwise than before stays empty."""
         try:
             channels = self._device.open(REOPEN_S)
-        except (DeviceLost, OSError, BadInput):
+        except (DeviceLost, OSError, BadInput) as error:
             self._device.close()
+            if isinstance(error, AnotherPatient):
+                self._begin_session(ticks)
             self._pause_s = min(2.0 * self._pause_s, LONGEST_PAUSE_S)
             self._pause()
             return

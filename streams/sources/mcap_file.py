@@ -34,6 +34,8 @@ MAX_RATIO, RATIO_SLACK_BYTES, RECORD_BYTES = 64, 8 << 20, 128
 MAX_CHANNELS = 65_536
 _SCHEMA = "vigil.wire."
 _HEAD = struct.Struct("<BQ")
+HEAD_BYTES = _HEAD.size
+"""Between where a chunk begins and its place."""
 _MESSAGE = struct.Struct("<HIQQ")
 _CHUNK = struct.Struct("<QQQII")
 
@@ -50,16 +52,22 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message of a chunk, not yet decoded: its topic without the bed, its bed, and the wire's bytes. Topic and bed
-    are "" where the chunk that named the channel is lost; the record says them all the same."""
+    """A message of a chunk, not yet decoded: its topic without the bed, its bed, the wire's bytes, and the wall clock
+    at which the recorder took it. Topic and bed are "" where the chunk that named the channel is lost; the record says
+    them all the same."""
 
     topic: str
     bed: str
     data: bytes
+    taken_ns: int = 0
 
     def may_be(self, topics: Container[str], bed: str | None = None) -> bool:
         """Whether its record may be of one of the topics, and of the bed."""
         return not self.topic or (self.topic in topics and bed in (None, self.bed))
+
+
+Names = dict[int, tuple[str, str] | None]
+"""Topic and bed of the channels of a file; None of one that is not Vigil's."""
 
 
 @dataclass(slots=True)
@@ -68,7 +76,7 @@ class _Part:
     name: str
     size: int
     schemas: dict[int, str] = field(default_factory=dict)
-    channels: dict[int, tuple[str, str] | None] = field(default_factory=dict)  # None: not one of Vigil's
+    channels: Names = field(default_factory=dict)
     unpacked: int = 0
 
 
@@ -76,15 +84,16 @@ class McapFile:
     """One recording: a file and the parts that follow it (``ward.mcap``, ``ward-001.mcap``, …), as they are now.
 
     Raises BadInput for what is no MCAP file of this program's wire version. ``notes``: sentences on what was found odd
-    (it ends early, damaged chunks), known once all has been read.
+    (it ends early, damaged chunks), known once all has been read. alone: this file without those that follow.
+    names: of its first part's channels, learnt when it was read before; what is learnt now is added.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, alone: bool = False, names: Names | None = None) -> None:
         self._parts: list[_Part] = []
         self._notes: dict[str, int] = {}
         self.complete = True
         try:
-            for number in range(MAX_PARTS + 1):
+            for number in range(1 if alone else MAX_PARTS + 1):
                 following = part_path(path, number)
                 if number and not following.is_file():
                     break
@@ -96,6 +105,8 @@ class McapFile:
         except BaseException:
             self.close()
             raise
+        if names is not None:
+            self._parts[0].channels = names
 
     @property
     def notes(self) -> list[str]:
@@ -145,8 +156,12 @@ class McapFile:
             self._note(f"a chunk of {part.name} was left out: {error}")
             return []
 
-    def _places(self, number: int, part: _Part) -> Iterator[Place]:
-        at = len(MCAP0_MAGIC)
+    def places_from(self, at: int) -> Iterator[Place]:
+        """The chunks of the first part from there on, where one ended or begins; 0: from its beginning."""
+        yield from self._places(0, self._parts[0], at)
+
+    def _places(self, number: int, part: _Part, at: int = 0) -> Iterator[Place]:
+        at = at or len(MCAP0_MAGIC)
         while True:
             head = _read_at(part, at, _HEAD.size)
             if head is None:
@@ -275,9 +290,10 @@ def _messages(part: _Part, entries: list[tuple[int, bytes]]) -> list[Message]:
     found = []
     for opcode, content in entries:
         if opcode == Opcode.MESSAGE and len(content) >= _MESSAGE.size:
-            channel = part.channels.get(_MESSAGE.unpack_from(content)[0], ("", ""))
+            number, _, _, taken_ns = _MESSAGE.unpack_from(content)
+            channel = part.channels.get(number, ("", ""))
             if channel is not None:
-                found.append(Message(*channel, content[_MESSAGE.size :]))
+                found.append(Message(*channel, content[_MESSAGE.size :], taken_ns))
         elif opcode == Opcode.SCHEMA:
             _schema(part, content)
         elif opcode == Opcode.CHANNEL:

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from models.signals.errors import BadInput
 from models.signals.modalities import Modality
-from streams.clock import SECOND_NS
+from models.signals.times import SECOND_NS
 from streams.records import BedRecord, WaveTick
 from streams.sources.bed_replay import Drop
 from streams.sources.source import Emit, Source

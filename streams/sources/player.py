@@ -20,7 +20,8 @@ from typing import Any, Protocol
 
 from models.signals.gaps import common, stretch_at
 from models.signals.modalities import Modality
-from streams.clock import SECOND_NS, ReplayClock
+from models.signals.times import SECOND_NS
+from streams.clock import ReplayClock
 from streams.records import WaveChunk, WaveTick
 from streams.sources.bed_replay import last_sample_ns
 from streams.sources.pace import BEHIND_NS, Pace

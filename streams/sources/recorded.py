@@ -32,8 +32,8 @@ from models.signals.modalities import MODALITIES, Modality
 from models.signals.plain_text import plain
 from models.signals.readers.grid import clip_range
 from models.signals.recording import Segment, Track, TrackKind
+from models.signals.times import SECOND_NS
 from streams.alarm_log import AlarmLog
-from streams.clock import SECOND_NS
 from streams.codec import chunk_values
 from streams.records import TOPICS, AnyRecord, BedRecord, CommandRecord, WaveTick
 from streams.sources.bed_replay import Drop

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from models.signals.channels import Channel
 from models.signals.modalities import Modality
-from streams.clock import SECOND_NS
+from models.signals.times import SECOND_NS
 from streams.codec import ROUNDING_NS, chunk_values, samples_to_bytes
 from streams.records import WaveChunk, WaveTick
 from streams.sources.bed_replay import Drop

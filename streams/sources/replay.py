@@ -11,7 +11,8 @@ from models.signals.channels import ChannelMap, missing_s
 from models.signals.errors import BadInput
 from models.signals.gaps import common
 from models.signals.modalities import Modality
-from streams.clock import SECOND_NS, ReplayClock, Span, checked_speed
+from models.signals.times import SECOND_NS
+from streams.clock import ReplayClock, Span, checked_speed
 from streams.records import BedChannel, BedRecord
 from streams.sources.bed_replay import BedReplay, Drop
 from streams.sources.player import TICK_NS, Cutter, ReplayPlayer

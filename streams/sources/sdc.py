@@ -11,8 +11,9 @@
 The device pushes waves to a listener that is opened here for it, on the address by which it is reached; with TLS only
 holders of a certificate of the authority get a word in. What its codes mean is said in
 :mod:`streams.sources.sdc_mdib`. Stamps are on the device's wall clock. A wave that is switched off is a gap. Another
-patient, another description, a subscription that ends, or silence, is a lost device, and it is looked for again: the
-same one (its EPR), also where another answers first. To connect takes longer than a source may wait for it, so it is
+description, a subscription that ends, or silence, is a lost device, and so is another patient, with whom a new session
+of the bed begins (:class:`streams.sources.device.AnotherPatient`). It is looked for again: the same one (its EPR), also
+where another answers first. To connect takes longer than a source may wait for it, so it is
 done in a thread, which goes on between calls of ``open`` and gives up by itself when none comes.
 
 sdc11073 is an extra, loaded when it is needed.
@@ -30,8 +31,9 @@ from urllib.parse import urlsplit
 
 from models.signals.errors import BadInput
 from models.signals.plain_text import plain
-from streams.sources.device import Block, DeviceChannel, DeviceLost
+from streams.sources.device import AnotherPatient, Block, DeviceChannel, DeviceLost
 from streams.sources.sdc_link import LISTED, Library, Link, load_sdc, same_epr, tls_contexts, why
+from streams.sources.sdc_mdib import Patients, another_patient
 
 SCHEME = "sdc:"
 KEYS = ("epr", "address", "cert", "tls", "mds", "adapter", "demo")
@@ -115,6 +117,7 @@ class SdcDevice:
         self._known = self._wanted
         self._attempt: _Attempt | None = None
         self._link: Link | None = None
+        self._patients: Patients | None = None  # as the link before saw them last
         self.ignored: tuple[tuple[str, str], ...] = ()
 
     def open(self, timeout_s: float) -> Sequence[DeviceChannel]:
@@ -131,6 +134,10 @@ class SdcDevice:
         self._attempt = None
         if isinstance(link, BaseException):
             raise link
+        before, self._patients = self._patients, link.patients
+        if before is not None and another_patient(before, link.patients):
+            link.close()
+            raise AnotherPatient(f"{self.name} has another patient than before it was lost.")
         link.begin()
         self._link = link
         # What was found once is looked for from now on, and nothing else: another device is another patient.
@@ -139,7 +146,7 @@ class SdcDevice:
         return link.channels
 
     def read(self, timeout_s: float) -> list[Block]:
-        """What has been pushed since. DeviceLost for another patient, another description, the end of the
+        """What has been pushed since. AnotherPatient for that; DeviceLost for another description, the end of the
         subscription, or silence."""
         if self._link is None:
             raise DeviceLost(f"{self.name} is not open.")
@@ -149,6 +156,7 @@ class SdcDevice:
         """Unsubscribes. Connecting that is under way goes on for the next ``open``, or is given up."""
         link, self._link = self._link, None
         if link is not None:
+            self._patients = link.patients
             link.close()
 
     def _connect(self) -> Link:

@@ -25,7 +25,8 @@ from models.signals.errors import BadInput
 from models.signals.install import install_hint
 from models.signals.plain_text import plain
 from streams.sources import sdc_mdib
-from streams.sources.device import SLACK_S, Block, DeviceChannel, DeviceLost
+from streams.sources.device import SLACK_S, AnotherPatient, Block, DeviceChannel, DeviceLost
+from streams.sources.sdc_mdib import Patients
 
 FILES = ("userkey.pem", "usercert.pem", "cacert.pem")
 SOCKET_S = 5
@@ -116,6 +117,10 @@ class Link:
         self._early: deque[tuple[Callable[[Any], None], Any]] = deque(maxlen=MOST_EARLY)
         self._sequence: str | None = None
         self._lost = ""
+        self.patients: Patients = {}
+        """As they were last told, while it was connected."""
+        self.with_another = False
+        """Whether it was lost since the device is with another patient."""
         self._heard_s = time.monotonic()
         definitions = library.definitions.SdcV1Definitions
         components = library.consumer.default_components_factory()
@@ -184,7 +189,7 @@ class Link:
             if not self._lost and not all_off and silent_s > self._silent_s:
                 self._lost = f"No wave for {self._silent_s:g} s."
             if self._lost:
-                raise DeviceLost(self._lost)
+                raise (AnotherPatient if self.with_another else DeviceLost)(self._lost)
         return []
 
     def close(self) -> None:
@@ -225,7 +230,7 @@ class Link:
             )
         self.mds = mds or homes[0]
         self._contexts = found.patients.get(self.mds, frozenset())
-        self._patients = sdc_mdib.patients(answer, self._contexts)
+        self.patients = sdc_mdib.patients(answer, self._contexts)
         with self._changed:
             self._waves = {wave.handle: wave.channel for wave in found.waves if wave.mds == self.mds}
 
@@ -261,10 +266,16 @@ class Link:
     def _on_context(self, message: Any) -> None:
         if self._is_early(self._on_context, message) or self._other_sequence(message):
             return
-        after = {**self._patients, **sdc_mdib.patients(message.p_msg.msg_node, self._contexts)}
-        if sdc_mdib.another_patient(self._patients, after):
+        with self._changed:
+            if self._lost:
+                return  # with whom it is now is seen when it has been found again
+            before, self.patients = (
+                self.patients,
+                self.patients | sdc_mdib.patients(message.p_msg.msg_node, self._contexts),
+            )
+            self.with_another = sdc_mdib.another_patient(before, self.patients)
+        if self.with_another:
             self._lose("The device has another patient.")
-        self._patients = after
 
     def _on_description(self, message: Any) -> None:
         if not self._is_early(self._on_description, message):

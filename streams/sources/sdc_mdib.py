@@ -26,6 +26,8 @@ from models.signals.recording import OTHER_SIGNAL
 from streams.sources.device import Block, DeviceChannel
 
 Node = Any  # an element of lxml or xml.etree
+Patients = dict[str, tuple[str, frozenset[str]]]
+"""Handle of a patient's state → its association and identifiers."""
 
 MDC_SYSTEMS = ("", "urn:oid:1.2.840.10004.1.1.1.0.0.1", "urn:oid:2.16.840.1.113883.6.24")
 UCUM_SYSTEM = "urn:oid:2.16.840.1.113883.6.8"
@@ -191,7 +193,7 @@ def block(state: Node, channel: DeviceChannel) -> Block | None:
     return Block(channel.name, values, stamps_s)
 
 
-def patients(node: Node, contexts: frozenset[str]) -> dict[str, tuple[str, frozenset[str]]]:
+def patients(node: Node, contexts: frozenset[str]) -> Patients:
     """Handle of a patient's state → its association and identifiers, of those that belong to ``contexts``."""
     found = {}
     for state in (*node.iterfind(".//{*}State"), *node.iterfind(".//{*}ContextState")):
@@ -204,15 +206,13 @@ def patients(node: Node, contexts: frozenset[str]) -> dict[str, tuple[str, froze
     return found
 
 
-def another_patient(
-    before: Mapping[str, tuple[str, frozenset[str]]], after: Mapping[str, tuple[str, frozenset[str]]]
-) -> bool:
+def another_patient(before: Patients, after: Patients) -> bool:
     """Whether the associated patient has changed. One who is given identifiers is still the same."""
     was, now = _associated(before), _associated(after)
     return was.keys() != now.keys() or any(was[h] != now[h] for h in was if was[h] and now[h])
 
 
-def _associated(found: Mapping[str, tuple[str, frozenset[str]]]) -> dict[str, frozenset[str]]:
+def _associated(found: Patients) -> dict[str, frozenset[str]]:
     return {handle: identifiers for handle, (association, identifiers) in found.items() if association == "Assoc"}
 
 

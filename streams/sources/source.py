@@ -2,9 +2,10 @@
 
 A source says what it has (:meth:`Source.describe`), then gives tick after tick until it ends or is stopped
 (:meth:`Source.run`). Ticks lie on the absolute grid of event time (``k · tick_ns``), without a hole: what is missing is
-an empty chunk or NaN, never a tick left out. A recording can also be paused, sought and slowed (:class:`Seekable`);
-a device cannot. For a device driver there is a smaller contract of its own (:mod:`streams.sources.device`), and
-:class:`streams.sources.live.LiveSource` makes a source of it.
+an empty chunk or NaN, never a tick left out. A source that sees another patient at its device goes on with ticks of
+another session (:mod:`streams.sessions`) and of the next epoch, on the same axis of time. A recording can also be
+paused, sought and slowed (:class:`Seekable`); a device cannot. For a device driver there is a smaller contract of its
+own (:mod:`streams.sources.device`), and :class:`streams.sources.live.LiveSource` makes a source of it.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ class Source(Protocol):
 
     @property
     def epoch(self) -> int:
-        """Counts the fresh starts: jumps of an operator, or of a device's clock."""
+        """Counts the fresh starts: jumps of an operator, or of a device's clock, and other patients."""
 
     @property
     def position_s(self) -> float:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from models.signals.errors import BadInput
 from models.signals.plain_text import plain
-from streams.clock import SECOND_NS
+from models.signals.times import SECOND_NS
 from streams.records import BedRecord, WaveTick
 
 Lead = tuple[str, int]

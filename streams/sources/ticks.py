@@ -11,8 +11,9 @@ only. Samples that come after their tick are counted (``late_samples``) and left
 empty. What is held is bounded: ``MEMORY_S`` of each channel.
 
 An epoch begins at a tick: where a device's clock has jumped, and where this machine stood still for so long that
-nobody would want to see the ticks in between. A channel whose clock jumped has two *segments* until then: the old
-samples in the ticks before, the new ones from that tick on.
+nobody would want to see the ticks in between, or where the device has another patient, which begins a session too. A
+channel whose clock jumped has two *segments* until then: the old samples in the ticks before, the new ones from that
+tick on.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import numpy.typing as npt
 from models.signals.live_grid import Line, LiveGrid, Placed
 from models.signals.modalities import Modality
 from models.signals.ring import Ring
-from streams.clock import SECOND_NS
+from models.signals.times import SECOND_NS
 from streams.codec import samples_to_bytes
 from streams.records import WaveChunk, WaveTick
 
@@ -105,6 +106,7 @@ class Ticks:
         self._at_ns = self._begun_ns = begin_ns // tick_ns * tick_ns
         self._epoch = self._sequence = 0
         self._coming_ns: int | None = None
+        self._coming_session = session
         self._lanes: dict[Key, _Lane] = {}
         self.withheld: frozenset[Modality] = frozenset()
         self.counts = Counts()
@@ -141,13 +143,17 @@ class Ticks:
             ends = [lane.now.line.time_ns(lane.now.ring.end) for lane in self._lanes.values() if lane.now is not None]
             last_ns = max([self._at_ns, *(end for end in ends if end < self._at_ns + MEMORY_S * SECOND_NS)])
             self._coming_ns = -(-last_ns // self.tick_ns) * self.tick_ns
-        lane = self._lanes[key]
-        if lane.then is not None:  # it jumps once more, before the epoch has begun
-            self.counts.late_samples += _held(lane.then)
-            lane.then = None
-        if lane.now is not None:
-            lane.now.frozen = True
+        self._freeze(self._lanes[key])
         return self._coming_ns
+
+    def begin_session(self, session: str) -> int:
+        """What comes from now on is another patient's: event time at which ``session``, a new epoch and the new
+        segments of all channels begin. What is held comes before that."""
+        self._coming_session = session
+        coming_ns = self._at_ns
+        for key in self._lanes:
+            coming_ns = self.begin_epoch(key)
+        return coming_ns
 
     def add(self, key: Key, placed: Placed, values: FloatArray, now_ns: int) -> None:
         """Take in samples of a channel, as its grid has placed them. values: float32 [n], canonical unit."""
@@ -192,6 +198,13 @@ class Ticks:
 
     # -- inside ---------------------------------------------------------------------------------------------------
 
+    def _freeze(self, lane: _Lane) -> None:
+        if lane.then is not None:  # it jumps once more, before the epoch has begun
+            self.counts.late_samples += _held(lane.then)
+            lane.then = None
+        if lane.now is not None:
+            lane.now.frozen = True
+
     def _ready(self, now_ns: int) -> bool:
         end_ns = self._at_ns + self.tick_ns
         age_ns = now_ns - self.zero_ns - end_ns
@@ -202,22 +215,25 @@ class Ticks:
     def _passed(self, lane: _Lane, end_ns: int, now_ns: int) -> bool:
         """Whether a channel has nothing more to say about times before ``end_ns``, or is not waited for."""
         age_ns = now_ns - self.zero_ns - end_ns
-        if lane.heard_ns is None or lane.now is None:
+        if lane.heard_ns is None:
             return age_ns >= LEAST_HOLD_NS or end_ns > self._begun_ns + AT_FIRST_NS
         segment = lane.now
         if lane.then is not None:
             if self._coming_ns is None or end_ns <= self._coming_ns:
                 return True  # samples of the old segment do not come any more
             segment = lane.then
-        if now_ns - lane.heard_ns > self.hold_ns + SILENT_NS:
+        if segment is None or now_ns - lane.heard_ns > self.hold_ns + SILENT_NS:
             return age_ns >= min(lane.lag_ns + SILENT_SLACK_NS, self.hold_ns)
         return segment.line.time_ns(segment.ring.end) >= end_ns
 
     def _enter_epoch(self) -> None:
         self._epoch, self._sequence, self._coming_ns = self._epoch + 1, 0, None
+        self.session = self._coming_session
         self.counts.epochs += 1
         for lane in self._lanes.values():
             if lane.then is not None or (lane.now is not None and lane.now.frozen):
+                if lane.now is not None:  # what went beyond the epoch before another patient came
+                    self.counts.late_samples += _held(lane.now)
                 lane.now, lane.then = lane.then, None
 
     def _skip_to(self, now_ns: int) -> None:

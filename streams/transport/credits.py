@@ -59,7 +59,8 @@ class Credits:
         self._of_lane: Counter[Hashable] = Counter()  # how many of them
         self._unhandled: dict[tuple[str, Hashable], _Unhandled] = {}
         self._handled_ns: dict[tuple[str, Hashable], int] = {}
-        self._changed = threading.Condition()
+        self._changed = threading.Lock()
+        self._of_its_own: dict[Hashable, threading.Condition] = {}  # of each lane: who waits there alone is woken
         self._closed = False
 
     def acquire(self, tick: Hashable, timeout: float | None = None, most: int | None = None) -> bool:
@@ -70,7 +71,7 @@ class Credits:
         way (sent again) keeps its one credit and does not wait.
         """
         with self._changed:
-            self._changed.wait_for(lambda: self._may_go(tick, most), timeout)
+            self._turn(tick).wait_for(lambda: self._may_go(tick, most), timeout)
             return self._take(tick, most)
 
     def release(self, stage: str, tick: Hashable) -> None:
@@ -86,7 +87,6 @@ class Credits:
             self._settle(stage, tick)
             if not waiting_for:
                 self._free(tick)
-                self._changed.notify_all()
 
     def forget(self, tick: Hashable) -> None:
         """The tick was never sent after all: its credit is free."""
@@ -96,13 +96,13 @@ class Credits:
             for stage in self._under_way[tick]:
                 self._settle(stage, tick)
             self._free(tick)
-            self._changed.notify_all()
 
     def close(self) -> None:
         """Nobody waits any more: every acquire, now and later, returns False."""
         with self._changed:
             self._closed = True
-            self._changed.notify_all()
+            for turn in self._of_its_own.values():
+                turn.notify_all()
 
     @property
     def closed(self) -> bool:
@@ -132,6 +132,14 @@ class Credits:
         with self._changed:
             return min((self._handled_ns.get((stage, lane), 0) for stage in self._stages), default=0)
 
+    def _turn(self, tick: Hashable) -> threading.Condition:
+        """On which those wait that have a tick of this one's lane."""
+        lane = self._lane(tick)
+        turn = self._of_its_own.get(lane)
+        if turn is None:
+            turn = self._of_its_own[lane] = threading.Condition(self._changed)
+        return turn
+
     def _may_go(self, tick: Hashable, most: int | None = None) -> bool:
         limit = self._limit if most is None else min(most, self._limit)
         return self._closed or tick in self._under_way or self._of_lane[self._lane(tick)] < limit
@@ -150,6 +158,7 @@ class Credits:
     def _free(self, tick: Hashable) -> None:
         del self._under_way[tick]
         self._of_lane[self._lane(tick)] -= 1
+        self._turn(tick).notify_all()
 
     def _settle(self, stage: str, tick: Hashable) -> None:
         """``stage`` has one tick less to handle, and its wait for the others begins now."""

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import inspect
+import math
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, ClassVar
 
 import aiokafka
 from aiokafka import TopicPartition
-from aiokafka.errors import KafkaConnectionError
+from aiokafka.errors import (
+    ConsumerStoppedError,
+    KafkaConnectionError,
+    KafkaTimeoutError,
+    UnknownTopicOrPartitionError,
+)
+from faust.exceptions import ProducerSendError
 from faust.transport.drivers import aiokafka as driver
-from faust.types import TP
+from faust.types import TP, RecordMetadata
 
 from models.signals.errors import BadInput
 from streams.transport.guarded import GuardedConsumer, Rewind
+from streams.transport.patient import GivenUp, Patience
 
 # Faust lets an idle fetch wait 1.5 s at the broker; a seek or a resumed partition then waits that long for its turn.
 FETCH_MAX_WAIT_MS = 100
@@ -22,33 +31,71 @@ CONNECT_GRACE_S = 1.0
 
 
 class KafkaConsumerThread(driver.AIOKafkaConsumerThread):
-    """Faust's thread around aiokafka, with short idle fetches."""
+    """Faust's thread around aiokafka, with short idle fetches, that waits for the broker until it is told not to."""
 
-    def _create_worker_consumer(self, transport: driver.Transport) -> aiokafka.AIOKafkaConsumer:
-        consumer = super()._create_worker_consumer(transport)
+    patience: Patience | None = None
+    _asking: asyncio.Task[None] | None = None
+    _given_up = False  # before there was a client to tell
+
+    def _create_consumer(self, loop: asyncio.AbstractEventLoop) -> aiokafka.AIOKafkaConsumer:
+        consumer = super()._create_consumer(loop)
         consumer._fetch_max_wait_ms = FETCH_MAX_WAIT_MS  # read when it starts; Faust has no setting for it
+        self.patience = Patience(consumer._client)
+        if self._given_up:
+            self.patience.give_up()
         return consumer
 
+    async def on_start(self) -> None:
+        """Faust's own; then the broker is asked whether it is there."""
+        await super().on_start()
+        if self.patience is not None:
+            self._asking = asyncio.ensure_future(self.patience.keep_asking())
+
     async def on_thread_stop(self) -> None:
-        """Faust's own; fetches that wait to be tried again, where a connection broke, do not keep it from stopping."""
+        """Faust's own, after the asking has ended."""
+        if self._asking is not None:
+            self._asking.cancel()
+            await asyncio.wait({self._asking})
         try:
             await super().on_thread_stop()
         except asyncio.CancelledError:
             task = asyncio.current_task()
-            if task is not None and task.cancelling():
+            if self._consumer is None or (task is not None and task.cancelling()):
                 raise
-            # aiokafka 0.14 cancels such a fetch, waits for it and is cancelled by it: the thread would die, and whoever
-            # stops it wait for ever.
-            consumer = self._ensure_consumer()
-            fetches = list(consumer._fetcher._pending_tasks)
+            # aiokafka cancels its fetches one by one and waits for each, and is thrown out of that by one that failed a
+            # moment ago and was about to try again; the thread would never be said to have ended.
+            fetches = self._consumer._fetcher._pending_tasks
             for fetch in fetches:
                 fetch.cancel()
             await asyncio.gather(*fetches, return_exceptions=True)
-            await consumer._client.close()
+            await self._consumer._client.close()
+
+    def give_up(self) -> None:
+        """Wait for the broker no longer; from any thread."""
+        self._given_up = True
+        if self.patience is not None and not self.thread_loop.is_closed():
+            self.thread_loop.call_soon_threadsafe(self.patience.give_up)
+
+    async def call_thread(self, fun: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Faust's own; ConsumerStoppedError where the broker is not waited for any longer."""
+        return await super().call_thread(self._patiently, fun, *args, **kwargs)
+
+    async def _patiently(self, fun: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        work = fun(*args, **kwargs)
+        if not inspect.isawaitable(work):
+            return work
+        if self.patience is None:
+            return await work
+        try:
+            return await self.patience.until_given_up(work)
+        except GivenUp as exc:
+            raise ConsumerStoppedError from exc
 
 
 class KafkaConsumer(GuardedConsumer, driver.Consumer):
     """aiokafka in a thread of its own, as Faust runs it."""
+
+    _thread: KafkaConsumerThread
 
     def _new_consumer_thread(self) -> driver.AIOKafkaConsumerThread:
         return KafkaConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -64,6 +111,23 @@ class KafkaConsumer(GuardedConsumer, driver.Consumer):
             # After a crash the thread drops the last commit, which cancels the wait for it; without this the rest of
             # the consumer would never be stopped.
             self.log.warning("the consumer's thread ended before the last offsets were committed")
+
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        try:
+            return await super()._commit(offsets)
+        except ConsumerStoppedError:
+            self.log.warning("the last offsets were not committed: the broker did not answer in time")
+            return False
+
+    @property
+    def heard_ns(self) -> int | None:
+        """When the broker last answered (monotonic), from any thread; None before it was asked."""
+        patience = self._thread.patience
+        return None if patience is None else patience.heard_ns
+
+    def give_up(self) -> None:
+        """Wait for the broker no longer: what is being done with it fails."""
+        self._thread.give_up()
 
     def _newest(self, tp: TP) -> int | None:
         """As of the last fetch. What is assigned changes in the consumer's thread, so nothing is taken for granted."""
@@ -83,10 +147,19 @@ class KafkaConsumer(GuardedConsumer, driver.Consumer):
 
 
 class KafkaProducer(driver.Producer):
-    """aiokafka's producer; may be stopped while it is still connecting, and then leaves nothing running."""
+    """aiokafka's producer. What it has taken it sends whenever the broker takes it, in order, however long that is. It
+    may be stopped while it is still connecting, and then leaves nothing running."""
 
     transport: KafkaTransport
     _connecting: asyncio.Future[None] | None = None
+    _patience: Patience | None = None
+
+    def _new_producer(self, transactional_id: str | None = None) -> aiokafka.AIOKafkaProducer:
+        producer = super()._new_producer(transactional_id)
+        # How long an answer is waited for is a setting; a message does not grow old meanwhile.
+        producer._message_accumulator._batch_ttl = math.inf
+        self._patience = Patience(producer.client)
+        return producer
 
     async def on_start(self) -> None:
         """Faust's own, as a task that a stop can wait for."""
@@ -101,6 +174,31 @@ class KafkaProducer(driver.Producer):
             plain = self.transport.app.conf.broker_credentials is None
             remedy = "start it, or use embedded://NAME" if plain else "start it, or check [tls] and [sasl]"
             raise BadInput(f"a Kafka broker at {where}", "no answer", remedy) from exc
+
+    async def send(self, *args: Any, **kwargs: Any) -> Awaitable[RecordMetadata]:
+        """Faust's own; where there is no room because the broker is away it waits, until the caller is cancelled."""
+        while True:
+            try:
+                return await super().send(*args, **kwargs)
+            except ProducerSendError as exc:
+                if not isinstance(exc.__cause__, KafkaTimeoutError | UnknownTopicOrPartitionError):
+                    raise
+            if self._patience is not None and self._patience.given_up:
+                await asyncio.get_running_loop().create_future()
+
+    def give_up(self) -> None:
+        """Wait for the broker no longer: what it has not taken fails with a KafkaError."""
+        producer = self._producer
+        if producer is None or self._patience is None:
+            return
+        accumulator = producer._message_accumulator
+        accumulator._batch_ttl = 0.0
+        for batch in [
+            *accumulator._pending_batches,
+            *(b for waiting in accumulator._batches.values() for b in waiting),
+        ]:
+            batch._ttl = 0.0
+        self._patience.give_up()
 
     async def on_stop(self) -> None:
         """Faust's own, after a connection in the making has come about or been given up."""

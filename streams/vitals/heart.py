@@ -10,7 +10,7 @@ a number ends with the beats it came from.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -18,11 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from models.signals.blocks import median, spans_gap
+from models.signals.found_beats import FoundBeats
 from models.signals.modalities import GRID_RATE_HZ, Modality
-
-Block = npt.NDArray[np.float32]
-Detector = Callable[[Block], tuple[npt.NDArray[np.float64], int]]
-"""Fractional positions of the beats in a block, and how many further deflections look like no beat."""
 
 GUARD_S = 0.30  # a beat is believed when this much signal follows it: filters and refractory rule are settled
 OVERLAP_S = 0.10  # looked back over, since a beat's position may move slightly from one block to the next
@@ -53,12 +50,10 @@ class Beat:
 class BeatTrain:
     """The beats of one source, in order, each once, although each second looks at a block that overlaps the last.
 
-    detector: finds fractional sample positions in a block. before_s, after_s: the stretch around a beat from which
-    its height and level are taken. Clock-free; memory bounded.
+    before_s, after_s: the stretch around a beat from which its height and level are taken. Clock-free; memory bounded.
     """
 
-    def __init__(self, detector: Detector, before_s: float, after_s: float) -> None:
-        self._detector = detector
+    def __init__(self, before_s: float, after_s: float) -> None:
         self._before = round(before_s * GRID_RATE_HZ)
         self._after = round(after_s * GRID_RATE_HZ)
         self._beats: deque[Beat] = deque(maxlen=HISTORY)
@@ -77,17 +72,18 @@ class BeatTrain:
         """Whether a block of the last 10 s held deflections that look like no beat: movement, cautery."""
         return self._second - self._strange_at <= DOUBT_S
 
-    def update(self, second: int, block: Block, measured: bool) -> list[Beat]:
-        """Take in the block that ends at ``second`` (its last sample lies at second − 10 ms); return the new beats."""
+    def update(self, second: int, found: FoundBeats | None) -> list[Beat]:
+        """Take in the beats of the block that ends at ``second`` (its last sample lies at second − 10 ms), None where
+        it is not measured; return the new ones."""
         self._second = second
         until = second - GUARD_S
-        if not measured:
+        if found is None:
             self._joined = False
             self._accepted_until_s = second + OVERLAP_S
             return []
+        block, positions = found.samples, found.at
         start_s = second - len(block) / GRID_RATE_HZ
-        positions, strange = self._detector(block)
-        if strange >= DOUBTFUL:
+        if found.strange >= DOUBTFUL:
             self._strange_at = second
         times = start_s + positions / GRID_RATE_HZ
         gaps = spans_gap(block, positions)

@@ -20,8 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 from models.signals.absence import Absence
-from models.signals.beats import qrs_complexes, upstrokes
 from models.signals.findings import PULSE_CHANNELS, Findings, Pulse, Rhythm
+from models.signals.found_beats import FoundBeats
 from models.signals.modalities import GRID_RATE_HZ, Modality
 from streams.records import VitalsRecord
 from streams.vitals.eeg import SUPPRESSION_SPAN_S, MuscleMeter, spectral_edge, suppression_ratio
@@ -66,9 +66,9 @@ class VitalsMonitor:
         self._second = None
         self._cells = {m: np.zeros(MEMORY_S, dtype=np.bool_) for m in Modality}
         self._trains = {
-            Modality.ECG: BeatTrain(qrs_complexes, before_s=0.05, after_s=0.05),
-            Modality.ABP: BeatTrain(lambda x: (upstrokes(x, kind="ABP"), 0), before_s=0.20, after_s=0.25),
-            Modality.PPG: BeatTrain(lambda x: (upstrokes(x, kind="PPG"), 0), before_s=0.20, after_s=0.30),
+            Modality.ECG: BeatTrain(before_s=0.05, after_s=0.05),
+            Modality.ABP: BeatTrain(before_s=0.20, after_s=0.25),
+            Modality.PPG: BeatTrain(before_s=0.20, after_s=0.30),
         }
         self._pressure = PressureTrain()
         self._muscle = MuscleMeter()
@@ -92,6 +92,7 @@ class VitalsMonitor:
         cells: Mapping[Modality, Absence | None] | None = None,
         native: Native | None = None,
         rppg_delay_s: float | None = None,
+        beats: Mapping[Modality, FoundBeats] | None = None,
     ) -> Vitals:
         """The numerics at event time ``second``.
 
@@ -101,6 +102,8 @@ class VitalsMonitor:
         that has just ended was not measured, None where it was; if not given, those were that are now. native(modality,
         cell): its samples as they came and their rate in Hz, for the power of muscle, which is unknown without.
         rppg_delay_s: of the cell that has just ended, as the model is told it; said while beats of both may be counted.
+        beats: those that were found in the last ten seconds; where these were not measured throughout they are sought
+        anew, in what was.
         """
         if cells is None:
             cells = {m: None for m, now in measured.items() if now}
@@ -116,16 +119,21 @@ class VitalsMonitor:
             counts = self._cells[modality][np.arange(second - span_s + 1, second + 1) % MEMORY_S]
             return np.where(np.repeat(counts, GRID_RATE_HZ), values, np.float32(np.nan))
 
+        def found_in(modality: Modality, values: npt.NDArray[np.float32]) -> FoundBeats:
+            known = beats.get(modality) if beats is not None else None
+            return known if known is not None and known.are_of(values) else FoundBeats.of(modality, values)
+
         blocks = {m: block(m, BLOCK_S) for m in self._trains if measured.get(m, False)}
         nothing = np.empty(0, dtype=np.float32)
         self._pulseless = {m for m in PULSE_CHANNELS if _lost(findings.pulse_of(m), m in self._pulseless)}
-        countable = {m: block for m, block in blocks.items() if self._countable(m, findings)}
-        new = {m: t.update(second, countable.get(m, nothing), m in countable) for m, t in self._trains.items()}
+        countable = {m: found_in(m, values) for m, values in blocks.items() if self._countable(m, findings)}
+        new = {m: train.update(second, countable.get(m)) for m, train in self._trains.items()}
         pressures = self._pressure.update(
             second,
             blocks.get(Modality.ABP, nothing),
             Modality.ABP in blocks,
             pulseless=findings.pulse_of(Modality.ABP) is Pulse.NONE,
+            found=countable.get(Modality.ABP),
         )
 
         known = {m: t for m, t in self._trains.items() if m in countable}

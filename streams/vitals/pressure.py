@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.signals.beats import abp_beats
+from models.signals.found_beats import FoundBeats
 from models.signals.modalities import GRID_RATE_HZ
 
 SPAN_S = 12.0
@@ -56,9 +57,15 @@ class PressureTrain:
         self._unmeasured_until_s = self._pulseless_until_s = -np.inf
 
     def update(
-        self, second: int, block: npt.NDArray[np.float32], measured: bool, pulseless: bool = False
+        self,
+        second: int,
+        block: npt.NDArray[np.float32],
+        measured: bool,
+        pulseless: bool = False,
+        found: FoundBeats | None = None,
     ) -> Pressures | None:
-        """Take in the block that ends at ``second``; return the averaged pressures, None where there are none."""
+        """Take in the block that ends at ``second``; return the averaged pressures, None where there are none. found:
+        the upstrokes of this block, where they are known."""
         until = second - GUARD_S
         if not measured or pulseless:
             # What was read before a disconnection, flush, drop or arrest is no longer the patient's pressure.
@@ -68,9 +75,9 @@ class PressureTrain:
                 self._unmeasured_until_s = float(second)
             return self._mean_alone(second, block) if measured else None
         start_s = second - len(block) / GRID_RATE_HZ
-        found = abp_beats(block)
-        ends = start_s + found.next_onset / GRID_RATE_HZ
-        begins = start_s + found.onset / GRID_RATE_HZ
+        beats = abp_beats(block, steep=None if found is None else found.at)
+        ends = start_s + beats.next_onset / GRID_RATE_HZ
+        begins = start_s + beats.onset / GRID_RATE_HZ
         for i in np.flatnonzero((ends > self._accepted_until_s) & (ends <= until)).tolist():
             if begins[i] < max(self._unmeasured_until_s, self._pulseless_until_s):
                 continue
@@ -78,7 +85,7 @@ class PressureTrain:
                 continue  # its foot moved over the edge of the last block: already counted
             self._beats.append(
                 _BeatPressure(
-                    float(ends[i]), float(found.sys[i]), float(found.dia[i]), float(found.map[i]), bool(found.valid[i])
+                    float(ends[i]), float(beats.sys[i]), float(beats.dia[i]), float(beats.map[i]), bool(beats.valid[i])
                 )
             )
         self._accepted_until_s = max(self._accepted_until_s, until)

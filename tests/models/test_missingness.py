@@ -9,7 +9,8 @@ from models.data.simulator import simulate_patient
 from models.data.windows import cut_windows, push_recording
 from models.signals.channels import map_channels
 from models.signals.modalities import SLEEP_CHANNELS, Modality
-from models.signals.pipeline import SECOND_NS, BedPipeline, Chunk
+from models.signals.pipeline import BedPipeline, Chunk
+from models.signals.times import SECOND_NS
 from models.signals.windows import CONTEXT_FIELDS, WindowSpec
 
 SPEC = WindowSpec()

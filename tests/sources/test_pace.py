@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from streams.clock import SECOND_NS
+from models.signals.times import SECOND_NS
 from streams.sources.pace import SPAN_NS, Pace
 
 

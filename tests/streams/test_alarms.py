@@ -16,15 +16,8 @@ from streams.alarms import AlarmEngine
 from streams.alarms.circulation import ARRHYTHMIAS
 from streams.alarms.limits import HOLD_S, beyond
 from streams.alarms.technical import technical
-from streams.records import (
-    AlarmRecord,
-    AlarmsPast,
-    ArrhythmiaCall,
-    PredictionRecord,
-    RhythmRecord,
-    StateRecord,
-    VitalsRecord,
-)
+from streams.pasts import AlarmsPast
+from streams.records import AlarmRecord, ArrhythmiaCall, PredictionRecord, RhythmRecord, StateRecord, VitalsRecord
 
 S = 10**9
 

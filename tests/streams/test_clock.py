@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.signals.errors import BadInput
-from streams.clock import SECOND_NS, ReplayClock, Span
+from models.signals.times import SECOND_NS
+from streams.clock import ReplayClock, Span
 
 
 class Mono:

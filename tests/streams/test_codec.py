@@ -18,7 +18,7 @@ from models.signals.findings import Pulse, Rhythm
 from models.signals.modalities import Modality
 from models.signals.resample import Resampler
 from models.signals.windows import CONTEXT_FIELDS
-from streams import records
+from streams import pasts, records
 from streams.codec import MAX_MESSAGE_BYTES, DecodeError, chunk_values, decode, encode, samples_to_bytes
 from streams.memories import engine_memory, pipeline_state, told_model, told_signals, usual_state
 from streams.memories import numbers as numbers_of
@@ -106,7 +106,7 @@ seconds = st.integers(-(10**6), 10**6)
 row_numbers = st.floats(allow_infinity=False)
 
 
-def arrays(count: int) -> st.SearchStrategy[records.Numbers]:
+def arrays(count: int) -> st.SearchStrategy[pasts.Numbers]:
     """Arrays of few different values, half of them such as float32 holds."""
     few = st.lists(st.floats(width=32, allow_infinity=False) | row_numbers, min_size=1, max_size=5)
     return few.map(lambda values: numbers_of(np.resize(np.array(values), count)))
@@ -117,9 +117,9 @@ def by_lead(values: st.SearchStrategy[int]) -> st.SearchStrategy[dict[int, int]]
 
 
 @st.composite
-def pasts(draw: st.DrawFn) -> records.SignalsPast:
+def signals_pasts(draw: st.DrawFn) -> pasts.SignalsPast:
     rows = draw(st.lists(modalities, unique=True, min_size=1))
-    return records.SignalsPast(
+    return pasts.SignalsPast(
         second=draw(seconds),
         modalities=rows,
         levels=[draw(arrays(MEMORY_S)) for _ in rows],
@@ -130,7 +130,7 @@ def pasts(draw: st.DrawFn) -> records.SignalsPast:
             st.dictionaries(
                 modalities,
                 st.builds(
-                    records.DelayPast,
+                    pasts.DelayPast,
                     maybe,
                     st.tuples(numbers, numbers),
                     st.integers(0, 120),
@@ -144,7 +144,7 @@ def pasts(draw: st.DrawFn) -> records.SignalsPast:
         channels=draw(
             st.lists(
                 st.builds(
-                    records.ChannelPast,
+                    pasts.ChannelPast,
                     modalities,
                     st.integers(0, 3),
                     st.lists(st.integers(0, 1), max_size=60).map(bytes),
@@ -162,7 +162,7 @@ def pasts(draw: st.DrawFn) -> records.SignalsPast:
             st.dictionaries(
                 modalities,
                 st.builds(
-                    records.ChoicePast,
+                    pasts.ChoicePast,
                     st.integers(0, 3),
                     by_lead(st.integers(0, 1000)),
                     by_lead(st.integers(0, 1000)),
@@ -175,7 +175,7 @@ def pasts(draw: st.DrawFn) -> records.SignalsPast:
         pulseless=draw(st.lists(modalities, unique=True, max_size=2)),
         usual=draw(
             st.builds(
-                records.UsualPast,
+                pasts.UsualPast,
                 st.lists(seconds, max_size=60),
                 seconds,
                 st.dictionaries(modalities, st.tuples(seconds, numbers), max_size=2),
@@ -186,7 +186,7 @@ def pasts(draw: st.DrawFn) -> records.SignalsPast:
 
 
 model_pasts = st.builds(
-    records.ModelPast,
+    pasts.ModelPast,
     names,
     st.just((4, 6)),
     st.none()
@@ -241,12 +241,12 @@ any_record = (
         **common,
         time_ns=times,
         tick_seq=st.integers(0, 10**9),
-        signals=st.none() | pasts(),
+        signals=st.none() | signals_pasts(),
         model=st.none() | model_pasts,
         alarms=st.none()
         | st.builds(
-            records.AlarmsPast,
-            st.dictionaries(names, st.builds(records.StandingPast, times, numbers, times), max_size=3),
+            pasts.AlarmsPast,
+            st.dictionaries(names, st.builds(pasts.StandingPast, times, numbers, times), max_size=3),
             numbers,
             st.sampled_from([r.value for r in Rhythm]),
             st.dictionaries(modalities, st.sampled_from([p.value for p in Pulse])),
@@ -292,8 +292,8 @@ def test_round_trip(record: records.AnyRecord) -> None:
     assert decode(encode(record)) == record
 
 
-@given(pasts())
-def test_what_is_remembered_survives_bit_for_bit(past: records.SignalsPast) -> None:
+@given(signals_pasts())
+def test_what_is_remembered_survives_bit_for_bit(past: pasts.SignalsPast) -> None:
     """What can be told of a state is that state, and what it was made of is told again."""
     state = pipeline_state(past)
     told = told_signals(
@@ -303,7 +303,7 @@ def test_what_is_remembered_survives_bit_for_bit(past: records.SignalsPast) -> N
 
 
 @given(model_pasts)
-def test_what_a_model_remembers_survives_bit_for_bit(past: records.ModelPast) -> None:
+def test_what_a_model_remembers_survives_bit_for_bit(past: pasts.ModelPast) -> None:
     told = told_model(engine_memory(past))
     assert replace(told, shape=past.shape) == past
 
@@ -338,6 +338,17 @@ TICK = {"t": "wave", "v": 1, "bed": "b", "session": "s", "epoch": 0, "tick_seq":
 ONE = samples_to_bytes(np.ones(1, np.float32))
 RHYTHM = {"t": "rhythm", "v": 1, "bed": "b", "session": "s", "epoch": 0, "time_ns": 0, "rhythm": "still", "pulse": {}}
 BED = {"t": "bed", "v": 1, "bed": "b", "session": "s", "epoch": 0, "title": "t", "channels": []}
+COMMAND = {
+    "t": "command",
+    "v": 1,
+    "bed": "b",
+    "session": "s",
+    "epoch": 0,
+    "id": "1",
+    "operator": "",
+    "time_ns": 0,
+    "name": "seek",
+}
 NAN_600 = [samples_to_bytes(np.full(600, np.nan, np.float32)), False]
 PAST: dict[str, object] = {
     "second": 5,
@@ -372,11 +383,19 @@ WRONG: list[tuple[str, dict[str, object] | bytes, str]] = [
     ("absurd span", TICK | {"end_ns": 10**12}, "0 to 60 s"),
     ("time overflows", TICK | {"start_ns": 2**63 - 1, "end_ns": 2**63 - 1}, "range of the clock"),
     ("rate 0", TICK | {"chunks": [["ECG", "II", 0.0, 0, 0, ONE]]}, "rate"),
-    ("rate below what can be resampled", TICK | {"chunks": [["ECG", "II", 3.99, 0, 0, ONE]]}, "rate must lie within 4"),
+    (
+        "rate below what can be resampled",
+        TICK | {"chunks": [["ECG", "II", 3.99, 0, 0, ONE]]},
+        "rate lies within 4 and 100000 Hz; found 3.99 at chunks",
+    ),
     ("rate above it", TICK | {"chunks": [["ECG", "II", 100_001.0, 0, 0, ONE]]}, "100000 Hz"),
     ("rate NaN", TICK | {"chunks": [["ECG", "II", math.nan, 0, 0, ONE]]}, "rate"),
     ("rate infinite", TICK | {"chunks": [["ECG", "II", math.inf, 0, 0, ONE]]}, "rate"),
-    ("modality", TICK | {"chunks": [["NOSE", "II", 100.0, 0, 0, ONE]]}, "modality"),
+    (
+        "modality",
+        TICK | {"chunks": [["NOSE", "II", 100.0, 0, 0, ONE]]},
+        "one of ECG, ABP, PPG, EEG, RESP; found 'NOSE' at",
+    ),
     ("twice", TICK | {"chunks": [["ECG", "II", 100.0, 0, 0, ONE]] * 2}, "one channel per lead"),
     ("odd bytes", TICK | {"chunks": [["ECG", "II", 100.0, 0, 0, ONE + b"\x00"]]}, "float32"),
     ("too many samples", TICK | {"chunks": [["ECG", "II", 100.0, 0, 0, ONE * 12]]}, "outside their tick"),
@@ -401,7 +420,14 @@ WRONG: list[tuple[str, dict[str, object] | bytes, str]] = [
     ("status of nobody", BED | {"t": "status", "role": "nurse"}, "role"),
     ("status at NaN", BED | {"t": "status", "role": "source", "position_s": math.nan}, "finite"),
     ("status without a nose", BED | {"t": "status", "role": "source", "dropped": ["NOSE"]}, "modality"),
-    ("host without end", TICK | {"host": "x" * 1000}, "host"),
+    ("host without end", TICK | {"host": "x" * 1000}, "found 1000 characters at host"),
+    ("status told in numbers", BED | {"t": "status", "role": "source", "speed": "fast"}, "not a Vigil record.*speed"),
+    ("an argument without end", COMMAND | {"args": {"a": "x" * 2000}}, "at most 1024 characters"),
+    ("an argument of NaN", COMMAND | {"args": {"a": math.nan}}, "finite"),
+    ("arguments without end", COMMAND | {"args": {str(i): 0.0 for i in range(17)}}, "found 17 of them at args"),
+    ("an order of nobody", COMMAND | {"name": "dance"}, "command is one of drop.*found 'dance'"),
+    ("a second that is none", COMMAND | {"time_ns": 2**64 - 1}, f"clock.*found {2**64 - 1} at time_ns"),
+    ("a version to come", TICK | {"v": 2, "chunks": "new"}, "version 2"),
     ("rhythm of nowhere", RHYTHM | {"rhythm": "samba"}, "rhythm"),
     ("pulse of nowhere", RHYTHM | {"pulse": {"ABP": "perhaps"}}, "pulse"),
     ("pulse of a nose", RHYTHM | {"pulse": {"NOSE": "none"}}, "modality"),
@@ -434,12 +460,16 @@ WRONG: list[tuple[str, dict[str, object] | bytes, str]] = [
     ("memory of half a complex", past(usual=[[], 0, {}, [[ONE, False], 1.0, 80.0, 1.0]]), "length"),
     ("memory of a pulse of NaN", past(usual=[[], 0, {"ABP": [0, math.nan]}, None]), "finite"),
     ("worst value of NaN", MEMORY | {"alarms": {"standing": {"map.low": [0, math.nan, 0]}}}, "finite"),
-    ("endless alarms", MEMORY | {"alarms": {"standing": {str(i): [0, 1.0, 0] for i in range(99)}}}, "too many"),
+    (
+        "endless alarms",
+        MEMORY | {"alarms": {"standing": {str(i): [0, 1.0, 0] for i in range(99)}}},
+        "at most 64; found 99",
+    ),
     ("said rhythm of nowhere", MEMORY | {"alarms": {"rhythm": "samba"}}, "rhythm"),
     ("said pulse of a nose", MEMORY | {"alarms": {"pulse": {"NOSE": "none"}}}, "modality"),
     ("tokens of float64", MEMORY | {"model": TOKENS | {"tokens": [ONE * 2, True]}}, "float32"),
     ("tokens of another shape", MEMORY | {"model": TOKENS | {"shape": [1, 2]}}, "length"),
-    ("tokens without end", MEMORY | {"model": TOKENS | {"shape": [2**40, 2**40]}}, "fewer"),
+    ("tokens without end", MEMORY | {"model": TOKENS | {"shape": [2**40, 2**40]}}, "at most 64 tokens"),
     ("a form of NaN", MEMORY | {"model": TOKENS | {"form": math.nan}}, "finite"),
     ("a pulse of no rate", MEMORY | {"model": TOKENS | {"look": [0.0, 1.0]}}, "rate"),
     (
@@ -467,6 +497,22 @@ def test_every_rate_that_is_read_can_be_resampled_and_no_other(rate: float) -> N
             decode(message)
     else:
         decode(message)
+
+
+def test_a_field_that_comes_twice_is_told_all_the_same() -> None:
+    """msgspec refuses the first, what is looked at again is the last."""
+    head = {key: value for key, value in TICK.items() if key != "chunks"}
+    message = bytearray(msgspec.msgpack.encode(head | {"chunks": [["ECG", "II", 0.0, 0, 0, ONE]], "chunkz": 5}))
+    message = message.replace(b"chunkz", b"chunks")
+    with pytest.raises(DecodeError, match=r"rate lies within .* found another at"):
+        decode(bytes(message))
+
+
+def test_what_is_found_is_told_in_short() -> None:
+    long = TICK | {"chunks": [["NOSE\x1b[2J" * 10_000, "II", 100.0, 0, 0, ONE]]}
+    with pytest.raises(DecodeError, match="NOSE") as told:
+        decode(msgspec.msgpack.encode(long))
+    assert len(str(told.value)) < 300 and "\x1b" not in str(told.value)
 
 
 def test_none_is_a_decode_error() -> None:

@@ -16,7 +16,10 @@ class Desk:
     def __init__(self, wanted: str = "") -> None:
         self.now_ns = 1000 * S
         self.sent: list[CommandRecord] = []
-        self.session = RemoteSession("desk", self.sent.append, wanted, "anna", monotonic_ns=lambda: self.now_ns)
+        self.away_s = 0.0
+        self.session = RemoteSession(
+            "desk", self.sent.append, wanted, "anna", away_s=lambda: self.away_s, monotonic_ns=lambda: self.now_ns
+        )
 
     def bed(self, bed: str, session: str = "run", **options: object) -> None:
         channels = [BedChannel("ECG", "II", "mV", 500.0), BedChannel("ECG", "V5", "mV", 500.0, 1)]
@@ -113,3 +116,15 @@ def test_a_device_has_no_end() -> None:
     desk.says("1", "source", position_s=42.0)
     status = desk.session.status()
     assert not status.seekable and status.duration_s == 42.0
+
+
+def test_while_the_broker_is_away_nothing_is_ordered_that_would_be_done_minutes_later() -> None:
+    desk = Desk()
+    desk.bed("1")
+    desk.says("1", "source", notes=["9 ticks of devices wait on disk for the broker (0.1 MB)."])
+    assert desk.session.status().broker_away_s == 0 and "wait on disk" in desk.session.status().source_notes[0]
+    desk.away_s = 6.4
+    assert desk.session.status().broker_away_s == 6.4
+    with pytest.raises(BadInput, match="none that has answered for 6 s"):
+        desk.session.pause()
+    assert not desk.sent

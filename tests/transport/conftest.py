@@ -72,6 +72,16 @@ def retries_are_no_errors() -> Iterator[None]:
         logging.getLogger(name).removeFilter(_is_news)
 
 
+@pytest.fixture
+def outages_are_no_errors() -> Iterator[None]:
+    """What the client says of a broker that is away: it is meant to be, and retries by itself."""
+    client = logging.getLogger("aiokafka")
+    level = client.level
+    client.setLevel(logging.CRITICAL)
+    yield
+    client.setLevel(level)
+
+
 @pytest.fixture(params=["embedded", pytest.param("kafka", marks=pytest.mark.kafka)])
 def broker(request: pytest.FixtureRequest) -> Iterator[Broker]:
     if request.param == "kafka":

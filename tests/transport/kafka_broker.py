@@ -36,10 +36,44 @@ class KafkaBroker:
     """A running broker; ``bootstrap`` is HOST:PORT, ``tls`` and ``sasl`` those of its other listeners: the first asks
     for a client's certificate, the second for a password. Always call :meth:`stop`."""
 
-    def __init__(self, ports: list[int], process: subprocess.Popen[bytes], folder: Path) -> None:
+    def __init__(self, ports: list[int], command: list[str], folder: Path) -> None:
         self.bootstrap, self.tls, self.sasl = (f"127.0.0.1:{port}" for port in ports)
-        self._process = process
-        self._folder = folder
+        self._port, self._command, self._folder = ports[0], command, folder
+        self.log = folder / "broker.log"
+        self._process = self._started()
+
+    def answers(self) -> bool:
+        """Waits until it does; False where it ended, or did not in time."""
+        return _answers(self._port, self._process)
+
+    def pause(self) -> None:
+        """It stands still: connections stay, and nothing is answered."""
+        os.killpg(self._process.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """It goes on."""
+        os.killpg(self._process.pid, signal.SIGCONT)
+
+    def kill(self) -> None:
+        """It is gone, with ``kill -9``; what it has stored stays."""
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait(timeout=30)
+
+    def restart(self) -> None:
+        """After :meth:`kill`, with what was stored, at the same address."""
+        self._process = self._started()
+        if not self.answers():
+            raise KafkaUnavailable(f"Kafka did not start again: {self.log.read_text(errors='replace')[-800:]}")
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        with self.log.open("ab") as sink:
+            return subprocess.Popen(
+                self._command,
+                stdout=sink,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+            )
 
     def stop(self) -> None:
         """Kill the broker: its data is worthless, and an orderly shutdown takes seconds."""
@@ -75,19 +109,10 @@ def start_kafka(folder: Path, certificates: Certificates | None = None) -> Kafka
             raise KafkaUnavailable(
                 f"Kafka's storage could not be formatted: {done.stderr[-500:] or done.stdout[-500:]}"
             )
-        log = home / "broker.log"
-        with log.open("wb") as sink:
-            process = subprocess.Popen(
-                [*command, "kafka.Kafka", str(config)],
-                stdout=sink,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                preexec_fn=_die_with_parent if sys.platform == "linux" else None,
-            )
-        broker = KafkaBroker(ports, process, home)
-        if _answers(ports[0], process):
+        broker = KafkaBroker(ports, [*command, "kafka.Kafka", str(config)], home)
+        if broker.answers():
             return broker
-        last = log.read_text(errors="replace")[-800:]
+        last = broker.log.read_text(errors="replace")[-800:]
         broker.stop()
     raise KafkaUnavailable(f"Kafka did not start within {START_TIMEOUT_S:.0f} s: {last}")
 

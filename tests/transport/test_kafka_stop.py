@@ -33,9 +33,10 @@ def test_fetches_that_wait_to_be_tried_again_do_not_keep_the_thread_from_stoppin
             await close()
 
         monkeypatch.setattr(driver.AIOKafkaConsumerThread, "on_thread_stop", stop)
-        monkeypatch.setattr(KafkaConsumerThread, "_ensure_consumer", lambda self: consumer)
         await asyncio.sleep(0)
-        await object.__new__(KafkaConsumerThread).on_thread_stop()
+        thread = object.__new__(KafkaConsumerThread)
+        thread._consumer = consumer
+        await thread.on_thread_stop()
         assert all(fetch.cancelled() for fetch in fetches)
 
     asyncio.run(run())
@@ -48,7 +49,9 @@ def test_who_cancels_the_stop_itself_is_heard(monkeypatch: pytest.MonkeyPatch) -
 
     async def run() -> None:
         monkeypatch.setattr(driver.AIOKafkaConsumerThread, "on_thread_stop", stop)
-        stopping = asyncio.ensure_future(object.__new__(KafkaConsumerThread).on_thread_stop())
+        thread = object.__new__(KafkaConsumerThread)
+        thread._consumer = SimpleNamespace()
+        stopping = asyncio.ensure_future(thread.on_thread_stop())
         await asyncio.sleep(0)
         stopping.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -64,7 +64,7 @@ class Later(Executor):
 
 class Screen:
     """``run_to`` plays a patient's records into the window up to an event time, frame by frame; those of ``others``,
-    in other beds, between them."""
+    in other beds, between them. recording: of the run, begun at ``unix_s``."""
 
     def __init__(
         self,
@@ -73,6 +73,8 @@ class Screen:
         size: tuple[int, int] = (1280, 760),
         capacity: int = 1_000_000,
         others: Sequence[Patient] = (),
+        recording: Path | None = None,
+        unix_s: float = 0.0,
     ) -> None:
         self.application: QApplication = make_application()
         self.patient, self.others = patient or Patient(), list(others)
@@ -83,7 +85,13 @@ class Screen:
         self.worker = Inline()
         self.begin: float | None = None
         self.window = MainWindow(
-            self.session, self.feed, start=False, monotonic=lambda: self.clock(), worker=self.worker
+            self.session,
+            self.feed,
+            start=False,
+            monotonic=lambda: self.clock(),
+            worker=self.worker,
+            recording=recording,
+            unix=lambda: unix_s + self.now - (self.begin or self.now),
         )
         self.window.resize(*size)
         self.window.show()

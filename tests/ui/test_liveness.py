@@ -29,6 +29,8 @@ def test_a_running_replay_is_live() -> None:
     (verdict(silent=2.5), "NO SIGN OF LIFE"),
     (verdict(unanswered=2.5), "NO ANSWER"),
     (verdict(idle=2.6), "NO SAMPLES"),
+    (verdict(broker_away_s=6.4, silent=6.0, idle=6.0), "NO ANSWER FROM THE BROKER for 6 s"),
+    (verdict(broker_away_s=6.4, paused=True), "NO ANSWER FROM THE BROKER for 6 s"),
     (verdict("The session cannot be asked: boom"), "boom"),
     (verdict(error="The window stage stopped: index out of range."), "The window stage stopped"),
     (verdict(error="It stopped.", paused=True, ended=True), "It stopped."),

@@ -267,6 +267,9 @@ def test_a_replay_that_the_machine_slows_is_said() -> None:
     line, more = status_words(status, FeedStatus(100, 0, 0))
     assert "slowed: too fast for this machine" in line and "6.3 times real time instead of 10" in more
     assert status.pace == 6.28 and speed_words(status.speed, status.achieved_speed) == "6.3× of 10×"
+    session.changes = {"source_notes": ("9 ticks of devices wait on disk for the broker (0.1 MB).",)}
+    line, more = status_words(session.status(), FeedStatus(100, 0, 0))
+    assert "source is behind or has dropped ticks" in line and "9 ticks of devices wait on disk" in more
     session.changes = {"speed": 10.0}
     assert "slowed" not in status_words(session.status(), FeedStatus(100, 0, 0))[0] and session.status().pace == 10.0
 

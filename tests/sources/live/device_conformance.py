@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from streams.sources.device import SLACK_S, Block, Device, DeviceChannel, DeviceLost
+from streams.sources.device import SLACK_S, AnotherPatient, Block, Device, DeviceChannel, DeviceLost
 
 RATES_HZ = (5.0, 100_000.0)
 
@@ -29,7 +29,7 @@ class Rig:
     """A device that is there and sends, and the clock that it waits on (seconds).
 
     open_s: how long it may take to connect. listen_s: so long every channel needs to send something. vanish: makes it
-    go away, where a test can do that.
+    go away, admit: puts it to another patient, where a test can do that. notice_s: within which the driver knows.
     """
 
     device: Device
@@ -37,6 +37,8 @@ class Rig:
     open_s: float = 10.0
     listen_s: float = 1.0
     vanish: Callable[[], None] | None = None
+    admit: Callable[[], None] | None = None
+    notice_s: float = 5.0
 
 
 def read_for(rig: Rig, seconds: float) -> list[Block]:
@@ -140,6 +142,40 @@ class DeviceConformance:
         except (DeviceLost, OSError):
             with pytest.raises((DeviceLost, OSError)):
                 rig.device.read(0.0)
+        finally:
+            rig.device.close()
+
+    def test_another_patient_is_said_once_and_behind_all_that_was_of_the_one_before(self, rig: Rig) -> None:
+        if rig.admit is None:
+            pytest.skip("this device cannot be put to another patient")
+        rig.device.open(rig.open_s)
+        try:
+            assert read_for(rig, rig.listen_s), "nobody else is said while it is one patient"
+            rig.admit()
+            with pytest.raises(AnotherPatient):
+                read_for(rig, rig.notice_s)
+            with pytest.raises(AnotherPatient):
+                rig.device.read(0.0)
+            rig.device.close()
+            rig.device.open(rig.open_s)
+            assert read_for(rig, rig.listen_s)
+        finally:
+            rig.device.close()
+
+    def test_another_patient_who_came_while_it_was_closed_is_said_by_open(self, rig: Rig) -> None:
+        if rig.admit is None:
+            pytest.skip("this device cannot be put to another patient")
+        rig.device.open(rig.open_s)
+        rig.device.close()
+        rig.device.open(rig.open_s)  # the same one
+        rig.device.close()
+        rig.admit()
+        try:
+            with pytest.raises(AnotherPatient):
+                rig.device.open(rig.open_s)
+            rig.device.close()
+            rig.device.open(rig.open_s)
+            assert read_for(rig, rig.listen_s)
         finally:
             rig.device.close()
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from streams.sources.device import Block, DeviceChannel, DeviceLost
+from streams.sources.device import AnotherPatient, Block, DeviceChannel, DeviceLost
 
 SECOND = 1_000_000_000
 
@@ -31,8 +31,9 @@ class SimulatedDevice:
     """Sends its sample count as values, ``block`` samples of each channel at a time, ``delay_s`` after the last one.
 
     drift: its seconds are longer by it. jitter_s: of the stamps. steps: (when, by) its own clock jumps, in seconds of
-    true time. absent: (from, to) stretches of true time in which it cannot be reached. losses: stretches whose samples
-    never leave it, though it stays connected. stamps: "last", "each" or "none". counts: whether it numbers its samples.
+    true time; stepping: of these channels only, which have a clock of their own. absent: (from, to) stretches of true
+    time in which it cannot be reached. losses: stretches whose samples never leave it, though it stays connected.
+    patients: when it is put to another one. stamps: "last", "each" or "none". counts: whether it numbers its samples.
     """
 
     clock: Clock
@@ -42,8 +43,10 @@ class SimulatedDevice:
     drift: float = 0.0
     jitter_s: float = 0.0
     steps: Sequence[tuple[float, float]] = ()
+    stepping: Sequence[str] | None = None
     absent: Sequence[tuple[float, float]] = ()
     losses: Sequence[tuple[float, float]] = ()
+    patients: Sequence[float] = ()
     stamps: str = "last"
     counts: bool = False
     zero_s: float = 0.0
@@ -57,7 +60,8 @@ class SimulatedDevice:
         self.sent = {c.name: 0 for c in self.channels}  # samples taken so far, sent or not
         self.delivered = {c.name: [] for c in self.channels}
         self._rng = np.random.default_rng(7)
-        self._open = self._gone = False
+        self._open = self._gone = self._told = False
+        self._patient = 0
 
     @property
     def true_s(self) -> float:
@@ -71,22 +75,32 @@ class SimulatedDevice:
             self.clock.wait(timeout_s)
             raise DeviceLost(f"{self.name} does not answer.")
         self._collect(deliver=False)
-        self._open, self._gone = True, False
+        before, self._patient = self._patient, self._patient_now()
+        if before != self._patient and not self._told:
+            raise AnotherPatient(f"{self.name} has another patient.")
+        self._open, self._gone, self._told = True, False, False
         return list(self.channels)
 
     def read(self, timeout_s: float) -> list[Block]:
         if not self._open:
             raise DeviceLost(f"{self.name} is not open.")
-        wake = min([self._due(c) for c in self.channels] + [self.true_s + timeout_s])
+        changes = [at for at in self.patients if at > self.true_s]
+        wake = min([self._due(c) for c in self.channels] + [self.true_s + timeout_s, *changes])
         self.clock.wait(max(wake - self.true_s, 0.0) + 1e-9)
         if self._gone or _within(self.absent, self.true_s):
             self._gone = True
             raise DeviceLost(f"{self.name} has gone.")
+        if self._patient != self._patient_now():
+            self._told = True
+            raise AnotherPatient(f"{self.name} has another patient.")
         return self._collect(deliver=True)
 
     def close(self) -> None:
         self.closed += self._open
         self._open = False
+
+    def _patient_now(self) -> int:
+        return sum(self.true_s >= at for at in self.patients)
 
     def _due(self, channel: DeviceChannel) -> float:
         size = self._size(channel)
@@ -107,17 +121,26 @@ class SimulatedDevice:
                     continue
                 self.delivered[channel.name].append(index)
                 due.append(
-                    (when, Block(channel.name, index.astype(np.float32), self._stamps(times), self._number(first)))
+                    (
+                        when,
+                        Block(
+                            channel.name,
+                            index.astype(np.float32),
+                            self._stamps(times, channel.name),
+                            self._number(first),
+                        ),
+                    )
                 )
         return [block for _, block in sorted(due, key=lambda pair: pair[0])]
 
     def _number(self, first: int) -> int | None:
         return first if self.counts else None
 
-    def _stamps(self, times: np.ndarray) -> np.ndarray | None:
+    def _stamps(self, times: np.ndarray, name: str) -> np.ndarray | None:
         if self.stamps == "none":
             return None
-        stepped = times + sum(((times >= when) * by for when, by in self.steps), np.zeros(len(times)))
+        steps = self.steps if self.stepping is None or name in self.stepping else ()
+        stepped = times + sum(((times >= when) * by for when, by in steps), np.zeros(len(times)))
         stamps = self.start_ns / SECOND + self.zero_s + stepped
         stamps = stamps if self.stamps == "each" else stamps[-1:]
         return stamps + self._rng.uniform(-self.jitter_s, self.jitter_s, len(stamps))

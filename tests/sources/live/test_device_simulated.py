@@ -19,4 +19,7 @@ class TestSimulated(DeviceConformance):
         def vanish() -> None:
             device.absent = ((0.0, 1e9),)
 
-        yield Rig(device, lambda: clock.now / SECOND, vanish=vanish)
+        def admit() -> None:
+            device.patients = (*device.patients, device.true_s)
+
+        yield Rig(device, lambda: clock.now / SECOND, vanish=vanish, admit=admit)

@@ -14,12 +14,14 @@ from models.signals.errors import BadInput
 from models.signals.modalities import Modality
 from models.signals.pipeline import BedPipeline, Chunk
 from models.signals.windows import WindowSpec
+from streams.accounting import Accounting
 from streams.codec import chunk_values
 from streams.records import WaveTick
 from streams.sources.device import Block, DeviceChannel
-from streams.sources.live import LONGEST_PAUSE_S, LiveSource
+from streams.sources.live import LONGEST_PAUSE_S, MOST_JUMPS, LiveSource
 from streams.sources.source import Seekable, Source
 from streams.sources.ticks import LEAST_HOLD_NS
+from streams.windower import BedWindower
 from tests.sources.live.accounts import SECOND, account, check_grid
 from tests.sources.live.simulated import Clock, SimulatedDevice
 
@@ -117,6 +119,83 @@ def test_a_clock_jump_begins_an_epoch_and_loses_nothing(by: float, stamps: str, 
     assert source.counts()["epochs"] == 2
     assert source.counts()["late_samples"] == source.counts()["missing_samples"] == 0
     assert ticks[-1].end_ns / SECOND == pytest.approx(22.0, abs=0.6)
+
+
+@pytest.mark.parametrize("by", (200_000.0, -200_000.0))
+@pytest.mark.parametrize("stamps", ("last", "each"))
+def test_where_one_clock_jumps_the_whole_bed_begins_anew_on_one_axis_and_nothing_is_glued(
+    by: float, stamps: str
+) -> None:
+    device = SimulatedDevice(Clock(), stamps=stamps, jitter_s=0.01, steps=((10.01, by),), stepping=("ECG_II",))
+    source, ticks = play(device, 20.0)
+    assert {t.epoch for t in ticks} == {0, 1} and source.counts()["epochs"] == 1
+    begins_ns = next(t.start_ns for t in ticks if t.epoch == 1)
+    for name, modality, rate in (("ECG_II", "ECG", 500.0), ("PLETH", "PPG", 125.0)):
+        got = account(ticks, modality)
+        np.testing.assert_array_equal(got.values, delivered(device, name)[: len(got.values)])
+        assert (np.diff(got.times) > 0).all()
+        np.testing.assert_array_equal(got.epochs, 1.0 * (got.times * SECOND >= begins_ns - 1000))
+        late_s = got.times - BEFORE_S - got.values / rate
+        assert np.abs(late_s).max() < (0.15 if modality == "ECG" else 0.02), "the other one stays where it is"
+    windower, before, after = (
+        BedWindower(WindowSpec(modalities=(Modality.ECG, Modality.PPG), frames=3), Accounting()),
+        [],
+        [],
+    )
+    for tick in ticks:
+        for job in windower.handle(tick, 0).windows:
+            (after if job.epoch else before).append(job.window)
+    assert before and after
+    for window in after:
+        empty = max(0, begins_ns // (SECOND // 100) - (window.end_s * 100 - window.signals.shape[1]))
+        assert np.isnan(window.signals[:, :empty]).all(), "of either channel nothing from before the jump"
+    assert np.isnan(after[0].signals).any() and np.isfinite(after[-1].signals[:, -100:]).all()
+
+
+def test_a_clock_that_jumps_all_the_time_does_not_keep_the_bed_from_everything() -> None:
+    steps = tuple((2.0 * k + 3.0, 200_000.0 * (-1) ** k) for k in range(25))
+    device = SimulatedDevice(Clock(), steps=steps, stepping=("PLETH",))
+    source, ticks = play(device, 60.0)
+    assert source.counts()["epochs"] == MOST_JUMPS
+    last = [t for t in ticks if t.epoch == MOST_JUMPS]
+    assert last[-1].end_ns - last[0].start_ns > 50 * SECOND, "long enough for every alarm"
+    for name, modality, rate in (("ECG_II", "ECG", 500.0), ("PLETH", "PPG", 125.0)):
+        got = account(ticks, modality)
+        np.testing.assert_array_equal(got.values, delivered(device, name)[: len(got.values)])
+        assert np.abs(got.times - BEFORE_S - got.values / rate).max() < 0.3
+
+
+def test_another_patient_begins_a_session_and_no_sample_is_in_the_wrong_one() -> None:
+    device = SimulatedDevice(Clock(), patients=(10.015, 20.0), jitter_s=0.02, losses=((25.0, 27.0),))
+
+    def drop(source: LiveSource, tick: WaveTick) -> None:
+        if tick.start_ns == 2 * SECOND:
+            source.set_dropped(Modality.PPG, True)
+
+    source, ticks = play(device, 30.0, on_tick=drop)
+    assert list(dict.fromkeys((t.session, t.epoch) for t in ticks)) == [("s", 0), ("s+2", 1), ("s+3", 2)]
+    for name, modality, rate in (("ECG_II", "ECG", 500.0), ("PLETH", "PPG", 125.0)):
+        got = account(ticks, modality)
+        np.testing.assert_array_equal(got.values, delivered(device, name)[: len(got.values)])
+        assert (np.diff(got.times) > 0).all()
+        np.testing.assert_array_equal(got.epochs, 1.0 * (got.values / rate > 10.015) + (got.values / rate > 20.0))
+        assert np.abs(got.times - BEFORE_S - got.values / rate).max() < 0.3  # one axis of time
+        first = got.indices[np.flatnonzero(np.diff(got.epochs)) + 1]
+        assert (first == 0).all(), "each begins its count anew"
+    assert {t.session for t in ticks if any(c.withheld for c in t.chunks)} == {"s"}
+    assert source.dropped_now() == frozenset(), "what was withheld of one is not withheld of the next"
+    counts = source.counts()
+    assert counts["patients"] == counts["losses"] == counts["epochs"] == 2 and counts["late_samples"] == 0
+
+
+def test_another_patient_who_came_while_the_device_was_lost() -> None:
+    device = SimulatedDevice(Clock(), patients=(12.0,), absent=((10.0, 14.0),))
+    source, ticks = play(device, 40.0)
+    assert list(dict.fromkeys((t.session, t.epoch) for t in ticks)) == [("s", 0), ("s+2", 1)]
+    got = account(ticks, "ECG")
+    np.testing.assert_array_equal(got.values, delivered(device, "ECG_II")[: len(got.values)])
+    np.testing.assert_array_equal(got.epochs, 1.0 * (got.values / 500.0 > 12.0))
+    assert source.counts()["patients"] == 1 and source.counts()["late_samples"] == 0
 
 
 def test_a_lost_device_leaves_empty_ticks_and_comes_back_as_a_gap() -> None:
@@ -249,7 +328,7 @@ def test_overrides_and_errors_are_sentences() -> None:
 
 def test_stamps_that_are_no_numbers_are_left_out_and_counted() -> None:
     class Broken(SimulatedDevice):
-        def _stamps(self, times: np.ndarray) -> np.ndarray:
+        def _stamps(self, times: np.ndarray, name: str) -> np.ndarray:
             return np.array([np.nan])
 
     source, ticks = play(Broken(Clock()), 2.0)

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from models.signals.errors import BadInput
-from streams.sources.device import Block, DeviceLost
+from streams.sources.device import AnotherPatient, Block, DeviceLost
 from streams.sources.live import LiveSource
 from streams.sources.sdc import SdcDevice, Wanted, sdc_devices, sdc_wanted
 from streams.sources.sdc_link import load_sdc
@@ -131,15 +131,29 @@ def test_what_the_device_says_is_no_measurement_is_nan_and_what_is_off_is_a_gap(
     np.testing.assert_array_equal(np.diff(after), 1)
 
 
-def test_another_patient_is_a_lost_device_that_is_found_again(provider: Provider, certs: Path) -> None:
-    with Reader(SdcDevice(f"sdc:address={provider.address},cert={certs}")) as reader:
-        reader.more(50)
+def test_another_patient_is_said_and_a_session_of_its_own(provider: Provider, certs: Path) -> None:
+    with Bed(SdcDevice(f"sdc:address={provider.address},cert={certs}")) as bed:
+        before = bed.samples(300)
         provider.tell("patient")
-        for _ in range(2):
-            with pytest.raises(DeviceLost, match="has another patient"):
-                reader.until(lambda: False)
-        reader.device.close()
-        assert list(reader.device.open(10.0)) == list(reader.channels.values())
+        bed.until(lambda: bed.source.counts()["patients"])
+        after = bed.samples(len(account(bed.ticks, "ECG").values) + 300)
+    assert list(dict.fromkeys((t.session, t.epoch) for t in bed.ticks)) == [("s", 0), ("s+2", 1)]
+    assert (before.epochs == 0).all() and after.epochs[-1] == 1
+    assert (np.diff(after.values) >= 1).all(), "each sample in one session only"
+    assert np.diff(after.values)[np.flatnonzero(np.diff(after.epochs))] > 1, "what came in between is nobody's"
+
+
+def test_another_patient_who_came_while_it_was_not_connected_is_said_once(provider: Provider, certs: Path) -> None:
+    device = SdcDevice(f"sdc:address={provider.address},cert={certs}")
+    device.open(10.0)
+    device.close()
+    device.open(10.0)
+    device.close()
+    provider.tell("patient")
+    with pytest.raises(AnotherPatient, match="has another patient than before it was lost"):
+        device.open(10.0)
+    device.close()
+    with Reader(device) as reader:
         reader.more(50)
 
 
@@ -326,4 +340,5 @@ class TestSdcDevice(DeviceConformance):
             now_s=time.monotonic,
             listen_s=0.6,
             vanish=lambda: providers.pop().kill(),
+            admit=lambda: providers[0].tell("patient"),
         )

@@ -143,3 +143,29 @@ def test_a_new_epoch_begins_on_a_tick_behind_what_is_held() -> None:
     np.testing.assert_array_equal(ecg.values, [*range(23), *range(100, 110)])
     np.testing.assert_array_equal(ecg.epochs, [0] * 23 + [1] * 10)
     np.testing.assert_array_equal(ppg.values, np.arange(35))  # the other channel goes on
+
+
+def test_another_patient_takes_nothing_over_also_while_an_epoch_is_to_come() -> None:
+    """ECG's clock has jumped and PPG is already beyond the epoch that is to come: neither is carried over."""
+    feed = Feed(ECG, PPG)
+    for key in (ECG, PPG):
+        feed.block(key, 0, 23, 0.23)
+    feed.grids[ECG].begin(feed.ticks.begin_epoch(ECG) / SECOND)
+    feed.block(ECG, 0, 10, 0.33)
+    feed.block(PPG, 23, 12, 0.35)
+    begin_ns = feed.ticks.begin_session("s+2")
+    for key in (ECG, PPG):
+        feed.grids[key].begin(begin_ns / SECOND)
+    for key in (ECG, PPG):
+        placed = feed.grids[key].add(10, np.array([0.6]), 0.6)
+        assert placed is not None
+        feed.ticks.add(key, placed, np.arange(500, 510, dtype=np.float32), round(0.6 * SECOND))
+    feed.cut(2.0)
+    check_grid(feed.out)
+    assert list(dict.fromkeys((t.session, t.epoch) for t in feed.out)) == [("s", 0), ("s+2", 1)]
+    for modality in ("ECG", "PPG"):
+        got = account(feed.out, modality)
+        after = got.values[got.epochs == 1]
+        np.testing.assert_array_equal(after, np.arange(500, 510))
+    lost = 10 + 10  # ECG's after its jump, and PPG's beyond the epoch
+    assert feed.ticks.counts.late_samples == lost

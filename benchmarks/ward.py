@@ -1,0 +1,186 @@
+"""How many beds one machine carries: each a patient of its own at real time, all headless, the model included.
+
+``--beds 16 32 60 100`` runs ``vigil run`` once for each number, all in one process on ``embedded://``. With
+``--broker`` a source process, ``--workers`` worker processes and this process as the reader share the machine with the
+Kafka.
+
+What keeps up says every window of every bed in time: nothing missing, nothing invalid, and the replay never falls back.
+CPU is of all threads of the processes, from 25 s on; what one bed costs a second is that over the beds. The built-in
+patients are made as they are played, which costs 0.5 ms a second of a bed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import psutil
+
+from benchmarks.runs import vigil_run
+from benchmarks.tables import machine, publish, table
+from models.signals.times import SECOND_NS
+from streams.records import AnyRecord, PredictionRecord, VitalsRecord, WaveTick
+from streams.roles.display import DisplayProcess
+from streams.runner import Sharing
+
+SETTLES_S = 25.0  # imports, ten seconds of look-back, the first windows
+READY_S = 60.0
+
+
+def main(argv: list[str]) -> int:
+    """Runs every number of beds and writes the table; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks ward", description=__doc__)
+    parser.add_argument("--beds", type=int, nargs="+", default=[16, 32, 60, 100])
+    parser.add_argument("--seconds", type=int, default=90)
+    parser.add_argument("--broker", help="kafka://HOST:PORT; without, all in one process")
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args(argv)
+    if options.broker is None:
+        rows = [_embedded(beds, options.seconds) for beds in options.beds]
+        where = "one process"
+    else:
+        rows = [_on_kafka(beds, options.seconds, options.broker, options.workers) for beds in options.beds]
+        where = f"on Kafka, {options.workers} worker{'s' if options.workers > 1 else ''}"
+    header = ["beds", "cores", "ms of CPU a bed and second", "windows", "predictions", "missing", "invalid",
+              "fell back (s)", "sample → out p50 (ms)", "p99", "window → prediction p99", "memory (MB)"]  # fmt: skip
+    text = "\n".join(
+        [
+            f"## A ward, {where}: {options.seconds} s at real time, {machine()}",
+            "",
+            table(header, rows),
+            "",
+            _model(rows),
+        ]
+    )
+    publish(text, options.out)
+    return 0
+
+
+def _patients(beds: int, seconds: int) -> list[str]:
+    """ECG 500 Hz, PPG and ABP 125 Hz, EEG 128 Hz, each bed another patient."""
+    return [f"demo:seed={bed},duration={seconds + 60}" for bed in range(1, beds + 1)]
+
+
+class _Load:
+    """CPU seconds of processes between two moments."""
+
+    def __init__(self) -> None:
+        self._first: tuple[float, float] | None = None
+        self.cores, self.memory_mb = float("nan"), 0.0
+
+    def look(self, processes: list[psutil.Process]) -> None:
+        """Counts from the first call on to the last."""
+        now = time.monotonic()
+        times = [p.cpu_times() for p in processes]
+        used = sum(t.user + t.system for t in times)
+        self.memory_mb = max(self.memory_mb, sum(p.memory_info().rss for p in processes) / 2**20)
+        if self._first is None:
+            self._first = (now, used)
+        elif now > self._first[0]:
+            self.cores = (used - self._first[1]) / (now - self._first[0])
+
+
+def _embedded(beds: int, seconds: int) -> list[object]:
+    load, began = _Load(), time.monotonic()
+
+    def watch(process: psutil.Process) -> None:
+        if SETTLES_S < time.monotonic() - began < seconds:
+            load.look([process])
+
+    arguments = ["--channels", "RESP=none", "--headless", "--for", str(seconds)]
+    report = vigil_run(*_patients(beds, seconds), *arguments, watch=watch)
+    latency = report["latency_ms"]
+    shown, told = latency["sample_to_feed"], latency["window_to_prediction"]
+    missing = report["windows"] - report["predictions"]
+    return [
+        beds, f"{load.cores:.2f}", 1000 * load.cores / beds, report["windows"], report["predictions"], missing,
+        report["invalid_predictions"], report["slowed_seconds"], shown["p50"], shown["p99"], told["p99"],
+        round(report["peak_rss_mb"]),
+    ]  # fmt: skip
+
+
+def _on_kafka(beds: int, seconds: int, broker: str, workers: int) -> list[object]:
+    prefix = f"ward{time.time_ns():x}-"
+    common = ["--broker", broker, "--prefix", prefix]
+    seen = _Seen()
+    display = DisplayProcess(broker, Sharing(prefix=prefix, partitions=8, only_own=False))
+    display.subscribe(seen.take)
+    display.start()
+    if not display.ready.wait(READY_S):
+        raise SystemExit(f"the broker {broker} did not answer within {READY_S:.0f} s")
+
+    def vigil(*words: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen([sys.executable, "-m", "monitor", *words])
+
+    children = [vigil("worker", *common) for _ in range(workers)]
+    load = _Load()
+    try:
+        time.sleep(SETTLES_S)
+        source = vigil("source", *_patients(beds, seconds), "--for", str(seconds), "--channels", "RESP=none", *common)
+        children.append(source)
+        began, live = time.monotonic(), [psutil.Process(c.pid) for c in children]
+        while source.poll() is None:
+            if SETTLES_S < time.monotonic() - began < seconds:
+                load.look(live)
+            if time.monotonic() - began > 2 * seconds + READY_S:
+                break
+            time.sleep(1.0)
+    finally:
+        for child in children:
+            child.terminate()
+        for child in children:
+            child.wait(15)
+        display.stop()
+    return seen.row(beds, load)
+
+
+class _Seen:
+    """What came to the reader."""
+
+    def __init__(self) -> None:
+        self.vitals: dict[str, set[int]] = defaultdict(set)
+        self.predictions: dict[str, set[int]] = defaultdict(set)
+        self.invalid = 0
+        self.sample_ms: list[float] = []
+        self.window_ms: list[float] = []
+
+    def take(self, record: AnyRecord) -> None:
+        """Counts a record."""
+        now = time.monotonic_ns()
+        if isinstance(record, WaveTick) and record.due_ns > 0:
+            self.sample_ms.append((now - record.due_ns) / 1e6)
+        elif isinstance(record, VitalsRecord):
+            self.vitals[record.bed].add(record.time_ns // SECOND_NS)
+        elif isinstance(record, PredictionRecord):
+            self.predictions[record.bed].add(record.window_end_ns // SECOND_NS)
+            self.invalid += not record.valid
+            if due := record.stamps_ns.get("due", 0):
+                self.window_ms.append((now - due) / 1e6)
+
+    def row(self, beds: int, load: _Load) -> list[object]:
+        """Of the table; a window is expected of every second whose numerics were told."""
+        windows = sum(len(v) for v in self.vitals.values())
+        predictions = sum(len(v) for v in self.predictions.values())
+        sample = np.percentile(self.sample_ms or [np.nan], [50, 99])
+        return [
+            beds, f"{load.cores:.2f}", 1000 * load.cores / beds, windows, predictions, windows - predictions,
+            self.invalid, None, round(float(sample[0]), 1), round(float(sample[1]), 1),
+            round(float(np.percentile(self.window_ms or [np.nan], 99)), 1), round(load.memory_mb),
+        ]  # fmt: skip
+
+
+def _model(rows: list[list[object]]) -> str:
+    """A straight line through CPU over beds."""
+    if len(rows) < 2:
+        return ""
+    beds, cores = (np.array([float(str(row[i])) for row in rows]) for i in (0, 1))
+    slope, base = np.polyfit(beds, cores, 1)
+    return (
+        f"Cores = {base:.2f} + {1000 * slope:.1f} ms · beds: a thousand beds need {base + 1000 * slope:.0f} such cores."
+    )
