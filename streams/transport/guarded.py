@@ -52,6 +52,8 @@ class GuardedConsumer(Consumer):
         self._started_at: dict[TP, int] = {}
         self.rewound_until: dict[TP, int] = {}
         """Where reading went back: the offset from which on messages are new to the group."""
+        self.told_until: dict[TP, int] = {}
+        """Of topics that are rewound: what was there when the partition came here, whoever has handled it or not."""
         self._given_up: set[TP] = set()  # in the last rebalance: what they say is known here, should they come back
         self._handled: dict[TP, int] = {}  # newest offset that was
         self._room: asyncio.Future[None] | None = None
@@ -84,6 +86,7 @@ class GuardedConsumer(Consumer):
         await super().perform_seek()
         rewinds: Mapping[str, Rewind] = getattr(self.transport, "rewind", {})
         targets: dict[TP, int] = {}
+        taken_over: list[TP] = []
         for assigned in self.assignment():
             tp = TP(assigned.topic, assigned.partition)
             committed = self._committed_offset[tp]
@@ -98,10 +101,14 @@ class GuardedConsumer(Consumer):
                 else:
                     targets[tp] = start
             elif tp.topic in rewinds and tp not in self._given_up:
+                taken_over.append(tp)
                 target = await self._rewound(tp, committed, rewinds[tp.topic])
                 if target < committed:
                     targets[tp] = target
                     self.rewound_until[tp] = committed
+        if taken_over:
+            there = await self.highwaters(*taken_over)
+            self.told_until |= {tp: there[tp] for tp in taken_over}
         if targets:
             await self.seek_wait(targets)
             for tp, offset in targets.items():
