@@ -132,6 +132,8 @@ def create_app(
                 record = None if again is Again.HERE else wire.read(event, owner=owner and again is Again.NO)
                 try:
                     if record is not None and not (only_own and not same_source(record.session, session)):
+                        if source == "vitals" and name == "alarm" and window is not None:
+                            first.pass_on(event, record, window)
                         await handle(record, again is not Again.NO)
                 except refuses as error:
                     wire.refuse(event, error)
@@ -144,7 +146,7 @@ def create_app(
         agent("waves", "window", _ticks_only(window.handle), owner=True, refuses=(BadInput, DecodeError))
     if (alarm := stages.alarm) is not None:
         for source in ("vitals", "predictions"):
-            agent(source, "alarm", _inheriting(window, partial(alarm.handle, source)), owner=True)
+            agent(source, "alarm", partial(alarm.handle, source), owner=True)
     if (show := stages.show) is not None:
         # Who reads a topic alone answers for its dead letters; nobody does for those of the dead letters themselves.
         alone = {"beds": True, "waves": window is None, "vitals": alarm is None, "predictions": alarm is None,
@@ -194,8 +196,9 @@ class _Progress:
 
 
 class _ReadFirst:
-    """Of partitions that were taken over, the vitals are read again before the waves: what the worker before knew of a
-    bed is among them, and is gone on with from the tick on that it is of."""
+    """Of partitions that were taken over, the vitals that are there are read before the waves: what the worker before
+    knew of a bed is among them, and is gone on with from the tick on that it is of. To the last one, for that worker
+    may have told more than it had read itself."""
 
     def __init__(self, app: faust.App, topic: str) -> None:
         self._app, self._topic = app, topic
@@ -208,22 +211,30 @@ class _ReadFirst:
         self._next[TP(message.topic, message.partition)] = message.offset + 1
         self._news.set()
 
+    def pass_on(self, event: EventT[Any], record: AnyRecord, window: WindowStage) -> None:
+        """What another worker remembered goes to the windows; what this one said is known."""
+        message = event.message
+        tp = TP(message.topic, message.partition)
+        if isinstance(record, MemoryRecord) and message.offset < self._until(tp):
+            read = getattr(self._app.consumer, "rewound_until", {}).get(tp, 0)
+            window.inherit(record, message.offset < read)
+
     async def read(self, partition: int) -> None:
-        """Until what was handled before of the partition has been read again; where nothing more comes for 5 s (it may
-        have fallen out of retention), the waves go on without."""
+        """Until what was there of the partition when it came here has been read; where nothing more comes for 5 s (it
+        may have fallen out of retention), the waves go on without."""
         tp = TP(self._topic, partition)
         while self._next.get(tp, 0) < self._until(tp):
             self._news.clear()
             try:
                 await asyncio.wait_for(self._news.wait(), SILENCE_S)
             except TimeoutError:
-                log.warning("%s-%s: no more to read again; beds go on without what was known of them", *tp)
+                log.warning("%s-%s: no more to read first; beds go on without what was known of them", *tp)
                 self._next[tp] = self._until(tp)
 
     def _until(self, tp: TP) -> int:
         if tp not in self._app.consumer.assignment():
             return 0
-        return int(getattr(self._app.consumer, "rewound_until", {}).get(tp, 0))
+        return int(getattr(self._app.consumer, "told_until", {}).get(tp, 0))
 
 
 def _raw_topic(app: faust.App, name: str, partitions: int) -> Any:
@@ -247,17 +258,6 @@ def _ticks_only(handle: Callable[[WaveTick, bool], Awaitable[None]]) -> Handle:
         await handle(record, warming)
 
     return checked
-
-
-def _inheriting(window: WindowStage | None, handle: Handle) -> Handle:
-    """What another worker remembered goes to the windows too, while this one warms up; what this one said is known."""
-
-    async def inheriting(record: AnyRecord, warming: bool) -> None:
-        if warming and window is not None and isinstance(record, MemoryRecord):
-            window.inherit(record)
-        await handle(record, warming)
-
-    return inheriting
 
 
 def _new(handle: Callable[[AnyRecord], Awaitable[None]]) -> Handle:

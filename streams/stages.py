@@ -81,12 +81,32 @@ class Seen:
 
 @dataclass(slots=True)
 class _Heritage:
-    """What another worker knew of a bed, by part, the newest of each; and, of the model's, on which side of the jumps
-    of the clock it was told."""
+    """What another worker knew of a bed, by part; and, of the model's, on which side of the jumps of the clock it was
+    told. newest: what it told last and had not read itself: what that is of may not have been handled for good."""
 
     signals: MemoryRecord | None = None
     model: MemoryRecord | None = None
     stretch: int | None = None
+    newest_signals: MemoryRecord | None = None
+    newest_model: MemoryRecord | None = None
+
+    def take(self, memory: MemoryRecord, committed: bool) -> None:
+        """Of each part the last one counts; of those that are not committed the last but one, if there is any other:
+        seconds before it would be told again as somebody who does not know of it tells them."""
+        if memory.signals is not None:
+            self.signals, self.newest_signals = _next(self.signals, self.newest_signals, memory, committed)
+        if memory.model is not None:
+            self.model, self.newest_model = _next(self.model, self.newest_model, memory, committed)
+            self.stretch = None
+
+
+def _next(
+    counts: MemoryRecord | None, newest: MemoryRecord | None, memory: MemoryRecord, committed: bool
+) -> tuple[MemoryRecord, MemoryRecord | None]:
+    """Which counts, and which waits for another after it."""
+    if committed or counts is None:
+        return memory, None
+    return newest or counts, memory
 
 
 class WindowStage:
@@ -133,16 +153,13 @@ class WindowStage:
             self._heritage.forget(bed)
         return gone
 
-    def inherit(self, memory: MemoryRecord) -> None:
-        """Another worker knew that; it is gone on with where its tick comes while this one warms up. Of each part the
-        newest counts, which comes last."""
+    def inherit(self, memory: MemoryRecord, committed: bool = True) -> None:
+        """Another worker knew that; it is gone on with where its tick comes while this one warms up. Told in order;
+        committed: that worker had read it itself."""
         if memory.signals is None and memory.model is None:
             return
         heritage = self._heritage.get(memory.bed) or _Heritage()
-        if memory.signals is not None:
-            heritage.signals = memory
-        if memory.model is not None:
-            heritage.model, heritage.stretch = memory, None
+        heritage.take(memory, committed)
         self._heritage.put(memory.bed, heritage)
 
     def made_room(self) -> None:

@@ -56,6 +56,8 @@ class GuardedConsumer(Consumer):
         self._started_at: dict[TP, int] = {}
         self.rewound_until: dict[TP, int] = {}
         """Where reading went back: the offset from which on messages are new to the group."""
+        self.told_until: dict[TP, int] = {}
+        """Of topics that are rewound: what was there when the partition came here, whoever has handled it or not."""
         # In the last rebalance, with what was committed then: what they say is known here, should they come back.
         self._given_up: dict[TP, int | None] = {}
         self._superseded: set[TP] = set()  # of them, those with which another has gone on
@@ -95,6 +97,7 @@ class GuardedConsumer(Consumer):
         }  # fmt: skip
         rewinds: Mapping[str, Rewind] = getattr(self.transport, "rewind", {})
         targets: dict[TP, int] = {}
+        taken_over: list[TP] = []
         for assigned in self.assignment():
             tp = TP(assigned.topic, assigned.partition)
             committed = self._committed_offset[tp]
@@ -109,10 +112,14 @@ class GuardedConsumer(Consumer):
                 else:
                     targets[tp] = start
             elif tp.topic in rewinds and (tp not in self._given_up or tp in self._superseded):
+                taken_over.append(tp)
                 target = await self._rewound(tp, committed, rewinds[tp.topic])
                 if target < committed:
                     targets[tp] = target
                     self.rewound_until[tp] = committed
+        if taken_over:
+            there = await self.highwaters(*taken_over)
+            self.told_until |= {tp: there[tp] for tp in taken_over}
         if targets:
             await self.seek_wait(targets)
             for tp, offset in targets.items():

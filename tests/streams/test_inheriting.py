@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from models.runtime.memory import EngineMemory
 from models.signals.windows import WindowSpec
 from streams import app as topology
+from streams import stages
 from streams.accounting import Accounting
 from streams.codec import decode, encode
 from streams.feed import DisplayFeed
@@ -137,7 +138,7 @@ def test_nobody_else_takes_notice() -> None:
 
 
 def app_with(rewound: dict[TP, int], assigned: set[TP]) -> Any:
-    consumer = SimpleNamespace(rewound_until=rewound, assignment=lambda: assigned)
+    consumer = SimpleNamespace(told_until=rewound, assignment=lambda: assigned)
     return SimpleNamespace(consumer=consumer)
 
 
@@ -160,6 +161,34 @@ def test_waves_wait_for_the_vitals_of_their_partition() -> None:
         await asyncio.wait_for(first.read(7), 0.1)  # nothing was read again there
 
     asyncio.run(run())
+
+
+def test_memories_count_that_were_there_at_the_takeover_read_by_the_one_before_or_not() -> None:
+    heard: list[tuple[int, bool]] = []
+    tp = TP("vitals", 0)
+    app = app_with({tp: 6}, {tp})
+    app.consumer.rewound_until = {tp: 2}
+    window: Any = SimpleNamespace(inherit=lambda memory, committed: heard.append((memory.tick_seq, committed)))
+    first = topology._ReadFirst(app, "vitals")
+    for offset in (0, 3, 6):
+        first.pass_on(event(offset), remembered(offset, 0.3), window)
+        first.pass_on(event(offset), VitalsRecord(**HEAD, time_ns=0), window)
+    assert heard == [(0, True), (3, False)]  # what comes later it said itself
+
+
+def test_of_what_was_not_read_the_last_but_one_counts_if_there_is_another() -> None:
+    def counting(*told: tuple[int, bool]) -> int:
+        heritage = stages._Heritage()
+        for tick_seq, committed in told:
+            heritage.take(remembered(tick_seq, 0.3), committed)
+        assert heritage.model is not None and heritage.signals is None
+        return heritage.model.tick_seq
+
+    assert counting((1, True), (2, True)) == 2
+    assert counting((1, True), (2, False)) == 1
+    assert counting((1, True), (2, False), (3, False), (4, False)) == 3
+    assert counting((1, False)) == counting((1, False), (2, False)) == 1
+    assert counting((1, False), (2, False), (3, False)) == 2
 
 
 def test_vitals_that_are_gone_or_another_s_hold_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from typing import Any
 
 import pytest
 
@@ -94,6 +95,35 @@ def test_a_worker_runs_in_a_thread_that_is_not_the_main_one(broker: Broker):
     thread.start()
     thread.join(TIMEOUT_S)
     assert result == [b"hello"]
+
+
+@pytest.mark.kafka
+@pytest.mark.expects_error_log  # aiokafka logs every fetch that it will try again
+@in_loop
+async def test_closed_connections_are_made_anew_and_nothing_is_lost(kafka_bootstrap: str, retries_are_no_errors: None):
+    """As a broker closes them that restarts, or that has not heard of a client for long."""
+    broker = Broker("kafka", f"kafka://{kafka_bootstrap}")
+    app = broker.app(partitions=1)
+    topic = broker.topic(app)
+    sink = Sink(app, topic)
+
+    async def close(client: Any) -> int:
+        connections = [connection for connection in client._conns.values() if connection.connected()]
+        for connection in connections:
+            connection.close()
+        return len(connections)
+
+    async with running(app):
+        for turn in range(3):
+            for value in numbered(20, start=20 * turn):
+                await topic.send(key=b"bed-1", value=value)
+            await sink.until(20 * turn + 10)
+            thread = app.consumer._thread
+            assert await thread.call_thread(close, thread._consumer._client) > 0
+            assert await close(app.producer._producer.client) > 0
+        await until(lambda: set(sink.values) == set(numbered(60)), "all have come")
+        assert not app.crashed
+        await thread.call_thread(close, thread._consumer._client)  # it may be stopped while it tries again
 
 
 # -- failures ---------------------------------------------------------------------------------------------------------

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import itertools
+import re
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from functools import cache
 from typing import Any
 
+import numpy as np
 import pytest
 
 from models.data.simulator import open_demo
@@ -146,6 +149,39 @@ def after(ward: Ward, kind: type, at_s: int = TAKEN_S) -> dict[int, dict[str, ob
     return {event_ns(r) // S: plain(r) for r in ward.of(kind) if event_ns(r) > at_s * S}
 
 
+def differences(found: dict[int, dict[str, object]], expected: dict[int, dict[str, object]]) -> str:
+    """The first second and the fields that differ, with how much the numbers in them do; "" where nothing does."""
+    if found.keys() != expected.keys():
+        return f"seconds {sorted(found.keys() ^ expected.keys())} are not in both"
+    at = {second: [n for n in found[second] if found[second][n] != expected[second][n]] for second in found}
+    told = []
+    for name in sorted({n for names in at.values() for n in names}):
+        seconds = [second for second, names in at.items() if name in names]
+        most = max(_furthest(str(found[s][name]), str(expected[s][name])) for s in seconds)
+        told.append(f"{name}: in {len(seconds)} of {len(found)} s from {seconds[0]} on, by {most:.3g} at most")
+    return "; ".join(told)
+
+
+def _furthest(one: str, other: str) -> float:
+    """Largest difference of the numbers in two representations, samples too; inf where they are not alike."""
+    a, b = ([float(v) for v in NUMBER.findall(_readable(text))] for text in (one, other))
+    if len(a) != len(b):
+        return float("inf")
+    return max((abs(x - y) for x, y in zip(a, b, strict=True)), default=float("inf"))
+
+
+NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?:e[+-]?\d+)?")
+
+
+def _readable(text: str) -> str:
+    """With samples as numbers instead of bytes."""
+    return re.sub(
+        r"b'(?:[^'\\\\]|\\\\.)*'|b\"(?:[^\"\\\\]|\\\\.)*\"",
+        lambda m: str(np.frombuffer(ast.literal_eval(m[0]), "<f4").tolist()),
+        text,
+    )
+
+
 _undisturbed: list[Ward] = []
 
 
@@ -178,10 +214,6 @@ def replaced(ward: Ward, first: WorkerProcess, heir: Callable[[], WorkerProcess]
 KINDS = (PredictionRecord, VitalsRecord, RhythmRecord, CellRecord)
 
 
-@pytest.mark.xfail(
-    strict=False,
-    reason="predictions differed in two runs of the whole suite, never alone or with its neighbours: cause not found",
-)
 def test_who_takes_over_goes_on_bit_for_bit(ward: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where the vitals are slow to be read again: the waves wait for what is among them."""
     handle = stages.AlarmStage.handle
@@ -197,7 +229,7 @@ def test_who_takes_over_goes_on_bit_for_bit(ward: Ward, monkeypatch: pytest.Monk
     for kind in KINDS:
         found = after(ward, kind)
         assert len(found) >= END_S - TAKEN_S - 2
-        assert found == after(expected, kind)
+        assert differences(found, after(expected, kind)) == ""
     row = list(load_bundle(DEMO_BUNDLE).window_spec.modalities).index(Modality.ABP)
     last = ward.of(PredictionRecord)[-1]
     assert last.ages_s[row] == last.window_end_ns // S - LOST_S
@@ -210,8 +242,31 @@ def test_who_takes_over_goes_on_bit_for_bit(ward: Ward, monkeypatch: pytest.Monk
     assert all(9 <= b - a <= 11 for a, b in itertools.pairwise(at)) and at[-1] > TAKEN_S - 12
 
 
+def test_what_was_told_counts_though_the_one_before_had_not_read_it(
+    ward: Ward, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its alarms lag far behind its windows: it has committed nothing of what it remembers of the last minutes."""
+    handle = stages.AlarmStage.handle
+    lagging = asyncio.Event()
+
+    async def held_up(self: stages.AlarmStage, topic: str, record: AnyRecord, warming: bool = False) -> None:
+        if lagging.is_set() and event_ns(record) > 2 * LOST_S * S:
+            await asyncio.Event().wait()
+        await handle(self, topic, record, warming)
+
+    def heir() -> WorkerProcess:
+        lagging.clear()
+        return ward.worker()
+
+    monkeypatch.setattr(stages.AlarmStage, "handle", held_up)
+    lagging.set()
+    replaced(ward, ward.worker(), heir)
+    for kind in KINDS:
+        assert differences(after(ward, kind), after(undisturbed(), kind)) == ""
+
+
 def test_without_a_memory_it_does_not(ward: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stages.WindowStage, "inherit", lambda self, memory: None)
+    monkeypatch.setattr(stages.WindowStage, "inherit", lambda self, memory, committed: None)
     replaced(ward, ward.worker(), ward.worker)
     found, expected = after(ward, PredictionRecord), after(undisturbed(), PredictionRecord)
     assert found.keys() == expected.keys()
@@ -223,7 +278,7 @@ def test_without_a_memory_it_does_not(ward: Ward, monkeypatch: pytest.MonkeyPatc
 def test_what_the_model_remembers_is_of_use(ward: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the context alone the age is right and the estimate is not."""
     inherit = stages.WindowStage.inherit
-    monkeypatch.setattr(stages.WindowStage, "inherit", lambda self, m: None if m.model else inherit(self, m))
+    monkeypatch.setattr(stages.WindowStage, "inherit", lambda self, m, c: None if m.model else inherit(self, m, c))
     replaced(ward, ward.worker(), ward.worker)
     found, expected = after(ward, PredictionRecord), after(undisturbed(), PredictionRecord)
     assert all(found[s]["ages_s"] == expected[s]["ages_s"] for s in found)
