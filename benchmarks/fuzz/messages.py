@@ -86,7 +86,8 @@ async def _live(house: House, damage: Damage, honest: list[tuple[str, bytes]], g
     for number, tick in enumerate(ticks[: WARM_S * 4]):
         await house.take("waves", tick, HERE)
         if number % 16 == 0:
-            await house.take(*damage.one_of(told), HERE)
+            topic, message = damage.one_of(told)
+            await house.take(topic, message, HERE)
     left = deque(ticks[WARM_S * 4 :])
     for _ in range(messages):
         if damage.below(2):
@@ -127,8 +128,8 @@ class House:
         self._source.describe()
         show = ShowStage([self._feed], accounting, LatencyBook(lambda: 0.0), _Nobody(), lambda topic, tick: None,
                          monotonic_ns=lambda: 0)  # fmt: skip
-        for subscriber in (self._control, self._log.follow, encode):
-            show.subscribe(subscriber)
+        show.subscribe(self._control)
+        show.subscribe(self._subscribed)
         stages = Stages(
             WindowStage(WindowSpec(), self._mailbox, accounting, _Nobody(), self._send, memory_s=5.0,
                         monotonic_ns=lambda: 0),
@@ -139,7 +140,7 @@ class House:
         )  # fmt: skip
         self._outbox = Outbox()
         app = create_app(SESSION, stages, self._outbox, broker="embedded://fuzz")
-        app._consumer = SimpleNamespace(  # type: ignore[attr-defined]
+        app._consumer = SimpleNamespace(  # type: ignore[assignment]
             rewound_until={TP(topic, ELSEWHERE): 1 << 60 for topic in ("waves", "vitals", "predictions")},
             assignment=set,
         )
@@ -193,6 +194,11 @@ class House:
         self._offsets[tp] += 1
         self.counts["refused" if self._outbox.dead_letters > before else "taken"] += 1
         self._outbox._messages.clear()
+
+    def _subscribed(self, record: AnyRecord) -> None:
+        """As the exports of alarms do, and a recorder."""
+        self._log.follow(record)
+        encode(record)
 
     async def _send(self, topic: str, record: AnyRecord) -> None:
         self._sent.append((topic, encode(record)))

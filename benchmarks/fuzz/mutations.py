@@ -36,7 +36,7 @@ class Damage:
 
     # -- bytes ------------------------------------------------------------------------------------------------------
 
-    def bytes(self, content: bytes, most: int = 8, head: int = 0) -> bytes:
+    def broken(self, content: bytes, most: int = 8, head: int = 0) -> bytes:
         """``content`` with one to ``most`` places flipped, overwritten, cut out, doubled, or cut off from there on;
         half of them in its first ``head`` bytes."""
         data = bytearray(content)
@@ -83,7 +83,7 @@ class Damage:
                 lines.insert(at, self.one_of(lines))
                 continue
             elif kind == 4:
-                lines[at] = self.bytes(lines[at].encode(), 2).decode("latin-1")
+                lines[at] = self.broken(lines[at].encode(), 2).decode("latin-1")
                 continue
             else:
                 fields[field] = self.one_of(self.one_of(lines).split(" "))
@@ -96,7 +96,7 @@ class Damage:
         """A msgpack message with one to three of its values changed, and now and then its bytes; ``others`` lend
         values."""
         if self.below(6) == 0:
-            return self.bytes(content, 3)
+            return self.broken(content, 3)
         value = msgspec.msgpack.decode(content)
         for _ in range(1 + self.below(3)):
             value = self._changed(value, others)

@@ -72,26 +72,26 @@ class Recordings:
 
     def _make_vital(self, damage: Damage, path: Path) -> None:
         if damage.below(4) == 0:
-            path.write_bytes(damage.bytes(self._vital, head=HEAD_BYTES))
+            path.write_bytes(damage.broken(self._vital, head=HEAD_BYTES))
             return
-        inside = damage.bytes(gzip.decompress(self._vital), head=HEAD_BYTES)
+        inside = damage.broken(gzip.decompress(self._vital), head=HEAD_BYTES)
         path.write_bytes(gzip.compress(inside, 1, mtime=0))
 
     def _make_edf(self, damage: Damage, path: Path) -> None:
-        path.write_bytes(damage.bytes(self._edf, head=HEAD_BYTES))
+        path.write_bytes(damage.broken(self._edf, head=HEAD_BYTES))
 
     def _make_wfdb(self, damage: Damage, path: Path) -> None:
         header, samples = self._header, self._samples
         if damage.below(4):
             header = damage.text(header.decode()).encode("utf-8", "replace")
         else:
-            samples = damage.bytes(samples)
+            samples = damage.broken(samples)
         path.write_bytes(header)
         path.with_suffix(".dat").write_bytes(samples)
 
     def _make_mcap(self, damage: Damage, path: Path) -> None:
         if damage.below(2):
-            made = damage.bytes(damage.one_of(self._mcap))
+            made = damage.broken(damage.one_of(self._mcap))
             path.write_bytes(mended(made) if damage.below(5) else made)
             return
         others = [encode(record) for record in self._records]
