@@ -45,7 +45,7 @@ from ui.look import Look
 from ui.menu import MainMenu
 from ui.numerics import NumericsPanel, flashes_of
 from ui.operator import Operator
-from ui.past import Page, ago_words, day_words, wall_words
+from ui.past import Page, ago_words, day_words, wall_words, whose_words
 from ui.picture import Pictures, write_picture
 from ui.prediction_tile import MadeFromTile, PredictionTile
 from ui.prediction_view import prediction_words
@@ -378,12 +378,13 @@ class MainWindow(QMainWindow):
         if page is None:
             self.past.say(None)
             return
-        title = f"HISTORY {day_words(page.at_s, history.unix_s)}"
+        whose = whose_words(page.state.session, self.ward.on_show.state.session)
+        title = "  ·  ".join(part for part in (whose, f"HISTORY {day_words(page.at_s, history.unix_s)}") if part)
         then = then_words(page.state.alarms.standing, page.missing)
         said = bed_words(self.ward.on_show)
         now = "   ".join(part for part in (f"HR {said.rate}", f"mean {said.mean}", said.life_words) if part)
         self.past.say(BandWords(title, ago_words(history.unix_s - page.at_s), then, now))
-        self.sweep.put_stamp(past_stamp(f"PAST {wall_words(page.at_s)}", page.missing))
+        self.sweep.put_stamp(past_stamp(f"{whose or 'PAST'} {wall_words(page.at_s)}", page.missing))
 
     def _recorded(self, status: SessionStatus) -> Recorded | None:
         """What the bar shows of a live bed's recording."""

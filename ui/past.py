@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass
 
 from streams.records import WaveTick
+from streams.sessions import same_source
 from streams.sources.look_back import Past
 from streams.status import channels_of
 from ui.liveness import Life, Moment
@@ -77,6 +78,17 @@ def _missing(silences: list[tuple[float, float]], at_s: float, seconds: float) -
         return ""
     begin, end = shown[-1]
     return f"nothing was recorded from {wall_words(begin)} to {wall_words(end)}"
+
+
+def whose_words(then: str, now: str) -> str:
+    """Of the session of a page, where it is not that of the bed now; "" where nothing is known of one of them.
+
+    >>> whose_words("7-a", "7-a+2"), whose_words("7-a", "8-b"), whose_words("7-a", "7-a")
+    ('ANOTHER PATIENT', 'ANOTHER SESSION', '')
+    """
+    if not then or not now or then == now:
+        return ""
+    return "ANOTHER PATIENT" if same_source(then, now) else "ANOTHER SESSION"
 
 
 def wall_words(unix_s: float) -> str:

@@ -123,6 +123,11 @@ class DisplayState:
             self.lanes.append(lane)
         return True
 
+    @property
+    def session(self) -> str:
+        """Of what is shown; "" before the first record."""
+        return self._identity[0] if self._identity is not None else ""
+
     def lane(self, modality: str, label: str = "") -> Lane | None:
         """The row of a modality (its first), or of one labelled channel of it."""
         by_key = {lane.key: lane for lane in self.lanes}

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 from PySide6.QtCore import Qt
 from pytestqt.qtbot import QtBot
 
@@ -247,3 +248,19 @@ def test_a_larger_window_reads_a_longer_page(screen: Make, recording: Path) -> N
     assert ecg is not None and ecg.trace is not None and after.head_s is not None
     begin = ecg.trace.shown.index_at(after.head_s - after.seconds)
     assert np.isfinite(ecg.trace.shown.ring.read(begin, begin + 100)).all()
+
+
+@pytest.mark.parametrize(("session", "words"), [("s+2", "ANOTHER PATIENT"), ("other", "ANOTHER SESSION")])
+def test_another_patient_is_said_to_be_one(
+    screen: Make, recording: Path, session: str, words: str, qtbot: QtBot
+) -> None:
+    """The bed has gone on with somebody else since."""
+    s = live(screen, recording)
+    w = s.window
+    qtbot.keyClick(w, Qt.Key.Key_H)
+    s.frames(8)
+    assert w.past.words is not None and w.past.words.title.startswith("HISTORY ")
+    w.ward.on_show.state.apply(replace(patient().tick(0)[0], session=session, epoch=1), 0.0)
+    s.frames(8)
+    assert w.past.words.title.startswith(f"{words}  ·  HISTORY ")
+    assert w.sweep.stamp is not None and w.sweep.stamp.words.startswith(words)
