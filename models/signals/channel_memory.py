@@ -66,6 +66,8 @@ class ChannelMemory:
         """Begin a new epoch at ``start_ns``: nothing of before is kept but the count of duplicates."""
         self._forgotten_duplicates = self.duplicate_samples
         self._timelines = []
+        self.look_ahead_ns = LOOK_AHEAD_NS
+        """How far past a grid sample its native samples reach."""
         self._grid.clear()
         self.state.reset()
         if self._offset is not None:
@@ -80,11 +82,6 @@ class ChannelMemory:
     def duplicate_samples(self) -> int:
         """Samples that came again, since the beginning."""
         return self._forgotten_duplicates + sum(t.native.duplicates for t in self._timelines)
-
-    @property
-    def look_ahead_ns(self) -> int:
-        """How far past a grid sample its native samples reach."""
-        return max((t.resampler.look_ahead_ns for t in self._timelines), default=LOOK_AHEAD_NS)
 
     def awaits(self, time_ns: int, now_ns: int) -> bool:
         """Whether samples that grid samples before ``time_ns`` read may still come. A channel that has been silent
@@ -197,4 +194,5 @@ class ChannelMemory:
             oldest = min((t for t in self._timelines if t is not timeline), key=lambda t: t.end_ns)
             self._forgotten_duplicates += oldest.native.duplicates
             self._timelines.remove(oldest)
+        self.look_ahead_ns = max(t.resampler.look_ahead_ns for t in self._timelines)
         return timeline
