@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
+from math import ceil
 from pathlib import Path
 
 import numpy as np
@@ -176,11 +177,13 @@ class _Seen:
 
 
 def _model(rows: list[list[object]]) -> str:
-    """A straight line through CPU over beds."""
-    if len(rows) < 2:
-        return ""
-    beds, cores = (np.array([float(str(row[i])) for row in rows]) for i in (0, 1))
-    slope, base = np.polyfit(beds, cores, 1)
+    """What a thousand beds need, by the largest ward that kept up: nothing missing, invalid or given up."""
+    kept = [row for row in rows if not any(row[i] for i in (5, 6, 7))]
+    if not kept:
+        return "None of these kept up."
+    most = max(kept, key=lambda row: int(str(row[0])))
+    beds, cost_ms = int(str(most[0])), float(str(most[2]))
     return (
-        f"Cores = {base:.2f} + {1000 * slope:.1f} ms · beds: a thousand beds need {base + 1000 * slope:.0f} such cores."
+        f"{beds} beds kept up, at {cost_ms:.0f} ms of CPU a bed and second: a thousand would need {cost_ms:.0f} such "
+        f"cores, in {ceil(1000 / beds)} wards like this one."
     )
