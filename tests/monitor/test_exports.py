@@ -10,9 +10,9 @@ import pytest
 
 from benchmarks.tables import publish
 from models.signals.errors import VigilError
+from models.signals.times import SECOND_NS
 from monitor.exports import (
     ALARM_COLUMNS,
-    NS,
     PREDICTION_COLUMNS,
     VITALS_COLUMNS,
     AlarmsCsv,
@@ -27,7 +27,7 @@ BED = {"bed": "1", "session": "s", "epoch": 0}
 
 def prediction(end_s: int, restored: list[RestoredChunk] | None = None, **changes: object) -> PredictionRecord:
     fields: dict[str, object] = {
-        "window_end_ns": end_s * NS,
+        "window_end_ns": end_s * SECOND_NS,
         "model": "m",
         "backend": "b",
         "modalities": ["ECG", "ABP"],
@@ -49,7 +49,7 @@ def rows(path: Path) -> list[dict[str, str]]:
 
 def test_vitals_are_empty_where_unknown(tmp_path: Path) -> None:
     export = VitalsCsv(tmp_path / "v.csv")
-    export(VitalsRecord(**BED, time_ns=7 * NS, hr=61.25, hr_source="ECG", abp_map=None, sef95=float("nan")))
+    export(VitalsRecord(**BED, time_ns=7 * SECOND_NS, hr=61.25, hr_source="ECG", abp_map=None, sef95=float("nan")))
     export(prediction(7))
     export.close()
     (row,) = rows(tmp_path / "v.csv")
@@ -61,7 +61,7 @@ def test_vitals_are_empty_where_unknown(tmp_path: Path) -> None:
 
 def test_predictions_carry_bounds_presence_and_time(tmp_path: Path) -> None:
     export = PredictionsCsv(tmp_path / "p.csv")
-    export(prediction(7, stamps_ns={"due": 1 * NS, "published": 1 * NS + NS // 10}))
+    export(prediction(7, stamps_ns={"due": 1 * SECOND_NS, "published": 1 * SECOND_NS + SECOND_NS // 10}))
     export(prediction(8, valid=False, risk={}, depth=(45.0, 40.0, 50.0)))
     export.close()
     first, second = rows(tmp_path / "p.csv")
@@ -75,7 +75,7 @@ def test_predictions_carry_bounds_presence_and_time(tmp_path: Path) -> None:
 
 def alarm(second: float, *, active: bool = True, **changes: object) -> AlarmRecord:
     fields: dict[str, object] = {"key": "map.low", "priority": "medium", "kind": "physiological", "text": "ABP LOW"}
-    return AlarmRecord(**(BED | fields | changes), time_ns=round(second * NS), active=active)  # type: ignore[arg-type]
+    return AlarmRecord(**(BED | fields | changes), time_ns=round(second * SECOND_NS), active=active)  # type: ignore[arg-type]
 
 
 def test_alarms_have_a_row_an_event_and_one_for_what_still_stands(tmp_path: Path) -> None:
@@ -84,8 +84,8 @@ def test_alarms_have_a_row_an_event_and_one_for_what_still_stands(tmp_path: Path
     for record in (
         alarm(10.5), alarm(11, now="58"), alarm(12, priority="high", now="45"), alarm(20, active=False),
         alarm(21, key="asystole", priority="high", text="ASYSTOLE", reason=reason),
-        WaveTick(**BED, tick_seq=0, start_ns=0, end_ns=33 * NS),
-        VitalsRecord(**BED, time_ns=40 * NS),
+        WaveTick(**BED, tick_seq=0, start_ns=0, end_ns=33 * SECOND_NS),
+        VitalsRecord(**BED, time_ns=40 * SECOND_NS),
     ):  # fmt: skip
         export(record)
     export.close()
@@ -103,7 +103,7 @@ def test_alarms_have_a_row_an_event_and_one_for_what_still_stands(tmp_path: Path
 def test_a_seek_is_seen_in_the_alarms(tmp_path: Path) -> None:
     export = AlarmsCsv(tmp_path / "a.csv")
     for record in (
-        alarm(100), WaveTick(**BED, tick_seq=0, start_ns=0, end_ns=120 * NS),
+        alarm(100), WaveTick(**BED, tick_seq=0, start_ns=0, end_ns=120 * SECOND_NS),
         alarm(20, active=False, epoch=1), alarm(25, epoch=1), alarm(30, epoch=1, active=False),
     ):  # fmt: skip
         export(record)
@@ -121,7 +121,7 @@ def test_a_run_without_alarms_leaves_a_file_without_rows_and_one_that_never_ran_
     quiet, never, earlier = (tmp_path / name for name in ("quiet.csv", "never.csv", "earlier.csv"))
     earlier.write_text("of an earlier run")
     export = AlarmsCsv(quiet)
-    export(WaveTick(**BED, tick_seq=0, start_ns=0, end_ns=NS))
+    export(WaveTick(**BED, tick_seq=0, start_ns=0, end_ns=SECOND_NS))
     export.close(failed=True)
     assert quiet.read_text().splitlines() == [",".join(ALARM_COLUMNS)]
     for path in (never, earlier):
@@ -133,7 +133,7 @@ def test_restored_marks_estimates_and_keeps_the_truth(tmp_path: Path) -> None:
     export = RestoredNpz(tmp_path / "r.npz")
     measured = WaveChunk("ABP", "ART", 50.0, 0, 0, np.arange(50, dtype="<f4").tobytes())
     withheld = WaveChunk("ABP", "ART", 50.0, 0, 50, np.arange(50, 100, dtype="<f4").tobytes(), True)
-    export(WaveTick(**BED, tick_seq=0, start_ns=0, end_ns=2 * NS, chunks=[measured, withheld]))
+    export(WaveTick(**BED, tick_seq=0, start_ns=0, end_ns=2 * SECOND_NS, chunks=[measured, withheld]))
     estimate = np.full(100, 7, "<f4")
     estimate[:10] = np.nan  # a part that may not be shown
     chunk = RestoredChunk("ABP", 100, 100, estimate.tobytes(), estimate.tobytes(), estimate.tobytes())
@@ -156,7 +156,7 @@ def test_truth_is_not_drawn_across_a_gap(tmp_path: Path) -> None:
     for first in (0, 75):
         data = np.ones(25, "<f4").tobytes()
         chunk = WaveChunk("ABP", "ART", 50.0, 0, first, data, True)
-        export(WaveTick(**BED, tick_seq=first, start_ns=0, end_ns=NS, chunks=[chunk]))
+        export(WaveTick(**BED, tick_seq=first, start_ns=0, end_ns=SECOND_NS, chunks=[chunk]))
     ones = np.ones(200, "<f4").tobytes()
     export(prediction(2, [RestoredChunk("ABP", 100, 0, ones, ones, ones)]))
     export.close()
@@ -174,7 +174,7 @@ def test_a_full_disk_names_the_file(kind: type, many: bool) -> None:
     export = kind(Path("/dev/full"))
     with pytest.raises(VigilError, match=r"The output /dev/full could not be written: No space left on device\."):
         for second in range(2000 if many else 1):
-            export(VitalsRecord(**BED, time_ns=second * NS, hr=60.0))
+            export(VitalsRecord(**BED, time_ns=second * SECOND_NS, hr=60.0))
             export(prediction(second))
             export(alarm(second, text=f"ABP LOW {second}"))
         export.close()

@@ -33,7 +33,7 @@ def test_monitor_wire_and_export_share_one_list_of_numerics():
     record = VitalsRecord(bed="b", session="s", epoch=0, time_ns=0, **some)
     assert {name: getattr(decode(encode(record)), name) for name in NUMERICS} == some
     for name in (n for n in NUMERICS if some[n] == 1.5):
-        with pytest.raises(DecodeError, match="not finite"):
+        with pytest.raises(DecodeError, match="a number is finite"):
             decode(encode(replace(record, **{name: np.inf})))
 
 
