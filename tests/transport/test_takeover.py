@@ -41,6 +41,8 @@ from streams.transport.hub import hub
 from tests.streams.sources import wait_until
 from tests.transport.test_roles import running
 
+pytestmark = pytest.mark.timeout(300)  # a recording of five minutes twice, on a machine that may have other work
+
 S = 10**9
 TICK = 250_000_000
 LOST_S, TAKEN_S, END_S = 60, 260, 285
