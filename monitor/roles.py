@@ -77,7 +77,7 @@ def run_worker(settings: RunSettings, force: InForce, say: EventLog | None) -> i
     cancel = threading.Event()
 
     def load_engine() -> Engine:
-        return chosen_engine(bundle, settings, cancel, process.role.prepare, threads_for(MANY_BEDS))
+        return chosen_engine(bundle, settings, cancel, process.role.prepare, threads_for(MANY_BEDS))  # as for a ward
 
     process = WorkerProcess(
         bundle.window_spec,

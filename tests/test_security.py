@@ -10,7 +10,6 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 from msgspec.structs import replace
 
@@ -18,6 +17,7 @@ from models.signals.errors import VigilError
 from monitor.convert import convert
 from tests.monitor.conftest import make as make  # the fixture
 from tests.monitor.sessions import Make
+from tests.sockets import listening
 from tests.streams.sinks.records_made import bed_record, patient, record, ticks
 from tests.test_layout import modules
 
@@ -64,10 +64,6 @@ def test_and_this_is_how_it_would_be_found(line: str, tmp_path: Path) -> None:
 
 
 def test_a_run_listens_nowhere(make: Make) -> None:
-    def listening() -> set[tuple[str, int]]:
-        found = psutil.Process().net_connections("inet")
-        return {tuple(c.laddr) for c in found if c.status == psutil.CONN_LISTEN or c.type.name == "SOCK_DGRAM"}
-
     before = listening()
     session = make(20.0)
     session.start()

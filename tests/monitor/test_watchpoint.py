@@ -9,7 +9,6 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import replace
 
-import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -26,6 +25,7 @@ from streams.snapshot import COUNTERS, Snapshot, unwell
 from streams.sources.replay import replays
 from streams.transport import hub
 from tests.monitor.sessions import Make
+from tests.sockets import listening
 from tests.streams.sources import FakeEngine, PatientMap, wait_until
 
 S = 1_000_000_000
@@ -137,9 +137,6 @@ def test_there_is_nothing_else_and_nothing_can_be_changed(asked: Asked) -> None:
 
 
 def test_it_listens_on_loopback_alone_and_only_where_a_port_is_said() -> None:
-    def listening() -> set[tuple[str, int]]:
-        return {tuple(c.laddr) for c in psutil.Process().net_connections("inet") if c.status == psutil.CONN_LISTEN}
-
     before = listening()
     with watched(MetricsKeys(), lambda: WELL):
         assert listening() == before

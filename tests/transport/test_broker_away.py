@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
 
@@ -14,7 +13,6 @@ from models.signals.windows import WindowSpec
 from streams import courier
 from streams.records import AnyRecord, BedRecord, CellRecord, WaveTick, tick_identity
 from streams.roles.display import DisplayProcess
-from streams.roles.process import RoleProcess
 from streams.roles.source import SourceProcess
 from streams.roles.worker import WorkerProcess
 from streams.runner import Sharing
@@ -23,6 +21,7 @@ from streams.sources.source import Emit, MakeSource
 from streams.spool import Spool
 from tests.streams.sources import FakeEngine, PatientMap, wait_until
 from tests.transport.kafka_broker import KafkaBroker, KafkaUnavailable, start_kafka
+from tests.transport.test_roles import running
 
 pytestmark = [pytest.mark.kafka, pytest.mark.usefixtures("outages_are_no_errors"), pytest.mark.timeout(300)]
 TICK_NS = 50_000_000
@@ -105,21 +104,6 @@ class Ward:
 
     def ticks(self) -> list[WaveTick]:
         return [r for r in list(self.records) if isinstance(r, WaveTick)]
-
-
-@contextmanager
-def running(*roles: RoleProcess) -> Iterator[None]:
-    for role in roles:
-        role.start()
-        wait_until(lambda role=role: role.ready.is_set() or role.crew.failure is not None, 60, what="the role")  # type: ignore[misc]
-        role.crew.raise_failure()
-    try:
-        yield
-    finally:
-        for role in reversed(roles):
-            role.stop()
-        for role in roles:
-            role.crew.raise_failure()
 
 
 def away(kafka: KafkaBroker, how: str) -> Callable[[], None]:

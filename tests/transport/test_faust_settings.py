@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import faust
-import psutil
 import pytest
 
 from streams.faust_settings import faust_settings
 from streams.prompt_tables import PromptTableManager
 from streams.transport import hub
+from tests.sockets import listening
 from tests.transport.harness import Broker, Sink, in_loop, running
 
 
@@ -93,7 +93,3 @@ async def test_a_running_app_listens_nowhere_writes_nothing_here_and_starts_with
             assert listening() == before
             assert {tp.topic for tp in app.consumer.assignment()} == {"waves"}, "no leader topic"
     assert list(tmp_path.iterdir()) == []
-
-
-def listening() -> set[tuple[str, int]]:
-    return {c.laddr for c in psutil.Process().net_connections("inet") if c.status == psutil.CONN_LISTEN}

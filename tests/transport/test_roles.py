@@ -40,7 +40,8 @@ def running(*roles: RoleProcess) -> Iterator[None]:
     """In this order, each ready before the next begins; stopped in the end, and none may have failed."""
     for role in roles:
         role.start()
-        wait_until(lambda role=role: role.ready.is_set() or role.crew.failure is not None, what="the role")  # type: ignore[misc]
+        wait_until(lambda role=role: role.ready.is_set() or role.crew.failure is not None, 60, what="the role")  # type: ignore[misc]
+        role.crew.raise_failure()
     try:
         yield
     finally:
