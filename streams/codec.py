@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from models.runtime.pressure_past import NUMBERS as PAST_NUMBERS
 from models.signals.context import MEMORY_S
 from models.signals.errors import VigilError
 from models.signals.times import SECOND_NS
@@ -168,6 +169,8 @@ def _model_past(past: ModelPast) -> None:
     if past.tokens is not None:
         _need(not past.tokens.wide, "tokens are float32")
         _numbers(past.tokens, rows * width)
+    if past.past is not None:
+        _numbers(past.past, PAST_NUMBERS)
 
 
 def _numbers(told: Numbers, count: int) -> None:

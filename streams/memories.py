@@ -16,7 +16,8 @@ What is in it, because it outlives the minutes and changes what is shown:
   this heart, five minutes (:mod:`streams.alarms.arrhythmia_usual`);
 * the limits that are violated with their worst value, and what sensors said of a lost pulse before they fell silent,
   which may be long ago in an arrest (:meth:`streams.alarms.engine.AlarmEngine.export`);
-* what the model remembers: tokens, form of the pulse, look of the pleth (:class:`models.runtime.memory.EngineMemory`).
+* what the model remembers: tokens, form of the pulse, looks of the pleth, how the pressure went with it
+  (:class:`models.runtime.memory.EngineMemory`).
 
 What is not, because the samples read again tell it: grids, beats and numerics (60 s at most, see
 ``VitalsMonitor.MEMORY_S``), runs of samples in a state (5 s), which fibrillation or ventricular run still holds (30 s),
@@ -110,17 +111,25 @@ def usual_state(told: UsualPast) -> UsualState:
 def told_model(memory: EngineMemory) -> ModelPast:
     """What an engine remembers of a bed."""
     tokens = memory.tokens
+    past = None if memory.past is None else numbers(np.array(memory.past))
     if tokens is None:
-        return ModelPast(memory.model, form=memory.form, look=memory.look)
+        return ModelPast(memory.model, form=memory.form, look=memory.look, pleth=memory.pleth, past=past)
     return ModelPast(
-        memory.model, (tokens.shape[0], tokens.shape[1]), numbers(tokens.ravel()), memory.form, memory.look
+        memory.model,
+        (tokens.shape[0], tokens.shape[1]),
+        numbers(tokens.ravel()),
+        memory.form,
+        memory.look,
+        memory.pleth,
+        past,
     )
 
 
 def engine_memory(told: ModelPast) -> EngineMemory:
     """What an engine can be told to remember."""
     tokens = None if told.tokens is None else values_of(told.tokens).reshape(told.shape).astype(np.float32)
-    return EngineMemory(told.model, tokens, told.form, told.look)
+    past = None if told.past is None else tuple(values_of(told.past).tolist())
+    return EngineMemory(told.model, tokens, told.form, told.look, told.pleth, past)
 
 
 def _told_delay(track: DelayTrack) -> DelayPast:

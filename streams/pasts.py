@@ -116,6 +116,8 @@ class ModelPast(msgspec.Struct, frozen=True):
     tokens: Numbers | None = None
     form: Finite | None = None
     look: tuple[Positive, Finite] | None = None
+    pleth: tuple[Positive, Finite] | None = None
+    past: Numbers | None = None
 
 
 class StandingPast(msgspec.Struct, frozen=True, array_like=True):

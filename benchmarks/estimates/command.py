@@ -25,7 +25,7 @@ from benchmarks.estimates.tables import pressure_section, risk_section, verdicts
 from benchmarks.tables import machine, publish
 from models.runtime.bundle import Bundle, load_bundle
 from models.runtime.onnx_backend import OnnxBackend
-from models.runtime.spec import BundleSpec, PressureTable, RiskTable
+from models.runtime.spec import BUNDLE_SCHEMA, BundleSpec, PressureTable, RiskTable
 from models.signals.modalities import Modality
 
 SIMULATED_STRIDE_S, REAL_STRIDE_S = 60, 20
@@ -47,18 +47,20 @@ def main(argv: list[str]) -> int:
     if fit:
         every = [synthetic, *real.values()]
         source = np.repeat(np.arange(len(every)), [len(rows) for rows in every])
-        write_tables(bundle, pressure_table(together(every), source), risk_table(synthetic, SIMULATED_STRIDE_S))
+        risk = bundle.spec.risk if options.keep_risk else risk_table(synthetic, SIMULATED_STRIDE_S)
+        write_tables(bundle, pressure_table(together(every), source), risk)
         return 0
     publish(_report(bundle, synthetic, real), options.out)
     return 0
 
 
-def write_tables(bundle: Bundle, pressure: PressureTable, risk: RiskTable) -> None:
+def write_tables(bundle: Bundle, pressure: PressureTable, risk: RiskTable | None) -> None:
     """Into ``spec.json`` of the bundle's folder, and its hash into the manifest."""
-    spec: BundleSpec = msgspec.structs.replace(bundle.spec, pressure=pressure, risk=risk)
+    spec: BundleSpec = msgspec.structs.replace(bundle.spec, schema=BUNDLE_SCHEMA, pressure=pressure, risk=risk)
     text = msgspec.json.format(msgspec.json.encode(spec), indent=2)
     (bundle.path / "spec.json").write_bytes(text)
     manifest = msgspec.json.decode((bundle.path / "manifest.json").read_bytes())
+    manifest["schema"] = BUNDLE_SCHEMA
     manifest["files"]["spec.json"] = hashlib.sha256(text).hexdigest()
     (bundle.path / "manifest.json").write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2))
 
@@ -130,5 +132,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--fit", type=Path, metavar="BUNDLE", help="measure this bundle's tables and write them into it"
     )
+    parser.add_argument("--keep-risk", action="store_true", help="with --fit: leave the bundle's table of risks alone")
     parser.add_argument("--out", type=Path)
     return parser

@@ -1,8 +1,8 @@
 """The bundle's tables of what may be shown, measured on calibration patients with every rule of physiology in force.
 
-*Pressure*: of the learned correction the largest share that at no age costs real patients more than 0.1 mmHg;
-half-widths are the 80 % quantile of the error, every set of recordings counting the same and in it every patient, wider
-by a share of how unsettled the pressure was. *Risk*: for each set of other sensors
+*Pressure*: the weights of what an estimate is moved by (:mod:`benchmarks.estimates.moves`); half-widths are the 80 %
+quantile of the error with weights that the patient had no part in, every set of recordings counting the same and in it
+every patient, wider by a share of how unsettled the pressure was. *Risk*: for each set of other sensors
 the longest age of the last ABP up to which the AUROC of each horizon has a 95 % interval above 0.5 (patient bootstrap;
 windows that are hypotensive, or were when last measured, are left out). The spread of a risk is that of a random
 intercept by patient. Both are made monotone: a sensor the less, or an older pressure, never gives a narrower interval
@@ -17,19 +17,18 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.estimates.moves import fitted_moves, unseen
 from benchmarks.estimates.replay import OTHERS, Rows
 from models.data.labels import HORIZONS_S
 from models.evaluation.bootstrap import LEAST_PATIENTS as LEAST_DRAWN
 from models.evaluation.bootstrap import resampled_patients
 from models.evaluation.metrics import log_odds, rank_replicates
-from models.runtime.calibration import WITH_ECG, WITHOUT_ECG
 from models.runtime.engine import PRESSURES
-from models.runtime.spec import PressureTable, RiskRow, RiskTable
+from models.runtime.spec import WITH_ECG, WITHOUT_ECG, PressureTable, RiskRow, RiskTable
 from models.signals.modalities import Modality
 
 LEVEL = 0.8
 COIN = 0.5
-TOLERATED_MMHG = 0.1
 RESAMPLES = 1000
 LEAST_ROWS = 40
 LEAST_MMHG = 1.0
@@ -53,12 +52,14 @@ def pressure_table(rows: Rows, source: npt.NDArray[np.integer]) -> PressureTable
     """``rows``: estimates as the graph gave them, at settings with the ABP lost. source [n]: 0 simulated, else of which
     set of real recordings; simulated patients speak only of ages that no real recording is long enough for."""
     known = np.isfinite(rows.estimate).all(1) & np.isfinite(rows.truth).all(1) & (rows.abp_age_s > 0)
+    known &= np.array([seen is not None for seen in rows.evidence], np.bool_)
     rows, source = rows.where(known), source[known]
     real = source > 0
-    judges = rows.where(real) if real.any() else rows
-    share = correction_share(judges)
-    more = unrest_weight(judges, share)
-    beyond = error_of(rows, share) - more * unrest_of(rows)[:, None]
+    moves = fitted_moves(rows, source)
+    error = error_of(rows, unseen(rows, source))
+    judges = real if real.any() else np.ones(len(rows), np.bool_)
+    more = unrest_weight(rows.where(judges), error[judges, 0])
+    beyond = error - more * unrest_of(rows)[:, None]
     ages = sorted(set(rows.abp_age_s.tolist()))
     ecg = np.char.find(rows.others, Modality.ECG.value) >= 0
     half: dict[str, dict[str, list[float]]] = {}
@@ -74,12 +75,12 @@ def pressure_table(rows: Rows, source: npt.NDArray[np.integer]) -> PressureTable
         half[key] = {name: [round(float(v), 1) for v in wide[:, i]] for i, name in enumerate(PRESSURES)}
     seen = [i for i in range(len(ages)) if all(math.isfinite(of[i]) for part in half.values() for of in part.values())]
     half = {key: {name: [of[i] for i in seen] for name, of in part.items()} for key, part in half.items()}
-    return PressureTable(share, [float(ages[i]) for i in seen], half, more)
+    return PressureTable(moves, [float(ages[i]) for i in seen], half, more)
 
 
-def error_of(rows: Rows, share: float) -> Floats:
-    """Absolute errors [n, 3] in mmHg with so much of the learned correction."""
-    shift = (1.0 - share) * (rows.regression - rows.estimate[:, 0])
+def error_of(rows: Rows, mean: Floats) -> Floats:
+    """Absolute errors [n, 3] in mmHg when the estimates of the graph are moved to the MAP ``mean`` [n]."""
+    shift = mean - rows.estimate[:, 0]
     return np.asarray(np.abs(rows.estimate + shift[:, None] - rows.truth))
 
 
@@ -88,10 +89,11 @@ def unrest_of(rows: Rows) -> Floats:
     return np.asarray(np.nan_to_num(np.abs(rows.hold - rows.means[:, 1])))
 
 
-def unrest_weight(rows: Rows, share: float) -> float:
-    """Of 0, 0.1 … 1.5 the weight of the unrest with the best interval score of MAP: width and, for what lies outside,
-    2/α times how far (Gneiting & Raftery 2007), mean over patients at each age."""
-    error, unrest = error_of(rows, share)[:, 0], unrest_of(rows)
+def unrest_weight(rows: Rows, error: Floats) -> float:
+    """Of 0, 0.1 … 1.5 the weight of the unrest with the best interval score of MAP, whose absolute ``error`` [n] is
+    given: width and, for what lies outside, 2/α times how far (Gneiting & Raftery 2007), mean over patients at each
+    age."""
+    unrest = unrest_of(rows)
     weights = np.arange(16) / 10
     scores = np.zeros(len(weights))
     for age in set(rows.abp_age_s.tolist()):
@@ -102,19 +104,6 @@ def unrest_weight(rows: Rows, share: float) -> float:
             outside = np.maximum(error[here] - half, 0.0)
             scores[i] += patient_mean(2.0 * half + 2.0 / (1.0 - LEVEL) * outside, rows.patient[here])
     return float(weights[int(scores.argmin())])
-
-
-def correction_share(rows: Rows) -> float:
-    """The largest of 0, 0.1 … 1 whose error of MAP is at no age more than 0.1 mmHg above that of the best share."""
-    shares = np.arange(11) / 10
-    good = np.ones(len(shares), np.bool_)
-    for age in set(rows.abp_age_s.tolist()):
-        here = rows.where(rows.abp_age_s == age)
-        apart = here.regression - here.estimate[:, 0]
-        moved = here.estimate[:, 0] + (1.0 - shares)[:, None] * apart - here.truth[:, 0]
-        errors = np.array([patient_mean(np.abs(e), here.patient) for e in moved])
-        good &= errors <= errors.min() + TOLERATED_MMHG
-    return float(shares[good].max(initial=0.0))
 
 
 def patient_mean(values: Floats, patient: npt.NDArray[np.integer]) -> float:

@@ -22,6 +22,8 @@ from models.data.missingness import lose
 from models.data.recorded_labels import labels_with_gaps
 from models.data.simulator import simulate_patient
 from models.data.windows import grid_signal
+from models.runtime.pleth_look import PlethLook, pleth_look, pleth_of
+from models.runtime.pressure_past import EVERY_S, PressurePast
 from models.signals.absence import Absence
 from models.signals.channels import ChannelMap, map_channels
 from models.signals.errors import BadInput
@@ -44,7 +46,9 @@ Floats = npt.NDArray[np.floating]
 class Patient:
     """windows: of every stride, as the pipeline gave them. history float32 [1, T + 1, M, C]: the context of each
     second. pressures [W, 3]: true MAP, SBP, DBP of the newest frame in mmHg, NaN where unknown. hypotension [W, 3] by
-    horizon, NaN where unknown; hypotensive [W]: already."""
+    horizon, NaN where unknown; hypotensive [W]: already. looks [T + 1, 2]: rate and form of the pleth in the window
+    that ends with each second (:mod:`models.runtime.pleth_look`), NaN where they are not known. pasts: how
+    the pressure went with them, as of every fifth second (:mod:`models.runtime.pressure_past`)."""
 
     name: str
     simulated: bool
@@ -53,6 +57,18 @@ class Patient:
     pressures: Floats
     hypotension: Floats
     hypotensive: npt.NDArray[np.bool_]
+    looks: Floats
+    pasts: list[PressurePast]
+
+    def past(self, second: int) -> PressurePast:
+        """What was learnt up to ``second``."""
+        return self.pasts[min(max(second, 0) // EVERY_S, len(self.pasts) - 1)]
+
+    def look(self, second: int) -> PlethLook | None:
+        """That of the window which ends at ``second``."""
+        if not 0 <= second < len(self.looks) or not np.isfinite(self.looks[second]).all():
+            return None
+        return PlethLook(*self.looks[second].tolist())
 
 
 def cut(
@@ -60,7 +76,8 @@ def cut(
 ) -> Patient:
     """One recording; ``clean``: its pressure [T · 100] without faults, where that is known."""
     seconds = int(channels.duration_s) + 1
-    abp = spec.modalities.index(Modality.ABP)
+    abp, ppg = spec.modalities.index(Modality.ABP), spec.modalities.index(Modality.PPG)
+    looks = np.full((seconds + 1, 2), np.nan)
     history = np.full((seconds + 1, len(spec.modalities), len(CONTEXT_FIELDS)), np.nan, np.float32)
     measured = np.full(seconds * GRID_RATE_HZ, np.nan, np.float32)
     kept: list[Window] = []
@@ -72,13 +89,32 @@ def cut(
             if window.cells[abp, -1]:
                 last = window.end_s * GRID_RATE_HZ
                 measured[last - GRID_RATE_HZ : last] = window.signals[abp, -GRID_RATE_HZ:]
+            look = pleth_look(pleth_of(window, spec)) if window.cells[ppg, -1] else None
+            if look is not None:
+                looks[window.end_s] = look.rate, look.form
             if window.end_s % stride_s == 0 and window.end_s >= spec.window_s:
                 kept.append(window)
     track = pressure_track(measured if clean is None else clean)
     end_s = np.array([w.end_s for w in kept], np.float64)
     labels, now = labels_with_gaps(track, end_s, float(int(channels.duration_s)))
     truth = frame_pressures(track, end_s - spec.frame_s, spec.frame_s)
-    return Patient(name, clean is not None, kept, history[None], truth, labels, now)
+    return Patient(name, clean is not None, kept, history[None], truth, labels, now, looks, pasts(history, looks, spec))
+
+
+def pasts(
+    history: npt.NDArray[np.float32], looks: Floats, spec: WindowSpec
+) -> list[PressurePast]:  # fmt: skip
+    """The pasts of a recording that lost nothing but what it lacks itself; history [T + 1, M, C], looks [T + 1, 2]."""
+    ecg, abp, ppg = (spec.modalities.index(m) for m in (Modality.ECG, Modality.ABP, Modality.PPG))
+    age, level, delay = (CONTEXT_FIELDS.index(name) for name in ("age_s", "level", "own_delay_s"))
+    found = [PressurePast.none()]
+    for second in range(EVERY_S, len(history), EVERY_S):
+        row, past = history[second], found[-1]
+        if row[abp, age] == 0 and row[ppg, age] == 0 and np.isfinite(looks[second]).all():
+            timed = float(row[ppg, delay]) if row[ecg, age] == 0 else float("nan")
+            past = past.add(float(row[abp, level]), timed, PlethLook(*looks[second].tolist()))
+        found.append(past)
+    return found
 
 
 def simulated(first_seed: int, count: int, spec: WindowSpec, stride_s: int) -> Iterator[Patient]:

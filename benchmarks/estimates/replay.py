@@ -9,14 +9,17 @@ from itertools import product
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.estimates.own_ridge import own_ridge
 from benchmarks.estimates.patients import Patient, lost
 from models.data.donors import Donors
 from models.data.missingness import NEVER
 from models.runtime.backend import Arrays, Backend
 from models.runtime.bundle import Bundle
-from models.runtime.calibration import anchored_map
 from models.runtime.engine import PRESSURES, WIDEST_MMHG, Engine
+from models.runtime.pleth_look import PlethLook
 from models.runtime.prediction import Prediction
+from models.runtime.pressure_estimate import anchored_map, evidence
+from models.runtime.pressure_past import PressurePast
 from models.runtime.pulse_form import FORM_SPAN_S
 from models.runtime.risk_policy import sensors_there
 from models.runtime.spec import MEMORY_INPUT
@@ -60,7 +63,8 @@ def settings(ages_s: Sequence[float], others: Sequence[Modality] = OTHERS) -> li
 @dataclass(frozen=True)
 class Rows:
     """A row a window and setting, [n] or [n, 3] (by horizon, or MAP, SBP, DBP): what was shown, NaN where nothing was,
-    and what was true, NaN where it is not known. ``patient`` is the caller's number."""
+    and what was true, NaN where it is not known. ``patient`` is the caller's number. hold, regression, ridge: MAP by
+    simpler means. evidence: :class:`models.runtime.pressure_estimate.Evidence` of each, None where there is none."""
 
     patient: npt.NDArray[np.int64]
     others: npt.NDArray[np.str_]
@@ -79,7 +83,9 @@ class Rows:
     truth: Floats
     hold: Floats
     regression: Floats
+    ridge: Floats
     means: Floats
+    evidence: npt.NDArray[np.object_]
 
     def __len__(self) -> int:
         return len(self.patient)
@@ -126,9 +132,13 @@ class Told(Engine):
         ]
         return np.concatenate(parts).astype(np.float32)
 
-    def know(self, key: Hashable, memory: npt.NDArray[np.float32], before: Sequence[Window]) -> None:
+    def know(
+        self, key: Hashable, memory: npt.NDArray[np.float32], before: Sequence[Window], look: PlethLook | None,
+        past: PressurePast,
+    ) -> None:  # fmt: skip
         """``memory`` [M, d] is that of ``key``; ``before``: what was seen until the ABP was lost, of which the last
-        pulses of the pressure, and of the pleth beside it, are remembered."""
+        pulses of the pressure, and of the pleth beside it, are remembered. look, past: of the pleth
+        when the ABP was lost, and how they had gone together."""
         self.told[key] = memory
         abp, ppg = self._row[Modality.ABP], self._row[Modality.PPG]
         measured = [w for w in before[-LOOK_BACK:] if w.cells[abp, -FORM_SPAN_S:].all()]
@@ -137,6 +147,9 @@ class Told(Engine):
         beside = [w for w in measured if w.cells[ppg, -FORM_SPAN_S:].all()]
         if beside and self._anchors is not None:
             self._anchors.learn(key, beside[-1].signals[ppg], self._spec.rate_hz)
+        if self._looks is not None:
+            self._looks.restore(key, look)
+            self._pasts.restore(key, past)
 
     def forget(self, key: Hashable) -> None:
         """What was told of the key goes too."""
@@ -175,12 +188,23 @@ def replay(engine: Told, patient: Patient, number: int, chosen: Sequence[Setting
                 memory = np.full(means.shape[1:], np.nan, np.float32)
                 held = before[i] >= 0
                 memory[held] = means[before[i][held], np.flatnonzero(held)]
-                engine.know(i, memory, windows[: int(before[i, row_of[Modality.ABP]]) + 1])
+                engine.know(
+                    i, memory, windows[: int(before[i, row_of[Modality.ABP]]) + 1], *_beside(patient, left[i], spec)
+                )
             predictions = engine.predict([left[i] for i in here], here)
-            parts.append(_rows(patient, number, setting, here, left, predictions, row_of))
+            parts.append(_rows(patient, number, setting, here, left, predictions, spec))
             for i in here:
                 engine.forget(i)
     return parts
+
+
+def _beside(patient: Patient, window: Window, spec: WindowSpec) -> tuple[PlethLook | None, PressurePast]:
+    """How the pleth looked when the pressure was last measured, and what had been learnt until then."""
+    age = float(window.context[spec.modalities.index(Modality.ABP), AGE])
+    if not np.isfinite(age):
+        return None, PressurePast.none()
+    last = round(window.end_s - age)
+    return patient.look(last), patient.past(last)
 
 
 def _as_asked(window: Window, setting: Setting, spec: WindowSpec) -> bool:
@@ -192,7 +216,7 @@ def _as_asked(window: Window, setting: Setting, spec: WindowSpec) -> bool:
 
 def _rows(
     patient: Patient, number: int, setting: Setting, here: Sequence[int], left: Sequence[Window],
-    predictions: Sequence[Prediction], row_of: dict[Modality, int],
+    predictions: Sequence[Prediction], spec: WindowSpec,
 ) -> Rows:  # fmt: skip
     nothing = (np.nan, np.nan, np.nan)
     risk = np.array([[(r.value, r.lo, r.hi) for r in p.risk.values()] or [nothing] * 3 for p in predictions])
@@ -201,7 +225,11 @@ def _rows(
         for p in predictions
     ])  # fmt: skip
     context = np.stack([left[i].context for i in here])
-    abp, ppg = context[:, row_of[Modality.ABP]], context[:, row_of[Modality.PPG]]
+    abp, ppg = (context[:, spec.modalities.index(m)] for m in (Modality.ABP, Modality.PPG))
+    seen = np.empty(len(here), np.object_)
+    for at, (i, a, p) in enumerate(zip(here, abp, ppg, strict=True)):
+        now = patient.look(left[i].end_s) if Modality.PPG in setting.there else None
+        seen[at] = evidence(a, p, now, *_beside(patient, left[i], spec))
     index = np.asarray(here)
     return Rows(
         patient=np.full(len(index), number), others=np.full(len(index), setting.others, "U16"),
@@ -211,5 +239,7 @@ def _rows(
         label=patient.hypotension[index], hypotensive=patient.hypotensive[index], level=abp[:, LEVEL],
         estimate=pressure[..., 0], lo=pressure[..., 1], hi=pressure[..., 2],
         truth=patient.pressures[index], hold=abp[:, LEVEL],
-        regression=np.array([anchored_map(a, p) for a, p in zip(abp, ppg, strict=True)]), means=abp[:, MEANS],
+        regression=np.array([anchored_map(a, p) for a, p in zip(abp, ppg, strict=True)]),
+        ridge=np.array([own_ridge(patient, left[i], spec) for i in here]), means=abp[:, MEANS],
+        evidence=seen,
     )  # fmt: skip

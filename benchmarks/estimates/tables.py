@@ -5,20 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+import numpy.typing as npt
 
 from benchmarks.estimates.fit import auroc_interval, inside, patient_intercepts
 from benchmarks.estimates.replay import Rows
 from benchmarks.tables import table
 from models.data.labels import HORIZONS_S
+from models.evaluation.bootstrap import Interval, difference_interval, ratio_interval
 from models.evaluation.metrics import log_odds
 from models.signals.modalities import Modality
 
 COVERED = (0.75, 0.90)
 COIN = 0.5
 LEAST_ROWS = 20
+LATE_S = 180.0
+LATE_GAIN = 0.15
 MINUTES = [round(h / 60) for h in HORIZONS_S]
 
 Cells = list[object]
+Floats = npt.NDArray[np.float64]
 
 
 def pressure_section(sources: Mapping[str, Rows]) -> str:
@@ -34,21 +39,37 @@ def pressure_section(sources: Mapping[str, Rows]) -> str:
         rows.append([source, "no PPG", "all", *pressure_cells(every.where(~ppg))])
     header = [
         "patients", "there", "ABP lost for s", "n", "windows", "shown, %", "MAP covered, %", "SBP", "DBP", "MAP error",
-        "hold", "delay regression", "± MAP, mmHg",
+        "hold", "delay regression", "own ridge", "MAP error − the best of hold and delay regression", "± MAP, mmHg",
     ]  # fmt: skip
     return table(header, [r for r in rows if r[4]])
 
 
 def pressure_cells(rows: Rows) -> Cells:
-    """Patients, windows, share shown, coverage of MAP, SBP and DBP when shown, errors of MAP when shown, half-width."""
+    """Patients, windows, share shown, coverage of MAP, SBP and DBP when shown, errors of MAP when shown, by how much
+    the estimate's is above the better of hold and delay regression, half-width."""
     shown = rows.where(np.isfinite(rows.estimate.sum(1)))
     some = len(shown) > 0
     covered = [percent(share) if some else None for share in covers(shown)]
-    error = np.abs(np.stack([shown.estimate[:, 0], shown.hold, shown.regression]) - shown.truth[:, 0])
-    means = [f"{v:.1f}" for v in error.mean(1)] if some else [None] * 3
+    error = errors(shown)
+    means = [f"{v:.2f}" for v in error.mean(1)] if some else [None] * 4
+    apart = _signed(against_best(shown)) if some else None
     half = f"{float((shown.hi - shown.lo)[:, 0].mean()) / 2:.1f}" if some else None
     share = percent(len(shown) / len(rows)) if len(rows) else None
-    return [len(set(rows.patient.tolist())), len(rows), share, *covered, *means, half]
+    return [len(set(rows.patient.tolist())), len(rows), share, *covered, *means, apart, half]
+
+
+def errors(rows: Rows) -> Floats:
+    """Absolute errors of MAP [4, n] in mmHg: the estimate, hold, delay regression, own ridge."""
+    said = np.stack([rows.estimate[:, 0], rows.hold, rows.regression, rows.ridge])
+    return np.asarray(np.abs(said - rows.truth[:, 0]), np.float64)
+
+
+def against_best(rows: Rows) -> Interval:
+    """Error of the estimate minus that of hold or delay regression, whichever is the smaller on these very rows; with
+    the interval over patients."""
+    error = errors(rows)
+    best = 1 + int(error[1:3].mean(1).argmin())
+    return difference_interval(rows.patient, error[0], error[best])
 
 
 def covers(rows: Rows) -> list[float]:
@@ -120,10 +141,12 @@ def verdicts(simulated: Rows | None, real: Mapping[str, Rows]) -> list[str]:
                 else f"NOT better than chance: {'; '.join(worse)}."
             )
         )
-    for name, rows in real.items():
-        rows = rows.where(np.isfinite((rows.truth + rows.estimate).sum(1)))
+    sources = dict(real) if simulated is None else {"simulated": simulated} | dict(real)
+    for name, rows in sources.items():
+        rows = rows.where(np.isfinite((rows.truth + rows.estimate).sum(1)) & (rows.abp_age_s > 0))
         if len(rows) < LEAST_ROWS:
             continue
+        said += [never_worse(name, rows), late_gain(name, rows)]
         found = covers(rows)
         good = all(COVERED[0] <= v <= COVERED[1] for v in found)
         words = ", ".join(f"{n} {percent(v)} %" for n, v in zip(("MAP", "SBP", "DBP"), found, strict=True))
@@ -131,9 +154,48 @@ def verdicts(simulated: Rows | None, real: Mapping[str, Rows]) -> list[str]:
     return said
 
 
+def never_worse(name: str, rows: Rows) -> str:
+    """Whether the estimate loses to the better of hold and delay regression at any age, with or without an ECG."""
+    tried, above, worse = 0, 0, []
+    ecg = np.char.find(rows.others, Modality.ECG.value) >= 0
+    for words, there in (("PPG and ECG", ecg), ("PPG", ~ecg)):
+        for age in sorted(set(rows.abp_age_s.tolist())):
+            mine = rows.where(there & (rows.abp_age_s == age))
+            if len(mine) < LEAST_ROWS:
+                continue
+            found = against_best(mine)
+            tried += 1
+            above += bool(found.estimate > 0)
+            if found.lo > 0:
+                worse.append(f"{words} after {age:g} s {_signed(found)}")
+    return (
+        f"Mean pressure, {name}: of {tried} ages and subsets the error is above that of the better of hold and delay "
+        f"regression in {above}, with an interval that excludes 0 in {len(worse)}"
+        + (f": {'; '.join(worse)}." if worse else ".")
+    )
+
+
+def late_gain(name: str, rows: Rows) -> str:
+    """How much smaller than the delay regression's the error is from three minutes on."""
+    late = rows.where(rows.abp_age_s >= LATE_S)
+    error = errors(late)
+    if len(late) < LEAST_ROWS:
+        return f"From {LATE_S:g} s on, {name}: too few windows."
+    found = ratio_interval(late.patient, error[2] - error[0], error[2])
+    gain, lo, hi = ((error[2] - error[0]).mean() / error[2].mean(), found.lo, found.hi)
+    words = f" [{percent(lo)}–{percent(hi)}]" if np.isfinite(lo) else ""
+    met = "yes" if gain >= LATE_GAIN else "NO"
+    return f"From {LATE_S:g} s on, {name}: error {percent(gain)} %{words} below the delay regression's; 15 %: {met}."
+
+
 def percent(share: float) -> str:
     """A share in whole percent."""
     return f"{100.0 * float(share):.0f}"
+
+
+def _signed(found: Interval) -> str:
+    known = bool(np.isfinite(found.lo))
+    return f"{found.estimate:+.2f} [{found.lo:+.2f} to {found.hi:+.2f}]" if known else f"{found.estimate:+.2f}"
 
 
 def _interval(found: tuple[float, float, float]) -> str:

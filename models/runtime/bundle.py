@@ -29,6 +29,9 @@ MAX_FILE_BYTES = 4 << 30
 MAX_WINDOW_S = 600
 GOLDEN_BASE = "all_present"
 HORIZONS = 3  # of the graph's risk output
+MOVES_SCHEMA = (
+    2  # the first whose pressure table says what an estimate is made of; bundles without a table may be older
+)
 NEEDED_FILES = (WHOLE, "spec.json", "golden.npz", "card.md")
 PARTS = SCALING_PART, FRAMES_PART, TRUNK_PART = "scaling.onnx", "frames.onnx", "trunk.onnx"
 
@@ -107,6 +110,8 @@ def load_bundle(path: Path | str | None = None) -> Bundle:
         )
     _verify_files(root, manifest, advice)
     _verify_graphs(root, manifest)
+    if manifest.schema < MOVES_SCHEMA:
+        _refuse_old_table(root, manifest.schema, advice)
     spec = _decode(root / "spec.json", BundleSpec, advice)
     _verify_spec(spec, root)
     for name in PARTS if spec.parts else ():
@@ -149,6 +154,17 @@ def _verify_graphs(root: Path, manifest: Manifest) -> None:
     for name in PARTS:
         if name in manifest.files:
             check_references(root / name, size)
+
+
+def _refuse_old_table(root: Path, schema: int, advice: str) -> None:
+    """Its intervals were measured of another estimate than this version makes."""
+    spec = _decode(root / "spec.json", dict[str, msgspec.Raw], advice)
+    if bytes(spec.get("pressure", b"null")) != b"null":
+        raise BadInput(
+            f"a pressure table of bundle schema {MOVES_SCHEMA}",
+            f"one of schema {schema} in {root / 'spec.json'}, measured of another estimate",
+            "export the model again with this version of Vigil",
+        )
 
 
 def _verify_spec(spec: BundleSpec, root: Path) -> None:

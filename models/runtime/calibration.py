@@ -18,13 +18,10 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from models.runtime.spec import Conformal, PressureTable, RiskTable
+from models.runtime.spec import WITH_ECG, WITHOUT_ECG, Conformal, PressureTable, RiskTable
 from models.signals.modalities import Modality
 from models.signals.windows import CONTEXT_FIELDS, Window, WindowSpec
 
-WITH_ECG, WITHOUT_ECG = "with ECG", "without ECG"
-LARGEST_DELAY_CHANGE_S = 0.12
-LARGEST_TERM_MMHG = 40.0
 Floats = npt.NDArray[np.floating]
 _C = {name: i for i, name in enumerate(CONTEXT_FIELDS)}
 
@@ -57,30 +54,6 @@ def unrest(abp: Floats) -> float:
     """
     apart = abs(float(abp[_C["level"]]) - float(abp[_C["mean_300s"]]))
     return apart if math.isfinite(apart) else 0.0
-
-
-def anchored_map(abp: Floats, ppg: Floats) -> float:
-    """MAP in mmHg by the delay regression from the last measured level; NaN where none was. Rows [C] of the context.
-
-    level + slope · (R-to-PPG delay now − then), with the limits of the model's own head: a larger step of the delay
-    means that it was taken from another beat.
-    """
-    change = float(ppg[_C["own_delay_s"]]) - float(abp[_C["ppg_delay_s"]])
-    term = float(abp[_C["delay_slope"]]) * change
-    if not (math.isfinite(term) and abs(change) < LARGEST_DELAY_CHANGE_S):
-        term = 0.0
-    return float(abp[_C["level"]]) + min(max(term, -LARGEST_TERM_MMHG), LARGEST_TERM_MMHG)
-
-
-def correction_shift(table: PressureTable, estimate_mmhg: float, window: Window, spec: WindowSpec) -> float:
-    """What to add to the model's MAP (and SBP, DBP and wave), so that only the table's share of its learned correction
-    of the delay regression is left; 0 where no pressure was measured.
-
-    The correction was learnt on simulated patients; on real ones it let a lost pressure drift by 4 mmHg in 5 minutes.
-    """
-    abp, ppg = (window.context[spec.modalities.index(m)] for m in (Modality.ABP, Modality.PPG))
-    anchor = anchored_map(abp, ppg)
-    return (1.0 - table.correction) * (anchor - estimate_mmhg) if math.isfinite(anchor) else 0.0
 
 
 def risk_interval(table: RiskTable, sensors: str, age_s: float, horizon: int, risk: float) -> tuple[float, float]:

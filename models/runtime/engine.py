@@ -16,13 +16,16 @@ import numpy.typing as npt
 from models.runtime.anchor import Anchors, PulseLook
 from models.runtime.backend import Arrays, Backend, BackendInfo
 from models.runtime.bundle import Bundle
-from models.runtime.calibration import correction_shift, half_width, pressure_half_widths
+from models.runtime.calibration import half_width, pressure_half_widths
 from models.runtime.guard import Service
 from models.runtime.memory import BedMemory, EngineMemory, rounds
+from models.runtime.pleth_look import PlethLook, PlethLooks, pleth_look, pleth_of
 from models.runtime.prediction import Interval, Prediction, RestoredWave, lost
+from models.runtime.pressure_estimate import estimated_map
+from models.runtime.pressure_past import EVERY_S, PressurePast, PressurePasts, beside_pressure
 from models.runtime.pulse_form import FORM_SPAN_S, PulseForms, reshaped, reshaped_wave
 from models.runtime.risk_policy import risk_abstains, risk_bounds
-from models.runtime.spec import CHOICE_INPUT, MEMORY_INPUT, RESTORATION, SELFMASK, PressureTable
+from models.runtime.spec import CHOICE_INPUT, MEMORY_INPUT, RESTORATION, SELFMASK, PressureMoves
 from models.signals.errors import BackendFailed
 from models.signals.estimable import NEVER_CONNECTED, not_estimable
 from models.signals.modalities import Modality
@@ -60,6 +63,8 @@ class Engine:
         self._restores = Modality.ABP in self._row and {"pressure", "abp_wave"} <= self._given
         self._forms = PulseForms() if self._restores else None
         self._anchors = Anchors() if self._restores and Modality.PPG in self._row else None
+        self._pasts = PressurePasts()
+        self._looks = PlethLooks() if self._anchors is not None and bundle.spec.pressure is not None else None
 
     @property
     def window_spec(self) -> WindowSpec:
@@ -93,7 +98,7 @@ class Engine:
 
     def forget(self, key: Hashable) -> None:
         """Drop the memory of ``key``: its windows have ended."""
-        for kept in (self._memory, self._forms, self._anchors):
+        for kept in (self._memory, self._forms, self._anchors, self._looks, self._pasts):
             if kept is not None:
                 kept.forget(key)
 
@@ -102,7 +107,12 @@ class Engine:
         tokens = self._memory.export(key) if self._memory is not None else None
         form = self._forms.recall(key) if self._forms is not None else None
         look = self._anchors.export(key) if self._anchors is not None else None
-        return EngineMemory(self._bundle.fingerprint, tokens, form, (look.rate, look.height) if look else None)
+        pleth = self._looks.recall(key) if self._looks is not None else None
+        past = self._pasts.recall(key).numbers() if self._looks is not None else None
+        return EngineMemory(
+            self._bundle.fingerprint, tokens, form, (look.rate, look.height) if look else None,
+            (pleth.rate, pleth.form) if pleth else None, past,
+        )  # fmt: skip
 
     def remember(self, key: Hashable, memory: EngineMemory) -> bool:
         """Know of ``key`` what another engine knew, in place of what is known; False, and nothing is done, where that
@@ -118,6 +128,9 @@ class Engine:
             self._forms.restore(key, memory.form)
         if self._anchors is not None:
             self._anchors.restore(key, PulseLook(*memory.look) if memory.look else None)
+        if self._looks is not None:
+            self._looks.restore(key, PlethLook(*memory.pleth) if memory.pleth else None)
+            self._pasts.restore(key, PressurePast.of(memory.past) if memory.past else PressurePast.none())
         return True
 
     def predict(self, windows: Sequence[Window], keys: Sequence[Hashable] = ()) -> list[Prediction]:
@@ -125,7 +138,7 @@ class Engine:
 
         ``keys``: one a window, naming the unbroken stretch of one bed that it is of; windows of one key come in order
         of time, over as many calls and in whatever batches. Tokens (of a model with a memory), the form of the
-        pressure pulse and the look of the pleth beside it are remembered by key; without keys nothing is. Raises
+        pressure pulse and the looks of the pleth beside it are remembered by key; without keys nothing is. Raises
         BackendFailed where all windows are lost (where only the later ones are, those are invalid), ValueError if there
         are keys, but not one a window.
         """
@@ -153,8 +166,8 @@ class Engine:
             self._memory.learn(keys, np.asarray(inputs["presence"], np.bool_), outputs["tokens"])
         if keys and self._forms is not None:
             outputs = self._in_own_form(self._forms, windows, keys, outputs)
-        if self._bundle.spec.pressure is not None and self._restores:
-            outputs = self._corrected(self._bundle.spec.pressure, windows, outputs)
+        if self._looks is not None and self._bundle.spec.pressure is not None:
+            outputs = self._moved(self._looks, self._bundle.spec.pressure.moves, windows, keys, outputs)
         left = self._left_anchor(windows, keys)
         return [self._prediction(window, outputs, i, left[i]) for i, window in enumerate(windows)]
 
@@ -187,13 +200,30 @@ class Engine:
                 pressure[i] = reshaped(pressure[i], form)
         return outputs | {"pressure": pressure, "abp_wave": wave}
 
-    def _corrected(self, table: PressureTable, windows: Sequence[Window], outputs: Arrays) -> Arrays:
-        """Estimates of an absent pressure with as much of the learned correction as the bundle's table leaves."""
+    def _moved(
+        self, looks: PlethLooks, moves: PressureMoves, windows: Sequence[Window], keys: Sequence[Hashable],
+        outputs: Arrays,
+    ) -> Arrays:  # fmt: skip
+        """Estimates of an absent pressure, the wave too, moved so that their mean is that of
+        :func:`models.runtime.pressure_estimate.estimated_map`; where none was measured they stay. Learns what goes with
+        a measured pressure."""
         pressure, wave = np.array(outputs["pressure"]), np.array(outputs["abp_wave"])
         for i, window in enumerate(windows):
-            shift = correction_shift(table, float(pressure[i, 0, 1]), window, self._spec)
-            pressure[i] += shift
-            wave[i] += shift
+            absent = self._absent_now(window)
+            gone = Modality.ABP in absent
+            now, then, past = None, None, PressurePast.none()
+            if keys and gone:
+                then, past = looks.recall(keys[i]), self._pasts.recall(keys[i])
+                now = pleth_look(pleth_of(window, self._spec), self._spec.rate_hz)
+            elif keys and Modality.PPG not in absent:
+                looks.learn(keys[i], pleth_of(window, self._spec), self._spec.rate_hz)
+                if window.end_s % EVERY_S == 0:
+                    self._pasts.learn(keys[i], *beside_pressure(window, self._spec), looks.recall(keys[i]))
+            mean = estimated_map(moves, window, self._spec, now, then, past) if gone else math.nan
+            if math.isfinite(mean):
+                shift = mean - float(pressure[i, 0, 1])
+                pressure[i] += shift
+                wave[i] += shift
         return outputs | {"pressure": pressure, "abp_wave": wave}
 
     def inputs(self, windows: Sequence[Window], keys: Sequence[Hashable] = ()) -> Arrays:

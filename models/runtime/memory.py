@@ -30,14 +30,18 @@ class EngineMemory:
     """All that an engine remembers of one key, for the engine of another process (:meth:`Engine.memory_of`).
 
     model: fingerprint of the graph that it is of; to another one it says nothing. tokens: float32 [M, d], see above,
-    None where there are none. form: of the pressure pulse (:mod:`models.runtime.pulse_form`). look: rate per minute and
-    height of the pleth beside the last pressure (:mod:`models.runtime.anchor`).
+    None where there are none. form: of the pressure pulse (:mod:`models.runtime.pulse_form`). Beside the last pressure:
+    look: rate per minute and height of the pleth in ten seconds (:mod:`models.runtime.anchor`); pleth: rate and form
+    factor in a window (:mod:`models.runtime.pleth_look`); past: how it went with delay, rate and form
+    (:meth:`models.runtime.pressure_past.PressurePast.numbers`).
     """
 
     model: str
     tokens: FloatArray | None = None
     form: float | None = None
     look: tuple[float, float] | None = None
+    pleth: tuple[float, float] | None = None
+    past: tuple[float, ...] | None = None
 
 
 class Remembered(Generic[T]):

@@ -6,7 +6,7 @@ from collections.abc import Sequence, Sized
 
 import msgspec
 
-BUNDLE_SCHEMA = 1
+BUNDLE_SCHEMA = 2
 
 RESTORATION, SELFMASK = "restoration", "selfmask"
 BOTH_IMPUTERS = (RESTORATION, SELFMASK)
@@ -49,16 +49,50 @@ class Conformal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     widen: list[list[float]]
 
 
+WITH_ECG, WITHOUT_ECG = "with ECG", "without ECG"
+SIGNS = ("delay", "rate", "form")
+"""What an estimated mean pressure follows: R-to-pleth delay, pulse rate, form factor of the pleth's pulses."""
+MOVES = ("mean_60s", "step", "line")
+"""What it is moved by: towards the mean of the last minute, by the change of the signs, towards the patient's own
+regression line (:mod:`models.runtime.pressure_estimate`)."""
+
+
+class PriorSlope(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """slope: mmHg of MAP for a unit of a sign (20 ms; 10 % of rate or form) in the population. weight: what that counts
+    as, in samples of five seconds in which the sign is one unit off its mean."""
+
+    slope: float
+    weight: float
+
+
+class PressureMoves(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """prior: by each of ``SIGNS``. ``weights[move][i]``: of each of ``MOVES`` at ``ages_s[i]`` seconds after the last
+    measured pressure; between two ages by the logarithm of the age, beyond them as at the nearest."""
+
+    prior: dict[str, PriorSlope]
+    ages_s: list[float]
+    weights: dict[str, list[float]]
+
+    def __post_init__(self) -> None:
+        _check_ages(self.ages_s, list(self.weights.values()))
+        if self.ages_s[0] < 1.0:
+            raise ValueError("ages of a second and more")
+        if set(self.weights) != set(MOVES) or set(self.prior) != set(SIGNS):
+            raise ValueError(f"weights of {', '.join(MOVES)}, and a prior of {', '.join(SIGNS)}")
+        if not all(prior.weight > 0.0 for prior in self.prior.values()):
+            raise ValueError("a prior that counts for something")
+
+
 class PressureTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How far an estimated pressure may be off, and how much of the learned correction it has.
+    """How an estimated mean pressure is made, and how far it may be off.
 
     ``half_mmhg[ecg][pressure][i]``: half of the 80 % interval of ``map``, ``sbp`` or ``dbp`` at ``ages_s[i]`` seconds
     after the last measured pressure, where an ECG is there (``ecg`` "with ECG") or not ("without ECG"), of a patient
     whose pressure was steady; to it comes ``unrest`` for each mmHg that the last level was off its mean of 5 minutes.
-    ``correction``: share, 0 to 1, of what the model adds to the anchored delay regression.
+    ``moves``: what the estimate is made of.
     """
 
-    correction: float
+    moves: PressureMoves
     ages_s: list[float]
     half_mmhg: dict[str, dict[str, list[float]]]
     unrest: float = 0.0
@@ -66,8 +100,8 @@ class PressureTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         columns = [values for part in self.half_mmhg.values() for values in part.values()]
         _check_ages(self.ages_s, columns)
-        if set(self.half_mmhg) != {"with ECG", "without ECG"} or not 0.0 <= self.correction <= 1.0:
-            raise ValueError("half-widths with and without ECG, and a share of 0 to 1")
+        if set(self.half_mmhg) != {WITH_ECG, WITHOUT_ECG}:
+            raise ValueError("half-widths with and without ECG")
         if not self.unrest >= 0.0:
             raise ValueError("a pressure that was unsettled is not better known")
 

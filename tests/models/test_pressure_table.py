@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.runtime.bundle import load_bundle
-from models.runtime.calibration import anchored_map, at_age, correction_shift, pressure_half_widths
-from models.runtime.spec import PressureTable
+from models.runtime.calibration import at_age, pressure_half_widths
+from models.runtime.pressure_estimate import anchored_map
+from models.runtime.spec import PressureMoves, PressureTable, PriorSlope
 from models.signals.modalities import Modality
 from models.signals.windows import CONTEXT_FIELDS, Window, WindowSpec
 
@@ -20,7 +21,9 @@ SPEC = WindowSpec()
 ROW = {m: i for i, m in enumerate(SPEC.modalities)}
 C = {name: i for i, name in enumerate(CONTEXT_FIELDS)}
 HALF = {"map": [2.0, 4.0, 10.0], "sbp": [3.0, 6.0, 15.0], "dbp": [2.0, 3.0, 8.0]}
-TABLE = PressureTable(0.25, [10.0, 60.0, 600.0], {"with ECG": HALF, "without ECG": HALF})
+PRIOR = {"delay": PriorSlope(-2.0, 1.0), "rate": PriorSlope(0.0, 1.0), "form": PriorSlope(0.0, 1.0)}
+MOVES = PressureMoves(PRIOR, [10.0], {"mean_60s": [0.5], "step": [1.0], "line": [0.0]})
+TABLE = PressureTable(MOVES, [10.0, 60.0, 600.0], {"with ECG": HALF, "without ECG": HALF})
 
 
 def window(age_s: float, ecg: bool = True, **context: float) -> Window:
@@ -66,11 +69,11 @@ def test_the_shipped_table_never_narrows(a: float, b: float) -> None:
 
 
 def test_an_unsettled_pressure_is_less_well_known() -> None:
-    table = PressureTable(0.25, TABLE.ages_s, TABLE.half_mmhg, unrest=0.5)
+    table = PressureTable(MOVES, TABLE.ages_s, TABLE.half_mmhg, unrest=0.5)
     assert pressure_half_widths(table, window(60.0, level=80.0, mean_300s=88.0), SPEC)["map"] == pytest.approx(8.0)
     assert pressure_half_widths(table, window(60.0, level=80.0), SPEC)["map"] == pytest.approx(4.0)
     with pytest.raises(ValueError, match="unsettled"):
-        PressureTable(0.25, TABLE.ages_s, TABLE.half_mmhg, unrest=float("nan"))
+        PressureTable(MOVES, TABLE.ages_s, TABLE.half_mmhg, unrest=float("nan"))
 
 
 def test_the_anchor_is_the_delay_regression() -> None:
@@ -79,8 +82,6 @@ def test_the_anchor_is_the_delay_regression() -> None:
     assert anchored_map(made.context[ROW[Modality.ABP]], made.context[ROW[Modality.PPG]]) == pytest.approx(
         76.0, abs=1e-3
     )
-    # A quarter of the learned correction of +8 is left.
-    assert 84.0 + correction_shift(TABLE, 84.0, made, SPEC) == pytest.approx(78.0, abs=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -94,12 +95,8 @@ def test_without_a_delay_the_anchor_is_the_last_level(changed: dict[str, float])
     assert anchored_map(made.context[ROW[Modality.ABP]], made.context[ROW[Modality.PPG]]) == pytest.approx(80.0)
 
 
-def test_what_was_never_measured_is_left_as_it_is() -> None:
-    assert correction_shift(TABLE, 84.0, window(float("nan")), SPEC) == 0.0
-
-
 def test_a_table_that_is_not_whole_is_refused() -> None:
     with pytest.raises(ValueError, match="rising ages"):
-        PressureTable(0.2, [10.0], {"with ECG": HALF, "without ECG": HALF})
-    with pytest.raises(ValueError, match="share"):
-        PressureTable(1.2, TABLE.ages_s, TABLE.half_mmhg)
+        PressureTable(MOVES, [10.0], {"with ECG": HALF, "without ECG": HALF})
+    with pytest.raises(ValueError, match="with and without ECG"):
+        PressureTable(MOVES, TABLE.ages_s, {"with ECG": HALF})

@@ -17,7 +17,16 @@ from models.runtime.calibration import half_width
 from models.runtime.engine import Engine
 from models.runtime.golden import GOLDEN_TOLERANCE, golden_difference
 from models.runtime.select import CANDIDATES, select_engine
-from models.runtime.spec import BUNDLE_SCHEMA, BundleSpec, Conformal, PressureTable, RiskRow, RiskTable
+from models.runtime.spec import (
+    BUNDLE_SCHEMA,
+    BundleSpec,
+    Conformal,
+    PressureMoves,
+    PressureTable,
+    PriorSlope,
+    RiskRow,
+    RiskTable,
+)
 from models.signals.absence import Absence
 from models.signals.errors import BadInput
 from models.signals.findings import Findings, Pulse, Rhythm
@@ -186,7 +195,11 @@ def test_an_estimate_ends_where_its_interval_grows_too_wide() -> None:
 
 
 TABLE = PressureTable(
-    correction=0.25,
+    moves=PressureMoves(
+        {"delay": PriorSlope(-2.0, 1.0), "rate": PriorSlope(4.0, 1.0), "form": PriorSlope(0.0, 1.0)},
+        [10.0],
+        {"mean_60s": [0.25], "step": [0.5], "line": [0.0]},
+    ),
     ages_s=[0.0, 100.0],
     half_mmhg={
         "with ECG": {"map": [2.0, 8.0], "sbp": [4.0, 16.0], "dbp": [3.0, 5.0]},
@@ -209,16 +222,45 @@ def test_measured_half_widths_take_the_place_of_the_models_own() -> None:
     assert old.pressures is None and "too old" in old.not_estimable[Modality.ABP]
 
 
-def test_only_the_tables_share_of_the_learned_correction_is_left() -> None:
-    """Last measured 80, delay unchanged, so the regression says 80; the model 75, of which a quarter of −5 is left."""
+def test_an_estimate_has_the_mean_of_the_table_and_the_networks_shape() -> None:
+    """Last measured 80, at a mean of 84 in the minute before: a quarter of the way is gone, whatever the model says."""
     lost = window({ABP: slice(20, 30)}, age=50)
+    lost.context[ABP, CONTEXT_FIELDS.index("mean_60s")] = 84.0
     (plain,) = engine().predict([lost])
     (prediction,) = with_tables(pressure=TABLE).predict([lost])
     assert plain.pressures is not None and prediction.pressures is not None
-    assert plain.pressures["map"].value == 75.0 and prediction.pressures["map"].value == pytest.approx(78.75)
+    assert plain.pressures["map"].value == 75.0 and prediction.pressures["map"].value == pytest.approx(81.0)
     for name in ("sbp", "dbp"):
-        assert prediction.pressures[name].value - plain.pressures[name].value == pytest.approx(3.75)
-    np.testing.assert_allclose(prediction.restored[0].values - plain.restored[0].values, 3.75, atol=1e-4)
+        assert prediction.pressures[name].value - plain.pressures[name].value == pytest.approx(6.0)
+    np.testing.assert_allclose(prediction.restored[0].values - plain.restored[0].values, 6.0, atol=1e-4)
+
+
+def pleth(rate: float) -> np.ndarray:
+    phase = (np.arange(3000) / 100.0 * rate / 60.0) % 1.0
+    return np.where(phase < 0.15, phase / 0.15, 1.0 - phase).astype(np.float32)
+
+
+def test_an_estimate_follows_the_pulse_rate_of_its_own_bed_and_is_the_same_elsewhere() -> None:
+    """4 mmHg for 10 % of rate, of which the table takes half."""
+    beside, lost = window(), window({ABP: slice(20, 30)}, age=50)
+    for made, rate in ((beside, 60.0), (lost, 72.0)):
+        made.context[ABP, CONTEXT_FIELDS.index("mean_60s")] = 80.0
+        made.signals[PPG] = pleth(rate)
+    first, second = with_tables(pressure=TABLE), with_tables(pressure=TABLE)
+    first.predict([beside], ["bed"])
+    memory = first.memory_of("bed")
+    assert second.remember("bed", memory)
+    shown = []
+    for engine_ in (first, second):
+        (prediction,) = engine_.predict([lost], ["bed"])
+        assert prediction.pressures is not None
+        shown.append(prediction.pressures["map"].value)
+    assert shown[0] == shown[1] == pytest.approx(80.0 + 0.5 * 4.0 * np.log(72.0 / 60.0) / 0.1, abs=0.1)
+    assert first.memory_of("bed").past == memory.past
+    (other,) = first.predict([lost], ["another bed"])
+    first.forget("bed")
+    (forgotten,) = first.predict([lost], ["bed"])
+    assert other.pressures is None and forgotten.pressures is None
 
 
 def test_a_risk_has_the_interval_of_the_table_and_ends_where_it_was_no_better_than_a_coin() -> None:
