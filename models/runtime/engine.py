@@ -119,18 +119,19 @@ class Engine:
         ran another model."""
         if memory.model != self._bundle.fingerprint:
             return False
-        if self._memory is not None:
-            try:
+        try:
+            past = PressurePast.of(memory.past) if memory.past else PressurePast.none()
+            if self._memory is not None:
                 self._memory.restore(key, memory.tokens)
-            except ValueError:
-                return False
+        except ValueError:
+            return False
         if self._forms is not None:
             self._forms.restore(key, memory.form)
         if self._anchors is not None:
             self._anchors.restore(key, PulseLook(*memory.look) if memory.look else None)
         if self._looks is not None:
             self._looks.restore(key, PlethLook(*memory.pleth) if memory.pleth else None)
-            self._pasts.restore(key, PressurePast.of(memory.past) if memory.past else PressurePast.none())
+            self._pasts.restore(key, past)
         return True
 
     def predict(self, windows: Sequence[Window], keys: Sequence[Hashable] = ()) -> list[Prediction]:

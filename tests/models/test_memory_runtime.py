@@ -14,13 +14,14 @@ from models.runtime.backend import Arrays
 from models.runtime.bundle import Bundle, load_bundle
 from models.runtime.engine import Engine
 from models.runtime.memory import MAX_KEYS, BedMemory, EngineMemory, rounds
+from models.runtime.pressure_past import NUMBERS
 from models.runtime.spec import MEMORY_INPUT
 from models.signals.errors import BackendFailed, BadInput
 from models.signals.windows import CONTEXT_FIELDS, Window
-from tests.models.test_runtime import ABP, ECG, PPG, SPEC, FakeBackend, write_bundle
+from tests.models.test_runtime import ABP, ECG, PPG, SPEC, TABLE, FakeBackend, write_bundle
 from tests.signals.waves import beat_times, pulse
 
-REMEMBERS = msgspec.structs.replace(SPEC, memory=True)
+REMEMBERS = msgspec.structs.replace(SPEC, memory=True, pressure=TABLE)
 ROWS, FRAMES, WIDTH = 4, SPEC.frames, SPEC.token_width
 
 
@@ -250,7 +251,8 @@ def test_an_engine_that_is_told_what_another_remembers_goes_on_as_it(
 
 
 def same(a: EngineMemory, b: EngineMemory) -> None:
-    assert (a.model, a.form, a.look) == (b.model, b.form, b.look)
+    assert (a.model, a.form, a.look, a.pleth) == (b.model, b.form, b.look, b.pleth)
+    assert (a.past or (0.0,) * NUMBERS) == (b.past or (0.0,) * NUMBERS)
     assert (a.tokens is None) == (b.tokens is None)
     if a.tokens is not None and b.tokens is not None:
         assert a.tokens.tobytes() == b.tokens.tobytes()
@@ -263,6 +265,10 @@ def test_what_is_remembered_is_all_of_it_and_a_copy() -> None:
     memory = made.memory_of("a")
     assert memory.tokens is not None and memory.form is not None and memory.look is not None
     assert memory.look[0] == pytest.approx(63.0, rel=0.05)
+    assert memory.pleth is not None and memory.pleth[0] == pytest.approx(63.0, rel=0.05)
+    assert memory.past == (0.0,) * NUMBERS
+    made.predict([lived_in(5, [])], ["a"])  # a window that ends at a fifth second
+    assert made.memory_of("a").past != memory.past
     made.predict([lived_in(9, [])], ["a"])
     assert made.memory_of("a").tokens[0, 0] == token(9) and memory.tokens[0, 0] == token(3)  # type: ignore[index]
     assert made.remember("a", EngineMemory("0" * 12))
@@ -270,7 +276,12 @@ def test_what_is_remembered_is_all_of_it_and_a_copy() -> None:
 
 
 @pytest.mark.parametrize(
-    "memory", [EngineMemory("1" * 12, form=0.4), EngineMemory("0" * 12, np.zeros((ROWS, WIDTH + 1), np.float32), 0.4)]
+    "memory",
+    [
+        EngineMemory("1" * 12, form=0.4),
+        EngineMemory("0" * 12, np.zeros((ROWS, WIDTH + 1), np.float32), 0.4),
+        EngineMemory("0" * 12, form=0.4, past=(0.0,) * (NUMBERS - 1)),
+    ],
 )
 def test_what_another_model_remembers_is_left_aside(memory: EngineMemory) -> None:
     made, _ = engine()

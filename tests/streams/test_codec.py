@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from models.runtime.pressure_past import NUMBERS
 from models.signals.absence import Absence
 from models.signals.context import MEMORY_S
 from models.signals.errors import BadInput
@@ -195,6 +196,8 @@ model_pasts = st.builds(
     ),
     maybe,
     st.none() | st.tuples(st.floats(1.0, 300.0), numbers),
+    st.none() | st.tuples(st.floats(1.0, 300.0), numbers),
+    st.none() | arrays(NUMBERS),
 )
 
 any_record = (
@@ -472,6 +475,8 @@ WRONG: list[tuple[str, dict[str, object] | bytes, str]] = [
     ("tokens without end", MEMORY | {"model": TOKENS | {"shape": [2**40, 2**40]}}, "at most 64 tokens"),
     ("a form of NaN", MEMORY | {"model": TOKENS | {"form": math.nan}}, "finite"),
     ("a pulse of no rate", MEMORY | {"model": TOKENS | {"look": [0.0, 1.0]}}, "rate"),
+    ("a pleth of no rate", MEMORY | {"model": TOKENS | {"pleth": [0.0, 1.0]}}, "rate"),
+    ("half a past", MEMORY | {"model": TOKENS | {"past": [ONE, False]}}, "length"),
     (
         "state of nowhere",
         {"t": "state", "v": 1, "bed": "b", "session": "s", "epoch": 0, "time_ns": 0, "state": {"ECG": "asleep"}},
