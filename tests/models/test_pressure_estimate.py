@@ -143,7 +143,15 @@ def test_it_stays_within_reach(
     made = estimate(
         NEAR, PlethLook(rate, form), PlethLook(71.0, 0.41), age_s, level=level, mean_60s=mean, delay=delay_s
     )
-    assert math.isfinite(made) and abs(made - level) <= LARGEST_MOVE_MMHG
+    assert math.isfinite(made) and abs(made - level) <= 40.0 + 1e-9
+
+
+@pytest.mark.parametrize("sign", [-1.0, 1.0])
+def test_no_table_moves_it_further_than_40(sign: float) -> None:
+    prior = {name: PriorSlope(sign * 60.0, 1e3) for name in ("delay", "rate", "form")}
+    seen = evidence(*rows(), PlethLook(90.0, 0.41), PlethLook(71.0, 0.41), past_of(NEAR))
+    assert seen is not None
+    assert moved_map(PressureMoves(prior, MOVES.ages_s, MOVES.weights), seen) == 80.0 + sign * 40.0
 
 
 @pytest.mark.parametrize("field", ["mean_60s", "ppg_delay_s", "delay", "delay_slope", "mean_300s"])
@@ -252,6 +260,10 @@ def test_what_is_absent_is_not_looked_at() -> None:
     holed = pleth_look(pleth_of(seen(wave, np.empty((4, 9)), slice(10, 13)), SPEC))
     assert holed is not None
     assert holed.form == pytest.approx(clean.form, abs=0.01) and holed.rate == pytest.approx(clean.rate, rel=0.01)
+    ticked = pleth(72.0)
+    ticked[40::83] = ticked[41::83] = np.nan  # gaps so short that their pulses count
+    told = pleth_look(ticked)
+    assert told is not None and told.form == pytest.approx(clean.form, abs=0.006)
     few = pleth(72.0)
     few[: -round(60 / 72 * 100 * (LEAST_BEATS - 2))] = np.nan
     assert pleth_look(few) is None

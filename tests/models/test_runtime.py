@@ -16,6 +16,9 @@ from models.runtime.bundle import DEMO_BUNDLE, Bundle, load_bundle
 from models.runtime.calibration import half_width
 from models.runtime.engine import Engine
 from models.runtime.golden import GOLDEN_TOLERANCE, golden_difference
+from models.runtime.pleth_look import pleth_look
+from models.runtime.pressure_estimate import estimated_map
+from models.runtime.pressure_past import EVERY_S, PressurePast
 from models.runtime.select import CANDIDATES, select_engine
 from models.runtime.spec import (
     BUNDLE_SCHEMA,
@@ -31,7 +34,7 @@ from models.signals.absence import Absence
 from models.signals.errors import BadInput
 from models.signals.findings import Findings, Pulse, Rhythm
 from models.signals.modalities import MODEL_MODALITIES, Modality
-from models.signals.windows import CONTEXT_FIELDS, Window
+from models.signals.windows import CONTEXT_FIELDS, Window, WindowSpec
 
 SPEC = BundleSpec(
     schema=BUNDLE_SCHEMA,
@@ -263,6 +266,29 @@ def test_an_estimate_follows_the_pulse_rate_of_its_own_bed_and_is_the_same_elsew
     assert other.pressures is None and forgotten.pressures is None
 
 
+def test_an_estimate_follows_what_its_own_bed_has_shown() -> None:
+    """A bed whose pressure fell by 2 mmHg with each 10 % of rate, against a population in which it rises by 4."""
+    made = with_tables(pressure=TABLE)
+    for end_s, rate in zip(range(100, 200, EVERY_S), [60.0, 66.0] * 10, strict=True):
+        beside = window(end_s=end_s)
+        beside.context[ABP, CONTEXT_FIELDS.index("level")] = 80.0 - 2.0 * np.log(rate / 60.0) / 0.1
+        beside.context[ABP, CONTEXT_FIELDS.index("mean_60s")] = beside.context[ABP, CONTEXT_FIELDS.index("level")]
+        beside.signals[PPG] = pleth(rate)
+        made.predict([beside], ["bed"])
+    lost = window({ABP: slice(20, 30)}, age=50, end_s=250)
+    lost.context[ABP] = beside.context[ABP]
+    lost.context[ABP, CONTEXT_FIELDS.index("age_s")] = 50.0
+    lost.signals[PPG] = pleth(72.0)
+    (prediction,) = made.predict([lost], ["bed"])
+    assert prediction.pressures is not None
+    level = float(beside.context[ABP, CONTEXT_FIELDS.index("level")])
+    assert prediction.pressures["map"].value < level - 0.1
+    past = PressurePast.of(made.memory_of("bed").past or ())
+    now, then = (pleth_look(pleth(rate)) for rate in (72.0, 66.0))
+    expected = estimated_map(TABLE.moves, lost, WindowSpec(), now, then, past)
+    assert prediction.pressures["map"].value == pytest.approx(expected, abs=1e-4)
+
+
 def test_a_risk_has_the_interval_of_the_table_and_ends_where_it_was_no_better_than_a_coin() -> None:
     row = RiskRow(longest_s=60.0, spread=[[1.0, 1.0, 1.0], [2.0, 2.0, 2.0]])
     engine_ = with_tables(risk=RiskTable(ages_s=[0.0, 100.0], sensors={"ECG+PPG+EEG": row}))
@@ -389,6 +415,14 @@ def test_a_tampered_file_is_refused(tmp_path: Path) -> None:
 def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="update Vigil"):
         load_bundle(write_bundle(tmp_path / "b", schema=BUNDLE_SCHEMA + 1))
+
+
+def test_an_older_bundle_serves_but_not_with_the_intervals_of_another_estimate(tmp_path: Path) -> None:
+    assert load_bundle(write_bundle(tmp_path / "bare", schema=1)).spec.pressure is None
+    spec = msgspec.structs.replace(SPEC, pressure=TABLE)
+    assert load_bundle(write_bundle(tmp_path / "new", spec)).spec.pressure == TABLE
+    with pytest.raises(BadInput, match="measured of another estimate; export the model again"):
+        load_bundle(write_bundle(tmp_path / "old", spec, schema=1))
 
 
 @pytest.mark.parametrize(
