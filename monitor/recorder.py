@@ -12,17 +12,22 @@ from platformdirs import user_data_path
 from models.signals.errors import BadInput, VigilError
 from streams.sinks.mcap import Limits, McapSink
 from streams.sinks.sink import SinkRunner
-from streams.sinks.writing import writing
 
 SUFFIX = ".mcap"
 
 
 def default_path(now: datetime, folder: Path | None = None) -> Path:
     """Where a live run is recorded unless the user says where: in ``folder``, else in the user's own data, by date and
-    time."""
+    time. BadInput for a folder that cannot be made."""
     folder = folder or user_data_path("vigil") / "recordings"
-    with writing(folder):
+    try:
         folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = "there is a file of that name" if isinstance(error, FileExistsError) else error.strerror or error
+        raise BadInput(
+            "a folder to record into, or one that can be made", f"{folder} ({reason})",
+            "choose another in [recorder] folder",
+        ) from error  # fmt: skip
     return folder / f"{now:%Y-%m-%d-%H%M%S}{SUFFIX}"
 
 
@@ -37,7 +42,7 @@ def recorder(
 
 
 def _failed(error: VigilError) -> None:
-    print(f"vigil: the recording has ended: {error}", file=sys.stderr)
+    print(f"vigil: nothing more is recorded, the monitoring goes on: {error}", file=sys.stderr)
 
 
 def _dropped(count: int) -> None:
