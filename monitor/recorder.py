@@ -37,7 +37,7 @@ def recorder(
     """Records into ``path``, within ``limits``. on_failure: called where the recording cannot go on; by default that is
     said, and what is recorded goes on. BadInput for a path that cannot be recorded into."""
     if path.suffix.casefold() != SUFFIX:
-        raise BadInput(f"a file that ends in {SUFFIX} in --record", repr(path.name), f"write {path.stem}{SUFFIX}")
+        raise BadInput(f"a file that ends in {SUFFIX} for the recording", repr(path.name), f"write {path.stem}{SUFFIX}")
     return SinkRunner(McapSink(path, limits), on_failure=on_failure or _failed, on_drops=_dropped)
 
 

@@ -149,8 +149,8 @@ def _say_other_wards(process: RoleProcess, force: InForce) -> None:
         there = ", ".join(f"--prefix {name}" if name else "none" for name in others)
         wanted = force.keys.broker.prefix
         print(
-            f"vigil: no ward {f'with --prefix {wanted}' if wanted else 'without --prefix'} was on this broker, its topics "
-            f"are made now; those there have {there}: did you mean one of these?",
+            f"vigil: no ward {f'with --prefix {wanted}' if wanted else 'without --prefix'} was on this broker, its "
+            f"topics are made now; those there have {there}: did you mean one of these?",
             file=sys.stderr,
         )
 

@@ -185,10 +185,11 @@ class LslDevice:
 
     def _none_fits(self, there: list[StreamSaid]) -> BadInput:
         wanted = ", ".join(f"{k}={v!r}" for k, v in self._criteria.items())
+        usable = [said for said in there if not said.unusable]
         return BadInput(
             f"a regular LSL stream of numbers{' with ' + wanted if wanted else ''}",
             _listing(there) if there else "no LSL stream on this network",
-            "name one of these, such as lsl:name=…"
+            f"name one of these, such as lsl:name={plain(usable[0].name) if usable else '…'}"
             if there
             else "is it switched on, and does the firewall let it pass?",
         )
