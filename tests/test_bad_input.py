@@ -150,8 +150,8 @@ def test_a_display_of_a_bed_that_is_not_there_lists_those_that_are() -> None:
     desk.bed("7")
     desk.says("7", "source")
     assert desk.session.status().vacant == ""
-    for bed in range(20, 40):
-        desk.bed(str(bed))
+    for number in range(20, 40):
+        desk.bed(str(number))
     desk.session._wanted = "99"
     assert desk.session.status().vacant.endswith("26, 27, 12 more")
 
