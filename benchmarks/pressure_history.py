@@ -160,12 +160,11 @@ def minutes(people: Iterator[History]) -> Minutes:
         track = PressureTrack(
             end_s[known] - 0.5 * MINUTE_S, np.full(int(known.sum()), float(MINUTE_S)), *([person.mean[known]] * 3)
         )
-        found, now = labels_with_gaps(track, end_s, float(len(person.mean) * MINUTE_S))
+        # Just before its end, or the minute before an event would count as within it.
+        found, now = labels_with_gaps(track, end_s - 1e-3, float(len(person.mean) * MINUTE_S))
         labels: Floats = np.where(known[:, None], found, np.nan).astype(np.float64)
         number_of = np.full(len(end_s), number, np.intp)
-        # A low minute is known to be one at its end; an event begins with its minute.
-        low = known & (np.nan_to_num(person.mean, nan=np.inf) < 65.0)
-        parts.append(Minutes(trend(person.mean), person.mean, labels, now | low, number_of, end_s))
+        parts.append(Minutes(trend(person.mean), person.mean, labels, now, number_of, end_s))
     fields = Minutes.__dataclass_fields__
     return Minutes(*(np.concatenate([getattr(p, name) for p in parts]) for name in fields))
 
