@@ -22,8 +22,8 @@ from models.signals.windows import WindowSpec
 from streams.accounting import Accounting
 from streams.alarms import AlarmEngine
 from streams.feed import DisplayFeed
-from streams.inference import EndOfBed, Mailbox, WindowJob
 from streams.latency import LatencyBook
+from streams.mailbox import EndOfBed, Mailbox, WindowJob
 from streams.memories import engine_memory
 from streams.records import (
     AlarmRecord,
@@ -405,7 +405,7 @@ class ShowStage:
     def _measure(self, record: AnyRecord) -> None:
         if isinstance(record, WaveTick):
             self._latency.add_ns("sample_to_feed", record.due_ns, self._now())
-        elif isinstance(record, PredictionRecord):
+        elif isinstance(record, PredictionRecord) and record.missed != "skipped":
             self._latency.add_ns("window_to_prediction", record.stamps_ns.get("due", 0), self._now())
         elif isinstance(record, DeadLetter):
             self._accounting.count("dead_letters")

@@ -18,8 +18,8 @@ from streams import stages
 from streams.accounting import Accounting
 from streams.codec import decode, encode
 from streams.feed import DisplayFeed
-from streams.inference import Mailbox, WindowJob
 from streams.latency import LatencyBook
+from streams.mailbox import Mailbox, WindowJob
 from streams.memories import told_model
 from streams.records import AlarmRecord, AnyRecord, MemoryRecord, StateRecord, VitalsRecord, WaveTick
 from streams.stages import AlarmStage, ShowStage, WindowStage

@@ -6,7 +6,7 @@ import asyncio
 
 from models.signals.windows import WindowSpec
 from streams.accounting import Accounting
-from streams.inference import Mailbox, WindowJob
+from streams.mailbox import Mailbox, WindowJob
 from streams.records import AlarmRecord, AnyRecord, StateRecord, VitalsRecord, WaveTick
 from streams.sources.replay import ReplaySource
 from streams.stages import AlarmStage, WindowStage
