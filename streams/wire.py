@@ -89,9 +89,10 @@ class Wire:
         self.outbox.post("deadletters", letter.bed, encode(letter))
 
 
-SHARED = ("vitals", "alarms")
-"""Topics on which one worker of those that share the beds speaks for a bed: what one says late may be wrong by then. A
-prediction says of which window it is."""
+SHARED = ("vitals", "predictions", "alarms")
+"""Topics on which one worker of those that share the beds speaks for a bed: what one says late may be wrong by then.
+Predictions come from another thread than what the ticks gave: who has taken the bed over tells what it does not find
+told, so what is still in hand then goes nowhere."""
 
 
 class Outbox:
@@ -151,7 +152,7 @@ class Outbox:
 
     async def deliver(self, app: CrashingApp, topic: str, key: bytes, message: bytes) -> None:
         """Send one raw message; a delivery that fails later takes the app down."""
-        if topic in SHARED and not await app.may_say(key):
+        if topic in SHARED and not await app.may_say(key, found_later=topic == "predictions"):
             return
         self._under_way += 1
         # Counted until it is done, or for good: who is cancelled while it waits for room has not delivered it.
