@@ -144,15 +144,18 @@ class Outbox:
             while True:
                 self._woken = False
                 while self._messages:
-                    await self.deliver(app, *self._messages.popleft())
+                    topic, key, message = self._messages.popleft()
+                    await self.deliver(app, topic, key, message, found_later=topic == "predictions")
                 await self._news.wait()
                 self._news.clear()
         finally:
             self._loop = None
 
-    async def deliver(self, app: CrashingApp, topic: str, key: bytes, message: bytes) -> None:
-        """Send one raw message; a delivery that fails later takes the app down."""
-        if topic in SHARED and not await app.may_say(key, found_later=topic == "predictions"):
+    async def deliver(
+        self, app: CrashingApp, topic: str, key: bytes, message: bytes, *, found_later: bool = False
+    ) -> None:
+        """Send one raw message; a delivery that fails later takes the app down. found_later: as of ``app.may_say``."""
+        if topic in SHARED and not await app.may_say(key, found_later=found_later):
             return
         self._under_way += 1
         # Counted until it is done, or for good: who is cancelled while it waits for room has not delivered it.

@@ -131,11 +131,17 @@ def test_what_is_another_workers_to_say_is_not_sent() -> None:
     async def deliver() -> int:
         app: Any = SimpleNamespace(prefix="", producer=SimpleNamespace(send=send), may_say=may_say)
         outbox = Outbox()
-        for bed in (b"mine", b"another's"):
+        for bed in ("mine", "another's"):
             for topic in ("vitals", "alarms", "predictions", "beds"):
-                await outbox.deliver(app, topic, bed, b"")
+                outbox.post(topic, bed, b"")
+        pump = asyncio.ensure_future(outbox.pump(app))
+        while outbox.waiting:
+            await asyncio.sleep(0)
+        pump.cancel()
+        await asyncio.gather(pump, return_exceptions=True)
+        await outbox.deliver(app, "predictions", b"mine", b"")  # with its tick
         return outbox.undelivered
 
     assert asyncio.run(deliver()) == 0
-    assert sent == ["vitals", "alarms", "predictions", "beds", "beds"]
-    assert asked == 2 * [False, False, True]
+    assert sent == ["vitals", "alarms", "predictions", "beds", "beds", "predictions"]
+    assert asked == [*2 * [False, False, True], False]
