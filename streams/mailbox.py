@@ -2,7 +2,7 @@
 
 At speed max nothing is skipped: a full mailbox refuses, and the windower waits. In a *paced* run nobody waits, and a
 window may find an older one of its bed before it. Where the model can soon have done all that waits
-(:data:`CATCH_UP_S`), both are computed; else the older one is *skipped*, and told so: a window that is missing cannot
+(:data:`CATCH_UP`), both are computed; else the older one is *skipped*, and told so: a window that is missing cannot
 be told from one that is still to come.
 """
 
@@ -16,11 +16,13 @@ from threading import Condition
 
 from models.runtime.memory import EngineMemory
 from models.runtime.prediction import Prediction, lost
+from models.signals.times import SECOND_NS
 from models.signals.windows import Window
 
-CATCH_UP_S = 0.5
-"""What the model takes, by its last batch, for all that waits: up to here older windows are computed too. It is well
-below the hop of a second, so that a model that cannot keep up for good does not drag a queue behind it."""
+CATCH_UP = 0.5
+"""What the model takes, by its last batch, for all that waits, as a share of the time from one window of a bed to the
+next: up to here older windows are computed too. It is well below 1, so that a model that cannot keep up for good does
+not drag a queue behind it."""
 BEHIND = "skipped: the model was behind"
 NOT_LOADED = "skipped: the model was not loaded yet"
 
@@ -122,7 +124,7 @@ class Mailbox:
             if self._closed:
                 return 0
             mine = [n for n, place in enumerate(self._places) if place.item.bed == job.bed]
-            skipped = self._too_many(job.bed)
+            skipped = self._too_many(job)
             left = _overtaken([self._places[n] for n in mine], job, skipped, BEHIND if self._begun else NOT_LOADED)
             if skipped:
                 for n, place in zip(mine, left, strict=False):
@@ -137,14 +139,16 @@ class Mailbox:
             self._condition.notify()
             return skipped
 
-    def _too_many(self, bed: str) -> int:
-        """How many windows of the bed must go before another may come."""
-        waiting = [place.item for place in self._places if _may_go(place.item)]
-        mine = sum(item.bed == bed for item in waiting)
-        most = 0.0 if self._window_s is None else self._capacity
-        if self._window_s:
-            most = min(most, CATCH_UP_S / self._window_s)
-        return next((n for n in range(mine) if len(waiting) - n + 1 <= most), mine)
+    def _too_many(self, job: WindowJob) -> int:
+        """How many windows of the job's bed must go before it may come."""
+        items = [place.item for place in self._places]
+        waiting = [item for item in items if isinstance(item, WindowJob) and not item.warming]
+        mine = [item for item in waiting if item.bed == job.bed]
+        most = 0.0
+        if mine and self._window_s is not None:
+            hop_s = max(0, job.stamps.get("due", 0) - mine[-1].stamps.get("due", 0)) / SECOND_NS
+            most = min(self._capacity, CATCH_UP * hop_s / max(self._window_s, 1e-6))
+        return next((n for n in range(len(mine)) if len(waiting) - n + 1 <= most), len(mine))
 
     def offer(self, item: WindowJob | EndOfBed) -> bool:
         """Put it last; False if the mailbox is full. An end of bed is always taken."""
@@ -195,10 +199,6 @@ class Mailbox:
     def __len__(self) -> int:
         with self._condition:
             return len(self._places)
-
-
-def _may_go(item: WindowJob | EndOfBed) -> bool:
-    return isinstance(item, WindowJob) and not item.warming
 
 
 def _overtaken(places: list[_Place], job: WindowJob, skip: int, reason: str) -> list[_Place]:

@@ -16,7 +16,7 @@ from streams.accounting import Accounting
 from streams.codec import DecodeError, decode, encode
 from streams.inference import InferenceThread, Result, skipped_record
 from streams.latency import LatencyBook
-from streams.mailbox import BEHIND, CATCH_UP_S, NOT_LOADED, EndOfBed, Mailbox, SkippedWindow, WindowJob
+from streams.mailbox import BEHIND, CATCH_UP, NOT_LOADED, EndOfBed, Mailbox, SkippedWindow, WindowJob
 from streams.records import PredictionRecord
 from tests.streams.sources import FakeEngine
 from tests.streams.test_inference import job
@@ -42,7 +42,7 @@ class Ward:
     """Beds with a window a second each, on a clock that only the model moves; in one thread, and so always the same.
 
     load_s: until the model serves. batches_s: what the next windows take it, batch by batch; then ``usual_s`` each.
-    seek: after so many windows of a bed its next epoch begins.
+    seek: after so many windows of a bed its next epoch begins. speed: of the replay.
     """
 
     def __init__(
@@ -55,6 +55,7 @@ class Ward:
         usual_s: float = 0.01,
         batch: int | None = None,
         seek: int | None = None,
+        speed: float = 1.0,
     ) -> None:
         self.now_ns = 0
         self.told: list[Result] = []
@@ -64,7 +65,7 @@ class Ward:
         self.box.on_skipped(self._skipped)
         self._usual_s, self._load_s, self._slow = usual_s, load_s, list(batches_s)
         self._coming = sorted(
-            (round((second + bed / beds) * S), f"bed{bed}", second, seek is not None and second > seek)
+            (round((second + bed / beds) * S / speed), f"bed{bed}", second, seek is not None and second > seek)
             for bed in range(beds) for second in range(1, seconds + 1)
         )  # fmt: skip
         self._seek, self._beds = seek or 0, beds
@@ -169,7 +170,7 @@ def test_a_long_stop_leaves_the_oldest_out_and_no_queue_behind() -> None:
     ward = Ward(1, 300, [0.01, 0.01, 200.0])
     skipped = [r.window_end_ns // S for r in ward.records if r.missed == "skipped"]
     late = [r.window_end_ns // S for r in ward.records if r.missed == "late"]
-    assert len(late) < CATCH_UP_S / 0.01 + 2 and skipped == list(range(skipped[0], min(late[1:])))
+    assert len(late) < CATCH_UP / 0.01 + 2 and skipped == list(range(skipped[0], min(late[1:])))
     assert all(r.valid for r in ward.records if r.window_end_ns > 205 * S)
 
 
@@ -184,7 +185,14 @@ def test_a_model_that_is_too_slow_for_good_skips_and_drags_no_queue_behind_it(us
     stamps = [record.stamps_ns for record in ward.records if record.missed != "skipped"]
     # After second 60 no newer ones come in place of those that wait.
     ages_ns = [s["inference_end"] - s["due"] for s in stamps if s["inference_end"] < 60 * S]
-    assert len(ages_ns) > 0.9 * 60 / usual_s and max(ages_ns) <= (1.0 + usual_s + CATCH_UP_S) * S
+    assert len(ages_ns) > 0.9 * 60 / usual_s and max(ages_ns) <= (1.0 + usual_s + CATCH_UP) * S
+
+
+def test_a_fast_replay_is_not_caught_up_with_over_many_seconds_of_the_patient() -> None:
+    """At 50 times a window comes each 20 ms, and the model takes 30: a queue of half a second would be 25 s old."""
+    ward = Ward(1, 500, usual_s=0.03, speed=50.0)
+    stamps = [r.stamps_ns for r in ward.records if r.missed != "skipped"]
+    assert max(s["inference_end"] - s["due"] for s in stamps) <= 0.06 * S
 
 
 def test_while_the_model_is_loaded_windows_are_told_as_skipped_when_the_next_has_come() -> None:
