@@ -12,10 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
-from msgspec.structs import replace
-
 from models.signals.times import SECOND_NS
-from streams.codec import encode
 from streams.records import AnyRecord, PredictionRecord, VitalsRecord, WaveTick, tick_identity
 from streams.roles.display import DisplayProcess
 from streams.runner import Sharing
@@ -26,6 +23,12 @@ END_S = 30.0
 LOOK_S = 0.2
 
 
+Wording = tuple[tuple[str, int], ...]
+"""What a record says: the name of every field, and a hash of what is in it."""
+NOT_SAID = ("stamps_ns", "host", "clock_ns")
+"""Who told it, and when."""
+
+
 def reading(prefix: str) -> Sharing:
     """How one who reads everything shares the broker."""
     return Sharing(prefix=prefix, partitions=PARTITIONS, only_own=False)
@@ -34,15 +37,15 @@ def reading(prefix: str) -> Sharing:
 class Heard:
     """What came of one bed: by second of event time each wording, by tick how often, and when (monotonic).
 
-    ticks: by identity, ends of stream left out. vitals, predictions: a hash of every record of that second; stamps are
-    no part of what a prediction says. invalid: seconds with a prediction that says so. sample_ms, window_ms: from due
-    to here, of ticks and of predictions that have a due time.
+    ticks: by identity, ends of stream left out. vitals, predictions: of every record of that second a hash of each
+    field. invalid: seconds with a prediction that says so. sample_ms, window_ms: from due to here, of ticks and of
+    predictions that have a due time.
     """
 
     def __init__(self) -> None:
         self.ticks: Counter[object] = Counter()
-        self.vitals: dict[int, list[int]] = defaultdict(list)
-        self.predictions: dict[int, list[int]] = defaultdict(list)
+        self.vitals: dict[int, list[Wording]] = defaultdict(list)
+        self.predictions: dict[int, list[Wording]] = defaultdict(list)
         self.invalid: set[int] = set()
         self.vitals_at_s: list[float] = []
         self.sample_ms: list[float] = []
@@ -56,12 +59,11 @@ class Heard:
             if record.due_ns > 0:
                 self.sample_ms.append((now_ns - record.due_ns) / 1e6)
         elif isinstance(record, VitalsRecord):
-            self.vitals[record.time_ns // SECOND_NS].append(hash(encode(record)))
+            self.vitals[record.time_ns // SECOND_NS].append(_wording(record))
             self.vitals_at_s.append(now_ns / SECOND_NS)
         elif isinstance(record, PredictionRecord):
             second = record.window_end_ns // SECOND_NS
-            said = replace(record, stamps_ns={}, host="", clock_ns=0)
-            self.predictions[second].append(hash(encode(said)))
+            self.predictions[second].append(_wording(record))
             if not record.valid:
                 self.invalid.add(second)
             if due := record.stamps_ns.get("due", 0):
@@ -83,18 +85,28 @@ class Heard:
             "windows invalid": len(self.invalid),
         })  # fmt: skip
 
+    def fields_told_otherwise(self) -> set[str]:
+        """Names of the fields in which records of one and the same second differ."""
+        told = [*self.vitals.values(), *self.predictions.values()]
+        return {name for said in told for other in said[1:] for name, _ in set(said[0]) ^ set(other)}
+
     @property
     def silence_s(self) -> float:
         """The longest time on the wall without numerics."""
         return max((b - a for a, b in zip(self.vitals_at_s, self.vitals_at_s[1:], strict=False)), default=0.0)
 
 
-def _again(told: dict[int, list[int]]) -> int:
+def _wording(record: VitalsRecord | PredictionRecord) -> Wording:
+    names = (name for name in record.__struct_fields__ if name not in NOT_SAID)
+    return tuple((name, hash(repr(getattr(record, name)))) for name in names)
+
+
+def _again(told: dict[int, list[Wording]]) -> int:
     """Seconds of which the same was told more than once."""
     return sum(len(said) > 1 and len(set(said)) == 1 for said in told.values())
 
 
-def _otherwise(told: dict[int, list[int]]) -> int:
+def _otherwise(told: dict[int, list[Wording]]) -> int:
     """Seconds of which two different things were told."""
     return sum(len(set(said)) > 1 for said in told.values())
 
@@ -160,16 +172,20 @@ class Ward:
         """Waits until a role says that it is well."""
         self.until("a role's start", lambda: '"event": "well"' in self.said(process), process)
 
-    def ended(self, source: subprocess.Popen[bytes], limit_s: float) -> tuple[int | None, int | None]:
-        """Waits for the end of a source; its exit code and the ticks that it says to have sent, ends of stream among
-        them. None for what it did not come to."""
-        try:
-            code = source.wait(limit_s)
-        except subprocess.TimeoutExpired:
-            self.notes.append(f"the source did not come to its end within {limit_s:.0f} s")
-            return None, None
+    def ended(self, source: subprocess.Popen[bytes], silent_s: float) -> tuple[int | None, int | None]:
+        """Waits for the end of a source, however late it comes on a slow machine; its exit code and the ticks that it
+        says to have sent, ends of stream among them. None where it did not come: no bed has moved for so long."""
+        heard, since_s = -1, time.monotonic()
+        while source.poll() is None:
+            now_heard, now_s = sum(len(bed.vitals_at_s) for bed in list(self.beds.values())), time.monotonic()
+            if now_heard != heard:
+                heard, since_s = now_heard, now_s
+            if now_s - since_s > silent_s:
+                self.notes.append(f"no bed moved for {silent_s:.0f} s, and the source had not come to its end")
+                return None, None
+            time.sleep(LOOK_S)
         ends = [json.loads(line) for line in self.said(source).splitlines() if '"event": "ended"' in line]
-        return code, ends[-1]["ticks_sent"] if ends else None
+        return source.returncode, ends[-1]["ticks_sent"] if ends else None
 
     def close(self) -> None:
         """Ends whatever still runs."""

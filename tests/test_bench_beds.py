@@ -57,6 +57,8 @@ def test_what_is_told_again_is_told_from_what_is_told_otherwise() -> None:
     assert counted(1, VITALS, VITALS, PREDICTION) == {"again": 1}
     assert counted(1, VITALS, replace(VITALS, hr=71.0), VITALS, PREDICTION) == {"otherwise": 1}
     assert counted(1, VITALS, PREDICTION, replace(PREDICTION, risk={})) == {"windows otherwise": 1}
+    assert heard(VITALS, VITALS, PREDICTION).fields_told_otherwise() == set()
+    assert heard(VITALS, VITALS, PREDICTION, replace(PREDICTION, valid=False)).fields_told_otherwise() == {"valid"}
     late = replace(PREDICTION, valid=False)
     assert counted(1, VITALS, late, late) == {"windows again": 1, "windows invalid": 1}
 
