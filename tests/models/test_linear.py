@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from scipy.optimize import minimize
 
 from models.evaluation.linear import choose_penalty, logistic, ridge
+from models.training.calibrate import maximise_likelihood
 
 
 def test_ridge_by_hand() -> None:
@@ -73,3 +75,18 @@ def test_logistic_is_the_minimum_of_its_loss(counted: bool) -> None:
 def test_separable_data_end_at_finite_weights() -> None:
     weights = logistic(np.array([[-1.0], [1.0]]), np.array([False, True]), penalty=1e-3)
     assert np.isfinite(weights).all() and weights[1] > 2
+
+
+def test_the_temperature_is_the_one_that_the_outcomes_ask_for() -> None:
+    """Hazards told twice as sure as they are need a temperature of two; an interval after an event does not count."""
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(4000, 1, 3)) * 1.5
+    event = rng.random((4000, 3)) < 1 / (1 + np.exp(-logits[:, 0]))
+    labels = np.maximum.accumulate(event, axis=1).astype(np.float32)  # what happened stays so
+    labels[::5, 2] = np.nan
+    raw = torch.nn.Parameter(torch.tensor(1.0))
+    said = torch.from_numpy(2.0 * logits).float()
+    maximise_likelihood([raw], lambda: said / raw, labels, lambda: 0.0 * raw)
+    assert float(raw.detach()) == pytest.approx(2.0, abs=0.15) and not raw.requires_grad
+    maximise_likelihood([raw], lambda: said / raw, np.full((4000, 3), np.nan), lambda: 0.0 * raw)
+    assert float(raw.detach()) == pytest.approx(2.0, abs=0.15), "nothing is fitted where nothing is known"
