@@ -25,7 +25,9 @@ MAX_UNDER_WAY = 200  # ticks of a bed sent and not yet handled: 10 s
 UNDER_WAY_NS = SECOND_NS // 2
 LEAST_UNDER_WAY = 8
 REMOTE_UNDER_WAY_NS = 5 * SECOND_NS
-REMOTE_LEAST_NS = 2 * SECOND_NS  # of the bed's time: workers tell of whole seconds, and with less it waited for ever
+REMOTE_LEAST_NS = 3 * SECOND_NS
+"""Of event time, however slow it is: far consumers tell of whole seconds, and of one that has begun only with the rest
+of it and a look ahead. With less under way source and workers would wait for each other for good."""
 FOLLOW = "follow"
 
 Publish = Callable[[str, bytes], None]
@@ -33,10 +35,8 @@ Publish = Callable[[str, bytes], None]
 
 def most_under_way(tick_ns: int, pace: float | None, under_way_ns: int = UNDER_WAY_NS, least_ns: int = 0) -> int | None:
     """Ticks of a bed that may be sent and not yet handled: those of ``under_way_ns`` on the wall at ``pace``, however
-    fast, and at least 8 and those of ``least_ns``; None at speed max, where the limit of all is enough."""
-    if pace is None:
-        return None
-    return max(LEAST_UNDER_WAY, round(max(under_way_ns * pace, least_ns) / max(tick_ns, 1)))
+    fast, and at least 8, and those of ``least_ns`` of event time; None at speed max: the limit of all is enough."""
+    return None if pace is None else max(LEAST_UNDER_WAY, round(max(under_way_ns * pace, least_ns) / max(tick_ns, 1)))
 
 
 class Flow:
@@ -44,7 +44,7 @@ class Flow:
 
     publish: ``publish(bed, message)`` hands an encoded tick to the broker, from the source's thread. stages: names of
     the consumers that must have handled a tick before there is room for another. under_way_ns: on the wall, of what a
-    paced recording may have under way; least_ns: of the bed's time, however slow it is.
+    paced recording may have under way; least_ns: of event time, which it may at any speed.
     """
 
     def __init__(
