@@ -38,8 +38,8 @@ class Heard:
     """What came of one bed: by second of event time each wording, by tick how often, and when (monotonic).
 
     ticks: by identity, ends of stream left out. vitals, predictions: of every record of that second a hash of each
-    field. not_valid: seconds with a prediction that is not, by why: ``late``, ``skipped``, else ``invalid``. sample_ms, window_ms: from due to here, of ticks and of
-    predictions that have a due time.
+    field. not_valid: seconds with a prediction that is not, by why: ``late``, ``skipped``, else ``invalid``. sample_ms,
+    window_ms: from due to here, of ticks and of predictions that have a due time.
     """
 
     def __init__(self) -> None:
