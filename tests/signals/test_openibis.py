@@ -219,6 +219,12 @@ def test_microvolts_matter_where_something_is_suppressed() -> None:
     assert streamed(GOLDEN["asleep"] / 25.0).index == 0.0
 
 
+@pytest.mark.parametrize(("height_uv", "suppressed"), [(4.9, 100.0), (5.2, 0.0)])
+def test_suppression_is_within_5_uv_of_a_straight_line(height_uv: float, suppressed: float) -> None:
+    t = np.arange(WHOLE_S * FS) / FS
+    assert streamed(height_uv * np.sin(2 * np.pi * 10.25 * t) + 3.0 * t).suppression_percent == suppressed
+
+
 def test_deeper_is_lower() -> None:
     falls = [streamed(brain(WHOLE_S, 20.0, 0.3, slope, 6, FS)).index for slope in (0.8, 1.2, 1.6, 2.0, 2.6)]
     assert falls == sorted(falls, reverse=True) and falls[0] > falls[-1] + 30
