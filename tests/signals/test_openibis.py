@@ -260,6 +260,28 @@ def test_a_gap_is_never_glued_over(gap_s: float) -> None:
         assert all(v is None for v in known[56:])  # less than half of the last 30 s
 
 
+def test_what_lies_before_a_gap_does_not_reach_over_it() -> None:
+    """The level of the electrode before it is nothing to what comes after, not by a hair."""
+    eeg = GOLDEN["awake"][: 60 * FS]
+    found = []
+    for level in (0.0, 3000.0):
+        before = eeg.copy()
+        before[: 45 * FS] += level
+        before[45 * FS] = np.nan
+        found.append(streamed(before).index)
+    assert found[0] == pytest.approx(found[1], abs=1e-6)
+
+
+def test_after_a_gap_the_filter_has_a_second_to_settle() -> None:
+    """Half of 30 s in spectra, of which the first ends 3.25 s after the gap, not 2.75: known from 17.75 s on."""
+    eeg = np.concatenate((GOLDEN["awake"][: 40 * FS], np.full(31 * FS + 64, np.nan), GOLDEN["awake"][: 30 * FS]))
+    found, known = Openibis(), []
+    for second in range(len(eeg) // FS):
+        found.add(eeg[second * FS : (second + 1) * FS])
+        known.append(found.index is not None)
+    assert known.index(True, 72) + 1 == 90
+
+
 @given(
     st.lists(st.tuples(st.integers(0, WHOLE_S * FS), st.integers(1, 20 * FS)), max_size=6),
     st.sampled_from(sorted(GOLDEN)),
