@@ -272,10 +272,10 @@ def _simulated_part(courses: dict[int, list[Course]]) -> list[str]:
     )
     return [
         "### Simulated patients, against their true depth",
-        f"{len(first)} patients of {SIMULATED_S // 60} min, seeds from {FIRST_SEED}; scenarios drawn, induction, deep and"
-        " decoupled in turn; sensor faults drawn; the device that training has not met. The model learnt from spectra"
-        f" {SHIPPED_SPECTRA}; spectra 2 are refitted, on other patients, so that openibis reads the depth. The constant is"
-        " the median of these very seconds.",
+        f"{len(first)} patients of {SIMULATED_S // 60} min, seeds from {FIRST_SEED}; scenarios drawn, induction, deep"
+        " and decoupled in turn; sensor faults drawn; the device that training has not met. The model learnt from"
+        f" spectra {SHIPPED_SPECTRA}; spectra 2 are refitted, on other patients, so that openibis reads the depth. The"
+        " constant is the median of these very seconds.",
         table(header, rows),
         f"Marked UNCERTAIN on the screen, of the seconds with an EEG, spectra {uncertain}.",
         table(["spectra", "true depth", "patients", "seconds", "model − truth", "openibis − truth"], bands),
