@@ -5,7 +5,8 @@ no proof, but disagreement is a warning, and the screen says it beside both numb
 alarm. What makes both wrong at once is said before all else:
 
 * an EEG in which nothing is left, 95 % suppressed: isoelectric, or an electrode that hears nothing. No number at all;
-* muscle, from 55 dB on, where BIS monitors have a full bar: fast power that raises the rule and is not the brain's.
+* muscle, from 55 dB on, where BIS monitors have a full bar: fast power that is not the brain's. The rule would take it
+  for waking, and is not shown such seconds (:mod:`streams.vitals.monitor`).
 
 An EEG that is artefact has no opinion in the first place (:mod:`models.signals.eeg_artefacts`).
 """

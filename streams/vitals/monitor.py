@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.signals.absence import Absence
+from models.signals.depth_opinion import MUSCLE_DB
 from models.signals.eeg_rate import RATE_HZ as DEPTH_RATE_HZ
 from models.signals.eeg_rate import At128Hz
 from models.signals.findings import PULSE_CHANNELS, Findings, Pulse, Rhythm
@@ -179,13 +180,14 @@ class VitalsMonitor:
         )
 
     def _listen(self, second: int, measured: bool, native: Native | None) -> None:
-        """The second that has just ended goes on to openibis, as missing where it was not measured."""
-        if measured and native is not None:
-            samples = self._eeg.second(*native(Modality.EEG, second - 1))
-        else:
+        """The second that has just ended goes on to openibis, as missing where it was not measured, or so full of
+        muscle that a sleeper would be told to be awake for the half minute that it is remembered."""
+        if not measured or native is None:
             self._eeg.reset()
-            samples = np.full(DEPTH_RATE_HZ, np.nan)
-        self._openibis.add(samples)
+            self._openibis.add(np.full(DEPTH_RATE_HZ, np.nan))
+            return
+        samples, muscle = self._eeg.second(*native(Modality.EEG, second - 1)), self._muscle.of_second(second)
+        self._openibis.add(samples if muscle is None or muscle < MUSCLE_DB else np.full(DEPTH_RATE_HZ, np.nan))
 
     def _countable(self, modality: Modality, findings: Findings) -> bool:
         """Whether what looks like beats in this channel may be counted."""
