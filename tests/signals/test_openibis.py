@@ -219,10 +219,10 @@ def test_microvolts_matter_where_something_is_suppressed() -> None:
     assert streamed(GOLDEN["asleep"] / 25.0).index == 0.0
 
 
-@pytest.mark.parametrize(("height_uv", "suppressed"), [(4.9, 100.0), (5.2, 0.0)])
+@pytest.mark.parametrize(("height_uv", "suppressed"), [(4.8, 100.0), (5.3, 0.0)])
 def test_suppression_is_within_5_uv_of_a_straight_line(height_uv: float, suppressed: float) -> None:
     t = np.arange(WHOLE_S * FS) / FS
-    assert streamed(height_uv * np.sin(2 * np.pi * 10.25 * t) + 3.0 * t).suppression_percent == suppressed
+    assert streamed(height_uv * np.sin(2 * np.pi * 41.0 * t) + 3.0 * t).suppression_percent == suppressed
 
 
 def test_deeper_is_lower() -> None:
@@ -295,6 +295,18 @@ def test_it_lies_within_0_and_100_or_is_unknown_wherever_gaps_lie(gaps: list[tup
     assert index is None or 0.0 <= index <= 100.0
 
 
+@pytest.mark.parametrize(("low_pass_hz", "order"), [(25.0, 4), (30.0, 4), (30.0, 8), (35.0, 8)])
+@pytest.mark.parametrize("name", ["awake", "asleep"])
+def test_an_amplifier_without_fast_waves_is_no_anaesthetic(name: str, low_pass_hz: float, order: int) -> None:
+    """Unknown, or not much deeper than without the filter."""
+    spectrum, hertz = np.fft.rfft(GOLDEN[name]), np.fft.rfftfreq(WHOLE_S * FS, 1 / FS)
+    x = np.fft.irfft(spectrum / np.sqrt(1 + (hertz / low_pass_hz) ** (2 * order)), WHOLE_S * FS)
+    index, whole = streamed(x).index, streamed(GOLDEN[name]).index
+    assert whole is not None and (index is None or index > whole - 25.0)
+    if name == "asleep" and order == 8:
+        assert index is None
+
+
 def test_suppression_alone_is_told_and_alternation_without_any_spectrum_is_not() -> None:
     still = GOLDEN["asleep"].copy()
     still[-36 * FS :] *= 0.02
@@ -318,5 +330,5 @@ def test_general_line_and_curve_meet_with_one_slope() -> None:
 
 def test_components_of_known_spectra() -> None:
     """Flat bands, so that each component is the difference of two levels."""
-    row = np.concatenate(([-10.0, -20.0, 15.0], np.full(19, 5.0)))
+    row = np.concatenate(([-10.0, -20.0, 15.0, 0.0], np.full(19, 5.0)))
     assert components(np.stack([row] * 8)) == pytest.approx((-15.0, -20.0, 10.0))
