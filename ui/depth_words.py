@@ -27,5 +27,7 @@ def depth_note(vitals: VitalsRecord, prediction: PredictionRecord | None) -> str
             return f"depth (not BIS) {numbers}"
         case Doubt.UNCONFIRMED:
             return f"depth (not BIS) {numbers} ({opinion.doubt.value})"
+        case Doubt.DISAGREEMENT:  # which the numbers say, and the place is narrow
+            return f"depth (not BIS) {UNCERTAIN} {numbers}"
         case _:
-            return f"depth (not BIS) {UNCERTAIN} {numbers} ({opinion.doubt.value})"
+            return f"depth (not BIS) {UNCERTAIN}, {opinion.doubt.value}: {numbers}"

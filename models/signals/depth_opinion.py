@@ -26,9 +26,9 @@ class Doubt(Enum):
 
     NONE = ""
     UNCONFIRMED = "unconfirmed"
-    DISAGREEMENT = "the two disagree"
+    DISAGREEMENT = "disagreement"
     MUSCLE = "muscle"
-    ISOELECTRIC = "isoelectric EEG, or no contact"
+    ISOELECTRIC = "isoelectric"
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,10 +22,10 @@ def note(**vitals: float | None) -> str:
     [
         ({"openibis": 52.0}, "depth (not BIS) 46  38–55, openibis 52"),
         ({"openibis": None}, "depth (not BIS) 46  38–55 (unconfirmed)"),
-        ({"openibis": 71.0}, "depth (not BIS) UNCERTAIN 46  38–55, openibis 71 (the two disagree)"),
-        ({"openibis": 52.0, "emg_db": 58.0}, "depth (not BIS) UNCERTAIN 46  38–55, openibis 52 (muscle)"),
-        ({"openibis": 2.0, "bsr": 0.97}, "depth (not BIS) UNCERTAIN -?- (isoelectric EEG, or no contact)"),
-        ({"openibis": 30.0, "bsr": 0.4}, "depth (not BIS) UNCERTAIN 46  38–55, openibis 30 (the two disagree)"),
+        ({"openibis": 71.0}, "depth (not BIS) UNCERTAIN 46  38–55, openibis 71"),
+        ({"openibis": 52.0, "emg_db": 58.0}, "depth (not BIS) UNCERTAIN, muscle: 46  38–55, openibis 52"),
+        ({"openibis": 2.0, "bsr": 0.97}, "depth (not BIS) UNCERTAIN, isoelectric: -?-"),
+        ({"openibis": 30.0, "bsr": 0.4}, "depth (not BIS) UNCERTAIN 46  38–55, openibis 30"),
     ],
 )
 def test_what_the_readout_says(vitals: dict[str, float | None], words: str) -> None:
