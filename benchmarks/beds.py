@@ -38,15 +38,15 @@ class Heard:
     """What came of one bed: by second of event time each wording, by tick how often, and when (monotonic).
 
     ticks: by identity, ends of stream left out. vitals, predictions: of every record of that second a hash of each
-    field. invalid: seconds with a prediction that says so. sample_ms, window_ms: from due to here, of ticks and of
-    predictions that have a due time.
+    field. not_valid: seconds with a prediction that is not, by why: ``late``, ``skipped``, else ``invalid``. sample_ms,
+    window_ms: from due to here, of ticks and of predictions that have a due time.
     """
 
     def __init__(self) -> None:
         self.ticks: Counter[object] = Counter()
         self.vitals: dict[int, list[Wording]] = defaultdict(list)
         self.predictions: dict[int, list[Wording]] = defaultdict(list)
-        self.invalid: set[int] = set()
+        self.not_valid: dict[str, set[int]] = {"invalid": set(), "late": set(), "skipped": set()}
         self.vitals_at_s: list[float] = []
         self.sample_ms: list[float] = []
         self.window_ms: list[float] = []
@@ -65,7 +65,7 @@ class Heard:
             second = record.window_end_ns // SECOND_NS
             self.predictions[second].append(_wording(record))
             if not record.valid:
-                self.invalid.add(second)
+                self.not_valid[record.missed or "invalid"].add(second)
             if due := record.stamps_ns.get("due", 0):
                 self.window_ms.append((now_ns - due) / 1e6)
 
@@ -82,7 +82,7 @@ class Heard:
             "windows missing": seconds - len(windows),
             "windows again": _again(windows),
             "windows otherwise": _otherwise(windows),
-            "windows invalid": len(self.invalid),
+            **{f"windows {why}": len(seconds_of) for why, seconds_of in self.not_valid.items()},
         })  # fmt: skip
 
     def fields_told_otherwise(self) -> set[str]:

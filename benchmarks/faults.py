@@ -119,7 +119,7 @@ FAULTS = {
 COLUMNS = [
     "fault", "ticks sent", "arrived", "twice",
     "numerics: seconds missing", "of", "told again", "told otherwise",
-    "windows missing", "of", "invalid", "told again", "told otherwise",
+    "windows missing", "of", "invalid", "late", "skipped", "told again", "told otherwise",
     "longest silence, s", "cores: ours", "others'", "load", "ended",
 ]  # fmt: skip
 
@@ -225,7 +225,8 @@ def _run(kafka: KafkaBroker, folder: Path, case: Case, options: argparse.Namespa
         case.words, None if sent is None else sent - options.beds,  # without the ends of stream
         total["arrived"], total["twice"],
         total["missing"], seconds, total["again"], total["otherwise"],
-        total["windows missing"], seconds, *(total[f"windows {name}"] for name in ("invalid", "again", "otherwise")),
+        total["windows missing"], seconds,
+        *(total[f"windows {name}"] for name in ("invalid", "late", "skipped", "again", "otherwise")),
         round(max((bed.silence_s for bed in ward.beds.values()), default=0.0), 1), round(ours, 2), round(others, 2),
         round(load, 1), f"{codes}; {code}",
     ]  # fmt: skip

@@ -127,7 +127,8 @@ def _row(beds: int, heard: list[Heard], load: _Load) -> list[object]:
     window = np.percentile([ms for bed in heard for ms in bed.window_ms] or [np.nan], 99)
     return [
         beds, f"{load.cores:.2f}", 1000 * load.cores / beds, windows, predictions, windows - predictions,
-        sum(len(bed.invalid) for bed in heard), None, round(float(sample[0]), 1), round(float(sample[1]), 1),
+        sum(len(why) for bed in heard for why in bed.not_valid.values()), None,
+        round(float(sample[0]), 1), round(float(sample[1]), 1),
         round(float(window), 1), round(load.memory_mb),
     ]  # fmt: skip
 

@@ -61,6 +61,8 @@ def test_what_is_told_again_is_told_from_what_is_told_otherwise() -> None:
     assert heard(VITALS, VITALS, PREDICTION, replace(PREDICTION, valid=False)).fields_told_otherwise() == {"valid"}
     late = replace(PREDICTION, valid=False)
     assert counted(1, VITALS, late, late) == {"windows again": 1, "windows invalid": 1}
+    for why in ("late", "skipped"):
+        assert counted(1, VITALS, replace(late, missed=why)) == {f"windows {why}": 1}
 
 
 def test_who_told_a_prediction_and_when_is_no_part_of_what_it_says() -> None:

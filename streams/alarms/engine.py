@@ -29,7 +29,7 @@ from streams.alarms.circulation import (
     pulses_of,
 )
 from streams.alarms.limits import DEFAULT_LIMITS, HOLD_S, Limit, RiskLimit, beyond
-from streams.alarms.technical import ENGINE, SERVICE, of_leads, technical
+from streams.alarms.technical import BEHIND, ENGINE, MODEL_BEHIND, SERVICE, of_leads, technical
 from streams.pasts import AlarmsPast, StandingPast
 from streams.records import AlarmRecord, PredictionRecord, Record, RhythmRecord, StateRecord, VitalsRecord
 from streams.sessions import is_past
@@ -163,16 +163,20 @@ class AlarmEngine:
             self._risk_run, self._worst_risk = [], 0.0
         self._last_window_ns = record.window_end_ns
         changes += self._set(record, record.window_end_ns, ENGINE, _service(record))
+        changes += self._set(record, record.window_end_ns, BEHIND, None)
         return changes + self._set(record, record.window_end_ns, RISK, self._at_risk(record))
 
     def _missed(self, record: PredictionRecord) -> list[AlarmRecord]:
         """A window that the model had no time for, or not in time, says nothing of the patient: a risk that stands goes
-        on to stand, none begins. Its present value is not known after a while."""
-        standing = self._active.get(RISK)
+        on to stand, none begins. After a while its present value is not known, and the model is said to be behind."""
         last_ns = self._last_window_ns
-        if standing is None or last_ns is None or not record.window_end_ns - last_ns > HOLD_S * SECOND_NS:
+        if last_ns is None or not record.window_end_ns - last_ns > HOLD_S * SECOND_NS:
             return []
-        return self._set(record, record.window_end_ns, RISK, replace(standing, now=NOT_KNOWN))
+        priority, text = MODEL_BEHIND
+        changes = self._set(record, record.window_end_ns, BEHIND, Condition(priority, "technical", text))
+        if (standing := self._active.get(RISK)) is not None:
+            changes += self._set(record, record.window_end_ns, RISK, replace(standing, now=NOT_KNOWN))
+        return changes
 
     def _at_risk(self, record: PredictionRecord) -> Condition | None:
         """What may come is no alarm beside what is there: none while the pressure is low."""

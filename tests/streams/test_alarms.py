@@ -194,8 +194,11 @@ def test_a_window_that_the_model_missed_neither_ends_a_risk_nor_begins_one(how: 
     assert [r for s in range(3, 13) for r in engine.on_prediction(missed(s, how))] == []
     assert engine.on_prediction(risk(13, 0.95)) == []  # as it stood: not said again
     changes = [r for s in range(14, 60) for r in engine.on_prediction(missed(s, how))]
-    assert [(r.time_ns // S, r.active, r.text, r.now) for r in changes] == [(24, True, begun[0].text, "-?-")]
-    (known,) = engine.on_prediction(risk(60, 0.93))
+    assert [(r.time_ns // S, r.active, r.text, r.now) for r in changes] == [
+        (24, True, "MODEL BEHIND", ""), (24, True, begun[0].text, "-?-")
+    ]  # fmt: skip
+    caught_up, known = engine.on_prediction(risk(60, 0.93))
+    assert (caught_up.active, caught_up.text, caught_up.priority) == (False, "MODEL BEHIND", "low")
     assert (known.active, known.text, known.now) == (True, begun[0].text, "93")
     assert [r.active for r in engine.on_prediction(risk(61, 0.2))] == [False]
     assert [r for s in range(62, 70) for r in engine.on_prediction(missed(s, how, 0.99))] == []
