@@ -11,6 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+pytest.importorskip("torch")
+
 from benchmarks.estimates import moves
 from benchmarks.estimates.fit import (
     auroc_interval,

@@ -17,7 +17,6 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.estimates.moves import fitted_moves, unseen
 from benchmarks.estimates.replay import OTHERS, Rows
 from models.data.labels import HORIZONS_S
 from models.evaluation.bootstrap import LEAST_PATIENTS as LEAST_DRAWN
@@ -51,6 +50,8 @@ def everything_shown() -> RiskTable:
 def pressure_table(rows: Rows, source: npt.NDArray[np.integer]) -> PressureTable:
     """``rows``: estimates as the graph gave them, at settings with the ABP lost. source [n]: 0 simulated, else of which
     set of real recordings; simulated patients speak only of ages that no real recording is long enough for."""
+    from benchmarks.estimates.moves import fitted_moves, unseen  # torch: to learn, not to report
+
     known = np.isfinite(rows.estimate).all(1) & np.isfinite(rows.truth).all(1) & (rows.abp_age_s > 0)
     known &= np.array([seen is not None for seen in rows.evidence], np.bool_)
     rows, source = rows.where(known), source[known]
