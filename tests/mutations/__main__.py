@@ -23,7 +23,7 @@ from tests.mutations.declared import ROOT, Outdated, Wrong, declared
 
 PRELOADED = (
     "torch", "torch.onnx", "onnx", "onnxruntime", "numpy", "scipy.stats", "matplotlib.pyplot", "msgspec", "hypothesis",
-    "pytest", "safetensors.torch", "wfdb",
+    "pytest", "safetensors.torch", "wfdb", "torch._dynamo", "torch.utils.tensorboard", "PySide6.QtWidgets", "PySide6.QtTest",
 )  # fmt: skip
 """Large packages of others that the tests import: once, not once a wrong."""
 LIMIT_S = 900
@@ -129,8 +129,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(wrongs: Sequence[Wrong], tests: Sequence[str] | None, output: Path) -> int:
     for chosen in dict.fromkeys(tuple(tests or w.tests) for w in wrongs):
         if tried(None, chosen, output) != 0:
-            print(f"Expected tests that pass, found a failure without any wrong: {first_failure(output)}; mend that first.",
-                  file=sys.stderr)  # fmt: skip
+            said = first_failure(output) or output.read_text(encoding="utf-8", errors="replace")[-500:]
+            print(f"Expected tests that pass, found a failure without any wrong: {said}; mend it", file=sys.stderr)
             return 2
     found: dict[str, str] = {}
     for wrong in wrongs:
@@ -143,8 +143,8 @@ def _run(wrongs: Sequence[Wrong], tests: Sequence[str] | None, output: Path) -> 
     count = {what: sum(result == what for result in found.values()) for what in (SEEN, UNSEEN, BROKEN)}
     harmless = [w for w in wrongs if w.harmless]
     late = [w.name for w in harmless if found[f"{w.subject}: {w.name}"] == SEEN]
-    print(f"{count[SEEN]} of {len(wrongs)} wrongs seen; {count[UNSEEN]} not, {len(harmless)} of them declared harmless; "
-          f"{count[BROKEN]} broken")  # fmt: skip
+    unseen = f"{count[UNSEEN]} not, {len(harmless)} declared harmless; {count[BROKEN]} broken"
+    print(f"{count[SEEN]} of {len(wrongs)} wrongs seen; {unseen}")
     if late:
         print(f"Declared harmless, but seen: {'; '.join(late)}")
     missed = count[UNSEEN] - (len(harmless) - len(late))

@@ -38,8 +38,10 @@ class Wrong:
         text = (ROOT / self.file).read_text(encoding="utf-8")
         found = text.count(self.old)
         if found != 1:
-            raise Outdated(f"{self.subject}: {self.name!r}: expected {self.old!r} once in {self.file}, found it {found} "
-                           "times; bring tests/mutations up to date")  # fmt: skip
+            raise Outdated(
+                f"{self.subject}: {self.name!r}: expected {self.old!r} once in {self.file}, found it {found} times; "
+                "bring tests/mutations up to date"
+            )
         changed = text.replace(self.old, self.new)
         try:
             compile(changed, self.file, "exec")
@@ -58,7 +60,6 @@ def declared(subjects: Sequence[str] = ()) -> list[Wrong]:
     for subject in subjects or known:
         content = tomllib.loads(known[subject].read_text(encoding="utf-8"))
         for entry in content["wrong"]:
-            common = {"file": content.get("file"), "tests": content["tests"]}
-            fields = {"subject": subject} | common | entry
-            found.append(Wrong(**fields | {"tests": tuple(fields["tests"])}))
+            entry = {"subject": subject, "file": content.get("file"), "tests": content["tests"]} | entry
+            found.append(Wrong(**entry | {"tests": tuple(entry["tests"])}))
     return found

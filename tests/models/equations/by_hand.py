@@ -125,9 +125,7 @@ def contrast_with_fused(
     return sum(losses) / len(losses)
 
 
-def info_nce(
-    student: Floats, teacher: Floats, scale: float, valid: Bools, weight: Floats, smoothing: float
-) -> float:
+def info_nce(student: Floats, teacher: Floats, scale: float, valid: Bools, weight: Floats, smoothing: float) -> float:
     """PaCX's L_C for one teacher: cross-entropy of each valid window with its partner both ways, the label smoothed
     evenly over the valid pairs that are not banned (weight 0)."""
     terms = []

@@ -169,7 +169,9 @@ def test_the_stage_weighs_and_looks_at_its_own_windows(monkeypatch: pytest.Monke
     given: list[dict[str, Tensor]] = []
 
     def losses(*args: Tensor) -> dict[str, Tensor]:
-        given.append(dict(zip(("features", "present", "teachers", "valid", "log_weight", "smoothing"), args, strict=True)))
+        given.append(
+            dict(zip(("features", "present", "teachers", "valid", "log_weight", "smoothing"), args, strict=True))
+        )
         return {"contrastive": torch.tensor(3.0), "regression": torch.tensor(7.0)}
 
     monkeypatch.setattr(stage.module, "losses", losses)
@@ -220,7 +222,15 @@ def test_each_group_is_its_own_and_training_windows_set_the_units(monkeypatch: p
     monkeypatch.setattr(distil_stage, "begin", lambda model, student, data, config: made.setdefault("begin", data))
     monkeypatch.setattr(distil_stage, "run_stage", lambda stage, *rest: made.setdefault("stage", stage))
     distil_stage.distil_encoder(
-        tiny_model(), "train", "stop", Modality.ECG, DistilConfig(steps=1), tmp_path, "f", 0, lambda *a: None  # type: ignore[arg-type]
+        tiny_model(),
+        "train",
+        "stop",
+        Modality.ECG,
+        DistilConfig(steps=1),
+        tmp_path,
+        "f",
+        0,
+        lambda *a: None,  # type: ignore[arg-type]
     )
     stage = made["stage"]
     assert made["begin"] is sets["train"] and stage._train is sets["train"] and stage._stop is sets["stop"]  # type: ignore[attr-defined]

@@ -108,7 +108,7 @@ def test_the_losses_are_the_papers(seed: int, sampled: list[tuple[Tensor, float]
     expected = main_losses(stage, batch)
     assert {name: float(found[name]) for name in expected} == pytest.approx(expected, rel=1e-4)
     assert set(found) - set(expected) == {"pressure", "pressure_present", "hypotension", "depth", "eeg"}
-    (kept, share), = sampled
+    ((kept, share),) = sampled
     assert torch.equal(kept, batch.presence) and share == SETTINGS.token_sample
 
 

@@ -221,12 +221,16 @@ class Enough(Exception):
 def a_run(**fields: object) -> Asked:
     config = SimpleNamespace(modalities=TINY.modalities, has_eeg=True)
     settings = SimpleNamespace(seed=1, fingerprints=lambda data: {"fusion": "f"}, name="run", version="0")
-    return Asked(model=SimpleNamespace(config=config), settings=settings, facts={}, progress=None, conformal={}, **fields)
+    return Asked(
+        model=SimpleNamespace(config=config), settings=settings, facts={}, progress=None, conformal={}, **fields
+    )
 
 
 def test_a_student_is_trained_stopped_and_calibrated_on_three_groups(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
     found: dict[str, object] = {}
-    monkeypatch.setattr(students, "train_student", lambda model, train, stop, *rest: found.update(train=train, stop=stop))
+    monkeypatch.setattr(
+        students, "train_student", lambda model, train, stop, *rest: found.update(train=train, stop=stop)
+    )
     monkeypatch.setattr(students, "fit_student_temperature", lambda student, group, row: found.update(risk=group))
     monkeypatch.setattr(students, "calibrate_student", lambda student, group, row: found.update(widening=group))
     monkeypatch.setattr(students, "earned", lambda student, group, train, row: found.update(judged=group, null=train))
@@ -279,7 +283,8 @@ def test_a_threshold_does_not_move_with_the_windows_it_is_used_on() -> None:
     there = {name: rng.normal(size=(1, 40, 3)) for name in hypotension.NAMES}
     first, second = ({name: rng.normal(size=(1, 25, 3)) + k for name in hypotension.NAMES} for k in (0.0, 5.0))
     thresholds = [
-        [t for _, _, t in hypotension._thresholds(here, there, fitted, 1)] for here in (first, second)  # type: ignore[arg-type]
+        [t for _, _, t in hypotension._thresholds(here, there, fitted, 1)]
+        for here in (first, second)  # type: ignore[arg-type]
     ]
     assert thresholds[0] == thresholds[1]
     reached = there["model"][0, fitted.outcome > 0.5, 1] >= thresholds[0][0]

@@ -107,7 +107,10 @@ def test_each_loss_has_its_own_weight() -> None:
     stage = stage_of(task=0.3)
     weights = {"observed": 0.01, "cross": 0.2, "supervised": 0.5, "task": 0.3}
     with torch.no_grad():
-        found, plain = stage.losses(5), stage.objective(stage._batches(5), quiet_random(stage.seed, stage.name, 5).torch)
+        found, plain = (
+            stage.losses(5),
+            stage.objective(stage._batches(5), quiet_random(stage.seed, stage.name, 5).torch),
+        )
     assert {n: float(v) for n, v in found.items()} == pytest.approx(
         {n: weights[n] * float(v) for n, v in plain.items()}, rel=1e-5
     )
