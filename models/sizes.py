@@ -107,9 +107,12 @@ _PAPER = PhysioMEConfig(
     selfmask_dropout=0.3,
 )  # fmt: skip
 
+THREE = (Modality.ECG, Modality.ABP, Modality.PPG)
+
 SIZES: dict[str, PhysioMEConfig] = {
     "demo": PhysioMEConfig(),
     "full": PhysioMEConfig(),  # what is shipped: the demo's network, trained on more
+    "demo3": PhysioMEConfig(modalities=THREE),  # for recordings of the circulation, where no EEG is measured
     "ci": PhysioMEConfig(
         frames=8, width=32, encoder_depth=1, fusion_depth=1, decoder_depth=1, decoder_width=32, pretrain_width=32,
         channels=(8, 12), wave_channels=8, selfmask_width=32,
@@ -120,6 +123,6 @@ SIZES: dict[str, PhysioMEConfig] = {
         _PAPER, frames=27, frame_s=4, frame_step_s=1, modalities=SLEEP_CHANNELS, task="sleep"
     ),
 }  # fmt: skip
-"""``demo`` and ``full`` are shipped, ``ci`` is for tests. The others are PhysioME's own configurations (arXiv
-2510.11110): VitalDB with the four modalities of the bedside or the paper's three, 60 s in 3-s frames; Sleep-EDFX 30 s
-in 4-s frames that step by 1 s."""
+"""``demo`` and ``full`` are shipped, ``demo3`` is the same without an EEG, ``ci`` is for tests. The others are
+PhysioME's own configurations (arXiv 2510.11110): VitalDB with the four modalities of the bedside or the paper's three,
+60 s in 3-s frames; Sleep-EDFX 30 s in 4-s frames that step by 1 s."""

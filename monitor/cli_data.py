@@ -89,7 +89,7 @@ def folder(
     path: Annotated[Path, typer.Argument(help="Folder of .vital, .edf, .bdf files or WFDB records, at any depth.")],
     out: Out = Path("data/folder"),
     patient: Annotated[
-        str, typer.Option(help="Who is a patient: parent (folder), file, or a regular expression with one group.")
+        str, typer.Option(help="Who is a patient: parent (folder), file, index (column group of index.csv) or a regular expression.")
     ] = "parent",
     include: Annotated[list[str] | None, typer.Option(help="Pattern of files to take (default: all).")] = None,
     exclude: Annotated[list[str] | None, typer.Option(help="Pattern of files to leave out: a test set.")] = None,

@@ -66,6 +66,18 @@ class Patient:
         """How many windows W there are."""
         return len(self.arrays["end_s"])
 
+    @property
+    def who(self) -> str:
+        """The patient, told apart from another site's of that name; "" where the index does not say."""
+        name = str(self.facts.get("patient", self.facts.get("name", "")))
+        site = str(self.facts.get("site", ""))
+        return f"{site}/{name}" if site and name else name
+
+    @property
+    def recorded(self) -> bool:
+        """A real patient, not a simulated one: figures of simulated ones must say so."""
+        return not bool(self.facts.get("simulated", "seed" in self.facts))
+
 
 def open_patient(folder: Path) -> Patient:
     """Raises BadInput where the folder is not a finished patient."""
@@ -94,7 +106,7 @@ class WindowDataset:
         self.patients = [open_patient(f) for f in folders]
         counts = [p.windows for p in self.patients]
         # A folder is one study; several studies of one patient are one patient wherever patients are counted or drawn.
-        names = [str(p.facts.get("patient", number)) for number, p in enumerate(self.patients)]
+        names = [p.who or str(number) for number, p in enumerate(self.patients)]
         number_of = {name: number for number, name in enumerate(dict.fromkeys(names))}
         self.study_of = np.repeat(np.arange(len(counts)), counts)
         self.patient_of = np.repeat(np.array([number_of[name] for name in names], np.intp), counts)
@@ -107,7 +119,12 @@ class WindowDataset:
     @property
     def simulated(self) -> bool:
         """Whether any patient is simulated: figures of such data must say so."""
-        return any(bool(p.facts.get("simulated", "seed" in p.facts)) for p in self.patients)
+        return any(not p.recorded for p in self.patients)
+
+    @property
+    def recorded(self) -> npt.NDArray[np.bool_]:
+        """Of each window [W], whether it is of a real patient."""
+        return np.array([p.recorded for p in self.patients], np.bool_)[self.study_of]
 
     def whole(self, name: str) -> npt.NDArray[Any]:
         """One array of all windows; for ``history`` [studies, T + 1, M, C], NaN-padded to the longest."""

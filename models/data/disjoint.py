@@ -11,10 +11,9 @@ from models.signals.errors import BadInput
 
 def name_of(patient: Patient) -> str:
     """Who it is; several folders (studies) may belong to one patient. Raises BadInput where the index does not say."""
-    name = patient.facts.get("patient", patient.facts.get("name"))
-    if not isinstance(name, str) or not name:
+    if not patient.who:
         raise BadInput("the patient's name in index.json", f"none in {patient.folder}", "make the data again")
-    return name
+    return patient.who
 
 
 def check_disjoint(groups: Mapping[str, WindowDataset]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import re
 from collections.abc import Callable, Sequence
@@ -63,20 +64,40 @@ def wfdb_segments(header: Path) -> list[Path]:
     return [header.parent / f"{name}.hea" for name in names if name != header.stem]
 
 
-def patient_rule(rule: str) -> Callable[[PurePosixPath], str | None]:
-    """From a file's path below the folder to its patient: None where the rule does not fit (no parent folder of its
-    own, or no match of a regular expression).
+def indexed_groups(root: Path) -> dict[str, str]:
+    """Record -> group by ``index.csv``; a record without a group is left out. Raises BadInput where that is no table
+    of both columns."""
+    path = root / "index.csv"
+    try:
+        with path.open(encoding="utf-8", newline="") as handle:
+            table = csv.DictReader(handle)
+            lacks = {"record", "group"} - set(table.fieldnames or ())
+            if lacks:
+                raise BadInput("columns record and group in index.csv", f"no {', '.join(sorted(lacks))}", "add them")
+            return {row["record"]: row["group"] for row in table if row["group"]}
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise BadInput("a readable index.csv that says whose each record is", str(error), "use another rule") from error
 
-    Raises BadInput for an expression that is none or has not exactly one group.
+
+def patient_rule(rule: str, root: Path) -> Callable[[PurePosixPath], str | None]:
+    """From a file's path below the folder ``root`` to its patient: None where the rule does not fit (no parent folder
+    of its own, not in the index, or no match of a regular expression).
+
+    Raises BadInput for an expression that is none or has not exactly one group, and for an index that is none.
     """
     if rule == "parent":
         return lambda path: path.parent.as_posix() if len(path.parts) > 1 else None
     if rule == "file":
         return lambda path: path.with_suffix("").as_posix()
+    if rule == "index":
+        group_of = indexed_groups(root)
+        return lambda path: group_of.get(path.with_suffix("").as_posix())
     try:
         pattern = re.compile(rule)
     except re.error as error:
-        raise BadInput("'parent', 'file' or a regular expression", f"{rule!r} ({error})", "correct it") from error
+        raise BadInput(
+            "'parent', 'file', 'index' or a regular expression", f"{rule!r} ({error})", "correct it"
+        ) from error
     if pattern.groups != 1:
         raise BadInput("one group in the patient's expression", f"{pattern.groups} in {rule!r}", r"write r'(p\d+)_'")
 
@@ -90,7 +111,7 @@ def patient_rule(rule: str) -> Callable[[PurePosixPath], str | None]:
 def folder_orders(settings: FolderData, spec: WindowSpec, out: Path) -> tuple[list[StudyOrder], Found]:
     """What to cut, and what was found. Raises BadInput for a rule that does not fit every file."""
     found = find_recordings(Path(settings.path).expanduser(), settings.include, settings.exclude)
-    rule = patient_rule(settings.patient)
+    rule = patient_rule(settings.patient, found.root)
     patients = {path: rule(path) for path in found.files}
     unfit = [str(path) for path, patient in patients.items() if patient is None]
     if unfit:

@@ -15,6 +15,7 @@ import numpy as np
 
 from models.data.dataset import Arrays, save_patient
 from models.data.labels import (
+    EEG_FEATURES,
     eeg_features,
     frame_pressures,
     hypotension_labels,
@@ -123,14 +124,17 @@ def windows_with_labels(
     pressures = frame_pressures(track, starts.ravel().astype(np.float64), spec.frame_s)
     beats = find_r_times(clean[index[Modality.ECG]])
     second = np.minimum(end_s, len(depth_by_second)) - 1
-    eeg = [clean[index[Modality.EEG], (e - spec.window_s) * rate : e * rate] for e in ends]
+    eeg = np.full((len(ends), EEG_FEATURES), np.nan, np.float32)
+    if Modality.EEG in index and ends:
+        row = clean[index[Modality.EEG]]
+        eeg = eeg_features(np.stack([row[(e - spec.window_s) * rate : e * rate] for e in ends]).astype(np.float32))
     return {
         "signals": np.asarray(signals, np.float32).reshape(-1, m, length),
         "presence": np.asarray(presence, np.bool_).reshape(-1, m, spec.frames),
         "history": history,
         "pressures": pressures.reshape(len(ends), spec.frames, 3),
         "r_times": padded_times(beats, end_s - spec.window_s, spec.window_s),
-        "eeg": eeg_features(np.asarray(eeg, np.float32).reshape(-1, length)),
+        "eeg": eeg,
         "depth": depth_by_second[second].astype(np.float32),
         "hypotension": labels,
         "hypotensive_now": now,

@@ -21,6 +21,7 @@ HYPOTENSION_MMHG = 65.0
 HYPOTENSION_S = 60.0
 HORIZONS_S = (300.0, 600.0, 900.0)
 EEG_BANDS_HZ = ((0.5, 4.0), (4.0, 8.0), (8.0, 13.0), (13.0, 30.0), (30.0, 47.0))
+EEG_FEATURES = len(EEG_BANDS_HZ) + 2  # and the spectral edge, and the suppression
 SUPPRESSION_UV = 5.0
 SUPPRESSION_SAMPLES = 50
 _BLOCK_S, _OVERLAP_S = 60, 5

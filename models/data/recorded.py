@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.data.dataset import Arrays, save_patient
-from models.data.labels import eeg_features, frame_pressures, padded_times, pressure_track
+from models.data.labels import EEG_FEATURES, eeg_features, frame_pressures, padded_times, pressure_track
 from models.data.labels import r_times as find_r_times
 from models.data.recorded_labels import BIS_DELAY_S, IndexTrack, depth_labels, labels_with_gaps
 from models.data.windows import cut_windows
@@ -173,7 +173,7 @@ def window_labels(
     track = pressure_track(measured[row[Modality.ABP]] if Modality.ABP in row else nothing)
     labels, now = labels_with_gaps(track, at_s, until_s)
     beats = find_r_times(measured[row[Modality.ECG]] if Modality.ECG in row else nothing)
-    eeg = np.full((count, 7), np.nan, np.float32)
+    eeg = np.full((count, EEG_FEATURES), np.nan, np.float32)
     if Modality.EEG in row:
         samples = end_s[:, None] * GRID_RATE_HZ - spec.samples + np.arange(spec.samples)
         whole = np.flatnonzero(known[:, row[Modality.EEG]].all(-1))

@@ -34,10 +34,11 @@ class RealData(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 class FolderData(RealData, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="folder"):
     """Any folder of WFDB, EDF or .vital files.
 
-    patient: ``"parent"`` (the folder a file lies in), ``"file"`` (each file is one patient) or a regular expression
-    with one group, searched in the file's path below ``path``. exclude, include: patterns of paths below ``path`` or
-    of file names. need: modalities every file must have. channels: overrides of the channel map, ``ECG=II``. site:
-    where it was recorded, for the index.
+    patient: ``"parent"`` (the folder a file lies in), ``"file"`` (each file is one patient), ``"index"`` (the column
+    ``group`` of ``index.csv`` in ``path``, whose column ``record`` names the files without their suffix) or a regular
+    expression with one group, searched in the file's path below ``path``. exclude, include: patterns of paths below
+    ``path`` or of file names. need: modalities every file must have. channels: overrides of the channel map,
+    ``ECG=II``. site: where it was recorded, for the index.
     """
 
     path: str

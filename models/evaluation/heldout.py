@@ -1,7 +1,7 @@
 """Held-out figures of a trained PhysioME on test patients, each beside the baseline it has to beat.
 
-Test patients are listened to by a device profile that training has not met. Nothing is chosen on them. Every number
-is of simulated patients, and the card says so.
+Simulated test patients are listened to by a device profile that training has not met. Nothing is chosen on them.
+Recorded patients are evaluated apart from simulated ones, where their truth is known, and the card says which is which.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from models.evaluation.baselines import current_map
 from models.evaluation.depth import LEAST_EEG_S, depth_row
 from models.evaluation.hypotension import RULES, risk_row
 from models.evaluation.metrics import beat_matches, coverage, f1, token_r2
+from models.evaluation.token_worth import WINDOWS, worth_row
 from models.physiome import PhysioME
 from models.runtime.calibration import half_width
 from models.runtime.spec import Conformal
@@ -41,6 +42,7 @@ class HeldOut:
     windows: int
     hypotension: list[dict[str, float | str]] = field(default_factory=list)
     pressure: list[dict[str, float | str]] = field(default_factory=list)
+    worth: list[dict[str, float | str]] = field(default_factory=list)
     beats: list[dict[str, float | str]] = field(default_factory=list)
     depth: list[dict[str, float | str]] = field(default_factory=list)
     tokens: list[dict[str, float | str]] = field(default_factory=list)
@@ -51,10 +53,12 @@ class HeldOut:
 
 
 class Evaluation:
-    """Evaluates one model on one group; tables are filled by their methods."""
+    """Evaluates one model on one group; tables are filled by their methods. ``selfmask``: its predictor is trained."""
 
-    def __init__(self, model: PhysioME, group: Group, conformal: dict[str, Conformal], seed: int) -> None:
-        self.model, self.group, self.conformal = model, group, conformal
+    def __init__(
+        self, model: PhysioME, group: Group, conformal: dict[str, Conformal], seed: int, selfmask: bool = False
+    ) -> None:
+        self.model, self.group, self.conformal, self.selfmask = model, group, conformal, selfmask
         self.rng = np.random.default_rng([seed, 77])
         self.index = {m: i for i, m in enumerate(model.config.modalities)}
         self.found = HeldOut(group.dataset.patient_count, len(group))
@@ -78,6 +82,10 @@ class Evaluation:
     def _predict(self, rows: npt.NDArray[np.intp], lost: Losses, *names: str) -> Outputs:
         return predict(self.model, self.group, rows, lost, names)
 
+    def _whole(self, rows: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+        """Of ``rows`` those whose truth is known throughout, of every modality."""
+        return rows[self.group.known[rows].all((1, 2))]
+
     def _pressure_known(self, age_s: float) -> npt.NDArray[np.intp]:
         """Windows of which the ABP was measured ``age_s`` before the end, and all else is measured now."""
         end = self.group.labels["end_s"]
@@ -95,8 +103,11 @@ class Evaluation:
         settings = {
             "all sensors": self._ages(rows),
             "ABP lost 1-20 min ago": self._ages(rows, abp=1.0) * some_age[:, None],
-            "ABP and EEG never measured": self._ages(rows, abp=np.inf, eeg=np.inf),
         }  # fmt: skip
+        if Modality.EEG in self.index:
+            settings["ABP and EEG never measured"] = self._ages(rows, abp=np.inf, eeg=np.inf)
+        else:
+            settings["ABP never measured"] = self._ages(rows, abp=np.inf)
         now = self.group.labels["hypotensive_now"].astype(bool)
         for name, ages in settings.items():
             lost = self.group.lost(rows, ages)
@@ -143,6 +154,9 @@ class Evaluation:
                 "dbp_mae": float(np.abs(middle[:, 2] - truth[:, 2]).mean()),
                 "coverage_80": coverage(truth[:, 0], lo, hi),
             })  # fmt: skip
+            some = self.rng.permutation(len(rows))[:WINDOWS]
+            worth = worth_row(self.model, self.group, rows[some], lost.part(some), self.selfmask)
+            self.found.worth.append({"age_s": age} | worth)
 
     # -- beats --------------------------------------------------------------------------------------------------
 
@@ -150,7 +164,7 @@ class Evaluation:
         """Beat F1 at ±100 ms over whole windows, frame edges included; beside a template drawn at R peaks."""
         for age in WAVE_AGES_S:
             rows = self._pressure_known(age)
-            rows = self.rng.permutation(rows)[:_WAVE_WINDOWS]
+            rows = self.rng.permutation(self._whole(rows))[:_WAVE_WINDOWS]
             if not len(rows):
                 continue
             for name, ages in (
@@ -216,7 +230,9 @@ class Evaluation:
 
     def tokens(self) -> None:
         """R² of restored encoder tokens against the group's mean token, one modality lost 5 min ago, all else there."""
-        rows = self.rng.permutation(len(self.group))[:400]
+        rows = self.rng.permutation(self._whole(np.arange(len(self.group))))[:400]
+        if not len(rows):
+            return
         full = torch.ones(len(rows), len(self.index), self.model.config.frames, dtype=torch.bool)
         assert self.group.features is not None
         with torch.no_grad():

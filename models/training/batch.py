@@ -12,7 +12,6 @@ from torch import Tensor
 
 from models.data.missingness import LossPlan
 from models.training.ahead import Ahead
-from models.training.negatives import draw_rows
 from models.training.stage import StepRandom, quiet_random
 
 if TYPE_CHECKING:
@@ -57,10 +56,7 @@ def draw_batch(
 ) -> Batch:  # fmt: skip
     """``size`` windows of a group with losses by the plan; signals of the first ``signal_rows`` only. ``contrastive``:
     several windows of each patient, far apart (:mod:`models.training.negatives`), else any windows."""
-    if contrastive:
-        rows = draw_rows(random.numpy, group.dataset.patient_of, group.labels["end_s"], size)
-    else:
-        rows = random.numpy.integers(0, len(group), size)
+    rows = group.draw_apart(random.numpy, size) if contrastive else group.draw_rows(random.numpy, size)
     return group.batch(rows, group.draw(random.numpy, rows, plan), signal_rows).to(device)
 
 
@@ -81,7 +77,7 @@ def fixed_batches(
 ) -> Iterator[tuple[Batch, torch.Generator]]:
     """The same windows with the same losses at every call, each batch with a generator of its own."""
     rng = np.random.default_rng([seed, 99])
-    chosen = rng.permutation(len(group))[:windows]
+    chosen = group.choose(rng, windows)
     for first in range(0, len(chosen), size):
         rows = chosen[first : first + size]
         generator = torch.Generator(device).manual_seed(seed * 7919 + first)

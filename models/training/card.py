@@ -8,7 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from models.evaluation.heldout import HeldOut
-from models.training.config import DataConfig, TrainConfig
+from models.evaluation.token_worth import verdict
+from models.training.config import TrainConfig
+from models.training.data_words import data_words, kind_of, stride_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,103 +63,66 @@ _DEPTH = {
 }  # fmt: skip
 
 
+_WORTH = {
+    "age_s": "ABP lost for s", "worth_windows": "windows", "restored": "restored", "SelfMask": "SelfMask",
+    "missing token": "missing token", "zeros": "zeros", "true tokens": "true tokens",
+    "gain of true tokens": "gain of true ones over zeros", "true tokens from": "95 % from", "true tokens to": "to",
+    "gain of restored": "gain of restored", "restored from": "from", "restored to": "to",
+}  # fmt: skip
+
 _WARNING = {
     "simulated": "Trained on simulated patients only; no figure in the tables\nmarked *simulated* says anything about "
     "real ones.",
     "recorded": "Trained on the recordings named below; other hospitals, devices and\npatients may differ.",
+    "mixed": "Trained on simulated patients and on the recordings named below;\nother hospitals, devices and patients "
+    "may differ, and no figure marked *simulated* says anything about real ones.",
 }
 _LIMIT = {
     "simulated": "Simulated training data: levels, delays and noise of real devices differ; intervals are calibrated "
     "on the simulator.",
     "recorded": "One source of recordings: intervals are calibrated on its patients and devices.",
+    "mixed": "Intervals are calibrated on the simulator and on a few sources of recordings together.",
 }
 
 
-def _data_words(config: TrainConfig, cost: Cost) -> str:
-    data = config.data
-    if not isinstance(data, DataConfig):
-        source = type(data).__struct_config__.tag
-        return (
-            f"Recordings of {source}, split by patient into training, early stopping, calibration and test; "
-            f"{cost.train_windows:,} training\nwindows, one every {data.stride_s} s, cut by the pipeline of the live "
-            "stream. What was not measured was neither learnt nor scored."
-        )
-    return (
-        f"{data.train_patients} patients for training, {data.stop_patients} for early stopping, "
-        f"{data.calibration_patients} for\ncalibration, {data.test_patients} for testing, disjoint; "
-        f"{data.duration_s // 60} min each; {cost.train_windows:,}\ntraining windows, one every {data.stride_s} s, cut "
-        "by the pipeline of the live stream. The test patients have a device\nprofile and a mechanism of hypotension "
-        "that training has not met. Hypotension is labelled from the beat-to-beat\npressure as measured; a patient who "
-        "is hypotensive already counts as positive in training."
-    )
-
-
-def write_card(config: TrainConfig, cost: Cost, found: HeldOut, extra: str = "") -> str:
-    """Markdown. ``extra`` is appended as it is (figures on real recordings)."""
-    simulated = isinstance(config.data, DataConfig)
-    kind = "simulated" if simulated else "recorded"
-    size = config.architecture
-    every = config.data.test_stride_s if isinstance(config.data, DataConfig) else config.data.stride_s
+def write_card(config: TrainConfig, cost: Cost, found: Mapping[str, HeldOut], extra: str = "") -> str:
+    """Markdown. found: held-out figures by kind of patient, ``recorded`` before ``simulated``. ``extra`` is appended as
+    it is."""
+    kind, size = kind_of(config), config.architecture
     imputers = "restoration decoders (PhysioME)"
     if config.selfmask.steps:
         imputers += " and SelfMask's predictor, chosen at run time"
     spent = ", ".join(f"{stage} {seconds / 60:.1f} min" for stage, seconds in cost.seconds.items())
-    primary = [r for r in found.hypotension if r["already_hypotensive"] == "excluded"]
-    secondary = [r for r in found.hypotension if r["already_hypotensive"] == "included"]
+    sensors = ", ".join(m.value for m in size.modalities)
+    worth = " ".join(f"{part.capitalize()} patients: {verdict(figures.worth)}" for part, figures in found.items())
+    depth = "depth of anaesthesia 0–100 (not BIS); " if size.has_eeg else ""
+    features = "; features, never a trace, of an absent EEG" if size.has_eeg else ""
     return f"""# {config.name}, version {config.version}
+
+**{worth}**
 
 **For research and teaching, not for clinical decisions.** {_WARNING[kind]}
 
 ## What it is
 
-PhysioME (arXiv 2510.11110) of size {config.size}: {cost.parameters / 1e6:.1f} million parameters; ECG, ABP, PPG and
-EEG at {size.rate_hz} Hz, {size.frames} frames of {size.frame_s} s, a prediction a second, any subset of sensors frame
+PhysioME (arXiv 2510.11110) of size {config.size}: {cost.parameters / 1e6:.1f} million parameters; {sensors}
+at {size.rate_hz} Hz, {size.frames} frames of {size.frame_s} s, a prediction a second, any subset of sensors frame
 by frame. Modality encoders pre-trained by DP-NeuroNet with a read-out of simple physiology, then frozen but for LoRA
 (rank {config.fusion.lora_rank}); fusion, wave decoders and heads trained with sensors lost at random (0 to 30 minutes
 ago, or never measured). Absent sensors are filled in by the {imputers}. Outputs:
-risk of hypotension (MAP < 65 mmHg for 60 s) within 5, 10 and 15 min; depth of anaesthesia 0–100 (not BIS); MAP, SBP,
-DBP; waves of absent ABP, PPG and ECG (ECG: rhythm only); features, never a trace, of an absent EEG.
+risk of hypotension (MAP < 65 mmHg for 60 s) within 5, 10 and 15 min; {depth}MAP, SBP,
+DBP; waves of absent ABP, PPG and ECG (ECG: rhythm only){features}.
 
 ## Training data: {kind}
 
-{_data_words(config, cost)}
+{data_words(config, cost.train_windows)}
 
 ## What it cost
 
 {spent}; at most {config.fusion.steps:,} steps of {config.fusion.batch} windows in the main stage; {cost.machine}. The
 same again: `vigil train` with this configuration and seed {config.seed}.
 
-## Held-out figures: {kind}
-
-{found.patients} patients, {found.windows:,} windows every {every} s. The gain is AUROC minus that of the
-last measured MAP, bootstrap over patients.
-
-Hypotension ahead, windows that are hypotensive already left out (primary):
-
-{table(primary, _RISK)}
-
-The same with them (secondary):
-
-{table(secondary, _RISK)}
-
-Pressure of a lost ABP in mmHg, everything else measured; *hold* keeps the last MAP, the regression adds its slope on
-the ECG-to-PPG delay:
-
-{table(found.pressure, _PRESSURE)}
-
-Beats of restored waves, F1 at ±100 ms over whole windows; the template puts a pulse one last-known delay after each
-true R peak:
-
-{table(found.beats, _BEATS)}
-
-Depth of anaesthesia, EEG measured for at least 15 s:
-
-{table(found.depth, _DEPTH)}
-
-Restored encoder tokens, the modality lost for 5 min, all others there (R² against the mean token):
-
-{table(found.tokens, {"modality": "modality", "r2": "R²"})}
-{extra}
+{"".join(_figures(part, figures, stride_of(config)) for part, figures in found.items())}{extra}
 ## Limits
 
 - {_LIMIT[kind]}
@@ -166,6 +131,32 @@ Restored encoder tokens, the modality lost for 5 min, all others there (R² agai
 """
 
 
-def figures_json(found: HeldOut, cost: Cost) -> str:
+def _figures(kind: str, found: HeldOut, every_s: int) -> str:
+    """The section of one kind of patients; a table without a row is left out."""
+    primary = [r for r in found.hypotension if r["already_hypotensive"] == "excluded"]
+    secondary = [r for r in found.hypotension if r["already_hypotensive"] == "included"]
+    tables = (
+        ("Hypotension ahead, windows that are hypotensive already left out (primary). The gain is AUROC minus that of "
+         "the last\nmeasured MAP, bootstrap over patients:", primary, _RISK),
+        ("The same with them (secondary):", secondary, _RISK),
+        ("Pressure of a lost ABP in mmHg, everything else measured; *hold* keeps the last MAP, the regression adds its "
+         "slope on\nthe ECG-to-PPG delay:", found.pressure, _PRESSURE),
+        ("MAP MAE by what stands in the slots of the lost ABP's tokens; a gain is zeros minus that, 95 % intervals "
+         "over patients:", found.worth, _WORTH),
+        ("Beats of restored waves, F1 at ±100 ms over whole windows; the template puts a pulse one last-known delay "
+         "after each\ntrue R peak:", found.beats, _BEATS),
+        ("Depth of anaesthesia, EEG measured for at least 15 s:", found.depth, _DEPTH),
+        ("Restored encoder tokens, the modality lost for 5 min, all others there (R² against the mean token):",
+         found.tokens, {"modality": "modality", "r2": "R²"}),
+    )  # fmt: skip
+    told = "\n\n".join(f"{title}\n\n{table(rows, columns)}" for title, rows, columns in tables if rows)
+    return (
+        f"## Held-out figures: {kind}\n\n{found.patients} patients, {found.windows:,} windows every {every_s} s."
+        f"\n\n{told}\n\n"
+    )
+
+
+def figures_json(found: Mapping[str, HeldOut], cost: Cost) -> str:
     """The same figures for programs."""
-    return json.dumps({"held_out_simulated": found.as_dict(), "seconds": dict(cost.seconds)}, indent=1)
+    figures = {f"held_out_{kind}": part.as_dict() for kind, part in found.items()}
+    return json.dumps(figures | {"seconds": dict(cost.seconds)}, indent=1)

@@ -42,6 +42,29 @@ class DataConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_fi
     first_seed: Natural = 100_000
 
 
+class MixedData(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="source", tag="mixed"):
+    """Simulated and recorded patients together: the one knows every truth, the other what patients are like.
+
+    recorded_share: of the windows that a stage draws, in training and for early stopping, those of recordings; without
+    it the longer simulations would decide. recorded: each has a ``site`` of its own, by which patients of one name are
+    told apart; sets that may share patients belong on one side (``shares``).
+    """
+
+    recorded_share: OpenShare
+    simulated: DataConfig
+    recorded: tuple[FolderData | VitaldbData, ...]
+
+    def __post_init__(self) -> None:
+        sites = [site_of(part) for part in self.recorded]
+        if not sites or len(set(sites)) < len(sites):
+            raise ValueError(f"recorded parts have sites that differ, found {sites}")
+
+
+def site_of(part: FolderData | VitaldbData) -> str:
+    """What tells the patients of one part of :class:`MixedData` from another's."""
+    return part.site if isinstance(part, FolderData) else "vitaldb"
+
+
 class PretrainConfig(StageSettings, frozen=True, kw_only=True):
     """DP-NeuroNet of each modality encoder; 0 steps leave the encoders random (the control of pre-training)."""
 
@@ -144,7 +167,7 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     threads: Count = 2
     device: str = "auto"  # auto: a GPU if there is one
     data_folder: str = ""  # where the windows lie, or will: "" means ``data`` in the run folder
-    data: DataConfig | FolderData | VitaldbData | SleepEdfData
+    data: DataConfig | FolderData | VitaldbData | SleepEdfData | MixedData
     pretrain: PretrainConfig
     fusion: FusionConfig
     restoration: RestorationConfig = RestorationConfig(steps=0)
@@ -171,7 +194,8 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         plain = msgspec.to_builtins(self)
         for place in ("threads", "device", "data_folder"):
             plain.pop(place)
-        plain["data"].pop("processes")
+        for part in (plain["data"], plain["data"].get("simulated", {}), *plain["data"].get("recorded", ())):
+            part.pop("processes", None)
         for later in ("restoration", "risk"):  # stages that runs made before there were any do not have
             if getattr(self, later).steps == 0:
                 plain.pop(later)
@@ -181,7 +205,8 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         """Stage -> what its checkpoint depends on; ``data``: fingerprint of the windows (see ``data_stage``)."""
         plain = msgspec.to_builtins(self)
         objective = plain["objective"]
-        encoders = digest([data, self.size, self.seed, objective["backbone"], plain["pretrain"]])
+        mixed = [self.data.recorded_share] if isinstance(self.data, MixedData) else []
+        encoders = digest([data, self.size, self.seed, objective["backbone"], plain["pretrain"], *mixed])
         fusion = digest([encoders, plain["fusion"], objective])
         restoration = digest([fusion, plain["restoration"]]) if self.restoration.steps else fusion
         heads = digest([restoration, plain["heads"]]) if self.heads.steps else restoration
@@ -236,7 +261,7 @@ def to_toml(config: TrainConfig) -> str:
     lines: list[str] = []
     for section, value in _tables("", _without_none(msgspec.to_builtins(config))):
         if section:
-            lines.append(f"\n[{section}]")
+            lines.append(f"\n{section}")
         lines += [f"{key} = {_toml(item)}" for key, item in value.items()]
     return "\n".join(lines).lstrip("\n") + "\n"
 
@@ -250,12 +275,20 @@ def _without_none(table: dict[str, Any]) -> dict[str, Any]:
 
 
 def _tables(name: str, table: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    """A table without its sub-tables, then these, by dotted name."""
-    found = [(name, {key: item for key, item in table.items() if not isinstance(item, dict)})]
-    for key, item in table.items():
-        if isinstance(item, dict) and item:
-            found += _tables(f"{name}.{key}" if name else key, item)
+    """A table without its sub-tables, then these under their headers, ``[a.b]``; ``[[a.b]]`` of a list of tables."""
+    inner = {key: item for key, item in table.items() if _holds_tables(item)}
+    found = [(name, {key: item for key, item in table.items() if key not in inner})]
+    for key, item in inner.items():
+        dotted = f"{name.strip('[]')}.{key}" if name else key
+        if isinstance(item, dict):
+            found += _tables(f"[{dotted}]", item) if item else []
+        else:
+            found += [part for one in item for part in _tables(f"[[{dotted}]]", one)]
     return found
+
+
+def _holds_tables(item: Any) -> bool:
+    return isinstance(item, dict) or (isinstance(item, list | tuple) and bool(item) and isinstance(item[0], dict))
 
 
 def _toml(value: Any) -> str:

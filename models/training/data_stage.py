@@ -6,9 +6,10 @@ import hashlib
 from pathlib import Path
 
 from models.data.dataset import GROUPS, WindowDataset, open_patient
+from models.data.folder import study_name
 from models.data.generate import HELD_OUT_DEVICE, PatientOrder, make_patients
 from models.signals.errors import BadInput
-from models.training.config import DataConfig, TrainConfig
+from models.training.config import DataConfig, MixedData, TrainConfig, site_of
 from models.training.loop import Progress
 from models.training.sampling import Group
 
@@ -19,6 +20,8 @@ def patient_orders(settings: TrainConfig, folder: Path) -> list[PatientOrder]:
     """Who is simulated: seeds of a group run on from its own base, so no patient is in two; the test group has other
     devices."""
     data, spec = settings.data, settings.architecture.window_spec
+    if isinstance(data, MixedData):
+        data = data.simulated
     assert isinstance(data, DataConfig)
     orders: list[PatientOrder] = []
     for base, group in enumerate(GROUPS):
@@ -32,22 +35,34 @@ def patient_orders(settings: TrainConfig, folder: Path) -> list[PatientOrder]:
 
 def make_windows(settings: TrainConfig, folder: Path, progress: Progress) -> dict[str, list[Path]]:
     """Patients' folders by group; what is not there yet is simulated, or cut from recordings."""
-    if isinstance(settings.data, DataConfig):
-        orders = patient_orders(settings, folder)
-        for order in orders:
-            _check_order(order)
-        make_patients(orders, settings.data.processes, lambda done, total: progress("patients", done, total))
-        found = {group: [o.folder for o in orders if o.group == group] for group in GROUPS}
-    else:
-        from models.data.prepare import prepare
+    from models.data.prepare import prepare, prepare_studies
 
-        size = settings.architecture
-        found = prepare(settings.data, size.window_spec if size.task == "bedside" else None, folder, progress)
+    data, size = settings.data, settings.architecture
+    if isinstance(data, DataConfig):
+        found = _simulated(settings, folder, data.processes, progress)
+    elif isinstance(data, MixedData):
+        found = _simulated(settings, folder / "simulated", data.simulated.processes, progress)
+        for part in data.recorded:
+            place = folder / study_name(site_of(part))
+            place.mkdir(parents=True, exist_ok=True)
+            cut = prepare_studies(part, size.window_spec, place, progress).groups
+            found = {group: found[group] + cut[group] for group in GROUPS}
+    else:
+        found = prepare(data, size.window_spec if size.task == "bedside" else None, folder, progress)
     for group in GROUPS:
         if not found.get(group):
             raise BadInput(f"patients in the group {group}", f"none in {folder}", "use more recordings or other shares")
-    _check_shape(found["train"][0], settings)
+    for patient in {path.parent: path for path in found["train"]}.values():  # one of each source
+        _check_shape(patient, settings)
     return found
+
+
+def _simulated(settings: TrainConfig, folder: Path, processes: int, progress: Progress) -> dict[str, list[Path]]:
+    orders = patient_orders(settings, folder)
+    for order in orders:
+        _check_order(order)
+    make_patients(orders, processes, lambda done, total: progress("patients", done, total))
+    return {group: [o.folder for o in orders if o.group == group] for group in GROUPS}
 
 
 def _check_order(order: PatientOrder) -> None:
@@ -86,4 +101,5 @@ def data_fingerprint(folders: dict[str, list[Path]]) -> str:
 
 def open_group(folders: list[Path], settings: TrainConfig) -> Group:
     """The windows of one group, without features."""
-    return Group(WindowDataset(folders), settings.architecture, settings.seed)
+    share = settings.data.recorded_share if isinstance(settings.data, MixedData) else None
+    return Group(WindowDataset(folders), settings.architecture, settings.seed, share)

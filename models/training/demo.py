@@ -9,23 +9,24 @@ patients, finished stages and the last checkpoint of the stage at work are kept.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from models.evaluation.heldout import Evaluation
+from models.evaluation.heldout import Evaluation, HeldOut
 from models.export import BundleText, export_bundle
 from models.physiome import PhysioME
 from models.runtime.bundle import load_bundle
 from models.runtime.golden import GOLDEN_TOLERANCE, golden_difference
 from models.runtime.machine import machine
 from models.runtime.onnx_backend import OnnxBackend
-from models.runtime.spec import BOTH_IMPUTERS, RESTORATION
+from models.runtime.spec import BOTH_IMPUTERS, RESTORATION, Conformal
 from models.signals.preprocessing import PREPROCESSING
 from models.training import run_folder
 from models.training.calibrate import calibrate
 from models.training.card import Cost, figures_json, write_card
 from models.training.checkpoint import disk_errors
-from models.training.config import DEMO_CONFIG, DataConfig, TrainConfig, load_config
+from models.training.config import DEMO_CONFIG, TrainConfig, load_config
+from models.training.data_words import trained_on
 from models.training.loop import Progress
 from models.training.pipeline import STAGES, train_stages
 from models.training.progress import ProgressBars
@@ -62,7 +63,7 @@ def train(
     model, groups, clock = trained.model, trained.groups, trained.clock
     with clock("calibration and figures"):
         conformal = calibrate(model, groups["calibration"], settings.seed)
-        found = Evaluation(model, groups["test"], conformal, settings.seed).run()
+        found = held_out(model, groups["test"], conformal, settings.seed, settings.selfmask.steps > 0)
     with disk_errors(out):
         run_folder.save_model(out, model, trained.fingerprints[STAGES[-1]])  # with its temperature
         run_folder.save_calibration(out, conformal)
@@ -72,17 +73,22 @@ def train(
         )  # fmt: skip
         (out / "figures.json").write_text(figures_json(found, cost), encoding="utf-8")
     card = write_card(settings, cost, found)
-    text = BundleText(settings.name, settings.version, trained_on(settings, groups), PREPROCESSING, card, conformal)
+    train = groups["train"].dataset.patients
+    learnt_from = trained_on(settings, len(train), sum(p.recorded for p in train))
+    text = BundleText(settings.name, settings.version, learnt_from, PREPROCESSING, card, conformal)
     return model, text
 
 
-def trained_on(settings: TrainConfig, groups: Mapping[str, Group]) -> str:
-    """One line on the training data."""
-    patients = len(groups["train"].dataset.patients)
-    if isinstance(settings.data, DataConfig):
-        return f"{patients} simulated patients; no real recording"
-    source = str(type(settings.data).__struct_config__.tag)
-    return f"{patients} recordings of {source}"
+def held_out(
+    model: PhysioME, test: Group, conformal: dict[str, Conformal], seed: int, selfmask: bool
+) -> dict[str, HeldOut]:
+    """Figures on the test patients, ``recorded`` ones and ``simulated`` ones apart: real people come first."""
+    parts = {"recorded": test.only(recorded=True), "simulated": test.only(recorded=False)}
+    return {
+        kind: Evaluation(model, part, conformal, seed, selfmask).run()
+        for kind, part in parts.items()
+        if part is not None
+    }
 
 
 def export(

@@ -11,7 +11,7 @@ from models.runtime.spec import BOTH_IMPUTERS, RESTORATION
 from models.signals.errors import BadInput, VigilError
 from models.signals.preprocessing import PREPROCESSING
 from models.training.checkpoint import disk_errors
-from models.training.config import DataConfig
+from models.training.data_words import trained_on
 from models.training.demo import export
 from models.training.loop import Progress
 from models.training.run_folder import MODEL, RUN, TrainedRun, open_run
@@ -66,12 +66,8 @@ def _text(run: TrainedRun) -> BundleText:
     settings, own = run.settings, run.folder / "bundle"
     if own.is_dir():
         bundle = load_bundle(own)
-        trained_on, card = bundle.spec.trained_on, (own / "card.md").read_text(encoding="utf-8")
+        learnt_from, card = bundle.spec.trained_on, (own / "card.md").read_text(encoding="utf-8")
     else:
-        trained_on = (
-            f"{settings.data.train_patients} simulated patients; no real recording"
-            if isinstance(settings.data, DataConfig)
-            else f"recordings of {settings.data.__struct_config__.tag}"
-        )
-        card = f"# {settings.name}\n\nTrained on {trained_on}. Its figures were not kept: run `vigil evaluate`.\n"
-    return BundleText(settings.name, settings.version, trained_on, PREPROCESSING, card, run.conformal)
+        learnt_from = trained_on(settings)
+        card = f"# {settings.name}\n\nTrained on {learnt_from}. Its figures were not kept: run `vigil evaluate`.\n"
+    return BundleText(settings.name, settings.version, learnt_from, PREPROCESSING, card, run.conformal)

@@ -19,13 +19,14 @@ Indices = npt.NDArray[np.intp]
 
 def draw_rows(
     rng: np.random.Generator, patient_of: Indices, end_s: npt.NDArray[np.generic], batch: int,
-    per_patient: int = PER_PATIENT, apart_s: float = APART_S,
+    of: Indices | None = None, per_patient: int = PER_PATIENT, apart_s: float = APART_S,
 ) -> Indices:  # fmt: skip
     """``batch`` rows: up to ``per_patient`` windows each of patients drawn at random, ``apart_s`` or more apart.
 
-    patient_of [W] and end_s [W] are of all windows of the group. A patient too short for ``per_patient`` such windows
-    gives fewer. Patients come once until all have come; a batch larger than all of them can give holds windows of a
-    patient that lie closer, which ``negative_weights`` then does not count.
+    patient_of [W] and end_s [W] are of the windows to draw from, ``of`` [W] their rows in the group: 0 … W − 1 if
+    None. A patient too short for ``per_patient`` such windows gives fewer. Patients come once until all have come; a
+    batch larger than all of them can give holds windows of a patient that lie closer, which ``negative_weights`` then
+    does not count.
     """
     patients = np.unique(patient_of)
     by_patient = np.argsort(patient_of, kind="stable")
@@ -36,7 +37,8 @@ def draw_rows(
             rows += _spread(rng, by_patient[first[p] : last[p]], end_s, per_patient, apart_s)
             if len(rows) >= batch:
                 break
-    return np.asarray(rows[:batch], np.intp)
+    drawn = np.asarray(rows[:batch], np.intp)
+    return drawn if of is None else of[drawn]
 
 
 def _spread(

@@ -24,7 +24,6 @@ from models.physiome import PhysioME, has_adapters
 from models.training.batch import TRAINING, Batch
 from models.training.fusion_stage import FusionStage
 from models.training.losses import WEIGHTS, head_losses, weigh
-from models.training.negatives import draw_rows
 from models.training.pretrain import projector
 from models.training.stage import device_of, step_random
 
@@ -76,7 +75,7 @@ class MainStage:
         """The method's losses over a batch drawn for ``step``, weighted."""
         random = step_random(self.seed, self.name, step, device_of(self.model))
         group = self._train
-        rows = draw_rows(random.numpy, group.dataset.patient_of, group.labels["end_s"], self.settings.batch)
+        rows = group.draw_apart(random.numpy, self.settings.batch)
         return weigh(self.objective(self._drawn(group, rows, random.numpy), random.torch), self.weights)
 
     def score(self) -> dict[str, float]:

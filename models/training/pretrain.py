@@ -8,9 +8,11 @@ simple physiology (level, spread, band powers a frame) is added so that the froz
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -21,12 +23,13 @@ from models.physiome import PhysioME
 from models.signals.errors import BadInput
 from models.signals.modalities import Modality
 from models.sizes import Row
-from models.training.negatives import draw_rows
 from models.training.stage import device_of, step_random
 
 if TYPE_CHECKING:
     from models.training.config import PretrainConfig
     from models.training.sampling import Group
+
+Indices = npt.NDArray[np.intp]
 
 _BANDS_HZ = ((0.6, 2.5), (2.5, 5.0), (5.0, 8.0), (8.0, 13.0), (13.0, 30.0), (30.0, 47.0))
 FRAME_READOUTS = 3 + len(_BANDS_HZ)
@@ -152,10 +155,41 @@ class DPNeuroNet(nn.Module):
         return parts
 
 
-class PretrainStage:
-    """DP-NeuroNet of every modality encoder at once, on complete windows; the encoders of ``model`` are trained.
+@dataclass(frozen=True)
+class Pool:
+    """Windows that are known throughout in some modalities, and these: rows [W] for training, for early stopping."""
 
-    Raises BadInput where fewer windows than a batch are complete in every modality.
+    modalities: tuple[int, ...]
+    rows: Indices
+    stop_rows: Indices
+
+
+def pools(train: Group, stop: Group, batch: int) -> list[Pool]:
+    """Of every modality the windows that know it throughout; modalities of the same windows are drawn together, as all
+    of a simulated patient's are.
+
+    Raises BadInput for a modality that too few windows know: its encoder would learn nothing.
+    """
+    found: dict[bytes, Pool] = {}
+    for m, modality in enumerate(train.config.modalities):
+        rows, stop_rows = (np.flatnonzero(group.known[:, m].all(-1)) for group in (train, stop))
+        for known, least, whose in ((rows, batch, "training"), (stop_rows, 2, "early stopping")):
+            if len(known) < least:
+                raise BadInput(
+                    f"at least {least} windows for {whose} that know their {modality} throughout", str(len(known)),
+                    f"prepare recordings with {modality}, or choose a size without it",
+                )  # fmt: skip
+        key = rows.tobytes() + b"/" + stop_rows.tobytes()
+        before = found[key].modalities if key in found else ()
+        found[key] = Pool((*before, m), rows, stop_rows)
+    return list(found.values())
+
+
+class PretrainStage:
+    """DP-NeuroNet of every modality encoder at once, each on windows that are complete in its own modality, whatever
+    else they lack; the encoders of ``model`` are trained.
+
+    Raises BadInput where fewer windows than a batch are complete in a modality.
     """
 
     name = "pretrain"
@@ -163,13 +197,7 @@ class PretrainStage:
     def __init__(self, model: PhysioME, train: Group, stop: Group, settings: PretrainConfig, seed: int = 0) -> None:
         self.model, self.settings, self.seed = model, settings, seed
         self._train, self._stop = train, stop
-        self._rows, self._stop_rows = (np.flatnonzero(group.known.all((1, 2))) for group in (train, stop))
-        for rows, least, whose in ((self._rows, settings.batch, "training"), (self._stop_rows, 2, "early stopping")):
-            if len(rows) < least:
-                raise BadInput(
-                    f"at least {least} windows for {whose} that are complete in every modality",
-                    str(len(rows)), "prepare more recordings",
-                )  # fmt: skip
+        self._pools = pools(train, stop, settings.batch)
         c = model.config
         torch.manual_seed(seed)
         nets = []
@@ -182,43 +210,55 @@ class PretrainStage:
             )
         self.nets = nets
         self.module = nn.ModuleList(nets).to(device_of(model))
-        sample = np.random.default_rng([seed, 0]).choice(self._rows, min(_READOUT_SAMPLE, len(self._rows)), False)
-        scaled = self._scaled(train, sample)
-        for m, net in enumerate(nets):
-            net.fit_readout(scaled[:, m])
+        for pool in self._pools:
+            size = min(_READOUT_SAMPLE, len(pool.rows))
+            sample = np.random.default_rng([seed, 0]).choice(pool.rows, size, False)
+            scaled = self._scaled(train, sample)
+            for m in pool.modalities:
+                nets[m].fit_readout(scaled[:, m])
 
     def losses(self, step: int) -> dict[str, Tensor]:
-        """DP-NeuroNet's losses over a batch drawn for ``step``, summed over the encoders."""
+        """DP-NeuroNet's losses over batches drawn for ``step``, summed over the encoders."""
         random = step_random(self.seed, self.name, step, device_of(self.model))
-        patient, end_s = self._train.dataset.patient_of[self._rows], self._train.labels["end_s"][self._rows]
-        rows = self._rows[draw_rows(random.numpy, patient, end_s, self.settings.batch)]
-        return self._losses(self._train, rows, random.torch)
+        found: dict[str, Tensor] = {}
+        for pool in self._pools:
+            rows = self._train.draw_apart(random.numpy, self.settings.batch, pool.rows)
+            found |= self._losses(self._train, rows, pool.modalities, random.torch)
+        return found
 
     def score(self) -> dict[str, float]:
         """Mean losses over fixed early-stopping windows."""
-        chosen = np.random.default_rng([self.seed, 99]).permutation(self._stop_rows)[:_STOP_WINDOWS]
+        found: dict[str, float] = {}
+        for pool in self._pools:
+            found |= self._score(pool)
+        return {"score": sum(found.values())} | found
+
+    def _score(self, pool: Pool) -> dict[str, float]:
+        chosen = self._stop.choose(np.random.default_rng([self.seed, 99]), _STOP_WINDOWS, pool.stop_rows)
         size, sums, count = self.settings.batch, dict[str, float](), 0
         for first in range(0, len(chosen), size):
             rows = chosen[first : first + size]
             if len(rows) < 2:
                 break  # a contrast needs two windows
             generator = torch.Generator(device_of(self.model)).manual_seed(self.seed * 7919 + first)
-            for name, value in self._losses(self._stop, rows, generator).items():
+            for name, value in self._losses(self._stop, rows, pool.modalities, generator).items():
                 sums[name] = sums.get(name, 0.0) + float(value) * len(rows)
             count += len(rows)
-        found = {name: value / count for name, value in sums.items()}
-        return {"score": sum(found.values())} | found
+        return {name: value / count for name, value in sums.items()}
 
     def _scaled(self, group: Group, rows: np.ndarray) -> Tensor:
         from models.training.features import complete_scaled
 
         return complete_scaled(self.model, group, rows)
 
-    def _losses(self, group: Group, rows: np.ndarray, generator: torch.Generator) -> dict[str, Tensor]:
+    def _losses(
+        self, group: Group, rows: np.ndarray, modalities: tuple[int, ...], generator: torch.Generator
+    ) -> dict[str, Tensor]:
         scaled, s, found = self._scaled(group, rows), self.settings, dict[str, Tensor]()
         who = torch.from_numpy(group.dataset.patient_of[rows]), torch.from_numpy(group.labels["end_s"][rows])
         log_weight = negative_weights(*who).to(scaled.device)
-        for m, net in enumerate(self.nets):
+        for m in modalities:
+            net = self.nets[m]
             parts = net.loss(scaled[:, m], s.temperature, s.readout_weight, generator, log_weight)
             del parts["total"]
             found |= {f"{net.modality.value.lower()}_{name}": value for name, value in parts.items()}

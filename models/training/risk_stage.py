@@ -41,7 +41,7 @@ class RiskStage:
         self.model, self.module = model, model.hypotension.requires_grad_(True)
         for fitted_later in (model.hypotension.temperature, model.hypotension.temperature_missing):
             fitted_later.requires_grad_(False)
-        self.settings, self.seed = settings, seed
+        self.settings, self.seed, self._train = settings, seed, train
         device = device_of(model)
         self._hints = torch.cat([hints(model, train, plan, seed, k) for k in range(settings.draws)]).to(device)
         self._labels, self._weights = (
@@ -54,7 +54,11 @@ class RiskStage:
     def losses(self, step: int) -> dict[str, Tensor]:
         """Hazard loss over hints drawn for ``step``."""
         random = step_random(self.seed, self.name, step)
-        rows = torch.from_numpy(random.numpy.integers(0, len(self._hints), self.settings.batch)).to(self._hints.device)
+        size, windows = self.settings.batch, len(self._train)
+        drawn = self._train.draw_rows(random.numpy, size) + windows * random.numpy.integers(
+            0, self.settings.draws, size
+        )
+        rows = torch.from_numpy(drawn).to(self._hints.device)
         logits = self.module.logits(self._hints[rows])
         return {"hypotension": objectives.hazard_loss(logits, self._labels[rows], self._weights[rows])}
 

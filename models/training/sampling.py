@@ -15,6 +15,7 @@ from models.data.missingness import LossPlan, draw_ages, lose, ragged
 from models.networks.heads import ENSEMBLE
 from models.sizes import PhysioMEConfig
 from models.training.batch import Batch
+from models.training.negatives import draw_rows
 
 Indices = npt.NDArray[np.intp]
 
@@ -35,10 +36,19 @@ class Losses:
 
 
 class Group:
-    """A group's labels in memory, its signals on disk and, once cached, its frame features in memory."""
+    """A group's labels in memory, its signals on disk and, once cached, its frame features in memory.
 
-    def __init__(self, dataset: WindowDataset, config: PhysioMEConfig, seed: int) -> None:
-        self.dataset, self.config = dataset, config
+    recorded_share: of the windows that are drawn, those of recorded patients where others are simulated; None: as many
+    as there are.
+    """
+
+    def __init__(
+        self, dataset: WindowDataset, config: PhysioMEConfig, seed: int, recorded_share: float | None = None
+    ) -> None:
+        self.dataset, self.config, self._seed = dataset, config, seed
+        self.recorded = dataset.recorded
+        mixed = bool(self.recorded.any() and not self.recorded.all())
+        self.recorded_share = recorded_share if mixed else None
         self.labels = {
             name: dataset.whole(name)
             for name in ("pressures", "r_times", "eeg", "depth", "hypotension", "hypotensive_now", "end_s")
@@ -53,6 +63,54 @@ class Group:
 
     def __len__(self) -> int:
         return len(self.dataset)
+
+    # -- which windows are drawn ---------------------------------------------------------------------------------
+
+    def draw_rows(self, rng: np.random.Generator, size: int) -> Indices:
+        """``size`` windows with replacement, recorded and simulated ones by their shares."""
+        if self.recorded_share is None:
+            return rng.integers(0, len(self), size)
+        from_recorded = rng.random(size) < self.recorded_share
+        parts = (np.flatnonzero(~self.recorded), np.flatnonzero(self.recorded))
+        simulated, recorded = (rows[rng.integers(0, len(rows), size)] for rows in parts)
+        return np.where(from_recorded, recorded, simulated)
+
+    def draw_apart(self, rng: np.random.Generator, size: int, among: Indices | None = None) -> Indices:
+        """``size`` windows for a contrast, several of each patient and far apart (:mod:`models.training.negatives`)."""
+        parts = [
+            draw_rows(rng, self.dataset.patient_of[rows], self.labels["end_s"][rows], count, rows)
+            for rows, count in self._parts(size, among)
+        ]
+        return np.concatenate(parts)
+
+    def choose(self, rng: np.random.Generator, count: int, among: Indices | None = None) -> Indices:
+        """At most ``count`` different windows in random order, recorded and simulated ones by their shares."""
+        parts = [rng.permutation(rows)[:most] for rows, most in self._parts(count, among)]
+        return parts[0] if len(parts) == 1 else rng.permutation(np.concatenate(parts))
+
+    def _parts(self, size: int, among: Indices | None) -> list[tuple[Indices, int]]:
+        """Windows of one kind, recorded or simulated, and how many of ``size`` are theirs."""
+        rows = np.arange(len(self)) if among is None else among
+        kinds = [rows[~self.recorded[rows]], rows[self.recorded[rows]]]
+        if self.recorded_share is None or not all(len(kind) for kind in kinds):
+            return [(rows, size)]
+        recorded = round(size * self.recorded_share)
+        return [(kind, n) for kind, n in zip(kinds, (size - recorded, recorded), strict=True) if n]
+
+    def only(self, recorded: bool) -> Group | None:
+        """The recorded patients of this group, or the simulated ones, with their features; None without any."""
+        rows = np.flatnonzero(self.recorded == recorded)
+        if not len(rows):
+            return None
+        if len(rows) == len(self):
+            return self
+        folders = [p.folder for p in self.dataset.patients if p.recorded == recorded]
+        part = Group(WindowDataset(folders), self.config, self._seed)
+        if self.features is not None:
+            part.features = self.features[torch.from_numpy(rows)]
+        return part
+
+    # -- what was lost, and batches ------------------------------------------------------------------------------
 
     @cached_property
     def donors(self) -> Donors:

@@ -56,16 +56,27 @@ def test_patterns_choose_by_path_and_by_name(tmp_path: Path) -> None:
         find_recordings(tmp_path / "nowhere", ["*"], [])
 
 
-def test_patients_by_rule() -> None:
+def test_patients_by_rule(tmp_path: Path) -> None:
     path = PurePosixPath("p17/day1/a.vital")
-    assert patient_rule("parent")(path) == "p17/day1"
-    assert patient_rule("parent")(PurePosixPath("a.vital")) is None
-    assert patient_rule("file")(path) == "p17/day1/a"
-    assert patient_rule(r"p(\d+)/")(path) == "17"
-    assert patient_rule(r"q(\d+)/")(path) is None
+    assert patient_rule("parent", tmp_path)(path) == "p17/day1"
+    assert patient_rule("parent", tmp_path)(PurePosixPath("a.vital")) is None
+    assert patient_rule("file", tmp_path)(path) == "p17/day1/a"
+    assert patient_rule(r"p(\d+)/", tmp_path)(path) == "17"
+    assert patient_rule(r"q(\d+)/", tmp_path)(path) is None
     for wrong, found in ((r"p(\d+", "unterminated"), (r"p\d+", "0 in"), (r"(p)(\d+)", "2 in")):
         with pytest.raises(BadInput, match=found):
-            patient_rule(wrong)
+            patient_rule(wrong, tmp_path)
+
+
+def test_patients_by_an_index_of_groups(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"a readable index\.csv"):
+        patient_rule("index", tmp_path)
+    (tmp_path / "index.csv").write_text("record,part\na,1\n", encoding="utf-8")
+    with pytest.raises(BadInput, match="no group"):
+        patient_rule("index", tmp_path)
+    (tmp_path / "index.csv").write_text("record,group,part\na,s7,1\nb/c,s7,2\nd,,3\n", encoding="utf-8")
+    rule = patient_rule("index", tmp_path)
+    assert [rule(PurePosixPath(p)) for p in ("a.hea", "b/c.hea", "d.hea", "c.hea")] == ["s7", "s7", None, None]
 
 
 def test_study_names_are_safe_and_differ() -> None:

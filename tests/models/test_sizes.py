@@ -25,6 +25,7 @@ THREE_CI = replace(CI, modalities=(Modality.ABP, Modality.ECG, Modality.PPG))
 PARAMETERS = {  # all that is inside; in brackets the SelfMask predictor's share
     "demo": 3_235_680,  # 308,832
     "full": 3_235_680,
+    "demo3": 2_597_356,
     "ci": 293_008,  # 35,360
     "vitaldb": 134_537_824,  # 2,768,128
     "vitaldb3": 106_055_804,  # 2,503,680; without it the "about 104 M" of the reference

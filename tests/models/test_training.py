@@ -114,7 +114,7 @@ def test_a_card_says_where_its_figures_come_from(run):
     recorded = msgspec.structs.replace(
         TINY, data=FolderData(path="somewhere"), selfmask=msgspec.structs.replace(TINY.selfmask, steps=0)
     )
-    card = write_card(recorded, Cost({"fusion": 60.0}, "a machine", 10**6, 500), HeldOut(3, 40))
+    card = write_card(recorded, Cost({"fusion": 60.0}, "a machine", 10**6, 500), {"recorded": HeldOut(3, 40)})
     assert "Recordings of folder" in card and "Held-out figures: recorded" in card and "somewhere" not in card
     assert "SelfMask" not in card and "simulat" not in card
 

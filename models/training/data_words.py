@@ -1,0 +1,60 @@
+"""What a run was trained on, in words for bundle, card and figures; never a path of the machine."""
+
+from __future__ import annotations
+
+from models.training.config import DataConfig, MixedData, TrainConfig, site_of
+
+
+def kind_of(config: TrainConfig) -> str:
+    """``simulated``, ``recorded`` or ``mixed``."""
+    if isinstance(config.data, DataConfig):
+        return "simulated"
+    return "mixed" if isinstance(config.data, MixedData) else "recorded"
+
+
+def stride_of(config: TrainConfig) -> int:
+    """Seconds between test windows; of mixed data those of the simulated patients."""
+    data = config.data.simulated if isinstance(config.data, MixedData) else config.data
+    return data.test_stride_s if isinstance(data, DataConfig) else data.stride_s
+
+
+def trained_on(config: TrainConfig, patients: int | None = None, recorded: int | None = None) -> str:
+    """One line. patients: folders of the training group; recorded: those that are recordings; None where the windows
+    are not at hand."""
+    data, count = config.data, "" if patients is None else f"{patients} "
+    if isinstance(data, DataConfig):
+        return f"{data.train_patients} simulated patients; no real recording"
+    if isinstance(data, MixedData):
+        sites = ", ".join(map(site_of, data.recorded))
+        count = "" if recorded is None else f"{recorded} "
+        return f"{data.simulated.train_patients} simulated patients and {count}recordings of {sites}"
+    return f"{count}recordings of {type(data).__struct_config__.tag}"
+
+
+def data_words(config: TrainConfig, train_windows: int) -> str:
+    """A paragraph for the card."""
+    data = config.data
+    if isinstance(data, MixedData):
+        sites = ", ".join(map(site_of, data.recorded))
+        return (
+            f"{_simulated_words(data.simulated)}\n\nBeside them recordings of {sites}, split by patient; of the "
+            f"windows that training draws {data.recorded_share:.0%} are recorded ({train_windows:,} windows in all). "
+            "What was not measured was neither learnt nor scored."
+        )
+    if isinstance(data, DataConfig):
+        return f"{_simulated_words(data)} {train_windows:,} training windows, one every {data.stride_s} s."
+    return (
+        f"Recordings of {type(data).__struct_config__.tag}, split by patient into training, early stopping, "
+        f"calibration and test; {train_windows:,} training windows, one every {data.stride_s} s, cut by the pipeline "
+        "of the live stream. What was not measured was neither learnt nor scored."
+    )
+
+
+def _simulated_words(data: DataConfig) -> str:
+    return (
+        f"{data.train_patients} simulated patients for training, {data.stop_patients} for early stopping, "
+        f"{data.calibration_patients} for calibration, {data.test_patients} for testing, disjoint; "
+        f"{data.duration_s // 60} min each, cut by the pipeline of the live stream. The test patients have a device "
+        "profile and a mechanism of hypotension that training has not met. Hypotension is labelled from the "
+        "beat-to-beat pressure as measured; a patient who is hypotensive already counts as positive in training."
+    )
