@@ -23,7 +23,8 @@ from tests.mutations.declared import ROOT, Outdated, Wrong, declared
 
 PRELOADED = (
     "torch", "torch.onnx", "onnx", "onnxruntime", "numpy", "scipy.stats", "matplotlib.pyplot", "msgspec", "hypothesis",
-    "pytest", "safetensors.torch", "wfdb", "torch._dynamo", "torch.utils.tensorboard", "PySide6.QtWidgets", "PySide6.QtTest",
+    "pytest", "safetensors.torch", "wfdb", "torch._dynamo",
+    "torch.utils.tensorboard", "PySide6.QtWidgets", "PySide6.QtTest",
 )  # fmt: skip
 """Large packages of others that the tests import: once, not once a wrong."""
 LIMIT_S = 900
