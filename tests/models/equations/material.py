@@ -6,7 +6,7 @@ several times, labels have gaps, and all random layers are shaken.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,7 @@ from models.physiome import PhysioME
 from models.signals.windows import CONTEXT_FIELDS
 from models.sizes import SIZES
 from models.training.batch import Batch
-from models.training.sampling import Losses
+from models.training.sampling import Group, Losses
 
 torch.set_num_threads(1)
 
@@ -92,11 +92,15 @@ class FakeGroup:
 
     windows: Batch
     seen: int = 0
-    labels: dict[str, npt.NDArray[np.generic]] = field(default_factory=dict)
+    recorded_share: float | None = None
+    config = TINY
+    draw_rows, draw_apart, choose, _parts = Group.draw_rows, Group.draw_apart, Group.choose, Group._parts
 
     def __post_init__(self) -> None:
         self.labels = {"end_s": self.windows.end_s.numpy()}
         self.dataset = self
+        self.known, self.presence = self.windows.known.numpy(), self.windows.presence.numpy()
+        self.recorded = np.zeros(len(self), np.bool_)
 
     @property
     def patient_of(self) -> npt.NDArray[np.intp]:

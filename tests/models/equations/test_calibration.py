@@ -225,7 +225,8 @@ def test_risks_before_and_after_the_temperature(monkeypatch: pytest.MonkeyPatch)
         return (1.0 - np.cumprod(1.0 - 1.0 / (1.0 + np.exp(-z)), axis=-1)).mean(1)
 
     labels = {
-        "hypotensive_now": rng.random(n) < 0.2, "hypotension": np.maximum.accumulate(rng.random((n, 3)) < 0.4, axis=1) * 1.0,
+        "hypotensive_now": rng.random(n) < 0.2,
+        "hypotension": np.maximum.accumulate(rng.random((n, 3)) < 0.4, axis=1) * 1.0,
     }  # fmt: skip
     labels["hypotension"][5:9, 1:] = np.nan
     values = {"risk": risk(cooled), "hazard_logits": logits}

@@ -196,11 +196,10 @@ def test_a_teacher_shows_its_complete_window_where_half_of_it_is_known() -> None
     model = tiny_model()
     group = FakeGroup(batch_of(10, 3))
     group.features = group.windows.features  # type: ignore[attr-defined]
-    group.known, group.presence = group.windows.known.numpy(), group.windows.presence.numpy()  # type: ignore[attr-defined]
     abp = TINY.modalities.index(Modality.ABP)
-    group.known[:5, abp, : N // 2], group.known[5, abp, : N // 2 + 1] = False, False  # type: ignore[attr-defined]
+    group.known[:5, abp, : N // 2], group.known[5, abp, : N // 2 + 1] = False, False
     found = distil_data(model, group, Modality.PPG, (Modality.ABP,))  # type: ignore[arg-type]
-    known = torch.from_numpy(group.known[:, abp])  # type: ignore[attr-defined]
+    known = torch.from_numpy(group.known[:, abp])
     with torch.no_grad():
         expected = represent(model.encoders[abp], group.windows.features[:, abp], known)  # type: ignore[arg-type]
     torch.testing.assert_close(found.teachers[:, 0], expected)

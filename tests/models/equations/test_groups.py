@@ -116,7 +116,7 @@ def run_with(out: Path, folders: dict[str, list[Path]]) -> Made:
     at_work = [""]
 
     class Figures:
-        def __init__(self, model: object, group: Group, conformal: object, seed: int) -> None:
+        def __init__(self, model: object, group: Group, *rest: object) -> None:
             judged.append({str(p.facts["patient"]) for p in group.dataset.patients})
 
         def run(self) -> HeldOut:
@@ -140,6 +140,7 @@ def run_with(out: Path, folders: dict[str, list[Path]]) -> Made:
         patch.setattr(run_folder, "StageClock", Clock)
         patch.setattr(demo, "Evaluation", Figures)
         patch.setattr(demo, "write_card", lambda *args: "a card")
+        patch.setattr(demo, "figures_json", lambda *args: "{}")
         model, text = demo.train(out, SETTINGS, False, lambda *args: None)
     saved = {stage: checkpoint.load(out / f"{stage}.safetensors") for stage in STAGES}
     return Made(
