@@ -18,7 +18,7 @@ from torch import Tensor
 from models import objectives
 from models.networks.transformer import key_bias
 from models.physiome import PhysioME
-from models.selfmask import SelfMaskImputer, SelfMaskPredictor, hide, imagine
+from models.selfmask import SelfMaskImputer, SelfMaskPredictor, hide, imagine, nested_masks
 from models.training import selfmask_stage
 from models.training.batch import Batch
 from models.training.config import SelfMaskConfig
@@ -283,6 +283,36 @@ def test_chance_is_drawn_a_window_and_in_its_share() -> None:
     found = array(random.masks(z, observed, embedded, generator())[0]) > 0.5
     assert (found != chosen).any((1, 2)).mean() > 0.98
     assert found.mean(0).min() > 0.15  # every slot has its turn
+
+
+def relaxed(sigma: np.ndarray, observed: np.ndarray, middle: float) -> np.ndarray:
+    """The soft mask of one window: a sigmoid around the midpoint of the K-th and the next score, which stand at zero
+    mean and unit spread."""
+    seen = sigma[observed]
+    standard = (sigma - seen.mean()) / np.sqrt(seen.var() + 1e-6)
+    return 1.0 / (1.0 + np.exp(-(standard - middle) / 0.5))
+
+
+def test_the_gradient_through_top_k_is_that_of_the_relaxed_mask() -> None:
+    """Against finite differences, the midpoint held; windows do not know each other."""
+    generator_ = torch.Generator().manual_seed(0)
+    sigma = (3.0 * torch.randn(3, M, N, generator=generator_) + 1.0).requires_grad_()
+    observed = torch.rand(3, M, N, generator=generator_) < 0.7
+    weight = torch.randn(3, M, N, generator=generator_)
+    (nested_masks(sigma, observed, (0.4,))[0] * weight).sum().backward()
+    assert sigma.grad is not None
+    for b in range(3):
+        values, seen = array(sigma)[b], array(observed)[b]
+        mean, spread = values[seen].mean(), np.sqrt(values[seen].var() + 1e-6)
+        ordered = np.sort((values[seen] - mean) / spread)[::-1]
+        k = int(np.ceil(0.4 * seen.sum()))
+        middle = 0.5 * (ordered[k - 1] + ordered[k])
+        for slot in np.ndindex(M, N):
+            step = np.zeros((M, N))
+            step[slot] = 1e-4
+            change = relaxed(values + step, seen, middle) - relaxed(values - step, seen, middle)
+            expected = (change * array(weight)[b])[seen].sum() / 2e-4 if seen[slot] else 0.0
+            assert float(sigma.grad[(b, *slot)]) == pytest.approx(expected, rel=1e-2, abs=1e-4)
 
 
 def test_windows_that_hide_nothing_do_not_count() -> None:
