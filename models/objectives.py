@@ -137,9 +137,9 @@ def leave_one_out(embedded: Tensor, present: Tensor, temperature: float, log_wei
         rest = functional.normalize(unit[:, others].sum(1), dim=-1)
         valid = present[:, k] & present[:, others].any(1)
         scores = unit[:, k] @ rest.T / temperature
-        if log_weight is not None:
-            scores = scores + log_weight.clamp(min=MASKED_SCORE)
         for logits in (scores, scores.T):
+            if log_weight is not None:  # of a row's negatives, whichever side the row is
+                logits = logits + log_weight.clamp(min=MASKED_SCORE)
             logits = logits.masked_fill(~valid[None, :], MASKED_SCORE)
             rows.append(masked_mean(functional.cross_entropy(logits, target, reduction="none"), valid))
     return torch.stack(rows).mean()

@@ -125,6 +125,25 @@ def contrast_with_fused(
     return sum(losses) / len(losses)
 
 
+def leave_one_out(x: Floats, present: Bools, temperature: float, weight: Floats) -> float:
+    """SleepFM (arXiv 2405.17766): modality k of each window against the mean of its other ones, and back; over k.
+    x [B, M, P], present bool [B, M]; windows without k, or without any other, do not take part in k."""
+    terms = []
+    for k in range(x.shape[1]):
+        own, rest = {}, {}
+        for b in range(len(x)):
+            others = [unit(x[b, m]) for m in range(x.shape[1]) if m != k and present[b, m]]
+            if present[b, k] and others:
+                own[b], rest[b] = unit(x[b, k]), unit(np.sum(others, axis=0))
+        for anchor, other in ((own, rest), (rest, own)):
+            losses = []
+            for i in own:
+                shares = {j: weight[i, j] * math.exp(float(anchor[i] @ other[j]) / temperature) for j in own}
+                losses.append(-math.log(shares[i] / sum(shares.values())))
+            terms.append(sum(losses) / len(losses) if losses else 0.0)
+    return sum(terms) / len(terms)
+
+
 def info_nce(student: Floats, teacher: Floats, scale: float, valid: Bools, weight: Floats, smoothing: float) -> float:
     """PaCX's L_C for one teacher: cross-entropy of each valid window with its partner both ways, the label smoothed
     evenly over the valid pairs that are not banned (weight 0)."""

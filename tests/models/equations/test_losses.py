@@ -126,22 +126,17 @@ def test_the_share_of_sampled_tokens_is_rounded(share: float, expected: int) -> 
     assert drawn.flatten(1).sum(1).tolist() == [expected] * 3
 
 
-def test_leave_one_out_knows_no_more_than_the_others() -> None:
-    """Two modalities, so the others of one are the other: both directions by hand."""
-    x = draws(3, 4, 2, D)
-    present = torch.ones(4, 2, dtype=torch.bool)
-    present[2, 0] = False
-    one, two = array(x[:, 0]), array(x[:, 1])
-    terms = []
-    for a, b in ((one, two), (two, one)):  # modality k against the rest, and back
-        for c, d in ((a, b), (b, a)):
-            use = [0, 1, 3]
-            rows = []
-            for i in use:
-                scores = [float(by_hand.unit(c[i]) @ by_hand.unit(d[j])) / 0.3 for j in use]
-                rows.append(np.log(np.exp(scores).sum()) - scores[use.index(i)])
-            terms.append(np.mean(rows))
-    assert float(leave_one_out(x, present, 0.3)) == pytest.approx(np.mean(terms), rel=1e-4)
+@pytest.mark.parametrize("seed", SEEDS)
+def test_leave_one_out(seed: int) -> None:
+    """The weights of negatives belong to the anchor, on either side: patient 0 has three windows, 2 has one."""
+    x = draws(seed, B, M, D)
+    present = bits(seed + 1, B, M, share=0.75)
+    weight = negative_weights(torch.tensor([0, 0, 0, 1, 1, 2]), torch.tensor([0, 70, 100, 0, 20, 0]))
+    assert not torch.equal(weight, weight.T)
+    for given in (None, weight):
+        plain = np.ones((B, B)) if given is None else array(given.exp())
+        expected = by_hand.leave_one_out(array(x), array(present), 0.3, plain)
+        assert float(leave_one_out(x, present, 0.3, given)) == pytest.approx(expected, rel=1e-4)
 
 
 def test_consistency_moves_the_subset_and_not_the_goal() -> None:
