@@ -179,6 +179,11 @@ def test_waves(smooth: float) -> None:
     if smooth == 0.3:
         assert float(wave_loss(predicted, target, weight)) == pytest.approx(expected, rel=1e-4)  # the default
     assert float(wave_loss(predicted, target, torch.zeros(3, 9))) == 0.0
+    for few in ([2], [4, 5]):  # one sample, one step: means all the same
+        weight = torch.zeros(1, 9)
+        weight[0, few] = 1.0
+        expected = by_hand.wave(array(predicted[:1]), array(target[:1]), array(weight), smooth)
+        assert float(wave_loss(predicted[:1], target[:1], weight, smooth)) == pytest.approx(expected, rel=1e-4)
 
 
 def test_losses_are_added_by_their_weights() -> None:
