@@ -18,6 +18,7 @@ BENCHMARKS = {
     "detectors": "the beat detectors beside two libraries, by kind of signal, paced ECG among them",
     "ventricular": "the weights of the V-TACH rule learnt again, and cross-validated",
     "estimates": "what is shown, how right and how wide, subset by subset of sensors: pressures and risk",
+    "pressure_history": "hypotension ahead by the pressure's own history, on simulated and on real people",
     "faults": "Kafka, its workers and readers killed and stopped: every tick, second and window accounted for",
     "recording": "the recorder: MB an hour and cost of a bed",
     "fuzz": "mutated messages through the app, mutated recordings through their readers: no crash, no hang",
@@ -34,7 +35,7 @@ def main(argv: list[str]) -> int:
     if not argv or argv[0] in ("-h", "--help") or argv[0] not in BENCHMARKS:
         print("usage: python -m benchmarks NAME [options]; NAME is one of", file=sys.stderr)
         for name, what in BENCHMARKS.items():
-            print(f"  {name:<12} {what}", file=sys.stderr)
+            print(f"  {name:<16} {what}", file=sys.stderr)
         return 0 if argv and argv[0] in ("-h", "--help") else 2
     try:
         return int(importlib.import_module(f"benchmarks.{argv[0]}").main(argv[1:]) or 0)

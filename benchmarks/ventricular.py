@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from benchmarks.alarms import ALARM_S, WINDOW_S, Score, in_tuning, index_of
 from benchmarks.tables import publish
+from models.evaluation.linear import logistic
 from models.signals.beats import complexes
 from models.signals.channels import ChannelMap, map_channels
 from models.signals.findings import PULSE_CHANNELS
@@ -33,7 +34,7 @@ from streams.alarms.arrhythmia_ventricular import ECG_WEIGHTS, SLOWER, fast_runs
 Floats = npt.NDArray[np.float64]
 
 L2, MISSED, BACKGROUND, LIMIT = 10.0, 4.0, 0.1, -0.6
-ROUNDS, STEPS, FOLDS, REPEATS = 6, 25, 7, 8
+ROUNDS, FOLDS, REPEATS = 6, 7, 8
 NAMES = [*ECG_WEIGHTS, "regular", "slower"]
 
 
@@ -82,7 +83,8 @@ def learn(bags: list[Floats], true: npt.NDArray[np.bool_], background: list[Floa
         rows += [_suspicious(bag, weights) for bag in scaled_background]
         labels += [0.0] * len(scaled_background)
         counts += [BACKGROUND] * len(scaled_background)
-        weights = _regression(np.array(rows), np.array(labels), np.array(counts))
+        fitted = logistic(np.array(rows), np.array(labels, np.bool_), L2, counts=np.array(counts))
+        weights = np.roll(fitted, -1)  # the intercept last
     assert weights is not None
     return weights, mean, sd
 
@@ -90,18 +92,6 @@ def learn(bags: list[Floats], true: npt.NDArray[np.bool_], background: list[Floa
 def _suspicious(bag: Floats, weights: Floats | None) -> Floats:
     chosen: Floats = bag.mean(axis=0) if weights is None else bag[int(np.argmax(bag @ weights[:-1]))]
     return chosen
-
-
-def _regression(x: Floats, y: Floats, counts: Floats) -> Floats:
-    """Newton's steps from zero."""
-    x = np.column_stack([x, np.ones(len(x))])
-    ridge = np.diag([*[L2] * (x.shape[1] - 1), 1e-6])
-    weights = np.zeros(x.shape[1])
-    for _ in range(STEPS):
-        p = 1.0 / (1.0 + np.exp(-np.clip(x @ weights, -30.0, 30.0)))
-        slope = x.T @ (counts * (p - y)) + ridge @ weights
-        weights -= np.linalg.solve((x.T * (counts * p * (1.0 - p))) @ x + ridge, slope)
-    return weights
 
 
 def said(model: tuple[Floats, Floats, Floats], bags: list[Floats]) -> npt.NDArray[np.bool_]:

@@ -24,6 +24,9 @@ Size = Annotated[str, typer.Option(help="Size of the model that will be trained:
 Stride = Annotated[int, typer.Option(help="Seconds between windows.")]
 Salt = Annotated[str, typer.Option(help="Another word gives another split of the patients.")]
 Processes = Annotated[int, typer.Option(help="Recordings cut at once.")]
+Devices = Annotated[
+    int, typer.Option(help="Cut each training recording so often again, as other devices would have shown it.")
+]
 Known = Annotated[float, typer.Option(help="Share of measured frames that a window needs, 0 to 1.")]
 
 
@@ -41,6 +44,7 @@ def vitaldb(
     size: Size = "demo",
     stride_s: Stride = 10,
     least_known: Known = 0.5,
+    other_devices: Devices = 0,
     salt: Salt = "vigil",
     processes: Processes = 2,
 ) -> None:
@@ -54,7 +58,7 @@ def vitaldb(
     settings = _settings(
         VitaldbData, cases=cases, folder=folder, download=download, least_age=least_age, least_minutes=least_minutes,
         one_case_a_patient=one_case_a_patient, stride_s=stride_s, least_known=least_known, salt=salt,
-        processes=processes,
+        processes=processes, other_devices=other_devices,
     )  # fmt: skip
     _prepare(settings, size, out)
 
@@ -89,7 +93,7 @@ def folder(
     path: Annotated[Path, typer.Argument(help="Folder of .vital, .edf, .bdf files or WFDB records, at any depth.")],
     out: Out = Path("data/folder"),
     patient: Annotated[
-        str, typer.Option(help="Who is a patient: parent (folder), file, index (column group of index.csv) or a regular expression.")
+        str, typer.Option(help="Who is a patient: parent (folder), file, index (group in index.csv) or an expression.")
     ] = "parent",
     include: Annotated[list[str] | None, typer.Option(help="Pattern of files to take (default: all).")] = None,
     exclude: Annotated[list[str] | None, typer.Option(help="Pattern of files to leave out: a test set.")] = None,
@@ -101,6 +105,7 @@ def folder(
     size: Size = "demo",
     stride_s: Stride = 10,
     least_known: Known = 0.5,
+    other_devices: Devices = 0,
     salt: Salt = "vigil",
     processes: Processes = 2,
 ) -> None:
@@ -112,7 +117,7 @@ def folder(
     settings = _settings(
         FolderData, path=str(path), patient=patient, include=tuple(include or ["*"]), exclude=tuple(exclude or []),
         need=tuple(modality_named(n) for n in wanted), channels=parse_overrides(channels or []), site=site,
-        stride_s=stride_s,        least_known=least_known, salt=salt, processes=processes,
+        stride_s=stride_s, least_known=least_known, salt=salt, processes=processes, other_devices=other_devices,
     )  # fmt: skip
     _prepare(settings, size, out)
 

@@ -90,8 +90,6 @@ def _letters(force: InForce) -> DeadLetters:
     from monitor.config_uses import broker_of, sharing_of
 
     url = broker_of(force)
-    if not url.startswith("kafka://"):
-        raise BadInput("a Kafka in --broker", url, "an embedded broker's dead letters end with its process")
     from streams.transport.dead_letters import DeadLetters  # aiokafka
 
     sharing = sharing_of(force)

@@ -27,6 +27,8 @@ PASSWORD = "VIGIL_SASL_PASSWORD"
 SALT = "VIGIL_LOG_SALT"
 NOT_KEYS = (PASSWORD, SALT)
 """Variables of the environment that are no key of the file: they are secret."""
+SAME = 0.85
+"""So like a variable of ours is a slip of the finger, where nothing else tells that it was meant for us."""
 DEFAULT = "default"
 
 FLAGS = {
@@ -124,11 +126,17 @@ def _of_environment(environment: Mapping[str, str]) -> Said:
     beginnings = tuple(f"VIGIL_{section.upper()}_" for section in _sections())
     said: Said = []
     for name, text in environment.items():
-        if not name.startswith(beginnings) or name in NOT_KEYS or not text:
+        if name in (CONFIG, *NOT_KEYS) or not text or not name.startswith("VIGIL_"):
             continue
+        if not name.startswith(beginnings) and not difflib.get_close_matches(
+            name, (CONFIG, *NOT_KEYS, *variables), n=1, cutoff=SAME
+        ):
+            continue  # of the tests, or of another program
         if name not in variables:
             raise BadInput(
-                "a setting in a variable that begins with VIGIL_", name, _near(name, variables, "see `vigil settings`")
+                "a setting in a variable that begins with VIGIL_",
+                name,
+                _near(name, (CONFIG, *NOT_KEYS, *variables), "see `vigil settings`"),
             )
         key = variables[name]
         value = _pairs(text, name) if key == "broker.retention_hours" else text

@@ -13,6 +13,7 @@ from msgspec import Meta
 
 from models.runtime.engine import WIDEST_MMHG
 from models.runtime.spec import RESTORATION
+from monitor.settings import BROKER
 from streams.transport.kafka_options import MESSAGE_BYTES, RETENTION_H
 from streams.transport.security import Mechanism
 
@@ -34,7 +35,7 @@ class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 class BrokerKeys(Section, frozen=True):
     """``[broker]``: the Kafka to meet at."""
 
-    url: Annotated[str, Meta(description="a broker like kafka://HOST:9092")] = ""
+    url: Annotated[str, Meta(description=BROKER)] = ""
     prefix: Annotated[str, Meta(description="letters, digits, '.', '_' and '-', at most 64")] = ""
     partitions: Annotated[int, Meta(ge=1, le=1000, description="a whole number of partitions, 1 to 1000")] = (
         DEFAULT_PARTITIONS

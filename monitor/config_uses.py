@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from models.signals.errors import BadInput
 from monitor.config import PASSWORD, InForce
 from monitor.config_keys import MB, Keys
-from streams.runner import Sharing
+from streams.runner import EMBEDDED, Sharing
 from streams.sinks.mcap import Limits
 from streams.transport.kafka_options import KafkaOptions
 from streams.transport.security import Sasl, Security, Tls
@@ -19,12 +19,18 @@ LOCAL = ("localhost", "127.0.0.1", "::1")
 
 
 def broker_of(settings: InForce) -> str:
-    """The address; BadInput where none is said."""
-    if not settings.keys.broker.url:
+    """The address of a Kafka; BadInput where none is said, or a broker that nobody else can reach."""
+    url = settings.keys.broker.url
+    if not url:
         raise BadInput(
             "a broker to meet at", "none", "give --broker kafka://HOST:9092, or [broker] url in the settings file"
         )
-    return settings.keys.broker.url
+    if url.startswith(EMBEDDED):
+        raise BadInput(
+            "a Kafka in --broker, like kafka://HOST:9092", f"{url}, which lives and ends with this process",
+            "use `vigil run` for all in one process",
+        )  # fmt: skip
+    return url
 
 
 def sharing_of(settings: InForce, environment: Mapping[str, str] = os.environ, **more: object) -> Sharing:

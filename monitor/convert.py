@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from models.signals.readers.opener import open_recording
+from monitor.sources import check_recording
 from streams.sinks.convert import check_output
 from streams.sinks.convert import convert as write
 
@@ -16,6 +17,7 @@ def convert(source: str, out: Path) -> list[Path]:
     known or cannot hold it, and an output that is there; VigilError where it cannot be written.
     """
     check_output(out)
+    check_recording(source)
     recording = open_recording(source)
     try:
         return write(recording, out)

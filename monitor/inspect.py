@@ -7,6 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from models.signals.inspection import TrackReport, inspect
+from monitor.sources import check_recording
 from ui.words import clock_words
 
 MAX_GAPS = 3
@@ -18,6 +19,7 @@ NUMBERS = ("rate (Hz)", "from (s)", "to (s)", "values")
 
 def print_inspection(source: str, console: Console | None = None) -> bool:
     """Print the table; whether `vigil run` would show anything. Raises BadInput when the source cannot be read."""
+    check_recording(source)
     found = inspect(source)
     out = console or Console()
     if not out.is_terminal:

@@ -12,17 +12,22 @@ from platformdirs import user_data_path
 from models.signals.errors import BadInput, VigilError
 from streams.sinks.mcap import Limits, McapSink
 from streams.sinks.sink import SinkRunner
-from streams.sinks.writing import writing
 
 SUFFIX = ".mcap"
 
 
 def default_path(now: datetime, folder: Path | None = None) -> Path:
     """Where a live run is recorded unless the user says where: in ``folder``, else in the user's own data, by date and
-    time."""
+    time. BadInput for a folder that cannot be made."""
     folder = folder or user_data_path("vigil") / "recordings"
-    with writing(folder):
+    try:
         folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = "there is a file of that name" if isinstance(error, FileExistsError) else error.strerror or error
+        raise BadInput(
+            "a folder to record into, or one that can be made", f"{folder} ({reason})",
+            "choose another in [recorder] folder",
+        ) from error  # fmt: skip
     return folder / f"{now:%Y-%m-%d-%H%M%S}{SUFFIX}"
 
 
@@ -32,12 +37,12 @@ def recorder(
     """Records into ``path``, within ``limits``. on_failure: called where the recording cannot go on; by default that is
     said, and what is recorded goes on. BadInput for a path that cannot be recorded into."""
     if path.suffix.casefold() != SUFFIX:
-        raise BadInput(f"a file that ends in {SUFFIX} in --record", repr(path.name), f"write {path.stem}{SUFFIX}")
+        raise BadInput(f"a file that ends in {SUFFIX} for the recording", repr(path.name), f"write {path.stem}{SUFFIX}")
     return SinkRunner(McapSink(path, limits), on_failure=on_failure or _failed, on_drops=_dropped)
 
 
 def _failed(error: VigilError) -> None:
-    print(f"vigil: the recording has ended: {error}", file=sys.stderr)
+    print(f"vigil: nothing more is recorded, the monitoring goes on: {error}", file=sys.stderr)
 
 
 def _dropped(count: int) -> None:

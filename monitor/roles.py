@@ -51,10 +51,15 @@ def run_source(settings: RunSettings, force: InForce, say: EventLog | None, *, s
         known = process.role.beds.values()
         opened = [bed for bed in known if bed.record is not None]
         if len(opened) < len(process.role.beds):
-            return f"opening {len(process.role.beds)} sources …"
+            count = len(process.role.beds)
+            return f"opening {count} source{'s' if count != 1 else ''} …"
         playing = sum(not bed.ended for bed in known)
         sent = process.accounting.counted("ticks_sent")
-        return f"{playing} of {len(opened)} beds playing" if sent else "waiting for the broker …"
+        return (
+            f"{playing} of {len(opened)} bed{'s' if len(opened) != 1 else ''} playing"
+            if sent
+            else "waiting for the broker …"
+        )
 
     def names() -> Iterable[str]:
         for bed in process.role.beds.values():
@@ -103,9 +108,11 @@ def run_display(force: InForce, bed: str) -> int:
     from ui.app import make_application
     from ui.app import run_display as show
 
-    make_application()
     process.start()
     try:
+        make_application()  # Qt loads while the broker is asked
+        process.wait_ready()
+        _say_other_wards(process, force)
         code = show(process.control, feed)
     finally:
         process.stop()
@@ -136,6 +143,18 @@ def run_record(out: Path | None, force: InForce, say: EventLog | None) -> int:
         sink.close()
 
 
+def _say_other_wards(process: RoleProcess, force: InForce) -> None:
+    """A prefix that nobody has used before is made, and may be a slip of the finger."""
+    if others := process.stream.other_wards:
+        there = ", ".join(f"--prefix {name}" if name else "none" for name in others)
+        wanted = force.keys.broker.prefix
+        print(
+            f"vigil: no ward {f'with --prefix {wanted}' if wanted else 'without --prefix'} was on this broker, its "
+            f"topics are made now; those there have {there}: did you mean one of these?",
+            file=sys.stderr,
+        )
+
+
 def _run(
     process: RoleProcess,
     words: Callable[[], str],
@@ -149,11 +168,14 @@ def _run(
     ``say``. read: how it stands, if that is more than the process knows. notes: what else there is to say."""
     read = read or process.snapshot
     watcher = Watcher(say, process.id, read, beds) if say is not None else None
-    said, reach = "", ReachWords()
+    said, reach, met = "", ReachWords(), False
     with termination_as_interrupt(), watched(force.keys.metrics, read):
         process.start()
         try:
             while not process.wait(LOOK_S):
+                if process.ready.is_set() and not met:
+                    met = True
+                    _say_other_wards(process, force)
                 if watcher is not None:
                     watcher.look(time.monotonic_ns())
                 away_s = process.stream.away_s if watcher is None else 0.0  # which is "unwell" there
@@ -166,8 +188,9 @@ def _run(
             return INTERRUPTED
         finally:
             process.stop()
-            if process.lost:
-                print(f"vigil: {process.lost} messages did not get to the broker, and are lost", file=sys.stderr)
+            if process.lost and process.ready.is_set():  # before that there was nothing to lose but announcements
+                count = "1 message" if process.lost == 1 else f"{process.lost} messages"
+                print(f"vigil: {count} did not get to the broker, and are lost", file=sys.stderr)
             if watcher is not None:
                 watcher.end()
     return 0

@@ -93,9 +93,10 @@ def run_session(settings: RunSettings, force: InForce, say: EventLog | None = No
         path = settings.record
         if path is None and is_live(settings.sources) and not settings.unrecorded:
             path = default_path(datetime.now(), recordings_of(force))
-            print(f"vigil: recording into {path} (--no-record: none)", file=sys.stderr)
         if path is not None:
             sink = recorder(path, limits_of(force))
+            if settings.record is None:
+                print(f"vigil: recording into {path} (--no-record: none)", file=sys.stderr)
             session.record_with(sink)
             sink.start()
             stack.callback(sink.close)

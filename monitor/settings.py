@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 MIN_SPEED, MAX_SPEED = 0.25, 50.0
 MAX_WIDEST_MMHG = 50.0
+MAX_PORT = 65_535
+BROKER = f"a broker like kafka://HOST:9092 (port 1 to {MAX_PORT})"
 _DROP = re.compile(r"^(?P<modality>[A-Za-z]+):(?P<start>[^-]*)-(?P<end>.*)$")
 
 
@@ -72,9 +74,10 @@ def with_model(settings: RunSettings, keys: WorkerKeys) -> RunSettings:
 
 def parse_broker(text: str) -> str:
     """``kafka://HOST:PORT``, or ``embedded://NAME`` for all in one process."""
-    match = re.fullmatch(r"(kafka)://([^\s/:@]+)(:\d{1,5})?/?|(embedded)://[A-Za-z0-9_-]+", text)
-    if match is None:
-        raise BadInput("a broker like kafka://HOST:9092", repr(text), "write its address so")
+    match = re.fullmatch(r"kafka://([^\s/:@]+)(:\d{1,5})?/?|embedded://[A-Za-z0-9_-]+", text)
+    port = int(match[2][1:]) if match is not None and match[2] else 1
+    if match is None or not 1 <= port <= MAX_PORT:
+        raise BadInput(BROKER, repr(text), "write its address so")
     return text.rstrip("/")
 
 

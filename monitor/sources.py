@@ -6,10 +6,12 @@ A device is ``SCHEME:WHAT``, where the scheme is an entry point of the group ``v
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -17,6 +19,7 @@ from threading import Lock
 
 from models.signals.channels import ChannelMap, map_channels
 from models.signals.errors import BadInput
+from monitor.recorder import SUFFIX
 from monitor.redaction import HIDDEN
 from monitor.settings import RunSettings
 from streams.fields import MAX_NAME
@@ -26,6 +29,8 @@ from streams.sources.replay import replays
 from streams.sources.source import MakeSource, Source
 
 DRIVERS = "vigil.sources"
+BUILT_IN = ("demo", "vitaldb")
+SOURCE = "a recording, a folder of recordings, demo, vitaldb:CASEID or a device"
 MAX_BEDS = 128
 MAX_NOTES = 3
 _OPENING = Lock()
@@ -58,6 +63,8 @@ def beds(settings: RunSettings) -> dict[str, MakeSource]:
     """Bed → its source; beds have the names of the settings, or are numbered from 1 in the order of the sources. Raises
     BadInput for names that do not fit, and for what a device cannot do: begin elsewhere than now, or go at another
     speed."""
+    for word in settings.sources:
+        check_word(word)
     sources = _named(expanded(settings.sources), settings.names)
     drivers = {bed: driver for bed, word in sources.items() if (driver := driver_of(word)) is not None}
     recorded = {bed: partial(_open, word, settings.channels) for bed, word in sources.items() if bed not in drivers}
@@ -70,12 +77,47 @@ def beds(settings: RunSettings) -> dict[str, MakeSource]:
     return {bed: made[bed] for bed in sources}
 
 
+def check_word(word: str) -> None:
+    """Refuse what is neither file nor folder nor a source by name, where it is near to one of these names or has a
+    driver's form. All else is for the reader of files, which knows what lies beside."""
+    path = Path(word).expanduser()
+    scheme, colon, rest = word.partition(":")
+    known = (*BUILT_IN, *sorted(entry_points(group=DRIVERS).names))
+    if scheme.casefold() in known or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]+", scheme) or rest.startswith("//"):
+        return
+    with suppress(OSError):
+        if path.exists() or path.with_name(f"{path.name}.hea").exists():
+            return
+        if difflib.get_close_matches(path.name, [beside.name for beside in path.parent.iterdir()], n=1):
+            return
+    devices = ", ".join(f"{name}:" for name in known if name not in BUILT_IN)
+    near = difflib.get_close_matches(scheme.casefold(), known, n=1)
+    if near:
+        raise BadInput(f"{SOURCE} ({devices})", repr(word), f"did you mean {near[0]}{colon}{rest}?")
+    if colon:
+        raise BadInput(
+            f"{SOURCE} ({devices})",
+            f"{word!r}, for which there is no driver",
+            "use one of these, or install its driver",
+        )
+
+
+def check_recording(word: str) -> None:
+    """As :func:`check_word`, for a command that reads a recording from its end to its beginning: no device."""
+    if driver_of(word) is not None:
+        raise BadInput(
+            "a recording", f"the device {word!r}", f"record it first: vigil run {word} --record session{SUFFIX}"
+        )
+    check_word(word)
+
+
 def _named(words: Sequence[str], names: Sequence[str]) -> dict[str, str]:
     names = names or [str(number) for number in range(1, len(words) + 1)]
     if len(set(names)) != len(words) or len(names) != len(words) or not all(0 < len(n) <= MAX_NAME for n in names):
+        several = "different names" if len(words) > 1 else "name"
         raise BadInput(
-            f"{len(words)} different names of 1 to {MAX_NAME} characters in --bed", ", ".join(map(repr, names)),
-            "name each source once",
+            f"{len(words)} {several} of 1 to {MAX_NAME} characters in --bed", ", ".join(map(repr, names)),
+            f"give --bed once for each of the {len(words)} sources" if len(words) > 1 else "give --bed once",
         )  # fmt: skip
     return dict(zip(names, words, strict=True))
 

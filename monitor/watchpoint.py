@@ -37,7 +37,11 @@ class Watchpoint:
             self._server = _Server((host, port), self._handler())
         except (OSError, OverflowError) as error:
             reason = getattr(error, "strerror", None) or str(error)
-            raise BadInput("a free port in --metrics", f"{host}:{port} ({reason})", "choose another") from error
+            raise BadInput(
+                "a free port of this machine in --metrics, at an address of it in [metrics] host",
+                f"{host}:{port} ({reason})",
+                "choose another",
+            ) from error
         self.port = int(self._server.server_address[1])
         self._thread = Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": LOOK_S}, name="vigil-metrics", daemon=True

@@ -30,6 +30,7 @@ class SessionStatus:
     ``achieved_speed``: event seconds a second where the machine does not keep ``speed``, None where it does.
     ``preparing``: what is being done until the model serves ("building TensorRT engines, fp16: 40 %"), else empty.
     ``source_notes``: sentences on how its ticks get here. ``broker_away_s``: for so long the broker has not answered.
+    ``vacant``: what is waited for where there is no such bed (yet), and which there are; empty where there is.
     ``seekable``: a recording, which can be paused, sought and played at another speed; a live source cannot.
     """
 
@@ -56,6 +57,7 @@ class SessionStatus:
     seekable: bool = True
     source_notes: tuple[str, ...] = ()
     broker_away_s: float = 0.0
+    vacant: str = ""
 
     @property
     def pace(self) -> float | None:

@@ -22,6 +22,8 @@ from streams.status import OnShow, channels_of, gaps_of, session_status
 
 NO_WORKER = "waiting for a worker"
 NO_BED = "waiting for a bed"
+LISTED = 12
+"""Beds that are named where the one that is wanted is not there."""
 
 
 @dataclass(slots=True)
@@ -41,7 +43,7 @@ class RemoteSession(Orders, OnShow):
     """A :class:`streams.control.SessionControl` over a broker. Thread-safe.
 
     desk: a name that no other display has. post: sends a command. wanted: the bed to show first; "" is the first that
-    is heard of. away_s: for how long the broker has not answered, 0 while it does.
+    is heard of. prefix: of the ward, for words. away_s: for how long the broker has not answered, 0 while it does.
     """
 
     def __init__(
@@ -51,9 +53,11 @@ class RemoteSession(Orders, OnShow):
         wanted: str = "",
         operator: str = "operator",
         *,
+        prefix: str = "",
         away_s: Callable[[], float] = lambda: 0.0,
         monotonic_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
+        self._prefix = prefix
         self._post, self._now, self._wanted, self._away_s = post, monotonic_ns, wanted, away_s
         self._command = CommandMaker(desk, operator)
         self._beds: dict[str, _Known] = {}
@@ -119,7 +123,7 @@ class RemoteSession(Orders, OnShow):
             return SessionStatus(
                 position_s=0.0, duration_s=0.0, speed=1.0, paused=False, ended=False, backend="", backend_detail="",
                 model="", samples_lost=0, recording=False, heartbeat_ns=self._now(), error=self.error,
-                preparing=NO_BED, broker_away_s=self._away_s(),
+                preparing=NO_BED, broker_away_s=self._away_s(), vacant=self._vacant() if known is None else "",
             )  # fmt: skip
         source, worker = known.source, known.worker
         still = source.paused or source.ended
@@ -134,6 +138,16 @@ class RemoteSession(Orders, OnShow):
             preparing=NO_WORKER,
             broker_away_s=self._away_s(),
         )
+
+    def _vacant(self) -> str:
+        """The words where the bed that is wanted is not heard of."""
+        there = self.beds
+        where = f" with --prefix {self._prefix}" if self._prefix else ""
+        listed = [*there[:LISTED], *([f"{len(there) - LISTED} more"] if len(there) > LISTED else [])]
+        if not there:
+            what = f"bed {self._wanted}" if self._wanted else "a bed"
+            return f"waiting for {what}: nothing is sent{where} on this broker"
+        return f"no bed {self._wanted}{where}: those there are {', '.join(listed)}"
 
     # -- the operator -------------------------------------------------------------------------------------------------
 

@@ -116,6 +116,8 @@ class StreamRunner:
         """Monotonic time of the loop's last sign of life."""
         self._heard_ns: int | None = None
         self._gave_up = False
+        self.other_wards: tuple[str, ...] = ()
+        """Prefixes that others have on this Kafka, where nobody had this one before: it may be misspelt."""
         self.lag: int | None = None
         """Messages that came to its consumer and are not handled yet; None while it has none."""
 
@@ -181,7 +183,9 @@ class StreamRunner:
 
         address = self._broker.partition("://")[2]
         sharing = self._sharing
-        await ensure_topics(address, TOPICS, partitions=sharing.partitions, prefix=sharing.prefix, kafka=sharing.kafka)
+        self.other_wards = await ensure_topics(
+            address, TOPICS, partitions=sharing.partitions, prefix=sharing.prefix, kafka=sharing.kafka
+        )
 
     async def _serve(self, stop: asyncio.Event) -> None:
         from streams.app import create_app  # Faust: 0.65 s

@@ -106,7 +106,7 @@ def judge(
     if ended:
         return Verdict(Life.ENDED)
     if idle_s is None:
-        return Verdict(Life.WAITING)
+        return Verdict(Life.WAITING, status.vacant)
     if idle_s > IDLE_S:
         return _lost(f"NO SAMPLES FROM THE STREAM for {idle_s:.0f} s")
     return Verdict(Life.LIVE)

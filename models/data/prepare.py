@@ -14,7 +14,7 @@ import multiprocessing
 import shutil
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -71,6 +71,7 @@ def prepare(settings: RealSource, spec: WindowSpec | None, folder: Path, progres
 def prepare_studies(settings: RealSource, spec: WindowSpec | None, folder: Path, progress: Progress) -> Prepared:
     """As :func:`prepare`, with everything there is to say of it, and groups that may be empty."""
     orders, flow, refused = _orders(settings, spec, folder, progress)
+    orders = [*orders, *_through_other_devices(settings, orders)]
     facts: dict[Path, dict[str, object]] = {}
     total = len(orders)
     progress("recordings", 0, total)
@@ -80,6 +81,8 @@ def prepare_studies(settings: RealSource, spec: WindowSpec | None, folder: Path,
         else:
             facts[order.folder] = outcome
         progress("recordings", done, total)
+    if settings.other_devices:
+        flow.append(FlowRow("heard through other devices as well", 0, total))
     _count(flow, refused, total, len(facts))
     if not facts:
         raise nothing_usable(refused)
@@ -134,6 +137,24 @@ def _groups(settings: RealSource, patients: set[str]) -> dict[str, str]:
     return split(patients, settings.shares, settings.salt)
 
 
+def _through_other_devices(settings: RealSource, orders: list[Order]) -> list[StudyOrder]:
+    """The recordings of the training group once more, ``settings.other_devices`` times each."""
+    if not settings.other_devices or isinstance(settings, SleepEdfData):
+        return []
+    studies = [order for order in orders if isinstance(order, StudyOrder)]
+    group_of = _groups(settings, {order.patient for order in studies})
+    return [
+        replace(order, folder=order.folder.with_name(f"{order.folder.name}-device{k}"), device_seed=_seed(order, k))
+        for order in studies
+        if group_of[order.patient] == "train"
+        for k in range(1, settings.other_devices + 1)
+    ]
+
+
+def _seed(order: StudyOrder, number: int) -> int:
+    return int.from_bytes(hashlib.sha256(f"{order.study}\0{number}".encode()).digest()[:6], "big")
+
+
 def _count(flow: list[FlowRow], refused: list[Refusal], total: int, usable: int) -> None:
     """The last rows of the cohort's flow, from what cutting met."""
     left = flow[-1].left
@@ -150,6 +171,8 @@ def _count(flow: list[FlowRow], refused: list[Refusal], total: int, usable: int)
 def fingerprint(order: Order) -> str:
     """Changes with everything that a study's windows depend on, its file's size and time of change included."""
     parts: dict[str, object] = {f: getattr(order, f) for f in order.__slots__ if f not in ("folder", "location")}
+    if parts.get("device_seed", 0) is None:
+        del parts["device_seed"]  # as before there was any
     parts["preprocessing"] = PREPROCESSING
     parts["files"] = [(p.stat().st_size, p.stat().st_mtime_ns) for p in order.files]
     text = json.dumps(parts, sort_keys=True, default=repr)

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from models.data.dataset import Arrays, save_patient
 from models.data.labels import EEG_FEATURES, eeg_features, frame_pressures, padded_times, pressure_track
 from models.data.labels import r_times as find_r_times
+from models.data.other_device import OtherDevice
 from models.data.recorded_labels import BIS_DELAY_S, IndexTrack, depth_labels, labels_with_gaps
 from models.data.windows import cut_windows
 from models.signals.aliases import NOT_WANTED, find_track
@@ -40,7 +41,8 @@ class StudyOrder:
     ``source`` name it in the index.
 
     between_s: the part to take, in seconds of the recording. need: modalities it must have. channels: overrides of the
-    channel map. least_known: share of known frames over the mapped modalities below which a window is left out.
+    channel map. device_seed: of other devices to hear it through, None: as it is. least_known: share of known frames
+    over the mapped modalities below which a window is left out.
     """
 
     folder: Path
@@ -56,6 +58,7 @@ class StudyOrder:
     least_known: float = LEAST_KNOWN
     index_delay_s: float = BIS_DELAY_S
     site: str = ""
+    device_seed: int | None = None
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -77,6 +80,9 @@ def cut_study(order: StudyOrder, mark: str = "") -> dict[str, object]:
     recording = open_recording(order.location)
     try:
         channels = mapped(recording, order)
+        if order.device_seed is not None:
+            heard = {c.track: m for m, c in channels.channels.items()}
+            channels = mapped(OtherDevice(recording, heard, order.device_seed), order)
         begin_s, end_s = (t - channels.zero_s for t in order.between_s)
         arrays = recorded_windows(channels, order, max(begin_s, 0.0), min(end_s, channels.duration_s))
         facts = study_facts(order, channels, arrays) | {"fingerprint": mark}
@@ -225,5 +231,5 @@ def study_facts(order: StudyOrder, channels: ChannelMap, arrays: Arrays) -> dict
         "known": {m.value: round(float(s), 4) for m, s in zip(order.spec.modalities, share, strict=True)},
         "labelled": {name: round(float(v.mean()), 4) if v.size else 0.0 for name, v in labels.items()},
         "modalities": [m.value for m in order.spec.modalities], "index_delay_s": order.index_delay_s,
-        "preprocessing": PREPROCESSING,
+        "preprocessing": PREPROCESSING, "device_seed": order.device_seed,
     }  # fmt: skip

@@ -15,7 +15,9 @@ class RealData(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """What all real data sets share.
 
     shares, salt: split by patient, see :mod:`models.data.splits`. stride_s: seconds between windows. processes:
-    recordings cut at once. least_known: share of measured frames a window needs.
+    recordings cut at once. least_known: share of measured frames a window needs. other_devices: how often each
+    recording of the training group is cut once more, as other devices would have shown it
+    (:mod:`models.data.other_device`).
     """
 
     shares: Shares = Shares()
@@ -23,10 +25,13 @@ class RealData(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     stride_s: int = 10
     processes: int = 2
     least_known: float = 0.5
+    other_devices: int = 0
 
     def __post_init__(self) -> None:
         if self.stride_s < 1 or self.processes < 1:
             raise ValueError("stride_s and processes are at least 1")
+        if not 0 <= self.other_devices <= 20:
+            raise ValueError("other_devices lies in 0 to 20")
         if not 0.0 <= self.least_known <= 1.0:
             raise ValueError("least_known lies in 0 to 1")
 

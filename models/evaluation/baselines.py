@@ -11,7 +11,8 @@ import numpy.typing as npt
 import torch
 
 from models.data.labels import HORIZONS_S
-from models.evaluation.metrics import log_odds, logistic
+from models.evaluation.linear import logistic, sigmoid
+from models.evaluation.metrics import log_odds
 from models.evaluation.settings import Setting
 from models.physiome import PhysioME
 from models.signals.modalities import Modality
@@ -148,5 +149,4 @@ def abp_row(model: PhysioME) -> int:
 
 
 def _risk(x: Floats, weights: Floats) -> Floats:
-    risk: Floats = 1.0 / (1.0 + np.exp(-np.clip(weights[0] + x @ weights[1:], -30, 30)))
-    return risk
+    return sigmoid(weights[0] + x @ weights[1:])

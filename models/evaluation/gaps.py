@@ -14,6 +14,7 @@ import torch
 
 from models.evaluation.bootstrap import Interval, difference_interval, mean_interval, ratio_interval
 from models.evaluation.comparison import Step, patient_numbers
+from models.evaluation.linear import choose_penalty, ridge
 from models.evaluation.lost_windows import (
     BATCH,
     Indices,
@@ -25,7 +26,7 @@ from models.evaluation.lost_windows import (
     usable_rows,
 )
 from models.evaluation.readouts import heart_rate
-from models.evaluation.rivals import Method, Rivals, choose_penalty, solve_ridge
+from models.evaluation.rivals import Method, Rivals
 from models.physiome import PhysioME
 from models.signals.beats import upstrokes
 from models.signals.modalities import GRID_RATE_HZ, Modality
@@ -129,14 +130,14 @@ def oracle_regression(model: PhysioME, train: Group, train_rows: Indices, test: 
     x, y = _physiology(model, train, train_rows), train.labels["pressures"][train_rows][:, -1].astype(np.float64)
     good = np.isfinite(y).all(1)
     penalty = choose_penalty(x[good], y[good], train.dataset.patient_of[train_rows][good])
-    weights, offset = solve_ridge(x[good], y[good], penalty)
+    weights, offset = ridge(x[good], y[good], penalty)
     return _physiology(model, test, rows) @ weights + offset
 
 
 def _physiology(model: PhysioME, group: Group, rows: Indices) -> Floats:
     labels, ppg = group.labels, model.config.modalities.index(Modality.PPG)
     end = labels["end_s"][rows].astype(np.int64)
-    delay = group.history[group.dataset.patient_of[rows], end][:, ppg, _C["own_delay_s"]].astype(np.float64)
+    delay = group.history[group.dataset.study_of[rows], end][:, ppg, _C["own_delay_s"]].astype(np.float64)
     intervals = np.diff(labels["r_times"][rows].astype(np.float64), axis=1)
     with np.errstate(invalid="ignore"):
         spread = np.sqrt(np.nanmean((intervals - np.nanmean(intervals, 1, keepdims=True)) ** 2, axis=1))

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from models.evaluation.linear import logistic
+
 Floats = npt.NDArray[np.floating]
 
 
@@ -58,7 +60,7 @@ class RiskCalibration:
 
 def risk_calibration(risk: Floats, positive: npt.NDArray[np.bool_]) -> RiskCalibration:
     """NaN for intercept and slope where there is one class only or all risks are the same."""
-    x = log_odds(risk)
+    x = log_odds(risk).astype(np.float64)
     both = 0 < positive.sum() < len(positive)
     slope = intercept = float("nan")
     if both:
@@ -88,36 +90,6 @@ def log_odds(risk: Floats) -> Floats:
     """Natural log odds, of risks clipped to [1e-6, 1 − 1e-6]."""
     p = np.clip(np.asarray(risk, np.float64), 1e-6, 1 - 1e-6)
     return np.log(p) - np.log1p(-p)
-
-
-def logistic(
-    x: Floats, positive: npt.NDArray[np.bool_], ridge: float = 1e-6, offset: Floats | float = 0.0, steps: int = 50
-) -> Floats:
-    """Logistic regression by Newton's method: [intercept, weights…] of features x [n, k]; the intercept is free of the
-    ridge. Steps are halved until the likelihood does not fall, so separable data end at large finite weights."""
-    design = np.column_stack([np.ones(len(x)), x])
-    penalty = np.full(design.shape[1], ridge)
-    penalty[0] = 0.0
-    y = positive.astype(np.float64)
-
-    def loss(w: Floats) -> float:
-        z = design @ w + offset
-        return float(np.logaddexp(0.0, z).sum() - y @ z + 0.5 * (penalty * w * w).sum())
-
-    weights = np.zeros(design.shape[1])
-    current = loss(weights)
-    for _ in range(steps):
-        p = 1.0 / (1.0 + np.exp(-np.clip(design @ weights + offset, -50, 50)))
-        gradient = design.T @ (p - y) + penalty * weights
-        curvature = (design * (p * (1 - p))[:, None]).T @ design + np.diag(penalty + 1e-9)
-        step = np.linalg.solve(curvature, gradient)
-        size = 1.0
-        while (new := loss(weights - size * step)) > current and size > 1e-4:
-            size *= 0.5
-        if not new < current - 1e-10 * max(1.0, abs(current)):
-            break
-        weights, current = weights - size * step, new
-    return weights
 
 
 def at_sensitivity(score: Floats, positive: npt.NDArray[np.bool_], sensitivity: float = 0.8) -> float:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import torch
 
 from models.data.sweeps import Sweep, sweep
+from models.evaluation.linear import ridge
 from models.evaluation.report import Progress
 from models.physiome import PhysioME
 from models.signals.windows import CONTEXT_FIELDS
@@ -74,16 +75,6 @@ def representations(model: PhysioME, windows: Sweep) -> dict[str, Floats]:
     return {name: np.concatenate(parts) for name, parts in kept.items()}
 
 
-def ridge_fit(x: Floats, y: Floats, alpha: float = RIDGE) -> tuple[Floats, float]:
-    """Weights [k] and intercept of y on standardised x [n, k], given for x as it is."""
-    mean, sd = x.mean(0), x.std(0) + 1e-9
-    z = (x - mean) / sd
-    middle = float(y.mean())
-    gram = z @ z.T + alpha * np.eye(len(z))  # fewer windows than widths
-    weights = z.T @ np.linalg.solve(gram, y - middle) / sd
-    return weights, middle - float(mean @ weights)
-
-
 def left_out(
     x: Floats, y: Floats, subject: npt.NDArray[np.intp], others: Mapping[str, tuple[Floats, npt.NDArray[np.intp]]]
 ) -> tuple[Floats, dict[str, Floats]]:
@@ -93,7 +84,7 @@ def left_out(
     own = np.full(len(y), np.nan)
     moved = {name: np.full(len(z), np.nan) for name, (z, _) in others.items()}
     for one in np.unique(subject):
-        weights, intercept = ridge_fit(x[subject != one], y[subject != one])
+        weights, intercept = ridge(x[subject != one], y[subject != one], RIDGE / (subject != one).sum())
         own[subject == one] = x[subject == one] @ weights + intercept
         for name, (z, who) in others.items():
             moved[name][who == one] = z[who == one] @ weights + intercept

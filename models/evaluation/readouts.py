@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from models.evaluation.linear import choose_penalty, logistic, ridge, sigmoid
 from models.evaluation.lost_windows import Indices
 from models.signals.modalities import Modality
 from models.signals.windows import CONTEXT_FIELDS
@@ -26,8 +27,8 @@ TITLES = {
     "hypotension_15": "hypotension 15 min (Brier)",
 }  # fmt: skip
 
-_PENALTIES = np.array([0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0])  # a row; inputs of unit variance
-_AXES, _RISK_PENALTY, _ROUNDS = 48, 2.0, 12
+LEAST_KNOWN = 30
+_AXES, _RISK_PENALTY = 48, 2.0
 _C = {name: i for i, name in enumerate(CONTEXT_FIELDS)}
 Floats = npt.NDArray[np.float64]
 
@@ -66,60 +67,41 @@ def heart_rate(r_times: npt.NDArray[np.floating]) -> Floats:
 class Heads:
     """Fitted linear heads; ``predict`` gives every task for representations [B, p]."""
 
-    centre: Floats
-    scale: Floats
-    weights: dict[str, Floats]  # numbers: [p + 1]
-    axes: Floats  # [p, k]
-    risks: dict[str, Floats]  # [k + 1]
+    numbers: dict[str, tuple[Floats, Floats]]  # weights [p], offset
+    centre: Floats  # [p]
+    axes: Floats  # [p, k], each of unit spread on what was fitted
+    risks: dict[str, Floats]  # [1 + k], the intercept first
 
     def predict(self, x: npt.ArrayLike) -> dict[str, Floats]:
         """Numbers and risks [B] by task for representations x [B, p]."""
-        z = (np.asarray(x, np.float64) - self.centre) * self.scale
-        found = {task: z @ w[:-1] + w[-1] for task, w in self.weights.items()}
-        u = z @ self.axes
-        return found | {task: _sigmoid(u @ w[:-1] + w[-1]) for task, w in self.risks.items()}
+        x = np.asarray(x, np.float64)
+        found = {task: x @ weights + offset for task, (weights, offset) in self.numbers.items()}
+        u = (x - self.centre) @ self.axes
+        return found | {task: sigmoid(w[0] + u @ w[1:]) for task, w in self.risks.items()}
 
 
 def fit_heads(x: npt.ArrayLike, truth: dict[str, Floats], patient: Indices) -> Heads:
     """Heads for representations [n, p]; penalties by every fourth patient held out. A task that is known in fewer than
     30 windows is left out."""
     x = np.asarray(x, np.float64)
+    known_of = {task: np.isfinite(truth[task]) for task in TASKS if task in truth}
+    enough = {task for task, known in known_of.items() if known.sum() >= LEAST_KNOWN}
+    numbers = {}
+    for task in (t for t in NUMBERS if t in enough):
+        known, y = known_of[task], truth[task]
+        penalty = choose_penalty(x[known], y[known], patient[known], default=0.1)
+        numbers[task] = ridge(x[known], y[known], penalty)
     centre, size = x.mean(0), x.std(0)
     scale = np.where(size > 1e-6, 1.0 / np.maximum(size, 1e-6), 0.0)
-    z = (x - centre) * scale
-    held = np.isin(patient, np.unique(patient)[::4])
-    weights = {
-        task: _ridge(z, truth[task], held) for task in NUMBERS if np.isfinite(truth.get(task, np.empty(0))).sum() >= 30
-    }
-    _, vectors = np.linalg.eigh(z.T @ z)
-    axes = vectors[:, ::-1][:, :_AXES]
-    u = z @ axes
-    unit = u.std(0) + 1e-9
-    risks = {}
-    for task in RISKS:
-        y = truth.get(task, np.empty(0))
-        known = np.isfinite(y)
-        if known.sum() >= 30 and 0 < y[known].mean() < 1:
-            w = logistic(u[known] / unit, y[known])
-            risks[task] = np.append(w[:-1] / unit, w[-1])
-    return Heads(centre, scale, weights, axes, risks)
-
-
-def logistic(x: Floats, y: Floats) -> Floats:
-    """Weights and offset of an L2-penalised logistic regression, by Newton's method."""
-    design = np.column_stack([x, np.ones(len(x))])
-    penalty = np.append(np.full(x.shape[1], _RISK_PENALTY), 1e-6)
-    w = np.zeros(design.shape[1])
-    w[-1] = np.log(y.mean() / (1.0 - y.mean()))
-    for _ in range(_ROUNDS):
-        p = _sigmoid(design @ w)
-        slope = design.T @ (y - p) - penalty * w
-        curve = (design * (p * (1.0 - p))[:, None]).T @ design + np.diag(penalty)
-        step = np.linalg.solve(curve, slope)
-        w = w + step
-        if np.abs(step).max() < 1e-6:
-            break
-    return w
+    _, vectors = np.linalg.eigh(((x - centre) * scale).T @ ((x - centre) * scale))
+    axes = scale[:, None] * vectors[:, ::-1][:, :_AXES]
+    axes = axes / (((x - centre) @ axes).std(0) + 1e-9)
+    u, risks = (x - centre) @ axes, {}
+    for task in (t for t in RISKS if t in enough):
+        known, y = known_of[task], truth[task]
+        if 0 < y[known].mean() < 1:
+            risks[task] = logistic(u[known], y[known] > 0.5, _RISK_PENALTY)
+    return Heads(numbers, centre, axes, risks)
 
 
 def window_errors(predicted: dict[str, Floats], truth: dict[str, Floats]) -> dict[str, Floats]:
@@ -127,26 +109,3 @@ def window_errors(predicted: dict[str, Floats], truth: dict[str, Floats]) -> dic
     return {
         task: (np.abs(p - truth[task]) if task in NUMBERS else (p - truth[task]) ** 2) for task, p in predicted.items()
     }
-
-
-def _ridge(z: Floats, y: Floats, held: npt.NDArray[np.bool_]) -> Floats:
-    known = np.isfinite(y)
-    fit, check = known & ~held, known & held
-    penalty = 0.1
-    if fit.sum() >= 20 and check.sum() >= 10:
-        middle = y[fit].mean()
-        values, vectors = np.linalg.eigh(z[fit].T @ z[fit])
-        inside, outside = vectors.T @ (z[fit].T @ (y[fit] - middle)), z[check] @ vectors
-        shrunk = inside[:, None] / (np.maximum(values, 0.0)[:, None] + _PENALTIES * fit.sum())
-        errors = np.abs(y[check, None] - middle - outside @ shrunk).mean(0)
-        penalty = float(_PENALTIES[int(np.argmin(errors))])
-    centre, middle = z[known].mean(0), y[known].mean()
-    a = z[known] - centre
-    gram = a.T @ a
-    gram[np.diag_indices_from(gram)] += penalty * known.sum()
-    w = np.linalg.solve(gram, a.T @ (y[known] - middle))
-    return np.append(w, middle - centre @ w)
-
-
-def _sigmoid(x: Floats) -> Floats:
-    return 1.0 / (1.0 + np.exp(-np.clip(x, -30.0, 30.0)))

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from models.data.missingness import ragged
 from models.evaluation.beat_template import TemplateTokens
+from models.evaluation.linear import choose_penalty, ridge
 from models.evaluation.lost_windows import (
     Indices,
     LostWindows,
@@ -49,7 +50,6 @@ from models.signals.modalities import Modality
 from models.training.sampling import Group
 
 RIDGE_WINDOWS = 1500
-_PENALTIES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0)  # of the number of windows; inputs have unit variance
 MEMORY_STEPS, _MEMORY_RATE, _MEMORY_BATCH = 80, 0.02, 48
 
 Method = Callable[[LostWindows], Imputer]
@@ -155,38 +155,6 @@ def memory_token(
 # -- regressions --------------------------------------------------------------------------------------------------
 
 
-def solve_ridge(x: Floats, y: Floats, penalty: float) -> tuple[Floats, Floats]:
-    """Weights [p, q] and offset [q] of y ≈ x W + b; the penalty is per row, on inputs of unit variance."""
-    centre, size = x.mean(0), x.std(0)
-    keep = size > 1e-6 * (1.0 + np.abs(centre))
-    scale = np.where(keep, 1.0 / np.where(keep, size, 1.0), 0.0)
-    z = (x - centre) * scale
-    middle = y.mean(0)
-    gram = z.T @ z
-    gram[np.diag_indices_from(gram)] += penalty * len(x)
-    weights = np.linalg.solve(gram, z.T @ (y - middle)) * scale[:, None]
-    return weights, middle - centre @ weights
-
-
-def choose_penalty(x: Floats, y: Floats, patient: Indices) -> float:
-    """The penalty that predicts every fourth patient best from the others; one factorisation serves all."""
-    held = np.isin(patient, np.unique(patient)[::4])
-    if held.all() or not held.any():
-        return 1.0
-    centre, size = x[~held].mean(0), x[~held].std(0)
-    keep = size > 1e-6 * (1.0 + np.abs(centre))
-    z = np.where(keep, (x - centre) / np.where(keep, size, 1.0), 0.0)
-    middle = y[~held].mean(0)
-    values, vectors = np.linalg.eigh(z[~held].T @ z[~held])
-    inside, outside = vectors.T @ (z[~held].T @ (y[~held] - middle)), z[held] @ vectors
-    spread = y[~held].std(0) + 1e-9
-    errors = []
-    for penalty in _PENALTIES:
-        shrunk = inside / (np.maximum(values, 0.0) + penalty * int((~held).sum()))[:, None]
-        errors.append((((y[held] - middle - outside @ shrunk) / spread) ** 2).mean())
-    return _PENALTIES[int(np.argmin(errors))]
-
-
 def pooled(tokens: Tensor, presence: Tensor) -> Tensor:
     """Mean and newest of the present tokens of each modality, 0 where none is: [B, M, N, d] -> [B, M, 2 d]."""
     inside = presence.unsqueeze(-1)
@@ -237,7 +205,7 @@ class RidgeTokens:
             y = windows.complete[:, m].flatten(1).double().numpy()
             if m not in self._penalty:
                 self._penalty[m] = choose_penalty(x, y, self._group.dataset.patient_of[self._rows])
-            weights, offset = solve_ridge(x, y, self._penalty[m])
+            weights, offset = ridge(x, y, self._penalty[m])
             self._fits[m, shown] = torch.from_numpy(weights).float(), torch.from_numpy(offset).float()
         return self._fits[m, shown]
 
@@ -274,7 +242,7 @@ class DelayTokens:
         x = self.inputs(lost.before, lost.context).double().numpy()
         y = lost.complete[:, self._abp].flatten(1).double().numpy()
         penalty = choose_penalty(x, y, group.dataset.patient_of[rows])
-        self._weights, self._offset = (torch.from_numpy(v).float() for v in solve_ridge(x, y, penalty))
+        self._weights, self._offset = (torch.from_numpy(v).float() for v in ridge(x, y, penalty))
 
     def inputs(self, before: Tensor, context: Tensor) -> Tensor:
         """Regressors [B, p] from the tokens of the last whole window and the context; unknown numbers are 0, marked."""

@@ -24,6 +24,7 @@ from torch import nn
 
 from models.distillation import Distillation, recall_at, trainable_share
 from models.evaluation.bootstrap import Interval, additive_bootstrap, difference_interval, mean_interval
+from models.evaluation.linear import ridge
 from models.evaluation.report import caption, write_table
 from models.networks.encoder import ModalityEncoder
 from models.objectives import APART_S
@@ -70,14 +71,6 @@ class Probe:
 # -- probes -----------------------------------------------------------------------------------------------------------
 
 
-def ridge(x: Floats, y: Floats, alpha: float = ALPHA) -> tuple[Floats, Floats, Floats, Floats]:
-    """Ridge regression of y [n, K] on standardised x [n, D]: mean, scale, weights [D, K], intercept [K]. No NaN."""
-    mean, scale = x.mean(0), x.std(0) + 1e-8
-    z, offset = (x - mean) / scale, y.mean(0)
-    weights = np.linalg.solve(z.T @ z + alpha * np.eye(z.shape[1]), z.T @ (y - offset))
-    return mean, scale, weights, offset
-
-
 def probe_predictions(probe: Probe, y: Floats, alpha: float = ALPHA) -> Floats:
     """Predictions [n_test, K] of targets that are known for training windows y [n_train, K]; NaN ones are left out."""
     out = np.full((len(probe.test), y.shape[1]), np.nan)
@@ -85,8 +78,8 @@ def probe_predictions(probe: Probe, y: Floats, alpha: float = ALPHA) -> Floats:
         known = np.isfinite(y[:, k])
         if known.sum() < 2:
             continue
-        mean, scale, weights, offset = ridge(probe.train[known], y[known, k : k + 1], alpha)
-        out[:, k] = (((probe.test - mean) / scale) @ weights + offset)[:, 0]
+        weights, offset = ridge(probe.train[known].astype(np.float64), y[known, k], alpha / known.sum())
+        out[:, k] = probe.test @ weights + offset
     return out
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,22 +72,37 @@ def fit_temperature(model: PhysioME, group: Group, seed: int) -> None:
     rows = np.arange(len(group))
     lost = group.draw(rng, rows, LossPlan())
     logits = torch.from_numpy(predict(model, group, rows, lost, ("hazard_logits",)).values["hazard_logits"])
-    presence = torch.from_numpy(lost.presence)
-    labels = torch.from_numpy(group.labels["hypotension"][rows])
-    before = torch.cat([torch.zeros_like(labels[:, :1]), labels[:, :-1]], dim=1)
-    counts = (before == 0) & (labels == labels)
     head = model.hypotension
-    parameters = [head.temperature, head.temperature_missing]
+    device = head.temperature.device
+    logits, presence = logits.to(device), torch.from_numpy(lost.presence).to(device)
+    maximise_likelihood(
+        [head.temperature, head.temperature_missing],
+        lambda: head.cooled(logits, presence),
+        group.labels["hypotension"][rows],
+        lambda: 1e-3 * head.temperature_missing.square().sum(),
+    )
+
+
+def maximise_likelihood(
+    parameters: Sequence[torch.nn.Parameter], cooled: Callable[[], torch.Tensor], labels: Floats,
+    penalty: Callable[[], torch.Tensor],
+) -> None:  # fmt: skip
+    """Fits ``parameters`` in place by the likelihood of what is shown: the mean risk of the members, interval by
+    interval. cooled: logits [W, E, 3] of the hazards by the parameters as they are; labels [W, 3], NaN where unknown.
+    Nothing is fitted where no interval has an outcome."""
+    truth = torch.from_numpy(np.asarray(labels, np.float32)).to(parameters[0].device)
+    before = torch.cat([torch.zeros_like(truth[:, :1]), truth[:, :-1]], dim=1)
+    counts = (before == 0) & (truth == truth)
+    if not bool(counts.any()):
+        return
     for parameter in parameters:
         parameter.requires_grad_(True)
     optimiser = torch.optim.LBFGS(parameters, max_iter=60, line_search_fn="strong_wolfe")
 
     def closure() -> torch.Tensor:
         optimiser.zero_grad()
-        # The likelihood of what is shown: the mean risk of the members, interval by interval.
-        hazard = torch.sigmoid(head.cooled(logits, presence)).mean(1).clamp(1e-6, 1 - 1e-6)
-        loss = torch.nn.functional.binary_cross_entropy(hazard[counts], labels[counts])
-        loss = loss + 1e-3 * head.temperature_missing.square().sum()
+        hazard = torch.sigmoid(cooled()).mean(1).clamp(1e-6, 1 - 1e-6)
+        loss = torch.nn.functional.binary_cross_entropy(hazard[counts], truth[counts]) + penalty()
         loss.backward()
         return loss
 

@@ -33,7 +33,7 @@ from models.signals.modalities import MODALITIES, Modality
 from models.signals.preprocessing import PREPROCESSING
 from models.signals.windows import CONTEXT_FIELDS
 from models.student import PROMISES, Student, StudentGraph
-from models.training.calibrate import conformal_table
+from models.training.calibrate import conformal_table, maximise_likelihood
 from models.training.config import TrainConfig, digest, load_config
 from models.training.distil_stage import DistilConfig, own_features, present_as_recorded, train_student
 from models.training.loop import Progress
@@ -157,26 +157,13 @@ def fit_student_temperature(student: Student, group: Group, row: int) -> None:
         return
     rows = usable(group, row)
     logits = torch.from_numpy(student_outputs(student, group, row, rows, ("hazard_logits",))["hazard_logits"])
-    labels = torch.from_numpy(np.asarray(group.labels["hypotension"][rows], np.float32))
-    before = torch.cat([torch.zeros_like(labels[:, :1]), labels[:, :-1]], dim=1)
-    counts = (before == 0) & (labels == labels)
-    if not bool(counts.any()):
-        return
-    temperature = student.heads.hypotension.temperature
-    raw = temperature.detach().cpu().clone().requires_grad_(True)
-    optimiser = torch.optim.LBFGS([raw], max_iter=60, line_search_fn="strong_wolfe")
-
-    def closure() -> torch.Tensor:
-        optimiser.zero_grad()
-        cooled = logits / (torch.nn.functional.softplus(raw) + 1e-3)
-        hazard = torch.sigmoid(cooled).mean(1).clamp(1e-6, 1 - 1e-6)
-        loss = torch.nn.functional.binary_cross_entropy(hazard[counts], labels[counts]) + 1e-4 * raw.square()
-        loss.backward()
-        return loss
-
-    optimiser.step(closure)
-    with torch.no_grad():
-        temperature.copy_(raw)
+    raw = student.heads.hypotension.temperature
+    maximise_likelihood(
+        [raw],
+        lambda: logits.to(raw.device) / (torch.nn.functional.softplus(raw) + 1e-3),
+        group.labels["hypotension"][rows],
+        lambda: 1e-4 * raw.square().sum(),
+    )
 
 
 def calibrate_student(student: Student, group: Group, row: int) -> dict[str, Conformal]:

@@ -38,7 +38,12 @@ class DisplayProcess(RoleProcess):
         super().__init__(broker, sharing)
         self.accounting = Accounting()
         self.control = RemoteSession(
-            self.id, lambda command: self.post("commands", command), bed, operator, away_s=lambda: self.stream.away_s
+            self.id,
+            lambda command: self.post("commands", command),
+            bed,
+            operator,
+            prefix=sharing.prefix,
+            away_s=lambda: self.stream.away_s,
         )
         self._latency, self._alarms = LatencyBook(time.monotonic), AlarmCounts()
         self._show = ShowStage(feeds, self.accounting, self._latency, self, self._ended)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from streams.snapshot import Snapshot
 
 ANNOUNCE_S = 1.0
+READY_LOOK_S = 0.1
 MOST_ANNOUNCED = 128
 """Messages that the broker has not taken, before a role says no more of itself."""
 
@@ -67,6 +68,11 @@ class RoleProcess:
             self.stop()
         self.crew.raise_failure()
         return done
+
+    def wait_ready(self) -> None:
+        """Wait until messages flow, or for the end; raises the failure that ended it."""
+        while not self.ready.wait(READY_LOOK_S) and not self.wait(0):
+            pass
 
     def stop(self) -> None:
         """End everything and wait for it; under a second."""

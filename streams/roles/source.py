@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from threading import Event
 from typing import TYPE_CHECKING
@@ -176,7 +177,7 @@ class SourceProcess(RoleProcess):
         stay: bool = False,
         open_spool: Callable[[], Spool] | None = None,
     ) -> None:
-        super().__init__(broker, sharing)
+        super().__init__(broker, replace(sharing, only_own=False))  # else it would not hear of another source's beds
         self.accounting = Accounting()
         self._stay, self._calls = stay, 0
         publish = partial(self.stream.post, "waves")

@@ -128,8 +128,8 @@ class _Part:
 class McapSink:
     """Writes ``path`` and the parts that follow it; begun with the first record.
 
-    Raises BadInput for a name that is taken or a folder that is not there or read-only, VigilError with the file's name
-    for whatever goes wrong later. compress: by zstd, else not at all. free, wall_ns: for tests.
+    Raises BadInput for a name that is taken and a folder that is not there, read-only or full, VigilError with the
+    file's name for whatever goes wrong later. compress: by zstd, else not at all. free, wall_ns: for tests.
     """
 
     def __init__(
@@ -150,7 +150,12 @@ class McapSink:
         self._last_ns: OrderedDict[str, int] = OrderedDict()
         self._ended = False
         _check(path)
-        self._check_free()
+        if (free_bytes := self._free_bytes()) < self._limits.least_free_bytes:
+            raise BadInput(
+                f"{_size(self._limits.least_free_bytes)} or more free for the recording",
+                f"{_size(free_bytes)} in {path.resolve().parent}",
+                "make room, choose another folder, or lower [recorder] least_free_mb",
+            )
 
     @property
     def name(self) -> str:
@@ -272,9 +277,12 @@ class McapSink:
         _keep(self._last_ns, record.bed, log_ns)
         return log_ns
 
-    def _check_free(self) -> None:
+    def _free_bytes(self) -> int:
         with writing(self._path):
-            free = self._free(self._path.resolve().parent)
+            return self._free(self._path.resolve().parent)
+
+    def _check_free(self) -> None:
+        free = self._free_bytes()
         if free < self._limits.least_free_bytes:
             name = self.name
             self.close()
@@ -306,7 +314,11 @@ def _check(path: Path) -> None:
     if taken:
         raise BadInput("a new file for the recording", f"{taken[0]!r}, which is there", "choose another name")
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise BadInput("a folder that can be written for the recording", f"{folder}", "choose another")
+        raise BadInput(
+            "a folder that can be written for the recording",
+            f"{folder}, which is read-only to this user",
+            "choose another",
+        )
 
 
 def _schema() -> bytes:

@@ -18,9 +18,12 @@ from __future__ import annotations
 import difflib
 import importlib
 import logging
+import os
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 from xml.etree import ElementTree
@@ -182,10 +185,11 @@ class LslDevice:
 
     def _none_fits(self, there: list[StreamSaid]) -> BadInput:
         wanted = ", ".join(f"{k}={v!r}" for k, v in self._criteria.items())
+        usable = [said for said in there if not said.unusable]
         return BadInput(
             f"a regular LSL stream of numbers{' with ' + wanted if wanted else ''}",
             _listing(there) if there else "no LSL stream on this network",
-            "name one of these, such as lsl:name=…"
+            f"name one of these, such as lsl:name={plain(usable[0].name) if usable else '…'}"
             if there
             else "is it switched on, and does the firewall let it pass?",
         )
@@ -311,11 +315,23 @@ class _Stream:
 def load_pylsl() -> ModuleType:
     """pylsl, loaded now; BadInput with what to do where it, or its liblsl, is missing."""
     try:
-        return importlib.import_module("pylsl")
+        pylsl: ModuleType = importlib.import_module("pylsl")
     except (ImportError, RuntimeError, OSError) as error:  # without liblsl pylsl raises RuntimeError
         raise BadInput(
             "pylsl for LabStreamingLayer", f"none that loads ({_why(error)})", f"install it with: {install_hint('lsl')}"
         ) from error
+    if not any(place.is_file() for place in _own_settings()):
+        # liblsl tells the error stream what it does; what a person should know is said by us. Before its first call.
+        with suppress(AttributeError, NotImplementedError, RuntimeError):
+            pylsl.set_config_content("[log]\nlevel = -2\n")
+    return pylsl
+
+
+def _own_settings() -> list[Path]:
+    """Where liblsl looks for a user's own settings (its network, among others), which stay in force."""
+    said = os.environ.get("LSLAPICFG")
+    folders = (Path.cwd(), Path.home() / "lsl_api", Path("/etc/lsl_api"))
+    return [*([Path(said)] if said else []), *(folder / "lsl_api.cfg" for folder in folders)]
 
 
 def _look(pylsl: ModuleType, wait_s: float) -> list[Any]:

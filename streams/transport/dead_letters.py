@@ -15,11 +15,11 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import AuthenticationFailedError, KafkaConnectionError
 
 from models.signals.errors import BadInput, VigilError
 from streams.codec import DecodeError, decode
 from streams.records import TOPICS, DeadLetter
+from streams.transport.first_contact import first_contact
 from streams.transport.kafka_options import KafkaOptions
 from streams.transport.security import client_options
 
@@ -171,11 +171,7 @@ class DeadLetters:
     @asynccontextmanager
     async def _started(self, client: Any) -> AsyncIterator[Any]:
         stop = getattr(client, "stop", None) or client.close
-        try:
-            await client.start()
-        except (KafkaConnectionError, AuthenticationFailedError) as error:
-            await stop()
-            raise BadInput(f"a Kafka broker at {self._bootstrap}", "no answer", self._kafka.security.hint) from error
+        await first_contact(client, self._bootstrap, self._kafka.security)
         try:
             yield client
         finally:

@@ -187,8 +187,7 @@ class KafkaProducer(driver.Producer):
             self._connecting.result()
         except KafkaConnectionError as exc:
             where = ", ".join(f"{url.host}:{url.port or self.transport.default_port}" for url in self.transport.url)
-            plain = self.transport.app.conf.broker_credentials is None
-            remedy = "start it, or use embedded://NAME" if plain else "start it, or check [tls] and [sasl]"
+            remedy = "start it, or check the address, and [tls] and [sasl] where the broker asks for them"
             raise BadInput(f"a Kafka broker at {where}", "no answer", remedy) from exc
 
     async def send(self, *args: Any, **kwargs: Any) -> Awaitable[RecordMetadata]:

@@ -5,13 +5,14 @@ given no partitions of it, and says nothing.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import AuthenticationFailedError, KafkaConnectionError, for_code
+from aiokafka.errors import for_code
 
 from models.signals.errors import BadInput
+from streams.transport.first_contact import first_contact
 from streams.transport.kafka_options import KafkaOptions
 from streams.transport.security import client_options
 
@@ -21,21 +22,19 @@ LOOK_S, GIVE_UP_S = 0.1, 30.0
 
 async def ensure_topics(
     bootstrap: str, names: Sequence[str], *, partitions: int, prefix: str = "", kafka: KafkaOptions | None = None
-) -> None:
+) -> tuple[str, ...]:
     """Makes the topics ``prefix + name`` that are not there, and waits until every one has its partitions and leaders.
+
+    Where none of them was there: the prefixes of the other wards of the broker, since this one may be misspelt.
 
     Raises BadInput where there is no broker, where it refuses, and where a topic is there with another number of
     partitions: beds would be read by other workers than those that know them.
     """
     kafka = kafka or KafkaOptions()
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, **client_options(kafka.security))
+    await first_contact(admin, bootstrap, kafka.security)
     try:
-        await admin.start()
-    except AuthenticationFailedError as error:
-        raise BadInput(f"to be let in by {bootstrap}", "a refusal", "check the name and password of [sasl]") from error
-    except KafkaConnectionError as error:
-        raise BadInput(f"a Kafka broker at {bootstrap}", "no answer", kafka.security.hint) from error
-    try:
+        there = await admin.list_topics()
         wanted = [
             NewTopic(prefix + name, partitions, kafka.replication, topic_configs=kafka.topic_settings(name))
             for name in names
@@ -44,10 +43,25 @@ async def ensure_topics(
         for topic, code, *rest in made.topic_errors:
             if code not in (0, EXISTS):
                 why = (rest[0] if rest and rest[0] else for_code(code).__name__) or "an error"
-                raise BadInput(f"the topic {topic!r} to be made", f"{why}", "ask whoever runs the broker")
+                raise BadInput(
+                    f"the topic {topic!r} to be made in {kafka.replication} copies", f"{why.rstrip('.')!r}",
+                    "change [broker] replication, or ask whoever runs the broker",
+                )  # fmt: skip
         await _settled(admin, [topic.name for topic in wanted], partitions)
+        return () if any(topic.name in there for topic in wanted) else wards(there, names)
     finally:
         await admin.close()
+
+
+def wards(topics: Iterable[str], names: Sequence[str]) -> tuple[str, ...]:
+    """The prefixes under which all of ``names`` are among ``topics``.
+
+    >>> wards(["icu-waves", "icu-beds", "waves", "beds", "night-waves"], ["waves", "beds"])
+    ('', 'icu-')
+    """
+    there = set(topics)
+    begins = {topic.removesuffix(names[0]) for topic in there if topic.endswith(names[0])}
+    return tuple(sorted(prefix for prefix in begins if all(prefix + name in there for name in names)))
 
 
 async def _settled(admin: AIOKafkaAdminClient, names: Sequence[str], partitions: int) -> None:

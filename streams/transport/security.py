@@ -74,10 +74,14 @@ class Security:
         return word if self.sasl is None else f"SASL_{word}"
 
     @property
-    def hint(self) -> str:
-        """What else to look at where no broker answers."""
+    def where_said(self) -> str:
+        """Where the way to the broker is said: what to look at where it does not answer.
+
+        >>> Security(Tls("system")).where_said
+        'the address in --broker or [broker] url, and [tls]'
+        """
         parts = [name for name, used in (("[tls]", self.tls), ("[sasl]", self.sasl)) if used is not None]
-        return f"start it, or check {' and '.join(parts)}" if parts else "start it, or use embedded://NAME"
+        return ", and ".join(["the address in --broker or [broker] url", *([" and ".join(parts)] if parts else [])])
 
 
 def credentials(security: Security) -> CredentialsT | None:

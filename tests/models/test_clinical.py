@@ -14,7 +14,7 @@ from models.evaluation.consistency import between_patients, consistency_rows, re
 from models.evaluation.depth import depth_row, evaluate_depth, prediction_probability
 from models.evaluation.dominance import dominance_rows, figures, others_windows, shapley, swap
 from models.evaluation.invariance import evaluate_invariance
-from models.evaluation.probes import left_out, movement, probe_rows, ridge_fit
+from models.evaluation.probes import left_out, movement, probe_rows
 from models.evaluation.settings import Pass, all_sensors, every_subset
 from models.networks.heads import HypotensionHead
 from models.signals.errors import BadInput
@@ -175,15 +175,6 @@ def test_ridge_reads_a_linear_factor_of_subjects_it_has_not_met_and_shows_the_le
     assert movement(moved["other"], setting, subject) > 0.05
     still, _ = left_out(person, setting, subject, {})
     assert movement(still, setting, subject) == pytest.approx(0.0, abs=1e-9)
-
-
-def test_ridge_with_fewer_windows_than_widths_is_the_usual_one():
-    rng = np.random.default_rng(3)
-    x, y = rng.normal(size=(12, 5)) * 3 + 1, rng.normal(size=12)
-    weights, intercept = ridge_fit(x, y, 2.0)
-    z = (x - x.mean(0)) / x.std(0)
-    direct = np.linalg.solve(z.T @ z + 2.0 * np.eye(5), z.T @ (y - y.mean()))
-    np.testing.assert_allclose(x @ weights + intercept, z @ direct + y.mean(), atol=1e-6)
 
 
 def made(groups, seed: int) -> Sweep:

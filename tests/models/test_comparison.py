@@ -18,8 +18,8 @@ from models.evaluation.lost_windows import (
     second_pass,
     usable_rows,
 )
-from models.evaluation.readouts import TASKS, fit_heads, heart_rate, logistic, truths, window_errors
-from models.evaluation.rivals import ANCHORED, NEVER, Regime, Rivals, choose_penalty, memory_token, solve_ridge
+from models.evaluation.readouts import TASKS, fit_heads, heart_rate, truths, window_errors
+from models.evaluation.rivals import ANCHORED, NEVER, Regime, Rivals, memory_token
 from models.imputers import HoldImputer
 from models.physiome import Fused, PhysioME
 from models.signals.modalities import Modality
@@ -149,20 +149,6 @@ def test_regressions_beat_the_mean(world):
     assert r2["train", "ridge"] > 0.2 and r2["test", "delay regression"] > 0.1
 
 
-def test_ridge_equals_the_normal_equations_and_shrinks():
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(400, 5)) * [1, 10, 0.1, 1, 1] + 3
-    x[:, 4] = 7.0  # constant
-    w = rng.normal(size=(5, 2))
-    y = x @ w + 2
-    weights, offset = solve_ridge(x, y, 1e-9)
-    assert np.allclose(x @ weights + offset, y, atol=1e-4) and (weights[4] == 0).all()
-    strong, middle = solve_ridge(x, y, 1e6)
-    assert np.allclose(x @ strong + middle, y.mean(0), atol=0.1)
-    noise = rng.normal(size=(400, 1))
-    assert choose_penalty(rng.normal(size=(400, 200)), noise, np.arange(400) // 10) == 3.0
-
-
 def test_delay_regression_follows_the_delay(world):
     """The material's slope is exact: the regression finds the pressure that hold misses."""
     lost = lost_abp(world, 300.0)
@@ -232,13 +218,6 @@ def test_heads_find_linear_truth_and_leave_out_the_unknown():
     errors = window_errors(found, truth)
     assert np.nanmean(errors["map"]) < 0.2 and np.isnan(errors["map"][::7]).all()
     assert errors["hypotension_5"].mean() < 0.9 * np.var(truth["hypotension_5"])
-
-
-def test_logistic_recovers_its_weights():
-    rng = np.random.default_rng(2)
-    x = rng.normal(size=(20000, 2))
-    y = (rng.random(20000) < 1 / (1 + np.exp(-(1.5 * x[:, 0] - 1.0)))).astype(float)
-    assert logistic(x, y) == pytest.approx([1.5, 0.0, -1.0], abs=0.08)
 
 
 def test_heart_rate_of_padded_times():

@@ -12,7 +12,6 @@ from models.evaluation.metrics import (
     auroc,
     expected_calibration_error,
     log_odds,
-    logistic,
     predictive_value,
     rank_replicates,
     reliability,
@@ -86,15 +85,6 @@ def test_reliability_keeps_ties_together_and_counts_everything():
     parts = reliability(risk, risk > 0.4, 5)
     assert sum(count for *_, count in parts) == 10
     assert [round(said, 3) for said, *_ in parts] == [0.1, 0.5, 0.9]
-
-
-def test_logistic_recovers_its_weights_and_survives_separable_data():
-    rng = np.random.default_rng(2)
-    x = rng.normal(size=(20_000, 2))
-    y = rng.random(20_000) < 1 / (1 + np.exp(-(0.5 + 1.0 * x[:, 0] - 2.0 * x[:, 1])))
-    np.testing.assert_allclose(logistic(x, y), [0.5, 1.0, -2.0], atol=0.08)
-    weights = logistic(np.array([[-1.0], [1.0]]), np.array([False, True]), ridge=1e-3)
-    assert np.isfinite(weights).all() and weights[1] > 2
 
 
 def test_threshold_of_a_sensitivity_by_hand():

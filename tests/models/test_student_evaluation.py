@@ -16,7 +16,6 @@ from models.evaluation.students import (
     galleries,
     probe_predictions,
     r2_interval,
-    ridge,
     student_tables,
 )
 from models.physiome import SIZES, PhysioME
@@ -26,15 +25,6 @@ from tests.models.student_data import give_features, make_group
 CONFIG = DistilConfig(
     students=("PPG",), steps=4, batch=24, evaluate_every=4, save_every=4, ema=0.5, head_steps=2, rate=3e-3
 )
-
-
-def test_ridge_golden():
-    """One standardised column, α = n: the weight is half the covariance."""
-    x = np.array([[-1.0], [1.0], [-1.0], [1.0]]) * 3 + 7
-    y = np.array([[0.0], [4.0], [0.0], [4.0]])
-    mean, scale, weights, offset = ridge(x, y, alpha=4.0)
-    assert mean[0] == 7 and scale[0] == pytest.approx(3) and offset[0] == 2
-    assert weights[0, 0] == pytest.approx(2.0 * 4 / (4 + 4))
 
 
 def test_probes_leave_unknown_labels_out():

@@ -21,6 +21,16 @@ def test_they_are_made_once_and_another_number_of_partitions_is_refused(kafka_bo
         asyncio.run(ensure_topics(kafka_bootstrap, TOPICS, partitions=4, prefix="made-"))
 
 
+def test_who_makes_them_is_told_of_other_wards_and_who_finds_them_is_not(kafka_bootstrap: str) -> None:
+    """The prefix may be a slip of the finger."""
+    for prefix, others in (("first-", None), ("secnd-", "first-"), ("first-", ())):
+        found = asyncio.run(ensure_topics(kafka_bootstrap, TOPICS, partitions=1, prefix=prefix))
+        if isinstance(others, str):
+            assert others in found and prefix not in found
+        elif others is not None:
+            assert found == others
+
+
 def test_many_at_once_is_no_race(kafka_bootstrap: str) -> None:
     async def all_at_once() -> None:
         await asyncio.gather(*(ensure_topics(kafka_bootstrap, TOPICS, partitions=2, prefix="race-") for _ in range(4)))
