@@ -25,27 +25,27 @@ def mean_where(values: Floats, mask: Bools) -> float:
 # -- tokens -----------------------------------------------------------------------------------------------------------
 
 
-def variance(tokens: Floats) -> float:
-    """Of all tokens [..., d] of a batch: that of each dimension, averaged over the dimensions (and never 0)."""
-    flat = tokens.reshape(-1, tokens.shape[-1])
+def variance(tokens: Floats, known: Bools | None = None) -> float:
+    """Of the known tokens [..., d] of a batch: that of each dimension, averaged over the dimensions (and never 0)."""
+    flat = tokens.reshape(-1, tokens.shape[-1]) if known is None else tokens[known]
     return float(np.mean([np.mean((column - column.mean()) ** 2) for column in flat.T])) + 1e-4
 
 
-def token_error(predicted: Floats, target: Floats, mask: Bools) -> float:
+def token_error(predicted: Floats, target: Floats, mask: Bools, known: Bools | None = None) -> float:
     """Mean over the slots in the mask of the mean squared error a dimension, in units of the target's variance."""
     errors = ((predicted - target) ** 2).mean(-1)
-    return mean_where(errors, mask) / variance(target)
+    return mean_where(errors, mask) / variance(target, known)
 
 
-def by_modality(predicted: Floats, target: Floats, mask: Bools) -> float:
+def by_modality(predicted: Floats, target: Floats, mask: Bools, known: Bools) -> float:
     """:func:`token_error` of each modality [B, N, d], averaged: L_intra and L_missing."""
-    each = [token_error(predicted[:, m], target[:, m], mask[:, m]) for m in range(target.shape[1])]
+    each = [token_error(predicted[:, m], target[:, m], mask[:, m], known[:, m]) for m in range(target.shape[1])]
     return sum(each) / len(each)
 
 
-def hidden_error(predicted: Floats, target: Floats, mask: Bools, complete: Floats) -> float:
+def hidden_error(predicted: Floats, target: Floats, mask: Bools, complete: Floats, known: Bools) -> float:
     """SelfMask: (1 / K d) ‖(Ẑ − Z) ⊙ M‖² of each window, in units of each modality's variance; mean over windows."""
-    scale = [variance(complete[:, m]) for m in range(complete.shape[1])]
+    scale = [variance(complete[:, m], known[:, m]) for m in range(complete.shape[1])]
     windows = []
     for b in range(len(mask)):
         hidden = np.argwhere(mask[b])

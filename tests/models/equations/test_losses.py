@@ -20,6 +20,7 @@ from models.objectives import (
     nt_xent,
     pinball,
     token_loss,
+    token_variance,
     wave_loss,
 )
 from models.training.losses import WEIGHTS, weigh, weighted
@@ -45,13 +46,20 @@ def test_token_losses(seed: int) -> None:
     sizes = torch.tensor([1.0, 10.0, 0.1])[:, None, None]
     predicted, target = sizes * draws(seed, B, M, N, D), sizes * draws(seed + 10, B, M, N, D, size=2.0)
     kept, sampled = bits(seed + 20, B, M, N), bits(seed + 30, B, M, N)
+    known = kept | bits(seed + 40, B, M, N)
     a, b = array(predicted), array(target)
     one = token_loss(predicted[:, 1], target[:, 1], kept[:, 1])
     assert float(one) == pytest.approx(by_hand.token_error(a[:, 1], b[:, 1], array(kept[:, 1])), rel=1e-4)
-    intra = by_hand.by_modality(a, b, array(kept) & ~array(sampled))
-    assert float(intra_loss(predicted, target, kept, sampled)) == pytest.approx(intra, rel=1e-4)
-    missing = by_hand.by_modality(a, b, ~array(kept))
-    assert float(missing_loss(predicted, target, kept)) == pytest.approx(missing, rel=1e-4)
+    intra = by_hand.by_modality(a, b, array(kept & ~sampled), array(known))
+    assert float(intra_loss(predicted, target, kept, sampled, known)) == pytest.approx(intra, rel=1e-4)
+    missing = by_hand.by_modality(a, b, ~array(kept), array(known))
+    assert float(missing_loss(predicted, target, kept, known)) == pytest.approx(missing, rel=1e-4)
+
+
+def test_a_modality_that_nobody_has_is_no_error() -> None:
+    tokens, none = draws(0, B, N, D), torch.zeros(B, N, dtype=torch.bool)
+    assert float(token_variance(tokens, none)) == pytest.approx(1e-4)
+    assert float(token_loss(tokens + 1.0, tokens, none, none)) == 0.0
 
 
 def test_token_loss_moves_the_prediction_only_where_it_counts() -> None:

@@ -15,7 +15,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from models import objectives
 from models.networks.transformer import key_bias
 from models.physiome import PhysioME
 from models.selfmask import SelfMaskImputer, SelfMaskPredictor, hide, imagine, nested_masks
@@ -68,7 +67,7 @@ def scores(stage: SelfMaskStage, z: Tensor, observed: Tensor, embedded: Tensor) 
 @torch.no_grad()
 def step_by_hand(stage: SelfMaskStage, batch: Batch) -> dict[str, float]:
     """The losses without weights. What must not be seen is noise here: seeing it would show."""
-    model, observed, seen_by = stage.model, batch.presence, array(batch.presence)
+    model, observed, seen_by, known = stage.model, batch.presence, array(batch.presence), array(batch.known)
     noise = torch.randn(batch.features.shape, generator=torch.Generator().manual_seed(9))
     x = torch.where(observed.unsqueeze(-1), batch.features, noise)
     _, embedded = model.context(batch.context, observed)
@@ -87,9 +86,9 @@ def step_by_hand(stage: SelfMaskStage, batch: Batch) -> dict[str, float]:
     again = model.selfmask(filled, every, every, embedded)
     plain = imagine(model, torch.where(observed.unsqueeze(-1), z, noise), observed, embedded, memory)
     return {
-        "observed": by_hand.hidden_error(array(imagined), array(z), masks[0], array(complete)),
-        "cross": by_hand.hidden_error(array(again), array(z), masks[1], array(complete)),
-        "supervised": by_hand.by_modality(array(plain), array(complete), array(batch.known) & ~seen_by),
+        "observed": by_hand.hidden_error(array(imagined), array(z), masks[0], array(complete), known),
+        "cross": by_hand.hidden_error(array(again), array(z), masks[1], array(complete), known),
+        "supervised": by_hand.by_modality(array(plain), array(complete), known & ~seen_by, known),
     }
 
 
@@ -122,7 +121,7 @@ def test_each_loss_has_its_own_weight() -> None:
 @pytest.fixture
 def one_unit(monkeypatch: pytest.MonkeyPatch) -> None:
     """Errors in plain units: the variance is over all tokens, and would tell of every one of them."""
-    monkeypatch.setattr(selfmask_stage, "token_variance", lambda tokens: torch.ones(M, 1))
+    monkeypatch.setattr(selfmask_stage, "token_variance", lambda tokens, known: torch.ones(M, 1))
 
 
 def test_what_was_lost_is_seen_by_the_supervised_error_alone(one_unit: None) -> None:
@@ -135,11 +134,7 @@ def test_what_was_lost_is_seen_by_the_supervised_error_alone(one_unit: None) -> 
     assert a["supervised"] != b["supervised"]
 
 
-def test_what_is_not_known_is_nothing_at_all(one_unit: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    def plain(predicted: Tensor, target: Tensor, mask: Tensor) -> Tensor:
-        return objectives.masked_mean((predicted - target).square().mean(-1), mask)
-
-    monkeypatch.setattr(objectives, "token_loss", plain)
+def test_what_is_not_known_is_nothing_at_all() -> None:
     stage, batch = stage_of(), batch_of(8, 4)
     unknown = ~batch.known.unsqueeze(-1)
     other = replace(batch, features=torch.where(unknown, 3.0 - batch.features, batch.features))
@@ -321,8 +316,12 @@ def test_windows_that_hide_nothing_do_not_count() -> None:
     mask = (torch.rand(5, M, N, generator=generator_) < 0.4).float()
     mask[2] = 0.0
     complete = torch.randn(5, M, N, 3, generator=generator_) * torch.tensor([1.0, 5.0, 0.2, 1.0])[:, None, None]
-    expected = by_hand.hidden_error(array(predicted), array(target), array(mask) > 0, array(complete))
-    assert float(hidden_error(predicted, target, mask, token_variance(complete))) == pytest.approx(expected, rel=1e-5)
+    known = torch.rand(5, M, N, generator=generator_) < 0.6
+    for some in (known, None):
+        counted = np.ones((5, M, N), np.bool_) if some is None else array(some)
+        expected = by_hand.hidden_error(array(predicted), array(target), array(mask) > 0, array(complete), counted)
+        found = hidden_error(predicted, target, mask, token_variance(complete, some))
+        assert float(found) == pytest.approx(expected, rel=1e-4)
     assert float(hidden_error(predicted, target, torch.zeros(5, M, N), torch.ones(M, 1))) == 0.0
 
 
