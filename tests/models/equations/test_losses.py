@@ -15,6 +15,7 @@ from models.objectives import (
     hazard_loss,
     intra_loss,
     leave_one_out,
+    masked_mean,
     missing_loss,
     negative_weights,
     nt_xent,
@@ -62,6 +63,11 @@ def test_a_modality_that_nobody_has_is_no_error() -> None:
     assert float(token_loss(tokens + 1.0, tokens, none, none)) == 0.0
 
 
+def test_one_slot_is_a_mean_too() -> None:
+    values, mask = draws(0, 4), torch.tensor([False, False, True, False])
+    assert float(masked_mean(values, mask)) == pytest.approx(float(values[2]))
+
+
 def test_token_loss_moves_the_prediction_only_where_it_counts() -> None:
     predicted, target = draws(0, B, N, D).requires_grad_(), draws(1, B, N, D).requires_grad_()
     mask = bits(2, B, N)
@@ -97,6 +103,15 @@ def test_a_window_so_far_away_is_a_negative_both_ways(apart_s: float) -> None:
     found = array(negative_weights(patient, end_s, apart_s).exp())
     np.testing.assert_allclose(found, by_hand.negatives(patient.tolist(), end_s.tolist(), apart_s), rtol=1e-5)
     assert np.array_equal(found > 0, (found > 0).T)
+
+
+def test_where_there_is_one_kind_of_negative_each_counts_once() -> None:
+    alone = negative_weights(torch.zeros(4, dtype=torch.long), torch.tensor([0, 100, 200, 300]))
+    assert torch.equal(alone, torch.zeros(4, 4))
+    nobody = negative_weights(torch.zeros(3, dtype=torch.long), torch.tensor([0, 10, 20]))
+    assert torch.equal(nobody.exp(), torch.eye(3))
+    a, b = draws(0, 3, D), draws(1, 3, D)
+    assert torch.equal(nt_xent(a, b), nt_xent(a, b, 0.1))  # the papers' temperature
 
 
 def test_unequal_weights_belong_to_their_row() -> None:
