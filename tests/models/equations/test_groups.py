@@ -81,100 +81,6 @@ def write_patient(folder: Path, seed: int) -> None:
     )  # fmt: skip
 
 
-@dataclass
-class Made:
-    """What a run left: weights and score of each stage, the model, its calibration, whom its figures are of; and which
-    groups lost sensors (that is, were read) while what was at work, with gradients or without."""
-
-    weights: dict[str, dict[str, Tensor]]
-    scores: dict[str, float]
-    model: dict[str, Tensor]
-    conformal: dict[str, Conformal]
-    judged: set[str]
-    read: dict[tuple[str, bool], set[str]]
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Made]:
-    """A run as it is, and one with other test patients."""
-    root = tmp_path_factory.mktemp("groups")
-    folders: dict[str, list[Path]] = {}
-    for number, name in enumerate((*GROUPS, "other")):
-        folders[name] = [root / name / str(k) for k in range(2)]
-        for k, folder in enumerate(folders[name]):
-            write_patient(folder, 100 * number + k)
-    other = folders.pop("other")
-    return {
-        "plain": run_with(root / "plain", folders), "other": run_with(root / "changed", folders | {"test": other})
-    }  # fmt: skip
-
-
-def run_with(out: Path, folders: dict[str, list[Path]]) -> Made:
-    """``vigil train`` without export and figures, on windows that are there already."""
-    judged: list[set[str]] = []
-    read: dict[tuple[str, bool], set[str]] = {}
-    at_work = [""]
-
-    class Figures:
-        def __init__(self, model: object, group: Group, *rest: object) -> None:
-            judged.append({str(p.facts["patient"]) for p in group.dataset.patients})
-
-        def run(self) -> HeldOut:
-            return HeldOut(2, 2)
-
-    class Clock(run_folder.StageClock):
-        def __call__(self, stage: str):  # type: ignore[no-untyped-def]
-            at_work[0] = stage
-            return super().__call__(stage)
-
-    class Watched(Group):
-        def lost(self, rows, ages_s):  # type: ignore[no-untyped-def]
-            name = next(g for g, where in folders.items() if where[0] == self.dataset.patients[0].folder)
-            read.setdefault((at_work[0], torch.is_grad_enabled()), set()).add(name)
-            return super().lost(rows, ages_s)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(SIZES, "ci", TINY)
-        patch.setattr(pipeline, "make_windows", lambda settings, folder, progress: folders)
-        patch.setattr(pipeline, "open_group", lambda places, s: Watched(WindowDataset(places), s.architecture, s.seed))
-        patch.setattr(run_folder, "StageClock", Clock)
-        patch.setattr(demo, "Evaluation", Figures)
-        patch.setattr(demo, "write_card", lambda *args: "a card")
-        patch.setattr(demo, "figures_json", lambda *args: "{}")
-        model, text = demo.train(out, SETTINGS, False, lambda *args: None)
-    saved = {stage: checkpoint.load(out / f"{stage}.safetensors") for stage in STAGES}
-    return Made(
-        {stage: saved[stage].part("best") for stage in STAGES},
-        {stage: float(saved[stage].facts["score"]) for stage in STAGES},
-        model.state_dict(), text.conformal, judged[0], read,
-    )  # fmt: skip
-
-
-def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
-    return set(a) == set(b) and all(torch.equal(a[name], b[name]) for name in a)
-
-
-def test_test_patients_change_nothing(made: dict[str, Made]) -> None:
-    plain, other = made["plain"], made["other"]
-    assert all(same(plain.weights[stage], other.weights[stage]) for stage in STAGES)
-    assert plain.scores == other.scores and same(plain.model, other.model)
-    assert plain.conformal == other.conformal
-    assert plain.judged == {"p300", "p301"} and other.judged == {"p400", "p401"}
-
-
-def test_training_patients_train_and_stop_patients_stop(made: dict[str, Made]) -> None:
-    read = made["plain"].read
-    for stage in STAGES:
-        if stage == "risk":  # what its head reads is computed once, of both groups, without a gradient
-            assert read[stage, False] == {"train", "stop"} and (stage, True) not in read
-        else:
-            assert read[stage, False] == {"stop"} and read[stage, True] == {"train"}, stage
-    assert read["features", False] == set(GROUPS)
-    calibration_reads = {g for (what, _), found in read.items() if what.startswith("calibration") for g in found}
-    assert calibration_reads == {"calibration"}
-    assert len(read) == 2 * len(STAGES) + 1
-
-
 def test_the_risk_head_stops_on_its_own_patients(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(risk_stage, "hints", lambda model, group, plan, seed, k: group.hints)
     groups = [
@@ -372,3 +278,100 @@ def test_folds_do_not_go_by_the_order_of_names() -> None:
     fold_of = folds((f"p{k:02d}" for k in range(30)), 3, 0)
     assert [fold_of[f"p{k:02d}"] for k in range(30)] != [k % 3 for k in range(30)]
     assert folds(fold_of, 3, 1) != fold_of
+
+
+# -- a whole run, twice -----------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Made:
+    """What a run left: weights and score of each stage, the model, its calibration, whom its figures are of; and which
+    groups lost sensors (that is, were read) while what was at work, with gradients or without."""
+
+    weights: dict[str, dict[str, Tensor]]
+    scores: dict[str, float]
+    model: dict[str, Tensor]
+    conformal: dict[str, Conformal]
+    judged: set[str]
+    read: dict[tuple[str, bool], set[str]]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Made]:
+    """A run as it is, and one with other test patients."""
+    root = tmp_path_factory.mktemp("groups")
+    folders: dict[str, list[Path]] = {}
+    for number, name in enumerate((*GROUPS, "other")):
+        folders[name] = [root / name / str(k) for k in range(2)]
+        for k, folder in enumerate(folders[name]):
+            write_patient(folder, 100 * number + k)
+    other = folders.pop("other")
+    return {
+        "plain": run_with(root / "plain", folders), "other": run_with(root / "changed", folders | {"test": other})
+    }  # fmt: skip
+
+
+def run_with(out: Path, folders: dict[str, list[Path]]) -> Made:
+    """``vigil train`` without export and figures, on windows that are there already."""
+    judged: list[set[str]] = []
+    read: dict[tuple[str, bool], set[str]] = {}
+    at_work = [""]
+
+    class Figures:
+        def __init__(self, model: object, group: Group, *rest: object) -> None:
+            judged.append({str(p.facts["patient"]) for p in group.dataset.patients})
+
+        def run(self) -> HeldOut:
+            return HeldOut(2, 2)
+
+    class Clock(run_folder.StageClock):
+        def __call__(self, stage: str):  # type: ignore[no-untyped-def]
+            at_work[0] = stage
+            return super().__call__(stage)
+
+    class Watched(Group):
+        def lost(self, rows, ages_s):  # type: ignore[no-untyped-def]
+            name = next(g for g, where in folders.items() if where[0] == self.dataset.patients[0].folder)
+            read.setdefault((at_work[0], torch.is_grad_enabled()), set()).add(name)
+            return super().lost(rows, ages_s)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(SIZES, "ci", TINY)
+        patch.setattr(pipeline, "make_windows", lambda settings, folder, progress: folders)
+        patch.setattr(pipeline, "open_group", lambda places, s: Watched(WindowDataset(places), s.architecture, s.seed))
+        patch.setattr(run_folder, "StageClock", Clock)
+        patch.setattr(demo, "Evaluation", Figures)
+        patch.setattr(demo, "write_card", lambda *args: "a card")
+        patch.setattr(demo, "figures_json", lambda *args: "{}")
+        model, text = demo.train(out, SETTINGS, False, lambda *args: None)
+    saved = {stage: checkpoint.load(out / f"{stage}.safetensors") for stage in STAGES}
+    return Made(
+        {stage: saved[stage].part("best") for stage in STAGES},
+        {stage: float(saved[stage].facts["score"]) for stage in STAGES},
+        model.state_dict(), text.conformal, judged[0], read,
+    )  # fmt: skip
+
+
+def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
+    return set(a) == set(b) and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_test_patients_change_nothing(made: dict[str, Made]) -> None:
+    plain, other = made["plain"], made["other"]
+    assert all(same(plain.weights[stage], other.weights[stage]) for stage in STAGES)
+    assert plain.scores == other.scores and same(plain.model, other.model)
+    assert plain.conformal == other.conformal
+    assert plain.judged == {"p300", "p301"} and other.judged == {"p400", "p401"}
+
+
+def test_training_patients_train_and_stop_patients_stop(made: dict[str, Made]) -> None:
+    read = made["plain"].read
+    for stage in STAGES:
+        if stage == "risk":  # what its head reads is computed once, of both groups, without a gradient
+            assert read[stage, False] == {"train", "stop"} and (stage, True) not in read
+        else:
+            assert read[stage, False] == {"stop"} and read[stage, True] == {"train"}, stage
+    assert read["features", False] == set(GROUPS)
+    calibration_reads = {g for (what, _), found in read.items() if what.startswith("calibration") for g in found}
+    assert calibration_reads == {"calibration"}
+    assert len(read) == 2 * len(STAGES) + 1
