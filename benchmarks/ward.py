@@ -12,25 +12,20 @@ patients are made as they are played, which costs under 1 ms a second of a bed.
 from __future__ import annotations
 
 import argparse
-import subprocess
-import sys
+import tempfile
 import time
-from collections import defaultdict
 from math import ceil
 from pathlib import Path
 
 import numpy as np
 import psutil
 
+from benchmarks.beds import Heard, Ward
 from benchmarks.runs import vigil_run
 from benchmarks.tables import machine, publish, table
-from models.signals.times import SECOND_NS
-from streams.records import AnyRecord, PredictionRecord, VitalsRecord, WaveTick
-from streams.roles.display import DisplayProcess
-from streams.runner import Sharing
 
 SETTLES_S = 25.0  # imports, ten seconds of look-back, the first windows
-READY_S = 60.0
+CATCHES_UP_S = 60.0  # beyond twice its length, for a source to come to its end
 
 
 def main(argv: list[str]) -> int:
@@ -107,73 +102,35 @@ def _embedded(beds: int, seconds: int) -> list[object]:
 
 
 def _on_kafka(beds: int, seconds: int, broker: str, workers: int) -> list[object]:
-    prefix = f"ward{time.time_ns():x}-"
-    common = ["--broker", broker, "--prefix", prefix]
-    seen = _Seen()
-    display = DisplayProcess(broker, Sharing(prefix=prefix, partitions=8, only_own=False))
-    display.subscribe(seen.take)
-    display.start()
-    if not display.ready.wait(READY_S):
-        raise SystemExit(f"the broker {broker} did not answer within {READY_S:.0f} s")
-
-    def vigil(*words: str) -> subprocess.Popen[bytes]:
-        return subprocess.Popen([sys.executable, "-m", "monitor", *words])
-
-    children = [vigil("worker", *common) for _ in range(workers)]
     load = _Load()
-    try:
-        time.sleep(SETTLES_S)
-        source = vigil("source", *_patients(beds, seconds), "--for", str(seconds), "--channels", "RESP=none", *common)
-        children.append(source)
-        began, live = time.monotonic(), [psutil.Process(c.pid) for c in children]
-        while source.poll() is None:
-            if SETTLES_S < time.monotonic() - began < seconds:
-                load.look(live)
-            if time.monotonic() - began > 2 * seconds + READY_S:
-                break
-            time.sleep(1.0)
-    finally:
-        for child in children:
-            child.terminate()
-        for child in children:
-            child.wait(15)
-        display.stop()
-    return seen.row(beds, load)
+    with tempfile.TemporaryDirectory() as folder:
+        ward = Ward(broker, Path(folder))
+        try:
+            for worker in [ward.worker() for _ in range(workers)]:
+                ward.until_well(worker)
+            patients = _patients(beds, seconds)
+            source = ward.role("source", *patients, "--for", str(seconds), "--channels", "RESP=none")
+            began, live = time.monotonic(), [psutil.Process(c.pid) for c in (*ward.workers, source)]
+            while source.poll() is None and time.monotonic() - began < 2 * seconds + CATCHES_UP_S:
+                if SETTLES_S < time.monotonic() - began < seconds:
+                    load.look(live)
+                time.sleep(1.0)
+        finally:
+            ward.close()
+    return _row(beds, list(ward.beds.values()), load)
 
 
-class _Seen:
-    """What came to the reader."""
-
-    def __init__(self) -> None:
-        self.vitals: dict[str, set[int]] = defaultdict(set)
-        self.predictions: dict[str, set[int]] = defaultdict(set)
-        self.invalid = 0
-        self.sample_ms: list[float] = []
-        self.window_ms: list[float] = []
-
-    def take(self, record: AnyRecord) -> None:
-        """Counts a record."""
-        now = time.monotonic_ns()
-        if isinstance(record, WaveTick) and record.due_ns > 0:
-            self.sample_ms.append((now - record.due_ns) / 1e6)
-        elif isinstance(record, VitalsRecord):
-            self.vitals[record.bed].add(record.time_ns // SECOND_NS)
-        elif isinstance(record, PredictionRecord):
-            self.predictions[record.bed].add(record.window_end_ns // SECOND_NS)
-            self.invalid += not record.valid
-            if due := record.stamps_ns.get("due", 0):
-                self.window_ms.append((now - due) / 1e6)
-
-    def row(self, beds: int, load: _Load) -> list[object]:
-        """Of the table; a window is expected of every second whose numerics were told."""
-        windows = sum(len(v) for v in self.vitals.values())
-        predictions = sum(len(v) for v in self.predictions.values())
-        sample = np.percentile(self.sample_ms or [np.nan], [50, 99])
-        return [
-            beds, f"{load.cores:.2f}", 1000 * load.cores / beds, windows, predictions, windows - predictions,
-            self.invalid, None, round(float(sample[0]), 1), round(float(sample[1]), 1),
-            round(float(np.percentile(self.window_ms or [np.nan], 99)), 1), round(load.memory_mb),
-        ]  # fmt: skip
+def _row(beds: int, heard: list[Heard], load: _Load) -> list[object]:
+    """Of the table; a window is expected of every second whose numerics were told."""
+    windows, predictions = sum(len(bed.vitals) for bed in heard), sum(len(bed.predictions) for bed in heard)
+    sample = np.percentile([ms for bed in heard for ms in bed.sample_ms] or [np.nan], [50, 99])
+    window = np.percentile([ms for bed in heard for ms in bed.window_ms] or [np.nan], 99)
+    return [
+        beds, f"{load.cores:.2f}", 1000 * load.cores / beds, windows, predictions, windows - predictions,
+        sum(len(why) for bed in heard for why in bed.not_valid.values()), None,
+        round(float(sample[0]), 1), round(float(sample[1]), 1),
+        round(float(window), 1), round(load.memory_mb),
+    ]  # fmt: skip
 
 
 def _model(rows: list[list[object]]) -> str:

@@ -34,6 +34,8 @@ PREDICTION_COLUMNS = (
     "valid",
     "abstain",
     "presence",
+    "missed",
+    "reason",
 )
 ALARM_COLUMNS = ("time_s", "key", "priority", "kind", "text", "event", "reason")
 
@@ -114,7 +116,8 @@ class VitalsCsv:
 
 class PredictionsCsv:
     """One row a prediction. ``time_s`` is the window's end plus, in a paced run, the seconds of latency until it was
-    published; ``presence`` reads ``ECG=1111111111;ABP=0000000011;…``, a digit a frame, oldest first."""
+    published; ``presence`` reads ``ECG=1111111111;ABP=0000000011;…``, a digit a frame, oldest first; ``missed`` is
+    ``late`` or ``skipped`` where the model was behind; ``reason`` is why it is not valid, or abstains."""
 
     def __init__(self, path: Path) -> None:
         self._csv = _Csv(path, PREDICTION_COLUMNS)
@@ -127,7 +130,8 @@ class PredictionsCsv:
         risks = [v for h in HORIZONS_MIN for v in record.risk.get(str(h), nothing)]
         end_s = record.window_end_ns / SECOND_NS
         row = [end_s + latency_s(record), end_s, *risks, *(record.depth or nothing)]
-        self._csv.row([*(_text(v) for v in row), int(record.valid), int(record.abstain), presence_text(record)])
+        kind = [int(record.valid), int(record.abstain), presence_text(record), record.missed, record.reason]
+        self._csv.row([*(_text(v) for v in row), *kind])
 
     def close(self, *, failed: bool = False) -> None:
         """Finishes the file."""
@@ -169,7 +173,9 @@ class RestoredNpz:
     """Every channel as it would have been shown: measured samples, and estimates where cells were absent.
 
     Keys a modality ``M``: ``M_time_s`` float64, ``M_value`` float32 in physical units, ``M_estimated`` bool, and
-    ``M_truth`` float32 where the channel was withheld (the withheld samples at those times, NaN elsewhere).
+    ``M_truth`` float32 where the channel was withheld (the withheld samples at those times, NaN elsewhere). Where
+    windows were late or skipped, so that nothing was estimated for want of time: ``missed_window_end_s`` float64 and
+    ``missed_reason``.
     """
 
     def __init__(self, path: Path) -> None:
@@ -177,6 +183,7 @@ class RestoredNpz:
         self._measured: dict[tuple[str, int], Pieces] = {}  # by modality and lead
         self._estimated: dict[str, Pieces] = {}
         self._truth: dict[tuple[str, int], Pieces] = {}
+        self._missed: list[tuple[float, str]] = []  # ends of windows, and why
         self._serving: dict[str, list[tuple[float, int]]] = {}  # from when on which lead, where there are several
 
     def __call__(self, record: AnyRecord) -> None:
@@ -190,6 +197,8 @@ class RestoredNpz:
         elif isinstance(record, StateRecord):
             for modality, leads in record.leads.items():
                 self._serving.setdefault(modality, []).append((record.time_ns / SECOND_NS, leads[0].lead))
+        elif isinstance(record, PredictionRecord) and record.missed:
+            self._missed.append((record.window_end_ns / SECOND_NS, record.reason))
         elif isinstance(record, PredictionRecord):
             for restored in record.restored:
                 values = np.frombuffer(restored.data, "<f4")
@@ -213,6 +222,9 @@ class RestoredNpz:
             arrays[f"{modality}_estimated"] = np.r_[np.zeros(len(measured), bool), np.ones(shown.sum(), bool)][order]
             if modality in withheld:
                 arrays[f"{modality}_truth"] = _truth_at(time_s[order], *self._served(self._truth, modality))
+        if self._missed:
+            arrays["missed_window_end_s"] = np.array([end_s for end_s, _ in self._missed])
+            arrays["missed_reason"] = np.array([reason for _, reason in self._missed])
         with writing(self._path), self._path.open("wb") as file:
             np.savez(file, **arrays)  # type: ignore[arg-type]
 

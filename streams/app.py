@@ -25,7 +25,7 @@ from faust.types import TP, EventT
 from models.signals.errors import BadInput, VigilError
 from streams.codec import DecodeError
 from streams.faust_settings import faust_settings
-from streams.records import TOPICS, AnyRecord, MemoryRecord, WaveTick
+from streams.records import TOPICS, AnyRecord, MemoryRecord, PredictionRecord, WaveTick
 from streams.sessions import same_source
 from streams.stages import AlarmStage, CommandStage, FollowStage, ShowStage, WindowStage
 from streams.transport import Rewind, install
@@ -65,13 +65,16 @@ class CrashingApp(faust.App):
     sharing = False
     """Whether it is one of several that share the beds."""
 
-    async def may_say(self, bed: bytes) -> bool:
-        """Whether what was found of a bed is this worker's to say; waits, where its membership is in doubt."""
+    async def may_say(self, bed: bytes, *, found_later: bool = False) -> bool:
+        """Whether what was found of a bed is this worker's to say; waits, where its membership is in doubt.
+        found_later: not while its tick was handled, so that the bed may be another's by now."""
         consumer: Any = self.consumer
-        if not self.sharing or consumer.lease_holds():
+        if not self.sharing or (consumer.lease_holds() and not found_later):
             return True
         partition = consumer.key_partition(f"{self.prefix}waves", bed)
-        return partition is None or bool(await consumer.may_say(partition))
+        if partition is None:
+            return True
+        return bool(await (consumer.has(partition) if found_later else consumer.may_say(partition)))
 
     def on_init_dependencies(self) -> Iterable[Any]:
         """Without Faust's own statistics, which nobody reads: they took a twelfth of what a message costs."""
@@ -115,7 +118,7 @@ def create_app(
     wire = Wire(session, outbox)
     topic = {name: _raw_topic(app, prefix + name, partitions) for name in TOPICS}
 
-    first = _ReadFirst(app, prefix + "vitals")
+    first = {name: _ReadFirst(app, prefix + name) for name in ("vitals", "predictions")}
 
     def agent(
         source: str, name: str, handle: Handle, *, owner: bool, refuses: tuple[type[VigilError], ...] = ()
@@ -128,17 +131,18 @@ def create_app(
             async for event in stream.events():
                 again = progress.again(event)
                 if again is Again.ELSEWHERE and name == "window":
-                    await first.read(event.message.partition)
+                    for topic_read in first.values():
+                        await topic_read.read(event.message.partition)
                 record = None if again is Again.HERE else wire.read(event, owner=owner and again is Again.NO)
                 try:
                     if record is not None and not (only_own and not same_source(record.session, session)):
-                        if source == "vitals" and name == "alarm" and window is not None:
-                            first.pass_on(event, record, window)
+                        if source in first and name == "alarm" and window is not None:
+                            first[source].pass_on(event, record, window)
                         await handle(record, again is not Again.NO)
                 except refuses as error:
                     wire.refuse(event, error)
-                if source == "vitals" and name == "alarm":
-                    first.note(event)
+                if source in first and name == "alarm":
+                    first[source].note(event)
 
         app.agent(topic[source], name=f"{name}_{source}")(run)
 
@@ -196,12 +200,12 @@ class _Progress:
 
 
 class _ReadFirst:
-    """Of partitions that were taken over, the vitals that are there are read before the waves: what the worker before
-    knew of a bed is among them, and is gone on with from the tick on that it is of. To the last one, for that worker
-    may have told more than it had read itself."""
+    """Of partitions that were taken over, the vitals and predictions that are there are read before the waves: what the
+    worker before knew of a bed is among them, and is gone on with from the tick on that it is of; and which windows it
+    has told. To the last one, for that worker may have told more than it had read itself."""
 
     def __init__(self, app: faust.App, topic: str) -> None:
-        self._app, self._topic = app, topic
+        self._app, self._topic, self._of_windows = app, topic, topic.endswith("predictions")
         self._next: dict[TP, int] = {}
         self._news = asyncio.Event()
 
@@ -212,12 +216,15 @@ class _ReadFirst:
         self._news.set()
 
     def pass_on(self, event: EventT[Any], record: AnyRecord, window: WindowStage) -> None:
-        """What another worker remembered goes to the windows; what this one said is known."""
+        """What another worker remembered, and of which windows it told, goes to the windows; what this one said is
+        known."""
         message = event.message
         tp = TP(message.topic, message.partition)
         if isinstance(record, MemoryRecord) and message.offset < self._until(tp):
             read = getattr(self._app.consumer, "rewound_until", {}).get(tp, 0)
             window.inherit(record, message.offset < read)
+        elif isinstance(record, PredictionRecord | WaveTick) and self._of_windows and message.offset < self._until(tp):
+            window.note_told(record)
 
     async def read(self, partition: int) -> None:
         """Until what was there of the partition when it came here has been read; where nothing more comes for 5 s (it

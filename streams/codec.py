@@ -127,6 +127,9 @@ def _prediction(record: PredictionRecord) -> None:
     rows = len(record.modalities)
     _need(len(record.presence) == rows and len(record.ages_s) == rows, "presence and ages need a row a modality")
     _need(len({len(row) for row in record.presence}) <= 1, "the rows of presence differ in length")
+    _need(not (record.missed and record.valid), "a prediction that is late or skipped is not valid")
+    said = record.risk or record.depth or record.pressures or record.restored
+    _need(record.missed != "skipped" or not said, "a window that was skipped has no values")
     for chunk in record.restored:
         _restored(chunk)
 

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     Priority = str
     Kind = str
     Role = str
+    Missed = str
     CommandName = str
 else:
 
@@ -59,6 +60,7 @@ else:
     Priority = _one_of("priority", ("high", "medium", "low"))
     Kind = _one_of("kind", ("physiological", "technical"))
     Role = _one_of("role", ("source", "worker"))
+    Missed = _one_of("miss", ("", "late", "skipped"))
     CommandName = _one_of("command", COMMANDS)
 
 Name = Annotated[str, Meta(min_length=1, max_length=MAX_NAME, description=f"a name has 1 to {MAX_NAME} characters")]

@@ -25,15 +25,18 @@ MAX_UNDER_WAY = 200  # ticks of a bed sent and not yet handled: 10 s
 UNDER_WAY_NS = SECOND_NS // 2
 LEAST_UNDER_WAY = 8
 REMOTE_UNDER_WAY_NS = 5 * SECOND_NS
+REMOTE_LEAST_NS = 3 * SECOND_NS
+"""Of event time, however slow it is: far consumers tell of whole seconds, and of one that has begun only with the rest
+of it and a look ahead. With less under way source and workers would wait for each other for good."""
 FOLLOW = "follow"
 
 Publish = Callable[[str, bytes], None]
 
 
-def most_under_way(tick_ns: int, pace: float | None, under_way_ns: int = UNDER_WAY_NS) -> int | None:
+def most_under_way(tick_ns: int, pace: float | None, under_way_ns: int = UNDER_WAY_NS, least_ns: int = 0) -> int | None:
     """Ticks of a bed that may be sent and not yet handled: those of ``under_way_ns`` on the wall at ``pace``, however
-    fast, and at least 8; None at speed max, where the limit of all is enough."""
-    return None if pace is None else max(LEAST_UNDER_WAY, round(under_way_ns * pace / max(tick_ns, 1)))
+    fast, and at least 8, and those of ``least_ns`` of event time; None at speed max: the limit of all is enough."""
+    return None if pace is None else max(LEAST_UNDER_WAY, round(max(under_way_ns * pace, least_ns) / max(tick_ns, 1)))
 
 
 class Flow:
@@ -41,13 +44,20 @@ class Flow:
 
     publish: ``publish(bed, message)`` hands an encoded tick to the broker, from the source's thread. stages: names of
     the consumers that must have handled a tick before there is room for another. under_way_ns: on the wall, of what a
-    paced recording may have under way.
+    paced recording may have under way; least_ns: of event time, which it may at any speed.
     """
 
     def __init__(
-        self, publish: Publish, stages: Iterable[str], accounting: Accounting, *, under_way_ns: int = UNDER_WAY_NS
+        self,
+        publish: Publish,
+        stages: Iterable[str],
+        accounting: Accounting,
+        *,
+        under_way_ns: int = UNDER_WAY_NS,
+        least_ns: int = 0,
     ) -> None:
-        self._publish, self._accounting, self._under_way_ns = publish, accounting, under_way_ns
+        self._publish, self._accounting = publish, accounting
+        self._under_way_ns, self._least_ns = under_way_ns, least_ns
         self.credits = Credits(MAX_UNDER_WAY, stages, lane=_bed_of)
 
     def emit_of(self, source: Source) -> Emit:
@@ -58,7 +68,7 @@ class Flow:
         def emit(tick: WaveTick) -> bool:
             speed = source.speed
             pace = None if speed is None else source.achieved_speed or speed
-            most = most_under_way(tick.end_ns - tick.start_ns, pace, self._under_way_ns)
+            most = most_under_way(tick.end_ns - tick.start_ns, pace, self._under_way_ns, self._least_ns)
             if not self.credits.acquire(tick_identity(tick), most=most):
                 return False
             self._send(tick)
@@ -87,7 +97,7 @@ class RemoteFlow(Flow):
     """
 
     def __init__(self, publish: Publish, accounting: Accounting, keep: Publish) -> None:
-        super().__init__(publish, [FOLLOW], accounting, under_way_ns=REMOTE_UNDER_WAY_NS)
+        super().__init__(publish, [FOLLOW], accounting, under_way_ns=REMOTE_UNDER_WAY_NS, least_ns=REMOTE_LEAST_NS)
         self._keep = keep
         self._lock = Lock()
         self._sent: dict[str, deque[WaveTick]] = {}

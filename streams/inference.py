@@ -1,20 +1,18 @@
-"""The inference thread and its mailbox: the only place where the stream meets the model.
+"""The inference thread: the only place where the stream meets the model.
 
-Windows come in process, not by topic. In a *paced* run the mailbox keeps the newest window of each bed, in its bed's
-place of the queue, and counts the ones it replaced; at speed max nothing is skipped: a full mailbox refuses, and the
-windower waits. The thread takes what is there, over all beds, as one micro-batch. A batch that the model loses is a
-batch of invalid predictions with the reason; the stream goes on.
+Windows come in process, not by topic (:mod:`streams.mailbox`). The thread takes what is there, over all beds, as one
+micro-batch. A batch that the model loses is a batch of invalid predictions with the reason, a window that was skipped
+is told as one that nobody computed; the stream goes on.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections import deque
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, field, replace
-from threading import Condition
 from typing import Protocol
+
+from msgspec.structs import replace
 
 from models.runtime.backend import BackendInfo
 from models.runtime.guard import Service
@@ -26,6 +24,7 @@ from models.signals.windows import Window, WindowSpec
 from streams.accounting import Accounting
 from streams.codec import samples_to_bytes
 from streams.latency import LatencyBook
+from streams.mailbox import EndOfBed, Item, Mailbox, SkippedWindow, WindowJob
 from streams.memories import told_model
 from streams.records import MemoryRecord, PredictionRecord, RestoredChunk
 
@@ -72,134 +71,14 @@ class InferenceError(VigilError):
     """The model cannot go on; the session ends with this sentence."""
 
 
-@dataclass(frozen=True, slots=True)
-class WindowJob:
-    """A window on its way to the model. stamps: stage -> monotonic ns; ``due`` 0 where there is no deadline.
-    stretch: how often the clock has jumped within the epoch. warming: another worker has told what the model says of
-    it; only what the model remembers is wanted. tick_seq: of the tick that closed it. inherited: what another worker's
-    model remembered when it came to this window."""
-
-    bed: str
-    session: str
-    epoch: int
-    window: Window
-    stamps: dict[str, int] = field(default_factory=dict)
-    stretch: int = 0
-    warming: bool = False
-    tick_seq: int = 0
-    inherited: EngineMemory | None = None
-
-    @property
-    def key(self) -> Hashable:
-        """What the model may remember together: windows of one bed with no gap longer than a window among them."""
-        return self.bed, self.session, self.epoch, self.stretch
-
-
-@dataclass(frozen=True, slots=True)
-class EndOfBed:
-    """The bed's stream has ended: comes after its last window, and leaves after its last prediction."""
-
-    bed: str
-    session: str
-    epoch: int
-    time_ns: int
-
-
-Item = WindowJob | EndOfBed
 Result = PredictionRecord | EndOfBed | MemoryRecord
-
-
-class Mailbox:
-    """Between windower (event loop) and inference thread; bounded, thread-safe.
-
-    capacity: windows that wait at speed max. A paced run holds one window a bed, whatever the capacity.
-    """
-
-    def __init__(self, capacity: int = 64) -> None:
-        self._capacity = capacity
-        self._items: deque[Item] = deque()
-        self._condition = Condition()
-        self._closed = False
-        self._on_space: Callable[[], None] = lambda: None
-
-    def on_space(self, call: Callable[[], None]) -> None:
-        """``call`` (from the inference thread) whenever items have been taken."""
-        self._on_space = call
-
-    def keep_newest(self, job: WindowJob) -> int:
-        """Leave the newest window of its bed; returns how many older ones it replaced.
-
-        The window takes the place of the one that it replaces, so that every bed has its turn however late the model
-        is: at the end of the queue the same beds would be overtaken again and again. After an end of its bed it comes
-        last. Windows that warm the model are not replaced: they are few, and what it remembers hangs on each."""
-        with self._condition:
-            mine = [i for i, item in enumerate(self._items) if item.bed == job.bed]
-            windows = [i for i in mine if isinstance(item := self._items[i], WindowJob) and not item.warming]
-            skipped = len(windows)
-            for i in windows:
-                before = self._items[i]
-                assert isinstance(before, WindowJob)
-                if job.inherited is None and before.inherited is not None and before.key == job.key:
-                    job = replace(job, inherited=before.inherited)
-            if windows and windows[-1] == mine[-1]:
-                self._items[windows.pop()] = job
-            else:
-                self._items.append(job)
-            for i in reversed(windows):
-                del self._items[i]
-            self._condition.notify()
-            return skipped
-
-    def offer(self, item: Item) -> bool:
-        """Put it last; False if the mailbox is full. An end of bed is always taken."""
-        with self._condition:
-            if len(self._items) >= self._capacity and isinstance(item, WindowJob):
-                return False
-            self._items.append(item)
-            self._condition.notify()
-            return True
-
-    def take(self, limit: int, gather_s: float = 0.0, beds: int = 1) -> list[Item]:
-        """Wait for items and take at most ``limit``; empty once closed.
-
-        With several beds in step, wait up to ``gather_s`` more for the windows of all ``beds``.
-        """
-        with self._condition:
-            while not self._items and not self._closed:
-                self._condition.wait()
-            deadline = time.monotonic() + gather_s
-            while gather_s and not self._closed and len(self._items) < min(limit, beds):
-                left = deadline - time.monotonic()
-                if left <= 0 or not self._condition.wait(left):
-                    break
-            if self._closed:
-                return []
-            taken = [self._items.popleft() for _ in range(min(limit, len(self._items)))]
-        self._on_space()
-        return taken
-
-    @property
-    def closed(self) -> bool:
-        """Whether nothing more is taken."""
-        return self._closed
-
-    def close(self) -> None:
-        """Let ``take`` return; what still waits is thrown away."""
-        with self._condition:
-            self._closed = True
-            self._items.clear()
-            self._condition.notify_all()
-
-    def __len__(self) -> int:
-        with self._condition:
-            return len(self._items)
 
 
 class InferenceThread:
     """Body of the inference thread: loads the engine, then turns windows into prediction records until closed.
 
     deliver: called from this thread with records and ends, in the order of the items taken.
-    deadline_s: a paced prediction later than this after its window was due is marked invalid.
+    deadline_s: a paced prediction later than this after its window was due is told as late, and not valid.
     memory_s: seconds of a bed's time after which it is told what the model remembers of it; None: never.
     batch: windows a micro-batch at most, None: as many as one run of the backend takes. gather_s: how long a window
     may wait for those of the other beds.
@@ -274,6 +153,7 @@ class InferenceThread:
             raise InferenceError(f"The model gave {len(predictions)} predictions for {len(jobs)} windows.")
         if jobs:
             self._latency.add_ns("inference", begin, end)
+            self._mailbox.pace((end - begin) / SECOND_NS / len(jobs))
         results = iter(predictions)
         handled: list[Result] = []
         for item in items:
@@ -282,6 +162,9 @@ class InferenceThread:
                     engine.forget(self._beds.pop(item.bed))
                     self._told.pop(item.bed, None)
                 handled.append(item)
+                continue
+            if isinstance(item, SkippedWindow):
+                handled.append(skipped_record(item, self._spec, engine.model, engine.backend.name, engine.service))
                 continue
             before = self._beds.get(item.bed, item.key)
             if before != item.key:
@@ -292,12 +175,12 @@ class InferenceThread:
                 continue
             stamps = {**item.stamps, "inference_start": begin, "inference_end": end}
             self._latency.add_ns("mailbox", stamps.get("window", 0), begin)
-            prediction = self._in_time(result, stamps.get("due", 0), end)
-            handled.append(self._record(item, prediction, stamps, engine))
-        self._accounting.count("predictions", sum(not job.warming for job in jobs))
-        self._accounting.count(
-            "invalid_predictions", sum(not r.valid for r in handled if isinstance(r, PredictionRecord))
-        )
+            late_ns = end - stamps["due"] if stamps.get("due") else 0
+            record = _record(item, self._spec, result, stamps, engine.model, engine.backend.name, engine.service)
+            handled.append(self._in_time(record, late_ns))
+        made = [r for r in handled if isinstance(r, PredictionRecord) and r.missed != "skipped"]
+        self._accounting.count("predictions", len(made))
+        self._accounting.count("invalid_predictions", sum(not record.valid for record in made))
         return handled + self._memories(engine, jobs)
 
     def _memories(self, engine: Engine, jobs: list[WindowJob]) -> list[MemoryRecord]:
@@ -343,46 +226,61 @@ class InferenceThread:
         finally:
             self.backend, self.service = engine.backend, engine.service
 
-    def _in_time(self, prediction: Prediction, due: int, end: int) -> Prediction:
-        late = end - due
-        if not due or late <= self._deadline_ns or not prediction.valid:
-            return prediction
-        return replace(prediction, valid=False, reason=f"the result came {late / SECOND_NS:.1f} s after its window")
+    def _in_time(self, record: PredictionRecord, late_ns: int) -> PredictionRecord:
+        if late_ns <= self._deadline_ns or not record.valid:
+            return record
+        reason = f"the result came {late_ns / SECOND_NS:.1f} s after its window"
+        return replace(record, valid=False, reason=reason, missed="late")
 
-    def _record(
-        self, job: WindowJob, prediction: Prediction, stamps: dict[str, int], engine: Engine
-    ) -> PredictionRecord:
-        return PredictionRecord(
-            bed=job.bed,
-            session=job.session,
-            epoch=job.epoch,
-            window_end_ns=prediction.window_end_s * SECOND_NS,
-            model=engine.model,
-            backend=engine.backend.name,
-            modalities=[m.value for m in self._spec.modalities],
-            presence=prediction.presence.tolist(),
-            ages_s=_ages(prediction.ages_s, len(self._spec.modalities)),
-            valid=prediction.valid,
-            abstain=prediction.abstain,
-            reason=prediction.reason,
-            risk={str(minutes): _triple(interval) for minutes, interval in prediction.risk.items()},
-            depth=_triple(prediction.depth) if prediction.depth else None,
-            pressures={name: _triple(i) for name, i in prediction.pressures.items()} if prediction.pressures else None,
-            restored=[
-                RestoredChunk(
-                    wave.modality.value,
-                    wave.rate_hz,
-                    wave.first_index,
-                    samples_to_bytes(wave.values),
-                    samples_to_bytes(wave.lo),
-                    samples_to_bytes(wave.hi),
-                )
-                for wave in prediction.restored
-            ],
-            not_estimable={m.value: why for m, why in prediction.not_estimable.items()},
-            stamps_ns=stamps,
-            service=engine.service.state,
-        )
+
+def skipped_record(
+    skipped: SkippedWindow, spec: WindowSpec, model: str, backend: str, service: Service
+) -> PredictionRecord:
+    """What is told of a window that the model had no time for. model, backend: "" before one serves."""
+    record = _record(skipped, spec, skipped.said, skipped.stamps, model, backend, service)
+    return replace(record, missed="skipped")
+
+
+def _record(
+    window: WindowJob | SkippedWindow,
+    spec: WindowSpec,
+    prediction: Prediction,
+    stamps: dict[str, int],
+    model: str,
+    backend: str,
+    service: Service,
+) -> PredictionRecord:
+    return PredictionRecord(
+        bed=window.bed,
+        session=window.session,
+        epoch=window.epoch,
+        window_end_ns=prediction.window_end_s * SECOND_NS,
+        model=model,
+        backend=backend,
+        modalities=[m.value for m in spec.modalities],
+        presence=prediction.presence.tolist(),
+        ages_s=_ages(prediction.ages_s, len(spec.modalities)),
+        valid=prediction.valid,
+        abstain=prediction.abstain,
+        reason=prediction.reason,
+        risk={str(minutes): _triple(interval) for minutes, interval in prediction.risk.items()},
+        depth=_triple(prediction.depth) if prediction.depth else None,
+        pressures={name: _triple(i) for name, i in prediction.pressures.items()} if prediction.pressures else None,
+        restored=[
+            RestoredChunk(
+                wave.modality.value,
+                wave.rate_hz,
+                wave.first_index,
+                samples_to_bytes(wave.values),
+                samples_to_bytes(wave.lo),
+                samples_to_bytes(wave.hi),
+            )
+            for wave in prediction.restored
+        ],
+        not_estimable={m.value: why for m, why in prediction.not_estimable.items()},
+        stamps_ns=stamps,
+        service=service.state,
+    )
 
 
 def _triple(interval: Interval) -> tuple[float, float, float]:

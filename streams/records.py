@@ -27,6 +27,7 @@ from streams.fields import (
     Kind,
     Lead,
     MaybeName,
+    Missed,
     ModalityName,
     Name,
     Priority,
@@ -262,7 +263,9 @@ class PredictionRecord(Record, frozen=True, tag="prediction"):
     """One window's prediction. ``stamps_ns``: stage -> monotonic nanoseconds
     (``due``, ``received``, ``window``, ``inference_start``, ``inference_end``, ``published``), on the clock of ``host``
     as in a tick. service: as in :class:`models.runtime.guard.Service`. abstain: no risk is given, for the ``reason``;
-    estimates do not depend on it.
+    estimates do not depend on it. missed: "late" where it came too late to be valid, "skipped" where the model had no
+    time for the window at all, for the ``reason``: neither says anything about the patient now. Each window that was
+    cut has a record, in order of time.
     """
 
     window_end_ns: TimeNs
@@ -283,6 +286,7 @@ class PredictionRecord(Record, frozen=True, tag="prediction"):
     service: str = ""
     host: MaybeName = ""
     clock_ns: TimeNs = 0
+    missed: Missed = ""
 
 
 class AlarmRecord(Record, frozen=True, tag="alarm"):

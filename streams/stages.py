@@ -10,7 +10,7 @@ import asyncio
 import dataclasses
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Hashable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Hashable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -22,8 +22,9 @@ from models.signals.windows import WindowSpec
 from streams.accounting import Accounting
 from streams.alarms import AlarmEngine
 from streams.feed import DisplayFeed
-from streams.inference import EndOfBed, Mailbox, WindowJob
+from streams.heritage import MOST_HERITAGES, Heritage, ToldWindows
 from streams.latency import LatencyBook
+from streams.mailbox import EndOfBed, Mailbox, WindowJob
 from streams.memories import engine_memory
 from streams.records import (
     AlarmRecord,
@@ -49,8 +50,6 @@ Subscriber = Callable[[AnyRecord], None]
 
 WINDOW, SHOW = "window", "show"
 """Names of the stages that release the credits of a tick."""
-
-MOST_HERITAGES = 1024  # beds of which it is kept what another worker knew, until their ticks come
 
 END_TOPICS = ("waves", "vitals", "predictions", "alarms")
 """Topics on which a bed's end of stream travels; the last consumer acknowledges each."""
@@ -79,36 +78,6 @@ class Seen:
     at_ns: int
 
 
-@dataclass(slots=True)
-class _Heritage:
-    """What another worker knew of a bed, by part; and, of the model's, on which side of the jumps of the clock it was
-    told. newest: what it told last and had not read itself: what that is of may not have been handled for good."""
-
-    signals: MemoryRecord | None = None
-    model: MemoryRecord | None = None
-    stretch: int | None = None
-    newest_signals: MemoryRecord | None = None
-    newest_model: MemoryRecord | None = None
-
-    def take(self, memory: MemoryRecord, committed: bool) -> None:
-        """Of each part the last one counts; of those that are not committed the last but one, if there is any other:
-        seconds before it would be told again as somebody who does not know of it tells them."""
-        if memory.signals is not None:
-            self.signals, self.newest_signals = _next(self.signals, self.newest_signals, memory, committed)
-        if memory.model is not None:
-            self.model, self.newest_model = _next(self.model, self.newest_model, memory, committed)
-            self.stretch = None
-
-
-def _next(
-    counts: MemoryRecord | None, newest: MemoryRecord | None, memory: MemoryRecord, committed: bool
-) -> tuple[MemoryRecord, MemoryRecord | None]:
-    """Which counts, and which waits for another after it."""
-    if committed or counts is None:
-        return memory, None
-    return newest or counts, memory
-
-
 class WindowStage:
     """Ticks of all beds of this worker: states, cells and vitals go out by topic, windows to the mailbox.
 
@@ -135,7 +104,8 @@ class WindowStage:
         self._room = asyncio.Event()
         self._memory_ns = None if memory_s is None else round(memory_s * SECOND_NS)
         self._told: dict[str, tuple[str, int, int]] = {}  # session, epoch and event time at which it was told
-        self._heritage: Remembered[_Heritage] = Remembered(MOST_HERITAGES)
+        self._heritage: Remembered[Heritage] = Remembered(MOST_HERITAGES)
+        self._told_windows = ToldWindows()
         self.waiting = False
         """True while a full mailbox holds this stage up (speed max)."""
 
@@ -151,6 +121,7 @@ class WindowStage:
             self._beds.pop(bed, None)
             self._told.pop(bed, None)
             self._heritage.forget(bed)
+            self._told_windows.forget(bed)
         return gone
 
     def inherit(self, memory: MemoryRecord, committed: bool = True) -> None:
@@ -158,9 +129,14 @@ class WindowStage:
         committed: that worker had read it itself."""
         if memory.signals is None and memory.model is None:
             return
-        heritage = self._heritage.get(memory.bed) or _Heritage()
+        heritage = self._heritage.get(memory.bed) or Heritage()
         heritage.take(memory, committed)
         self._heritage.put(memory.bed, heritage)
+
+    def note_told(self, record: PredictionRecord | WaveTick) -> None:
+        """Another worker has told that of a window, or the end of the predictions; told in order, and read before the
+        ticks."""
+        self._told_windows.note(record)
 
     def made_room(self) -> None:
         """The inference thread has taken windows; called in the event loop."""
@@ -176,20 +152,25 @@ class WindowStage:
         self._seen[tick.bed] = Seen(tick.session, tick.epoch, received)
         try:
             heritage = self._heritage.get(tick.bed)
-            if heritage is not None and heritage.signals is not None:
-                windower.inherit(heritage.signals)
+            if heritage is not None and (signals := heritage.signals_for(self._told_windows.until(tick))) is not None:
+                windower.inherit(signals)
                 heritage.signals = None
+                heritage.all_signals.clear()
             handled = windower.handle(tick, received)
             if heritage is not None:
                 self._hand_on(heritage, handled, tick, windower.stretch, warming)
-            if warming:
-                await self._warm(handled.windows)
-                return
-            for record in handled.records:
+            for record in handled.records if not warming else ():
                 await self._send("vitals", record)
             for job in handled.windows:
-                job.stamps["window"] = self._now()
-                await self._hand_over(job, paced=tick.due_ns > 0)
+                if self._told_windows.has(job, warming):
+                    await self._warm(job)
+                else:
+                    job.stamps["window"] = self._now()
+                    await self._hand_over(job, paced=tick.due_ns > 0)
+            if warming:
+                if handled.ended and self._told_windows.lacks_end(tick):
+                    await self._end(tick)
+                return
             await self._tell(windower, handled, tick)
             if handled.ended:
                 await self._send("vitals", end_of_stream(tick, tick.end_ns))
@@ -197,7 +178,7 @@ class WindowStage:
         finally:
             self._credits.release(WINDOW, tick_identity(tick))
 
-    def _hand_on(self, heritage: _Heritage, handled: Handled, tick: WaveTick, stretch: int, warming: bool) -> None:
+    def _hand_on(self, heritage: Heritage, handled: Handled, tick: WaveTick, stretch: int, warming: bool) -> None:
         """What another worker's model remembered goes to this one with the first window that it does not know of, or
         that is new."""
         memory = heritage.model
@@ -234,11 +215,10 @@ class WindowStage:
             return
         await self._offer(self._mailbox, job)
 
-    async def _warm(self, jobs: Sequence[WindowJob]) -> None:
+    async def _warm(self, job: WindowJob) -> None:
         """The model remembers windows too."""
-        for job in jobs:
-            if self._mailbox is not None:
-                await self._offer(self._mailbox, dataclasses.replace(job, warming=True))
+        if self._mailbox is not None:
+            await self._offer(self._mailbox, dataclasses.replace(job, warming=True))
 
     async def _offer(self, mailbox: Mailbox, job: WindowJob) -> None:
         self._room.clear()
@@ -405,7 +385,7 @@ class ShowStage:
     def _measure(self, record: AnyRecord) -> None:
         if isinstance(record, WaveTick):
             self._latency.add_ns("sample_to_feed", record.due_ns, self._now())
-        elif isinstance(record, PredictionRecord):
+        elif isinstance(record, PredictionRecord) and record.missed != "skipped":
             self._latency.add_ns("window_to_prediction", record.stamps_ns.get("due", 0), self._now())
         elif isinstance(record, DeadLetter):
             self._accounting.count("dead_letters")

@@ -26,7 +26,7 @@ from models.signals.windows import WindowSpec
 from streams.accounting import Accounting
 from streams.alarms.arrhythmia import ArrhythmiaMonitor, Call
 from streams.codec import chunk_values
-from streams.inference import WindowJob
+from streams.mailbox import WindowJob
 from streams.memories import pipeline_state, told_signals, usual_state
 from streams.pasts import SignalsPast
 from streams.records import (

@@ -89,9 +89,10 @@ class Wire:
         self.outbox.post("deadletters", letter.bed, encode(letter))
 
 
-SHARED = ("vitals", "alarms")
-"""Topics on which one worker of those that share the beds speaks for a bed: what one says late may be wrong by then. A
-prediction says of which window it is."""
+SHARED = ("vitals", "predictions", "alarms")
+"""Topics on which one worker of those that share the beds speaks for a bed: what one says late may be wrong by then.
+Predictions come from another thread than what the ticks gave: who has taken the bed over tells what it does not find
+told, so what is still in hand then goes nowhere."""
 
 
 class Outbox:
@@ -143,15 +144,18 @@ class Outbox:
             while True:
                 self._woken = False
                 while self._messages:
-                    await self.deliver(app, *self._messages.popleft())
+                    topic, key, message = self._messages.popleft()
+                    await self.deliver(app, topic, key, message, found_later=topic == "predictions")
                 await self._news.wait()
                 self._news.clear()
         finally:
             self._loop = None
 
-    async def deliver(self, app: CrashingApp, topic: str, key: bytes, message: bytes) -> None:
-        """Send one raw message; a delivery that fails later takes the app down."""
-        if topic in SHARED and not await app.may_say(key):
+    async def deliver(
+        self, app: CrashingApp, topic: str, key: bytes, message: bytes, *, found_later: bool = False
+    ) -> None:
+        """Send one raw message; a delivery that fails later takes the app down. found_later: as of ``app.may_say``."""
+        if topic in SHARED and not await app.may_say(key, found_later=found_later):
             return
         self._under_way += 1
         # Counted until it is done, or for good: who is cancelled while it waits for room has not delivered it.

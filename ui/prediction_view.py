@@ -82,7 +82,8 @@ def prediction_words(state: DisplayState, moment: Moment) -> PredictionWords:
     news = _news(state, moment)
     blank = tuple(RiskWords(INVALID, f"{minutes} min", "", "") for minutes in HORIZONS)
     if record is None:
-        return PredictionWords(blank, "no prediction yet", False, "", (), news, held)
+        reason = _not_valid(state.missed) if state.missed is not None and news is None else ""
+        return PredictionWords(blank, "no prediction yet", False, reason, (), news, held)
     current = state.current_prediction(moment)
     age = max(0.0, moment.event_s - record.window_end_ns * _NS)
     stale = record.valid and current is None
@@ -91,14 +92,22 @@ def prediction_words(state: DisplayState, moment: Moment) -> PredictionWords:
         plain = any(alarm.record.priority == "high" for alarm in state.alarms.standing)
         risks = _risks(current, state.theme.prediction.bands, plain)
     reason = ""
-    if news is None and not record.valid:
-        reason = f"not valid: {record.reason}" if record.reason else "not valid"
+    if news is None and state.missed is not None and current is None:
+        reason = _not_valid(state.missed)
+    elif news is None and not record.valid:
+        reason = _not_valid(record)
     elif news is None and record.abstain:
         reason = f"no risk given: {record.reason}" if record.reason else "no risk given"
     words = f"STALE · {duration_words(age)} old" if stale else f"updated {age:.1f} s ago"
     if moment.life in (Life.LOST, Life.ENDED):
         words = "not live"
     return PredictionWords(risks, words, stale, reason, () if stale else _sources(record, state), news, held)
+
+
+def _not_valid(record: PredictionRecord) -> str:
+    if record.missed == "skipped":
+        return record.reason
+    return f"not valid: {record.reason}" if record.reason else "not valid"
 
 
 def _risks(record: PredictionRecord, bands: tuple[float, float], plain: bool) -> tuple[RiskWords, ...]:

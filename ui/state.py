@@ -71,6 +71,8 @@ class DisplayState:
         self.vitals: VitalsRecord | None = None
         self.last_pressure: VitalsRecord | None = None
         self.prediction: PredictionRecord | None = None
+        self.missed: PredictionRecord | None = None
+        """The newest window that was late or skipped, where that is newer than ``prediction``."""
         self.trend: deque[RiskPoint] = deque(maxlen=int(self.theme.prediction.trend_s))
         self.rhythm: RhythmRecord | None = None
         self._gone_stale = False  # the rhythm record, when last looked at
@@ -224,9 +226,16 @@ class DisplayState:
         self._gate()
 
     def _prediction(self, record: PredictionRecord, now_s: float) -> None:
-        if self.prediction is not None and record.window_end_ns < self.prediction.window_end_ns:
+        newest = self.missed or self.prediction
+        if newest is not None and record.window_end_ns < newest.window_end_ns:
+            return
+        if record.missed:
+            # It says nothing of the patient: what is at hand stands until it is stale.
+            if newest is None or record.window_end_ns > newest.window_end_ns:
+                self.missed = record
             return
         self.prediction, self._arrived[PredictionRecord] = record, now_s
+        self.missed = None
         if record.valid and not record.abstain and record.risk:
             self.trend.append(RiskPoint(record.window_end_ns * _NS, {k: v[0] for k, v in record.risk.items()}))
         for lane in self.lanes:

@@ -23,8 +23,9 @@ from monitor.session import Session
 from streams.accounting import Accounting
 from streams.alarms import AlarmEngine
 from streams.control import ChannelInfo
-from streams.inference import EndOfBed, Engine, InferenceThread, Mailbox, Result
+from streams.inference import Engine, InferenceThread, Result
 from streams.latency import LatencyBook
+from streams.mailbox import EndOfBed, Mailbox
 from streams.records import (
     AlarmRecord,
     AnyRecord,

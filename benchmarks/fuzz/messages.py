@@ -32,8 +32,8 @@ from streams.codec import encode, samples_to_bytes
 from streams.commands import CommandApplier
 from streams.feed import DisplayFeed
 from streams.fields import COMMANDS
-from streams.inference import EndOfBed, Mailbox
 from streams.latency import LatencyBook
+from streams.mailbox import Mailbox, WindowJob
 from streams.records import (
     TOPICS,
     AnyRecord,
@@ -178,7 +178,7 @@ class House:
             readout(shown.state, lane, shown.moment)
         prediction_words(shown.state, shown.moment)
         for job in self._mailbox.take(1 << 16) if len(self._mailbox) else ():
-            if not isinstance(job, EndOfBed):
+            if isinstance(job, WindowJob):
                 self.counts["windows"] += 1
                 _check_window(job.window)
 
@@ -291,6 +291,11 @@ def _predictions() -> Iterator[AnyRecord]:
             depth=(45.0, 40.0, 50.0), pressures={k: (70.0, 60.0, 80.0) for k in ("sys", "dia", "map")},
             restored=[RestoredChunk("ABP", 100, (second - 1) * 100, *wave)], not_estimable={"EEG": "never"},
             stamps_ns={"due": second * SECOND_NS}, service="as chosen",
+        )  # fmt: skip
+        yield PredictionRecord(
+            bed="a", session=SESSION, epoch=0, window_end_ns=(second + 1) * SECOND_NS, model="m", backend="onnx",
+            modalities=names, presence=[[True] * 10 for _ in names], ages_s=[None] * len(names), valid=False,
+            abstain=False, reason="skipped: the model was behind", risk={}, missed="skipped",
         )  # fmt: skip
 
 

@@ -29,7 +29,7 @@ from streams.alarms.circulation import (
     pulses_of,
 )
 from streams.alarms.limits import DEFAULT_LIMITS, HOLD_S, Limit, RiskLimit, beyond
-from streams.alarms.technical import ENGINE, SERVICE, of_leads, technical
+from streams.alarms.technical import BEHIND, ENGINE, MODEL_BEHIND, SERVICE, of_leads, technical
 from streams.pasts import AlarmsPast, StandingPast
 from streams.records import AlarmRecord, PredictionRecord, Record, RhythmRecord, StateRecord, VitalsRecord
 from streams.sessions import is_past
@@ -151,17 +151,32 @@ class AlarmEngine:
         return before + sorted(changes, key=lambda change: not change.active)
 
     def on_prediction(self, record: PredictionRecord) -> list[AlarmRecord]:
-        """The alarm of a risk: what a window's prediction begins, changes and ends."""
+        """The alarms of a risk and of the model: what a window's prediction begins, changes and ends."""
         if self._is_past(record):
             return []
         changes = list(self._new_epoch(record, record.window_end_ns))
+        if record.missed:
+            return changes + self._missed(record)
         if self._last_window_ns is not None and record.window_end_ns <= self._last_window_ns:
             if record.window_end_ns > self._last_window_ns - JUMP_NS:
                 return changes  # delivered twice
             self._risk_run, self._worst_risk = [], 0.0
         self._last_window_ns = record.window_end_ns
         changes += self._set(record, record.window_end_ns, ENGINE, _service(record))
+        changes += self._set(record, record.window_end_ns, BEHIND, None)
         return changes + self._set(record, record.window_end_ns, RISK, self._at_risk(record))
+
+    def _missed(self, record: PredictionRecord) -> list[AlarmRecord]:
+        """A window that the model had no time for, or not in time, says nothing of the patient: a risk that stands goes
+        on to stand, none begins. After a while its present value is not known, and the model is said to be behind."""
+        last_ns = self._last_window_ns
+        if last_ns is None or not record.window_end_ns - last_ns > HOLD_S * SECOND_NS:
+            return []
+        priority, text = MODEL_BEHIND
+        changes = self._set(record, record.window_end_ns, BEHIND, Condition(priority, "technical", text))
+        if (standing := self._active.get(RISK)) is not None:
+            changes += self._set(record, record.window_end_ns, RISK, replace(standing, now=NOT_KNOWN))
+        return changes
 
     def _at_risk(self, record: PredictionRecord) -> Condition | None:
         """What may come is no alarm beside what is there: none while the pressure is low."""
@@ -174,7 +189,7 @@ class AlarmEngine:
         fresh = record.window_end_ns - int(limit.within_s * SECOND_NS)
         self._risk_run = [at for at in self._risk_run if at >= fresh][-limit.updates :]
         self._risk_run.append(record.window_end_ns)
-        if len(self._risk_run) < limit.updates:
+        if len(self._risk_run) < limit.updates and RISK not in self._active:
             return None
         self._worst_risk = max(self._worst_risk, risk)
         text = f"HYPOTENSION RISK {beyond(self._worst_risk, limit.above)} > {limit.above:.0f} ({limit.horizon_min} min)"

@@ -8,7 +8,7 @@ from models.signals.absence import Absence
 from models.signals.modalities import Modality
 from streams.records import LeadState
 
-ENGINE = "technical.model"
+ENGINE, BEHIND = "technical.model", "technical.model_behind"
 
 TECHNICAL: dict[Absence, tuple[str, str]] = {
     # reason: (priority, text of any modality); "" has no condition
@@ -39,6 +39,10 @@ SERVICE: dict[str, tuple[str, str]] = {
 """After a fail-over predictions are as good as before, from a slower backend or a restarted one: low, and until the run
 ends, since what broke once may break again. Without a model risk and estimates are gone, measured waves and their
 alarms are not: medium."""
+
+MODEL_BEHIND = ("low", "MODEL BEHIND")
+"""Of windows that the model had no time for, one after another: risk and estimates are gone as well, but it ends by
+itself once the machine has less to do."""
 
 
 def technical(modality: Modality, absence: Absence) -> tuple[str, str] | None:

@@ -14,8 +14,9 @@ from models.signals.windows import WindowSpec
 from streams.accounting import Accounting
 from streams.crew import Crew
 from streams.host import clock_offset_ns, stamped, this_host
-from streams.inference import LOADING, EndOfBed, Engine, InferenceThread, Mailbox, Result
+from streams.inference import LOADING, Engine, InferenceThread, Result, skipped_record
 from streams.latency import LatencyBook
+from streams.mailbox import EndOfBed, Mailbox, SkippedWindow
 from streams.records import AnyRecord, MemoryRecord, PredictionRecord, StatusRecord
 from streams.roles.process import RoleProcess
 from streams.roles.source import Post
@@ -56,6 +57,8 @@ class WorkerRole:
         self._spec, self._load_engine, self._crew, self._credits, self._post = spec, load_engine, crew, credits, post
         self._accounting, self._latency = accounting, latency
         self._mailbox = Mailbox() if load_engine is not None else None
+        if self._mailbox is not None:
+            self._mailbox.on_skipped(self._skipped)
         self._inference: InferenceThread | None = None
         self._window: WindowStage | None = None
 
@@ -141,8 +144,13 @@ class WorkerRole:
             counts={"samples_lost": self._accounting.samples_lost},
         )
 
+    def _skipped(self, windows: Sequence[SkippedWindow]) -> None:
+        """From the stream's loop: the model has none of this bed."""
+        name = self.backend.name if self.backend is not None else ""
+        self._predicted([skipped_record(w, self._spec, self.model, name, self.service) for w in windows])
+
     def _predicted(self, results: Sequence[Result]) -> None:
-        """From the inference thread."""
+        """From the inference thread, or for it."""
         for result in results:
             if isinstance(result, MemoryRecord):
                 self._post("vitals", result)

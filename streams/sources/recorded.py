@@ -35,7 +35,7 @@ from models.signals.recording import Segment, Track, TrackKind
 from models.signals.times import SECOND_NS
 from streams.alarm_log import AlarmLog
 from streams.codec import chunk_values
-from streams.records import TOPICS, AnyRecord, BedRecord, CommandRecord, WaveTick
+from streams.records import TOPICS, AnyRecord, BedRecord, CommandRecord, PredictionRecord, WaveTick
 from streams.sources.bed_replay import Drop
 from streams.sources.mcap_file import McapFile, Place
 from streams.sources.recorded_replay import RecordedReplay
@@ -145,7 +145,8 @@ class RecordedSession:
         raise KeyError(track)
 
     def events(self) -> list[tuple[float, str]]:
-        """Alarms that began, changed or ended, and what the operator did, at their event times."""
+        """Alarms that began, changed or ended, what the operator did, and where the model missed windows, at their
+        event times."""
         if self._events is None:
             self._events = sorted(_events(self.records()))
         return self._events
@@ -336,7 +337,14 @@ def _runs(grids: Iterable[Grid], on: Grid) -> tuple[IntArray, IntArray, IntArray
 
 def _events(records: Iterable[AnyRecord]) -> Iterable[tuple[float, str]]:
     log = AlarmLog()
+    missed: list[PredictionRecord] = []  # windows in a row that were late, or that were skipped
     for record in records:
+        if isinstance(record, PredictionRecord):
+            if missed and _kind(record) != _kind(missed[-1]):
+                yield _no_prediction(missed)
+                missed = []
+            if record.missed:
+                missed.append(record)
         if isinstance(record, CommandRecord):
             words = " ".join([record.name, *(plain(str(value)) for value in record.args.values())])
             yield record.time_ns / SECOND_NS, f"operator: {words}"
@@ -344,3 +352,15 @@ def _events(records: Iterable[AnyRecord]) -> Iterable[tuple[float, str]]:
             yield event.time_ns / SECOND_NS, plain(f"{event.alarm.priority} {event.event}: {event.alarm.text}", 200)
     for event in log.standing():
         yield event.time_ns / SECOND_NS, plain(f"{event.alarm.priority} {event.event}: {event.alarm.text}", 200)
+    if missed:
+        yield _no_prediction(missed)
+
+
+def _kind(record: PredictionRecord) -> tuple[str, int, str]:
+    return record.session, record.epoch, record.missed
+
+
+def _no_prediction(missed: list[PredictionRecord]) -> tuple[float, str]:
+    first, count = missed[0], len(missed)
+    of = f"{count} windows" if count > 1 else "a window"
+    return first.window_end_ns / SECOND_NS, plain(f"no prediction of {of}: {first.reason}", 200)

@@ -177,10 +177,18 @@ class GuardedConsumer(Consumer):
         before = self._assignments
         while not self.lease_holds() or self.app.rebalancing:
             await asyncio.sleep(LEASE_LOOK_S)
-        if self._assignments == before:
-            return True
-        mine = {tp.partition for tp in self.assignment()} - {tp.partition for tp in self._superseded}
-        return partition in mine
+        return self._assignments == before or self._is_mine(partition, self._superseded)
+
+    async def has(self, partition: int) -> bool:
+        """Whether ``partition`` is this member's, for who comes with what it found of it a while ago. Waits where that
+        is in doubt: until the broker has said so, and while the partitions are shared out anew."""
+        before = self._assignments
+        while not self.lease_holds() or self.app.rebalancing:
+            await asyncio.sleep(LEASE_LOOK_S)
+        return self._is_mine(partition, self._superseded if self._assignments != before else ())
+
+    def _is_mine(self, partition: int, superseded: Iterable[TP]) -> bool:
+        return partition in {tp.partition for tp in self.assignment()} - {tp.partition for tp in superseded}
 
     # -- 4: no second of sleep ------------------------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ from monitor.exports import (
     RestoredNpz,
     VitalsCsv,
 )
+from streams.codec import samples_to_bytes
 from streams.records import AlarmRecord, PredictionRecord, RestoredChunk, VitalsRecord, WaveChunk, WaveTick
 
 BED = {"bed": "1", "session": "s", "epoch": 0}
@@ -71,6 +72,30 @@ def test_predictions_carry_bounds_presence_and_time(tmp_path: Path) -> None:
     assert first["presence"] == "ECG=11;ABP=10"
     assert first["depth"] == ""
     assert (second["time_s"], second["valid"], second["risk_5"], second["depth_hi"]) == ("8", "0", "", "50")
+
+
+def test_a_window_that_was_missed_is_a_row_that_says_why_and_no_value_of_the_restored(tmp_path: Path) -> None:
+    table, waves = PredictionsCsv(tmp_path / "p.csv"), RestoredNpz(tmp_path / "r.npz")
+    data = samples_to_bytes(np.full(100, 80, np.float32))
+    skipped, late = "skipped: the model was behind", "the result came 1.4 s after its window"
+    for record in (
+        prediction(7, [RestoredChunk("ABP", 100, 600, data, data, data)]),
+        prediction(8, valid=False, risk={}, missed="skipped", reason=skipped),
+        prediction(9, [RestoredChunk("ABP", 100, 800, data, data, data)], valid=False, missed="late", reason=late),
+        prediction(10, abstain=True, risk={}, reason="no pressure is known"),
+    ):
+        table(record)
+        waves(record)
+    table.close()
+    waves.close()
+    found = rows(tmp_path / "p.csv")
+    assert [(r["window_end_s"], r["valid"], r["risk_15"], r["missed"], r["reason"]) for r in found] == [
+        ("7", "1", "0.3", "", ""), ("8", "0", "", "skipped", skipped), ("9", "0", "0.3", "late", late),
+        ("10", "1", "", "", "no pressure is known"),
+    ]  # fmt: skip
+    kept = np.load(tmp_path / "r.npz")
+    np.testing.assert_allclose(kept["ABP_time_s"], 6.0 + np.arange(100) / 100.0)
+    assert kept["missed_window_end_s"].tolist() == [8.0, 9.0] and kept["missed_reason"].tolist() == [skipped, late]
 
 
 def alarm(second: float, *, active: bool = True, **changes: object) -> AlarmRecord:

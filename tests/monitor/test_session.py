@@ -90,9 +90,12 @@ def test_a_slow_model_skips_windows_and_never_holds_the_waves(make: Make) -> Non
     session.start()
     wait_until(lambda: len(ticks(records)) > 400, what="waves")
     gate.set()
-    wait_until(lambda: any(isinstance(r, PredictionRecord) for r in list(records)), what="a prediction")
+    wait_until(lambda: any(isinstance(r, PredictionRecord) and r.valid for r in list(records)), what="a prediction")
     session.stop()
     report = session.report()
+    told = [r for r in records if isinstance(r, PredictionRecord)]
+    assert [r.window_end_ns // 10**9 for r in told] == list(range(1, len(told) + 1))
+    assert sum(r.missed == "skipped" for r in told) > 10
     assert report["skipped_windows"] > 10 and report["samples"]["ECG"]["lost"] == 0
 
 

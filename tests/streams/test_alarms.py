@@ -181,6 +181,43 @@ def test_risk_needs_two_consecutive_valid_updates() -> None:
     assert said(engine.on_prediction(risk(62, 0.85))) == [("HYPOTENSION RISK 91 > 85 (15 min)", "medium", False)]
 
 
+def missed(second: int, how: str = "skipped", value: float = 0.1) -> PredictionRecord:
+    late = risk(second, value, valid=False)
+    return msgspec.structs.replace(late, missed=how, risk=late.risk if how == "late" else {})
+
+
+@pytest.mark.parametrize("how", ["skipped", "late"])
+def test_a_window_that_the_model_missed_neither_ends_a_risk_nor_begins_one(how: str) -> None:
+    engine = AlarmEngine()
+    begun = [r for s in (1, 2) for r in engine.on_prediction(risk(s, 0.95))]
+    assert said(begun) == [("HYPOTENSION RISK 95 > 85 (15 min)", "medium", True)]
+    assert [r for s in range(3, 13) for r in engine.on_prediction(missed(s, how))] == []
+    assert engine.on_prediction(risk(13, 0.95)) == []  # as it stood: not said again
+    changes = [r for s in range(14, 60) for r in engine.on_prediction(missed(s, how))]
+    assert [(r.time_ns // S, r.active, r.text, r.now) for r in changes] == [
+        (24, True, "MODEL BEHIND", ""), (24, True, begun[0].text, "-?-")
+    ]  # fmt: skip
+    caught_up, known = engine.on_prediction(risk(60, 0.93))
+    assert (caught_up.active, caught_up.text, caught_up.priority) == (False, "MODEL BEHIND", "low")
+    assert (known.active, known.text, known.now) == (True, begun[0].text, "93")
+    assert [r.active for r in engine.on_prediction(risk(61, 0.2))] == [False]
+    assert [r for s in range(62, 70) for r in engine.on_prediction(missed(s, how, 0.99))] == []
+
+
+def test_risks_on_both_sides_of_a_window_that_was_skipped_are_consecutive() -> None:
+    engine = AlarmEngine()
+    assert [r for record in (risk(1, 0.95), missed(2)) for r in engine.on_prediction(record)] == []
+    assert [r.active for r in engine.on_prediction(risk(3, 0.95))] == [True]
+
+
+def test_a_window_that_was_skipped_says_nothing_of_the_model_but_ends_the_epoch_before() -> None:
+    engine = AlarmEngine()
+    engine.on_prediction(served(1, "failed_over"))
+    assert engine.on_prediction(missed(2)) == [] and list(engine.active) == ["technical.model"]
+    ended = engine.on_prediction(msgspec.structs.replace(missed(1), epoch=1))
+    assert [(r.key, r.active) for r in ended] == [("technical.model", False)]
+
+
 def test_an_estimated_pressure_raises_nothing() -> None:
     engine = AlarmEngine()
     assert [r for s in range(60) for r in engine.on_prediction(risk(s, 0.1))] == []
@@ -205,7 +242,10 @@ events = st.one_of(
         st.sampled_from([r.value for r in Rhythm]), st.sets(st.sampled_from(list(ARRHYTHMIAS))),
         st.sampled_from(["confirmed", "unopposed", "contradicted"]), pulses, pulses,
     ),
-    st.builds(lambda value, valid: ("risk", (value, valid)), st.floats(0.5, 1.0), st.booleans()),
+    st.builds(
+        lambda value, missed: ("risk", (value, missed)),
+        st.floats(0.5, 1.0), st.sampled_from(["", "", "invalid", "late", "skipped"]),
+    ),
     st.sampled_from([("epoch", None), ("jump", None)]),
 )  # fmt: skip
 
@@ -230,7 +270,8 @@ def test_alarms_are_balanced(events: list[tuple[str, object]]) -> None:
                 rhythm(second, name, *sorted(calls), epoch=epoch, verdict=verdict, ABP=abp, PPG=ppg)
             )
         elif what == "risk":
-            records = engine.on_prediction(risk(second, given_[0], valid=given_[1], epoch=epoch))
+            told = risk(second, given_[0], valid=given_[1] == "", epoch=epoch)
+            records = engine.on_prediction(msgspec.structs.replace(told, missed=given_[1].removeprefix("invalid")))
         elif what == "epoch":
             epoch += 1
         else:

@@ -68,6 +68,7 @@ def wave_ticks(draw: st.DrawFn) -> records.WaveTick:
 def predictions(draw: st.DrawFn) -> records.PredictionRecord:
     rows = draw(st.lists(modalities, unique=True))
     width = draw(st.integers(0, 12))
+    valid = draw(st.booleans())
     wave = samples_to_bytes(np.linspace(0, 1, draw(st.integers(0, 100)), dtype=np.float32))
     return records.PredictionRecord(
         **{key: draw(value) for key, value in common.items()},
@@ -77,7 +78,7 @@ def predictions(draw: st.DrawFn) -> records.PredictionRecord:
         modalities=rows,
         presence=[draw(st.lists(st.booleans(), min_size=width, max_size=width)) for _ in rows],
         ages_s=[draw(maybe) for _ in rows],
-        valid=draw(st.booleans()),
+        valid=valid,
         abstain=draw(st.booleans()),
         reason=draw(names),
         risk=draw(st.dictionaries(st.sampled_from(["5", "10", "15"]), intervals)),
@@ -85,6 +86,7 @@ def predictions(draw: st.DrawFn) -> records.PredictionRecord:
         pressures=draw(st.none() | st.dictionaries(names, intervals, max_size=3)),
         restored=[records.RestoredChunk("ABP", 100, 5, wave, wave, wave)],
         stamps_ns={"due": draw(times)},
+        missed="late" if not valid and draw(st.booleans()) else "",
     )
 
 

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from models.signals.modalities import Modality
+from models.signals.windows import WindowSpec
 from streams.accounting import Accounting
 from streams.codec import decode
 from streams.flow import MAX_UNDER_WAY, Flow, RemoteFlow, most_under_way
 from streams.host import this_host
 from streams.records import AnyRecord, BedRecord, CellRecord, WaveTick, tick_identity
+from streams.sources.bed_replay import BedReplay
 from streams.sources.player import TICK_NS
 from streams.sources.replay import ReplaySource, lags_ns, tick_length_ns
 from streams.sources.source import Emit, Seekable
+from streams.windower import BedWindower
 from tests.streams.sources import PatientMap, S, wait_until
 
 
@@ -118,6 +123,18 @@ def test_what_is_under_way_is_half_a_second_on_the_wall() -> None:
     assert most_under_way(TICK_NS, None) is None
 
 
+def test_however_slow_a_far_replay_has_become_it_sends_what_a_worker_needs_to_tell_of_a_second(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """After a silence of its workers the speed that it has achieved is next to nothing; a cell is told of twenty ticks,
+    and once the next has come."""
+    desk, most = FarDesk(), []
+    monkeypatch.setattr(desk.flow.credits, "acquire", lambda tick, most_=None, **given: most.append(given["most"]))
+    monkeypatch.setattr(ReplaySource, "achieved_speed", 0.02)
+    desk.flow.emit_of(recording(1.0))(tick("1", 0))
+    assert most == [40]
+
+
 def test_ward_ticks_are_longer() -> None:
     assert (tick_length_ns(31), tick_length_ns(32)) == (50_000_000, 100_000_000)
 
@@ -158,6 +175,37 @@ def test_far_consumers_free_room_by_the_seconds_they_have_handled() -> None:
     assert desk.flow.credits.under_way == 51
     desk.flow.handled(replace(tick("1", 70), eos=True))
     assert desk.flow.credits.under_way == 1, "an end of stream says that all was handled, of its bed"
+
+
+@pytest.mark.parametrize("first", [0, 1, 19], ids=["whole second", "just after one", "just before one"])
+@pytest.mark.parametrize("pace", [0.01, 0.12, 0.25, None], ids=str)
+def test_a_slow_recording_never_waits_for_far_consumers_that_wait_for_it(
+    pace: float | None, first: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    windower = BedWindower(WindowSpec(), Accounting())
+    patient: Any = PatientMap(20.0)
+    replay = BedReplay("1", "s", patient, 20 * S)
+    seconds: list[int] = []
+
+    def handle(_bed: str, message: bytes) -> None:
+        sent = decode(message)
+        assert isinstance(sent, WaveTick)
+        for record in windower.handle(sent, 0).records:
+            if isinstance(record, CellRecord):
+                seconds.append(record.second)
+                flow.handled(record)
+
+    flow = RemoteFlow(handle, Accounting(), handle)
+    at_once = partial(flow.credits.acquire, timeout=0.0)
+    flow.credits.acquire = at_once  # type: ignore[method-assign]
+    source = recording(1.0)
+    monkeypatch.setattr(ReplaySource, "achieved_speed", pace)
+    emit = flow.emit_of(source)
+    for k in range(first, first + 160):
+        start, end = k * TICK_NS, (k + 1) * TICK_NS
+        told = replace(tick("1", k), chunks=replay.chunks(replay.decode(start, end), start, end))
+        assert emit(told), f"tick {k} waits, and {flow.credits.under_way} are under way, after seconds {seconds}"
+    assert seconds[-1] >= 6
 
 
 def test_what_is_handled_of_a_later_epoch_frees_the_earlier_ones_and_no_more() -> None:

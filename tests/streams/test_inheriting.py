@@ -14,15 +14,16 @@ from msgspec.structs import replace
 from models.runtime.memory import EngineMemory
 from models.signals.windows import WindowSpec
 from streams import app as topology
-from streams import stages
 from streams.accounting import Accounting
 from streams.codec import decode, encode
 from streams.feed import DisplayFeed
-from streams.inference import Mailbox, WindowJob
+from streams.heritage import Heritage
 from streams.latency import LatencyBook
+from streams.mailbox import EndOfBed, Mailbox, WindowJob
 from streams.memories import told_model
-from streams.records import AlarmRecord, AnyRecord, MemoryRecord, StateRecord, VitalsRecord, WaveTick
+from streams.records import AlarmRecord, AnyRecord, MemoryRecord, PredictionRecord, StateRecord, VitalsRecord, WaveTick
 from streams.stages import AlarmStage, ShowStage, WindowStage
+from streams.windower import BedWindower
 from tests.streams.test_windower import make_ticks
 from ui.state import DisplayState
 from ui.theme import default_theme
@@ -178,7 +179,7 @@ def test_memories_count_that_were_there_at_the_takeover_read_by_the_one_before_o
 
 def test_of_what_was_not_read_the_last_but_one_counts_if_there_is_another() -> None:
     def counting(*told: tuple[int, bool]) -> int:
-        heritage = stages._Heritage()
+        heritage = Heritage()
         for tick_seq, committed in told:
             heritage.take(remembered(tick_seq, 0.3), committed)
         assert heritage.model is not None and heritage.signals is None
@@ -189,6 +190,23 @@ def test_of_what_was_not_read_the_last_but_one_counts_if_there_is_another() -> N
     assert counting((1, True), (2, False), (3, False), (4, False)) == 3
     assert counting((1, False)) == counting((1, False), (2, False)) == 1
     assert counting((1, False), (2, False), (3, False)) == 2
+
+
+def test_windows_that_are_still_to_be_told_go_on_with_what_was_known_before_them() -> None:
+    past = BedWindower(WindowSpec(), Accounting())
+    memories = []
+    for tick in make_ticks(40):
+        past.handle(tick, 0)
+        if tick.end_ns % (10 * S) == 0 and (memory := past.export(tick)) is not None:
+            memories.append(memory)
+    heritage = Heritage()
+    for memory in memories:
+        heritage.take(memory, True)
+    ends = [memory.time_ns // S for memory in memories]
+    assert ends == [10, 20, 30, 40]
+    for told_s, used_s in ((None, 40), (45, 40), (40, 40), (39, 30), (12, 10), (3, 40)):
+        found = heritage.signals_for(None if told_s is None else told_s * S)
+        assert found is not None and found.time_ns == used_s * S
 
 
 def test_vitals_that_are_gone_or_another_s_hold_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,6 +220,67 @@ def test_vitals_that_are_gone_or_another_s_hold_nobody_up(monkeypatch: pytest.Mo
         await asyncio.wait_for(first.read(1), 0.02)
 
     asyncio.run(run())
+
+
+def predicted(end_s: int, **changes: Any) -> PredictionRecord:
+    return PredictionRecord(
+        **HEAD | changes, window_end_ns=end_s * S, model="m", backend="b", modalities=[], presence=[], ages_s=[],
+        valid=True, abstain=False, reason="", risk={},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("handled_s", [12, 15, 18])
+def test_who_takes_over_tells_each_window_that_it_does_not_find_told_and_no_other(handled_s: int) -> None:
+    """The one before had told of 15 seconds: with three more in hand, none, or before it had committed the last three
+    ticks."""
+    stage, ticks = Stage(), make_ticks(25)
+    for second in range(1, 16):
+        stage.stage.note_told(predicted(second))
+    stage.feed([t for t in ticks if t.end_ns <= handled_s * S + S // 2], warming=True)
+    stage.feed([t for t in ticks if t.end_ns > handled_s * S + S // 2])
+    jobs = stage.jobs
+    ends = {warming: [job.window.end_s for job in jobs if job.warming is warming] for warming in (True, False)}
+    assert ends[False] == list(range(16, 25)) and ends[True] == list(range(ends[True][0], 16))
+
+
+def test_where_it_cannot_be_known_what_was_told_the_ticks_tell_it() -> None:
+    def new(*told: PredictionRecord) -> list[int]:
+        stage, ticks = Stage(), make_ticks(20)
+        for record in told:
+            stage.stage.note_told(record)
+        stage.feed([t for t in ticks if t.end_ns <= 12.5 * S], warming=True)
+        stage.feed([t for t in ticks if t.end_ns > 12.5 * S])
+        return [job.window.end_s for job in stage.jobs if not job.warming]
+
+    by_ticks = list(range(13, 20))
+    assert new() == by_ticks
+    assert new(predicted(15, epoch=1)) == new(predicted(15, session="other")) == by_ticks
+    assert new(predicted(100), predicted(15)) == by_ticks  # the clock has jumped back
+    assert new(predicted(14), predicted(15), predicted(14)) == list(range(16, 20))  # told twice
+
+
+def test_the_end_of_the_predictions_is_told_by_who_takes_over_if_it_was_not() -> None:
+    def ends(*told: PredictionRecord | WaveTick) -> int:
+        stage, ticks = Stage(), make_ticks(12)
+        for record in told:
+            stage.stage.note_told(record)
+        last = WaveTick(**HEAD, tick_seq=len(ticks), start_ns=12 * S, end_ns=12 * S, eos=True)
+        stage.feed([*ticks, last], warming=True)
+        return sum(isinstance(item, EndOfBed) for item in stage.mailbox.take(1000))
+
+    eos = WaveTick(**HEAD, tick_seq=0, start_ns=12 * S, end_ns=12 * S, eos=True)
+    assert [ends(), ends(predicted(9)), ends(predicted(9), eos)] == [0, 1, 0]
+
+
+def test_predictions_that_were_there_at_the_takeover_are_told_ones() -> None:
+    heard: list[int] = []
+    tp = TP("predictions", 0)
+    window: Any = SimpleNamespace(note_told=lambda record: heard.append(record.window_end_ns // S))
+    first = topology._ReadFirst(app_with({tp: 2}, {tp}), "predictions")
+    for offset in range(4):
+        message = SimpleNamespace(message=SimpleNamespace(topic="predictions", partition=0, offset=offset))
+        first.pass_on(message, predicted(offset), window)  # type: ignore[arg-type]
+    assert heard == [0, 1]
 
 
 def test_alarms_are_told_too_and_heeded_while_warming_only() -> None:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
+
 from models.signals.windows import WindowSpec
 from streams.accounting import Accounting
-from streams.inference import Mailbox, WindowJob
-from streams.records import AlarmRecord, AnyRecord, StateRecord, VitalsRecord, WaveTick
+from streams.feed import DisplayFeed
+from streams.latency import LatencyBook
+from streams.mailbox import Mailbox, WindowJob
+from streams.records import AlarmRecord, AnyRecord, PredictionRecord, StateRecord, VitalsRecord, WaveTick
 from streams.sources.replay import ReplaySource
-from streams.stages import AlarmStage, WindowStage
+from streams.stages import AlarmStage, ShowStage, WindowStage
 from tests.streams.sources import PatientMap
 
 S = 1_000_000_000
@@ -122,3 +126,19 @@ def test_a_bed_that_falls_silent_is_dropped_after_a_while() -> None:
     assert (seen.session, seen.epoch) == ("s", 0)
     assert stage.forget_silent(seen.at_ns + 600 * S, 600 * S) == []
     assert stage.forget_silent(seen.at_ns + 600 * S + 1, 600 * S) == ["1"] and not stage.seen()
+
+
+def test_a_window_that_was_skipped_is_shown_and_has_no_latency() -> None:
+    feed, latency, heard = DisplayFeed(), LatencyBook(lambda: 0.0), []
+    now = 10 * S
+    show = ShowStage([feed], Accounting(), latency, Desk(), lambda *_: None, monotonic_ns=lambda: now)
+    show.subscribe(heard.append)
+    record = PredictionRecord(
+        **HEAD, window_end_ns=S, model="m", backend="b", modalities=[], presence=[], ages_s=[], valid=False,
+        abstain=False, reason="skipped: the model was behind", risk={}, missed="skipped", stamps_ns={"due": 2 * S},
+    )  # fmt: skip
+    asyncio.run(show.handle("predictions", record))
+    assert latency.report().get("window_to_prediction") is None
+    assert feed.drain() == heard and heard[0].stamps_ns == {"due": 2 * S, "published": now}
+    asyncio.run(show.handle("predictions", msgspec.structs.replace(record, missed="late")))
+    assert latency.report()["window_to_prediction"]["max"] == 8000.0

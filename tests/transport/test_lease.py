@@ -51,6 +51,7 @@ class Member:
     def __init__(self) -> None:
         self.app = SimpleNamespace(rebalancing=False)
         self.holds = False
+        self.question: Any = GuardedConsumer.may_say
         self._assignments, self._superseded = 3, set[TP]()
         self.assigned: set[TP] = {TP("waves", 0), TP("waves", 1), TP("vitals", 0), TP("vitals", 1)}
 
@@ -60,12 +61,16 @@ class Member:
     def assignment(self) -> set[TP]:
         return self.assigned
 
+    def _is_mine(self, partition: int, superseded: Any) -> bool:
+        member: Any = self
+        return GuardedConsumer._is_mine(member, partition, superseded)
+
     def ask(self, then: Any) -> list[bool]:
         """What it may say of the partitions 0, 1 and 2, once ``then`` has happened."""
 
         async def asked() -> list[bool]:
             member: Any = self
-            asking = [asyncio.ensure_future(GuardedConsumer.may_say(member, n)) for n in range(3)]
+            asking = [asyncio.ensure_future(self.question(member, n)) for n in range(3)]
             await asyncio.sleep(0)
             assert not any(task.done() for task in asking), "nothing is said while it is in doubt"
             then()
@@ -92,8 +97,26 @@ def test_one_that_has_joined_anew_says_it_only_of_what_nobody_else_has_gone_on_w
     assert member.ask(joined) == [True, False, False], "0 came back as it was, 1 after another's turn, 2 is another's"
 
 
+@pytest.mark.parametrize("doubt", ["lease", "rebalance"])
+def test_what_the_model_found_is_said_only_of_beds_that_are_still_its_own(
+    monkeypatch: pytest.MonkeyPatch, doubt: str
+) -> None:
+    monkeypatch.setattr(guarded, "LEASE_LOOK_S", 0.0)
+    member = Member()
+    member.question = GuardedConsumer.has
+    member.holds, member.app.rebalancing = doubt != "lease", doubt == "rebalance"
+
+    def shared_out() -> None:
+        member.holds, member.app.rebalancing = True, False
+        member._assignments, member._superseded = 4, {TP("vitals", 1)}
+
+    assert member.ask(shared_out) == [True, False, False]
+    assert asyncio.run(GuardedConsumer.has(member, 1)), "what it found since then it says"  # type: ignore[arg-type]
+
+
 def test_what_is_another_workers_to_say_is_not_sent() -> None:
     sent: list[str] = []
+    asked: list[bool] = []
 
     async def send(topic: str, *_: Any) -> Any:
         sent.append(topic)
@@ -101,16 +124,24 @@ def test_what_is_another_workers_to_say_is_not_sent() -> None:
         done.set_result(None)
         return done
 
-    async def may_say(bed: bytes) -> bool:
+    async def may_say(bed: bytes, *, found_later: bool) -> bool:
+        asked.append(found_later)
         return bed == b"mine"
 
     async def deliver() -> int:
         app: Any = SimpleNamespace(prefix="", producer=SimpleNamespace(send=send), may_say=may_say)
         outbox = Outbox()
-        for bed in (b"mine", b"another's"):
+        for bed in ("mine", "another's"):
             for topic in ("vitals", "alarms", "predictions", "beds"):
-                await outbox.deliver(app, topic, bed, b"")
+                outbox.post(topic, bed, b"")
+        pump = asyncio.ensure_future(outbox.pump(app))
+        while outbox.waiting:
+            await asyncio.sleep(0)
+        pump.cancel()
+        await asyncio.gather(pump, return_exceptions=True)
+        await outbox.deliver(app, "predictions", b"mine", b"")  # with its tick
         return outbox.undelivered
 
     assert asyncio.run(deliver()) == 0
-    assert sent == ["vitals", "alarms", "predictions", "beds", "predictions", "beds"]
+    assert sent == ["vitals", "alarms", "predictions", "beds", "beds", "predictions"]
+    assert asked == [*2 * [False, False, True], False]

@@ -6,7 +6,9 @@ import ast
 import asyncio
 import itertools
 import re
+import threading
 from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -265,6 +267,70 @@ def test_what_was_told_counts_though_the_one_before_had_not_read_it(
     replaced(ward, ward.worker(), heir)
     for kind in KINDS:
         assert differences(after(ward, kind), after(undisturbed(), kind)) == ""
+
+
+def told_once(ward: Ward) -> dict[int, dict[str, object]]:
+    """The predictions of the last half minute, after checking that each has been told once, and in order."""
+    ends = [r.window_end_ns // S for r in ward.of(PredictionRecord) if r.window_end_ns > TAKEN_S * S - 30 * S]
+    assert ends == list(range(TAKEN_S - 29, END_S))
+    return after(ward, PredictionRecord, TAKEN_S - 30)
+
+
+def test_windows_that_the_one_before_had_in_hand_are_told_once(ward: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It had handled their ticks for good, and its model had not come to them."""
+    reached, gate, stuck_s = threading.Event(), threading.Event(), TAKEN_S - 9
+    first, cut = ward.worker(), TAKEN_S * S // TICK
+    predict = OneByOne.predict
+
+    def held(self: OneByOne, windows: Sequence[Window], keys: Sequence[Hashable] = ()) -> list[Prediction]:
+        if windows[-1].end_s > stuck_s and not gate.is_set():
+            reached.set()
+            assert gate.wait(120)
+        return predict(self, windows, keys)
+
+    monkeypatch.setattr(OneByOne, "predict", held)
+    alone = property(lambda self: replace(self._engine.service, batch=1))
+    monkeypatch.setattr(OneByOne, "service", alone, raising=False)
+    with running(ward.display):
+        with running(first):
+            for tick in ticks()[:cut]:
+                hub(ward.name).produce(f"{ward.prefix}waves", b"bed1", encode(tick))
+            wait_until(lambda: any(r.time_ns >= (TAKEN_S - 1) * S for r in ward.of(VitalsRecord)), 120, "all ticks")
+            assert reached.wait(120)
+            first.crew.begin_stop()
+            gate.set()
+        assert stuck_s <= max(r.window_end_ns for r in ward.of(PredictionRecord)) // S <= stuck_s + 1
+        with running(ward.worker()):
+            ward.send(ticks()[cut:], END_S - 1)
+    assert differences(told_once(ward), after(undisturbed(), PredictionRecord, TAKEN_S - 30)) == ""
+
+
+def test_windows_that_the_one_before_had_told_and_not_committed_are_not_told_again(
+    ward: Ward, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit, dead = EmbeddedConsumer._commit, threading.Event()
+
+    async def until_dead(self: EmbeddedConsumer, offsets: Any) -> bool:
+        return True if dead.is_set() else await commit(self, offsets)
+
+    def committed() -> int:
+        return hub(ward.name).committed(f"{ward.prefix}w", f"{ward.prefix}waves", 0) or 0
+
+    monkeypatch.setattr(EmbeddedConsumer, "_commit", until_dead)
+    early, cut = (TAKEN_S - 6) * S // TICK, TAKEN_S * S // TICK
+    with running(ward.display):
+        with running(ward.worker()):
+            ward.send(ticks()[:early], TAKEN_S - 7)
+            wait_until(lambda: committed() == early, 60, "the commit")
+            dead.set()
+            ward.send(ticks()[early:cut], TAKEN_S - 1)
+        assert committed() == early
+        dead.clear()
+        with running(ward.worker()):
+            ward.send(ticks()[cut:], END_S - 1)
+    seconds = [r.time_ns // S for r in ward.of(VitalsRecord)]
+    assert len(seconds) > len(set(seconds)), "its ticks are handled again"
+    assert differences(told_once(ward), after(undisturbed(), PredictionRecord, TAKEN_S - 30)) == ""
 
 
 def test_without_a_memory_it_does_not(ward: Ward, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from models.signals.estimable import NEVER_CONNECTED
 from models.signals.modalities import MODEL_MODALITIES, Modality
 from streams.control import ChannelInfo
 from streams.feed import FeedStatus
-from streams.records import LeadState, RestoredChunk, StateRecord, WaveChunk, WaveTick
+from streams.records import LeadState, PredictionRecord, RestoredChunk, StateRecord, WaveChunk, WaveTick
 from tests.ui.synthetic import NS, FakeSession, Patient
 from ui.backdrop import header_of
 from ui.liveness import Moment
@@ -221,6 +221,61 @@ def test_a_prediction_says_its_age_and_a_stale_one_has_no_number() -> None:
     late = prediction_words(state, at(43.5))
     assert late.stale and late.age.startswith("STALE") and {r.value for r in late.risks} == {"-?-"}
     assert prediction_words(DisplayState(THEME), at(1.0)).risks[0].value == "-?-"
+
+
+def estimate_at(state: DisplayState, event_s: float) -> str:
+    return readout(state, lane(state, Modality.ABP), at(event_s)).value
+
+
+def skipped(patient: Patient, end: int, reason: str = "skipped: the model was behind") -> PredictionRecord:
+    told = patient.prediction(end, valid=False, reason=reason)
+    return msgspec.structs.replace(
+        told, missed="skipped", risk={}, depth=None, pressures=None, restored=[], not_estimable={}
+    )
+
+
+def test_a_second_that_was_skipped_does_not_flash_and_lasting_ones_end_what_is_shown() -> None:
+    patient = Patient(risk_15=0.9, absent={Modality.ABP: [(20, 99, Absence.NO_DATA)]})
+    state = state_of(patient, 40.1)
+    abp = lane(state, Modality.ABP)
+    shown = estimate_at(state, 40.2)
+    assert [r.value for r in prediction_words(state, at(40.2)).risks] == ["80", "87", "90"] and shown == "~92/51"
+    for second in (41, 42):
+        for record in (*patient.second(second), skipped(patient, second)):
+            state.apply(record, 100.0 + second)
+        words = prediction_words(state, at(second + 0.2))
+        assert [r.value for r in words.risks] == ["80", "87", "90"] and not words.stale and words.reason == ""
+        assert words.age == f"updated {second + 0.2 - 40:.1f} s ago" and len(words.sources) == 4
+        assert estimate_at(state, second + 0.2) == shown and abp.not_estimable == ""
+    for second in (43, 44):
+        for record in (*patient.second(second), skipped(patient, second)):
+            state.apply(record, 100.0 + second)
+        words = prediction_words(state, at(second + 0.2))
+        assert words.stale and {r.value for r in words.risks} == {"-?-"} and words.sources == ()
+        assert words.reason == "skipped: the model was behind" and words.age.startswith("STALE")
+        assert estimate_at(state, second + 0.2) == "-?-"
+    state.apply(patient.prediction(45), 145.0)
+    assert [r.value for r in prediction_words(state, at(45.2)).risks] == ["80", "87", "90"] and state.missed is None
+    state.apply(skipped(patient, 45), 145.1)  # told again by another, who knows less
+    assert state.missed is None and prediction_words(state, at(45.2)).risks[0].value == "80"
+
+
+def test_before_the_first_prediction_the_tile_says_why_there_is_none() -> None:
+    patient = Patient()
+    state = state_of(patient, 0.0)
+    state.apply(skipped(patient, 1, "skipped: the model was not loaded yet"), 101.0)
+    words = prediction_words(state, at(1.2))
+    assert {r.value for r in words.risks} == {"-?-"} and words.age == "no prediction yet"
+    assert words.reason == "skipped: the model was not loaded yet" and not state.trend
+
+
+def test_a_prediction_that_is_late_does_not_flash_either() -> None:
+    state = told(Patient(risk_15=0.9), 40)
+    late = Patient(risk_15=0.9).prediction(41, valid=False, reason="the result came 1.4 s after its window")
+    state.apply(msgspec.structs.replace(late, missed="late"), 141.0)
+    assert prediction_words(state, at(41.4)).risks[2].value == "90"
+    stale = prediction_words(state, at(43.4))
+    assert stale.reason == "not valid: the result came 1.4 s after its window" and stale.risks[2].value == "-?-"
 
 
 def test_no_number_where_the_model_abstains_or_failed() -> None:

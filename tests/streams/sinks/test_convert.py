@@ -18,6 +18,7 @@ from models.signals.modalities import Modality
 from models.signals.readers.opener import open_recording
 from monitor.convert import convert
 from streams.codec import chunk_values, samples_to_bytes
+from streams.mailbox import BEHIND
 from streams.records import AlarmRecord, AnyRecord, CommandRecord, PredictionRecord, RestoredChunk
 from streams.sinks.convert import NOBODY_KNOWS_UNIX_S, Signal, frame
 from streams.sinks.edf_file import _record_s
@@ -27,6 +28,8 @@ from tests.streams.sinks.records_made import UNIX, S, bed_record, one_of_each, p
 SECONDS, GAP_S = 30, (11.0, 14.0)
 HEADS = {"bed": "a", "session": "s", "epoch": 0}
 SUFFIXES = [".hea", ".edf", ".vital"]
+MISSED_S = (24, 25, 26)
+MISSED = f"no prediction of 3 windows: {BEHIND}"
 ALARM_TEXT = "MAP 50 (limit 65) – low"
 ALARM = {"key": "k", "priority": "high", "kind": "physiological", "text": ALARM_TEXT}
 
@@ -49,6 +52,9 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Path:
             wave = estimate(np.arange(first, first + 100))
             restored = RestoredChunk("ABP", 100, first, *(samples_to_bytes(wave + k) for k in (0, -5, 5)))
             made.append(replace(prediction, window_end_ns=tick.end_ns, restored=[restored]))
+        elif tick.end_ns % S == 0 and tick.end_ns // S in MISSED_S:
+            skipped = {"valid": False, "reason": BEHIND, "missed": "skipped", "risk": {}, "restored": []}
+            made.append(replace(prediction, window_end_ns=tick.end_ns, **skipped))
     made += [
         AlarmRecord(**HEADS, time_ns=12 * S, **ALARM, active=True),
         AlarmRecord(**HEADS, time_ns=15 * S, **ALARM, active=False),
@@ -97,9 +103,10 @@ def test_wfdb_reads_it(session: Path, tmp_path: Path) -> None:
         agree(values, wanted[name][1], steps=2 * 64_000)
     assert back.base_datetime == datetime.datetime.fromtimestamp(UNIX / S + 2, datetime.UTC).replace(tzinfo=None)
     notes = wfdb.rdann(str(tmp_path / "case"), "alarm")
-    assert [t / notes.fs for t in notes.sample] == [10.0, 13.0, 18.0]
+    assert [t / notes.fs for t in notes.sample] == [10.0, 13.0, 18.0, 22.0]
     assert notes.aux_note == [
         "high began: MAP 50 (limit 65) ? low", "high ended: MAP 50 (limit 65) ? low", "operator: drop PPG",
+        MISSED,
     ]  # fmt: skip
 
 
@@ -116,6 +123,7 @@ def test_edfio_reads_it(session: Path, tmp_path: Path) -> None:
         assert "missing samples are digital -32768" in signal.transducer_type
     assert [(a.onset, a.text) for a in back.annotations] == [
         (10.0, f"high began: {ALARM_TEXT}"), (13.0, f"high ended: {ALARM_TEXT}"), (18.0, "operator: drop PPG"),
+        (22.0, MISSED),
     ]  # fmt: skip
     moment = datetime.datetime.combine(back.recording.startdate, back.starttime, datetime.UTC)
     assert moment.timestamp() == UNIX / S + 2
@@ -136,6 +144,7 @@ def test_vitaldb_reads_it(session: Path, tmp_path: Path) -> None:
         np.testing.assert_array_equal(found, values)
     assert [(r["dt"] - UNIX / S - 2, r["val"]) for r in back.trks["EVENT"].recs] == [
         (10.0, f"high began: {ALARM_TEXT}"), (13.0, f"high ended: {ALARM_TEXT}"), (18.0, "operator: drop PPG"),
+        (22.0, MISSED),
     ]  # fmt: skip
 
 
