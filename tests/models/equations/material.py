@@ -6,7 +6,7 @@ several times, labels have gaps, and all random layers are shaken.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -88,10 +88,12 @@ def batch_of(size: int = 6, seed: int = 0, **given: Tensor) -> Batch:
 
 @dataclass
 class FakeGroup:
-    """A group of ready-made windows: batches are rows of one big batch. ``seen`` counts the windows it gave."""
+    """A group of ready-made windows: batches are rows of one big batch. ``seen`` counts the windows it gave, ``plans``
+    are those by which it lost sensors."""
 
     windows: Batch
     seen: int = 0
+    plans: list[LossPlan] = field(default_factory=list)
     recorded_share: float | None = None
     config = TINY
     draw_rows, draw_apart, choose, _parts = Group.draw_rows, Group.draw_apart, Group.choose, Group._parts
@@ -112,6 +114,7 @@ class FakeGroup:
 
     def draw(self, rng: np.random.Generator, rows: npt.NDArray[np.intp], plan: LossPlan) -> Losses:
         """The windows' own losses, and others by chance."""
+        self.plans.append(plan)
         chance = rng.random((len(rows), M, N)) < 0.8
         return Losses(self.windows.presence.numpy()[rows] & chance, self.windows.context.numpy()[rows])
 

@@ -25,7 +25,7 @@ from models.training.config import FusionConfig, RestorationConfig
 from models.training.fusion_stage import FusionStage
 from models.training.losses import WEIGHTS, head_losses, pulse_target, rhythm_target, wave_losses
 from models.training.recall import recall
-from models.training.restoration_stage import RestorationStage
+from models.training.restoration_stage import LOSSES, RestorationStage
 from models.training.stage import quiet_random
 from tests.models.equations import by_hand
 from tests.models.equations.material import TINY, FakeGroup, M, N, array, batch_of, gradients, groups, tiny_model
@@ -161,7 +161,8 @@ def test_losses_are_weighed_and_stopping_looks_at_its_own_windows() -> None:
     train.seen = stop.seen = 0
     with torch.no_grad():
         score = stage.score()
-    assert (train.seen, stop.seen) == (0, len(stop))
+        assert (train.seen, stop.seen) == (0, len(stop)) and stage.score() == score  # the same draws at every call
+    assert set(train.plans + stop.plans) == {LossPlan()}
     counted = {n: weights[n] * v for n, v in score.items() if n not in ("score", "intra", "contrastive")}
     assert "missing" in counted and score["score"] == pytest.approx(sum(counted.values()))
 
@@ -272,7 +273,7 @@ def test_the_restoration_stage_trains_on_one_group_and_stops_on_the_other() -> N
     assert (train.seen, stop.seen) == (6, 0)
     with torch.no_grad():
         found = stage.score()
-        assert (train.seen, stop.seen) == (6, len(stop))
+        assert (train.seen, stop.seen) == (6, len(stop)) and set(train.plans + stop.plans) == {LOSSES}
         batches = fixed_batches(stop, LossPlan(), 3, 1024, 64, torch.device("cpu"))  # type: ignore[arg-type]
         expected = np.mean([float(stage.objective(batch)["missing"]) for batch, _ in batches])
     assert found["score"] == found["missing"] == pytest.approx(expected)

@@ -15,6 +15,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from models.data.missingness import LossPlan
 from models.networks.transformer import key_bias
 from models.physiome import PhysioME
 from models.selfmask import SelfMaskImputer, SelfMaskPredictor, hide, imagine, nested_masks
@@ -337,6 +338,7 @@ def test_training_and_stopping_look_at_their_own_windows() -> None:
     stage.module.eval()
     found = stage.score()
     assert (train.seen, stop.seen) == (6, len(stop)) and found["score"] == found["supervised"]
+    assert stage.score() == found and set(train.plans + stop.plans) == {LossPlan()}
     task = SelfMaskStage(model, train, stop, SelfMaskConfig(**(PLAIN | {"task": 2.0})), 3)  # type: ignore[arg-type]
     task.module.eval()
     found = task.score()
