@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import importlib.machinery
+import importlib.util
 import os
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from importlib.abc import MetaPathFinder
@@ -120,11 +121,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
     for name in PRELOADED:
         importlib.import_module(name)
-    output = Path(f"/tmp/vigil-mutations.{os.getpid()}")
-    try:
-        return _run(wrongs, asked.tests, output)
-    finally:
-        output.unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        return _run(wrongs, asked.tests, Path(folder) / "output")
 
 
 def _run(wrongs: Sequence[Wrong], tests: Sequence[str] | None, output: Path) -> int:
