@@ -23,7 +23,7 @@ from models.training.sampling import Group, Losses
 
 torch.set_num_threads(1)
 
-M, N = 4, 4
+M, N = 4, 5  # as many frames as sensors would hide a mixed-up axis
 TINY = replace(
     SIZES["ci"], frames=N, width=16, heads=2, decoder_width=16, channels=(4, 4), wave_channels=4, pretrain_width=16,
     selfmask_width=16, selfmask_heads=2, selfmask_dropout=0.1,

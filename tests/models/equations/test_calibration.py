@@ -35,9 +35,9 @@ def test_logits_are_divided_by_the_temperature_of_what_is_missing() -> None:
         head.temperature.fill_(0.7)
         head.temperature_missing.copy_(torch.tensor([0.5, -1.0, 2.0, 0.0]))
     presence = torch.zeros(1, M, N, dtype=torch.bool)
-    presence[0, 0], presence[0, 1, 0] = True, True  # of ABP one frame of four, nothing of the others
+    presence[0, 0], presence[0, 1, 0] = True, True  # of ABP one frame of five, nothing of the others
     logits = torch.linspace(-3, 3, ENSEMBLE * 3).reshape(1, ENSEMBLE, 3)
-    temperature = math.log1p(math.exp(0.7 + 0.0 * 0.5 - 1.0 * 0.75 + 2.0 + 0.0))
+    temperature = math.log1p(math.exp(0.7 + 0.0 * 0.5 - 1.0 * 0.8 + 2.0 + 0.0))
     torch.testing.assert_close(head.cooled(logits, presence), logits / (temperature + 1e-3))
 
 
@@ -139,7 +139,7 @@ def test_widening_by_share_and_age() -> None:
 def test_each_quantity_is_widened_by_its_own_errors_where_it_is_restored(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pressures of the newest frame where the ABP is absent then; depth with 15 s of EEG at least."""
     rng = np.random.default_rng(1)
-    n, config = 700, replace(TINY, frame_s=6, frame_step_s=6)  # 15 s are three frames of four
+    n, config = 700, replace(TINY, frame_s=6, frame_step_s=6)  # 15 s are three frames of five
     presence = rng.random((n, M, N)) < 0.6
     presence[: n // 3, EEG] = False
     age = np.exp(rng.uniform(np.log(8), np.log(3000), (n, M)))
