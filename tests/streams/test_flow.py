@@ -123,18 +123,6 @@ def test_what_is_under_way_is_half_a_second_on_the_wall() -> None:
     assert most_under_way(TICK_NS, None) is None
 
 
-def test_however_slow_a_far_replay_has_become_it_sends_what_a_worker_needs_to_tell_of_a_second(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """After a silence of its workers the speed that it has achieved is next to nothing; a cell is told of twenty ticks,
-    and once the next has come."""
-    desk, most = FarDesk(), []
-    monkeypatch.setattr(desk.flow.credits, "acquire", lambda tick, most_=None, **given: most.append(given["most"]))
-    monkeypatch.setattr(ReplaySource, "achieved_speed", 0.02)
-    desk.flow.emit_of(recording(1.0))(tick("1", 0))
-    assert most == [40]
-
-
 def test_ward_ticks_are_longer() -> None:
     assert (tick_length_ns(31), tick_length_ns(32)) == (50_000_000, 100_000_000)
 
