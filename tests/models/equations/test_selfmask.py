@@ -208,6 +208,13 @@ def test_targets_are_not_pulled_towards_the_guess() -> None:
     batch = batch_of(6, 8)
     embedded, z, complete = stage._observe(batch, batch.features.clone().requires_grad_())
     assert embedded.requires_grad and not z.requires_grad and not complete.requires_grad
+    features = stage._features(batch)
+    scaled, _ = model.scaling(batch.signals, batch.known, batch.context)
+    assert features.requires_grad and torch.equal(features, model.frame_features(scaled))
+    assert stage_of()._features(batch) is batch.features  # frozen encoders: as they were cached
+    stage.module.eval()
+    found = stage.score()
+    assert found["score"] == pytest.approx(found["task"])  # its weight is 1; the tokens' error is in moving units
 
 
 def test_the_scorer_makes_the_errors_larger() -> None:
