@@ -24,6 +24,7 @@ BENCHMARKS = {
     "fuzz": "mutated messages through the app, mutated recordings through their readers: no crash, no hang",
     "ward": "how many beds one machine carries, in one process or on Kafka, and what a bed costs",
     "throughput": "how fast a recording runs through the whole program at --speed max",
+    "depth": "depth of anaesthesia by the model and by openibis, beside the truth, BIS and the best constant",
     "lsl": "every sample of two LabStreamingLayer streams accounted for, and how long it takes",
     "inference": "the model alone: every backend, precision and batch beside the machine's floor",
     "models": "PhysioME, SelfMask and every simpler imputer: train the plan of runs, make its tables",

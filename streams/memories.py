@@ -19,8 +19,9 @@ What is in it, because it outlives the minutes and changes what is shown:
 * what the model remembers: tokens, form of the pulse, look of the pleth (:class:`models.runtime.memory.EngineMemory`).
 
 What is not, because the samples read again tell it: grids, beats and numerics (60 s at most, see
-``VitalsMonitor.MEMORY_S``), runs of samples in a state (5 s), which fibrillation or ventricular run still holds (30 s),
-delays and holds of alarms (10 s), of which those that stand are found again.
+``VitalsMonitor.MEMORY_S``; 64 s of openibis, ``models.signals.openibis.SPAN_S``), runs of samples in a state (5 s),
+which fibrillation or ventricular run still holds (30 s), delays and holds of alarms (10 s), of which those that stand
+are found again.
 """
 
 from __future__ import annotations

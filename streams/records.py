@@ -187,8 +187,9 @@ class VitalsRecord(Record, frozen=True, tag="vitals"):
     the wire and the exports (whose columns stand in this order, so new ones go to the end).
 
     Rates per minute, pressures in mmHg, ``sef95`` in Hz, ``bsr`` 0–1, ``emg_db`` in dB above 0.0001 µV² within
-    ``emg_band``. ``abp_map`` is the mean of a measured pressure also where it has no pulse, down to 0; systolic and
-    diastolic are unknown then.
+    ``emg_band``, ``openibis`` 0–100: depth of anaesthesia by a published rule, not BIS
+    (:mod:`models.signals.openibis`). ``abp_map`` is the mean of a measured pressure also where it has no pulse, down to
+    0; systolic and diastolic are unknown then.
     """
 
     time_ns: TimeNs
@@ -205,6 +206,7 @@ class VitalsRecord(Record, frozen=True, tag="vitals"):
     rppg_delay_s: Finite | None = None
     emg_db: Finite | None = None
     emg_band: MaybeName = ""
+    openibis: Finite | None = None
 
 
 NUMERICS: tuple[str, ...] = tuple(

@@ -284,6 +284,8 @@ class BedWindower:
         second, grid = cell.second + 1, _grid_of(self._now.pipeline, cell)
         serving = {m: leads.lead for m, leads in cell.leads.items()}
         if serving != self._now.serving:
+            if serving.get(Modality.EEG) != self._now.serving.get(Modality.EEG):
+                self._now.vitals.forget_eeg()  # what one electrode said does not go on in another
             self._now.serving = serving
             self._now.arrhythmias.forget_usual()  # the complexes of one lead are not those of another
         vitals = self._now.vitals.update(

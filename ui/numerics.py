@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QWidget
 
 from models.signals.modalities import Modality
 from ui.alarm_view import Alarm, alarm_of, colours, lit
+from ui.depth_words import UNCERTAIN
 from ui.findings_words import Finding
 from ui.geometry import Row
 from ui.lanes import Lane
@@ -155,7 +156,9 @@ class NumericsPanel(QWidget):
             draw_text(painter, right, baseline + 14 * unit, words, look.font(10.5, True), tint, right=True)
         for number, text in enumerate(notes):
             y = top + body + line * (number + 0.75)
-            draw_text(painter, left, y, text, note_font, mixed(colour, look.colour("background"), 0.15))
+            doubtful = UNCERTAIN in text and not readout.held
+            tint = look.colour("alarm_medium") if doubtful else mixed(colour, look.colour("background"), 0.15)
+            draw_text(painter, left, y, text, note_font, tint)
 
     def _flash(self, painter: QPainter, box: QRectF, flash: Flash) -> QColor | None:
         """The box behind an alarming number; returns the colour of the number on it, None for its own."""

@@ -13,6 +13,7 @@ from models.signals.absence import Absence
 from models.signals.modalities import Modality
 from streams.alarms import DEFAULT_LIMITS
 from streams.records import PredictionRecord, VitalsRecord
+from ui.depth_words import depth_note
 from ui.findings_words import NO_BEATS, NO_FINDING, Finding, pulse_finding, rhythm_finding, stands_still
 from ui.lanes import Lane
 from ui.liveness import Life, Moment
@@ -156,7 +157,8 @@ class _Facts:
         return pulse_finding(self.findings, self.lane.modality)
 
     def eeg(self) -> Readout:
-        """Spectral edge, suppression and depth of a measured EEG only; muscle also of one that it made an artefact."""
+        """Spectral edge, suppression and depth of a measured EEG only; muscle also of one that it made an artefact.
+        Depth by the model and by openibis, with what is doubtful about it."""
         vitals, prediction, notes = self.vitals, self.prediction, self._absent()
         if vitals is not None and vitals.emg_db is not None:
             notes.append(f"EMG {vitals.emg_db:.0f} dB ({vitals.emg_band})")
@@ -164,10 +166,8 @@ class _Facts:
             return self._readout("SEF", "Hz", "", INVALID, notes=notes)
         if vitals.bsr is not None:
             notes.append(f"BSR {vitals.bsr * 100:.0f} %")
-        if prediction is not None and prediction.depth is not None:
-            depth, lo, hi = prediction.depth
-            notes.append(f"depth (not BIS) {depth:.0f}  {lo:.0f}–{hi:.0f}")
-        return self._readout("SEF", "Hz", "", number_words(vitals.sef95, 1), notes=notes)
+        notes.append(depth_note(vitals, prediction))
+        return self._readout("SEF", "Hz", "", number_words(vitals.sef95, 1), notes=[note for note in notes if note])
 
     def respiration(self) -> Readout:
         vitals = self.vitals

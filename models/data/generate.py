@@ -24,6 +24,7 @@ from models.data.labels import (
     pressure_track,
 )
 from models.data.labels import r_times as find_r_times
+from models.data.sim.eeg import SHIPPED_SPECTRA
 from models.data.simulator import SimulatedPatient, simulate_patient
 from models.data.windows import cut_windows, grid_signal
 from models.signals.channels import ChannelMap, map_channels
@@ -47,12 +48,18 @@ class PatientOrder:
     device: str = "train"
     scenario: str | None = None
     coupled: bool = True
+    spectra: int = SHIPPED_SPECTRA
 
 
 def make_patient(order: PatientOrder) -> None:
     """Simulates one patient, cuts its windows by the live pipeline and writes them with their labels."""
     patient = simulate_patient(
-        order.seed, scenario=order.scenario, duration_s=order.duration_s, device=order.device, coupled=order.coupled
+        order.seed,
+        scenario=order.scenario,
+        duration_s=order.duration_s,
+        device=order.device,
+        coupled=order.coupled,
+        spectra=order.spectra,
     )
     channels = map_channels(patient)
     modalities = order.spec.modalities
@@ -85,6 +92,7 @@ def index_facts(
         "known": {m.value: round(float(s), 4) for m, s in zip(modalities, shares, strict=True)},
         "labelled": {name: round(float(v.mean()), 4) if v.size else 0.0 for name, v in labels.items()},
         "preprocessing": PREPROCESSING, "coupled": order.coupled, "scenario": patient.scenario.value,
+        "spectra": order.spectra,
         "mechanisms": sorted({what for _, what, kind in episodes if kind == "event"}), "episodes": episodes,
         "treatments": [[time, text] for time, text in patient.truth.treatments],
         "hypotension_s": [list(event) for event in patient.truth.hypotension],

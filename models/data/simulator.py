@@ -92,7 +92,7 @@ class SimulatedPatient:
     independent patient (the negative control: no latent is shared, neither beats nor depth nor scenario).
     ``faults``: sensor faults drawn at random; None means yes, but in a crisis only those of its script.
     ``subject``: fields of :class:`Subject` set instead of drawn; ``plan``: what happens, instead of a drawn one (for
-    sweeps of one factor; coupled channels only).
+    sweeps of one factor; coupled channels only). ``spectra``: which of :data:`models.data.sim.eeg.SPECTRA` the EEG has.
     """
 
     def __init__(
@@ -107,8 +107,9 @@ class SimulatedPatient:
         name: str | None = None,
         subject: Mapping[str, float] | None = None,
         plan: Plan | None = None,
+        spectra: int = eeg.SHIPPED_SPECTRA,
     ) -> None:
-        _check(seed, scenario, duration_s, device)
+        _check(seed, scenario, duration_s, device, spectra)
         if not coupled and (subject or plan):
             raise ValueError("a subject or plan is given to coupled channels only")
         crisis = Crisis(scenario) if scenario in set(Crisis) else None
@@ -117,7 +118,7 @@ class SimulatedPatient:
         if crisis and not coupled:
             raise BadInput("coupled channels in a crisis", f"coupled off with {scenario!r}", "leave one of them out")
         self.seed, self.coupled = seed, coupled
-        self._subject, self._plan = dict(subject or {}), plan
+        self._subject, self._plan, self._spectra = dict(subject or {}), plan, eeg.SPECTRA[spectra]
         self.name = name or f"sim:seed={seed}"
         self.duration_s = float(duration_s)
         self._script = SCRIPTS[crisis] if crisis else Script(self.duration_s)
@@ -354,7 +355,9 @@ class SimulatedPatient:
         row_s = rows.first + np.arange(rows.depth.size, dtype=np.float64)
         if modality is Modality.EEG:
             # Depth is smooth: its second grid may as well be moved to channel time.
-            clean = eeg.eeg(first, count, int(rate), self._channel_time(modality, row_s), rows.depth, seed, subject)
+            clean = eeg.eeg(
+                first, count, int(rate), self._channel_time(modality, row_s), rows.depth, seed, subject, self._spectra
+            )
             return eeg.eeg_sensor(clean, first, seed, device)
         beats = course.beats(float(times[0]) - _BEATS_BEFORE_S, float(times[-1]) + _BEATS_AFTER_S)
         if modality is Modality.ABP:
@@ -381,15 +384,22 @@ def simulate_patient(
     device: str = "train",
     coupled: bool = True,
     faults: bool | None = None,
+    spectra: int = eeg.SHIPPED_SPECTRA,
 ) -> SimulatedPatient:
     """One patient of the population of ``device`` ("train" or "heldout"); the scenario is drawn unless given.
 
     A crisis is never drawn. ``faults`` None: drawn, but in a crisis only those of its script.
 
-    Raises BadInput for an unknown scenario or device profile and for a duration outside 10 s to 7 days.
+    Raises BadInput for an unknown scenario, device profile or EEG and for a duration outside 10 s to 7 days.
     """
     return SimulatedPatient(
-        seed, scenario=scenario, duration_s=duration_s, device=device, coupled=coupled, faults=faults
+        seed,
+        scenario=scenario,
+        duration_s=duration_s,
+        device=device,
+        coupled=coupled,
+        faults=faults,
+        spectra=spectra,
     )
 
 
@@ -397,7 +407,7 @@ def open_demo(spec: str) -> SimulatedPatient:
     """The built-in patient of a source text: ``demo`` or ``demo:key=value,…``.
 
     Keys: seed (whole number), scenario (a ``Scenario`` or a ``Crisis``), duration (s), faults (on, off), device
-    (train, heldout), coupled (on, off).
+    (train, heldout), coupled (on, off), spectra (1, 2).
     Raises BadInput, in one sentence, for anything else.
     """
     options = parse_demo(spec)
@@ -408,11 +418,12 @@ def open_demo(spec: str) -> SimulatedPatient:
         device=options.device,
         coupled=options.coupled,
         faults=options.faults,
+        spectra=options.spectra,
         name=options.name,
     )
 
 
-def _check(seed: int, scenario: str | None, duration_s: float, device: str) -> None:
+def _check(seed: int, scenario: str | None, duration_s: float, device: str, spectra: int) -> None:
     if not 0 <= seed < 2**63:
         raise BadInput("a seed from 0 to 2^63 − 1", str(seed), "choose another seed")
     if not SHORTEST_S <= duration_s <= LONGEST_S:  # also refuses NaN
@@ -422,6 +433,8 @@ def _check(seed: int, scenario: str | None, duration_s: float, device: str) -> N
         raise BadInput(f"a scenario out of {', '.join(known)}", repr(scenario), "choose one of these")
     if device not in PROFILES:
         raise BadInput(f"a device profile out of {', '.join(PROFILES)}", repr(device), "choose one of these")
+    if spectra not in eeg.SPECTRA:
+        raise BadInput(f"spectra out of {', '.join(map(str, eeg.SPECTRA))}", str(spectra), "choose one of these")
 
 
 def _usual(subject: Subject) -> Subject:

@@ -29,7 +29,8 @@ OpenShare = Annotated[float, Meta(gt=0, lt=1)]
 
 
 class DataConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="source", tag="simulator"):
-    """Simulated patients by group (disjoint), length and cadence of windows."""
+    """Simulated patients by group (disjoint), length and cadence of windows; spectra: of
+    :data:`models.data.sim.eeg.SPECTRA`."""
 
     train_patients: Count
     stop_patients: Count  # early stopping
@@ -40,6 +41,7 @@ class DataConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_fi
     test_stride_s: Count = 20
     processes: Count = 2
     first_seed: Natural = 100_000
+    spectra: Literal[1, 2] = 1
 
 
 class MixedData(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="source", tag="mixed"):

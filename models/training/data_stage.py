@@ -29,7 +29,8 @@ def patient_orders(settings: TrainConfig, folder: Path) -> list[PatientOrder]:
         stride, device = (data.test_stride_s, HELD_OUT_DEVICE) if test else (data.stride_s, "train")
         for k in range(getattr(data, f"{group}_patients")):
             seed = data.first_seed + base * SEEDS_A_GROUP + k
-            orders.append(PatientOrder(folder / group / f"{k:04d}", group, seed, data.duration_s, stride, spec, device))
+            place = folder / group / f"{k:04d}"
+            orders.append(PatientOrder(place, group, seed, data.duration_s, stride, spec, device, spectra=data.spectra))
     return orders
 
 
@@ -70,7 +71,8 @@ def _check_order(order: PatientOrder) -> None:
     if not (order.folder / "index.json").is_file():
         return
     facts = open_patient(order.folder).facts
-    for name in ("seed", "device", "duration_s", "stride_s", "coupled"):
+    facts.setdefault("spectra", 1)  # of a patient made when there were no others
+    for name in ("seed", "device", "duration_s", "stride_s", "coupled", "spectra"):
         if facts.get(name) != getattr(order, name):
             raise BadInput(
                 f"a simulated patient with {name} {getattr(order, name)}", f"{facts.get(name)} in {order.folder}",

@@ -123,7 +123,17 @@ class MuscleMeter:
         powers = [p for at, b, p in self._powers if at > second - MUSCLE_SPAN_S and b == band]
         if len(powers) < LEAST_MUSCLE_S:
             return None
-        return 10.0 * float(np.log10(max(median(np.array(powers)), 1e-12) / MUSCLE_REFERENCE_UV2)), band
+        return _decibels(median(np.array(powers))), band
+
+    def of_second(self, second: int) -> float | None:
+        """Decibels of the second that ends at ``second`` alone, None where it was not taken in."""
+        if not self._powers or self._powers[-1][0] != second:
+            return None
+        return _decibels(self._powers[-1][2])
+
+
+def _decibels(power_uv2: float) -> float:
+    return 10.0 * float(np.log10(max(power_uv2, 1e-12) / MUSCLE_REFERENCE_UV2))
 
 
 @lru_cache(maxsize=1)

@@ -8,7 +8,8 @@ without a pulse. What is not known is None, never an old number. The least that 
 * rates of heart and pulse: three unbroken intervals, the last beat at most 4 s ago (:mod:`streams.vitals.heart`);
 * pressures: two valid beats and half of all in 12 s; a mean without beats: 90 % of its 1 to 3 s (``pressure``);
 * respiration: the last 20 s without a gap of more than 1 s, or twelve unbroken beats over 20 s (``respiration``);
-* spectral edge: half of the last 30 s, burst suppression of the last 60, muscle of the last 10 (``eeg``).
+* spectral edge: half of the last 30 s, burst suppression of the last 60, muscle of the last 10 (``eeg``);
+* openibis, the second opinion on depth: half of the last 30 s and of the last 63 (:mod:`models.signals.openibis`).
 """
 
 from __future__ import annotations
@@ -20,9 +21,13 @@ import numpy as np
 import numpy.typing as npt
 
 from models.signals.absence import Absence
+from models.signals.depth_opinion import MUSCLE_DB
+from models.signals.eeg_rate import RATE_HZ as DEPTH_RATE_HZ
+from models.signals.eeg_rate import At128Hz
 from models.signals.findings import PULSE_CHANNELS, Findings, Pulse, Rhythm
 from models.signals.found_beats import FoundBeats
 from models.signals.modalities import GRID_RATE_HZ, Modality
+from models.signals.openibis import Openibis
 from streams.records import VitalsRecord
 from streams.vitals.eeg import SUPPRESSION_SPAN_S, MuscleMeter, spectral_edge, suppression_ratio
 from streams.vitals.heart import BeatTrain, auto_rate
@@ -72,6 +77,7 @@ class VitalsMonitor:
         }
         self._pressure = PressureTrain()
         self._muscle = MuscleMeter()
+        self.forget_eeg()
         self._pulseless: set[Modality] = set()
 
     @property
@@ -82,6 +88,10 @@ class VitalsMonitor:
     def restore_pulseless(self, modalities: Collection[Modality]) -> None:
         """Know of these channels that their pulse is lost, and of the others that it is not."""
         self._pulseless = set(modalities)
+
+    def forget_eeg(self) -> None:
+        """Another lead of the EEG serves from the next second on."""
+        self._eeg, self._openibis = At128Hz(), Openibis()
 
     def update(
         self,
@@ -100,7 +110,7 @@ class VitalsMonitor:
         where missing; everything below ``second`` · 100 must be there. measured: whether each modality's state is
         *measured* now; one that is not listed is not. findings: of the second that has just ended. cells: why the cell
         that has just ended was not measured, None where it was; if not given, those were that are now. native(modality,
-        cell): its samples as they came and their rate in Hz, for the power of muscle, which is unknown without.
+        cell): its samples as they came and their rate in Hz, for the power of muscle and openibis, unknown without.
         rppg_delay_s: of the cell that has just ended, as the model is told it; said while beats of both may be counted.
         beats: those that were found in the last ten seconds; where these were not measured throughout they are sought
         anew, in what was.
@@ -145,10 +155,11 @@ class VitalsMonitor:
             if native is not None:
                 self._muscle.update(second, *native(Modality.EEG, second - 1))
             muscle = self._muscle.read(second)
-        sef95 = bsr = None
+        self._listen(second, cells.get(Modality.EEG, Absence.NOT_CONNECTED) is None, native)
+        sef95 = bsr = openibis = None
         if measured.get(Modality.EEG, False):
             eeg = block(Modality.EEG, SUPPRESSION_SPAN_S)
-            sef95, bsr = spectral_edge(eeg), suppression_ratio(eeg)
+            sef95, bsr, openibis = spectral_edge(eeg), suppression_ratio(eeg), self._openibis.index
         return Vitals(
             second=second,
             hr=hr,
@@ -163,9 +174,20 @@ class VitalsMonitor:
             bsr=bsr,
             emg_db=muscle[0] if muscle else None,
             emg_band=f"{muscle[1][0]:.0f}–{muscle[1][1]:.0f} Hz" if muscle else "",
+            openibis=openibis,
             rppg_delay_s=rppg_delay_s if Modality.ECG in known and Modality.PPG in known else None,
             beats=[(b.time_s, source.value) for b in new[source]] if source else [],
         )
+
+    def _listen(self, second: int, measured: bool, native: Native | None) -> None:
+        """The second that has just ended goes on to openibis, as missing where it was not measured, or so full of
+        muscle that a sleeper would be told to be awake for the half minute that it is remembered."""
+        if not measured or native is None:
+            self._eeg.reset()
+            self._openibis.add(np.full(DEPTH_RATE_HZ, np.nan))
+            return
+        samples, muscle = self._eeg.second(*native(Modality.EEG, second - 1)), self._muscle.of_second(second)
+        self._openibis.add(samples if muscle is None or muscle < MUSCLE_DB else np.full(DEPTH_RATE_HZ, np.nan))
 
     def _countable(self, modality: Modality, findings: Findings) -> bool:
         """Whether what looks like beats in this channel may be counted."""

@@ -10,14 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.data.sim.eeg import eeg
+from models.data.sim.eeg import SHIPPED_SPECTRA, SPECTRA, eeg, eeg_sensor
 from models.data.sim.noise import Stream, generator
 from models.data.sim.pharmacology import suppression_percent
 from models.data.sim.scenarios import Mechanism, Scenario, draw_plan, draw_scenario
-from models.data.sim.subject import draw_subject
+from models.data.sim.subject import draw_device, draw_subject
 from models.data.sim.truth import find_hypotension
-from models.data.simulator import simulate_patient
+from models.data.simulator import open_demo, simulate_patient
+from models.signals.errors import BadInput
 from models.signals.modalities import Modality
+from models.signals.openibis import Openibis
 
 
 def clean(patient, track, rate):
@@ -152,16 +154,54 @@ def suppressed_share(x, rate=128):
     return 100.0 * lengths[lengths >= rate // 2].sum() / x.size
 
 
-def eeg_at(depth, seed=1, seconds=240):
+def eeg_at(depth, seed=1, seconds=240, spectra=SHIPPED_SPECTRA):
     subject = draw_subject(generator(seed, Stream.SUBJECT))
-    return eeg(0, 128 * seconds, 128, np.array([0.0, 1e4]), np.array([depth, depth], float), seed, subject)
+    times, depths = np.array([0.0, 1e4]), np.array([depth, depth], float)
+    return eeg(0, 128 * seconds, 128, times, depths, seed, subject, SPECTRA[spectra])
 
 
+def openibis_at(depth, seed, spectra, device="train"):
+    """Steady depth, the amplifier's noise with it; the mean of what is said from 70 s to 160 s on."""
+    wave = eeg_sensor(eeg_at(depth, seed, 160, spectra), 0, seed, draw_device(generator(seed, Stream.DEVICE), device))
+    one, said = Openibis(), []
+    for second in range(160):
+        one.add(wave[128 * second : 128 * (second + 1)])
+        if second >= 70 and second % 10 == 0:
+            said.append(one.index)
+    return float(np.mean(said))
+
+
+@pytest.mark.parametrize("spectra", SPECTRA)
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_spectral_edge_falls_with_depth(seed):
-    edges = [spectral_edge(eeg_at(d, seed)) for d in (90, 70, 55, 40, 25)]
+def test_spectral_edge_falls_with_depth(seed, spectra):
+    edges = [spectral_edge(eeg_at(d, seed, spectra=spectra)) for d in (90, 70, 55, 40, 25)]
     assert all(a > b for a, b in pairwise(edges))
-    assert edges[0] > 22 and 10 < edges[3] < 16
+    assert edges[0] > 20 and 9 < edges[3] < 16
+
+
+@pytest.mark.parametrize("depth", [20, 30, 45, 60, 75, 90])
+def test_openibis_reads_the_depth_of_the_refitted_spectra(depth):
+    """Within 5 over patients of both devices, which the fit has not met; of the shipped ones it reads 15 higher where
+    patients are kept."""
+    patients = [(seed, device) for seed, device in zip(range(801, 807), ("train", "heldout") * 3, strict=True)]
+    new = np.mean([openibis_at(depth, seed, 2, device) for seed, device in patients])
+    assert new == pytest.approx(depth, abs=5.0)
+    if 30 < depth < 80:
+        old = np.mean([openibis_at(depth, seed, 1, device) for seed, device in patients[:2]])
+        assert 8.0 < old - depth < 25.0
+
+
+def test_patients_are_of_the_spectra_that_the_shipped_model_learnt_from_unless_it_is_said():
+    shipped, first, second = (
+        simulate_patient(5, duration_s=40.0, faults=False, **kind) for kind in ({}, {"spectra": 1}, {"spectra": 2})
+    )
+    waves = [p.read("SIM/EEG1", 0.0, 40.0).values for p in (shipped, first, second)]
+    assert SHIPPED_SPECTRA == 1 and np.array_equal(waves[0], waves[1]) and not np.array_equal(waves[1], waves[2])
+    assert np.array_equal(first.read("SIM/ART", 0.0, 40.0).values, second.read("SIM/ART", 0.0, 40.0).values)
+    with pytest.raises(BadInput, match="spectra out of 1, 2"):
+        simulate_patient(5, duration_s=40.0, spectra=3)
+    assert np.array_equal(open_demo("demo:seed=5,faults=off,duration=40,spectra=2,scenario=stable").truth.depth,
+                          open_demo("demo:seed=5,faults=off,duration=40,scenario=stable").truth.depth)  # fmt: skip
 
 
 def test_alpha_appears_under_anaesthesia():
@@ -174,15 +214,18 @@ def test_alpha_appears_under_anaesthesia():
     assert alpha(eeg_at(48)) > 2.5 * alpha(eeg_at(15))
 
 
+@pytest.mark.parametrize("spectra", SPECTRA)
 @pytest.mark.parametrize("depth", [60, 45])
-def test_no_suppression_at_surgical_depth(depth):
-    assert suppressed_share(eeg_at(depth)) < 1.0
+def test_no_suppression_at_surgical_depth(depth, spectra):
+    assert suppressed_share(eeg_at(depth, spectra=spectra)) < 1.0
 
 
+@pytest.mark.parametrize("spectra", SPECTRA)
 @pytest.mark.parametrize("depth", [30, 20, 10])
-def test_suppression_of_deep_anaesthesia_is_the_true_one(depth):
+def test_suppression_of_deep_anaesthesia_is_the_true_one(depth, spectra):
     expected = float(suppression_percent(np.array([depth], float))[0])
-    assert suppressed_share(eeg_at(depth, seconds=600)) == pytest.approx(expected, abs=12.0)
+    share = suppressed_share(eeg_at(depth, seconds=600 if spectra == 1 else 1800, spectra=spectra))
+    assert share == pytest.approx(expected, abs=12.0)
 
 
 def test_propofol_lowers_pressure_unless_decoupled():

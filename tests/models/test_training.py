@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from models.data.dataset import WindowDataset, open_patient
+from models.data.generate import PatientOrder, make_patient
 from models.data.missingness import LossPlan
 from models.data.sources import FolderData
 from models.evaluation.heldout import HeldOut
@@ -39,7 +40,7 @@ from models.training.config import (
     load_config,
     to_toml,
 )
-from models.training.data_stage import patient_orders
+from models.training.data_stage import make_windows, patient_orders
 from models.training.demo import train, train_demo
 from models.training.features import cache_features
 from models.training.fusion_stage import WEIGHTS, FusionStage, rhythm_target, weighted
@@ -397,6 +398,16 @@ def test_shipped_configurations_are_valid_and_can_be_written_and_read(path, tmp_
     assert config.size == path.stem and config.fingerprint == load_config(path).fingerprint
     (tmp_path / "again.toml").write_text(to_toml(config), encoding="utf-8")
     assert load_config(tmp_path / "again.toml") == config
+
+
+def test_the_next_training_meets_the_refitted_eeg_and_no_patient_of_another_kind(tmp_path):
+    config = load_config(DEMO_CONFIG)
+    orders = patient_orders(config, tmp_path)
+    assert {order.spectra for order in orders} == {2} and PatientOrder.__dataclass_fields__["spectra"].default == 1
+    small = msgspec.structs.replace(config, data=msgspec.structs.replace(config.data, duration_s=60, stride_s=30))
+    make_patient(replace(patient_orders(small, tmp_path)[0], spectra=1))
+    with pytest.raises(BadInput, match="a simulated patient with spectra 2"):
+        make_windows(small, tmp_path, lambda *_: None)
 
 
 @pytest.mark.parametrize(

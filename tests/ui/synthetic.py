@@ -166,6 +166,7 @@ class Patient:
             sef95=None if now["EEG"] else 13.2,
             bsr=None if now["EEG"] else 0.0,
             rppg_delay_s=0.412,
+            openibis=None if now["EEG"] else 50.0,
         )
         return [
             StateRecord(**self._head(), time_ns=second * NS, state=now),

@@ -186,7 +186,7 @@ def test_the_source_of_the_heart_rate_is_named() -> None:
     assert len(eeg.notes) == 1, "depth goes with the EEG"
     whole = state_of(Patient(), 5.5)
     with_eeg = readout(whole, lane(whole, Modality.EEG), at(5.5))
-    assert with_eeg.notes[-1] == "depth (not BIS) 46  38–55"
+    assert with_eeg.notes[-1] == "depth (not BIS) 46  38–55, openibis 50"
 
 
 def test_an_absence_is_timed_from_its_first_reason() -> None:

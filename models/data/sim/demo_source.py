@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from models.data.sim.crises import SCRIPTS, Crisis
+from models.data.sim.eeg import SHIPPED_SPECTRA
 from models.data.sim.scenarios import Scenario
 from models.signals.errors import BadInput
 
 DEMO_SEED = 7
 DEMO_DURATION_S = 3600.0
 
-_KEYS = ("seed", "scenario", "duration", "faults", "device", "coupled")
+_KEYS = ("seed", "scenario", "duration", "faults", "device", "coupled", "spectra")
 _SWITCH = {"on": True, "off": False, "true": True, "false": False, "yes": True, "no": False, "1": True, "0": False}
 _Number = TypeVar("_Number", int, float)
 
@@ -29,6 +30,7 @@ class DemoOptions:
     device: str
     coupled: bool
     faults: bool | None  # None: as is usual for the scenario
+    spectra: int
 
 
 def parse_demo(spec: str) -> DemoOptions:
@@ -57,6 +59,7 @@ def parse_demo(spec: str) -> DemoOptions:
         device=given.get("device", "train").casefold(),
         coupled=_switch(given, "coupled"),
         faults=_switch(given, "faults") if "faults" in given else None,
+        spectra=_number(given, "spectra", SHIPPED_SPECTRA),
     )
 
 
