@@ -22,27 +22,45 @@ def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
     return kept.sum() / mask.sum().clamp(min=1)
 
 
-def token_loss(predicted: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+def token_variance(tokens: Tensor, known: Tensor | None = None) -> Tensor:
+    """Variance over a batch of tokens [..., d], averaged over their dimensions; a scalar above 0.
+
+    ``known`` bool [...]: tokens of real recordings whose truth is known (None: all). The others are what an encoder
+    makes of nothing, and no unit for an error.
+    """
+    flat = tokens.flatten(0, -2)
+    if known is None:
+        return flat.var(0, unbiased=False).mean() + 1e-4
+    inside = known.flatten().unsqueeze(-1)
+    count = inside.sum().clamp(min=1)
+    mean = torch.where(inside, flat, torch.zeros_like(flat)).sum(0) / count
+    squares = torch.where(inside, flat - mean, torch.zeros_like(flat)).square()
+    return (squares.sum(0) / count).mean() + 1e-4
+
+
+def token_loss(predicted: Tensor, target: Tensor, mask: Tensor, known: Tensor | None = None) -> Tensor:
     """Mean squared error a token over slots in ``mask`` [...]; tokens [..., d]. The target carries no gradient.
 
-    Divided by the target's variance over the batch, so that modalities weigh alike and a constant scores 1.
+    Divided by the target's variance over the batch (of what is ``known``, as of :func:`token_variance`), so that
+    modalities weigh alike and a constant scores 1.
     """
     target = target.detach()
-    flat = target.flatten(0, -2)
-    scale = flat.var(0, unbiased=False).mean() + 1e-4
-    return masked_mean((predicted - target).square().mean(-1), mask) / scale
+    return masked_mean((predicted - target).square().mean(-1), mask) / token_variance(target, known)
 
 
-def intra_loss(predicted: Tensor, target: Tensor, kept: Tensor, sampled: Tensor) -> Tensor:
+def intra_loss(predicted: Tensor, target: Tensor, kept: Tensor, sampled: Tensor, known: Tensor) -> Tensor:
     """L_intra: tokens of kept modalities that were not sampled. Tokens [B, M, N, d]; masks bool [B, M, N]."""
-    rows = [token_loss(predicted[:, m], target[:, m], (kept & ~sampled)[:, m]) for m in range(target.shape[1])]
-    return torch.stack(rows).mean()
+    return _by_modality(predicted, target, kept & ~sampled, known)
 
 
-def missing_loss(restored: Tensor, target: Tensor, presence: Tensor) -> Tensor:
+def missing_loss(restored: Tensor, target: Tensor, presence: Tensor, known: Tensor) -> Tensor:
     """L_missing: encoder tokens of absent slots, from the restoration decoders. Shapes as :func:`intra_loss`."""
-    rows = [token_loss(restored[:, m], target[:, m], ~presence[:, m]) for m in range(target.shape[1])]
-    return torch.stack(rows).mean()
+    return _by_modality(restored, target, ~presence, known)
+
+
+def _by_modality(predicted: Tensor, target: Tensor, mask: Tensor, known: Tensor) -> Tensor:
+    every = range(target.shape[1])
+    return torch.stack([token_loss(predicted[:, m], target[:, m], mask[:, m], known[:, m]) for m in every]).mean()
 
 
 def draw_tokens(kept: Tensor, share: float, generator: torch.Generator | None) -> Tensor:
@@ -137,9 +155,9 @@ def leave_one_out(embedded: Tensor, present: Tensor, temperature: float, log_wei
         rest = functional.normalize(unit[:, others].sum(1), dim=-1)
         valid = present[:, k] & present[:, others].any(1)
         scores = unit[:, k] @ rest.T / temperature
-        if log_weight is not None:
-            scores = scores + log_weight.clamp(min=MASKED_SCORE)
         for logits in (scores, scores.T):
+            if log_weight is not None:  # of a row's negatives, whichever side the row is
+                logits = logits + log_weight.clamp(min=MASKED_SCORE)
             logits = logits.masked_fill(~valid[None, :], MASKED_SCORE)
             rows.append(masked_mean(functional.cross_entropy(logits, target, reduction="none"), valid))
     return torch.stack(rows).mean()

@@ -94,8 +94,8 @@ class FusionStage:
         state = model.pass_one(out["tokens"], sampled, out["embedded"])
         predicted = parts.intra(state.context_out, state.slots, sampled)
         return {
-            "intra": objectives.intra_loss(predicted, target, batch.presence, sampled),
-            "missing": objectives.missing_loss(out["restored_tokens"], target, ~lost),
+            "intra": objectives.intra_loss(predicted, target, batch.presence, sampled, batch.known),
+            "missing": objectives.missing_loss(out["restored_tokens"], target, ~lost, batch.known),
             "contrastive": objectives.contrastive_loss(
                 out["tokens"],
                 state.slots,

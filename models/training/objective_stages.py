@@ -149,7 +149,8 @@ class MaskedAutoencodingStage(MainStage):
         state = model.pass_one(tokens, visible, embedded)
         predicted = model.restoration(state.context_out, state.slots, visible)
         _, parts = self._heads(batch)
-        return {"autoencoding": objectives.missing_loss(predicted, target, visible | ~batch.known)} | parts
+        hidden = objectives.missing_loss(predicted, target, visible | ~batch.known, batch.known)
+        return {"autoencoding": hidden} | parts
 
 
 class ConsistencyStage(MainStage):

@@ -71,4 +71,5 @@ class RestorationStage:
             tokens = model.encode(batch.features, batch.presence)
             state = model.pass_one(tokens, batch.presence, embedded, recall(model, batch))
         lost = batch.known & ~batch.presence
-        return {"missing": objectives.missing_loss(RestorationImputer().impute(model, state), target, ~lost)}
+        restored = RestorationImputer().impute(model, state)
+        return {"missing": objectives.missing_loss(restored, target, ~lost, batch.known)}

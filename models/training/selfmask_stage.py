@@ -157,7 +157,7 @@ class SelfMaskStage:
         filled = torch.where(observed.unsqueeze(-1), seen_less, imagined)
         every = torch.ones_like(observed)
         again = predict(filled, every, every, embedded)
-        variance = token_variance(complete)
+        variance = token_variance(complete, batch.known)
         return {
             "observed": hidden_error(imagined, z, mask, variance),
             "cross": hidden_error(again, z, mask_cross, variance),
@@ -187,16 +187,16 @@ class SelfMaskStage:
 
     def _unmasked(self, batch: Batch, x: Tensor, embedded: Tensor, z: Tensor, complete: Tensor) -> dict[str, Tensor]:
         """Nothing hidden, as at inference: ``supervised`` and L_task, f_ψ([Z_observed, Ẑ_missing])."""
-        memory = recall(self.model, batch)
+        memory, shown = recall(self.model, batch), batch.presence | ~batch.known
         if self.settings.task:
             out = self.model(
                 batch.signals, batch.presence, batch.context, features=x, imputer=SelfMaskImputer(), wave_rows=0,
                 memory=memory,
             )  # fmt: skip
-            supervised = objectives.missing_loss(out["restored_tokens"], complete, batch.presence | ~batch.known)
+            supervised = objectives.missing_loss(out["restored_tokens"], complete, shown, batch.known)
             return {"supervised": supervised, "task": self.task(self.model, batch, out)}
         imagined = imagine(self.model, z, batch.presence, embedded, memory)
-        return {"supervised": objectives.missing_loss(imagined, complete, batch.presence | ~batch.known)}
+        return {"supervised": objectives.missing_loss(imagined, complete, shown, batch.known)}
 
     def _features(self, batch: Batch) -> Tensor:
         """Frame features [B, M, N, d] of the complete windows: cached, or with a gradient."""
@@ -206,10 +206,14 @@ class SelfMaskStage:
         return self.model.frame_features(scaled)
 
 
-def token_variance(tokens: Tensor) -> Tensor:
-    """Variance of each modality's tokens over the batch, [M, 1]."""
-    flat = tokens.float().transpose(0, 1).flatten(1, 2)
-    return flat.var(1, unbiased=False).mean(-1, keepdim=True) + 1e-4
+def token_variance(tokens: Tensor, known: Tensor | None = None) -> Tensor:
+    """Variance of each modality's tokens [B, M, N, d] over the batch, [M, 1]; ``known`` bool [B, M, N] as of
+    :func:`models.objectives.token_variance`."""
+    every = [
+        objectives.token_variance(tokens[:, m].float(), None if known is None else known[:, m])
+        for m in range(tokens.shape[1])
+    ]
+    return torch.stack(every).unsqueeze(-1)
 
 
 def hidden_error(predicted: Tensor, target: Tensor, mask: Tensor, variance: Tensor) -> Tensor:

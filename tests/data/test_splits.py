@@ -70,3 +70,5 @@ def test_bad_splits_are_refused() -> None:
         folds(["a", "b"], 5, 0)
     with pytest.raises(BadInput, match="a fold from 0 to 1"):
         fold_groups({"a": 0, "b": 1}, 2, Shares(), "")
+    with pytest.raises(BadInput, match="a share for training above 0"):
+        fold_groups({"a": 0, "b": 1}, 1, Shares(0.0, 0.0, 0.0, 1.0), "")

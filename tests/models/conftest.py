@@ -33,5 +33,6 @@ if importlib.util.find_spec("torch") is not None:
     from tests.models.small import small_model as small_model
     from tests.models.small import stacked as stacked
 else:
-    files = sorted(Path(__file__).parent.glob("test_*.py"))
-    collect_ignore = [f.name for f in files if needs_extra(f, at_load=False)]
+    here = Path(__file__).parent
+    files = sorted(here.rglob("test_*.py"))
+    collect_ignore = [f.relative_to(here).as_posix() for f in files if needs_extra(f, at_load=False)]

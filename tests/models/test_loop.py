@@ -178,6 +178,37 @@ def test_the_average_is_what_its_equation_says_and_covers_batch_norm():
     assert torch.equal(module.out.weight, value * 11)
 
 
+def test_the_averaged_weights_are_scored_and_kept_and_the_live_ones_trained_on(tmp_path):
+    live: list[Tensor] = []
+    scored: list[Tensor] = []
+
+    class Watched(LineStage):
+        def losses(self, step: int) -> dict[str, Tensor]:
+            assert not live or torch.equal(self.module.out.weight, live[-1])
+            return super().losses(step)
+
+        def after_step(self, step: int) -> None:
+            live.append(self.module.out.weight.detach().clone())
+
+        def score(self) -> dict[str, float]:
+            scored.append(self.module.out.weight.detach().clone())
+            return {"score": float(-len(scored))}  # the last is the best
+
+    stage = Watched()
+    average = stage.module.out.weight.detach().clone()
+    run_stage(stage, PLAIN, tmp_path, "f", silent)
+    expected = []
+    for n, value in enumerate(live, start=1):
+        decay = min(0.9, (1 + n) / (10 + n))
+        average = decay * average + (1 - decay) * value
+        if n % 3 == 0:
+            expected.append(average)
+    assert len(scored) == 4
+    for a, b in zip(scored, expected, strict=True):
+        torch.testing.assert_close(a, b)
+    assert torch.equal(stage.module.out.weight, scored[-1])
+
+
 def test_frozen_parts_stay_bitwise(tmp_path):
     stage = LineStage()
     before = stage.module.frozen.weight.clone()

@@ -204,8 +204,15 @@ class Patients:
         self.features = own[who] + 0.2 * torch.randn(windows, M, N, TINY.width, generator=draw)
         self.donor = np.arange(windows).reshape(-1, each)[:, [*range(1, each), 0]].ravel()
 
+    recorded_share = None
+    draw_rows, choose, _parts = Group.draw_rows, Group.choose, Group._parts
+
     def __len__(self) -> int:
         return len(self.features)
+
+    @property
+    def recorded(self) -> np.ndarray:
+        return np.zeros(len(self), np.bool_)
 
     def draw(self, rng: np.random.Generator, rows: np.ndarray, plan: LossPlan) -> Losses:
         presence = np.repeat(rng.random((len(rows), M, 1)) > 0.5, N, axis=2)

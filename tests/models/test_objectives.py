@@ -62,9 +62,9 @@ def test_token_loss_is_one_for_the_mean_and_has_no_gradient_on_the_target():
 def test_intra_and_missing_count_disjoint_slots():
     predicted, target = torch.zeros(2, 3, 4, 5), torch.randn(2, 3, 4, 5, generator=torch.Generator().manual_seed(0))
     presence = torch.zeros(2, 3, 4, dtype=torch.bool)
-    assert intra_loss(predicted, target, presence, presence) == 0.0  # nothing kept
-    assert missing_loss(predicted, target, ~presence) == 0.0  # nothing missing
-    assert missing_loss(predicted, target, presence) > 0.5
+    assert intra_loss(predicted, target, presence, presence, ~presence) == 0.0  # nothing kept
+    assert missing_loss(predicted, target, ~presence, ~presence) == 0.0  # nothing missing
+    assert missing_loss(predicted, target, presence, ~presence) > 0.5
 
 
 def test_pinball_is_least_at_the_quantiles():

@@ -30,7 +30,7 @@ from models.signals.windows import CONTEXT_FIELDS
 from models.training.batch import Batch, fixed_batches
 from models.training.config import SelfMaskConfig
 from models.training.loop import run_stage
-from models.training.sampling import Losses
+from models.training.sampling import Group, Losses
 from models.training.selfmask_stage import SelfMaskStage, head_task, hidden_error, token_variance
 from models.training.stage import Stage
 from tests.models.small import CI, plain_model, stacked
@@ -56,8 +56,15 @@ class FakeGroup:
         lifts = torch.randn(M, 3, width, generator=torch.Generator().manual_seed(99))
         self.features = (drawn @ lifts).repeat(1, 1, N, 1)
 
+    recorded_share = None
+    draw_rows, choose, _parts = Group.draw_rows, Group.choose, Group._parts
+
     def __len__(self) -> int:
         return len(self.features)
+
+    @property
+    def recorded(self) -> np.ndarray:
+        return np.zeros(len(self), np.bool_)
 
     def draw(self, rng: np.random.Generator, rows: np.ndarray, plan: LossPlan) -> Losses:
         presence = np.repeat(rng.random((len(rows), M, 1)) > 0.4, N, axis=2)
