@@ -7,7 +7,7 @@
 
 Z are the encoder tokens, T learned queries in the absent slots, e positions and modality embedding. M = 1 means masked,
 everywhere. At inference nothing is hidden: Ẑ at the absent slots is what :class:`SelfMaskImputer` gives to pass 2.
-What the paper leaves open is settled here: K counts masked tokens, K_cross > K_obs, the masks are nested; h gets its
+What the paper leaves open is settled here: K counts masked tokens of a sensor, K_cross > K_obs, masks are nested; h gets its
 gradient straight through the top-K, reversed (it seeks what is hard, not what is easy); the targets carry none.
 """
 
@@ -129,9 +129,11 @@ def reverse_gradient(x: Tensor) -> Tensor:
 def nested_masks(scores: Tensor, observed: Tensor, shares: tuple[float, ...], block: int = 1) -> list[Tensor]:
     """Straight-through top-K masks of the observed slots, one a share, each within the next if shares rise.
 
-    scores [B, M, N], observed bool [B, M, N] -> float [B, M, N], exactly 1 on the ⌈share · T⌉ highest of a window's T
-    observed slots, exactly 0 elsewhere; the gradient is that of a sigmoid around the K-th score (M = hard + soft −
-    sg(soft)), on scores standardised within the window, so that their size cannot saturate it. ``block`` hides runs of
+    scores [B, M, N], observed bool [B, M, N] -> float [B, M, N], exactly 1 on the ⌈share · T⌉ highest of a sensor's T
+    observed slots, exactly 0 elsewhere: K is a sensor's, for a scorer that likes one sensor would hide all of it and
+    nothing of the others (measured with a common K: 10, 0, 0 and 0 frames). The gradient is that of a sigmoid around
+    the K-th score (M = hard + soft − sg(soft)), on scores standardised within the sensor, so that their size cannot
+    saturate it. ``block`` hides runs of
     that many frames (T and K count runs), for frames that overlap: a neighbour would give them away.
     """
     frames = scores.shape[-1]
@@ -139,9 +141,9 @@ def nested_masks(scores: Tensor, observed: Tensor, shares: tuple[float, ...], bl
         scores, observed_runs = _runs(scores, observed, block)
     else:
         observed_runs = observed
-    valid = observed_runs.flatten(1)
+    valid = observed_runs.flatten(0, 1)
     count = valid.sum(1, keepdim=True)
-    standard = _standardised(scores.flatten(1), valid, count)
+    standard = _standardised(scores.flatten(0, 1), valid, count)
     ordered, order = torch.where(valid, standard, _LOWEST).detach().sort(dim=1, descending=True, stable=True)
     rank = order.argsort(dim=1)
     masks = []

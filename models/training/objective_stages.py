@@ -81,7 +81,7 @@ class MainStage:
     def score(self) -> dict[str, float]:
         """Mean losses over fixed early-stopping windows; ``score`` is their weighted sum."""
         rng = np.random.default_rng([self.seed, 99])
-        chosen = rng.permutation(len(self._stop))[:_STOP_WINDOWS]
+        chosen = self._stop.choose(rng, _STOP_WINDOWS)
         sums: dict[str, float] = {}
         for first in range(0, len(chosen), _STOP_BATCH):
             rows = chosen[first : first + _STOP_BATCH]

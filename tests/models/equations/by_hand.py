@@ -56,13 +56,13 @@ def hidden_error(predicted: Floats, target: Floats, mask: Bools, complete: Float
 
 
 def highest(scores: Floats, observed: Bools, share: float) -> Bools:
-    """M = TopK(σ): the ⌈share · T⌉ highest scores of each window's T observed slots."""
+    """M = TopK(σ): the ⌈share · T⌉ highest scores of the T observed slots of each sensor of each window."""
     mask = np.zeros_like(observed)
     for b in range(len(scores)):
-        slots = [tuple(s) for s in np.argwhere(observed[b])]
-        slots.sort(key=lambda s: -scores[b][s])
-        for slot in slots[: math.ceil(share * len(slots) - 1e-6)]:
-            mask[b][slot] = True
+        for m in range(scores.shape[1]):
+            slots = np.flatnonzero(observed[b, m]).tolist()
+            slots.sort(key=lambda n: -scores[b, m, n])
+            mask[b, m, slots[: math.ceil(share * len(slots) - 1e-6)]] = True
     return mask
 
 
