@@ -7,7 +7,7 @@
 
 Z are the encoder tokens, T learned queries in the absent slots, e positions and modality embedding. M = 1 means masked,
 everywhere. At inference nothing is hidden: Ẑ at the absent slots is what :class:`SelfMaskImputer` gives to pass 2.
-What the paper leaves open is settled here: K counts masked tokens of a sensor, K_cross > K_obs, masks are nested; h gets
+What the paper leaves open is settled so: K counts masked tokens of a sensor, K_cross > K_obs, masks are nested; h gets
 its gradient straight through the top-K, reversed (it seeks what is hard, not what is easy); the targets carry none.
 """
 
