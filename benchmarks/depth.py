@@ -250,9 +250,12 @@ def main(argv: list[str]) -> int:
     options = parser.parse_args(argv)
     engine = select_engine(load_bundle(options.bundle)).engine
     parts = [f"## Depth of anaesthesia, not BIS: {engine.model}, {machine()}"]
-    if options.simulated:
-        parts += _simulated_part({k: list(simulated(engine, options.simulated, k)) for k in SPECTRA})
-    found = [recorded(engine, source) for source in options.sources]
+    try:
+        if options.simulated:
+            parts += _simulated_part({k: list(simulated(engine, options.simulated, k)) for k in SPECTRA})
+        found = [recorded(engine, source) for source in options.sources]
+    finally:
+        engine.close()
     for number, (one, track) in enumerate(found):
         parts += _recorded_part(one, track, options.event if number == 0 else None)
     if options.picture is not None and found:

@@ -293,7 +293,7 @@ def relaxed(sigma: np.ndarray, observed: np.ndarray, middle: float) -> np.ndarra
     mean and unit spread."""
     seen = sigma[observed]
     standard = (sigma - seen.mean()) / np.sqrt(seen.var() + 1e-6)
-    return 1.0 / (1.0 + np.exp(-(standard - middle) / 0.5))
+    return 1.0 / (1.0 + np.exp(np.clip(-(standard - middle) / 0.5, -500.0, 500.0)))
 
 
 def test_the_gradient_through_top_k_is_that_of_the_relaxed_mask() -> None:
