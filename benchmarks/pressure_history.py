@@ -29,7 +29,7 @@ from models.data.labels import HORIZONS_S, PressureTrack
 from models.data.recorded_labels import labels_with_gaps
 from models.data.simulator import simulate_patient
 from models.evaluation.alarms import TimePoints, replay_alarms
-from models.evaluation.baselines import MAP_RULE_MMHG
+from models.evaluation.baselines import MAP_RULE_MMHG, trend_columns
 from models.evaluation.hypotension import SENSITIVITY, risk_row
 from models.evaluation.linear import logistic, sigmoid
 from models.evaluation.metrics import at_sensitivity
@@ -170,12 +170,8 @@ def minutes(people: Iterator[History]) -> Minutes:
 
 
 def trend(mean: Floats) -> Floats:
-    """[T, 8] as :func:`models.evaluation.baselines.trend_features`, of minutes: the level, its square, its difference
-    from the means of 1, 5 and 10 min before, and their products with it."""
-    level = (mean - 75.0) / 12.0
-    change = [np.clip((mean - running(mean, span)) / 6.0, -4, 4) for span in (2, 5, 10)]
-    known = [np.where(np.isfinite(level), np.nan_to_num(c), np.nan) for c in change]
-    return np.stack([level, level**2, *known, *(level * c for c in known)], axis=1)
+    """[T, 8] of minutes: :func:`models.evaluation.baselines.trend_columns` with the means of the last 2, 5 and 10."""
+    return np.asarray(trend_columns(mean, [running(mean, span) for span in (2, 5, 10)]), np.float64)
 
 
 def running(mean: Floats, span: int) -> Floats:

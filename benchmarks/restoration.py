@@ -28,6 +28,7 @@ import numpy.typing as npt
 from benchmarks.offline import drive
 from benchmarks.tables import machine, publish, table
 from models.data.labels import PressureTrack, frame_pressures, pressure_track
+from models.evaluation.delay_regression import delay_regression
 from models.evaluation.real_gaps import PRESSURES, HiddenSeconds, agreement_rows, plot_agreement, trend_rows
 from models.runtime.bundle import load_bundle
 from models.runtime.engine import Engine
@@ -167,9 +168,8 @@ def _hide(channels: ChannelMap, engine: Engine, truth: Truth, gap_s: int) -> Hid
                 result.seconds.refused += 1
                 continue
             held = float(abp[F["level"]])
-            moved = float(abp[F["delay_slope"]] * (ppg[F["own_delay_s"]] - abp[F["ppg_delay_s"]]))
             estimate = prediction.pressures["map"]
-            values = {"hold": held, "delay": held + (moved if np.isfinite(moved) else 0.0), "model": estimate.value}
+            values = {"hold": held, "delay": float(delay_regression(abp, ppg)), "model": estimate.value}
             for name, value in values.items():
                 result.errors[name].append(value - true)
                 if window.end_s > inside[1] - 10:

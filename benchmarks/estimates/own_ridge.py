@@ -12,13 +12,13 @@ import numpy.typing as npt
 
 from benchmarks.estimates.patients import Patient
 from models.runtime.pressure_estimate import LARGEST_MOVE_MMHG
+from models.runtime.pressure_past import UNITS
 from models.signals.modalities import Modality
 from models.signals.windows import CONTEXT_FIELDS, Window, WindowSpec
 
 PAST_S = 600
 LEAST_CELLS = 30
 PRIOR_CELLS = 30  # of no change, beside those that were seen
-UNITS = (0.02, 0.1, 0.1)  # of delay in s, log rate and log form: what counts as one
 _C = {name: i for i, name in enumerate(CONTEXT_FIELDS)}
 
 Floats = npt.NDArray[np.float64]

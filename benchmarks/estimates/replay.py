@@ -13,12 +13,13 @@ from benchmarks.estimates.own_ridge import own_ridge
 from benchmarks.estimates.patients import Patient, lost
 from models.data.donors import Donors
 from models.data.missingness import NEVER
+from models.evaluation.delay_regression import delay_regression
 from models.runtime.backend import Arrays, Backend
 from models.runtime.bundle import Bundle
 from models.runtime.engine import PRESSURES, WIDEST_MMHG, Engine
 from models.runtime.pleth_look import PlethLook
 from models.runtime.prediction import Prediction
-from models.runtime.pressure_estimate import anchored_map, evidence
+from models.runtime.pressure_estimate import evidence
 from models.runtime.pressure_past import PressurePast
 from models.runtime.pulse_form import FORM_SPAN_S
 from models.runtime.risk_policy import sensors_there
@@ -149,7 +150,7 @@ class Told(Engine):
             self._anchors.learn(key, beside[-1].signals[ppg], self._spec.rate_hz)
         if self._looks is not None:
             self._looks.restore(key, look)
-            self._pasts.restore(key, past)
+            self._pasts.put(key, past)
 
     def forget(self, key: Hashable) -> None:
         """What was told of the key goes too."""
@@ -239,7 +240,7 @@ def _rows(
         label=patient.hypotension[index], hypotensive=patient.hypotensive[index], level=abp[:, LEVEL],
         estimate=pressure[..., 0], lo=pressure[..., 1], hi=pressure[..., 2],
         truth=patient.pressures[index], hold=abp[:, LEVEL],
-        regression=np.array([anchored_map(a, p) for a, p in zip(abp, ppg, strict=True)]),
+        regression=delay_regression(abp, ppg),
         ridge=np.array([own_ridge(patient, left[i], spec) for i in here]), means=abp[:, MEANS],
         evidence=seen,
     )  # fmt: skip

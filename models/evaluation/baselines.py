@@ -6,6 +6,8 @@ was lost ten minutes ago, the MAP is that of ten minutes ago and the regression 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -35,11 +37,16 @@ def current_map(lost: Losses, abp: int) -> Floats:
 
 
 def trend_features(lost: Losses, abp: int) -> Floats:
-    """MAP, its difference from its means over 1, 5 and 10 min, and their products with MAP: [W, 8]; NaN as MAP is."""
+    """:func:`trend_columns` of the last measured MAP and its means over 1, 5 and 10 min: [W, 8]; NaN as MAP is."""
     row = lost.context[:, abp].astype(np.float64)
-    level = (row[:, _C["level"]] - 75.0) / 12.0
-    change = [(row[:, _C["level"]] - row[:, _C[name]]) / 6.0 for name in ("mean_60s", "mean_300s", "mean_600s")]
-    change = [np.clip(np.where(np.isfinite(level), np.nan_to_num(c), np.nan), -4, 4) for c in change]
+    return trend_columns(row[:, _C["level"]], [row[:, _C[name]] for name in ("mean_60s", "mean_300s", "mean_600s")])
+
+
+def trend_columns(mean: Floats, earlier: Sequence[Floats]) -> Floats:
+    """MAP [W] in mmHg, its square, its difference from each of ``earlier`` means (0 where one is not known), and their
+    products with it, in units of about one: [W, 2 + 2 len(earlier)]; NaN as MAP is."""
+    level = (mean - 75.0) / 12.0
+    change = [np.where(np.isfinite(level), np.nan_to_num((mean - e) / 6.0), np.nan).clip(-4, 4) for e in earlier]
     return np.stack([level, level**2, *change, *(level * c for c in change)], axis=1)
 
 

@@ -15,6 +15,7 @@ import torch
 
 from models.data.labels import HORIZONS_S
 from models.evaluation.baselines import current_map
+from models.evaluation.delay_regression import delay_regression
 from models.evaluation.depth import LEAST_EEG_S, depth_row
 from models.evaluation.hypotension import RULES, risk_row
 from models.evaluation.metrics import beat_matches, coverage, f1, token_r2
@@ -138,8 +139,7 @@ class Evaluation:
             out = self._predict(rows, lost, "pressure")
             truth = self.group.labels["pressures"][rows][:, -1]
             row, other = lost.context[:, abp], lost.context[:, ppg]
-            term = row[:, _C["delay_slope"]] * (other[:, _C["own_delay_s"]] - row[:, _C["ppg_delay_s"]])
-            regression = row[:, _C["level"]] + np.nan_to_num(term)
+            regression = delay_regression(row, other)
             middle = out.values["pressure"][:, :, 1]
             error = middle[:, 0] - truth[:, 0]
             missing = out.missing

@@ -14,14 +14,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from models.networks.heads import LARGEST_DELAY_CHANGE_S
+from models.evaluation.delay_regression import delay_regression
 from models.physiome import Fused, PhysioME
 from models.signals.modalities import Modality
 from models.signals.windows import CONTEXT_FIELDS
 from models.training.sampling import Group, Losses
 
 _C = {name: i for i, name in enumerate(CONTEXT_FIELDS)}
-_LARGEST_TERM_MMHG = 40.0
 
 Indices = npt.NDArray[np.intp]
 Floats = npt.NDArray[np.float64]
@@ -151,14 +150,7 @@ def second_pass(model: PhysioME, state: Fused, embedded: Tensor, imputed: Tensor
 
 def anchored_pressure(context: Tensor, modalities: tuple[Modality, ...]) -> tuple[Tensor, Tensor, Tensor]:
     """MAP by hold, MAP by the delay regression anchored at the loss, and the pulse pressure then; [B] mmHg, NaN where
-    never measured. context [B, M, C].
-
-    Regression: level + slope · (R→PPG delay now − delay then). The term is 0 where it is unknown and where the delay
-    changed by more than transit time can (another beat was taken).
-    """
+    never measured. context [B, M, C]."""
     row, ppg = context[:, modalities.index(Modality.ABP)], context[:, modalities.index(Modality.PPG)]
-    change = ppg[:, _C["own_delay_s"]] - row[:, _C["ppg_delay_s"]]
-    term = row[:, _C["delay_slope"]] * change
-    sound = (term == term) & (change.abs() < LARGEST_DELAY_CHANGE_S)
-    term = torch.where(sound, term.clamp(-_LARGEST_TERM_MMHG, _LARGEST_TERM_MMHG), torch.zeros_like(term))
-    return row[:, _C["level"]], row[:, _C["level"]] + term, row[:, _C["scale"]]
+    moved = torch.from_numpy(delay_regression(row.cpu().numpy(), ppg.cpu().numpy())).to(row)
+    return row[:, _C["level"]], moved, row[:, _C["scale"]]

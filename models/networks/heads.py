@@ -7,11 +7,11 @@ import math
 import torch
 from torch import Tensor, nn
 
+from models.signals.delays import LARGEST_DELAY_CHANGE_S
 from models.signals.modalities import Modality
 from models.signals.windows import CONTEXT_FIELDS
 
 _F = {name: i for i, name in enumerate(CONTEXT_FIELDS)}
-LARGEST_DELAY_CHANGE_S = 0.12
 """Pulse transit time changes by tens of ms; a larger step means that the delay was taken from another beat."""
 CORRECTION_TAU_S = 300.0
 ENSEMBLE = 9

@@ -15,7 +15,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from models.networks.heads import LARGEST_DELAY_CHANGE_S
+from models.signals.delays import LARGEST_DELAY_CHANGE_S
 from models.signals.modalities import Modality
 from models.signals.windows import CONTEXT_FIELDS
 

@@ -86,10 +86,7 @@ class Anchors:
 
     def restore(self, key: Hashable, look: PulseLook | None) -> None:
         """Know of ``key`` that look, None: nothing."""
-        if look is None:
-            self._kept.forget(key)
-        else:
-            self._kept.put(key, look)
+        self._kept.restore(key, look)
 
     def forget(self, key: Hashable) -> None:
         """What is known of this bed and stretch is forgotten."""

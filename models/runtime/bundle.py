@@ -29,9 +29,8 @@ MAX_FILE_BYTES = 4 << 30
 MAX_WINDOW_S = 600
 GOLDEN_BASE = "all_present"
 HORIZONS = 3  # of the graph's risk output
-MOVES_SCHEMA = (
-    2  # the first whose pressure table says what an estimate is made of; bundles without a table may be older
-)
+MOVES_SCHEMA = 2
+"""The first whose pressure table says what an estimate is made of; bundles without a table may be older."""
 NEEDED_FILES = (WHOLE, "spec.json", "golden.npz", "card.md")
 PARTS = SCALING_PART, FRAMES_PART, TRUNK_PART = "scaling.onnx", "frames.onnx", "trunk.onnx"
 

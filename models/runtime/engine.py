@@ -18,11 +18,11 @@ from models.runtime.backend import Arrays, Backend, BackendInfo
 from models.runtime.bundle import Bundle
 from models.runtime.calibration import half_width, pressure_half_widths
 from models.runtime.guard import Service
-from models.runtime.memory import BedMemory, EngineMemory, rounds
+from models.runtime.memory import BedMemory, EngineMemory, Remembered, rounds
 from models.runtime.pleth_look import PlethLook, PlethLooks, pleth_look, pleth_of
 from models.runtime.prediction import Interval, Prediction, RestoredWave, lost
 from models.runtime.pressure_estimate import estimated_map
-from models.runtime.pressure_past import EVERY_S, PressurePast, PressurePasts, beside_pressure
+from models.runtime.pressure_past import EVERY_S, PressurePast, beside_pressure
 from models.runtime.pulse_form import FORM_SPAN_S, PulseForms, reshaped, reshaped_wave
 from models.runtime.risk_policy import risk_abstains, risk_bounds
 from models.runtime.spec import CHOICE_INPUT, MEMORY_INPUT, RESTORATION, SELFMASK, PressureMoves
@@ -63,7 +63,7 @@ class Engine:
         self._restores = Modality.ABP in self._row and {"pressure", "abp_wave"} <= self._given
         self._forms = PulseForms() if self._restores else None
         self._anchors = Anchors() if self._restores and Modality.PPG in self._row else None
-        self._pasts = PressurePasts()
+        self._pasts: Remembered[PressurePast] = Remembered()
         self._looks = PlethLooks() if self._anchors is not None and bundle.spec.pressure is not None else None
 
     @property
@@ -108,7 +108,7 @@ class Engine:
         form = self._forms.recall(key) if self._forms is not None else None
         look = self._anchors.export(key) if self._anchors is not None else None
         pleth = self._looks.recall(key) if self._looks is not None else None
-        past = self._pasts.recall(key).numbers() if self._looks is not None else None
+        past = self._past(key).numbers() if self._looks is not None else None
         return EngineMemory(
             self._bundle.fingerprint, tokens, form, (look.rate, look.height) if look else None,
             (pleth.rate, pleth.form) if pleth else None, past,
@@ -131,7 +131,7 @@ class Engine:
             self._anchors.restore(key, PulseLook(*memory.look) if memory.look else None)
         if self._looks is not None:
             self._looks.restore(key, PlethLook(*memory.pleth) if memory.pleth else None)
-            self._pasts.restore(key, past)
+            self._pasts.put(key, past)
         return True
 
     def predict(self, windows: Sequence[Window], keys: Sequence[Hashable] = ()) -> list[Prediction]:
@@ -214,18 +214,22 @@ class Engine:
             gone = Modality.ABP in absent
             now, then, past = None, None, PressurePast.none()
             if keys and gone:
-                then, past = looks.recall(keys[i]), self._pasts.recall(keys[i])
+                then, past = looks.recall(keys[i]), self._past(keys[i])
                 now = pleth_look(pleth_of(window, self._spec), self._spec.rate_hz)
             elif keys and Modality.PPG not in absent:
                 looks.learn(keys[i], pleth_of(window, self._spec), self._spec.rate_hz)
                 if window.end_s % EVERY_S == 0:
-                    self._pasts.learn(keys[i], *beside_pressure(window, self._spec), looks.recall(keys[i]))
+                    level, delay_s = beside_pressure(window, self._spec)
+                    self._pasts.put(keys[i], self._past(keys[i]).add(level, delay_s, looks.recall(keys[i])))
             mean = estimated_map(moves, window, self._spec, now, then, past) if gone else math.nan
             if math.isfinite(mean):
                 shift = mean - float(pressure[i, 0, 1])
                 pressure[i] += shift
                 wave[i] += shift
         return outputs | {"pressure": pressure, "abp_wave": wave}
+
+    def _past(self, key: Hashable) -> PressurePast:
+        return self._pasts.get(key) or PressurePast.none()
 
     def inputs(self, windows: Sequence[Window], keys: Sequence[Hashable] = ()) -> Arrays:
         """The graph's inputs for a batch of windows, with the memory as it is now."""

@@ -64,6 +64,13 @@ class Remembered(Generic[T]):
             self._kept.move_to_end(key)
         return self._kept.get(key)
 
+    def restore(self, key: Hashable, value: T | None) -> None:
+        """Know of ``key`` that value, None: nothing."""
+        if value is None:
+            self.forget(key)
+        else:
+            self.put(key, value)
+
     def forget(self, key: Hashable) -> None:
         """Drop what is known of ``key``, if anything is."""
         self._kept.pop(key, None)

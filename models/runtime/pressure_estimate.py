@@ -23,8 +23,9 @@ import numpy as np
 import numpy.typing as npt
 
 from models.runtime.pleth_look import PlethLook
-from models.runtime.pressure_past import LARGEST_DELAY_CHANGE_S, LEAST_WEIGHT, UNITS, PressurePast, signs
+from models.runtime.pressure_past import LEAST_WEIGHT, UNITS, PressurePast, signs
 from models.runtime.spec import SIGNS, PressureMoves
+from models.signals.delays import LARGEST_DELAY_CHANGE_S
 from models.signals.modalities import Modality
 from models.signals.windows import CONTEXT_FIELDS, Window, WindowSpec
 
@@ -53,16 +54,6 @@ class Evidence:
     product: npt.NDArray[np.float64]
     offset: float
     apart: npt.NDArray[np.float64]
-
-
-def anchored_map(abp: Floats, ppg: Floats) -> float:
-    """MAP in mmHg by the plain delay regression from the last measured level; NaN where none was. Rows [C] of the
-    context. level + slope · (R-to-PPG delay now − then)."""
-    change = float(ppg[_C["own_delay_s"]]) - float(abp[_C["ppg_delay_s"]])
-    term = float(abp[_C["delay_slope"]]) * change
-    if not (math.isfinite(term) and abs(change) < LARGEST_DELAY_CHANGE_S):
-        term = 0.0
-    return float(abp[_C["level"]]) + _bounded(term, LARGEST_MOVE_MMHG)
 
 
 def evidence(

@@ -8,14 +8,14 @@ a few dozen numbers. Seconds without a known delay are told apart: rate and form
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from models.runtime.memory import Remembered
 from models.runtime.pleth_look import PlethLook
+from models.signals.delays import LARGEST_DELAY_CHANGE_S
 from models.signals.modalities import Modality
 from models.signals.windows import CONTEXT_FIELDS, Window, WindowSpec
 
@@ -23,8 +23,6 @@ EVERY_S = 5
 FORGET_S = 600.0
 UNITS = (0.02, 0.1, 0.1)
 """Of delay in s, logarithm of the rate and of the form: what counts as one."""
-LARGEST_DELAY_CHANGE_S = 0.12
-"""A pulse's transit time changes by tens of ms; a larger step means that the delay was taken from another beat."""
 LEAST_WEIGHT = 5.0  # of moments that are used
 _LEVEL, _DELAY = CONTEXT_FIELDS.index("level"), CONTEXT_FIELDS.index("own_delay_s")
 
@@ -117,26 +115,3 @@ def beside_pressure(window: Window, spec: WindowSpec) -> tuple[float, float]:
     timed = Modality.ECG in row and bool(window.cells[row[Modality.ECG], -1])
     level = float(window.context[row[Modality.ABP], _LEVEL])
     return level, float(window.context[row[Modality.PPG], _DELAY]) if timed else math.nan
-
-
-class PressurePasts:
-    """Pasts by bed and stretch of time."""
-
-    def __init__(self) -> None:
-        self._kept: Remembered[PressurePast] = Remembered()
-
-    def learn(self, key: Hashable, level: float, delay_s: float, look: PlethLook | None) -> None:
-        """One more second of ``key``, as :meth:`PressurePast.add`."""
-        self._kept.put(key, self.recall(key).add(level, delay_s, look))
-
-    def recall(self, key: Hashable) -> PressurePast:
-        """What is known of ``key``."""
-        return self._kept.get(key) or PressurePast.none()
-
-    def restore(self, key: Hashable, past: PressurePast) -> None:
-        """Know that of ``key``."""
-        self._kept.put(key, past)
-
-    def forget(self, key: Hashable) -> None:
-        """What is known of this bed and stretch is forgotten."""
-        self._kept.forget(key)

@@ -70,10 +70,7 @@ class PulseForms:
 
     def restore(self, key: Hashable, form: float | None) -> None:
         """Know of ``key`` that form factor, None: nothing."""
-        if form is None:
-            self._kept.forget(key)
-        else:
-            self._kept.put(key, form)
+        self._kept.restore(key, form)
 
     def forget(self, key: Hashable) -> None:
         """What is known of this bed and stretch is forgotten."""

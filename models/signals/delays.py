@@ -19,6 +19,8 @@ from models.signals.blocks import median
 
 Floats = npt.NDArray[np.float64]
 
+LARGEST_DELAY_CHANGE_S = 0.12
+"""A pulse's transit time changes by tens of ms; a larger step means that the delay was taken from another beat."""
 SHORTEST_DELAY_S, LONGEST_DELAY_S = 0.08, 1.2
 LEAST_DELAYS = 3
 LARGEST_SPREAD_S = 0.06  # delays scattered more widely do not belong together

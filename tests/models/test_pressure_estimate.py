@@ -9,15 +9,15 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from models.evaluation.delay_regression import delay_regression
 from models.runtime.bundle import load_bundle
 from models.runtime.pleth_look import LEAST_BEATS, PlethLook, PlethLooks, pleth_look, pleth_of
-from models.runtime.pressure_estimate import LARGEST_MOVE_MMHG, anchored_map, estimated_map, evidence, moved_map
+from models.runtime.pressure_estimate import LARGEST_MOVE_MMHG, estimated_map, evidence, moved_map
 from models.runtime.pressure_past import (
     EVERY_S,
     FORGET_S,
     NUMBERS,
     PressurePast,
-    PressurePasts,
     beside_pressure,
 )
 from models.runtime.spec import PressureMoves, PriorSlope
@@ -181,7 +181,7 @@ def test_a_falling_pressure_is_followed() -> None:
     samples = [(80.0 - 250.0 * (d - 0.30) + rng.normal(0, 0.5), d, 70.0, 0.4) for d in delays]
     look = PlethLook(70.0, 0.4)
     abp, ppg = rows(delay=0.34, delay_slope=-250.0)
-    assert anchored_map(abp, ppg) == pytest.approx(70.0)
+    assert delay_regression(abp, ppg) == pytest.approx(70.0)
     assert 66.0 < estimate(samples, look, look, 300.0, delay=0.34) < 75.0
 
 
@@ -307,11 +307,6 @@ def test_a_second_without_pressure_or_look_teaches_nothing() -> None:
     past = past_of(NEAR)
     assert past.add(math.nan, 0.3, PlethLook(70.0, 0.4)) is past
     assert past.add(80.0, 0.3, None) is past
-    pasts = PressurePasts()
-    pasts.learn("bed", 80.0, 0.3, PlethLook(70.0, 0.4))
-    assert pasts.recall("bed").full.weight == 1.0 and pasts.recall("other").full.weight == 0.0
-    pasts.forget("bed")
-    assert pasts.recall("bed").full.weight == 0.0
 
 
 def test_a_delay_counts_only_while_the_ecg_is_there() -> None:

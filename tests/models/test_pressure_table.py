@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.evaluation.delay_regression import delay_regression
 from models.runtime.bundle import load_bundle
 from models.runtime.calibration import at_age, pressure_half_widths
-from models.runtime.pressure_estimate import anchored_map
 from models.runtime.spec import PressureMoves, PressureTable, PriorSlope
 from models.signals.modalities import Modality
 from models.signals.windows import CONTEXT_FIELDS, Window, WindowSpec
@@ -79,7 +79,7 @@ def test_an_unsettled_pressure_is_less_well_known() -> None:
 def test_the_anchor_is_the_delay_regression() -> None:
     known = dict(level=80.0, delay_slope=-200.0, ppg_delay_s=0.20, own_delay_s=0.22)
     made = window(60.0, **known)
-    assert anchored_map(made.context[ROW[Modality.ABP]], made.context[ROW[Modality.PPG]]) == pytest.approx(
+    assert delay_regression(made.context[ROW[Modality.ABP]], made.context[ROW[Modality.PPG]]) == pytest.approx(
         76.0, abs=1e-3
     )
 
@@ -92,7 +92,7 @@ def test_the_anchor_is_the_delay_regression() -> None:
 def test_without_a_delay_the_anchor_is_the_last_level(changed: dict[str, float]) -> None:
     known = dict(level=80.0, delay_slope=-200.0, ppg_delay_s=0.20, own_delay_s=0.22) | changed
     made = window(60.0, **known)
-    assert anchored_map(made.context[ROW[Modality.ABP]], made.context[ROW[Modality.PPG]]) == pytest.approx(80.0)
+    assert delay_regression(made.context[ROW[Modality.ABP]], made.context[ROW[Modality.PPG]]) == pytest.approx(80.0)
 
 
 def test_a_table_that_is_not_whole_is_refused() -> None:
@@ -100,3 +100,14 @@ def test_a_table_that_is_not_whole_is_refused() -> None:
         PressureTable(MOVES, [10.0], {"with ECG": HALF, "without ECG": HALF})
     with pytest.raises(ValueError, match="with and without ECG"):
         PressureTable(MOVES, TABLE.ages_s, {"with ECG": HALF})
+
+
+def test_the_delay_regression_holds_what_it_cannot_believe() -> None:
+    """Rows: 10 ms later at −500 mmHg/s; a jump of 200 ms to another beat; an unknown delay; a slope out of all bounds;
+    never measured."""
+    c = {name: i for i, name in enumerate(CONTEXT_FIELDS)}
+    abp, ppg = np.full((5, len(CONTEXT_FIELDS)), np.nan), np.full((5, len(CONTEXT_FIELDS)), np.nan)
+    abp[:4, c["level"]], abp[:, c["ppg_delay_s"]], abp[:, c["delay_slope"]] = 80.0, 0.30, -500.0
+    abp[3, c["delay_slope"]] = -9000.0
+    ppg[:, c["own_delay_s"]] = [0.31, 0.50, np.nan, 0.31, 0.31]
+    np.testing.assert_allclose(delay_regression(abp, ppg), [75.0, 80.0, 80.0, 40.0, np.nan])
