@@ -26,7 +26,7 @@ from models.networks.heads import HypotensionHead
 from models.networks.memory import TokenMemory
 from models.networks.sleep import SleepHead
 from models.networks.transformer import LowRankLinear, low_rank_layers
-from models.networks.waves import WaveDecoders
+from models.networks.waves import NEWEST_FRAMES, WaveDecoders
 from models.runtime.spec import FEATURES, FRAMES, SCALED
 from models.selfmask import ChosenImputer, SelfMaskPredictor
 from models.sizes import SIZES as SIZES
@@ -126,18 +126,22 @@ class PhysioME(nn.Module):
     def forward(
         self, signals: Tensor, presence: Tensor, context: Tensor, features: Tensor | None = None,
         imputer: Imputer | None = None, wave_rows: int | None = None, memory: Tensor | None = None,
+        wave_frames: int | None = None,
     ) -> dict[str, Tensor]:  # fmt: skip
         """signals [B, M, L] in physical units, presence bool [B, M, N], context [B, M, C], NaN = unknown.
 
         ``features`` are cached frame features [B, M, N, d]; ``imputer`` replaces the model's own; ``wave_rows`` decodes
-        the waves of the first windows only (training); ``memory`` [B, M, d] is the mean encoder token of each modality
-        in the last window that had it whole, NaN = never (None: all), used for absent slots by a model with memory.
+        the waves of the first windows only (training), ``wave_frames`` those of the newest frames only; ``memory``
+        [B, M, d] is the mean encoder token of each modality in the last window that had it whole, NaN = never (None:
+        all), used for absent slots by a model with memory.
         Returns ``tokens``, ``restored_tokens`` [B, M, N, d], ``fused``
         and ``embedded`` (context) [B, d] and what the task's heads give (:class:`BedsideHeads`, :class:`SleepHead`).
         """
         window = self.represent(signals, presence, context, features, imputer, memory)
         heads = self.heads
-        out: dict[str, Tensor] = heads(window.fused) if isinstance(heads, SleepHead) else heads(window, wave_rows)
+        out: dict[str, Tensor] = (
+            heads(window.fused) if isinstance(heads, SleepHead) else heads(window, wave_rows, wave_frames)
+        )
         tokens, restored = window.tokens, window.restored
         return out | {
             "tokens": tokens, "restored_tokens": torch.zeros_like(tokens) if restored is None else restored,
@@ -227,7 +231,9 @@ class InferenceGraph(nn.Module):
             found = [enc.frame_network(x) for enc, x in zip(model.encoders, frames, strict=True)]  # type: ignore[operator]
             features = torch.stack([f.reshape(-1, model.config.frames, model.config.width) for f in found], dim=1)
             inner = (scaled, *frames, *found, features)
-        out = model(signals, presence, context, features=features, imputer=imputer, memory=memory)
+        out = model(
+            signals, presence, context, features=features, imputer=imputer, memory=memory, wave_frames=NEWEST_FRAMES
+        )
         return (*(out[name] for name in model.config.outputs), *inner)
 
 

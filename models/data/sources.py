@@ -43,7 +43,8 @@ class FolderData(RealData, frozen=True, kw_only=True, forbid_unknown_fields=True
     ``group`` of ``index.csv`` in ``path``, whose column ``record`` names the files without their suffix) or a regular
     expression with one group, searched in the file's path below ``path``. exclude, include: patterns of paths below
     ``path`` or of file names. need: modalities every file must have. channels: overrides of the channel map,
-    ``ECG=II``. site: where it was recorded, for the index.
+    ``ECG=II``. site: where it was recorded, for the index. attribution: whose the recordings are and under which
+    licence, for the card of what learns from them.
     """
 
     path: str
@@ -53,6 +54,7 @@ class FolderData(RealData, frozen=True, kw_only=True, forbid_unknown_fields=True
     need: tuple[Modality, ...] = CORE
     channels: dict[str, str] = {}
     site: str = ""
+    attribution: str = ""
 
 
 class VitaldbData(RealData, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="vitaldb"):

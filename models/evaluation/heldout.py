@@ -14,11 +14,13 @@ import numpy.typing as npt
 import torch
 
 from models.data.labels import HORIZONS_S
+from models.data.sources import CORE
 from models.evaluation.baselines import current_map
 from models.evaluation.delay_regression import delay_regression
 from models.evaluation.depth import LEAST_EEG_S, depth_row
 from models.evaluation.hypotension import RULES, risk_row
 from models.evaluation.metrics import beat_matches, coverage, f1, token_r2
+from models.evaluation.token_words import solved_readouts, word_rows
 from models.evaluation.token_worth import WINDOWS, worth_row
 from models.physiome import PhysioME
 from models.runtime.calibration import half_width
@@ -47,6 +49,7 @@ class HeldOut:
     beats: list[dict[str, float | str]] = field(default_factory=list)
     depth: list[dict[str, float | str]] = field(default_factory=list)
     tokens: list[dict[str, float | str]] = field(default_factory=list)
+    words: list[dict[str, float | str]] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, object]:
         """The tables by name."""
@@ -54,12 +57,15 @@ class HeldOut:
 
 
 class Evaluation:
-    """Evaluates one model on one group; tables are filled by their methods. ``selfmask``: its predictor is trained."""
+    """Evaluates one model on one group; tables are filled by their methods. ``selfmask``: its predictor is trained.
+    ``train``: on whose true tokens read-outs are solved."""
 
     def __init__(
-        self, model: PhysioME, group: Group, conformal: dict[str, Conformal], seed: int, selfmask: bool = False
-    ) -> None:
+        self, model: PhysioME, group: Group, train: Group, conformal: dict[str, Conformal], seed: int,
+        selfmask: bool = False,
+    ) -> None:  # fmt: skip
         self.model, self.group, self.conformal, self.selfmask = model, group, conformal, selfmask
+        self.train, self.seed = train, seed
         self.rng = np.random.default_rng([seed, 77])
         self.index = {m: i for i, m in enumerate(model.config.modalities)}
         self.found = HeldOut(group.dataset.patient_count, len(group))
@@ -71,6 +77,7 @@ class Evaluation:
         self.beats()
         self.depth()
         self.tokens()
+        self.words()
         return self.found
 
     def _ages(self, rows: npt.NDArray[np.intp], **lost: float) -> npt.NDArray[np.float64]:
@@ -83,9 +90,10 @@ class Evaluation:
     def _predict(self, rows: npt.NDArray[np.intp], lost: Losses, *names: str) -> Outputs:
         return predict(self.model, self.group, rows, lost, names)
 
-    def _whole(self, rows: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
-        """Of ``rows`` those whose truth is known throughout, of every modality."""
-        return rows[self.group.known[rows].all((1, 2))]
+    def _whole(self, rows: npt.NDArray[np.intp], *modalities: Modality) -> npt.NDArray[np.intp]:
+        """Of ``rows`` those in which the truth of these modalities is known throughout."""
+        which = [self.index[m] for m in modalities]
+        return rows[self.group.known[rows][:, which].all((1, 2))]
 
     def _pressure_known(self, age_s: float) -> npt.NDArray[np.intp]:
         """Windows of which the ABP was measured ``age_s`` before the end, and all else is measured now."""
@@ -164,7 +172,7 @@ class Evaluation:
         """Beat F1 at ±100 ms over whole windows, frame edges included; beside a template drawn at R peaks."""
         for age in WAVE_AGES_S:
             rows = self._pressure_known(age)
-            rows = self.rng.permutation(self._whole(rows))[:_WAVE_WINDOWS]
+            rows = self.rng.permutation(self._whole(rows, *CORE))[:_WAVE_WINDOWS]
             if not len(rows):
                 continue
             for name, ages in (
@@ -229,16 +237,22 @@ class Evaluation:
             self.found.depth.append({"setting": name} | found | named)
 
     def tokens(self) -> None:
-        """R² of restored encoder tokens against the group's mean token, one modality lost 5 min ago, all else there."""
-        rows = self.rng.permutation(self._whole(np.arange(len(self.group))))[:400]
-        if not len(rows):
-            return
-        full = torch.ones(len(rows), len(self.index), self.model.config.frames, dtype=torch.bool)
+        """R² of restored encoder tokens against the group's mean token, one modality lost 5 min ago, all else as it
+        was."""
         assert self.group.features is not None
-        with torch.no_grad():
-            target = self.model.encode(self.group.features[torch.from_numpy(rows)], full).numpy()
         for modality, m in self.index.items():
+            rows = self.rng.permutation(self._whole(np.arange(len(self.group)), modality))[:400]
+            if not len(rows):
+                continue
+            known = torch.from_numpy(self.group.known[rows])
+            with torch.no_grad():
+                target = self.model.encode(self.group.features[torch.from_numpy(rows)], known).numpy()
             lost = self.group.lost(rows, self._ages(rows, **{modality.value.lower(): 300.0}))
             restored = self._predict(rows, lost, "restored_tokens").values["restored_tokens"][:, m]
             mean = target[:, m].mean((0, 1))
             self.found.tokens.append({"modality": modality.value, "r2": token_r2(restored, target[:, m], mean)})
+
+    def words(self) -> None:
+        """Physiology as restored tokens say it, beside held and true ones (:mod:`models.evaluation.token_words`)."""
+        readouts = solved_readouts(self.model, self.train, self.seed)
+        self.found.words += word_rows(self.model, self.group, readouts, self.seed, self.selfmask)

@@ -16,8 +16,9 @@ import torch
 
 from models.evaluation.bootstrap import difference_interval
 from models.imputers import Imputer, MaskTokenImputer, OracleImputer, RestorationImputer, ZeroImputer
-from models.physiome import PhysioME
+from models.physiome import Fused, PhysioME
 from models.selfmask import SelfMaskImputer
+from models.signals.modalities import Modality
 from models.training.calibrate import predict
 from models.training.sampling import Group, Losses
 
@@ -32,12 +33,14 @@ Floats = npt.NDArray[np.float64]
 
 
 def worth_row(model: PhysioME, group: Group, rows: Indices, lost: Losses, selfmask: bool) -> Row:
-    """MAP MAE in mmHg of the windows ``rows`` under ``lost``, by what stands in the slots of the absent tokens; and by
-    how much zeros are worse than the true tokens, and than what is restored, with 95 % intervals over patients.
+    """MAP MAE in mmHg of the windows ``rows`` under ``lost``, by what stands in the slots of the ABP's tokens (in other
+    absent slots: what is restored; "missing token": in all); and by how much zeros are worse than the true tokens, and
+    than what is restored, with 95 % intervals over patients.
 
-    Only windows count whose true tokens are known: every frame of every modality was measured.
+    Only windows count whose true ABP tokens are known: every frame was measured.
     """
-    whole = np.asarray(group.known[rows].all((1, 2)), np.bool_)
+    abp = model.config.modalities.index(Modality.ABP)
+    whole = np.asarray(group.known[rows, abp].all(-1), np.bool_)
     rows, lost = rows[whole], lost.part(whole)
     nan = float("nan")
     row: Row = {"worth_windows": float(len(rows))}
@@ -45,12 +48,12 @@ def worth_row(model: PhysioME, group: Group, rows: Indices, lost: Losses, selfma
         return row
     truth = group.labels["pressures"][rows][:, -1, 0].astype(np.float64)
     fillings: dict[str, Imputer] = {
-        "restored": RestorationImputer(), "zeros": ZeroImputer(), "missing token": MaskTokenImputer(),
+        "restored": RestorationImputer(), "zeros": _InOneRow(ZeroImputer(), abp), "missing token": MaskTokenImputer(),
     }  # fmt: skip
     if selfmask:
-        fillings["SelfMask"] = SelfMaskImputer()
+        fillings["SelfMask"] = _InOneRow(SelfMaskImputer(), abp)
     errors = {name: np.abs(_map(model, group, rows, lost, imputer) - truth) for name, imputer in fillings.items()}
-    errors["true tokens"] = np.abs(_with_true_tokens(model, group, rows, lost) - truth)
+    errors["true tokens"] = np.abs(_with_true_tokens(model, group, rows, lost, abp) - truth)
     row |= {name: float(np.nanmean(error)) for name, error in errors.items()}
     patient = group.dataset.patient_of[rows]
     for name in ("true tokens", "restored", *(("SelfMask",) if selfmask else ())):
@@ -83,12 +86,26 @@ def verdict(rows: Sequence[Row]) -> str:
     )
 
 
+class _InOneRow:
+    """Another imputer's tokens in the slots of one row, restored ones in the others."""
+
+    def __init__(self, imputer: Imputer, row: int) -> None:
+        self.imputer, self.row = imputer, row
+
+    def impute(self, model: PhysioME, state: Fused) -> torch.Tensor:
+        """Tokens [B, M, N, d]."""
+        restored, given = RestorationImputer().impute(model, state), self.imputer.impute(model, state)
+        assert given is not None
+        here = torch.arange(restored.shape[1], device=restored.device)[:, None, None] == self.row
+        return torch.where(here, given, restored)
+
+
 def _map(model: PhysioME, group: Group, rows: Indices, lost: Losses, imputer: Imputer) -> Floats:
     out = predict(model, group, rows, lost, ("pressure",), imputer=imputer)
     return out.values["pressure"][:, 0, 1].astype(np.float64)
 
 
-def _with_true_tokens(model: PhysioME, group: Group, rows: Indices, lost: Losses) -> Floats:
+def _with_true_tokens(model: PhysioME, group: Group, rows: Indices, lost: Losses, abp: int) -> Floats:
     assert group.features is not None
     device, found = next(model.parameters()).device, []
     for first in range(0, len(rows), _BATCH):
@@ -97,5 +114,5 @@ def _with_true_tokens(model: PhysioME, group: Group, rows: Indices, lost: Losses
         with torch.no_grad():
             known = torch.from_numpy(group.known[rows[part]])
             complete = model.encode(group.features[here].to(device), known.to(device))
-        found.append(_map(model, group, rows[part], lost.part(part), OracleImputer(complete)))
+        found.append(_map(model, group, rows[part], lost.part(part), _InOneRow(OracleImputer(complete), abp)))
     return np.concatenate(found)

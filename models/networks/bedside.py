@@ -52,10 +52,10 @@ class BedsideHeads(nn.Module):
         self.waves = WaveDecoders(rows, c.frames, c.frame_samples, c.rate_hz, c.wave_channels, c.width)
         self.pressure_wave = PressureWave(c.frames, c.samples)
 
-    def forward(self, window: Represented, wave_rows: int | None) -> dict[str, Tensor]:
+    def forward(self, window: Represented, wave_rows: int | None, wave_frames: int | None = None) -> dict[str, Tensor]:
         """Outputs by name (``models.runtime.spec.OUTPUTS``) and, for training, ``pressure_frames`` [B, N, 3, 3],
         ``risk_hints`` [B, F], ``hazard_logits`` [B, K, 3] and ``raw_{abp,ppg,ecg}`` [rows, L]; waves of the first
-        ``wave_rows`` windows."""
+        ``wave_rows`` windows (None: all), of their newest ``wave_frames`` frames."""
         w = window
         level, pulse, term, anchors = self.anchor(w.context, w.filled)
         age = w.context[:, self.abp, _AGE]
@@ -80,12 +80,17 @@ class BedsideHeads(nn.Module):
             "risk_hi": risks.amax(1),
         }
         if wave_rows != 0:
-            out |= self._waves(w, mean, size, slice(wave_rows))
+            out |= self._waves(w, mean, size, slice(wave_rows), wave_frames)
         return out
 
-    def _waves(self, w: Represented, mean: Tensor, size: Tensor, rows: slice) -> dict[str, Tensor]:
-        context = w.context[rows]
-        raw = self.waves(w.scaled[rows], w.present[rows], w.slots[rows], w.fused[rows], w.embedded[rows], context)
+    def _waves(
+        self, w: Represented, mean: Tensor, size: Tensor, rows: slice, frames: int | None
+    ) -> dict[str, Tensor]:  # fmt: skip
+        context, (count, samples) = w.context[rows], (w.presence.shape[-1], w.scaled.shape[-1])
+        drawn = samples if frames is None else samples // count * min(frames, count)
+        raw = self.waves(
+            w.scaled[rows], w.present[rows], w.slots[rows], w.fused[rows], w.embedded[rows], context, drawn
+        )  # fmt: skip
         level, scale = ppg_units(context, self.rows)
         seen = pulse_seen(w.presence[rows], self.rows)
         return {f"raw_{m.value.lower()}": wave for m, wave in raw.items()} | {

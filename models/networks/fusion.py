@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from models.networks.transformer import Transformer, key_bias, sincos_positions
+from models.signals.delays import LARGEST_DELAY_CHANGE_S
 from models.signals.modalities import Modality, SleepChannel
 from models.signals.windows import CONTEXT_FIELDS
 
@@ -38,6 +39,17 @@ def forget(context: Tensor, rows: Rows) -> Tensor:
     if Modality.PPG in rows:
         kept[rows.index(Modality.PPG), [_F["level"], _F["scale"]]] = True
     return torch.where(kept, context, torch.full_like(context, math.nan))
+
+
+def delay_term(context: Tensor, rows: Rows) -> tuple[Tensor, Tensor]:
+    """The anchored delay regression's move of the MAP, slope · (R→PPG delay now − beside the last ABP), in mmHg [B]
+    within ±40, and whether it is known, bool [B] (else 0). A larger step of the delay than pulse transit makes is from
+    another beat, and counts as unknown. context [B, M, C]."""
+    row = context[:, rows.index(Modality.ABP)]
+    change = context[:, rows.index(Modality.PPG), _F["own_delay_s"]] - row[:, _F["ppg_delay_s"]]
+    term = row[:, _F["delay_slope"]] * change
+    known = (term == term) & (change.abs() < LARGEST_DELAY_CHANGE_S)
+    return torch.where(known, term.clamp(-40.0, 40.0), torch.zeros_like(term)), known
 
 
 class InputScaling(nn.Module):
@@ -88,7 +100,11 @@ class InputScaling(nn.Module):
 
 
 class ContextEmbedding(nn.Module):
-    """``context`` [B, M, C] with NaN = unknown -> normalised features and the context token's embedding [B, d]."""
+    """``context`` [B, M, C] with NaN = unknown -> normalised features and the context token's embedding [B, d].
+
+    Where ABP and PPG are rows the token is also given :func:`delay_term`: a product of three fields, which a small
+    perceptron learns badly, and what decoders and heads need to know of a lost pressure.
+    """
 
     def __init__(self, modalities: Rows, width: int, remembers: bool = True) -> None:
         """``remembers`` False: every field counts as unknown (see :func:`forget`)."""
@@ -96,9 +112,9 @@ class ContextEmbedding(nn.Module):
         self.modalities, self.remembers = modalities, remembers
         fields = len(CONTEXT_FIELDS)
         self.unknown = nn.Parameter(torch.zeros(len(modalities), fields))
-        self.embed = nn.Sequential(
-            nn.Linear(len(modalities) * (2 * fields + 1), 2 * width), nn.GELU(), nn.Linear(2 * width, width)
-        )
+        self.anchored = remembers and {Modality.ABP, Modality.PPG} <= set(modalities)
+        inputs = len(modalities) * (2 * fields + 1) + (2 if self.anchored else 0)
+        self.embed = nn.Sequential(nn.Linear(inputs, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
 
     def normalise(self, context: Tensor) -> Tensor:
         """Each field about zero mean and unit size; NaN stays NaN. PPG levels only relative to its own scale."""
@@ -130,7 +146,11 @@ class ContextEmbedding(nn.Module):
         known = normal == normal
         filled = torch.where(known, normal, self.unknown.expand_as(normal))
         share = presence.float().mean(-1, keepdim=True)
-        return filled, self.embed(torch.cat([filled, known.float(), share], dim=-1).flatten(1))
+        told = torch.cat([filled, known.float(), share], dim=-1).flatten(1)
+        if self.anchored:
+            term, term_known = delay_term(context, self.modalities)
+            told = torch.cat([told, term[:, None] / 20.0, term_known[:, None].float()], dim=-1)
+        return filled, self.embed(told)
 
 
 class Fusion(nn.Module):

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from models.signals.delays import LARGEST_DELAY_CHANGE_S
+from models.networks.fusion import delay_term
 from models.signals.modalities import Modality
 from models.signals.windows import CONTEXT_FIELDS
 
@@ -30,6 +30,7 @@ class PressureAnchor(nn.Module):
 
     def __init__(self, modalities: tuple[Modality, ...]) -> None:
         super().__init__()
+        self.modalities = modalities
         self.abp, self.ppg = modalities.index(Modality.ABP), modalities.index(Modality.PPG)
         self.default = nn.Parameter(torch.tensor([80.0, 50.0]))  # MAP, pulse pressure where never measured
 
@@ -49,10 +50,7 @@ class PressureAnchor(nn.Module):
         row = context[:, self.abp]
         level, pulse = row[:, _F["level"]], row[:, _F["scale"]]
         known = level == level
-        change = context[:, self.ppg, _F["own_delay_s"]] - row[:, _F["ppg_delay_s"]]
-        term = row[:, _F["delay_slope"]] * change
-        term_known = (term == term) & (change.abs() < LARGEST_DELAY_CHANGE_S)
-        term = torch.where(term_known, term.clamp(-40.0, 40.0), torch.zeros_like(term))
+        term, term_known = delay_term(context, self.modalities)
         level = torch.where(known, level.clamp(0.0, 250.0), self.default[0])
         pulse = torch.where(pulse == pulse, pulse.clamp(5.0, 200.0), self.default[1])
         extra = torch.stack([term / 20.0, term_known.float(), known.float(), (level - 65.0) / 15.0], dim=-1)

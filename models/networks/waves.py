@@ -26,6 +26,11 @@ _F = {name: i for i, name in enumerate(CONTEXT_FIELDS)}
 _STRIDE = 4
 _DILATIONS = (1, 2, 4, 8, 1, 2)
 _HIDE_SHAPE = 0.35  # share of windows and sources whose shape is hidden in training
+_REACH = 4 + _STRIDE * (2 * sum(_DILATIONS) + 1) + 4
+"""Samples to either side on which a sample of a decoded wave depends: stem, dilated blocks, expansion, output."""
+NEWEST_FRAMES = 3
+"""Frames at the end of a window of which a running monitor has the waves drawn: it shows the newest second, and the
+size of a wave is taken over the frames drawn (9 s)."""
 _LOWEST, _HIGHEST = -0.65, 0.9  # of a pressure wave about its mean, in pulse pressures
 
 
@@ -161,18 +166,22 @@ class WaveDecoder(nn.Module):
         self.expand = nn.Conv1d(channels, 8 * _STRIDE, 3, padding=1)
         self.out = nn.Conv1d(8, 1, 9, padding=4)
 
-    def forward(self, aligned: Tensor, tokens: Tensor, condition: Tensor) -> Tensor:
-        """aligned [B, 12, L] (signal, steepness, mask and beats a source), tokens [B, N, d], condition [B, c]."""
-        x = self.stem(aligned) + self.token(tokens).transpose(1, 2) @ self.upsample
+    def forward(self, aligned: Tensor, tokens: Tensor, condition: Tensor, drawn: int) -> Tensor:
+        """aligned [B, 12, L] (signal, steepness, mask and beats a source), tokens [B, N, d], condition [B, c] -> the
+        newest ``drawn`` samples, as they are in the whole wave."""
+        samples = aligned.shape[-1]
+        first = max(0, samples - drawn - _REACH) // _STRIDE
+        aligned, upsample = aligned[..., first * _STRIDE :], self.upsample[:, first:]
+        x = self.stem(aligned) + self.token(tokens).transpose(1, 2) @ upsample
         for block in self.blocks:
             x = block(x, condition)
         x = nn.functional.gelu(self.expand(x)).unflatten(1, (8, _STRIDE)).transpose(2, 3).flatten(2)
         wave: Tensor = self.out(x).squeeze(1)
-        return wave
+        return wave[:, -drawn:]
 
 
 class WaveDecoders(nn.Module):
-    """The three wave decoders; returns raw shapes [B, L] by modality."""
+    """The three wave decoders; returns raw shapes by modality."""
 
     def __init__(
         self, modalities: tuple[Modality, ...], frames: int, frame_samples: int, rate_hz: int, channels: int,
@@ -188,9 +197,11 @@ class WaveDecoders(nn.Module):
         )
 
     def forward(
-        self, scaled: Tensor, present: Tensor, slots: Tensor, fused: Tensor, embedded: Tensor, context: Tensor
-    ) -> dict[Modality, Tensor]:
-        """scaled and present [B, M, L], slots of pass 2 [B, M, N, d], fused and context embedding [B, d]."""
+        self, scaled: Tensor, present: Tensor, slots: Tensor, fused: Tensor, embedded: Tensor, context: Tensor,
+        drawn: int,
+    ) -> dict[Modality, Tensor]:  # fmt: skip
+        """scaled and present [B, M, L], slots of pass 2 [B, M, N, d], fused and context embedding [B, d] -> the newest
+        ``drawn`` samples of each wave [B, drawn]. Beats are looked for in all of the window."""
         a, p, known = self.delays(context)
         sources = torch.stack([scaled[:, r] for r in self.rows], dim=1)
         masks = torch.stack([present[:, r] for r in self.rows], dim=1).float()
@@ -205,7 +216,7 @@ class WaveDecoders(nn.Module):
         for modality, row in zip(WAVE_MODALITIES, self.rows, strict=True):
             ahead = self.delays.to_target(modality, a, p) * self.rate_hz
             aligned = shift(sources, ahead.repeat(1, 4))
-            waves[modality] = self.decoders[modality.value](aligned, slots[:, row], condition)
+            waves[modality] = self.decoders[modality.value](aligned, slots[:, row], condition, drawn)
         return waves
 
 
@@ -238,8 +249,12 @@ class PressureWave(nn.Module):
         self.register_buffer("interpolation", frame_interpolation(frames, samples), persistent=False)
 
     def forward(self, raw: Tensor, mean: Tensor, pulse: Tensor, seen: Tensor | None = None) -> Tensor:
-        """raw [B, L], mean and pulse pressure [B, N] in mmHg, ``seen`` as in :func:`unit_shape` -> [B, L] mmHg."""
-        return mean @ self.interpolation + (pulse @ self.interpolation) * unit_shape(raw, self.frames, seen)
+        """raw [B, l], the newest samples of a window in whole frames, mean and pulse pressure [B, N] in mmHg, ``seen``
+        [B, N] as in :func:`unit_shape` -> [B, l] mmHg."""
+        grid = self.interpolation[:, -raw.shape[-1] :]
+        frames = raw.shape[-1] * self.frames // self.interpolation.shape[-1]
+        shape = unit_shape(raw, frames, None if seen is None else seen[:, -frames:])
+        return mean @ grid + (pulse @ grid) * shape
 
 
 class EegFeatures(nn.Module):

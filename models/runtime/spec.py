@@ -22,15 +22,15 @@ absent frames 0 [B, M, L]; ``frames_{modality}`` [F, samples]; features of frame
 ``features_{modality}`` [F, d]."""
 
 OUTPUTS: dict[str, str] = {
-    # name in the graph -> shape and meaning (B batch, M modalities, N frames, L samples, d token width)
+    # name in the graph -> shape and meaning (B batch, M modalities, N frames, l samples, d token width)
     "risk": "[B, 3] probability of hypotension (MAP < 65 mmHg for 60 s) within 5, 10 and 15 min, non-decreasing",
     "risk_lo": "[B, 3] 10 % bound",
     "risk_hi": "[B, 3] 90 % bound",
     "depth": "[B, 3] depth of anaesthesia 0-100 (not BIS), 10/50/90 % quantiles before conformal widening",
     "pressure": "[B, 3, 3] MAP, SBP, DBP of the newest frame in mmHg by 10/50/90 % quantiles before widening",
-    "abp_wave": "[B, L] restored arterial pressure, mmHg",
-    "ppg_wave": "[B, L] restored plethysmogram, in the units of the PPG input",
-    "ecg_wave": "[B, L] restored ECG, rhythm only, mV",
+    "abp_wave": "[B, l] restored arterial pressure at the window's end, mmHg",
+    "ppg_wave": "[B, l] restored plethysmogram, in the units of the PPG input",
+    "ecg_wave": "[B, l] restored ECG, rhythm only, mV",
     "eeg_features": "[B, 7] log10 power (uV^2) delta/theta/alpha/beta/gamma, SEF95 in Hz, suppression ratio 0-1",
     "tokens": "[B, M, N, d] encoder tokens of pass 1 (undefined where absent)",
     "restored_tokens": "[B, M, N, d] imputed tokens",

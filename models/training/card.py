@@ -70,6 +70,12 @@ _WORTH = {
     "gain of restored": "gain of restored", "restored from": "from", "restored to": "to",
 }  # fmt: skip
 
+_WORDS = {
+    "modality": "sensor lost", "quantity": "read", "age_s": "for s", "word_windows": "windows", "restored": "restored",
+    "SelfMask": "SelfMask", "held": "held", "usual": "the usual value", "true": "true tokens",
+    "gain": "held minus restored", "gain from": "95 % from", "gain to": "to",
+}  # fmt: skip
+
 _WARNING = {
     "simulated": "Trained on simulated patients only; no figure in the tables\nmarked *simulated* says anything about "
     "real ones.",
@@ -148,6 +154,8 @@ def _figures(kind: str, found: HeldOut, every_s: int) -> str:
         ("Depth of anaesthesia, EEG measured for at least 15 s:", found.depth, _DEPTH),
         ("Restored encoder tokens, the modality lost for 5 min, all others there (R² against the mean token):",
          found.tokens, {"modality": "modality", "r2": "R²"}),
+        ("What these tokens say, MAE of a read-out that is linear and was fitted to true tokens of training patients; "
+         "*held* is\nthe remembered token:", found.words, _WORDS),
     )  # fmt: skip
     told = "\n\n".join(f"{title}\n\n{table(rows, columns)}" for title, rows, columns in tables if rows)
     return (

@@ -89,6 +89,7 @@ class FusionConfig(StageSettings, frozen=True, kw_only=True):
     lora_dropout: Share = 0.05
     token_sample: OpenShare = 0.6  # share of kept tokens shown to the fusion encoder for L_intra
     contrastive_temperature: Positive = 0.1
+    memory: bool = False  # the restoration decoders know the token memory from the first step on
     weights: dict[str, NotNegative] = msgspec.field(
         default_factory=dict
     )  # of single losses, over the defaults of models.training.fusion_stage
@@ -128,6 +129,7 @@ class HeadsConfig(StageSettings, frozen=True, kw_only=True):
     """The heads again, everything else frozen: on complete windows, or with sensors lost."""
 
     complete: bool = True
+    pool: bool = False  # the pooling of the slots, which the heads read, is trained with them
 
 
 class RiskConfig(StageSettings, frozen=True, kw_only=True):
@@ -147,6 +149,7 @@ class RestorationConfig(StageSettings, frozen=True, kw_only=True):
 
     batch: Count = 48
     memory: bool = True  # they are told the last token of each absent modality (models.networks.memory)
+    readout: NotNegative = 0.0  # weight of what the restored tokens say (models.training.readouts)
 
 
 class ObjectiveConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -198,6 +201,7 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
             plain.pop(place)
         for part in (plain["data"], plain["data"].get("simulated", {}), *plain["data"].get("recorded", ())):
             part.pop("processes", None)
+            part.pop("attribution", None)
         for later in ("restoration", "risk"):  # stages that runs made before there were any do not have
             if getattr(self, later).steps == 0:
                 plain.pop(later)
@@ -253,6 +257,11 @@ def checked(config: TrainConfig, where: str) -> TrainConfig:
     strange = [] if config.distil is None else [name for name in config.distil.students if name not in known]
     if strange:
         raise BadInput(f"distil.students out of {', '.join(known)}", strange[0], f"correct {where}")
+    if config.fusion.memory and not config.architecture.use_memory:
+        raise BadInput(
+            "a token memory in [restoration] where [fusion] has one", "restoration without steps or memory",
+            f"correct {where}",
+        )  # fmt: skip
     if config.device not in ("auto", "cpu") and not config.device.startswith("cuda"):
         raise BadInput("device auto, cpu or cuda", repr(config.device), f"correct {where}")
     return config

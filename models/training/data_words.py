@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from models.data.sources import FolderData
 from models.training.config import DataConfig, MixedData, TrainConfig, site_of
 
 
@@ -36,11 +37,12 @@ def data_words(config: TrainConfig, train_windows: int) -> str:
     data = config.data
     if isinstance(data, MixedData):
         sites = ", ".join(map(site_of, data.recorded))
+        owed = [part.attribution for part in data.recorded if isinstance(part, FolderData) and part.attribution]
         return (
             f"{_simulated_words(data.simulated)}\n\nBeside them recordings of {sites}, split by patient; of the "
             f"windows that training draws {data.recorded_share:.0%} are recorded ({train_windows:,} windows in all). "
-            "What was not measured was neither learnt nor scored."
-        )
+            "What was not measured was neither learnt nor scored.\n" + "".join(f"\n- {words}" for words in owed)
+        ).rstrip()
     if isinstance(data, DataConfig):
         return f"{_simulated_words(data)} {train_windows:,} training windows, one every {data.stride_s} s."
     return (

@@ -63,7 +63,7 @@ def train(
     model, groups, clock = trained.model, trained.groups, trained.clock
     with clock("calibration and figures"):
         conformal = calibrate(model, groups["calibration"], settings.seed)
-        found = held_out(model, groups["test"], conformal, settings.seed, settings.selfmask.steps > 0)
+        found = held_out(model, groups["test"], groups["train"], conformal, settings.seed, settings.selfmask.steps > 0)
     with disk_errors(out):
         run_folder.save_model(out, model, trained.fingerprints[STAGES[-1]])  # with its temperature
         run_folder.save_calibration(out, conformal)
@@ -80,12 +80,12 @@ def train(
 
 
 def held_out(
-    model: PhysioME, test: Group, conformal: dict[str, Conformal], seed: int, selfmask: bool
+    model: PhysioME, test: Group, train: Group, conformal: dict[str, Conformal], seed: int, selfmask: bool
 ) -> dict[str, HeldOut]:
-    """Figures on the test patients, ``recorded`` ones and ``simulated`` ones apart: real people come first."""
+    """Figures on the patients of ``test``, ``recorded`` ones and ``simulated`` ones apart: real people come first."""
     parts = {"recorded": test.only(recorded=True), "simulated": test.only(recorded=False)}
     return {
-        kind: Evaluation(model, part, conformal, seed, selfmask).run()
+        kind: Evaluation(model, part, train, conformal, seed, selfmask).run()
         for kind, part in parts.items()
         if part is not None
     }

@@ -1,11 +1,13 @@
 """The PhysioME stage (arXiv 2510.11110): frozen modality encoders with LoRA; fusion, restoration and heads are trained.
 
-    L = L_heads + α L_intra + β L_missing + γ L_contra
+    L = L_heads + α L_intra + β L_missing + γ L_contra (+ δ L_readout)
 
     L_intra    intra-modality decoders predict the encoder tokens of kept sensors that were not sampled
     L_missing  restoration decoders predict those of sensors that were lost; no gradient reaches their input
     L_contra   NT-Xent between each modality's mean token and the fused mean token
+    L_readout  not the paper's: what the restored tokens say of simple physiology (models.training.readouts)
 
+With ``memory`` the restoration decoders know the last tokens of what was lost from the first step on.
 Each sample has losses of its own, drawn with the data over all non-empty subsets of sensors. The encoders see a cached
 feature a frame.
 """
@@ -30,6 +32,8 @@ from models.training.losses import rhythm_target as rhythm_target
 from models.training.losses import wave_losses as wave_losses
 from models.training.losses import weighted as weighted
 from models.training.pretrain import projector
+from models.training.readouts import TokenReadouts, truths
+from models.training.recall import recall
 from models.training.stage import device_of, step_random
 
 if TYPE_CHECKING:
@@ -37,18 +41,20 @@ if TYPE_CHECKING:
     from models.training.sampling import Group
 
 _STOP_WINDOWS = 1024
-_NOT_SCORED = ("intra", "contrastive")  # they serve the representation, nothing is served by them
+_NOT_SCORED = ("intra", "contrastive", "readout_fit")  # they serve the representation, nothing is served by them
 
 
 class FusionParts(nn.Module):
-    """The model with what only training needs: intra-modality decoders and contrastive projectors."""
+    """The model with what only training needs: intra-modality decoders, contrastive projectors and read-outs."""
 
-    def __init__(self, model: PhysioME) -> None:
+    def __init__(self, model: PhysioME, readouts: bool) -> None:
         super().__init__()
         c, rows = model.config, len(model.config.modalities)
         self.model = model
         self.intra = DecoderBank(rows, c.width, c.decoder_width, c.heads, 1)
         self.projectors = nn.ModuleList(projector(c.width, 64) for _ in range(rows + 1))
+        if readouts:
+            self.readouts = TokenReadouts(c.modalities, c.width)
 
 
 class FusionStage:
@@ -63,12 +69,14 @@ class FusionStage:
         torch.manual_seed(seed + 1)
         if not has_adapters(model):
             model.freeze_encoders(settings.lora_rank, settings.lora_alpha, settings.lora_dropout)
+        if settings.memory and model.memory is None:
+            model.add_memory()
         if isinstance(model.heads, BedsideHeads):
             model.waves.requires_grad_(False)  # they have a stage of their own
         self.model, self._stop = model, stop
         self.settings, self.seed, self.plan = settings, seed, plan
         self.weights = WEIGHTS | settings.weights
-        self.module = FusionParts(model).to(device_of(model))
+        self.module = FusionParts(model, self.weights["readout"] > 0.0).to(device_of(model))
         self._batches = step_batches(train, plan, settings.batch, seed, self.name, device_of(model), contrastive=True)
 
     def losses(self, step: int) -> dict[str, Tensor]:
@@ -86,14 +94,19 @@ class FusionStage:
         """One step of the algorithm: its losses without their weights."""
         model, parts = self.model, self.module
         with torch.no_grad():
-            target = model.encode(batch.features, batch.known)
-        out = model(batch.signals, batch.presence, batch.context, features=batch.features, wave_rows=0)
+            training = model.training
+            target = model.eval().encode(batch.features, batch.known)  # a target is not dropped out of
+            model.train(training)
+        memory = recall(model, batch)
+        out = model(
+            batch.signals, batch.presence, batch.context, features=batch.features, wave_rows=0, memory=memory
+        )  # fmt: skip
         lost = batch.known & ~batch.presence
 
         sampled = objectives.draw_tokens(batch.presence, self.settings.token_sample, generator)
         state = model.pass_one(out["tokens"], sampled, out["embedded"])
         predicted = parts.intra(state.context_out, state.slots, sampled)
-        return {
+        found = {
             "intra": objectives.intra_loss(predicted, target, batch.presence, sampled, batch.known),
             "missing": objectives.missing_loss(out["restored_tokens"], target, ~lost, batch.known),
             "contrastive": objectives.contrastive_loss(
@@ -104,4 +117,9 @@ class FusionStage:
                 self.settings.contrastive_temperature,
                 objectives.negative_weights(batch.patient, batch.end_s),
             ),
-        } | head_losses(model, batch, out)
+        }
+        if self.weights["readout"] > 0.0:
+            goal = truths(batch, model.config.modalities)
+            found["readout_fit"] = parts.readouts.fit_loss(target, goal, batch.known)
+            found["readout"] = parts.readouts.restored_loss(out["restored_tokens"], goal, lost)
+        return found | head_losses(model, batch, out)

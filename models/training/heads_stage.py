@@ -1,14 +1,15 @@
 """The heads again, everything else frozen: what a comparison of imputers needs, where one head serves them all.
 
 On complete windows the head learns what the representation says when nothing is missing; with losses and an imputer in
-place it is refitted to that imputer.
+place it is refitted to that imputer. ``pool`` trains the pooling of pass 2 as well; its transformer is that of pass 1
+too, which the imputers read: to move it here would spoil what they have learnt.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from models.data.missingness import LossPlan
 from models.imputers import Imputer
@@ -33,10 +34,12 @@ class HeadsStage:
 
     def __init__(
         self, model: PhysioME, train: Group, stop: Group, settings: StageSettings, imputer: Imputer | None = None,
-        plan: LossPlan = COMPLETE, seed: int = 0,
+        plan: LossPlan = COMPLETE, seed: int = 0, pool: bool = False,
     ) -> None:  # fmt: skip
         model.requires_grad_(False).eval()
-        self.model, self.module = model, model.heads.requires_grad_(True)
+        heads: nn.Module = model.heads.requires_grad_(True)
+        self.model = model
+        self.module = nn.ModuleDict({"heads": heads, "pool": model.pool.requires_grad_(True)}) if pool else heads
         if isinstance(model.heads, BedsideHeads):
             model.waves.requires_grad_(False)
             for fitted_later in (model.hypotension.temperature, model.hypotension.temperature_missing):

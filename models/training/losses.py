@@ -16,7 +16,7 @@ from models.training.batch import Batch
 WEIGHTS: dict[str, float] = {
     "intra": 0.5, "missing": 1.0, "contrastive": 0.2, "pressure": 1.0, "pressure_present": 0.2, "depth": 1.0,
     "hypotension": 2.0, "eeg": 0.5, "wave_abp": 2.0, "wave_ppg": 1.0, "wave_ecg": 2.0, "stage": 1.0,
-    "leave_one_out": 0.2, "autoencoding": 1.0, "consistency": 1.0,
+    "leave_one_out": 0.2, "autoencoding": 1.0, "consistency": 1.0, "readout": 0.0, "readout_fit": 1.0,
 }  # fmt: skip
 _EEG_CENTRE = (1.5, 1.0, 1.0, 0.5, 0.0, 15.0, 0.0)
 _EEG_SCALE = (0.6, 0.6, 0.6, 0.6, 0.6, 5.0, 0.3)

@@ -109,7 +109,7 @@ def train_stages(
     if wanted("heads"):
         with clock("heads"):
             plan = COMPLETE if settings.heads.complete else LossPlan()
-            heads = HeadsStage(model, train, stop, settings.heads, plan=plan, seed=seed)
+            heads = HeadsStage(model, train, stop, settings.heads, plan=plan, seed=seed, pool=settings.heads.pool)
             run_stage(heads, settings.heads, out, prints["heads"], progress)
     if wanted("risk"):
         with clock("risk"):

@@ -1,10 +1,10 @@
 """The restoration stage: everything else frozen, PhysioME's restoration decoders learn to use the token memory.
 
-    L_missing = ‖D(sg[slots], memory) − sg E(complete)‖²  over what was lost
+    L = ‖D(sg[slots], memory) − sg E(complete)‖² + δ L_readout   over what was lost
 
-The main stage has to train decoders, fusion and heads at once and knows no memory. Here each window comes with the last
-tokens of what it lost, from a donor before the loss (``models.data.donors``), as the engine has them at the bedside.
-With ``memory`` off the decoders are merely trained on: the ablation.
+Each window comes with the last tokens of what it lost, from a donor before the loss (``models.data.donors``), as the
+engine has them at the bedside. With ``memory`` off the decoders are merely trained on: the ablation. L_readout
+(:mod:`models.training.readouts`) holds what the restored tokens say against the truth; 0 leaves it out.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from models.data.missingness import LossPlan
 from models.imputers import RestorationImputer
 from models.physiome import PhysioME
 from models.training.batch import Batch, fixed_batches, mean_losses, step_batches
+from models.training.readouts import TokenReadouts, truths
 from models.training.recall import recall
 from models.training.stage import device_of, step_random
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 LOSSES = LossPlan(complete=0.0, subset=0.7, recent=0.2, ragged=0.1)
 """A window that lost nothing teaches no restoration."""
 _STOP_WINDOWS = 1024
+_SOLVED_WINDOWS = 1536
 
 
 class RestorationStage:
@@ -47,9 +49,14 @@ class RestorationStage:
         parts: dict[str, nn.Module] = {"restoration": model.restoration}
         if model.memory is not None:
             parts["memory"] = model.memory.restoration
+        if settings.readout > 0.0:
+            parts["readouts"] = self._readouts = TokenReadouts(model.config.modalities, model.config.width)
         self.model, self.module = model, nn.ModuleDict(parts).requires_grad_(True)
         self._stop, self.settings, self.seed, self.plan = stop, settings, seed, plan
         self._batches = step_batches(train, plan, settings.batch, seed, self.name, device_of(model))
+        if settings.readout > 0.0:
+            self.module.to(device_of(model))
+            self._solve(train)
 
     def losses(self, step: int) -> dict[str, Tensor]:
         """Losses of the restored tokens over the batch of ``step``."""
@@ -72,4 +79,18 @@ class RestorationStage:
             state = model.pass_one(tokens, batch.presence, embedded, recall(model, batch))
         lost = batch.known & ~batch.presence
         restored = RestorationImputer().impute(model, state)
-        return {"missing": objectives.missing_loss(restored, target, ~lost, batch.known)}
+        found = {"missing": objectives.missing_loss(restored, target, ~lost, batch.known)}
+        if self.settings.readout > 0.0:
+            goal = truths(batch, model.config.modalities)
+            found["readout"] = self.settings.readout * self._readouts.restored_loss(restored, goal, lost)
+        return found
+
+    @torch.no_grad()
+    def _solve(self, train: Group) -> None:
+        """The encoders are frozen, so the read-outs are solved once, and stay."""
+        batches = fixed_batches(train, self.plan, self.seed, _SOLVED_WINDOWS, 64, device_of(self.model))
+        rows = self.model.config.modalities
+        found = [(self.model.encode(b.features, b.known), truths(b, rows), b.known) for b, _ in batches]
+        tokens, truth, known = zip(*found, strict=True)
+        self._readouts.solve(torch.cat(tokens), [torch.cat(row) for row in zip(*truth, strict=True)], torch.cat(known))
+        self._readouts.requires_grad_(False)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -43,21 +44,24 @@ class RiskStage:
             fitted_later.requires_grad_(False)
         self.settings, self.seed, self._train = settings, seed, train
         device = device_of(model)
-        self._hints = torch.cat([hints(model, train, plan, seed, k) for k in range(settings.draws)]).to(device)
+        self._rows, stopping = labelled(train), labelled(stop)
+        self._place = np.full(len(train), -1)
+        self._place[self._rows] = np.arange(len(self._rows))
+        drawn = [hints(model, train, self._rows, plan, seed, k) for k in range(settings.draws)]
+        self._hints = torch.cat(drawn).to(device)
         self._labels, self._weights = (
-            torch.from_numpy(np.asarray(values, np.float32)).to(device).repeat(settings.draws, 1)
+            torch.from_numpy(np.asarray(values[self._rows], np.float32)).to(device).repeat(settings.draws, 1)
             for values in (train.labels["hypotension"], train.bootstrap[train.dataset.patient_of])
         )
-        self._stop_hints = hints(model, stop, plan, seed, 0).to(device)
-        self._stop_labels = torch.from_numpy(np.asarray(stop.labels["hypotension"], np.float32)).to(device)
+        self._stop_hints = hints(model, stop, stopping, plan, seed, 0).to(device)
+        self._stop_labels = torch.from_numpy(np.asarray(stop.labels["hypotension"][stopping], np.float32)).to(device)
 
     def losses(self, step: int) -> dict[str, Tensor]:
         """Hazard loss over hints drawn for ``step``."""
         random = step_random(self.seed, self.name, step)
-        size, windows = self.settings.batch, len(self._train)
-        drawn = self._train.draw_rows(random.numpy, size) + windows * random.numpy.integers(
-            0, self.settings.draws, size
-        )
+        size, windows = self.settings.batch, len(self._rows)
+        at = self._place[self._train.draw_rows(random.numpy, size, self._rows)]
+        drawn = at + windows * random.numpy.integers(0, self.settings.draws, size)
         rows = torch.from_numpy(drawn).to(self._hints.device)
         logits = self.module.logits(self._hints[rows])
         return {"hypotension": objectives.hazard_loss(logits, self._labels[rows], self._weights[rows])}
@@ -69,10 +73,18 @@ class RiskStage:
         return {"score": float(objectives.hazard_loss(logits, self._stop_labels, each))}
 
 
+def labelled(group: Group) -> npt.NDArray[np.intp]:
+    """Windows whose future is known at any horizon: a short recording has few of them. All, where it is of none, which
+    teach nothing."""
+    known = np.isfinite(np.asarray(group.labels["hypotension"], np.float32)).any(1)
+    return np.flatnonzero(known) if known.any() else np.arange(len(group))
+
+
 @torch.no_grad()
-def hints(model: PhysioME, group: Group, plan: LossPlan, seed: int, draw: int) -> Tensor:
-    """What the risk head reads of each window [W, F] under one draw of losses, on the CPU."""
-    rows = np.arange(len(group))
+def hints(
+    model: PhysioME, group: Group, rows: npt.NDArray[np.intp], plan: LossPlan, seed: int, draw: int
+) -> Tensor:  # fmt: skip
+    """What the risk head reads of the windows ``rows`` [W, F] under one draw of losses, on the CPU."""
     lost = group.draw(quiet_random(seed, "risk hints", draw).numpy, rows, plan)
     parts: list[Tensor] = []
     for first in range(0, len(rows), _BATCH):

@@ -66,12 +66,13 @@ class Group:
 
     # -- which windows are drawn ---------------------------------------------------------------------------------
 
-    def draw_rows(self, rng: np.random.Generator, size: int) -> Indices:
-        """``size`` windows with replacement, recorded and simulated ones by their shares."""
-        if self.recorded_share is None:
-            return rng.integers(0, len(self), size)
+    def draw_rows(self, rng: np.random.Generator, size: int, among: Indices | None = None) -> Indices:
+        """``size`` windows (of ``among``, None: all) with replacement, recorded and simulated ones by their shares."""
+        rows = np.arange(len(self)) if among is None else among
+        parts = (rows[~self.recorded[rows]], rows[self.recorded[rows]])
+        if self.recorded_share is None or not all(len(part) for part in parts):
+            return rows[rng.integers(0, len(rows), size)]
         from_recorded = rng.random(size) < self.recorded_share
-        parts = (np.flatnonzero(~self.recorded), np.flatnonzero(self.recorded))
         simulated, recorded = (rows[rng.integers(0, len(rows), size)] for rows in parts)
         return np.where(from_recorded, recorded, simulated)
 

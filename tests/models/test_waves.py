@@ -7,7 +7,10 @@ import pytest
 import torch
 
 from models.networks.waves import WAVE_MODALITIES, PressureWave, beats, pulse_seen, unit_shape
-from models.signals.modalities import Modality
+from models.physiome import PhysioME
+from models.signals.modalities import MODEL_MODALITIES, Modality
+from models.signals.windows import CONTEXT_FIELDS
+from models.sizes import SIZES
 
 ABP, PPG, ECG = (WAVE_MODALITIES.index(m) for m in (Modality.ABP, Modality.PPG, Modality.ECG))
 TIMES = np.arange(0.5, 29.5, 0.83)
@@ -93,3 +96,30 @@ def test_any_pulse_source_counts_and_an_eeg_does_not() -> None:
     presence = torch.zeros(1, 4, 5, dtype=torch.bool)
     presence[0, [0, 1, 2, 3], [0, 1, 2, 3]] = True
     assert pulse_seen(presence, order).tolist() == [[True, True, True, False, False]]
+
+
+@pytest.mark.parametrize("frames", [1, 2, 3, 99])
+def test_the_newest_frames_alone_are_drawn_as_in_the_whole(frames: int) -> None:
+    """What a monitor has drawn is the end of the whole wave, raw sample by raw sample; a pressure wave is sized over
+    the frames drawn, and no other output moves."""
+    torch.manual_seed(2)
+    model = PhysioME(SIZES["ci"]).eval()
+    c = model.config
+    drawn = min(frames, c.frames) * c.frame_samples
+    signals = torch.randn(3, 4, c.samples) * torch.tensor([1.0, 20.0, 1.0, 30.0])[:, None]
+    presence = torch.rand(3, 4, c.frames) > 0.2
+    context = torch.randn(3, 4, len(CONTEXT_FIELDS)).abs()
+    with torch.no_grad():
+        whole = model(signals, presence, context)
+        cut = model(signals, presence, context, wave_frames=frames)
+    waves = {name for name in whole if "wave" in name or name.startswith("raw_")}
+    assert len(waves) == 6
+    for name in waves - {"abp_wave"}:
+        assert cut[name].shape == (3, drawn)
+        assert torch.allclose(cut[name], whole[name][:, -drawn:], atol=1e-5), name
+    for name in whole.keys() - waves:
+        assert torch.equal(cut[name], whole[name])
+    mean, size = whole["pressure_frames"][:, -1, 0, 1], whole["pressure_frames"][:, -1, 1:, 1]
+    shape = unit_shape(cut["raw_abp"], drawn // c.frame_samples, pulse_seen(presence, MODEL_MODALITIES)[:, -frames:])
+    newest = mean + (size[:, 0] - size[:, 1]) * shape[:, -1]
+    assert torch.allclose(cut["abp_wave"][:, -1], newest, atol=1e-3)
