@@ -103,7 +103,9 @@ class HypotensionHead(nn.Module):
     """Hazards of a first hypotensive event in (0, 5], (5, 10] and (10, 15] min; risks are cumulative, so ordered.
 
     ``ENSEMBLE`` members differ by their start and by bootstrap weights over patients; their mean is the risk, least
-    and greatest its bounds. Logits are divided by T = softplus(a + Σ b_m · missing_m), fitted after training.
+    and greatest its bounds. After training the logits ℓ of hazard h become ℓ / T + o_h + Σ p_hm · missing_m, with
+    T = softplus(a + Σ b_m · missing_m): temperature and offset (Platt 1999) by what is missing, since a head that lost
+    its best sensor is wrong in its mean, not in its sharpness alone.
     """
 
     def __init__(self, inputs: int, modalities: int, horizons: int = 3, hidden: int = 8) -> None:
@@ -114,6 +116,13 @@ class HypotensionHead(nn.Module):
         self.bias = nn.Parameter(torch.full((ENSEMBLE, 1, horizons), -2.5))
         self.temperature = nn.Parameter(torch.tensor(math.log(math.e - 1.0)), requires_grad=False)
         self.temperature_missing = nn.Parameter(torch.zeros(modalities), requires_grad=False)
+        self.offset = nn.Parameter(torch.zeros(horizons), requires_grad=False)
+        self.offset_missing = nn.Parameter(torch.zeros(modalities, horizons), requires_grad=False)
+
+    @property
+    def fitted_later(self) -> tuple[nn.Parameter, ...]:
+        """What calibration fits, and no stage of training."""
+        return self.temperature, self.temperature_missing, self.offset, self.offset_missing
 
     def logits(self, features: Tensor) -> Tensor:
         """[B, inputs] -> hazard logits [B, K, H] before the temperature."""
@@ -122,10 +131,11 @@ class HypotensionHead(nn.Module):
         return logits
 
     def cooled(self, logits: Tensor, presence: Tensor) -> Tensor:
-        """Divides by the temperature of the share of missing frames, presence bool [B, M, N]."""
+        """Logits [B, K, H] by temperature and offset of the share of missing frames, presence bool [B, M, N]."""
         missing = 1.0 - presence.float().mean(-1)
         temperature = nn.functional.softplus(self.temperature + missing @ self.temperature_missing)
-        return logits / (temperature[:, None, None] + 1e-3)
+        offset = self.offset + missing @ self.offset_missing
+        return logits / (temperature[:, None, None] + 1e-3) + offset[:, None]
 
     @staticmethod
     def cumulative(logits: Tensor) -> Tensor:

@@ -67,7 +67,8 @@ def predict(
 
 
 def fit_temperature(model: PhysioME, group: Group, seed: int) -> None:
-    """Fits a and b of T = softplus(a + Σ b_m · missing_m) by the likelihood of the hazards; in place."""
+    """Fits temperature and offsets of :class:`models.networks.heads.HypotensionHead` by the likelihood of the hazards,
+    in place."""
     rng = np.random.default_rng([seed, 31])
     rows = np.arange(len(group))
     lost = group.draw(rng, rows, LossPlan())
@@ -76,10 +77,10 @@ def fit_temperature(model: PhysioME, group: Group, seed: int) -> None:
     device = head.temperature.device
     logits, presence = logits.to(device), torch.from_numpy(lost.presence).to(device)
     maximise_likelihood(
-        [head.temperature, head.temperature_missing],
+        head.fitted_later,
         lambda: head.cooled(logits, presence),
         group.labels["hypotension"][rows],
-        lambda: 1e-3 * head.temperature_missing.square().sum(),
+        lambda: 1e-3 * (head.temperature_missing.square().sum() + head.offset_missing.square().sum()),
     )
 
 

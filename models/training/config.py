@@ -123,6 +123,7 @@ class WaveConfig(StageSettings, frozen=True, kw_only=True):
     ema: Decay = 0.995
     evaluate_every: Count = 200
     save_every: Count = 200
+    plain_share: Share = 0.0  # of the steps in which nothing is imputed, so that a graph without imputers serves too
 
 
 class HeadsConfig(StageSettings, frozen=True, kw_only=True):
@@ -130,6 +131,7 @@ class HeadsConfig(StageSettings, frozen=True, kw_only=True):
 
     complete: bool = True
     pool: bool = False  # the pooling of the slots, which the heads read, is trained with them
+    plain_share: Share = 0.0  # as of ``WaveConfig``
 
 
 class RiskConfig(StageSettings, frozen=True, kw_only=True):

@@ -47,7 +47,7 @@ _NOT_SCORED = ("intra", "contrastive", "readout_fit")  # they serve the represen
 class FusionParts(nn.Module):
     """The model with what only training needs: intra-modality decoders, contrastive projectors and read-outs."""
 
-    def __init__(self, model: PhysioME, readouts: bool) -> None:
+    def __init__(self, model: PhysioME, readouts: bool = False) -> None:
         super().__init__()
         c, rows = model.config, len(model.config.modalities)
         self.model = model

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 
 from models.data.missingness import LossPlan
-from models.imputers import Imputer
+from models.imputers import Imputer, MaskTokenImputer
 from models.networks.bedside import BedsideHeads
 from models.physiome import PhysioME
 from models.training.batch import Batch, fixed_batches, mean_losses, step_batches
@@ -34,7 +34,7 @@ class HeadsStage:
 
     def __init__(
         self, model: PhysioME, train: Group, stop: Group, settings: StageSettings, imputer: Imputer | None = None,
-        plan: LossPlan = COMPLETE, seed: int = 0, pool: bool = False,
+        plan: LossPlan = COMPLETE, seed: int = 0, pool: bool = False, plain_share: float = 0.0,
     ) -> None:  # fmt: skip
         model.requires_grad_(False).eval()
         heads: nn.Module = model.heads.requires_grad_(True)
@@ -42,27 +42,28 @@ class HeadsStage:
         self.module = nn.ModuleDict({"heads": heads, "pool": model.pool.requires_grad_(True)}) if pool else heads
         if isinstance(model.heads, BedsideHeads):
             model.waves.requires_grad_(False)
-            for fitted_later in (model.hypotension.temperature, model.hypotension.temperature_missing):
+            for fitted_later in model.hypotension.fitted_later:
                 fitted_later.requires_grad_(False)
         self._stop, self.settings = stop, settings
-        self.imputer, self.plan, self.seed = imputer, plan, seed
+        self.imputer, self.plan, self.seed, self.plain_share = imputer, plan, seed, plain_share
         self._batches = step_batches(train, plan, settings.batch, seed, self.name, device_of(model))
 
     def losses(self, step: int) -> dict[str, Tensor]:
         """Losses of the heads over the batch of ``step``."""
-        step_random(self.seed, self.name, step)
-        return self.objective(self._batches(step))
+        random = step_random(self.seed, self.name, step)
+        plain = random.numpy.random() < self.plain_share
+        return self.objective(self._batches(step), MaskTokenImputer() if plain else self.imputer)
 
     def score(self) -> dict[str, float]:
         """Mean losses over fixed batches; ``score`` is their sum."""
         batches = fixed_batches(self._stop, self.plan, self.seed, _STOP_WINDOWS, 64, device_of(self.model))
-        found = mean_losses(batches, lambda batch, _: self.objective(batch))
+        found = mean_losses(batches, lambda batch, _: self.objective(batch, self.imputer))
         return {"score": sum(found.values())} | found
 
-    def objective(self, batch: Batch) -> dict[str, Tensor]:
+    def objective(self, batch: Batch, imputer: Imputer | None) -> dict[str, Tensor]:
         """Weighted losses of the heads, as in the main stage."""
         out = self.model(
-            batch.signals, batch.presence, batch.context, features=batch.features, imputer=self.imputer, wave_rows=0,
+            batch.signals, batch.presence, batch.context, features=batch.features, imputer=imputer, wave_rows=0,
             memory=recall(self.model, batch),
         )  # fmt: skip
         return weigh(head_losses(self.model, batch, out), WEIGHTS)

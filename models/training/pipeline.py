@@ -109,7 +109,10 @@ def train_stages(
     if wanted("heads"):
         with clock("heads"):
             plan = COMPLETE if settings.heads.complete else LossPlan()
-            heads = HeadsStage(model, train, stop, settings.heads, plan=plan, seed=seed, pool=settings.heads.pool)
+            heads = HeadsStage(
+                model, train, stop, settings.heads, plan=plan, seed=seed, pool=settings.heads.pool,
+                plain_share=settings.heads.plain_share,
+            )  # fmt: skip
             run_stage(heads, settings.heads, out, prints["heads"], progress)
     if wanted("risk"):
         with clock("risk"):

@@ -40,7 +40,7 @@ class RiskStage:
     ) -> None:  # fmt: skip
         model.requires_grad_(False).eval()
         self.model, self.module = model, model.hypotension.requires_grad_(True)
-        for fitted_later in (model.hypotension.temperature, model.hypotension.temperature_missing):
+        for fitted_later in model.hypotension.fitted_later:
             fitted_later.requires_grad_(False)
         self.settings, self.seed, self._train = settings, seed, train
         device = device_of(model)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from models.data.missingness import LossPlan
+from models.imputers import Imputer, MaskTokenImputer
 from models.physiome import PhysioME
 from models.training.batch import TRAINING, Batch, fixed_batches, mean_losses, step_batches
 from models.training.losses import WEIGHTS, wave_losses, weigh
@@ -42,8 +43,9 @@ class WaveStage:
 
     def losses(self, step: int) -> dict[str, Tensor]:
         """Losses of the waves over the batch of ``step``."""
-        step_random(self.seed, self.name, step)  # what hides the shape of sources now and then
-        return self.objective(self._batches(step))
+        random = step_random(self.seed, self.name, step)  # what hides the shape of sources now and then
+        plain = random.numpy.random() < self.settings.plain_share
+        return self.objective(self._batches(step), MaskTokenImputer() if plain else None)
 
     def score(self) -> dict[str, float]:
         """Mean losses over fixed batches; ``score`` is their sum."""
@@ -52,8 +54,10 @@ class WaveStage:
         found = mean_losses(batches, lambda batch, _: self.objective(batch))
         return {"score": sum(found.values())} | found
 
-    def objective(self, batch: Batch) -> dict[str, Tensor]:
-        """Weighted losses of the waves of one batch."""
+    def objective(self, batch: Batch, imputer: Imputer | None = None) -> dict[str, Tensor]:
+        """Weighted losses of the waves of one batch; ``imputer`` None is the model's own."""
         memory = recall(self.model, batch)
-        out = self.model(batch.signals, batch.presence, batch.context, features=batch.features, memory=memory)
+        out = self.model(
+            batch.signals, batch.presence, batch.context, features=batch.features, imputer=imputer, memory=memory
+        )  # fmt: skip
         return weigh(wave_losses(self.model, batch, out, len(batch.presence)), WEIGHTS)

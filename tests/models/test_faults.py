@@ -47,10 +47,14 @@ def reordered(model: PhysioME) -> PhysioME:
             state[".".join(parts)] = value
         elif name in ("fusion.modality", "fusion.missing"):
             state[name] = value[:, list(ORDER)]
-        elif name in ("context.unknown", "heads.hypotension.temperature_missing"):
+        elif name in (
+            "context.unknown", "heads.hypotension.temperature_missing", "heads.hypotension.offset_missing",
+        ):  # fmt: skip
             state[name] = value[list(ORDER)]
         elif name == "context.embed.0.weight":
-            state[name] = value.unflatten(1, (4, 2 * C + 1))[:, list(ORDER)].flatten(1)
+            fields, anchored = value[:, :-2], value[:, -2:]
+            moved = fields.unflatten(1, (4, 2 * C + 1))[:, list(ORDER)].flatten(1)
+            state[name] = torch.cat([moved, anchored], dim=1)
         elif name == "pool.0.weight":
             slots = value[:, D:].unflatten(1, (2, 4, D))[:, :, list(ORDER)]
             state[name] = torch.cat([value[:, :D], slots.flatten(1)], dim=1)

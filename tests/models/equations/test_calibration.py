@@ -39,6 +39,30 @@ def test_logits_are_divided_by_the_temperature_of_what_is_missing() -> None:
     logits = torch.linspace(-3, 3, ENSEMBLE * 3).reshape(1, ENSEMBLE, 3)
     temperature = math.log1p(math.exp(0.7 + 0.0 * 0.5 - 1.0 * 0.8 + 2.0 + 0.0))
     torch.testing.assert_close(head.cooled(logits, presence), logits / (temperature + 1e-3))
+    with torch.no_grad():
+        head.offset.copy_(torch.tensor([0.1, -0.2, 0.3]))
+        head.offset_missing[1] = torch.tensor([1.0, 2.0, -1.0])  # of ABP, four fifths missing
+        head.offset_missing[0] = 9.0  # of what is there
+    moved = torch.tensor([0.1 + 0.8, -0.2 + 1.6, 0.3 - 0.8])
+    torch.testing.assert_close(head.cooled(logits, presence), logits / (temperature + 1e-3) + moved)
+
+
+def test_an_offset_by_horizon_and_by_what_is_missing_is_found_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Risks that are too high at one horizon, and more so without an ABP, are shown as often as they come true."""
+    logits, presence, labels = made_outputs(1.0, windows=6000)
+    wrong = np.array([0.0, 0.6, 1.2]) * (1.0 + (~presence[:, ABP, 0])[:, None])
+    head = HypotensionHead(5, M)
+    given = logits + wrong[:, None].astype(np.float32)
+    monkeypatch.setattr(calibrate, "predict", lambda *args, **named: SimpleNamespace(values={"hazard_logits": given}))
+    calibrate.fit_temperature(SimpleNamespace(hypotension=head), group_of(presence, labels), 0)  # type: ignore[arg-type]
+    with torch.no_grad():
+        for use in (presence[:, ABP, 0], ~presence[:, ABP, 0]):
+            shown = head.cooled(torch.from_numpy(given[use]), torch.from_numpy(presence[use])).numpy()
+            hazard = (1.0 / (1.0 + np.exp(-shown))).mean(1)
+            before = np.concatenate([np.zeros((int(use.sum()), 1)), labels[use][:, :-1]], axis=1)
+            for h in range(3):
+                counts = (before[:, h] == 0) & np.isfinite(labels[use][:, h])
+                assert hazard[counts, h].mean() == pytest.approx(labels[use][counts, h].mean(), abs=0.03)
 
 
 def made_outputs(temperature: float, windows: int = 4000, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -67,9 +91,10 @@ def test_the_temperature_is_found_again(monkeypatch: pytest.MonkeyPatch) -> None
     with torch.no_grad():
         for use, expected in ((presence[:, ABP, 0], 2.0), (~presence[:, ABP, 0], 4.0)):
             some = torch.from_numpy(presence[use][:1])
-            found = 1.0 / float(head.cooled(torch.ones(1, 1, 1), some))
+            one, none = (head.cooled(torch.full((1, 1, 3), float(x)), some)[0, 0] for x in (1, 0))
+            found = 1.0 / float((one - none).mean())  # a slope, whatever the offset
             assert found == pytest.approx(expected, rel=0.12)
-    assert not head.temperature.requires_grad and not head.temperature_missing.requires_grad
+    assert not any(parameter.requires_grad for parameter in head.fitted_later)
 
 
 def group_of(presence: np.ndarray, labels: np.ndarray, **more: np.ndarray) -> SimpleNamespace:

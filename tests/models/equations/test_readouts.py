@@ -9,16 +9,18 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.imputers import RestorationImputer
+from models.imputers import MaskTokenImputer, RestorationImputer
 from models.networks.fusion import ContextEmbedding, delay_term
+from models.physiome import PhysioME
 from models.signals.modalities import Modality
 from models.signals.windows import CONTEXT_FIELDS
-from models.training.config import FusionConfig, HeadsConfig, RestorationConfig
+from models.training.config import FusionConfig, HeadsConfig, RestorationConfig, WaveConfig
 from models.training.fusion_stage import FusionStage
 from models.training.heads_stage import HeadsStage
 from models.training.readouts import READ, TokenReadouts, heart_rate, truths
 from models.training.recall import recall
 from models.training.restoration_stage import RestorationStage
+from models.training.wave_stage import WaveStage
 from tests.models.equations import by_hand
 from tests.models.equations.material import TINY, M, N, array, batch_of, gradients, groups, tiny_model
 
@@ -128,7 +130,7 @@ def test_solving_is_a_ridge() -> None:
             expected = np.linalg.lstsq(a, np.concatenate([y - y.mean(), np.zeros(x.shape[1])]), rcond=None)[0]
             head = found.heads[m]
             np.testing.assert_allclose(array(head.weight[q]), expected, atol=1e-5)  # type: ignore[index]
-            assert float(head.bias[q]) == pytest.approx(y.mean() - x.mean(0) @ expected, abs=1e-4)  # type: ignore[index]
+            assert head.bias[q].item() == pytest.approx(y.mean() - x.mean(0) @ expected, abs=1e-4)  # type: ignore[index]
 
 
 def test_too_few_tokens_leave_a_readout_as_it_was() -> None:
@@ -239,3 +241,31 @@ def test_the_delay_term_is_slope_times_change_where_it_may_be() -> None:
     moved = (before - without).abs().amax(1) > 1e-6
     assert moved.tolist() == [True, False, False, False, True, True]
     assert not ContextEmbedding(TINY.bedside_rows, 8, remembers=False).anchored
+
+
+# -- a graph without imputers -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_in_its_share_of_steps_nothing_is_imputed(share: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Heads and waves see the missing token in these steps; what they are scored by is the model's own imputer."""
+    seen: list[object] = []
+    forward = PhysioME.forward
+
+    def listening(self: PhysioME, *args: Tensor, **named: object) -> dict[str, Tensor]:
+        seen.append(named.get("imputer"))
+        return forward(self, *args, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(PhysioME, "forward", listening)
+    train, stop = groups()
+    heads = HeadsStage(tiny_model(), train, stop, HeadsConfig(steps=1, batch=4), seed=3, plain_share=share)  # type: ignore[arg-type]
+    waves = WaveStage(tiny_model(), train, stop, WaveConfig(steps=1, batch=4, plain_share=share), 3)  # type: ignore[arg-type]
+    for stage in (heads, waves):
+        seen.clear()
+        for step in range(3):
+            stage.losses(step)
+        assert [isinstance(imputer, MaskTokenImputer) for imputer in seen] == [share == 1.0] * 3
+        seen.clear()
+        with torch.no_grad():
+            stage.score()
+        assert seen == [None] * len(seen)
