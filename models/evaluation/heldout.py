@@ -22,6 +22,7 @@ from models.evaluation.hypotension import RULES, risk_row
 from models.evaluation.metrics import beat_matches, coverage, f1, token_r2
 from models.evaluation.token_words import solved_readouts, word_rows
 from models.evaluation.token_worth import WINDOWS, worth_row
+from models.imputers import Imputer, MaskTokenImputer
 from models.physiome import PhysioME
 from models.runtime.calibration import half_width
 from models.runtime.spec import Conformal
@@ -34,6 +35,8 @@ from models.training.sampling import Group, Losses
 PRESSURE_AGES_S = (30, 60, 120, 180, 300, 600, 1200)
 WAVE_AGES_S = (30, 180, 600)
 _WAVE_WINDOWS = 240
+PLAIN = MaskTokenImputer()
+"""Nothing is imputed: what a graph without imputers would say."""
 _C = {name: i for i, name in enumerate(CONTEXT_FIELDS)}
 
 
@@ -87,8 +90,10 @@ class Evaluation:
             ages[:, self.index[Modality(name.upper())]] = age
         return ages
 
-    def _predict(self, rows: npt.NDArray[np.intp], lost: Losses, *names: str) -> Outputs:
-        return predict(self.model, self.group, rows, lost, names)
+    def _predict(
+        self, rows: npt.NDArray[np.intp], lost: Losses, *names: str, imputer: Imputer | None = None
+    ) -> Outputs:  # fmt: skip
+        return predict(self.model, self.group, rows, lost, names, imputer=imputer)
 
     def _whole(self, rows: npt.NDArray[np.intp], *modalities: Modality) -> npt.NDArray[np.intp]:
         """Of ``rows`` those in which the truth of these modalities is known throughout."""
@@ -106,7 +111,8 @@ class Evaluation:
     # -- hypotension --------------------------------------------------------------------------------------------
 
     def hypotension(self) -> None:
-        """AUROC, AUPRC and Brier of the risks; baseline: the last measured MAP."""
+        """AUROC, AUPRC, Brier score and calibration error of the risks; baselines: the last measured MAP, and the same
+        graph with nothing imputed."""
         rows = np.arange(len(self.group))
         some_age = np.exp(self.rng.uniform(np.log(60.0), np.log(1200.0), len(rows))).round()
         settings = {
@@ -123,6 +129,7 @@ class Evaluation:
             level = current_map(lost, self.index[Modality.ABP])
             scores = {
                 "model": self._predict(rows, lost, "risk").values["risk"][None],
+                "plain": self._predict(rows, lost, "risk", imputer=PLAIN).values["risk"][None],
                 "map": np.repeat(-level[None, :, None], len(HORIZONS_S), axis=2),
             }
             for rule in RULES:
@@ -194,24 +201,25 @@ class Evaluation:
         if not len(rows):
             return
         output = f"{target.value.lower()}_wave"
-        waves = self._predict(rows, lost, output).values[output]
+        drawn = {
+            "f1": self._predict(rows, lost, output).values[output],
+            "f1_plain": self._predict(rows, lost, output, imputer=PLAIN).values[output],
+        }
         signals = self.group.dataset.signals(rows)
-        counts, template = np.zeros(3, np.int64), np.zeros(3, np.int64)
+        counts = {key: np.zeros(3, np.int64) for key in (*drawn, "f1_template")}
         delay = lost.context[:, self.index[target], _C["own_delay_s"]]
         for i, row in enumerate(rows):
             truth = self.group.labels["r_times"][row]
             r_times = truth[np.isfinite(truth)].astype(np.float64)
-            if target is Modality.ECG:
-                true, found = r_times, r_peaks(waves[i]) / GRID_RATE_HZ
-            else:
-                true = upstrokes(signals[i, self.index[target]], kind=target.value) / GRID_RATE_HZ  # type: ignore[arg-type]
-                found = upstrokes(waves[i], kind=target.value) / GRID_RATE_HZ  # type: ignore[arg-type]
-                if "ecg" not in lost_s and np.isfinite(delay[i]):
-                    template += beat_matches(r_times + delay[i], true)
-            counts += beat_matches(found, true)
-        self.found.beats.append(
-            {"restored": name, "age_s": age, "windows": len(rows), "f1": f1(counts), "f1_template": f1(template)}
-        )
+            true = r_times if target is Modality.ECG else _upstrokes(signals[i, self.index[target]], target)
+            for key, waves in drawn.items():
+                ecg = target is Modality.ECG
+                found = r_peaks(waves[i]) / GRID_RATE_HZ if ecg else _upstrokes(waves[i], target)
+                counts[key] += beat_matches(found, true)
+            if target is not Modality.ECG and "ecg" not in lost_s and np.isfinite(delay[i]):
+                counts["f1_template"] += beat_matches(r_times + delay[i], true)
+        scored = {key: f1(found) for key, found in counts.items()}
+        self.found.beats.append({"restored": name, "age_s": age, "windows": len(rows)} | scored)
 
     # -- depth and tokens ---------------------------------------------------------------------------------------
 
@@ -256,3 +264,8 @@ class Evaluation:
         """Physiology as restored tokens say it, beside held and true ones (:mod:`models.evaluation.token_words`)."""
         readouts = solved_readouts(self.model, self.train, self.seed)
         self.found.words += word_rows(self.model, self.group, readouts, self.seed, self.selfmask)
+
+
+def _upstrokes(wave: npt.NDArray[np.floating], target: Modality) -> npt.NDArray[np.float64]:
+    """Seconds from the window's start of the upstrokes of a wave [L] of an ABP or a PPG."""
+    return upstrokes(wave, kind=target.value) / GRID_RATE_HZ  # type: ignore[arg-type]

@@ -43,7 +43,8 @@ def table(rows: Sequence[Mapping[str, float | str]], columns: Mapping[str, str])
 _RISK = {
     "setting": "sensors", "minutes": "within min", "windows": "windows", "prevalence": "prevalence",
     "auroc": "AUROC", "auroc_map": "AUROC of last MAP", "gain_lo": "gain, 95 % from", "gain_hi": "to",
-    "auprc": "AUPRC", "auprc_map": "AUPRC of last MAP", "brier": "Brier",
+    "auroc_plain": "AUROC, nothing imputed", "gain_plain": "gain by imputing", "gain_plain_lo": "95 % from",
+    "gain_plain_hi": "to", "auprc": "AUPRC", "auprc_map": "AUPRC of last MAP", "brier": "Brier", "ece": "ECE",
 }  # fmt: skip
 _PRESSURE = {
     "age_s": "ABP lost for s", "windows": "windows", "map_mae": "MAP MAE", "map_mae_hold": "hold",
@@ -55,6 +56,7 @@ _BEATS = {
     "age_s": "lost for s",
     "windows": "windows",
     "f1": "F1",
+    "f1_plain": "F1, nothing imputed",
     "f1_template": "F1 of template",
 }
 _DEPTH = {
