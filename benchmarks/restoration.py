@@ -96,7 +96,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("source", help="a recording with ECG, PPG and ABP")
     parser.add_argument("--gaps", type=int, nargs="+", default=[30, 60, 180, 300, 600], help="seconds")
     parser.add_argument("--bundle", type=Path)
-    parser.add_argument("--imputer", default="restoration", help="of a bundle with two: restoration or selfmask")
+    parser.add_argument("--imputer", default="auto", help="restoration, selfmask, or the bundle's own")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--tables", type=Path, help="folder for agreement, trends and plots")
     options = parser.parse_args(argv)

@@ -6,12 +6,13 @@ inputs and outputs of the torch model, so every backend can prove that it comput
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import logging
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
 
@@ -22,6 +23,7 @@ import onnx
 import torch
 
 from models.export_parts import write_parts
+from models.imputers import MaskTokenImputer
 from models.physiome import InferenceGraph, PhysioME, PhysioMEConfig, seams
 from models.runtime.backend import Arrays
 from models.runtime.bundle import GOLDEN_BASE, NEEDED_FILES, PARTS
@@ -31,6 +33,7 @@ from models.runtime.spec import (
     BUNDLE_SCHEMA,
     CHOICE_INPUT,
     MEMORY_INPUT,
+    OUTPUTS,
     RESTORATION,
     SELFMASK,
     BundleSpec,
@@ -246,8 +249,17 @@ def bundle_spec(config: PhysioMEConfig, text: BundleText, imputers: Sequence[str
         frames=config.frames, hop_s=1, context_fields=list(CONTEXT_FIELDS), horizons_min=HORIZONS_MIN,
         token_width=config.width, conformal=text.conformal, preprocessing=text.preprocessing,
         trained_on=text.trained_on, imputers=tuple(imputers), memory=config.use_memory,
-        outputs=[] if config.has_eeg else list(config.outputs), parts=True,
+        outputs=[] if config.outputs == tuple(OUTPUTS) else list(config.outputs), parts=True,
     )  # fmt: skip
+
+
+def plain(model: PhysioME) -> PhysioME:
+    """The same network without imputers and their memory: the learned missing token stays in absent slots, as heads and
+    waves have met it in their share of training steps (``plain_share``)."""
+    found = copy.deepcopy(model)
+    found.memory, found.imputer = None, MaskTokenImputer()
+    found.config = replace(model.config, imputer="mask_token", use_memory=False)
+    return found
 
 
 def _silent(stage: str, done: int, total: int) -> None:
@@ -260,8 +272,9 @@ def export_bundle(
 ) -> None:  # fmt: skip
     """Writes a bundle's files (:mod:`models.runtime.bundle`), the parts of the graph too; the manifest last.
 
-    ``imputers``: ``BOTH_IMPUTERS`` once the SelfMask stage has run, so that the user may choose. The model's LoRA
-    adapters are merged. ``progress`` is called with stage, done, total. Raises ValueError as :func:`seal` does.
+    ``imputers``: ``BOTH_IMPUTERS`` once the SelfMask stage has run, so that the user may choose; () of a model made
+    :func:`plain`. The model's LoRA adapters are merged. ``progress`` is called with stage, done, total. Raises
+    ValueError as :func:`seal` does.
     """
     folder.mkdir(parents=True, exist_ok=True)
     cases = golden_inputs(model.config, imputers)

@@ -16,6 +16,7 @@ from models.signals.windows import WindowSpec
 Row = Modality | SleepChannel
 _BEDSIDE_NEEDS = (Modality.ECG, Modality.ABP, Modality.PPG)
 _OF_EEG = ("depth", "eeg_features")
+_OF_TOKENS = ("tokens", "restored_tokens")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +98,10 @@ class PhysioMEConfig:
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """Outputs of the exported graph, in the order of ``OUTPUTS``; without an EEG there is no depth."""
-        return tuple(name for name in OUTPUTS if self.has_eeg or name not in _OF_EEG)
+        """Outputs of the exported graph, in the order of ``OUTPUTS``; without an EEG there is no depth, without an
+        imputer no token that anybody reads."""
+        left_out = (() if self.has_eeg else _OF_EEG) + (_OF_TOKENS if self.imputer == "mask_token" else ())
+        return tuple(name for name in OUTPUTS if name not in left_out)
 
 
 _PAPER = PhysioMEConfig(

@@ -40,7 +40,7 @@ Imputer = Annotated[
     str | None,
     typer.Option(
         "--imputer",
-        help="What fills absent sensors: restoration (PhysioME; default) or selfmask, if the bundle holds it.",
+        help="What fills absent sensors' tokens: restoration (PhysioME), selfmask or none (default: the bundle's own).",
     ),
 ]
 WidestEstimate = Annotated[

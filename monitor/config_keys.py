@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from models.runtime.engine import WIDEST_MMHG
-from models.runtime.spec import RESTORATION
+from models.runtime.spec import AUTO
 from monitor.settings import BROKER
 from streams.transport.kafka_options import MESSAGE_BYTES, RETENTION_H
 from streams.transport.security import Mechanism
@@ -77,7 +77,7 @@ class WorkerKeys(Section, frozen=True):
     bundle: Annotated[str, Meta(description="the folder of a model's bundle", extra=PATH)] = ""
     backend: Annotated[str, Meta(description="auto, tensorrt, tensorrt-rtx, onnx or torch")] = "auto"
     precision: Annotated[str, Meta(description="a precision out of auto, fp32, fp16, bf16")] = "auto"
-    imputer: Annotated[str, Meta(description="restoration or selfmask")] = RESTORATION
+    imputer: Annotated[str, Meta(description="auto, restoration, selfmask or none")] = AUTO
     widest_estimate: Annotated[float, Meta(ge=0, le=50, description="0 to 50 mmHg, as a number")] = WIDEST_MMHG
 
 

@@ -77,8 +77,8 @@ def run_worker(settings: RunSettings, force: InForce, say: EventLog | None) -> i
     """Work for the beds of the broker, shared with every other worker there; the exit code."""
     group = f"{force.keys.broker.prefix}{WORKERS}"
     broker, sharing = broker_of(force), sharing_of(force, group=group, only_own=False, rewind_s=WARM_S)
-    bundle = load_bundle(settings.bundle)
-    bundle.check_imputer(settings.imputer)
+    bundle = load_bundle(settings.bundle, settings.imputer)
+    bundle.imputer(settings.imputer)  # refused before anything starts
     cancel = threading.Event()
 
     def load_engine() -> Engine:

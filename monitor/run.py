@@ -43,8 +43,8 @@ def open_session(
 ) -> Session:
     """The session that ``settings`` ask for, not yet started; ``sharing`` is of its broker, if it is not inside of the
     process. Raises BadInput for a bundle that cannot be read."""
-    bundle = load_bundle(settings.bundle)
-    bundle.check_imputer(settings.imputer)
+    bundle = load_bundle(settings.bundle, settings.imputer)
+    bundle.imputer(settings.imputer)  # refused before anything starts
 
     cancel, sources = threading.Event(), beds(settings)
 

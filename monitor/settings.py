@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from models.runtime.backend import Precision
 from models.runtime.engine import WIDEST_MMHG
-from models.runtime.spec import RESTORATION
+from models.runtime.spec import AUTO
 from models.signals.aliases import modality_named
 from models.signals.errors import BadInput
 from streams.sources.bed_replay import Drop
@@ -45,7 +45,7 @@ class RunSettings:
     bundle: Path | None = None
     backend: str = "auto"
     precision: Precision | Literal["auto"] = "auto"
-    imputer: str = RESTORATION
+    imputer: str = AUTO
     widest_mmhg: float = WIDEST_MMHG
     headless: bool = False
     report: Path | None = None

@@ -126,7 +126,10 @@ class Told(Engine):
         return batch
 
     def tokens(self, windows: Sequence[Window]) -> npt.NDArray[np.float32]:
-        """Mean encoder token of each modality [n, M, d]; undefined where it is absent."""
+        """Mean encoder token of each modality [n, M, d]; undefined where it is absent, 0 of a graph that remembers
+        none."""
+        if self._memory is None:
+            return np.zeros((len(windows), len(self._row), self._bundle.spec.token_width), np.float32)
         parts = [
             self._backend.run(self.inputs(windows[i : i + BATCH]))["tokens"].mean(2)
             for i in range(0, len(windows), BATCH)

@@ -19,12 +19,23 @@ import numpy as np
 
 from models.runtime.backend import Arrays
 from models.runtime.references import WHOLE, check_references
-from models.runtime.spec import BOTH_IMPUTERS, BUNDLE_SCHEMA, OUTPUTS, RESTORATION, BundleSpec
+from models.runtime.spec import (
+    AUTO,
+    BOTH_IMPUTERS,
+    BUNDLE_SCHEMA,
+    NOTHING,
+    OUTPUTS,
+    RESTORATION,
+    BundleSpec,
+)
 from models.signals.errors import BadInput
 from models.signals.modalities import GRID_RATE_HZ, Modality
 from models.signals.windows import CONTEXT_FIELDS, WindowSpec
 
-DEMO_BUNDLE = Path(__file__).resolve().parent.parent / "zoo" / "demo"
+_ZOO = Path(__file__).resolve().parent.parent / "zoo"
+DEMO_BUNDLE = _ZOO / "demo"
+IMPUTING_BUNDLE = _ZOO / "imputing"
+"""The same network with its imputers in the graph, which the monitor does not need."""
 MAX_FILE_BYTES = 4 << 30
 MAX_WINDOW_S = 600
 GOLDEN_BASE = "all_present"
@@ -63,13 +74,18 @@ class Bundle:
         s = self.spec
         return WindowSpec(tuple(Modality(m) for m in s.modalities), s.rate_hz, s.frame_s, s.frames, s.hop_s)
 
-    def check_imputer(self, imputer: str) -> None:
-        """Raises BadInput for an imputer that the bundle does not hold."""
-        held = self.spec.imputers
-        if imputer not in held:
+    def imputer(self, asked: str) -> str:
+        """What fills absent slots if ``asked`` is wanted: itself, or what the graph has for ``auto``. Raises BadInput
+        for an imputer that the bundle does not hold."""
+        held = self.spec.imputers or (NOTHING,)
+        if asked == AUTO:
+            return held[0]
+        if asked not in held:
             raise BadInput(
-                f"an imputer out of {', '.join(held)} in bundle {self.spec.name}", repr(imputer), "choose one of these"
-            )
+                f"an imputer out of {', '.join(held)} in bundle {self.spec.name}", repr(asked),
+                "choose one of these, or another --bundle",
+            )  # fmt: skip
+        return asked
 
     def golden(self) -> dict[str, tuple[Arrays, Arrays]]:
         """Golden cases: name -> (inputs, expected outputs).
@@ -93,9 +109,10 @@ class Bundle:
         return {case: (base | inputs, outputs) for case, (inputs, outputs) in cases.items()}
 
 
-def load_bundle(path: Path | str | None = None) -> Bundle:
-    """Read and verify the bundle folder (the shipped demo model by default)."""
-    root = Path(path) if path is not None else DEMO_BUNDLE
+def load_bundle(path: Path | str | None = None, imputer: str = AUTO) -> Bundle:
+    """Read and verify the bundle folder; by default the shipped one, of those the one with ``imputer``."""
+    shipped = IMPUTING_BUNDLE if imputer in BOTH_IMPUTERS else DEMO_BUNDLE
+    root = Path(path) if path is not None else shipped
     advice = "give --bundle the folder of a model made by `vigil train` or `vigil export`"
     if not root.is_dir():
         raise BadInput("a model bundle (a folder with manifest.json)", f"no folder at {root}", advice)
@@ -194,8 +211,8 @@ def _verify_spec(spec: BundleSpec, root: Path) -> None:
         raise BadInput(f"outputs out of {', '.join(OUTPUTS)}", f"{', '.join(strange)} in {root / 'spec.json'}", again)
     if spec.memory and "tokens" not in spec.given:
         raise BadInput("the output tokens of a model with a memory, which is made of them", where, again)
-    if spec.imputers not in ((RESTORATION,), BOTH_IMPUTERS):
-        raise BadInput(f"imputers {RESTORATION}, or {' and '.join(BOTH_IMPUTERS)}", where, again)
+    if spec.imputers not in ((), (RESTORATION,), BOTH_IMPUTERS):
+        raise BadInput(f"no imputers, {RESTORATION}, or {' and '.join(BOTH_IMPUTERS)}", where, again)
     for name, table in spec.conformal.items():
         rows, columns = len(table.missing_edges) - 1, len(table.age_edges_s) - 1
         if min(rows, columns) < 1 or [len(row) for row in table.widen] != [columns] * rows:

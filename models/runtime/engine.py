@@ -25,7 +25,7 @@ from models.runtime.pressure_estimate import estimated_map
 from models.runtime.pressure_past import EVERY_S, PressurePast, beside_pressure
 from models.runtime.pulse_form import FORM_SPAN_S, PulseForms, reshaped, reshaped_wave
 from models.runtime.risk_policy import risk_abstains, risk_bounds
-from models.runtime.spec import CHOICE_INPUT, MEMORY_INPUT, RESTORATION, SELFMASK, PressureMoves
+from models.runtime.spec import AUTO, CHOICE_INPUT, MEMORY_INPUT, SELFMASK, PressureMoves
 from models.signals.errors import BackendFailed
 from models.signals.estimable import NEVER_CONNECTED, not_estimable
 from models.signals.modalities import Modality
@@ -44,15 +44,12 @@ _CHECKED = ("risk", "risk_lo", "risk_hi", "depth", "pressure")
 class Engine:
     """A bundle on a backend. Not thread-safe: one inference thread calls it.
 
-    ``imputer`` fills the slots of absent frames: ``restoration`` or ``selfmask``. ``widest_mmhg``: see ``WIDEST_MMHG``.
-    Raises BadInput for an imputer that the bundle does not hold.
+    ``imputer`` fills the slots of absent frames: ``restoration``, ``selfmask``, ``none``; ``auto`` is the bundle's own.
+    ``widest_mmhg``: see ``WIDEST_MMHG``. Raises BadInput for an imputer that the bundle does not hold.
     """
 
-    def __init__(
-        self, bundle: Bundle, backend: Backend, imputer: str = RESTORATION, widest_mmhg: float = WIDEST_MMHG
-    ) -> None:
-        bundle.check_imputer(imputer)
-        self.imputer = imputer
+    def __init__(self, bundle: Bundle, backend: Backend, imputer: str = AUTO, widest_mmhg: float = WIDEST_MMHG) -> None:
+        self.imputer = bundle.imputer(imputer)
         self._widest_mmhg = widest_mmhg
         self._bundle, self._backend = bundle, backend
         self._spec = bundle.window_spec

@@ -19,7 +19,7 @@ from models.runtime.bundle import Bundle
 from models.runtime.engine import WIDEST_MMHG, Engine
 from models.runtime.gate import GateResult, gate, rules_of, spot_check
 from models.runtime.guard import HANG_S, GuardedBackend, Service
-from models.runtime.spec import RESTORATION
+from models.runtime.spec import AUTO
 from models.signals.errors import BackendFailed, BackendUnavailable, BadInput
 
 log = logging.getLogger("vigil.inference")
@@ -191,7 +191,7 @@ class _Search:
 def select_engine(
     bundle: Bundle,
     backend: str = "auto",
-    imputer: str = RESTORATION,
+    imputer: str = AUTO,
     options: RuntimeOptions | None = None,
     *,
     deadline_s: float = HANG_S,
@@ -209,7 +209,7 @@ def select_engine(
             repr(backend),
             "run `vigil doctor` to see what is usable",
         )
-    bundle.check_imputer(imputer)
+    imputer = bundle.imputer(imputer)
     search = _Search(bundle, options or RuntimeOptions())
     names = [name for name, c in CANDIDATES.items() if c.by_itself] if backend == "auto" else [backend]
     found = search.try_all(names)

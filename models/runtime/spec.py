@@ -11,6 +11,10 @@ BUNDLE_SCHEMA = 2
 RESTORATION, SELFMASK = "restoration", "selfmask"
 BOTH_IMPUTERS = (RESTORATION, SELFMASK)
 """Who may fill the absent slots: PhysioME's restoration decoders, SelfMask's predictor."""
+NOTHING = "none"
+"""A graph without imputers: the learned missing token stays in the absent slots."""
+AUTO = "auto"
+"""The imputer that a bundle's graph has, of two the first."""
 CHOICE_INPUT = "selfmask"
 """Input bool [B] of a graph that holds both imputers: True has the window's absent slots filled by SelfMask."""
 MEMORY_INPUT = "memory"
@@ -148,7 +152,7 @@ class BundleSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     conformal: dict[str, Conformal]  # keys: depth, map, sbp, dbp
     preprocessing: str  # version of models.signals the model was trained with
     trained_on: str  # one line for the screen and the report
-    imputers: tuple[str, ...] = (RESTORATION,)  # inside the graph; with two, the input ``selfmask`` chooses
+    imputers: tuple[str, ...] = (RESTORATION,)  # in the graph, () none; of two the input ``selfmask`` chooses
     memory: bool = False  # the graph has the input ``memory``, and the engine remembers for it
     outputs: list[str] = []  # what the graph gives, out of ``OUTPUTS`` (a single-sensor student: few); empty: all
     pressure: PressureTable | None = None  # measured on calibration patients; without it, ``conformal`` as it is
