@@ -22,7 +22,7 @@ from models.physiome import PhysioME
 from models.signals.errors import BadInput
 from models.training import checkpoint, run_folder
 from models.training.config import TrainConfig, load_config
-from models.training.data_stage import data_fingerprint, make_windows, open_group
+from models.training.data_stage import content_fingerprint, data_fingerprint, make_windows, open_group
 from models.training.features import cache_features, features_path
 from models.training.heads_stage import COMPLETE, HeadsStage
 from models.training.loop import Progress, run_stage
@@ -77,7 +77,7 @@ def train_stages(
         folders = make_windows(settings, windows, progress)
     data = data_fingerprint(folders)
     prints = settings.fingerprints(data)
-    run_folder.record(out, settings, data, prints)
+    run_folder.record(out, settings, data, prints, content_fingerprint(folders))
     if base is not None:
         take_over(base, out, settings, prints, STAGES[: STAGES.index(until) + 1], needs)
     model = run_folder.build_model(settings).to(best_device(settings.device))
