@@ -20,9 +20,11 @@ from models.runtime.carried import CARRIED, FILES, carries_model
 from models.runtime.spec import BOTH_IMPUTERS, CHOICE_INPUT, Conformal
 from models.signals.errors import BadInput
 from models.training.carry import carry_model
-from models.training.config import DataConfig, MixedData, load_config, to_toml
+from models.training.config import DataConfig, MixedData, TrainConfig, load_config, to_toml
 from models.training.data_stage import content_fingerprint, data_fingerprint, make_windows
+from models.training.data_words import trained_on
 from models.training.export_run import _text
+from models.training.pipeline import STAGES, train_stages
 from models.training.portable import UNNAMED, check_recordings, folder_name, portable, with_recordings
 from models.training.run_folder import build_model, claim, open_run, record, save_calibration, save_model
 from models.training.students import train_students
@@ -102,6 +104,61 @@ def test_an_export_of_a_bundle_keeps_what_was_measured_of_it(bundle: Path) -> No
     assert (text.preprocessing, text.card) == (spec.preprocessing, "card")
     written = bundle_spec(open_run(bundle).model.config, text)
     assert (written.pressure, written.risk) == (spec.pressure, spec.risk)
+
+
+# -- trained on --------------------------------------------------------------------------------------------------------
+
+
+def later_stages(run: Path, **steps: int) -> TrainConfig:
+    """TINY with these steps and none of any other stage, on the windows of ``run``."""
+    sections = {name: msgspec.structs.replace(getattr(TINY, name), steps=steps.get(name, 0)) for name in STAGES}
+    sections["fusion"] = msgspec.structs.replace(sections["fusion"], warmup=0)
+    sections["waves"] = msgspec.structs.replace(sections["waves"], warmup=0)
+    return msgspec.structs.replace(TINY, data=SHORT, data_folder=str(run / "data"), **sections)
+
+
+ALL_BUT_WAVES = ("encoders.", "fusion.", "context.", "restoration.", "pool.", "heads.")
+
+
+@pytest.mark.parametrize(("stage", "parts"), [("heads", ("heads.",)), ("fusion", ALL_BUT_WAVES)])
+def test_training_goes_on_from_the_weights_of_a_bundle(
+    bundle: Path, run: Path, tmp_path: Path, stage: str, parts: tuple[str, ...]
+) -> None:
+    settings = later_stages(run, **{stage: 2})
+    trained = train_stages(tmp_path / "a", settings, False, silent, base=bundle)
+    before, after = open_run(bundle).model.state_dict(), trained.model.state_dict()
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert set(before) == set(after) and changed and all(name.startswith(parts) for name in changed)
+    assert all(name.endswith((".up", ".down")) for name in changed if name.startswith("encoders."))
+    opened = open_run(tmp_path / "a")
+    assert all(torch.equal(value, after[name]) for name, value in opened.model.state_dict().items())
+    digest = msgspec.json.decode((bundle / "manifest.json").read_bytes())["checkpoint"]["model.safetensors"]
+    assert opened.settings.start == f"carrying 3 ({digest[:12]})"
+    assert trained_on(opened.settings).endswith(f"; begun with carrying 3 ({digest[:12]})")
+    random = settings.fingerprints("d")
+    assert not set(opened.settings.fingerprints("d").values()) & set(random.values())
+    assert opened.settings.fingerprint != settings.fingerprint
+    again = train_stages(tmp_path / "a", settings, True, silent, base=bundle).model.state_dict()
+    assert all(torch.equal(value, again[name]) for name, value in after.items())
+
+
+def test_weights_that_do_not_fit_are_refused(bundle: Path, run: Path, tmp_path: Path) -> None:
+    settings, replace = later_stages(run, heads=1), msgspec.structs.replace
+    for wrong, message in (
+        (
+            replace(settings, pretrain=TINY.pretrain),
+            r"steps = 0 in \[pretrain\], since the encoders are those of carrying",
+        ),
+        (replace(settings, size="demo"), "size 'ci', found size 'demo'"),
+        (replace(settings, fusion=replace(settings.fusion, lora_rank=2)), r"lora_rank = 4 in \[fusion\].*found 2"),
+    ):
+        with pytest.raises(BadInput, match=message):
+            train_stages(tmp_path / "a", wrong, False, silent, base=bundle)
+    with pytest.raises(BadInput, match=r"--from the bundle of carrying 3, whose weights came first"):
+        train_stages(tmp_path / "a", replace(settings, start="carrying 3"), False, silent)
+    with pytest.raises(BadInput, match="a run folder or a bundle after --from"):
+        train_stages(tmp_path / "a", settings, False, silent, base=tmp_path)
+    assert not (tmp_path / "a").exists()
 
 
 # -- what the monitor sees, and what is refused ------------------------------------------------------------------------
