@@ -27,6 +27,8 @@ from models.imputers import MaskTokenImputer
 from models.physiome import InferenceGraph, PhysioME, PhysioMEConfig, seams
 from models.runtime.backend import Arrays
 from models.runtime.bundle import GOLDEN_BASE, NEEDED_FILES, PARTS
+from models.runtime.carried import CARRIED
+from models.runtime.carried import FILES as CARRIED_FILES
 from models.runtime.graph_checks import graph_faults
 from models.runtime.spec import (
     BOTH_IMPUTERS,
@@ -38,6 +40,8 @@ from models.runtime.spec import (
     SELFMASK,
     BundleSpec,
     Conformal,
+    PressureTable,
+    RiskTable,
 )
 from models.signals.modalities import Modality
 from models.signals.windows import CONTEXT_FIELDS
@@ -50,7 +54,8 @@ _GOLDEN_SKIPPED = ("tokens",)  # undefined where absent
 
 @dataclass(frozen=True, slots=True)
 class BundleText:
-    """Words of a bundle: name, version, one line on the training data, and the card (Markdown)."""
+    """Words of a bundle: name, version, one line on the training data, and the card (Markdown); and what was measured
+    of its intervals."""
 
     name: str
     version: str
@@ -58,6 +63,8 @@ class BundleText:
     preprocessing: str
     card: str
     conformal: dict[str, Conformal] = field(default_factory=dict)
+    pressure: PressureTable | None = None
+    risk: RiskTable | None = None
 
 
 def input_names(config: PhysioMEConfig, imputers: Sequence[str] = (RESTORATION,)) -> list[str]:
@@ -249,7 +256,8 @@ def bundle_spec(config: PhysioMEConfig, text: BundleText, imputers: Sequence[str
         frames=config.frames, hop_s=1, context_fields=list(CONTEXT_FIELDS), horizons_min=HORIZONS_MIN,
         token_width=config.width, conformal=text.conformal, preprocessing=text.preprocessing,
         trained_on=text.trained_on, imputers=tuple(imputers), memory=config.use_memory,
-        outputs=[] if config.outputs == tuple(OUTPUTS) else list(config.outputs), parts=True,
+        outputs=[] if config.outputs == tuple(OUTPUTS) else list(config.outputs), parts=True, pressure=text.pressure,
+        risk=text.risk,
     )  # fmt: skip
 
 
@@ -270,7 +278,8 @@ def export_bundle(
     model: PhysioME, folder: Path, text: BundleText, imputers: Sequence[str] = (RESTORATION,),
     progress: Callable[[str, int, int], None] = _silent,
 ) -> None:  # fmt: skip
-    """Writes a bundle's files (:mod:`models.runtime.bundle`), the parts of the graph too; the manifest last.
+    """Writes a bundle's files (:mod:`models.runtime.bundle`), the parts of the graph too; the manifest last, over a
+    trained model that lies in ``checkpoint/`` already as well (:func:`models.training.carry.carry_model`).
 
     ``imputers``: ``BOTH_IMPUTERS`` once the SelfMask stage has run, so that the user may choose; () of a model made
     :func:`plain`. The model's LoRA adapters are merged. ``progress`` is called with stage, done, total. Raises
@@ -316,11 +325,18 @@ def save_golden(path: Path, cases: Mapping[str, tuple[Arrays, Arrays]]) -> None:
 
 
 def seal(folder: Path, limit: int = BUNDLE_LIMIT_BYTES) -> None:
-    """Writes the manifest: sha256 of every file. ValueError if the bundle has more than ``limit`` bytes."""
+    """Writes the manifest: sha256 of every file. ValueError if the bundle has more than ``limit`` bytes, of which the
+    model that it carries is none."""
     names = [*NEEDED_FILES, *(name for name in PARTS if (folder / name).is_file())]
     size = sum((folder / name).stat().st_size for name in names)
     if size > limit:
         raise ValueError(f"the bundle has {size} bytes; at most {limit} are allowed")
-    hashes = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
-    manifest = {"schema": BUNDLE_SCHEMA, "files": hashes}
+    manifest: dict[str, object] = {"schema": BUNDLE_SCHEMA, "files": _hashes(folder, names)}
+    carried = [name for name in CARRIED_FILES if (folder / CARRIED / name).is_file()]
+    if carried:
+        manifest["checkpoint"] = _hashes(folder / CARRIED, carried)
     (folder / "manifest.json").write_bytes(msgspec.json.format(msgspec.json.encode(manifest)))
+
+
+def _hashes(folder: Path, names: Sequence[str]) -> dict[str, str]:
+    return {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}

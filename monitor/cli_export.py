@@ -13,13 +13,16 @@ from models.signals.install import install_hint
 
 
 def export(
-    checkpoint: Annotated[Path, typer.Argument(help="Folder of a finished `vigil train`, or its model.safetensors.")],
+    checkpoint: Annotated[
+        Path,
+        typer.Argument(help="Folder of a finished `vigil train`, its model.safetensors, or a bundle that carries it."),
+    ],
     bundle: Annotated[Path, typer.Argument(help="Folder to write; it must not exist.")],
 ) -> None:
     """Write a trained model as a bundle: graph, specification, golden cases and card (needs the extra `train`).
 
     What ONNX Runtime computes from it is proved to be what torch does, on every golden case. The run's own bundle was
-    made so too: this is for a run from before an update, or one whose bundle was lost.
+    made so too: this is for a run or a bundle from before an update, or a run whose bundle was lost.
     """
     try:
         export_run = import_module("models.training.export_run").export_run

@@ -31,7 +31,8 @@ From = Annotated[
     typer.Option(
         "--from",
         metavar="RUN",
-        help="Take the stages before this one over from that run; refused where settings, seed or data differ.",
+        help="Take the stages before this one over from that run; refused where settings, seed or data differ. Of a "
+        "bundle that carries its model: begin with its weights.",
     ),
 ]
 Resume = Annotated[bool, typer.Option("--resume/--no-resume", help="Go on from the run folder's last checkpoint.")]
@@ -110,7 +111,7 @@ def waves(out: Out, config: Config = None, base: From = None, resume: Resume = T
 
 @train_app.command(epilog="Example: vigil train distil --from runs/full --out runs/full/students")
 def distil(
-    base: Annotated[Path, typer.Option("--from", metavar="RUN", help="Finished run whose encoders teach.")],
+    base: Annotated[Path, typer.Option("--from", metavar="RUN", help="Finished run, or bundle, whose encoders teach.")],
     out: Annotated[Path | None, typer.Option(help="Folder of the students (default: students in the run).")] = None,
     config: Annotated[
         Path | None, typer.Option(help="TOML configuration with a section [distil] (default: the run's own).")

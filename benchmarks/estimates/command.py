@@ -1,9 +1,11 @@
 """``python -m benchmarks estimates [--simulated N] [REAL …]``: what is shown, how right it is, and how wide.
 
 Every patient is cut once by the pipeline of the live stream; then sensors are taken away, and the engine says what it
-would show. REAL is a recording, or a folder of WFDB records with ABP and PPG; of a folder whose ``index.csv`` names
-groups, ``--split`` takes only that part which calibration does not. With ``--fit BUNDLE`` the calibration patients are
-taken instead, and the tables measured on them are written into the bundle.
+would show. REAL is a recording, or a folder of them at any depth (.vital, WFDB, EDF); those with ABP and PPG are
+judged, and the others counted. Of a folder whose ``index.csv`` names groups, ``--split`` takes only that part which
+calibration does not. Any bundle that reads ABP and PPG can be judged (``--bundle``); its training is not needed.
+With ``--fit BUNDLE`` the calibration patients are taken instead, and the tables measured on them are written into the
+bundle.
 """
 
 from __future__ import annotations
@@ -11,7 +13,8 @@ from __future__ import annotations
 import argparse
 import hashlib
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,12 +23,13 @@ import numpy as np
 
 from benchmarks.estimates.fit import everything_shown, pressure_table, risk_table
 from benchmarks.estimates.patients import CALIBRATION_SEED, REPORT_SEED, Patient, recorded, simulated
-from benchmarks.estimates.replay import OTHERS, Rows, Setting, Told, joined, replay, settings, together
+from benchmarks.estimates.replay import Rows, Setting, Told, joined, others_of, replay, settings, together
 from benchmarks.estimates.tables import pressure_section, risk_section, verdicts
 from benchmarks.tables import machine, publish
 from models.runtime.bundle import Bundle, load_bundle
 from models.runtime.onnx_backend import OnnxBackend
-from models.runtime.spec import BUNDLE_SCHEMA, BundleSpec, PressureTable, RiskTable
+from models.runtime.spec import BUNDLE_SCHEMA, BundleSpec, PressureTable, RiskRow, RiskTable
+from models.signals.errors import BadInput
 from models.signals.modalities import Modality
 
 SIMULATED_STRIDE_S, REAL_STRIDE_S = 60, 20
@@ -33,6 +37,7 @@ ABP_AGES_S = (0.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0)
 BARE_AGES_S = (0.0, 30.0, 60.0, 300.0)  # without a PPG nothing is estimated, and a risk is not shown for long
 REAL_AGES_S = (10.0, 30.0, 60.0, 120.0, 180.0, 300.0, 600.0)
 REAL_SENSORS = (Modality.ECG, Modality.PPG)
+ALSO = "; its lost pressures also on "
 
 
 def main(argv: list[str]) -> int:
@@ -40,23 +45,66 @@ def main(argv: list[str]) -> int:
     options = _parser().parse_args(argv)
     fit = options.fit is not None
     bundle = load_bundle(options.fit or options.bundle)
+    if not {Modality.ABP, Modality.PPG} <= set(bundle.window_spec.modalities):
+        raise BadInput("a bundle that reads ABP and PPG", ", ".join(bundle.spec.modalities), "choose another")
+    places = _named(options.real)
+    if fit and not options.simulated:
+        raise BadInput("simulated patients to fit on", "--simulated 0", "leave it out")
+    if not places and not options.simulated:
+        raise BadInput("somebody to judge it on", "no recording and --simulated 0", "name recordings")
     engine = _engine(bundle, fit)
     synthetic = _simulated(engine, CALIBRATION_SEED if fit else REPORT_SEED, options.simulated)
-    chosen = [s for s in settings(REAL_AGES_S, REAL_SENSORS) if not fit or Modality.PPG in s.there]
-    real = {place.name: _real(engine, place, fit if options.split else None, chosen) for place in options.real}
+    sensors = [m for m in REAL_SENSORS if m in bundle.window_spec.modalities]
+    chosen = [s for s in settings(REAL_AGES_S, sensors) if not fit or Modality.PPG in s.there]
+    passed: dict[str, Counter[str]] = {name: Counter() for name in places}
+    real = {
+        name: _real(engine, place, fit if options.split else None, chosen, options.patient, passed[name])
+        for name, place in places.items()
+    }
     if fit:
+        assert synthetic is not None
         every = [synthetic, *real.values()]
         source = np.repeat(np.arange(len(every)), [len(rows) for rows in every])
         risk = bundle.spec.risk if options.keep_risk else risk_table(synthetic, SIMULATED_STRIDE_S)
-        write_tables(bundle, pressure_table(together(every), source), risk)
+        if risk is not None and options.longest_risk is not None:
+            risk = no_older_than(risk, options.longest_risk)
+        people = sum(len(set(rows.patient.tolist())) for rows in real.values())
+        write_tables(bundle, pressure_table(together(every), source), risk, people)
         return 0
-    publish(_report(bundle, synthetic, real), options.out)
+    publish(_report(bundle, synthetic, real, passed), options.out)
     return 0
 
 
-def write_tables(bundle: Bundle, pressure: PressureTable, risk: RiskTable | None) -> None:
-    """Into ``spec.json`` of the bundle's folder, and its hash into the manifest."""
-    spec: BundleSpec = msgspec.structs.replace(bundle.spec, schema=BUNDLE_SCHEMA, pressure=pressure, risk=risk)
+def _named(places: Sequence[Path]) -> dict[str, Path]:
+    """By their own names; BadInput for one that is not there, or two of one name."""
+    found: dict[str, Path] = {}
+    for place in places:
+        name = place.resolve().name
+        if not place.exists():
+            raise BadInput("a recording or a folder of recordings", f"nothing at {place}", "check the path")
+        if name in found:
+            raise BadInput("recordings of different names", f"{name} twice", "rename one of the folders")
+        found[name] = place
+    return found
+
+
+def no_older_than(table: RiskTable, longest_s: float) -> RiskTable:
+    """The table without a risk that is shown longer than ``longest_s`` after the last pressure."""
+    keep = [i for i, age in enumerate(table.ages_s) if age <= longest_s] or [0]
+    rows = {
+        name: RiskRow(min(row.longest_s, longest_s), [row.spread[i] for i in keep])
+        for name, row in table.sensors.items()
+    }
+    return RiskTable([table.ages_s[i] for i in keep], rows)
+
+
+def write_tables(bundle: Bundle, pressure: PressureTable, risk: RiskTable | None, people: int = 0) -> None:
+    """Into ``spec.json`` of the bundle's folder, and its hash into the manifest. people: real patients among those that
+    the lost pressures were learnt on, which the line on the training data then says."""
+    learnt_from = bundle.spec.trained_on.partition(ALSO)[0] + (f"{ALSO}{people} real ones" if people else "")
+    spec: BundleSpec = msgspec.structs.replace(
+        bundle.spec, schema=BUNDLE_SCHEMA, pressure=pressure, risk=risk, trained_on=learnt_from
+    )
     text = msgspec.json.format(msgspec.json.encode(spec), indent=2)
     (bundle.path / "spec.json").write_bytes(text)
     manifest = msgspec.json.decode((bundle.path / "manifest.json").read_bytes())
@@ -73,14 +121,19 @@ def _engine(bundle: Bundle, fit: bool) -> Told:
     return Told(replace(bundle, spec=seen), backend, widest_mmhg=float("inf"))
 
 
-def _simulated(engine: Told, first_seed: int, count: int) -> Rows:
+def _simulated(engine: Told, first_seed: int, count: int) -> Rows | None:
+    if not count:
+        return None
     patients = simulated(first_seed, count, engine.window_spec, SIMULATED_STRIDE_S)
-    chosen = [s for s in settings(ABP_AGES_S, OTHERS) if Modality.PPG in s.there or s.abp_age_s in BARE_AGES_S]
+    others = others_of(engine.window_spec)
+    chosen = [s for s in settings(ABP_AGES_S, others) if Modality.PPG in s.there or s.abp_age_s in BARE_AGES_S]
     return _rows(engine, patients, chosen, "simulated")
 
 
-def _real(engine: Told, place: Path, calibration: bool | None, chosen: list[Setting]) -> Rows:
-    patients = recorded(place, engine.window_spec, REAL_STRIDE_S, calibration)
+def _real(
+    engine: Told, place: Path, calibration: bool | None, chosen: list[Setting], rule: str, passed: Counter[str]
+) -> Rows:
+    patients = recorded(place, engine.window_spec, REAL_STRIDE_S, calibration, rule, passed)
     return _rows(engine, patients, chosen, place.name)
 
 
@@ -92,46 +145,72 @@ def _rows(engine: Told, patients: Iterator[Patient], chosen: list[Setting], what
         parts += replay(engine, patient, number, chosen)
         print(f"\r{what}: {done} recordings", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
+    if not parts:
+        raise BadInput(
+            f"windows in which the pressure can be withheld ({what})", "none",
+            "name recordings of minutes in which ABP and PPG are there together",
+        )  # fmt: skip
     return joined(parts)
 
 
-def _report(bundle: Bundle, synthetic: Rows, real: dict[str, Rows]) -> str:
+def _report(bundle: Bundle, synthetic: Rows | None, real: dict[str, Rows], passed: dict[str, Counter[str]]) -> str:
     name = f"{bundle.spec.name} {bundle.spec.version}"
-    sources = {"simulated": synthetic} | real
-    count = len(set(synthetic.patient.tolist()))
-    return "\n".join([
-        f"## What is shown: {name}, {machine()}",
+    sources = ({} if synthetic is None else {"simulated": synthetic}) | real
+    patients = {source: len(set(rows.patient.tolist())) for source, rows in sources.items()}
+    subsets = 2 ** len(bundle.spec.modalities)
+    over = [f"{source}: {n} {why}" for source, reasons in passed.items() for why, n in reasons.items()]
+    lines = [
+        f"## What is shown: {name} ({bundle.fingerprint}), {machine()}",
         "",
-        f"Simulated: {count} patients of 30 min, seeds from {REPORT_SEED}, with the device that training has not met, "
-        f"a window every {SIMULATED_STRIDE_S} s. Real: {', '.join(real) or 'none'}, a window every {REAL_STRIDE_S} s. "
-        "Sensors are taken away after the fact, and the engine decides what it would show.",
+        f"Learnt from {bundle.spec.trained_on}. "
+        + (
+            "Simulated: none. "
+            if synthetic is None
+            else f"Simulated: {patients['simulated']} patients of 30 min, seeds from {REPORT_SEED}, with the device "
+            f"that training has not met, a window every {SIMULATED_STRIDE_S} s. "
+        )
+        + f"Real: {', '.join(f'{source} ({patients[source]} patients)' for source in real) or 'none'}, a window every "
+        f"{REAL_STRIDE_S} s; passed over: {', '.join(over) or 'none'}. Sensors are taken away after the fact, and the "
+        "engine decides what it would show.",
         "",
-        *(f"- {line}" for line in verdicts(synthetic, real)),
+        *(f"- {line}" for line in verdicts(synthetic, real, subsets)),
         "",
         "### Mean pressure while the ABP is lost",
         "",
         "Errors in mmHg, of the windows in which an estimate is shown.",
         "",
         pressure_section(sources),
-        "",
-        "### Risk of hypotension, simulated",
-        "",
-        "When shown; windows hypotensive already are left out; 95 % intervals over patients. Last: mean risk with its "
-        "80 % interval, and the share of patients whose own level lies within it.",
-        "",
-        risk_section(synthetic, SIMULATED_STRIDE_S),
-    ])  # fmt: skip
+    ]  # fmt: skip
+    if synthetic is not None:
+        lines += [
+            "",
+            "### Risk of hypotension, simulated",
+            "",
+            "When shown; windows hypotensive already are left out; 95 % intervals over patients. Last: mean risk with "
+            "its 80 % interval, and the share of patients whose own level lies within it.",
+            "",
+            risk_section(synthetic, SIMULATED_STRIDE_S),
+        ]
+    return "\n".join(lines)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks estimates", description=__doc__)
-    parser.add_argument("real", nargs="*", type=Path, metavar="REAL", help="recordings, or folders of WFDB records")
-    parser.add_argument("--simulated", type=int, default=40, help="simulated patients (default: 40)")
+    parser.add_argument("real", nargs="*", type=Path, metavar="REAL", help="recordings, or folders of them")
+    parser.add_argument("--simulated", type=int, default=40, help="simulated patients (default: 40; 0: none)")
+    parser.add_argument(
+        "--patient", default="", metavar="RULE",
+        help="whose a recording of a folder is: file, parent (the folder it lies in), index (column group of "
+        "index.csv) or a regular expression with one group (default: index where there is one, else file)",
+    )  # fmt: skip
     parser.add_argument("--split", action="store_true", help="of the folders only the groups for this purpose")
-    parser.add_argument("--bundle", type=Path)
+    parser.add_argument("--bundle", type=Path, help="whose estimates are judged (default: the shipped one)")
     parser.add_argument(
         "--fit", type=Path, metavar="BUNDLE", help="measure this bundle's tables and write them into it"
     )
     parser.add_argument("--keep-risk", action="store_true", help="with --fit: leave the bundle's table of risks alone")
-    parser.add_argument("--out", type=Path)
+    parser.add_argument(
+        "--longest-risk", type=float, metavar="S", help="with --fit: show no risk longer after the last pressure"
+    )
+    parser.add_argument("--out", type=Path, help="file of the report")
     return parser

@@ -7,7 +7,7 @@ without running it once for every loss.
 
 from __future__ import annotations
 
-import csv
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.offline import drive
+from models.data.folder import find_recordings, indexed_groups, patient_rule
 from models.data.generate import HELD_OUT_DEVICE
 from models.data.labels import frame_pressures, pressure_track
 from models.data.missingness import lose
@@ -35,6 +36,7 @@ from models.signals.windows import CONTEXT_FIELDS, Window, WindowSpec
 SIMULATED_S = 1800
 CALIBRATION_SEED, REPORT_SEED = 9_100_000, 9_200_000
 """First seeds of patients that nothing else was trained, stopped, tested or looked at with."""
+UNREADABLE, LACKING = "could not be read", "have no ABP and PPG"
 BLOCK = 12
 """Groups of a folder are taken in turns of twelve for calibration and for the report; neighbours may be one patient, so
 the first of each twelve is left out."""
@@ -127,44 +129,85 @@ def simulated(first_seed: int, count: int, spec: WindowSpec, stride_s: int) -> I
         yield cut(f"simulated {seed}", channels, spec, stride_s, clean)
 
 
-def recorded(place: Path, spec: WindowSpec, stride_s: int, calibration: bool | None = None) -> Iterator[Patient]:
-    """A recording, or a folder of WFDB records; with ``calibration`` given, only that part of a folder whose
-    ``index.csv`` names groups. A group is a patient. Recordings without ABP and PPG are passed over."""
-    for group, record in records(place, calibration):
+def recorded(
+    place: Path, spec: WindowSpec, stride_s: int, calibration: bool | None = None, rule: str = "",
+    passed: Counter[str] | None = None,
+) -> Iterator[Patient]:  # fmt: skip
+    """A recording, or those of a folder (:func:`records`). What cannot be judged is passed over, and counted by its
+    reason in ``passed``. Raises BadInput where nothing is left."""
+    reasons: Counter[str] = Counter() if passed is None else passed
+    some = False
+    for group, record in records(place, calibration, rule=rule):
         try:
             recording = open_recording(str(record))
         except BadInput:
+            reasons[UNREADABLE] += 1
             continue
         try:
             channels = map_channels(recording)
             if {Modality.ABP, Modality.PPG} <= set(channels.channels):
-                yield cut(f"{place.name} {group}", channels, spec, stride_s)
+                patient = cut(f"{place.name} {group}", channels, spec, stride_s)
+            else:
+                reasons[LACKING] += 1
+                continue
         except BadInput:
+            reasons[UNREADABLE] += 1
             continue
         finally:
             recording.close()
+        some = True
+        yield patient
+    if not some:
+        found = ", ".join(f"{count} {why}" for why, count in reasons.items()) or "no group for this purpose"
+        raise BadInput(f"recordings with ABP and PPG in {place.name}", found, "name others, or leave it out")
 
 
-def records(place: Path, calibration: bool | None, a_group: int = 2) -> list[tuple[str, Path]]:
-    """Group and file of the records to take, at most the ``a_group`` longest of a group."""
+def records(place: Path, calibration: bool | None, a_group: int = 2, rule: str = "") -> list[tuple[str, Path]]:
+    """Group and file of the recordings to take; a group is a patient.
+
+    place: one recording, or a folder of them at any depth. rule: whose each is
+    (:func:`models.data.folder.patient_rule`), by default the groups of ``index.csv`` where there is one, else each file
+    is a patient. calibration: of a folder with groups only that part. At most the ``a_group`` longest of a group are
+    taken. Raises BadInput for a folder without recordings, a rule that does not fit, and an index of recordings that
+    are not there.
+    """
     if not place.is_dir():
         return [(place.stem, place)]
-    index = place / "index.csv"
-    if not index.is_file():
-        return [(file.stem, file) for file in sorted(place.glob("*.hea"))]
-    with index.open(encoding="utf-8", newline="") as handle:
-        group_of = {row["record"]: row["group"] for row in csv.DictReader(handle)}
+    indexed = (place / "index.csv").is_file()
+    rule = rule or ("index" if indexed else "file")
+    found = find_recordings(place, ("*",), ()).files
+    group_of = patient_rule(rule, place)
     groups: dict[str, list[Path]] = {}
-    for record, group in group_of.items():
-        groups.setdefault(group, []).append(place / f"{record}.hea")
+    for path in found:
+        group = group_of(path)
+        if group is not None:
+            groups.setdefault(group, []).append(place / path)
+        elif rule != "index":
+            raise BadInput(f"a patient in every path by {rule!r}", f"none in {path}", "choose another --patient")
+    if rule == "index":
+        named = indexed_groups(place)
+        missing = sorted(set(named) - {path.with_suffix("").as_posix() for path in found})
+        if missing:
+            raise BadInput(
+                f"the recordings that index.csv of {place.name} names", f"{len(missing)} of {len(named)} missing, "
+                f"{missing[0]} first", "put them there, or take their lines out",
+            )  # fmt: skip
+    if rule == "file":
+        return [(group, file) for group, files in groups.items() for file in files]
     names = sorted(groups, key=lambda g: (not g.isdigit(), int(g) if g.isdigit() else 0, g))
     chosen: list[tuple[str, Path]] = []
     for i, name in enumerate(names):
         if calibration is not None and (i % BLOCK == 0 or (i // BLOCK % 2 == 0) != calibration):
             continue
-        longest = sorted(groups[name], key=lambda f: (-f.with_suffix(".dat").stat().st_size, f.name))
+        longest = sorted(groups[name], key=lambda f: (-_bytes_of(f), f.name))
         chosen += [(name, file) for file in longest[:a_group]]
     return chosen
+
+
+def _bytes_of(file: Path) -> int:
+    """A WFDB header's data lie beside it."""
+    data = file.with_suffix(".dat")
+    return (data if data.is_file() else file).stat().st_size
 
 
 def lost(patient: Patient, rows: Sequence[int], ages_s: npt.NDArray[np.float64], spec: WindowSpec) -> list[Window]:

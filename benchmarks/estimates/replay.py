@@ -61,6 +61,11 @@ def settings(ages_s: Sequence[float], others: Sequence[Modality] = OTHERS) -> li
     return [Setting(there, age) for there in sorted(subsets, key=len, reverse=True) for age in ages_s]
 
 
+def others_of(spec: WindowSpec) -> tuple[Modality, ...]:
+    """The sensors but the ABP that a model reads."""
+    return tuple(m for m in OTHERS if m in spec.modalities)
+
+
 @dataclass(frozen=True)
 class Rows:
     """A row a window and setting, [n] or [n, 3] (by horizon, or MAP, SBP, DBP): what was shown, NaN where nothing was,
@@ -178,7 +183,7 @@ def replay(engine: Told, patient: Patient, number: int, chosen: Sequence[Setting
     parts: list[Rows] = []
     for setting in chosen:
         ages = np.zeros((len(windows), len(spec.modalities)))
-        for modality in OTHERS:
+        for modality in others_of(spec):
             if modality not in setting.there:
                 drawn = np.ceil(np.exp(rng.uniform(np.log(30.0), np.log(LONGEST_LOSS_S), len(windows))))
                 ages[:, row_of[modality]] = np.where(rng.random(len(windows)) < NEVER_SHARE, NEVER, drawn)

@@ -119,8 +119,8 @@ def judged(rows: Rows) -> Rows:
     return rows.where(np.isfinite(rows.risk).all(1) & ~rows.hypotensive)
 
 
-def verdicts(simulated: Rows | None, real: Mapping[str, Rows]) -> list[str]:
-    """What was to be shown, and whether it was."""
+def verdicts(simulated: Rows | None, real: Mapping[str, Rows], subsets_in_all: int = 16) -> list[str]:
+    """What was to be shown, and whether it was; ``subsets_in_all`` of the model's sensors."""
     said: list[str] = []
     if simulated is not None:
         shown = judged(simulated)
@@ -134,7 +134,7 @@ def verdicts(simulated: Rows | None, real: Mapping[str, Rows]) -> list[str]:
                     sensors = name.replace("+", ", ") + ("" if lost else ", ABP")
                     worse.append(f"{sensors.strip(', ')} at {minutes} min: {area:.2f} [{lo:.2f}–{hi:.2f}]")
         said.append(
-            f"Of 16 subsets of sensors {len(subsets)} show a risk; "
+            f"Of {subsets_in_all} subsets of sensors {len(subsets)} show a risk; "
             + (
                 "each is better than chance at every horizon."
                 if not worse

@@ -309,12 +309,12 @@ def student_tables(
 ) -> dict[str, Rows]:  # fmt: skip
     """Tables of the students of a run, written to ``out`` as Markdown and CSV, and returned by name.
 
-    cache: where distillations are kept and looked for, and the variants trained (default ``run/students``). Takes as
-    long as it takes to distil each student twice, and those of ``ablate`` as often again as they have teachers, and
-    three times more.
+    cache: where distillations are kept and looked for, and the variants trained (default ``students`` in the run
+    folder). Takes as long as it takes to distil each student twice, and those of ``ablate`` as often again as they have
+    teachers, and three times more.
     """
     config = settings or distil_settings(run.settings)
-    folder = cache or run.folder / "students"
+    folder = cache or run.kept / "students"
     tables: dict[str, Rows] = {"probes": [], "own_task": [], "retrieval": [], "ablations": [], "size": []}
     rows = {name: spread_rows(run.group(name), count, run.settings.seed) for name, count in PROBE_WINDOWS.items()}
     for name in students:

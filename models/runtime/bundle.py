@@ -4,11 +4,15 @@ Layout: ``model.onnx  spec.json  card.md  golden.npz  manifest.json``, and where
 ``scaling.onnx  frames.onnx  trunk.onnx``: the same graph cut where the features of frames may be kept, with weights
 that are byte ranges of ``model.onnx``. The manifest names the sha256 of every other file; a file that is missing,
 foreign or altered, a link, or a graph with weights elsewhere is refused before anything is parsed by a library.
+
+A bundle may carry the model that it was made from (``checkpoint/``, :mod:`models.runtime.carried`); nothing here needs
+it or reads it.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -42,17 +46,20 @@ GOLDEN_BASE = "all_present"
 HORIZONS = 3  # of the graph's risk output
 MOVES_SCHEMA = 2
 """The first whose pressure table says what an estimate is made of; bundles without a table may be older."""
+MANIFEST = "manifest.json"
 NEEDED_FILES = (WHOLE, "spec.json", "golden.npz", "card.md")
+ADVICE = "give --bundle the folder of a model made by `vigil train` or `vigil export`"
 PARTS = SCALING_PART, FRAMES_PART, TRUNK_PART = "scaling.onnx", "frames.onnx", "trunk.onnx"
 
 _T = TypeVar("_T")
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``manifest.json``: schema and sha256 of every file of the bundle."""
+    """``manifest.json``: schema and sha256 of every file of the bundle, and of those in ``checkpoint/``."""
 
     schema: int
     files: dict[str, str]
+    checkpoint: dict[str, str] = {}
 
 
 @dataclass(frozen=True)
@@ -112,18 +119,8 @@ class Bundle:
 def load_bundle(path: Path | str | None = None, imputer: str = AUTO) -> Bundle:
     """Read and verify the bundle folder; by default the shipped one, of those the one with ``imputer``."""
     shipped = IMPUTING_BUNDLE if imputer in BOTH_IMPUTERS else DEMO_BUNDLE
-    root = Path(path) if path is not None else shipped
-    advice = "give --bundle the folder of a model made by `vigil train` or `vigil export`"
-    if not root.is_dir():
-        raise BadInput("a model bundle (a folder with manifest.json)", f"no folder at {root}", advice)
-    _refuse_link(root / "manifest.json")
-    manifest = _decode(root / "manifest.json", Manifest, advice)
-    if manifest.schema > BUNDLE_SCHEMA:
-        raise BadInput(
-            f"a bundle of schema {BUNDLE_SCHEMA} or older",
-            f"schema {manifest.schema} in {root}",
-            "update Vigil",
-        )
+    root, advice = Path(path) if path is not None else shipped, ADVICE
+    manifest = read_manifest(root)
     _verify_files(root, manifest, advice)
     _verify_graphs(root, manifest)
     if manifest.schema < MOVES_SCHEMA:
@@ -136,24 +133,44 @@ def load_bundle(path: Path | str | None = None, imputer: str = AUTO) -> Bundle:
     return Bundle(root, spec, manifest.files[WHOLE][:12])
 
 
+def read_manifest(root: Path) -> Manifest:
+    """What the bundle in ``root`` says it is made of; nothing of it is verified yet. BadInput where there is none."""
+    if not root.is_dir():
+        raise BadInput("a model bundle (a folder with manifest.json)", f"no folder at {root}", ADVICE)
+    _refuse_link(root / MANIFEST)
+    manifest = _decode(root / MANIFEST, Manifest, ADVICE)
+    if manifest.schema > BUNDLE_SCHEMA:
+        raise BadInput(
+            f"a bundle of schema {BUNDLE_SCHEMA} or older",
+            f"schema {manifest.schema} in {root}",
+            "update Vigil",
+        )
+    return manifest
+
+
 def _verify_files(root: Path, manifest: Manifest, advice: str) -> None:
     for name in NEEDED_FILES:
         if name not in manifest.files:
             raise BadInput(f"{name} in the manifest of bundle {root}", "no such entry", advice)
-    for name, expected in manifest.files.items():
+    verify_hashes(root, manifest.files, f"bundle {root}")
+
+
+def verify_hashes(folder: Path, files: Mapping[str, str], what: str) -> None:
+    """Raises BadInput unless each of ``files`` (name -> sha256) lies in ``folder`` itself, whole and unaltered."""
+    for name, expected in files.items():
         if Path(name).name != name:
-            raise BadInput("plain file names in a bundle's manifest", repr(name), advice)
-        file = root / name
+            raise BadInput("plain file names in a bundle's manifest", repr(name), ADVICE)
+        file = folder / name
         _refuse_link(file)
         if not file.is_file():
-            raise BadInput(f"the file {name} in bundle {root}", "nothing there", advice)
+            raise BadInput(f"the file {name} in {what}", "nothing there", ADVICE)
         if file.stat().st_size > MAX_FILE_BYTES:
-            raise BadInput(f"at most {MAX_FILE_BYTES >> 30} GiB a bundle file", f"a larger {name}", advice)
+            raise BadInput(f"at most {MAX_FILE_BYTES >> 30} GiB a bundle file", f"a larger {name}", ADVICE)
         with file.open("rb") as handle:
             found = hashlib.file_digest(handle, "sha256").hexdigest()
         if found != expected:
             raise BadInput(
-                f"sha256 {expected[:12]}… for {name} of bundle {root}",
+                f"sha256 {expected[:12]}… for {name} of {what}",
                 f"{found[:12]}…, so the file was altered or damaged",
                 "export or download the bundle again",
             )

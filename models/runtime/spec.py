@@ -6,7 +6,7 @@ from collections.abc import Sequence, Sized
 
 import msgspec
 
-BUNDLE_SCHEMA = 2
+BUNDLE_SCHEMA = 3
 
 RESTORATION, SELFMASK = "restoration", "selfmask"
 BOTH_IMPUTERS = (RESTORATION, SELFMASK)

@@ -1,7 +1,7 @@
 """PyTorch itself, eager, on the CPU: for comparison with what was exported, not for the bedside.
 
-A bundle holds no checkpoint. It runs where the bundle still lies in the run folder that made it, RUN/bundle beside
-RUN/model.safetensors, and torch is installed.
+It needs torch, and the trained model: the one that the bundle carries (:mod:`models.runtime.carried`), or that of the
+run folder in which the bundle still lies, RUN/bundle beside RUN/model.safetensors.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import numpy as np
 
 from models.runtime.backend import Arrays, BackendInfo, RuntimeOptions
 from models.runtime.bundle import Bundle
+from models.runtime.carried import carries_model
 from models.runtime.inputs import InputForm
 from models.runtime.threads import default_threads
 from models.signals.errors import BackendFailed, BackendUnavailable, BadInput
@@ -24,7 +25,7 @@ CHECKPOINT = "model.safetensors"
 
 
 def load(bundle: Bundle, options: RuntimeOptions) -> TorchBackend:
-    """Raises BackendUnavailable where there is no torch, no checkpoint beside the bundle, or another model's."""
+    """Raises BackendUnavailable where there is no torch, no checkpoint in or beside the bundle, or another model's."""
     try:
         import torch
 
@@ -33,16 +34,17 @@ def load(bundle: Bundle, options: RuntimeOptions) -> TorchBackend:
         raise BackendUnavailable(
             f"torch: {error.name or error} is not installed; install it with: {install_hint('train')}"
         ) from error
-    run = bundle.path.resolve().parent
-    if not (run / CHECKPOINT).is_file():
+    carried = carries_model(bundle.path)
+    run = bundle.path if carried else bundle.path.resolve().parent
+    if not carried and not (run / CHECKPOINT).is_file():
         raise BackendUnavailable(
             f"torch needs the checkpoint that the bundle was made from: {CHECKPOINT} beside the bundle's folder, as "
-            "`vigil train` leaves it"
+            "`vigil train` leaves it, or in a bundle that carries it"
         )
     try:
         model = open_run(run).model
     except BadInput as error:
-        raise BackendUnavailable(f"torch cannot read the run that the bundle lies in: {error}") from error
+        raise BackendUnavailable(f"torch cannot read the model that the bundle was made from: {error}") from error
     own = [m.value for m in model.config.modalities]
     if own != bundle.spec.modalities or model.config.width != bundle.spec.token_width:
         raise BackendUnavailable(f"torch: the {CHECKPOINT} beside the bundle is another model's")

@@ -174,6 +174,7 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     threads: Count = 2
     device: str = "auto"  # auto: a GPU if there is one
     data_folder: str = ""  # where the windows lie, or will: "" means ``data`` in the run folder
+    start: str = ""  # whose weights training began with, as ``--from BUNDLE`` notes it; "": random ones
     data: DataConfig | FolderData | VitaldbData | SleepEdfData | MixedData
     pretrain: PretrainConfig
     fusion: FusionConfig
@@ -201,6 +202,8 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         plain = msgspec.to_builtins(self)
         for place in ("threads", "device", "data_folder"):
             plain.pop(place)
+        if not self.start:
+            plain.pop("start")
         for part in (plain["data"], plain["data"].get("simulated", {}), *plain["data"].get("recorded", ())):
             part.pop("processes", None)
             part.pop("attribution", None)
@@ -214,7 +217,8 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         plain = msgspec.to_builtins(self)
         objective = plain["objective"]
         mixed = [self.data.recorded_share] if isinstance(self.data, MixedData) else []
-        encoders = digest([data, self.size, self.seed, objective["backbone"], plain["pretrain"], *mixed])
+        begun = [self.start] if self.start else []
+        encoders = digest([data, self.size, self.seed, objective["backbone"], plain["pretrain"], *mixed, *begun])
         fusion = digest([encoders, plain["fusion"], objective])
         restoration = digest([fusion, plain["restoration"]]) if self.restoration.steps else fusion
         heads = digest([restoration, plain["heads"]]) if self.heads.steps else restoration

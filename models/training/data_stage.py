@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 
 from models.data.dataset import GROUPS, WindowDataset, open_patient
@@ -98,6 +99,18 @@ def data_fingerprint(folders: dict[str, list[Path]]) -> str:
         for folder in folders[group]:
             seen.update(f"{group}/{folder.name}\n".encode())
             seen.update((folder / "index.json").read_bytes())
+    return seen.hexdigest()[:16]
+
+
+def content_fingerprint(folders: dict[str, list[Path]]) -> str:
+    """As :func:`data_fingerprint`, of windows that were cut of a copy of the recordings too: the mark by which a study
+    knows its file (when that was changed, above all) is left out."""
+    seen = hashlib.sha256()
+    for group in GROUPS:
+        for folder in folders[group]:
+            facts = json.loads((folder / "index.json").read_text(encoding="utf-8"))
+            facts.pop("fingerprint", None)
+            seen.update(f"{group}/{folder.name}\n{json.dumps(facts, sort_keys=True)}\n".encode())
     return seen.hexdigest()[:16]
 
 

@@ -22,6 +22,10 @@ def stride_of(config: TrainConfig) -> int:
 def trained_on(config: TrainConfig, patients: int | None = None, recorded: int | None = None) -> str:
     """One line. patients: folders of the training group; recorded: those that are recordings; None where the windows
     are not at hand."""
+    return _learnt_from(config, patients, recorded) + (f"; begun with {config.start}" if config.start else "")
+
+
+def _learnt_from(config: TrainConfig, patients: int | None, recorded: int | None) -> str:
     data, count = config.data, "" if patients is None else f"{patients} "
     if isinstance(data, DataConfig):
         return f"{data.train_patients} simulated patients; no real recording"
@@ -34,6 +38,11 @@ def trained_on(config: TrainConfig, patients: int | None = None, recorded: int |
 
 def data_words(config: TrainConfig, train_windows: int) -> str:
     """A paragraph for the card."""
+    begun = f"\n\nTraining began with the weights of {config.start}." if config.start else ""
+    return _data_words(config, train_windows) + begun
+
+
+def _data_words(config: TrainConfig, train_windows: int) -> str:
     data = config.data
     if isinstance(data, MixedData):
         sites = ", ".join(map(site_of, data.recorded))

@@ -24,6 +24,7 @@ from models.signals.preprocessing import PREPROCESSING
 from models.training import run_folder
 from models.training.calibrate import calibrate
 from models.training.card import Cost, figures_json, write_card
+from models.training.carry import carry_model
 from models.training.checkpoint import disk_errors
 from models.training.config import DEMO_CONFIG, TrainConfig, load_config
 from models.training.data_words import trained_on
@@ -49,6 +50,7 @@ def train_demo(
     bar = progress or ProgressBars()
     model, text = train(out, settings, resume, bar, base)
     with disk_errors(out):
+        carry_model(out, out / "bundle")
         bundle = export(model, text, out / "bundle", BOTH_IMPUTERS if settings.selfmask.steps else (RESTORATION,), bar)
         if settings.distil is not None and settings.distil.steps:
             train_students(out, out / "students", None, bar)

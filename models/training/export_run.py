@@ -1,4 +1,4 @@
-"""``vigil export``: a finished run once more as a bundle, say after an update or where the first one was lost."""
+"""``vigil export``: a finished run, or the model that a bundle carries, once more as a bundle: say after an update."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from models.runtime.bundle import load_bundle
 from models.runtime.spec import BOTH_IMPUTERS, RESTORATION
 from models.signals.errors import BadInput, VigilError
 from models.signals.preprocessing import PREPROCESSING
+from models.training.carry import carry_model
 from models.training.checkpoint import disk_errors
 from models.training.data_words import trained_on
 from models.training.demo import export
@@ -18,11 +19,12 @@ from models.training.run_folder import MODEL, RUN, TrainedRun, open_run
 
 
 def export_run(checkpoint: Path, folder: Path, progress: Progress) -> Path:
-    """Writes the bundle of the run ``checkpoint``, its folder or its ``model.safetensors``, to the new ``folder``.
+    """Writes the bundle of the run ``checkpoint`` to the new ``folder``: its folder, its ``model.safetensors``, or a
+    bundle that carries it.
 
-    The card is that of the run's own bundle, where there is one. Raises BadInput for what is no finished run of
-    `vigil train`, no model of the bedside or too large, or where ``folder`` exists; VigilError if ONNX Runtime does not
-    compute what torch does. Then nothing is left behind.
+    Card and tables are those of the run's own bundle, where there is one. Raises BadInput for what is no finished run
+    of `vigil train`, no model of the bedside or too large, or where ``folder`` exists; VigilError if ONNX Runtime does
+    not compute what torch does. Then nothing is left behind.
     """
     if folder.exists():
         raise BadInput("a new folder for the bundle", f"{folder}, which exists", "choose another name")
@@ -39,6 +41,7 @@ def export_run(checkpoint: Path, folder: Path, progress: Progress) -> Path:
     imputers = BOTH_IMPUTERS if run.settings.selfmask.steps else (RESTORATION,)
     with disk_errors(folder.parent):
         try:
+            carry_model(run.folder, scratch)
             export(run.model, _text(run), scratch, imputers, progress)
             scratch.rename(folder)
         except ArithmeticError as error:
@@ -63,11 +66,12 @@ def _run_folder(checkpoint: Path) -> Path:
 
 
 def _text(run: TrainedRun) -> BundleText:
-    settings, own = run.settings, run.folder / "bundle"
+    settings, own = run.settings, run.bundle or run.folder / "bundle"
     if own.is_dir():
-        bundle = load_bundle(own)
-        learnt_from, card = bundle.spec.trained_on, (own / "card.md").read_text(encoding="utf-8")
-    else:
-        learnt_from = trained_on(settings)
-        card = f"# {settings.name}\n\nTrained on {learnt_from}. Its figures were not kept: run `vigil evaluate`.\n"
+        spec, card = load_bundle(own).spec, (own / "card.md").read_text(encoding="utf-8")
+        return BundleText(
+            spec.name, spec.version, spec.trained_on, spec.preprocessing, card, run.conformal, spec.pressure, spec.risk
+        )
+    learnt_from = trained_on(settings)
+    card = f"# {settings.name}\n\nTrained on {learnt_from}. Its figures were not kept: run `vigil evaluate`.\n"
     return BundleText(settings.name, settings.version, learnt_from, PREPROCESSING, card, run.conformal)

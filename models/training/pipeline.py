@@ -3,7 +3,8 @@
     windows → encoders → frame features → fusion → restoration → heads → risk → SelfMask → waves
 
 Every stage goes on from its checkpoint or is loaded where it is finished. ``base`` names another run whose finished
-stages are taken over where they are of the same settings, seed and data: ablations share the encoders of one run.
+stages are taken over where they are of the same settings, seed and data: ablations share the encoders of one run. Or it
+names a bundle that carries its model: then the stages begin with these weights (:mod:`models.training.begin`).
 """
 
 from __future__ import annotations
@@ -19,10 +20,12 @@ from models.data.dataset import GROUPS
 from models.data.disjoint import check_disjoint
 from models.data.missingness import LossPlan
 from models.physiome import PhysioME
+from models.runtime.bundle import MANIFEST
 from models.signals.errors import BadInput
 from models.training import checkpoint, run_folder
+from models.training.begin import begin_with
 from models.training.config import TrainConfig, load_config
-from models.training.data_stage import data_fingerprint, make_windows, open_group
+from models.training.data_stage import content_fingerprint, data_fingerprint, make_windows, open_group
 from models.training.features import cache_features, features_path
 from models.training.heads_stage import COMPLETE, HeadsStage
 from models.training.loop import Progress, run_stage
@@ -66,8 +69,16 @@ def train_stages(
 
     Raises BadInput for a folder of another run, for data that do not fit, and where ``base`` has no such stage.
     """
+    start = None
+    if base is not None and (base / MANIFEST).is_file():
+        start, settings = begin_with(base, settings)
+        base = None
+    elif settings.start:
+        raise BadInput(f"--from the bundle of {settings.start}, whose weights came first", "none", "name it")
     if base is not None and not (base / run_folder.CONFIG).is_file():
-        raise BadInput("a run folder after --from", f"no {run_folder.CONFIG} in {base}", "name the --out of a run")
+        raise BadInput(
+            "a run folder or a bundle after --from", f"no {run_folder.CONFIG} in {base}", "name the --out of a run"
+        )
     settings = msgspec.structs.replace(settings, data_folder=resolve_folder(settings, base))
     run_folder.claim(out, settings, resume)
     torch.set_num_threads(settings.threads)
@@ -77,10 +88,10 @@ def train_stages(
         folders = make_windows(settings, windows, progress)
     data = data_fingerprint(folders)
     prints = settings.fingerprints(data)
-    run_folder.record(out, settings, data, prints)
+    run_folder.record(out, settings, data, prints, content_fingerprint(folders))
     if base is not None:
         take_over(base, out, settings, prints, STAGES[: STAGES.index(until) + 1], needs)
-    model = run_folder.build_model(settings).to(best_device(settings.device))
+    model = (start or run_folder.build_model(settings)).to(best_device(settings.device))
     groups = {name: open_group(folders[name], settings) for name in GROUPS}
     check_disjoint({name: group.dataset for name, group in groups.items()})
     train, stop, seed = groups["train"], groups["stop"], settings.seed

@@ -4,6 +4,8 @@ config.toml        the settings, as resolved            run.json         seed, g
 {stage}.safetensors, {stage}.csv, {stage}_stop.csv      tensorboard/     the same figures for TensorBoard
 model.safetensors  the trained model as a whole         calibration.json conformal widening (full pipelines)
 data/              windows, unless they lie elsewhere   bundle/          what the monitor loads
+
+A bundle that carries its model (:mod:`models.runtime.carried`) is opened like a run; nothing is written into it.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import json
 import platform
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,16 +26,20 @@ import torch
 from models.data.dataset import GROUPS
 from models.networks.transformer import low_rank_layers
 from models.physiome import PhysioME
+from models.runtime.bundle import MANIFEST
+from models.runtime.carried import carried_model
 from models.runtime.machine import machine
 from models.runtime.spec import Conformal
 from models.signals.errors import BadInput
 from models.training import checkpoint
 from models.training.config import TrainConfig, load_config, to_toml
-from models.training.data_stage import data_fingerprint, make_windows, open_group
+from models.training.data_stage import content_fingerprint, data_fingerprint, make_windows, open_group
 from models.training.features import cache_features, features_path
 from models.training.loop import Progress
+from models.training.portable import check_recordings, with_recordings
 from models.training.sampling import Group
 from models.training.stage import best_device
+from models.training.window_place import cached_windows, making
 
 CONFIG, RUN, MODEL, CALIBRATION = "config.toml", "run.json", "model.safetensors", "calibration.json"
 
@@ -53,10 +59,12 @@ def claim(out: Path, settings: TrainConfig, resume: bool) -> None:
     _write(mark, to_toml(settings))
 
 
-def record(out: Path, settings: TrainConfig, data: str, stages: dict[str, str]) -> None:
-    """Writes ``run.json``: what is needed to know where the numbers come from. No host name, no path."""
+def record(out: Path, settings: TrainConfig, data: str, stages: dict[str, str], content: str = "") -> None:
+    """Writes ``run.json``: what is needed to know where the numbers come from. No host name, no path. content: of the
+    windows (:func:`models.training.data_stage.content_fingerprint`)."""
     facts = {
-        "config": settings.fingerprint, "seed": settings.seed, "git": git_revision(), "data": data, "stages": stages,
+        "config": settings.fingerprint, "seed": settings.seed, "git": git_revision(), "data": data, "content": content,
+        "stages": stages,
         "machine": machine(), "device": device_words(settings.device), "threads": settings.threads,
         "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
     }  # fmt: skip
@@ -135,7 +143,11 @@ def load_calibration(out: Path) -> dict[str, Conformal]:
 
 @dataclass
 class TrainedRun:
-    """A run to evaluate, distil or export. ``model`` is in eval mode, SelfMask's predictor inside."""
+    """A run to evaluate, distil or export. ``model`` is in eval mode, SelfMask's predictor inside.
+
+    folder: where its files are read. bundle: the bundle that carries it, None of a run folder. windows: the folder of
+    the windows that it was trained on, or of those that are made anew.
+    """
 
     folder: Path
     settings: TrainConfig
@@ -143,44 +155,82 @@ class TrainedRun:
     conformal: dict[str, Conformal]
     facts: dict[str, object]
     progress: Progress
+    windows: Path
+    bundle: Path | None = None
     _groups: dict[str, Group] = field(default_factory=dict)
 
     @property
-    def windows(self) -> Path:
-        """The folder of the windows that it was trained on."""
-        return windows_folder(self.folder, self.settings)
+    def making(self) -> str:
+        """What has to be made before the first group is there, and how long that takes; "" where nothing has. BadInput
+        where recordings are missing."""
+        check_recordings(self.settings)
+        return making(self.settings, self.windows)
+
+    @property
+    def kept(self) -> Path:
+        """Where what is made of it belongs: the run folder, or beside the windows of a bundle's model."""
+        return self.folder if self.bundle is None else self.windows
 
     def group(self, name: str) -> Group:
-        """Windows of ``train``, ``stop``, ``calibration`` or ``test``, frame features cached."""
+        """Windows of ``train``, ``stop``, ``calibration`` or ``test``, frame features cached; made where they are not
+        there. BadInput where the recordings are not there, or the windows are not those that it was trained on."""
         if name not in GROUPS:
             raise BadInput(f"a group out of {', '.join(GROUPS)}", repr(name), "choose one of these")
         if name not in self._groups:
+            check_recordings(self.settings)
+            _make_folder(self.windows)
             folders = make_windows(self.settings, self.windows, self.progress)
-            data = data_fingerprint(folders)
-            if data != self.facts.get("data"):
-                raise BadInput(
-                    f"the data this run was trained on (fingerprint {self.facts.get('data')})",
-                    f"{data} in {self.windows}", "restore them, or train again",
-                )  # fmt: skip
+            self._check_data(folders)
             self._groups[name] = self.group_of(folders[name], name)
         return self._groups[name]
+
+    def _check_data(self, folders: dict[str, list[Path]]) -> None:
+        data, content = data_fingerprint(folders), self.facts.get("content")
+        if data == self.facts.get("data") or (content and content_fingerprint(folders) == content):
+            return
+        raise BadInput(
+            f"the data this run was trained on (fingerprint {self.facts.get('data')})", f"{data} in {self.windows}",
+            "restore them, or train again" if self.bundle is None
+            else "name the recordings that it was trained on, whole and unchanged, or judge it on others: "
+            "`python -m benchmarks estimates --bundle BUNDLE RECORDINGS`",
+        )  # fmt: skip
 
     def group_of(self, folders: list[Path], name: str, cached: bool = True) -> Group:
         """Windows of any patients' folders as a group of this run; ``name`` is for the progress and the cache."""
         group = open_group(folders, self.settings)
         stages = self.settings.fingerprints(str(self.facts.get("data")))
-        path = features_path(self.windows, self.folder, stages["pretrain"], name) if cached else None
+        path = features_path(self.windows, self.kept, stages["pretrain"], name) if cached else None
         cache_features(self.model, group, self.progress, name, path)
         return group
+
+
+def _make_folder(windows: Path) -> None:
+    try:
+        windows.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput("a folder for windows", f"{windows} ({error.strerror})", "name another: --windows") from error
 
 
 def _silent(stage: str, done: int, total: int) -> None:
     """Progress that is not shown."""
 
 
-def open_run(folder: Path, progress: Progress = _silent) -> TrainedRun:
-    """Opens a run folder for reading. Raises BadInput where it is none, or unfinished."""
+def open_run(
+    folder: Path,
+    progress: Progress = _silent,
+    windows: Path | None = None,
+    recordings: Mapping[str, Path] | None = None,
+) -> TrainedRun:
+    """Opens a run folder, or the model that a bundle carries, for reading.
+
+    windows: where they lie or are made, by default the run's own, of a bundle a folder in the user's cache. recordings:
+    site -> folder, where they are no longer where the configuration says. Raises BadInput where the folder is neither,
+    unfinished or damaged.
+    """
     folder = Path(folder)
+    bundle = folder if (folder / MANIFEST).is_file() else None
+    if bundle is not None:
+        folder = carried_model(bundle)
     path = folder / RUN
     if not path.is_file():
         raise BadInput("a run folder", f"no {RUN} in {folder}", "name the --out of a training run")
@@ -188,8 +238,12 @@ def open_run(folder: Path, progress: Progress = _silent) -> TrainedRun:
         facts = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise BadInput(f"a readable {RUN}", f"{path} ({error})", "train again with --resume") from error
-    settings = load_config(folder / CONFIG)
-    return TrainedRun(folder, settings, load_model(folder, settings), load_calibration(folder), facts, progress)
+    settings = with_recordings(load_config(folder / CONFIG), recordings or {})
+    if windows is None:
+        windows = windows_folder(folder, settings) if bundle is None else cached_windows(settings)
+    return TrainedRun(
+        folder, settings, load_model(folder, settings), load_calibration(folder), facts, progress, Path(windows), bundle
+    )
 
 
 class StageClock:

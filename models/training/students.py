@@ -70,8 +70,10 @@ def train_students(base: Path, out: Path | None, config: Path | None, progress: 
     ``[distil]`` (default the run's own, else the defaults). A student that has earned no output has no bundle.
     """
     run = open_run(Path(base), progress)
+    if run.bundle is not None and out is None:
+        raise BadInput("a folder for the students of a bundle's model", "none", "name it: --out FOLDER")
     settings = distil_settings(load_config(config) if config is not None else run.settings)
-    folder = Path(out) if out is not None else run.folder / "students"
+    folder = Path(out) if out is not None else run.kept / "students"
     folder.mkdir(parents=True, exist_ok=True)
     bundles: dict[str, Path] = {}
     for name in settings.students:

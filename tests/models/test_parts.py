@@ -210,7 +210,7 @@ def test_torch_needs_the_run_that_the_bundle_lies_in(bundle, tmp_path):
     with pytest.raises(BackendUnavailable, match=r"model\.safetensors"):
         load_torch(load_bundle(run / "bundle"), RuntimeOptions())
     (run / "model.safetensors").write_bytes(b"nothing")
-    with pytest.raises(BackendUnavailable, match="cannot read the run"):
+    with pytest.raises(BackendUnavailable, match="cannot read the model"):
         load_torch(load_bundle(run / "bundle"), RuntimeOptions())
 
 

@@ -30,7 +30,7 @@ def silent(stage: str, done: int, total: int) -> None: ...
 
 
 def written(model, text, folder, imputers, progress):
-    folder.mkdir()
+    assert sorted(p.name for p in folder.rglob("*")) == ["checkpoint", "config.toml", "model.safetensors", "run.json"]
     (folder / "card.md").write_text(text.card)
     progress("export: proof", 1, 1)
     return folder
