@@ -18,6 +18,13 @@ def export(
         typer.Argument(help="Folder of a finished `vigil train`, its model.safetensors, or a bundle that carries it."),
     ],
     bundle: Annotated[Path, typer.Argument(help="Folder to write; it must not exist.")],
+    imputing: Annotated[
+        bool | None,
+        typer.Option(
+            "--imputing/--plain", show_default=False,
+            help="With the imputers in the graph, or without (default: as the run's own bundle).",
+        ),
+    ] = None,
 ) -> None:
     """Write a trained model as a bundle: graph, specification, golden cases and card (needs the extra `train`).
 
@@ -33,5 +40,5 @@ def export(
         raise BackendUnavailable(
             f"Export needs {error.name}, which is not installed; run: {install_hint('train')}."
         ) from error
-    written = export_run(checkpoint, bundle, bars)
+    written = export_run(checkpoint, bundle, bars, imputing)
     typer.echo(f"wrote {written}; run it: vigil run --bundle {written}")

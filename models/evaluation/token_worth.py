@@ -63,9 +63,27 @@ def worth_row(model: PhysioME, group: Group, rows: Indices, lost: Losses, selfma
     return row
 
 
+def gate(rows: Sequence[Row]) -> str:
+    """The imputer that passes the project's gate on a table of :func:`worth_row`, "" if none does: true tokens better
+    than zeros by a margin whose interval excludes 0, at every age, and half of that recovered, with an interval that
+    excludes 0 too."""
+    known = [row for row in rows if "zeros" in row]
+    if not known or not all(float(row["true tokens from"]) > 0.0 for row in known):
+        return ""
+    for name in ("restored", "SelfMask"):
+        if least_recovered(known, name) >= LEAST_RECOVERED and all(float(r[f"{name} from"]) > 0.0 for r in known):
+            return name
+    return ""
+
+
+def least_recovered(known: Sequence[Row], name: str) -> float:
+    """Of what true tokens gain over zeros, the share that an imputer recovers at the age where it is least; NaN where
+    it was not asked."""
+    return min(float(r.get(f"gain of {name}", np.nan)) / float(r["gain of true tokens"]) for r in known)
+
+
 def verdict(rows: Sequence[Row]) -> str:
-    """One sentence on a table of :func:`worth_row`, by the gate of the project: true tokens better than zeros by a
-    margin whose interval excludes 0, at every age, and half of that recovered by an imputer."""
+    """What :func:`gate` says of a table, in one sentence."""
     known = [row for row in rows if "zeros" in row]
     if not known:
         return "Whether restored tokens help the restored pressure is not known: no window knows its true tokens."
@@ -76,10 +94,9 @@ def verdict(rows: Sequence[Row]) -> str:
             f"with zeros (at {len(known) - len(ceiling)} of {len(known)} ages). The number comes from the last "
             "measured pressure and the pulse delay."
         )
-    for name in ("restored", "SelfMask"):
-        shares = [float(r.get(f"gain of {name}", np.nan)) / float(r["gain of true tokens"]) for r in known]
-        if min(shares) >= LEAST_RECOVERED and all(float(r[f"{name} from"]) > 0.0 for r in known):
-            return f"Tokens help the restored pressure, and {name} ones recover {min(shares):.0%} or more of it."
+    if name := gate(rows):
+        share = least_recovered(known, name)
+        return f"Tokens help the restored pressure, and {name} ones recover {share:.0%} or more of it."
     return (
         "True tokens would help the restored pressure, but no imputer recovers half of that: zeros in their slots do "
         "nearly as well. The number comes from the last measured pressure and the pulse delay."

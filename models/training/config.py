@@ -197,6 +197,11 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         )  # fmt: skip
 
     @property
+    def serves_plain(self) -> bool:
+        """Whether heads and waves have met windows in which nothing was imputed."""
+        return all(stage.steps and stage.plain_share for stage in (self.heads, self.waves))
+
+    @property
     def fingerprint(self) -> str:
         """Changes with every setting that can change a result (not with where the run happens)."""
         plain = msgspec.to_builtins(self)

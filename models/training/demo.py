@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from models.evaluation.heldout import Evaluation, HeldOut
-from models.export import BundleText, export_bundle
+from models.evaluation.token_worth import gate
+from models.export import BundleText, export_bundle, plain
 from models.physiome import PhysioME
 from models.runtime.bundle import load_bundle
 from models.runtime.golden import GOLDEN_TOLERANCE, golden_difference
@@ -34,12 +35,17 @@ from models.training.progress import ProgressBars
 from models.training.sampling import Group
 from models.training.students import train_students
 
+BUNDLE, IMPUTING = "bundle", "imputing"
+"""Folders of a run: what the monitor runs, and the same network with its imputers where that one has none."""
+
 
 def train_demo(
     out: Path, *, config: Path | TrainConfig | None = None, resume: bool = False, progress: Progress | None = None,
     base: Path | None = None,
 ) -> Path:  # fmt: skip
-    """Trains and exports; returns the bundle's folder ``out/bundle``. Students go to ``out/students``.
+    """Trains and exports; returns the bundle's folder ``out/bundle``. Students go to ``out/students``. Where restored
+    tokens do not pass the gate (:func:`models.evaluation.token_worth.gate`), on real people if there are any, the
+    bundle has the graph without imputers, and the one with them goes to ``out/imputing``.
 
     config: a TOML file or the settings themselves, the shipped ones by default. progress: called with stage, done,
     total; a progress bar with the time left by default. base: a run whose finished stages are taken over. Raises
@@ -48,10 +54,15 @@ def train_demo(
     settings = config if isinstance(config, TrainConfig) else load_config(config or DEMO_CONFIG)
     out = Path(out)
     bar = progress or ProgressBars()
-    model, text = train(out, settings, resume, bar, base)
+    model, text, helps = train(out, settings, resume, bar, base)
+    imputers = BOTH_IMPUTERS if settings.selfmask.steps else (RESTORATION,)
     with disk_errors(out):
-        carry_model(out, out / "bundle")
-        bundle = export(model, text, out / "bundle", BOTH_IMPUTERS if settings.selfmask.steps else (RESTORATION,), bar)
+        carry_model(out, out / BUNDLE)
+        if helps or not settings.serves_plain:
+            bundle = export(model, text, out / BUNDLE, imputers, bar)
+        else:
+            bundle = export(plain(model), text, out / BUNDLE, (), bar)
+            export(model, text, out / IMPUTING, imputers, bar)
         if settings.distil is not None and settings.distil.steps:
             train_students(out, out / "students", None, bar)
     return bundle
@@ -59,8 +70,8 @@ def train_demo(
 
 def train(
     out: Path, settings: TrainConfig, resume: bool, bar: Progress, base: Path | None = None
-) -> tuple[PhysioME, BundleText]:
-    """Every stage but the export: the calibrated model and the words of its bundle."""
+) -> tuple[PhysioME, BundleText, bool]:
+    """Every stage but the export: the calibrated model, the words of its bundle, and whether restored tokens help."""
     trained = train_stages(out, settings, resume, bar, base=base)
     model, groups, clock = trained.model, trained.groups, trained.clock
     with clock("calibration and figures"):
@@ -78,7 +89,7 @@ def train(
     train = groups["train"].dataset.patients
     learnt_from = trained_on(settings, len(train), sum(p.recorded for p in train))
     text = BundleText(settings.name, settings.version, learnt_from, PREPROCESSING, card, conformal)
-    return model, text
+    return model, text, bool(gate(next(iter(found.values())).worth))  # recorded people come first
 
 
 def held_out(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from models.export import BUNDLE_LIMIT_BYTES, BundleText
+from models.export import BUNDLE_LIMIT_BYTES, BundleText, plain
 from models.runtime.bundle import load_bundle
 from models.runtime.spec import BOTH_IMPUTERS, RESTORATION
 from models.signals.errors import BadInput, VigilError
@@ -18,10 +18,11 @@ from models.training.loop import Progress
 from models.training.run_folder import MODEL, RUN, TrainedRun, open_run
 
 
-def export_run(checkpoint: Path, folder: Path, progress: Progress) -> Path:
+def export_run(checkpoint: Path, folder: Path, progress: Progress, imputing: bool | None = None) -> Path:
     """Writes the bundle of the run ``checkpoint`` to the new ``folder``: its folder, its ``model.safetensors``, or a
     bundle that carries it.
 
+    imputing: whether the graph has the model's imputers (None: as the run's own bundle, with them where there is none).
     Card and tables are those of the run's own bundle, where there is one. Raises BadInput for what is no finished run
     of `vigil train`, no model of the bedside or too large, or where ``folder`` exists; VigilError if ONNX Runtime does
     not compute what torch does. Then nothing is left behind.
@@ -38,11 +39,15 @@ def export_run(checkpoint: Path, folder: Path, progress: Progress) -> Path:
         )
     scratch = folder.with_name(folder.name + ".part")
     shutil.rmtree(scratch, ignore_errors=True)
-    imputers = BOTH_IMPUTERS if run.settings.selfmask.steps else (RESTORATION,)
+    own = run.bundle or run.folder / "bundle"
+    if imputing is None:
+        imputing = not own.is_dir() or bool(load_bundle(own).spec.imputers)
+    imputers = (BOTH_IMPUTERS if run.settings.selfmask.steps else (RESTORATION,)) if imputing else ()
+    model = run.model if imputing else plain(run.model)
     with disk_errors(folder.parent):
         try:
             carry_model(run.folder, scratch)
-            export(run.model, _text(run), scratch, imputers, progress)
+            export(model, _text(run), scratch, imputers, progress)
             scratch.rename(folder)
         except ArithmeticError as error:
             raise VigilError(f"Nothing was written: {error}.") from error

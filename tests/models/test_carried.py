@@ -117,7 +117,7 @@ def later_stages(run: Path, **steps: int) -> TrainConfig:
     return msgspec.structs.replace(TINY, data=SHORT, data_folder=str(run / "data"), **sections)
 
 
-ALL_BUT_WAVES = ("encoders.", "fusion.", "context.", "restoration.", "pool.", "heads.")
+ALL_BUT_WAVES = ("encoders.", "fusion.", "context.", "restoration.", "memory.restoration.", "pool.", "heads.")
 
 
 @pytest.mark.parametrize(("stage", "parts"), [("heads", ("heads.",)), ("fusion", ALL_BUT_WAVES)])

@@ -140,7 +140,7 @@ def test_a_run_on_both_says_first_what_it_is_worth_on_real_people(
 ) -> None:
     monkeypatch.setitem(SIZES, "ci3", replace(CI, modalities=THREE))
     torch.set_num_threads(1)
-    model, text = train(tmp_path / "run", config(recordings), False, silent)
+    model, text, _ = train(tmp_path / "run", config(recordings), False, silent)
     assert model.config.modalities == THREE
     assert text.trained_on == "2 simulated patients and 1 recordings of ward"
     assert text.card.index("Held-out figures: recorded") < text.card.index("Held-out figures: simulated")

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 pytest.importorskip("torch")
 
 from models.signals.errors import BackendUnavailable, BadInput, VigilError
-from models.training import export_run as module
+from models.making import export_run as module
 from models.training.export_run import export_run
 from models.training.run_folder import MODEL, build_model, claim, record, save_model
 from monitor import cli, cli_export
@@ -78,3 +78,17 @@ def test_without_torch_the_pip_command_is_named(monkeypatch) -> None:
     outcome = CliRunner().invoke(cli.app, ["export", "run", "bundle"])
     assert isinstance(outcome.exception, BackendUnavailable)
     assert "pip install -e '.[train]'" in str(outcome.exception)
+
+
+@pytest.mark.parametrize(("imputing", "expected"), [(None, ("restoration",)), (True, ("restoration",)), (False, ())])
+def test_the_graph_has_the_imputers_that_are_asked_for(run, tmp_path, monkeypatch, imputing, expected) -> None:
+    """Of a run without a bundle, all it has; without them the model's own are gone, and the run's stay."""
+    seen = []
+
+    def listening(model, text, folder, imputers, progress):
+        seen.append((imputers, model.config.imputer))
+        return written(model, text, folder, imputers, progress)
+
+    monkeypatch.setattr(module, "export", listening)
+    export_run(run, tmp_path / "bundle", silent, imputing)
+    assert seen == [(expected, "restoration" if expected else "mask_token")]

@@ -27,7 +27,9 @@ from models.signals.errors import BadInput
 from models.signals.modalities import Modality
 from models.signals.windows import CONTEXT_FIELDS
 from models.sizes import SIZES
-from models.training import checkpoint, demo, pipeline, risk_stage, run_folder, students
+from models.training import checkpoint, pipeline, risk_stage, run_folder
+from models.training import demo
+from models.training import students
 from models.training.config import (
     DataConfig,
     FusionConfig,
@@ -343,7 +345,7 @@ def run_with(out: Path, folders: dict[str, list[Path]]) -> Made:
         patch.setattr(demo, "Evaluation", Figures)
         patch.setattr(demo, "write_card", lambda *args: "a card")
         patch.setattr(demo, "figures_json", lambda *args: "{}")
-        model, text = demo.train(out, SETTINGS, False, lambda *args: None)
+        model, text, _ = demo.train(out, SETTINGS, False, lambda *args: None)
     saved = {stage: checkpoint.load(out / f"{stage}.safetensors") for stage in STAGES}
     return Made(
         {stage: saved[stage].part("best") for stage in STAGES},
