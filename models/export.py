@@ -25,6 +25,7 @@ import torch
 from models.export_parts import write_parts
 from models.imputers import MaskTokenImputer
 from models.physiome import InferenceGraph, PhysioME, PhysioMEConfig, seams
+from models.progress import silent
 from models.runtime.backend import Arrays
 from models.runtime.bundle import GOLDEN_BASE, NEEDED_FILES, PARTS
 from models.runtime.carried import CARRIED
@@ -270,13 +271,9 @@ def plain(model: PhysioME) -> PhysioME:
     return found
 
 
-def _silent(stage: str, done: int, total: int) -> None:
-    """Progress that is not shown."""
-
-
 def export_bundle(
     model: PhysioME, folder: Path, text: BundleText, imputers: Sequence[str] = (RESTORATION,),
-    progress: Callable[[str, int, int], None] = _silent,
+    progress: Callable[[str, int, int], None] = silent,
 ) -> None:  # fmt: skip
     """Writes a bundle's files (:mod:`models.runtime.bundle`), the parts of the graph too; the manifest last, over a
     trained model that lies in ``checkpoint/`` already as well (:func:`models.training.carry.carry_model`).

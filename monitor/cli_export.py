@@ -21,7 +21,8 @@ def export(
     imputing: Annotated[
         bool | None,
         typer.Option(
-            "--imputing/--plain", show_default=False,
+            "--imputing/--plain",
+            show_default=False,
             help="With the imputers in the graph, or without (default: as the run's own bundle).",
         ),
     ] = None,
@@ -32,7 +33,7 @@ def export(
     made so too: this is for a run or a bundle from before an update, or a run whose bundle was lost.
     """
     try:
-        export_run = import_module("models.training.export_run").export_run
+        export_run = import_module("models.making.export_run").export_run
         bars = import_module("models.training.progress").ProgressBars()
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] in ("models", "monitor"):

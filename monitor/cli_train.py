@@ -118,13 +118,13 @@ def distil(
     ] = None,
 ) -> None:
     """Distil a finished run into students of one sensor each (PaCX), with a bundle each: minutes at demo size."""
-    students = _load("models.training.students")
+    students = _load("models.making.students")
     students.train_students(base, out, config, _bars())
 
 
 def _whole(shipped: str, out: Path, config: Path | None, base: Path | None, resume: bool, seed: int | None) -> None:
     settings = _settings(shipped, config, seed)
-    _load("models.training.demo").train_demo(out, config=settings, resume=resume, progress=_bars(), base=base)
+    _load("models.making.demo").train_demo(out, config=settings, resume=resume, progress=_bars(), base=base)
 
 
 def _until(stage: str, out: Path, config: Path | None, base: Path | None, resume: bool, seed: int | None) -> None:

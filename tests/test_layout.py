@@ -12,6 +12,13 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("monitor", "ui", "streams", "models", "benchmarks")
 
+BELOW = (
+    "models.batches", "models.data", "models.networks", "models.runtime", "models.signals", "models.physiome",
+    "models.selfmask", "models.student", "models.distillation", "models.imputers", "models.objectives", "models.sizes",
+    "models.progress",
+)  # fmt: skip
+"""Of what a model is, and what it is fed: neither trains nor judges."""
+
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     # longest matching room wins; values are the Vigil packages it may import
     "monitor": ("monitor", "ui", "streams", "models"),
@@ -22,6 +29,10 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "models.runtime": ("models.runtime", "models.signals"),
     "models.runtime.torch_backend": ("models",),  # the reference is the trained model itself
     "models.data.sim": ("models.data", "models.signals"),
+    "models.batches": BELOW,
+    "models.networks": BELOW,
+    "models.training": (*BELOW, "models.training"),  # and nothing that judges
+    "models.evaluation": (*BELOW, "models.evaluation", "models.training.run_folder"),  # judges a run, knows no stage
     "benchmarks": ("benchmarks", "monitor", "ui", "streams", "models"),
 }
 TORCH_FREE = ("models.signals", "models.runtime", "streams", "ui", "models.data.sim", "models.data.simulator")
@@ -43,7 +54,9 @@ def imports(path: Path) -> tuple[tuple[str, bool], ...]:
         if isinstance(node, ast.Import):
             found += [(alias.name, id(node) in top_level) for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            found.append((node.module, id(node) in top_level))
+            whole = node.module in ROOMS  # of a room what is imported is a module of it
+            names = [f"{node.module}.{alias.name}" for alias in node.names] if whole else [node.module]
+            found += [(name, id(node) in top_level) for name in names]
     return tuple(found)
 
 

@@ -13,7 +13,7 @@ import json
 import multiprocessing
 import shutil
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -26,12 +26,12 @@ from models.data.sleep_edf import NightOrder, cut_night, night_orders
 from models.data.sources import FolderData, RealSource, SleepEdfData
 from models.data.splits import check_groups, fold_groups, folds, split
 from models.data.vitaldb_cohort import FlowRow
+from models.progress import Progress
 from models.signals.errors import BadInput, VigilError
 from models.signals.preprocessing import PREPROCESSING
 from models.signals.windows import WindowSpec
 
 Order = StudyOrder | NightOrder
-Progress = Callable[[str, int, int], None]
 
 STUDIES, SUMMARY, REFUSED = "studies", "prepared.json", "refused.json"
 _NAMED = 6

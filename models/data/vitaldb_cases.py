@@ -10,18 +10,16 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 
 from models.data.download import Open, Unreachable, fetch, open_url
 from models.data.recorded import StudyOrder
 from models.data.sources import VitaldbData
 from models.data.vitaldb_cohort import TRACKS, Case, FlowRow, read_cases, read_tracks, select
+from models.progress import Progress
 from models.signals.errors import BadInput
 from models.signals.modalities import Modality
 from models.signals.windows import WindowSpec
-
-Progress = Callable[[str, int, int], None]
 
 CASE_TABLES = ("cases.csv", "clinical_data.csv")
 SITE = "Seoul National University Hospital"

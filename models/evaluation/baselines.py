@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from models.batches.group import Group, Losses
 from models.data.labels import HORIZONS_S
 from models.evaluation.linear import logistic, sigmoid
 from models.evaluation.metrics import log_odds
@@ -19,7 +20,6 @@ from models.evaluation.settings import Setting
 from models.physiome import PhysioME
 from models.signals.modalities import Modality
 from models.signals.windows import CONTEXT_FIELDS
-from models.training.sampling import Group, Losses
 
 MAP_RULE_MMHG = 73.0
 """The simplest rule in the field: alarm at MAP < 73 mmHg."""

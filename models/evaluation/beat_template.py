@@ -12,12 +12,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from models.batches.group import Group
 from models.evaluation.lost_windows import BATCH, LostWindows, anchored_pressure, bedside
 from models.physiome import PhysioME
 from models.signals.beats import r_peaks, upstrokes
 from models.signals.modalities import GRID_RATE_HZ, Modality
 from models.signals.windows import CONTEXT_FIELDS
-from models.training.sampling import Group
 
 PHASES = 48
 _QRS_S = 0.35

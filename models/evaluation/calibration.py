@@ -15,17 +15,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from models.batches.predict import Outputs
 from models.data.labels import HORIZONS_S
 from models.data.missingness import LossPlan
 from models.evaluation.depth import LEAST_EEG_S
 from models.evaluation.hypotension import same_windows, study_note
 from models.evaluation.metrics import coverage, reliability, risk_calibration
-from models.evaluation.report import COLOURS, Progress, over_seeds, plot, write_table
+from models.evaluation.report import COLOURS, over_seeds, plot, write_table
 from models.evaluation.settings import Pass, every_subset
-from models.runtime.calibration import half_width
+from models.progress import Progress
+from models.runtime.calibration import AGE_EDGES_S, LEVEL, MISSING_EDGES, half_width
 from models.runtime.spec import Conformal
 from models.signals.modalities import Modality
-from models.training.calibrate import AGE_EDGES_S, LEVEL, MISSING_EDGES, Outputs
 
 if TYPE_CHECKING:
     from models.training.run_folder import TrainedRun

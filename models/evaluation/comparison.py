@@ -15,6 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from models.batches.group import Group
 from models.evaluation.lost_windows import (
     BATCH,
     Indices,
@@ -29,7 +30,6 @@ from models.evaluation.lost_windows import (
 from models.evaluation.readouts import Heads, fit_heads, truths, window_errors
 from models.evaluation.rivals import Method, Regime, Rivals
 from models.physiome import PhysioME
-from models.training.sampling import Group
 
 TEST_WINDOWS, HEAD_WINDOWS, REFIT_WINDOWS = 400, 3000, 1200
 _SAMPLE_SEED = 2024  # test windows and ages do not depend on the seed of training

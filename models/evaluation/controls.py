@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from models.batches.group import Group
+from models.batches.recall import recall
 from models.evaluation.bootstrap import Interval, additive_bootstrap, difference_interval
 from models.evaluation.comparison import Prepared, patient_numbers
 from models.evaluation.gaps import anchored_estimates, model_pressures
@@ -14,8 +16,6 @@ from models.imputers import ZeroImputer
 from models.networks.transformer import key_bias
 from models.physiome import PhysioME
 from models.signals.modalities import Modality
-from models.training.recall import recall
-from models.training.sampling import Group
 
 CONTROL_WINDOWS = 240
 PASS_ONE_TOLERANCE = 1e-4

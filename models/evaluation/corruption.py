@@ -13,12 +13,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from models.batches.group import Losses
 from models.evaluation.bootstrap import Interval, additive_bootstrap, mean_interval
 from models.evaluation.comparison import Prepared, Step, patient_numbers, run_methods
 from models.evaluation.lost_windows import BATCH, Indices, LostWindows, bedside, lose, usable_rows
 from models.evaluation.readouts import NUMBERS, TITLES, truths, window_errors
 from models.signals.modalities import Modality
-from models.training.sampling import Losses
 
 Bools = npt.NDArray[np.bool_]
 Row = dict[str, float | str]

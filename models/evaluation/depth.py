@@ -17,8 +17,9 @@ import numpy.typing as npt
 from models.evaluation.bootstrap import LEAST_PATIENTS, mean_interval, resampled_patients
 from models.evaluation.hypotension import bounds, same_windows, study_note
 from models.evaluation.metrics import coverage
-from models.evaluation.report import COLOURS, INTERVAL, Progress, over_seeds, plot, write_table
+from models.evaluation.report import COLOURS, INTERVAL, over_seeds, plot, write_table
 from models.evaluation.settings import Pass, Setting, all_sensors, every_subset, lost_for
+from models.progress import Progress
 from models.runtime.calibration import half_width
 from models.runtime.spec import Conformal
 from models.signals.errors import BadInput

@@ -15,14 +15,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from models.batches.group import Losses
+from models.batches.predict import Outputs
+from models.batches.recall import recall
 from models.evaluation.bootstrap import LEAST_PATIENTS, resampled_patients
 from models.evaluation.hypotension import bounds
 from models.evaluation.metrics import rank_replicates
-from models.evaluation.report import Progress
 from models.evaluation.settings import Pass, Setting, all_sensors, every_subset
-from models.training.calibrate import Outputs
-from models.training.recall import recall
-from models.training.sampling import Losses
+from models.progress import Progress
 
 RESAMPLES = 200
 _BATCH = 64

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from models.batches.group import Group
 from models.evaluation.bootstrap import Interval, difference_interval, mean_interval, ratio_interval
 from models.evaluation.comparison import Step, patient_numbers
 from models.evaluation.linear import choose_penalty, ridge
@@ -31,7 +32,6 @@ from models.physiome import PhysioME
 from models.signals.beats import upstrokes
 from models.signals.modalities import GRID_RATE_HZ, Modality
 from models.signals.windows import CONTEXT_FIELDS
-from models.training.sampling import Group
 
 AGES_S = (1, 3, 10, 30, 60, 120, 180, 300, 600)
 PRESSURES = ("map", "sbp", "dbp")

@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from models.batches.group import Group, Losses
+from models.batches.predict import Outputs, predict
 from models.data.labels import HORIZONS_S
 from models.data.sources import CORE
 from models.evaluation.baselines import current_map
@@ -29,8 +31,6 @@ from models.runtime.spec import Conformal
 from models.signals.beats import r_peaks, upstrokes
 from models.signals.modalities import GRID_RATE_HZ, Modality
 from models.signals.windows import CONTEXT_FIELDS
-from models.training.calibrate import Outputs, predict
-from models.training.sampling import Group, Losses
 
 PRESSURE_AGES_S = (30, 60, 120, 180, 300, 600, 1200)
 WAVE_AGES_S = (30, 180, 600)

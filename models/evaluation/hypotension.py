@@ -21,14 +21,15 @@ from models.evaluation.alarms import REFRACTORY_S, TimePoints, replay_alarms, tr
 from models.evaluation.baselines import MAP_RULE_MMHG, LateFusion, TrendBaseline, abp_row, current_map
 from models.evaluation.bootstrap import LEAST_PATIENTS, resampled_patients
 from models.evaluation.metrics import at_sensitivity, predictive_value, rank_replicates, risk_calibration
-from models.evaluation.report import COLOURS, INTERVAL, Progress, caption, plot, write_table
+from models.evaluation.report import COLOURS, INTERVAL, caption, plot, write_table
 from models.evaluation.settings import Pass, Setting, all_sensors, every_subset, lost_for
+from models.progress import Progress
 from models.signals.errors import BadInput
 from models.signals.modalities import Modality
 
 if TYPE_CHECKING:
+    from models.batches.group import Group
     from models.training.run_folder import TrainedRun
-    from models.training.sampling import Group
 
 LOST_S = (60.0, 300.0, 600.0, 1200.0)
 SENSITIVITY = 0.8

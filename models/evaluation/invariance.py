@@ -13,8 +13,9 @@ from models.evaluation.consistency import consistency_rows
 from models.evaluation.dominance import dominance_rows, figures
 from models.evaluation.hypotension import bounds, study_note
 from models.evaluation.probes import RIDGE, make_sweeps, probe_rows, shown_factors
-from models.evaluation.report import COLOURS, INTERVAL, Progress, Row, Rows, plot, write_table
+from models.evaluation.report import COLOURS, INTERVAL, Row, Rows, plot, write_table
 from models.evaluation.settings import HEADS, Pass, all_sensors, lost_for
+from models.progress import Progress
 from models.signals.modalities import Modality
 
 if TYPE_CHECKING:

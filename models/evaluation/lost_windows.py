@@ -14,11 +14,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from models.batches.group import Group, Losses
 from models.evaluation.delay_regression import delay_regression
 from models.physiome import Fused, PhysioME
 from models.signals.modalities import Modality
 from models.signals.windows import CONTEXT_FIELDS
-from models.training.sampling import Group, Losses
 
 _C = {name: i for i, name in enumerate(CONTEXT_FIELDS)}
 

@@ -15,8 +15,8 @@ import torch
 
 from models.data.sweeps import Sweep, sweep
 from models.evaluation.linear import ridge
-from models.evaluation.report import Progress
 from models.physiome import PhysioME
+from models.progress import Progress
 from models.signals.windows import CONTEXT_FIELDS
 
 VALUES: dict[str, tuple[float, ...]] = {

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from models.batches.group import Group
 from models.evaluation.linear import choose_penalty, logistic, ridge, sigmoid
 from models.evaluation.lost_windows import Indices
 from models.signals.modalities import Modality
 from models.signals.windows import CONTEXT_FIELDS
-from models.training.sampling import Group
 
 NUMBERS = ("map", "sbp", "hr", "ptt", "depth")
 RISKS = ("hypotension_5", "hypotension_10", "hypotension_15")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,6 @@ import numpy as np
 
 Row = Mapping[str, float | str]
 Rows = Sequence[Row]
-Progress = Callable[[str, int, int], None]
 
 COLOURS = ("#20639b", "#d1495b", "#3caea3", "#edae49", "#6b5b95", "#7a7a7a", "#8d5524", "#1b1b1b")
 """Distinct also in grey and for most colour-blind readers; the order is the order of series."""

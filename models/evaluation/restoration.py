@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from models.batches.group import Group
 from models.evaluation.bootstrap import Interval
 from models.evaluation.comparison import Scores, Step, compare, prepare
 from models.evaluation.controls import control_rows
@@ -32,7 +33,6 @@ from models.evaluation.rivals import ANCHORED, NEVER
 from models.physiome import PhysioME
 from models.signals.errors import BadInput
 from models.training.run_folder import TrainedRun
-from models.training.sampling import Group
 
 UNCOUPLED = "coupling_off"
 _FRACTION = (

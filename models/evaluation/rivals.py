@@ -21,6 +21,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from models.batches.group import Group
 from models.data.missingness import ragged
 from models.evaluation.beat_template import TemplateTokens
 from models.evaluation.linear import choose_penalty, ridge
@@ -47,7 +48,6 @@ from models.imputers import (
 from models.physiome import Fused, PhysioME
 from models.selfmask import SelfMaskImputer
 from models.signals.modalities import Modality
-from models.training.sampling import Group
 
 RIDGE_WINDOWS = 1500
 MEMORY_STEPS, _MEMORY_RATE, _MEMORY_BATCH = 80, 0.02, 48

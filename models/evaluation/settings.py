@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from models.batches.group import Group, Losses
+from models.batches.predict import Outputs, predict
 from models.data.missingness import NEVER
 from models.imputers import Imputer
 from models.physiome import PhysioME
-from models.training.calibrate import Outputs, predict
-from models.training.sampling import Group, Losses
 
 HEADS = ("risk", "hazard_logits", "depth", "pressure", "fused")
 """What a pass keeps by default."""

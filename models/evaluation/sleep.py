@@ -17,9 +17,10 @@ import numpy.typing as npt
 from models.evaluation.bootstrap import mean_interval
 from models.evaluation.hypotension import study_note
 from models.evaluation.metrics import auroc
-from models.evaluation.report import COLOURS, INTERVAL, Progress, caption, over_seeds, plot, write_table
+from models.evaluation.report import COLOURS, INTERVAL, caption, over_seeds, plot, write_table
 from models.evaluation.settings import Pass, every_subset
 from models.networks.sleep import SLEEP_STAGES
+from models.progress import Progress
 from models.signals.errors import BadInput
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 """What tokens say: simple physiology read from true, restored and remembered tokens by one frozen linear read-out.
 
-R² of tokens is mostly about who the patient is. Here a read-out (:mod:`models.training.readouts`), solved on training
+R² of tokens is mostly about who the patient is. Here a read-out (:mod:`models.batches.readouts`), solved on training
 patients' true tokens, reads mean and pulse pressure, heart rate and spectral edge from the tokens of a sensor that was
 lost a while ago. Beside the restored ones stand what an imputer has to beat (the remembered token held, and the value
 that is usual) and what it cannot pass (the true tokens).
@@ -15,14 +15,14 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from models.batches.batch import Batch
+from models.batches.group import Group
+from models.batches.readouts import READ, TokenReadouts, truths
+from models.batches.recall import recall
 from models.evaluation.bootstrap import difference_interval
 from models.imputers import HoldImputer, Imputer, OracleImputer, RestorationImputer
 from models.physiome import PhysioME
 from models.selfmask import SelfMaskImputer
-from models.training.batch import Batch
-from models.training.readouts import READ, TokenReadouts, truths
-from models.training.recall import recall
-from models.training.sampling import Group
 
 AGES_S = (60, 300)
 SOLVED_WINDOWS, WINDOWS = 2000, 600

@@ -14,13 +14,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from models.batches.group import Group, Losses
+from models.batches.predict import predict
 from models.evaluation.bootstrap import difference_interval
 from models.imputers import Imputer, MaskTokenImputer, OracleImputer, RestorationImputer, ZeroImputer
 from models.physiome import Fused, PhysioME
 from models.selfmask import SelfMaskImputer
 from models.signals.modalities import Modality
-from models.training.calibrate import predict
-from models.training.sampling import Group, Losses
 
 WINDOWS = 600
 _BATCH = 64

@@ -22,6 +22,12 @@ from models.runtime.spec import WITH_ECG, WITHOUT_ECG, Conformal, PressureTable,
 from models.signals.modalities import Modality
 from models.signals.windows import CONTEXT_FIELDS, Window, WindowSpec
 
+AGE_EDGES_S = [0.0, 30.0, 60.0, 180.0, 600.0, 1800.0]
+MISSING_EDGES = [0.0, 0.3, 0.6, 1.0]
+"""Bins of the conformal tables that are fitted: age of the last measurement, share of missing frames."""
+LEVEL = 0.8
+"""Of every interval that is shown."""
+
 Floats = npt.NDArray[np.floating]
 _C = {name: i for i, name in enumerate(CONTEXT_FIELDS)}
 

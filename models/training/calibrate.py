@@ -3,67 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from models.batches.group import Group
+from models.batches.predict import predict
 from models.data.missingness import LossPlan
-from models.imputers import Imputer
 from models.physiome import PhysioME
+from models.runtime.calibration import AGE_EDGES_S, LEVEL, MISSING_EDGES
 from models.runtime.spec import Conformal
 from models.signals.modalities import Modality
-from models.signals.windows import CONTEXT_FIELDS
-from models.training.recall import recall
-from models.training.sampling import Group, Losses
 
-AGE_EDGES_S = [0.0, 30.0, 60.0, 180.0, 600.0, 1800.0]
-MISSING_EDGES = [0.0, 0.3, 0.6, 1.0]
-LEVEL = 0.8
 _LEAST_WINDOWS = 40
-_AGE = CONTEXT_FIELDS.index("age_s")
 
 Floats = npt.NDArray[np.floating]
-
-
-@dataclass(frozen=True, slots=True)
-class Outputs:
-    """What a group's windows gave: arrays by output name, with the losses they were drawn under."""
-
-    rows: npt.NDArray[np.intp]
-    lost: Losses
-    values: dict[str, Floats]
-
-    @property
-    def missing(self) -> Floats:
-        """Share of absent frames."""
-        share: Floats = 1.0 - self.lost.presence.mean((1, 2))
-        return share
-
-    def age(self, row: int) -> Floats:
-        """Age of a modality's last measurement in s; NaN: never."""
-        return self.lost.context[:, row, _AGE]
-
-
-@torch.no_grad()
-def predict(
-    model: PhysioME, group: Group, rows: npt.NDArray[np.intp], lost: Losses, names: tuple[str, ...], batch: int = 64,
-    imputer: Imputer | None = None,
-) -> Outputs:  # fmt: skip
-    """Runs the model over windows; ``names`` of outputs to keep. Signals are read and waves decoded only if a wave is
-    asked for. ``imputer`` replaces the model's own."""
-    model.eval()
-    waves = None if any(name.endswith("_wave") for name in names) else 0
-    device = next(model.parameters()).device
-    kept: dict[str, list[Floats]] = {name: [] for name in names}
-    for first in range(0, len(rows), batch):
-        part = slice(first, first + batch)
-        data = group.batch(rows[part], lost.part(part), waves).to(device)
-        out = model(data.signals, data.presence, data.context, data.features, imputer, waves, recall(model, data))
-        for name in names:
-            kept[name].append(out[name].cpu().numpy())
-    return Outputs(rows, lost, {name: np.concatenate(values) for name, values in kept.items()})
 
 
 def fit_temperature(model: PhysioME, group: Group, seed: int) -> None:

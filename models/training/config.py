@@ -151,7 +151,7 @@ class RestorationConfig(StageSettings, frozen=True, kw_only=True):
 
     batch: Count = 48
     memory: bool = True  # they are told the last token of each absent modality (models.networks.memory)
-    readout: NotNegative = 0.0  # weight of what the restored tokens say (models.training.readouts)
+    readout: NotNegative = 0.0  # weight of what the restored tokens say (models.batches.readouts)
 
 
 class ObjectiveConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -6,13 +6,13 @@ import hashlib
 import json
 from pathlib import Path
 
+from models.batches.group import Group
 from models.data.dataset import GROUPS, WindowDataset, open_patient
 from models.data.folder import study_name
 from models.data.generate import HELD_OUT_DEVICE, PatientOrder, make_patients
+from models.progress import Progress
 from models.signals.errors import BadInput
 from models.training.config import DataConfig, MixedData, TrainConfig, site_of
-from models.training.loop import Progress
-from models.training.sampling import Group
 
 SEEDS_A_GROUP = 100_000
 

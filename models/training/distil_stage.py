@@ -17,17 +17,19 @@ from msgspec import Meta
 from torch import Tensor, nn
 
 from models import distillation, objectives
+from models.batches.chance import device_of, step_random
+from models.batches.group import Group, Losses
+from models.batches.negatives import draw_rows
 from models.data.missingness import ragged
 from models.distillation import Distillation, represent, student_encoder
 from models.networks.encoder import ModalityEncoder
 from models.physiome import PhysioME
+from models.progress import Progress
 from models.signals.modalities import Modality
 from models.sizes import Row
 from models.student import PROMISES, Student
-from models.training.loop import Progress, run_stage
-from models.training.negatives import draw_rows
-from models.training.sampling import Group, Losses
-from models.training.stage import NotNegative, Positive, Share, StageSettings, device_of, step_random
+from models.training.loop import run_stage
+from models.training.stage import NotNegative, Positive, Share, StageSettings
 
 Indices = npt.NDArray[np.intp]
 Bools = npt.NDArray[np.bool_]

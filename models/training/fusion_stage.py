@@ -5,7 +5,7 @@
     L_intra    intra-modality decoders predict the encoder tokens of kept sensors that were not sampled
     L_missing  restoration decoders predict those of sensors that were lost; no gradient reaches their input
     L_contra   NT-Xent between each modality's mean token and the fused mean token
-    L_readout  not the paper's: what the restored tokens say of simple physiology (models.training.readouts)
+    L_readout  not the paper's: what the restored tokens say of simple physiology (models.batches.readouts)
 
 With ``memory`` the restoration decoders know the last tokens of what was lost from the first step on.
 Each sample has losses of its own, drawn with the data over all non-empty subsets of sensors. The encoders see a cached
@@ -20,25 +20,25 @@ import torch
 from torch import Tensor, nn
 
 from models import objectives
+from models.batches.batch import TRAINING, fixed_batches, mean_losses, step_batches
+from models.batches.batch import Batch as Batch
+from models.batches.chance import device_of, step_random
+from models.batches.readouts import TokenReadouts, truths
+from models.batches.recall import recall
 from models.data.missingness import LossPlan
 from models.networks.bedside import BedsideHeads
 from models.networks.decoders import DecoderBank
 from models.physiome import PhysioME, has_adapters
-from models.training.batch import TRAINING, fixed_batches, mean_losses, step_batches
-from models.training.batch import Batch as Batch
 from models.training.losses import WEIGHTS as WEIGHTS
 from models.training.losses import head_losses, weigh
 from models.training.losses import rhythm_target as rhythm_target
 from models.training.losses import wave_losses as wave_losses
 from models.training.losses import weighted as weighted
 from models.training.pretrain import projector
-from models.training.readouts import TokenReadouts, truths
-from models.training.recall import recall
-from models.training.stage import device_of, step_random
 
 if TYPE_CHECKING:
+    from models.batches.group import Group
     from models.training.config import FusionConfig
-    from models.training.sampling import Group
 
 _STOP_WINDOWS = 1024
 _NOT_SCORED = ("intra", "contrastive", "readout_fit")  # they serve the representation, nothing is served by them

@@ -11,17 +11,18 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
+from models.batches.batch import Batch, fixed_batches, mean_losses, step_batches
+from models.batches.chance import device_of, step_random
+from models.batches.recall import recall
 from models.data.missingness import LossPlan
 from models.imputers import Imputer, MaskTokenImputer
 from models.networks.bedside import BedsideHeads
 from models.physiome import PhysioME
-from models.training.batch import Batch, fixed_batches, mean_losses, step_batches
 from models.training.losses import WEIGHTS, head_losses, weigh
-from models.training.recall import recall
-from models.training.stage import StageSettings, device_of, step_random
+from models.training.stage import StageSettings
 
 if TYPE_CHECKING:
-    from models.training.sampling import Group
+    from models.batches.group import Group
 
 COMPLETE = LossPlan(complete=1.0, subset=0.0, recent=0.0, ragged=0.0)
 _STOP_WINDOWS = 1024

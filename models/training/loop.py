@@ -8,19 +8,20 @@ not finite.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from models.batches.chance import device_of
+from models.progress import Progress
 from models.signals.errors import VigilError
 from models.training import checkpoint
 from models.training.logbook import Logbook
-from models.training.stage import Stage, StageSettings, device_of
+from models.training.stage import Stage, StageSettings
 
-Progress = Callable[[str, int, int], None]
 """Called with the stage's name, steps done and steps in all."""
 
 LOG_EVERY = 10

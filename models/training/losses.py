@@ -6,12 +6,12 @@ import torch
 from torch import Tensor, nn
 
 from models import objectives
+from models.batches.batch import Batch
 from models.networks.fusion import ppg_units
 from models.networks.waves import frame_interpolation, pulse_seen, unit_shape
 from models.physiome import PhysioME
 from models.signals.modalities import Modality
 from models.signals.windows import CONTEXT_FIELDS
-from models.training.batch import Batch
 
 WEIGHTS: dict[str, float] = {
     "intra": 0.5, "missing": 1.0, "contrastive": 0.2, "pressure": 1.0, "pressure_present": 0.2, "depth": 1.0,

@@ -18,18 +18,18 @@ import torch
 from torch import Tensor, nn
 
 from models import objectives
+from models.batches.batch import TRAINING, Batch
+from models.batches.chance import device_of, step_random
 from models.data.missingness import LossPlan
 from models.networks.bedside import BedsideHeads
 from models.physiome import PhysioME, has_adapters
-from models.training.batch import TRAINING, Batch
 from models.training.fusion_stage import FusionStage
 from models.training.losses import WEIGHTS, head_losses, weigh
 from models.training.pretrain import projector
-from models.training.stage import device_of, step_random
 
 if TYPE_CHECKING:
+    from models.batches.group import Group
     from models.training.config import FusionConfig
-    from models.training.sampling import Group
     from models.training.stage import Stage
 
 _PROJECTED = 64

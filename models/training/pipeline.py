@@ -16,26 +16,27 @@ from pathlib import Path
 import msgspec
 import torch
 
+from models.batches.chance import best_device
+from models.batches.features import cache_features, features_path
+from models.batches.group import Group
 from models.data.dataset import GROUPS
 from models.data.disjoint import check_disjoint
 from models.data.missingness import LossPlan
 from models.physiome import PhysioME
+from models.progress import Progress
 from models.runtime.bundle import MANIFEST
 from models.signals.errors import BadInput
 from models.training import checkpoint, run_folder
 from models.training.begin import begin_with
 from models.training.config import TrainConfig, load_config
 from models.training.data_stage import content_fingerprint, data_fingerprint, make_windows, open_group
-from models.training.features import cache_features, features_path
 from models.training.heads_stage import COMPLETE, HeadsStage
-from models.training.loop import Progress, run_stage
+from models.training.loop import run_stage
 from models.training.objective_stages import main_stage
 from models.training.pretrain import PretrainStage
 from models.training.restoration_stage import RestorationStage
 from models.training.risk_stage import RiskStage
-from models.training.sampling import Group
 from models.training.selfmask_stage import SelfMaskStage
-from models.training.stage import best_device
 from models.training.wave_stage import WaveStage
 
 STAGES = ("pretrain", "fusion", "restoration", "heads", "risk", "selfmask", "waves")

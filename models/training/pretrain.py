@@ -16,6 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from models.batches.chance import device_of, step_random
 from models.networks.encoder import ModalityEncoder
 from models.networks.transformer import Transformer, key_bias, sincos_positions
 from models.objectives import negative_weights, nt_xent, token_loss
@@ -23,11 +24,10 @@ from models.physiome import PhysioME
 from models.signals.errors import BadInput
 from models.signals.modalities import Modality
 from models.sizes import Row
-from models.training.stage import device_of, step_random
 
 if TYPE_CHECKING:
+    from models.batches.group import Group
     from models.training.config import PretrainConfig
-    from models.training.sampling import Group
 
 Indices = npt.NDArray[np.intp]
 
@@ -247,7 +247,7 @@ class PretrainStage:
         return {name: value / count for name, value in sums.items()}
 
     def _scaled(self, group: Group, rows: np.ndarray) -> Tensor:
-        from models.training.features import complete_scaled
+        from models.batches.features import complete_scaled
 
         return complete_scaled(self.model, group, rows)
 

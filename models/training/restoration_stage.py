@@ -4,7 +4,7 @@
 
 Each window comes with the last tokens of what it lost, from a donor before the loss (``models.data.donors``), as the
 engine has them at the bedside. With ``memory`` off the decoders are merely trained on: the ablation. L_readout
-(:mod:`models.training.readouts`) holds what the restored tokens say against the truth; 0 leaves it out.
+(:mod:`models.batches.readouts`) holds what the restored tokens say against the truth; 0 leaves it out.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ import torch
 from torch import Tensor, nn
 
 from models import objectives
+from models.batches.batch import Batch, fixed_batches, mean_losses, step_batches
+from models.batches.chance import device_of, step_random
+from models.batches.readouts import TokenReadouts, truths
+from models.batches.recall import recall
 from models.data.missingness import LossPlan
 from models.imputers import RestorationImputer
 from models.physiome import PhysioME
-from models.training.batch import Batch, fixed_batches, mean_losses, step_batches
-from models.training.readouts import TokenReadouts, truths
-from models.training.recall import recall
-from models.training.stage import device_of, step_random
 
 if TYPE_CHECKING:
+    from models.batches.group import Group
     from models.training.config import RestorationConfig
-    from models.training.sampling import Group
 
 LOSSES = LossPlan(complete=0.0, subset=0.7, recent=0.2, ragged=0.1)
 """A window that lost nothing teaches no restoration."""

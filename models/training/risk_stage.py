@@ -16,15 +16,15 @@ import torch
 from torch import Tensor
 
 from models import objectives
+from models.batches.batch import TRAINING
+from models.batches.chance import device_of, quiet_random, step_random
+from models.batches.recall import recall
 from models.data.missingness import LossPlan
 from models.physiome import PhysioME
-from models.training.batch import TRAINING
-from models.training.recall import recall
-from models.training.stage import device_of, quiet_random, step_random
 
 if TYPE_CHECKING:
+    from models.batches.group import Group
     from models.training.config import RiskConfig
-    from models.training.sampling import Group
 
 _BATCH = 128
 

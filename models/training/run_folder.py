@@ -23,9 +23,13 @@ import msgspec
 import numpy as np
 import torch
 
+from models.batches.chance import best_device
+from models.batches.features import cache_features, features_path
+from models.batches.group import Group
 from models.data.dataset import GROUPS
 from models.networks.transformer import low_rank_layers
 from models.physiome import PhysioME
+from models.progress import Progress, silent
 from models.runtime.bundle import MANIFEST
 from models.runtime.carried import carried_model
 from models.runtime.machine import machine
@@ -34,11 +38,7 @@ from models.signals.errors import BadInput
 from models.training import checkpoint
 from models.training.config import TrainConfig, load_config, to_toml
 from models.training.data_stage import content_fingerprint, data_fingerprint, make_windows, open_group
-from models.training.features import cache_features, features_path
-from models.training.loop import Progress
 from models.training.portable import check_recordings, with_recordings
-from models.training.sampling import Group
-from models.training.stage import best_device
 from models.training.window_place import cached_windows, making
 
 CONFIG, RUN, MODEL, CALIBRATION = "config.toml", "run.json", "model.safetensors", "calibration.json"
@@ -211,13 +211,9 @@ def _make_folder(windows: Path) -> None:
         raise BadInput("a folder for windows", f"{windows} ({error.strerror})", "name another: --windows") from error
 
 
-def _silent(stage: str, done: int, total: int) -> None:
-    """Progress that is not shown."""
-
-
 def open_run(
     folder: Path,
-    progress: Progress = _silent,
+    progress: Progress = silent,
     windows: Path | None = None,
     recordings: Mapping[str, Path] | None = None,
 ) -> TrainedRun:

@@ -25,17 +25,17 @@ import torch
 from torch import Tensor, nn
 
 from models import objectives
+from models.batches.batch import Batch, fixed_batches, mean_losses, step_batches
+from models.batches.chance import device_of, step_random
+from models.batches.recall import recall
 from models.data.missingness import LossPlan
 from models.physiome import PhysioME
 from models.selfmask import MaskScorer, SelfMaskImputer, block_frames, hide, imagine, nested_masks, reverse_gradient
-from models.training.batch import Batch, fixed_batches, mean_losses, step_batches
 from models.training.losses import WEIGHTS, head_losses, weigh, weighted
-from models.training.recall import recall
-from models.training.stage import device_of, step_random
 
 if TYPE_CHECKING:
+    from models.batches.group import Group
     from models.training.config import SelfMaskConfig
-    from models.training.sampling import Group
 
 _STOP_WINDOWS = 768
 

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from models.batches.batch import TRAINING, Batch, fixed_batches, mean_losses, step_batches
+from models.batches.chance import device_of, step_random
+from models.batches.recall import recall
 from models.data.missingness import LossPlan
 from models.imputers import Imputer, MaskTokenImputer
 from models.physiome import PhysioME
-from models.training.batch import TRAINING, Batch, fixed_batches, mean_losses, step_batches
 from models.training.losses import WEIGHTS, wave_losses, weigh
-from models.training.recall import recall
-from models.training.stage import device_of, step_random
 
 if TYPE_CHECKING:
+    from models.batches.group import Group
     from models.training.config import WaveConfig
-    from models.training.sampling import Group
 
 _STOP_WINDOWS = 384
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from models.batches.group import Group
 from models.data.dataset import WindowDataset, save_patient
 from models.physiome import SIZES, PhysioME
 from models.signals.modalities import GRID_RATE_HZ, Modality
 from models.signals.windows import CONTEXT_FIELDS
-from models.training.sampling import Group
 
 CI = SIZES["ci"]
 SECONDS, STRIDE, FIRST = 1200, 30, 60

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from models.batches.group import Group
 from models.data.dataset import WindowDataset, save_patient
 from models.physiome import SIZES, PhysioME
 from models.signals.windows import CONTEXT_FIELDS
-from models.training.sampling import Group
 
 CI = SIZES["ci"]
 _FIELD = {name: i for i, name in enumerate(CONTEXT_FIELDS)}

@@ -9,13 +9,13 @@ from types import SimpleNamespace
 import numpy as np
 import torch
 
+from models.batches.group import Group
 from models.data.dataset import WindowDataset, save_patient
 from models.data.labels import hypotension_labels
 from models.physiome import SIZES, PhysioME
 from models.runtime.spec import Conformal
 from models.signals.modalities import Modality
 from models.signals.windows import CONTEXT_FIELDS
-from models.training.sampling import Group
 
 CI = SIZES["ci"]
 M = len(CI.modalities)

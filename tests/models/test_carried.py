@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from models.data.dataset import GROUPS
 from models.data.sources import FolderData, SleepEdfData, VitaldbData
 from models.export import bundle_spec, example_inputs, run_torch, seal
+from models.making.export_run import _text
+from models.making.students import train_students
 from models.runtime.bundle import load_bundle
 from models.runtime.carried import CARRIED, FILES, carries_model
 from models.runtime.spec import BOTH_IMPUTERS, CHOICE_INPUT, Conformal
@@ -23,11 +25,9 @@ from models.training.carry import carry_model
 from models.training.config import DataConfig, MixedData, TrainConfig, load_config, to_toml
 from models.training.data_stage import content_fingerprint, data_fingerprint, make_windows
 from models.training.data_words import trained_on
-from models.training.export_run import _text
 from models.training.pipeline import STAGES, train_stages
 from models.training.portable import UNNAMED, check_recordings, folder_name, portable, with_recordings
 from models.training.run_folder import build_model, claim, open_run, record, save_calibration, save_model
-from models.training.students import train_students
 from models.training.window_place import cached_windows
 from monitor.cli_evaluate import recordings_given
 from tests.models.test_runtime import write_bundle

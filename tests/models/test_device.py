@@ -11,18 +11,18 @@ from dataclasses import replace
 import pytest
 import torch
 
+from models.batches.ahead import Ahead
+from models.batches.batch import Batch
+from models.batches.chance import best_device, quiet_random, step_random
 from models.networks.encoder import ModalityEncoder
 from models.physiome import SIZES, PhysioME
 from models.signals.windows import CONTEXT_FIELDS
-from models.training.ahead import Ahead
-from models.training.batch import Batch
 from models.training.config import FusionConfig, HeadsConfig, RestorationConfig, WaveConfig
 from models.training.fusion_stage import FusionStage
 from models.training.heads_stage import HeadsStage
 from models.training.losses import rhythm_target
 from models.training.pretrain import DPNeuroNet
 from models.training.restoration_stage import RestorationStage
-from models.training.stage import best_device, quiet_random, step_random
 from models.training.wave_stage import WaveStage
 
 META, CI = torch.device("meta"), SIZES["ci"]

@@ -13,6 +13,7 @@ import torch
 from benchmarks.offline import drive
 from models.data.simulator import open_demo
 from models.export import BundleText, example_inputs, golden_inputs, input_names, run_torch, seal, write_graph
+from models.making import demo
 from models.physiome import has_adapters
 from models.runtime.bundle import Bundle, load_bundle
 from models.runtime.engine import Engine
@@ -25,7 +26,6 @@ from models.signals.channels import map_channels
 from models.signals.errors import BadInput
 from models.signals.modalities import Modality
 from models.signals.windows import CONTEXT_FIELDS, Window
-from models.training import demo
 from tests.models.exported import CONFIG
 from tests.models.small import CI
 

@@ -12,10 +12,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from models.batches.chance import step_random
 from models.signals.errors import BadInput
 from models.training import checkpoint
 from models.training.loop import LOG_EVERY, MovingAverage, TrainingStopped, cosine_rate, run_stage
-from models.training.stage import Stage, StageSettings, step_random
+from models.training.stage import Stage, StageSettings
 
 PLAIN = StageSettings(steps=12, batch=8, rate=0.05, warmup=3, ema=0.9, evaluate_every=3, save_every=4)
 

@@ -9,6 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from models.batches.batch import Batch
+from models.batches.group import Group, Losses
+from models.batches.predict import predict
+from models.batches.recall import recall
 from models.data.missingness import LossPlan
 from models.evaluation.lost_windows import TokenBank, first_pass, lose
 from models.imputers import Imputer, RestorationImputer
@@ -16,13 +20,9 @@ from models.networks.heads import ENSEMBLE
 from models.physiome import InferenceGraph, PhysioME
 from models.selfmask import ChosenImputer, SelfMaskImputer
 from models.signals.windows import CONTEXT_FIELDS
-from models.training.batch import Batch
-from models.training.calibrate import predict
 from models.training.config import RestorationConfig, SelfMaskConfig
 from models.training.loop import run_stage
-from models.training.recall import recall
 from models.training.restoration_stage import LOSSES, RestorationStage
-from models.training.sampling import Group, Losses
 from models.training.selfmask_stage import SelfMaskStage
 from tests.models.lost_material import make_group
 from tests.models.small import CI, small_model, stacked, with_memory

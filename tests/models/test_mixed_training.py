@@ -10,19 +10,19 @@ import numpy as np
 import pytest
 import torch
 
+from models.batches.group import Group
 from models.data.dataset import WindowDataset, open_patient, save_patient
 from models.data.disjoint import check_disjoint
 from models.data.generate import PatientOrder, make_patient
 from models.data.prepare import prepare_studies
 from models.data.sources import FolderData, VitaldbData
 from models.data.splits import split
+from models.making.demo import train
 from models.physiome import PhysioME
 from models.signals.errors import BadInput
 from models.sizes import SIZES, THREE
 from models.training.config import DataConfig, MixedData, PretrainConfig, TrainConfig, load_config, to_toml
-from models.training.demo import train
 from models.training.pretrain import PretrainStage
-from models.training.sampling import Group
 from tests.data.real_files import write_case
 from tests.models.test_training import TINY, silent
 

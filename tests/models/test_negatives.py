@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from models.batches.negatives import draw_rows
 from models.objectives import APART_S, contrastive_loss, draw_tokens, mean_token, negative_weights, nt_xent
-from models.training.negatives import draw_rows
 
 
 @settings(max_examples=30, deadline=None)

@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 import torch
 
+from models.batches.features import cache_features
+from models.batches.group import Group
 from models.data.dataset import WindowDataset, open_patient, save_patient
 from models.data.prepare import prepare_studies
 from models.data.sources import FolderData, SleepEdfData, VitaldbData
 from models.physiome import SIZES, PhysioME
 from models.signals.modalities import SLEEP_CHANNELS
 from models.training.config import DEMO_CONFIG, FusionConfig, PretrainConfig, WaveConfig, load_config
-from models.training.features import cache_features
 from models.training.fusion_stage import FusionStage
 from models.training.pretrain import PretrainStage
-from models.training.sampling import Group
 from models.training.wave_stage import WaveStage
 from tests.data.real_files import write_case, write_night
 

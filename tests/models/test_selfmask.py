@@ -13,6 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from models.batches.batch import Batch, fixed_batches
+from models.batches.group import Group, Losses
 from models.data.missingness import LossPlan
 from models.imputers import RestorationImputer
 from models.networks.heads import ENSEMBLE
@@ -27,10 +29,8 @@ from models.selfmask import (
     reverse_gradient,
 )
 from models.signals.windows import CONTEXT_FIELDS
-from models.training.batch import Batch, fixed_batches
 from models.training.config import SelfMaskConfig
 from models.training.loop import run_stage
-from models.training.sampling import Group, Losses
 from models.training.selfmask_stage import SelfMaskStage, head_task, hidden_error, token_variance
 from models.training.stage import Stage
 from tests.models.small import CI, plain_model, stacked

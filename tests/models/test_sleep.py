@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from models.batches.group import Group
 from models.data.dataset import WindowDataset
 from models.data.sleep_edf import cut_night, night_orders
 from models.data.sources import SleepEdfData
@@ -18,7 +19,6 @@ from models.physiome import PhysioME
 from models.signals.errors import BadInput
 from models.signals.modalities import SLEEP_CHANNELS
 from models.sizes import SIZES
-from models.training.sampling import Group
 from tests.data.real_files import write_night
 from tests.models.tables import read_table
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.evaluation.students import (
+from models.making.student_figures import (
     ARMS,
     TARGETS,
     Probe,

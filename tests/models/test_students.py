@@ -15,6 +15,18 @@ from models.data.windows import cut_windows
 from models.distillation import student_encoder
 from models.evaluation.bootstrap import Interval
 from models.export import example_inputs, seal
+from models.making.students import (
+    Earned,
+    earned,
+    export_student,
+    fit_student_temperature,
+    one_sensor,
+    promised,
+    run_student,
+    student_golden,
+    student_outputs,
+    student_spec,
+)
 from models.physiome import SIZES, PhysioME
 from models.runtime.backend import Arrays, BackendInfo
 from models.runtime.bundle import Bundle, load_bundle
@@ -30,18 +42,6 @@ from models.signals.readers.opener import open_recording
 from models.signals.windows import CONTEXT_FIELDS, Window, WindowSpec
 from models.student import PROMISES, Student
 from models.training.distil_stage import DistilConfig, StudentHeadsStage, heart_rates, single_sensor_loss, train_student
-from models.training.students import (
-    Earned,
-    earned,
-    export_student,
-    fit_student_temperature,
-    one_sensor,
-    promised,
-    run_student,
-    student_golden,
-    student_outputs,
-    student_spec,
-)
 from streams.feed import DisplayFeed
 from streams.records import PredictionRecord
 from tests.models.student_data import give_features, make_group

@@ -7,13 +7,13 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from models.batches.batch import Batch
+from models.batches.group import Group
 from models.physiome import PhysioME
 from models.signals.modalities import Modality
-from models.training.batch import Batch
 from models.training.calibrate import calibrate
 from models.training.config import FusionConfig
 from models.training.fusion_stage import FusionStage
-from models.training.sampling import Group
 from tests.models.lost_material import make_group
 from tests.models.small import CI
 

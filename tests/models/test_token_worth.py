@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from models.batches.features import cache_features
+from models.batches.group import Group
 from models.data.dataset import WindowDataset
 from models.data.generate import PatientOrder, make_patient
 from models.evaluation import token_words, token_worth
@@ -15,8 +17,6 @@ from models.imputers import RestorationImputer, ZeroImputer
 from models.physiome import PhysioME
 from models.signals.modalities import Modality
 from models.sizes import SIZES
-from models.training.features import cache_features
-from models.training.sampling import Group
 
 CI = SIZES["ci"]
 ABP = CI.modalities.index(Modality.ABP)

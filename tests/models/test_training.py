@@ -9,12 +9,16 @@ import numpy as np
 import pytest
 import torch
 
+from models.batches.features import cache_features
+from models.batches.group import Group
 from models.data.dataset import WindowDataset, open_patient
 from models.data.generate import PatientOrder, make_patient
 from models.data.missingness import LossPlan
 from models.data.sources import FolderData
 from models.evaluation.heldout import HeldOut
 from models.evaluation.metrics import auroc, beat_matches, f1
+from models.making.card import Cost, write_card
+from models.making.demo import train, train_demo
 from models.networks.encoder import ModalityEncoder
 from models.objectives import masked_mean
 from models.physiome import SIZES, PhysioME
@@ -23,7 +27,6 @@ from models.signals.errors import BadInput
 from models.signals.modalities import Modality
 from models.training import checkpoint, run_folder
 from models.training.calibrate import conformal_quantile, conformal_table
-from models.training.card import Cost, write_card
 from models.training.config import (
     DEMO_CONFIG,
     FULL_CONFIG,
@@ -41,8 +44,6 @@ from models.training.config import (
     to_toml,
 )
 from models.training.data_stage import make_windows, patient_orders
-from models.training.demo import train, train_demo
-from models.training.features import cache_features
 from models.training.fusion_stage import WEIGHTS, FusionStage, rhythm_target, weighted
 from models.training.heads_stage import HeadsStage
 from models.training.loop import run_stage
@@ -52,7 +53,6 @@ from models.training.progress import ProgressBars
 from models.training.restoration_stage import RestorationStage
 from models.training.risk_stage import RiskStage
 from models.training.run_folder import StageClock, open_run
-from models.training.sampling import Group
 from models.training.selfmask_stage import SelfMaskStage
 from models.training.wave_stage import WaveStage
 

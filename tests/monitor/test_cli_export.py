@@ -9,9 +9,9 @@ from typer.testing import CliRunner
 
 pytest.importorskip("torch")
 
-from models.signals.errors import BackendUnavailable, BadInput, VigilError
 from models.making import export_run as module
-from models.training.export_run import export_run
+from models.making.export_run import export_run
+from models.signals.errors import BackendUnavailable, BadInput, VigilError
 from models.training.run_folder import MODEL, build_model, claim, record, save_model
 from monitor import cli, cli_export
 from tests.models.test_training import TINY

@@ -13,13 +13,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from models.batches.batch import Batch
+from models.batches.group import Group, Losses
 from models.data.missingness import LossPlan
 from models.networks.heads import ENSEMBLE
 from models.physiome import PhysioME
 from models.signals.windows import CONTEXT_FIELDS
 from models.sizes import SIZES
-from models.training.batch import Batch
-from models.training.sampling import Group, Losses
 
 torch.set_num_threads(1)
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from models.batches.group import Losses
 from models.evaluation import baselines, comparison
 from models.evaluation.baselines import LateFusion, TrendBaseline, fit_risks, trend_features
 from models.evaluation.comparison import Prepared, compare, prepare, run_methods, token_scores
@@ -18,7 +19,6 @@ from models.imputers import OracleImputer, ZeroImputer
 from models.physiome import PhysioME
 from models.signals.modalities import Modality
 from models.signals.windows import CONTEXT_FIELDS
-from models.training.sampling import Losses
 from tests.models.equations.material import TINY, M, N, array, batch_of, tiny_model
 
 C = {name: i for i, name in enumerate(CONTEXT_FIELDS)}

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import torch
 
+from models.batches.group import Losses
+from models.batches.predict import Outputs
 from models.data.labels import HORIZONS_S
 from models.evaluation.calibration import interval_rows, pooled_risks, risk_rows
 from models.networks.heads import ENSEMBLE, HypotensionHead
@@ -18,8 +20,7 @@ from models.runtime.spec import Conformal
 from models.signals.modalities import Modality
 from models.signals.windows import CONTEXT_FIELDS
 from models.training import calibrate
-from models.training.calibrate import Outputs, conformal_quantile, conformal_table
-from models.training.sampling import Losses
+from models.training.calibrate import conformal_quantile, conformal_table
 from tests.models.equations.material import TINY, M, N
 
 AGE = CONTEXT_FIELDS.index("age_s")

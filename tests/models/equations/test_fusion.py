@@ -14,19 +14,19 @@ import torch
 from torch import Tensor
 
 from models import objectives
+from models.batches.batch import Batch, fixed_batches
+from models.batches.chance import quiet_random
+from models.batches.recall import recall
 from models.data.missingness import LossPlan
 from models.imputers import RestorationImputer
 from models.networks.fusion import ppg_units
 from models.networks.waves import pulse_seen, unit_shape
 from models.signals.modalities import Modality
 from models.signals.windows import CONTEXT_FIELDS
-from models.training.batch import Batch, fixed_batches
 from models.training.config import FusionConfig, RestorationConfig
 from models.training.fusion_stage import FusionStage
 from models.training.losses import WEIGHTS, head_losses, pulse_target, rhythm_target, wave_losses
-from models.training.recall import recall
 from models.training.restoration_stage import LOSSES, RestorationStage
-from models.training.stage import quiet_random
 from tests.models.equations import by_hand
 from tests.models.equations.material import TINY, FakeGroup, M, N, array, batch_of, gradients, groups, tiny_model
 

@@ -15,12 +15,14 @@ import pytest
 import torch
 from torch import Tensor
 
+from models.batches.group import Group
 from models.data import prepare
 from models.data.dataset import GROUPS, WindowDataset, save_patient
 from models.data.sources import FolderData
 from models.data.splits import Shares, folds, place, split
 from models.evaluation import calibration, depth, hypotension
 from models.evaluation.heldout import HeldOut
+from models.making import demo, students
 from models.networks.heads import HypotensionHead
 from models.runtime.spec import Conformal
 from models.signals.errors import BadInput
@@ -28,8 +30,6 @@ from models.signals.modalities import Modality
 from models.signals.windows import CONTEXT_FIELDS
 from models.sizes import SIZES
 from models.training import checkpoint, pipeline, risk_stage, run_folder
-from models.training import demo
-from models.training import students
 from models.training.config import (
     DataConfig,
     FusionConfig,
@@ -43,7 +43,6 @@ from models.training.config import (
 )
 from models.training.data_stage import patient_orders
 from models.training.distil_stage import DistilConfig
-from models.training.sampling import Group
 from tests.models.equations import by_hand
 from tests.models.equations.material import TINY, M, N
 

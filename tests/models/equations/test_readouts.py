@@ -9,6 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from models.batches.readouts import READ, TokenReadouts, heart_rate, truths
+from models.batches.recall import recall
 from models.imputers import MaskTokenImputer, RestorationImputer
 from models.networks.fusion import ContextEmbedding, delay_term
 from models.physiome import PhysioME
@@ -17,8 +19,6 @@ from models.signals.windows import CONTEXT_FIELDS
 from models.training.config import FusionConfig, HeadsConfig, RestorationConfig, WaveConfig
 from models.training.fusion_stage import FusionStage
 from models.training.heads_stage import HeadsStage
-from models.training.readouts import READ, TokenReadouts, heart_rate, truths
-from models.training.recall import recall
 from models.training.restoration_stage import RestorationStage
 from models.training.wave_stage import WaveStage
 from tests.models.equations import by_hand

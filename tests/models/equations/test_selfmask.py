@@ -15,17 +15,17 @@ import pytest
 import torch
 from torch import Tensor
 
+from models.batches.batch import Batch
+from models.batches.chance import quiet_random
+from models.batches.recall import recall
 from models.data.missingness import LossPlan
 from models.networks.transformer import key_bias
 from models.physiome import PhysioME
 from models.selfmask import SelfMaskImputer, SelfMaskPredictor, hide, imagine, nested_masks
 from models.training import selfmask_stage
-from models.training.batch import Batch
 from models.training.config import SelfMaskConfig
 from models.training.losses import WEIGHTS, head_losses
-from models.training.recall import recall
 from models.training.selfmask_stage import SelfMaskStage, hidden_error, token_variance
-from models.training.stage import quiet_random
 from tests.models.equations import by_hand
 from tests.models.equations.material import TINY, M, N, array, batch_of, gradients, groups, tiny_model
 

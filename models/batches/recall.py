@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from models.batches.batch import Batch
 from models.physiome import PhysioME
-from models.training.batch import Batch
 
 
 @torch.no_grad()

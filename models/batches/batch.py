@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from models.batches.ahead import Ahead
+from models.batches.chance import StepRandom, quiet_random
 from models.data.missingness import LossPlan
-from models.training.ahead import Ahead
-from models.training.stage import StepRandom, quiet_random
 
 if TYPE_CHECKING:
-    from models.training.sampling import Group
+    from models.batches.group import Group
 
 TRAINING = LossPlan()
 """How sensors are lost in training."""
@@ -55,7 +55,7 @@ def draw_batch(
     contrastive: bool = False,
 ) -> Batch:  # fmt: skip
     """``size`` windows of a group with losses by the plan; signals of the first ``signal_rows`` only. ``contrastive``:
-    several windows of each patient, far apart (:mod:`models.training.negatives`), else any windows."""
+    several windows of each patient, far apart (:mod:`models.batches.negatives`), else any windows."""
     rows = group.draw_apart(random.numpy, size) if contrastive else group.draw_rows(random.numpy, size)
     return group.batch(rows, group.draw(random.numpy, rows, plan), signal_rows).to(device)
 

@@ -9,13 +9,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from models.batches.batch import Batch
+from models.batches.negatives import draw_rows
 from models.data.dataset import WindowDataset, bootstrap_weights
 from models.data.donors import NONE, Donors, since_loss
 from models.data.missingness import LossPlan, draw_ages, lose, ragged
 from models.networks.heads import ENSEMBLE
 from models.sizes import PhysioMEConfig
-from models.training.batch import Batch
-from models.training.negatives import draw_rows
 
 Indices = npt.NDArray[np.intp]
 
@@ -77,7 +77,7 @@ class Group:
         return np.where(from_recorded, recorded, simulated)
 
     def draw_apart(self, rng: np.random.Generator, size: int, among: Indices | None = None) -> Indices:
-        """``size`` windows for a contrast, several of each patient and far apart (:mod:`models.training.negatives`)."""
+        """``size`` windows for a contrast, several of each patient and far apart (:mod:`models.batches.negatives`)."""
         parts = [
             draw_rows(rng, self.dataset.patient_of[rows], self.labels["end_s"][rows], count, rows)
             for rows, count in self._parts(size, among)

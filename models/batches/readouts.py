@@ -19,9 +19,9 @@ import torch
 from torch import Tensor, nn
 
 from models import objectives
+from models.batches.batch import Batch
 from models.signals.modalities import Modality
 from models.sizes import Row
-from models.training.batch import Batch
 
 
 @dataclass(frozen=True, slots=True)

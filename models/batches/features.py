@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from models.batches.chance import device_of
+from models.batches.group import Group
 from models.physiome import PhysioME
+from models.progress import Progress
 from models.signals.errors import BadInput
-from models.training.loop import Progress
-from models.training.sampling import Group
-from models.training.stage import device_of
 
 
 def complete_scaled(model: PhysioME, group: Group, rows: np.ndarray) -> torch.Tensor:

@@ -12,10 +12,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from models.batches.group import Group
 from models.evaluation.heldout import Evaluation, HeldOut
 from models.evaluation.token_worth import gate
 from models.export import BundleText, export_bundle, plain
+from models.making.card import Cost, figures_json, write_card
+from models.making.students import train_students
 from models.physiome import PhysioME
+from models.progress import Progress
 from models.runtime.bundle import load_bundle
 from models.runtime.golden import GOLDEN_TOLERANCE, golden_difference
 from models.runtime.machine import machine
@@ -24,16 +28,12 @@ from models.runtime.spec import BOTH_IMPUTERS, RESTORATION, Conformal
 from models.signals.preprocessing import PREPROCESSING
 from models.training import run_folder
 from models.training.calibrate import calibrate
-from models.training.card import Cost, figures_json, write_card
 from models.training.carry import carry_model
 from models.training.checkpoint import disk_errors
 from models.training.config import DEMO_CONFIG, TrainConfig, load_config
 from models.training.data_words import trained_on
-from models.training.loop import Progress
 from models.training.pipeline import STAGES, train_stages
 from models.training.progress import ProgressBars
-from models.training.sampling import Group
-from models.training.students import train_students
 
 BUNDLE, IMPUTING = "bundle", "imputing"
 """Folders of a run: what the monitor runs, and the same network with its imputers where that one has none."""

@@ -6,6 +6,8 @@ import shutil
 from pathlib import Path
 
 from models.export import BUNDLE_LIMIT_BYTES, BundleText, plain
+from models.making.demo import export
+from models.progress import Progress
 from models.runtime.bundle import load_bundle
 from models.runtime.spec import BOTH_IMPUTERS, RESTORATION
 from models.signals.errors import BadInput, VigilError
@@ -13,8 +15,6 @@ from models.signals.preprocessing import PREPROCESSING
 from models.training.carry import carry_model
 from models.training.checkpoint import disk_errors
 from models.training.data_words import trained_on
-from models.training.demo import export
-from models.training.loop import Progress
 from models.training.run_folder import MODEL, RUN, TrainedRun, open_run
 
 

@@ -22,12 +22,15 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from models.batches.group import Group
 from models.distillation import Distillation, recall_at, trainable_share
 from models.evaluation.bootstrap import Interval, additive_bootstrap, difference_interval, mean_interval
 from models.evaluation.linear import ridge
 from models.evaluation.report import caption, write_table
+from models.making.students import distil_settings, fingerprint, simulated
 from models.networks.encoder import ModalityEncoder
 from models.objectives import APART_S
+from models.progress import Progress
 from models.signals.errors import BadInput
 from models.signals.modalities import Modality
 from models.training.distil_stage import (
@@ -40,11 +43,8 @@ from models.training.distil_stage import (
     representations,
     teachers_of,
 )
-from models.training.loop import Progress
 from models.training.pretrain import frame_readouts
 from models.training.run_folder import TrainedRun
-from models.training.sampling import Group
-from models.training.students import distil_settings, fingerprint, simulated
 
 ALPHA = 10.0
 PROBE_WINDOWS = {"train": 4000, "test": 1500}
@@ -114,7 +114,7 @@ def own_readouts(run: TrainedRun, group: Group, row: int, rows: Indices) -> Floa
 
 def complete_own(run: TrainedRun, group: Group, row: int, rows: Indices) -> torch.Tensor:
     """Complete windows of one sensor in model units, [n, L]."""
-    from models.training.features import complete_scaled
+    from models.batches.features import complete_scaled
 
     return complete_scaled(run.model, group, rows)[:, row].cpu()
 

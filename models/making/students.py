@@ -18,11 +18,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from models.batches.chance import device_of
+from models.batches.group import Group
 from models.data.dataset import WindowDataset
 from models.evaluation.bootstrap import Interval, difference_interval, patient_bootstrap
 from models.evaluation.metrics import auroc
 from models.evaluation.report import markdown
 from models.export import HORIZONS_MIN, example_inputs, golden_inputs, seal, write_graph
+from models.progress import Progress
 from models.runtime.backend import Arrays
 from models.runtime.bundle import load_bundle
 from models.runtime.golden import GOLDEN_TOLERANCE, golden_difference
@@ -36,10 +39,7 @@ from models.student import PROMISES, Student, StudentGraph
 from models.training.calibrate import conformal_table, maximise_likelihood
 from models.training.config import TrainConfig, digest, load_config
 from models.training.distil_stage import DistilConfig, own_features, present_as_recorded, train_student
-from models.training.loop import Progress
 from models.training.run_folder import TrainedRun, open_run
-from models.training.sampling import Group
-from models.training.stage import device_of
 
 STUDENT_LIMIT_BYTES = 2 << 20
 PRESSURES = ("map", "sbp", "dbp")
