@@ -196,7 +196,7 @@ def test_patients_are_of_the_spectra_that_the_shipped_model_learnt_from_unless_i
         simulate_patient(5, duration_s=40.0, faults=False, **kind) for kind in ({}, {"spectra": 1}, {"spectra": 2})
     )
     waves = [p.read("SIM/EEG1", 0.0, 40.0).values for p in (shipped, first, second)]
-    assert SHIPPED_SPECTRA == 1 and np.array_equal(waves[0], waves[1]) and not np.array_equal(waves[1], waves[2])
+    assert SHIPPED_SPECTRA == 2 and np.array_equal(waves[0], waves[2]) and not np.array_equal(waves[1], waves[2])
     assert np.array_equal(first.read("SIM/ART", 0.0, 40.0).values, second.read("SIM/ART", 0.0, 40.0).values)
     with pytest.raises(BadInput, match="spectra out of 1, 2"):
         simulate_patient(5, duration_s=40.0, spectra=3)

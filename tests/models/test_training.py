@@ -403,7 +403,7 @@ def test_shipped_configurations_are_valid_and_can_be_written_and_read(path, tmp_
 def test_the_next_training_meets_the_refitted_eeg_and_no_patient_of_another_kind(tmp_path):
     config = load_config(DEMO_CONFIG)
     orders = patient_orders(config, tmp_path)
-    assert {order.spectra for order in orders} == {2} and PatientOrder.__dataclass_fields__["spectra"].default == 1
+    assert {order.spectra for order in orders} == {2} and PatientOrder.__dataclass_fields__["spectra"].default == 2
     small = msgspec.structs.replace(config, data=msgspec.structs.replace(config.data, duration_s=60, stride_s=30))
     make_patient(replace(patient_orders(small, tmp_path)[0], spectra=1))
     with pytest.raises(BadInput, match="a simulated patient with spectra 2"):
