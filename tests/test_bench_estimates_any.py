@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from dataclasses import fields
 from pathlib import Path
 
 import msgspec
@@ -11,10 +12,10 @@ import numpy as np
 import pytest
 
 from benchmarks.estimates import command
-from benchmarks.estimates.command import main, no_older_than, write_tables
+from benchmarks.estimates.command import main, no_older_than, replace_file, told_card, write_tables
 from benchmarks.estimates.patients import LACKING, UNREADABLE, cut, recorded, records
-from benchmarks.estimates.replay import Told, others_of, replay, settings
-from benchmarks.estimates.tables import verdicts
+from benchmarks.estimates.replay import Rows, Told, others_of, replay, settings
+from benchmarks.estimates.tables import verdicts, worth
 from models.data.simulator import simulate_patient
 from models.data.windows import grid_signal
 from models.runtime.backend import Arrays
@@ -158,3 +159,37 @@ def test_a_risk_may_be_shown_for_a_shorter_time_than_was_measured() -> None:
     assert found.ages_s == [0.0, 60.0] and found.sensors["PPG"] == RiskRow(60.0, [[1.0], [2.0]])
     assert found.sensors[""].longest_s == 0.0
     assert no_older_than(table, 1e9) == table
+
+
+# -- the card ----------------------------------------------------------------------------------------------------------
+
+
+def rows_of(patients: int, estimate: float, count: int = 30) -> Rows:
+    """Windows of patients at a true 80 mmHg that were held at 84, with an estimate ``estimate`` off."""
+    size = patients * count
+    flat = np.full((size, 3), 80.0)
+    given: dict[str, np.ndarray] = {
+        "patient": np.repeat(np.arange(patients), count), "others": np.full(size, "ECG+PPG"),
+        "abp_age_s": np.full(size, 60.0), "truth": flat, "estimate": flat + estimate, "lo": flat - 5.0,
+        "hi": flat + 5.0, "hold": np.full(size, 84.0), "regression": np.full(size, 83.0), "ridge": np.full(size, 85.0),
+    }  # fmt: skip
+    nothing = {f.name: np.full(size, np.nan) for f in fields(Rows) if f.name not in given}
+    return Rows(**(nothing | given))
+
+
+def test_the_card_begins_with_real_people_and_says_it_once() -> None:
+    said = worth({"ward": rows_of(8, 2.0), "one": rows_of(1, 4.0), "short": rows_of(1, 1.0, 3)})
+    ward, one = said  # of three windows nothing is said
+    assert ward.startswith("ward, 8 patients: error 2.00 mmHg; hold 4.00, delay regression 3.00, a ridge")
+    assert "-1.00 [-1.00 to -1.00]" in ward.replace("−", "-") and "covers 100 %" in ward
+    assert "+1.00, one patient" in one and "[" not in one
+    card = told_card("# Net\n\n**Tokens do not help.**\n", said)
+    assert card.splitlines()[2].startswith("**On real people**") and card.endswith("\n**Tokens do not help.**\n")
+    again = told_card(card, [ward])
+    assert again.count("On real people") == 1 and "one patient" not in again and again.endswith("not help.**\n")
+
+
+def test_a_file_of_a_bundle_is_replaced_with_its_hash(tmp_path: Path) -> None:
+    folder = write_bundle(tmp_path / "b")
+    replace_file(folder, "card.md", "# Another")
+    assert load_bundle(folder).path == folder and (folder / "card.md").read_text() == "# Another"

@@ -154,6 +154,25 @@ def verdicts(simulated: Rows | None, real: Mapping[str, Rows], subsets_in_all: i
     return said
 
 
+def worth(real: Mapping[str, Rows]) -> list[str]:
+    """What the estimate of a lost mean pressure is worth on each set of real people, a sentence a set, for a card."""
+    said = []
+    for name, rows in real.items():
+        rows = rows.where(np.isfinite((rows.truth + rows.estimate).sum(1)) & (rows.abp_age_s > 0))
+        if len(rows) < LEAST_ROWS:
+            continue
+        patients = len(set(rows.patient.tolist()))
+        ours, hold, regression, ridge = errors(rows).mean(1)
+        found, covered = against_best(rows), covers(rows)[0]
+        against = f"{_signed(found)}" if patients > 1 else f"{found.estimate:+.2f}, one patient"
+        said.append(
+            f"{name}, {patients} patient{'s' if patients > 1 else ''}: error {ours:.2f} mmHg; hold {hold:.2f}, delay "
+            f"regression {regression:.2f}, a ridge of the patient's own {ridge:.2f}; against the better of hold and "
+            f"delay regression {against}; its 80 % interval covers {percent(covered)} %."
+        )
+    return said
+
+
 def never_worse(name: str, rows: Rows) -> str:
     """Whether the estimate loses to the better of hold and delay regression at any age, with or without an ECG."""
     tried, above, worse = 0, 0, []

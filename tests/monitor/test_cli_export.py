@@ -11,6 +11,7 @@ pytest.importorskip("torch")
 
 from models.making import export_run as module
 from models.making.export_run import export_run
+from models.runtime.spec import BOTH_IMPUTERS
 from models.signals.errors import BackendUnavailable, BadInput, VigilError
 from models.training.run_folder import MODEL, build_model, claim, record, save_model
 from monitor import cli, cli_export
@@ -80,7 +81,7 @@ def test_without_torch_the_pip_command_is_named(monkeypatch) -> None:
     assert "pip install -e '.[train]'" in str(outcome.exception)
 
 
-@pytest.mark.parametrize(("imputing", "expected"), [(None, ("restoration",)), (True, ("restoration",)), (False, ())])
+@pytest.mark.parametrize(("imputing", "expected"), [(None, BOTH_IMPUTERS), (True, BOTH_IMPUTERS), (False, ())])
 def test_the_graph_has_the_imputers_that_are_asked_for(run, tmp_path, monkeypatch, imputing, expected) -> None:
     """Of a run without a bundle, all it has; without them the model's own are gone, and the run's stay."""
     seen = []
