@@ -54,9 +54,13 @@ def load(bundle: Bundle, options: RuntimeOptions) -> TorchBackend:
 
 
 class TorchBackend:
-    """The model of a run, adapters merged."""
+    """The model of a run, adapters merged; for a bundle without imputers without them."""
 
     def __init__(self, model: PhysioME, bundle: Bundle, detail: str) -> None:
+        from models.export import plain
+
+        if not bundle.spec.imputers:
+            model = plain(model)
         model.merge_adapters()
         self._model, self._form, self._info = model, InputForm.of(bundle.spec), BackendInfo("torch", detail)
 

@@ -18,6 +18,7 @@ from models.runtime.engine import Engine
 from models.runtime.golden import golden_difference
 from models.runtime.onnx_backend import OnnxBackend
 from models.runtime.spec import CHOICE_INPUT, MEMORY_INPUT, OUTPUTS, RESTORATION, SELFMASK
+from models.runtime.torch_backend import TorchBackend
 from models.signals.errors import BadInput
 from models.signals.windows import CONTEXT_FIELDS, Window
 from tests.models.exported import CONFIG
@@ -62,6 +63,8 @@ def test_it_says_what_the_model_says_when_nothing_is_imputed(without: tuple[Phys
         scale = max(1.0, float(expected[name].abs().max()))
         assert np.abs(values - expected[name].numpy()).max() / scale < 1e-4, name
     assert np.abs(found["fused"] - imputed["fused"].numpy()).max() > 1e-3  # imputing would have made a difference
+    torch_says = TorchBackend(model, bundle, "PyTorch").run(inputs)
+    assert set(torch_says) == set(found) and all(np.allclose(torch_says[n], expected[n], atol=1e-5) for n in found)
     assert found["abp_wave"].shape == (3, NEWEST_FRAMES * CONFIG.frame_samples)
     assert golden_difference(bundle, backend) < 1e-4
 
