@@ -21,7 +21,17 @@ from models.making.demo import train
 from models.physiome import PhysioME
 from models.signals.errors import BadInput
 from models.sizes import SIZES, THREE
-from models.training.config import DataConfig, MixedData, PretrainConfig, TrainConfig, load_config, to_toml
+from models.training.config import (
+    FULL_CONFIG,
+    DataConfig,
+    MixedData,
+    PretrainConfig,
+    TrainConfig,
+    load_config,
+    site_of,
+    to_toml,
+)
+from models.training.data_words import data_words
 from models.training.pretrain import PretrainStage
 from tests.data.real_files import write_case
 from tests.models.test_training import TINY, silent
@@ -133,6 +143,25 @@ def test_a_mixed_configuration_is_read_back_and_hashed(tmp_path: Path) -> None:
     hasty = msgspec.structs.replace(SIMULATED, processes=7), msgspec.structs.replace(parts[0], processes=5)
     faster = MixedData(0.3, hasty[0], (hasty[1], parts[1]))
     assert msgspec.structs.replace(settings, data=faster).fingerprint == settings.fingerprint
+
+
+def test_whose_recordings_they_are_is_in_the_card_and_in_no_fingerprint() -> None:
+    words = "A hospital's waves: CC BY 4.0"
+    parts = FolderData(path="a", site="x"), FolderData(path="a", site="x", attribution=words)
+    plain, owed = (msgspec.structs.replace(TINY, data=MixedData(0.3, SIMULATED, (part,))) for part in parts)
+    assert owed.fingerprint == plain.fingerprint
+    assert data_words(owed, 10).endswith(f"\n\n- {words}") and words not in data_words(plain, 10)
+
+
+def test_what_is_shipped_and_the_demo_of_three_sensors_can_be_read() -> None:
+    """Both learn from recordings under licences that their cards name, and test on another hospital's."""
+    for name in ("shipped", "mixed"):
+        settings = load_config(FULL_CONFIG.with_name(f"{name}.toml"))
+        assert isinstance(settings.data, MixedData) and settings.serves_plain and settings.fusion.memory
+        taught = {site_of(p) for p in settings.data.recorded if p.shares.train}
+        judged = {site_of(p) for p in settings.data.recorded if p.shares.test}
+        assert taught == {"uci"} and judged == {"challenge"}
+        assert all(isinstance(p, FolderData) and p.attribution for p in settings.data.recorded)
 
 
 def test_a_run_on_both_says_first_what_it_is_worth_on_real_people(

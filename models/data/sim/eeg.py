@@ -68,7 +68,8 @@ SPECTRA = {
 1: what the shipped model learnt from up to version 3. At its middle depths there is more above 30 Hz than under
 anaesthesia: openibis reads it 16 points higher than the truth. 2: the same alpha, delta and beta, with a steeper
 background, less muscle and longer bursts, so that openibis (:mod:`models.signals.openibis`) reads the depth that it was
-made for. Fitted at steady depths on six patients that nothing else is judged on (``python -m benchmarks depth``, docs/depth.md).
+made for. Fitted at steady depths on six patients that nothing else is judged on (``python -m benchmarks depth``,
+docs/depth.md).
 """
 SHIPPED_SPECTRA = 2
 """Of every patient that nothing else is said of: those that the shipped model learnt from. Goes on with it."""
