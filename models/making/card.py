@@ -93,13 +93,21 @@ _LIMIT = {
 }
 
 
-def write_card(config: TrainConfig, cost: Cost, found: Mapping[str, HeldOut], extra: str = "") -> str:
-    """Markdown. found: held-out figures by kind of patient, ``recorded`` before ``simulated``. ``extra`` is appended as
-    it is."""
+def write_card(
+    config: TrainConfig, cost: Cost, found: Mapping[str, HeldOut], imputing: bool = True
+) -> str:  # fmt: skip
+    """Markdown. found: held-out figures by kind of patient, ``recorded`` before ``simulated``. imputing: whether the
+    bundle's graph has the imputers."""
     kind, size = kind_of(config), config.architecture
-    imputers = "restoration decoders (PhysioME)"
+    imputers = "the restoration decoders (PhysioME)"
     if config.selfmask.steps:
-        imputers += " and SelfMask's predictor, chosen at run time"
+        imputers += " or by SelfMask's predictor"
+    filled = f"Absent sensors' tokens are filled in by {imputers}."
+    if not imputing:
+        filled = (
+            "The graph that the monitor runs fills in no token of an\nabsent sensor, since that does not help; the one "
+            f"beside it does, by {imputers}."
+        )
     spent = ", ".join(f"{stage} {seconds / 60:.1f} min" for stage, seconds in cost.seconds.items())
     sensors = ", ".join(m.value for m in size.modalities)
     worth = " ".join(f"{part.capitalize()} patients: {verdict(figures.worth)}" for part, figures in found.items())
@@ -117,7 +125,7 @@ PhysioME (arXiv 2510.11110) of size {config.size}: {cost.parameters / 1e6:.1f} m
 at {size.rate_hz} Hz, {size.frames} frames of {size.frame_s} s, a prediction a second, any subset of sensors frame
 by frame. Modality encoders pre-trained by DP-NeuroNet with a read-out of simple physiology, then frozen but for LoRA
 (rank {config.fusion.lora_rank}); fusion, wave decoders and heads trained with sensors lost at random (0 to 30 minutes
-ago, or never measured). Absent sensors are filled in by the {imputers}. Outputs:
+ago, or never measured). {filled} Outputs:
 risk of hypotension (MAP < 65 mmHg for 60 s) within 5, 10 and 15 min; {depth}MAP, SBP,
 DBP; waves of absent ABP, PPG and ECG (ECG: rhythm only){features}.
 
@@ -130,7 +138,7 @@ DBP; waves of absent ABP, PPG and ECG (ECG: rhythm only){features}.
 {spent}; at most {config.fusion.steps:,} steps of {config.fusion.batch} windows in the main stage; {cost.machine}. The
 same again: `vigil train` with this configuration and seed {config.seed}.
 
-{"".join(_figures(part, figures, stride_of(config)) for part, figures in found.items())}{extra}
+{"".join(_figures(part, figures, stride_of(config)) for part, figures in found.items())}
 ## Limits
 
 - {_LIMIT[kind]}

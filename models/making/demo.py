@@ -54,11 +54,11 @@ def train_demo(
     settings = config if isinstance(config, TrainConfig) else load_config(config or DEMO_CONFIG)
     out = Path(out)
     bar = progress or ProgressBars()
-    model, text, helps = train(out, settings, resume, bar, base)
+    model, text, imputing = train(out, settings, resume, bar, base)
     imputers = BOTH_IMPUTERS if settings.selfmask.steps else (RESTORATION,)
     with disk_errors(out):
         carry_model(out, out / BUNDLE)
-        if helps or not settings.serves_plain:
+        if imputing:
             bundle = export(model, text, out / BUNDLE, imputers, bar)
         else:
             bundle = export(plain(model), text, out / BUNDLE, (), bar)
@@ -71,7 +71,7 @@ def train_demo(
 def train(
     out: Path, settings: TrainConfig, resume: bool, bar: Progress, base: Path | None = None
 ) -> tuple[PhysioME, BundleText, bool]:
-    """Every stage but the export: the calibrated model, the words of its bundle, and whether restored tokens help."""
+    """Every stage but the export: the calibrated model, the words of its bundle, and whether its graph is to impute."""
     trained = train_stages(out, settings, resume, bar, base=base)
     model, groups, clock = trained.model, trained.groups, trained.clock
     with clock("calibration and figures"):
@@ -85,11 +85,13 @@ def train(
             sum(p.numel() for p in model.parameters()), len(groups["train"]),
         )  # fmt: skip
         (out / "figures.json").write_text(figures_json(found, cost), encoding="utf-8")
-    card = write_card(settings, cost, found)
+    helps = bool(gate(next(iter(found.values())).worth))  # recorded people come first
+    imputing = helps or not settings.serves_plain
+    card = write_card(settings, cost, found, imputing)
     train = groups["train"].dataset.patients
     learnt_from = trained_on(settings, len(train), sum(p.recorded for p in train))
     text = BundleText(settings.name, settings.version, learnt_from, PREPROCESSING, card, conformal)
-    return model, text, bool(gate(next(iter(found.values())).worth))  # recorded people come first
+    return model, text, imputing
 
 
 def held_out(
