@@ -77,7 +77,7 @@ def silent(stage: str, done: int, total: int) -> None:
 def run(tmp_path_factory):
     """A whole run but the export, at the smallest size: folder, model, bundle's words."""
     out = tmp_path_factory.mktemp("run") / "tiny"
-    model, text = train(out, TINY, False, silent)
+    model, text, _ = train(out, TINY, False, silent)
     return out, model, text
 
 
