@@ -146,11 +146,28 @@ def test_tables_are_written_with_whom_they_were_learnt_on_and_leave_the_rest(tmp
     manifest = msgspec.json.decode((folder / "manifest.json").read_bytes())
     manifest["checkpoint"] = {"model.safetensors": hashlib.sha256(b"").hexdigest()}
     (folder / "manifest.json").write_bytes(msgspec.json.encode(manifest))
-    for people, words in ((112, "nothing; its lost pressures also on 112 real ones"), (0, "nothing")):
+    for people, words in (("112 real ones", "nothing; its lost pressures also on 112 real ones"), ("", "nothing")):
         write_tables(load_bundle(folder), shipped.pressure, shipped.risk, people)
         spec = load_bundle(folder).spec
         assert (spec.pressure, spec.risk, spec.trained_on) == (shipped.pressure, shipped.risk, words)
     assert msgspec.json.decode((folder / "manifest.json").read_bytes())["checkpoint"] == manifest["checkpoint"]
+
+
+def test_the_table_of_lost_pressures_may_be_another_bundles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is of the estimate, not of the network; the risk is measured of this one, and on nobody real."""
+    shipped = load_bundle().spec
+    told = "all; its lost pressures also on x"
+    other = write_bundle(
+        tmp_path / "other", msgspec.structs.replace(BUNDLE_SPEC, pressure=shipped.pressure, trained_on=told)
+    )
+    ours = write_bundle(tmp_path / "ours")
+    monkeypatch.setattr(command, "_engine", lambda *given: None)
+    monkeypatch.setattr(command, "_simulated", lambda *given: rows_of(1, 1.0))
+    monkeypatch.setattr(command, "risk_table", lambda *given: shipped.risk)
+    assert main(["--fit", str(ours), "--pressure-of", str(other), "--simulated", "1"]) == 0
+    spec = load_bundle(ours).spec
+    assert (spec.pressure, spec.risk) == (shipped.pressure, shipped.risk)
+    assert spec.trained_on == f"{BUNDLE_SPEC.trained_on}; its lost pressures also on x"
 
 
 def test_a_risk_may_be_shown_for_a_shorter_time_than_was_measured() -> None:

@@ -74,7 +74,11 @@ def main(argv: list[str]) -> int:
         if risk is not None and options.longest_risk is not None:
             risk = no_older_than(risk, options.longest_risk)
         people = sum(len(set(rows.patient.tolist())) for rows in real.values())
-        write_tables(bundle, pressure_table(together(every), source), risk, people)
+        if options.pressure_of is not None:
+            other = load_bundle(options.pressure_of).spec
+            write_tables(bundle, other.pressure, risk, other.trained_on.partition(ALSO)[2])
+        else:
+            write_tables(bundle, pressure_table(together(every), source), risk, f"{people} real ones" if people else "")
         return 0
     publish(_report(bundle, synthetic, real, passed), options.out)
     if options.card:
@@ -105,10 +109,12 @@ def no_older_than(table: RiskTable, longest_s: float) -> RiskTable:
     return RiskTable([table.ages_s[i] for i in keep], rows)
 
 
-def write_tables(bundle: Bundle, pressure: PressureTable, risk: RiskTable | None, people: int = 0) -> None:
-    """Into ``spec.json`` of the bundle's folder, and its hash into the manifest. people: real patients among those that
-    the lost pressures were learnt on, which the line on the training data then says."""
-    learnt_from = bundle.spec.trained_on.partition(ALSO)[0] + (f"{ALSO}{people} real ones" if people else "")
+def write_tables(
+    bundle: Bundle, pressure: PressureTable | None, risk: RiskTable | None, people: str = ""
+) -> None:  # fmt: skip
+    """Into ``spec.json`` of the bundle's folder, and its hash into the manifest. people: whom the lost pressures were
+    learnt on beside the simulated ones, which the line on the training data then says."""
+    learnt_from = bundle.spec.trained_on.partition(ALSO)[0] + (f"{ALSO}{people}" if people else "")
     spec: BundleSpec = msgspec.structs.replace(
         bundle.spec, schema=BUNDLE_SCHEMA, pressure=pressure, risk=risk, trained_on=learnt_from
     )
@@ -228,6 +234,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--fit", type=Path, metavar="BUNDLE", help="measure this bundle's tables and write them into it"
     )
+    parser.add_argument(
+        "--pressure-of", type=Path, metavar="BUNDLE",
+        help="with --fit: the table of lost pressures of this bundle, which is of the estimate and not of the network",
+    )  # fmt: skip
     parser.add_argument("--keep-risk", action="store_true", help="with --fit: leave the bundle's table of risks alone")
     parser.add_argument(
         "--longest-risk", type=float, metavar="S", help="with --fit: show no risk longer after the last pressure"
