@@ -70,7 +70,7 @@ def test_tables_of_a_small_run(tmp_path):
         give_features(model, groups[name])
     settings = SimpleNamespace(seed=0, fingerprints=lambda data: {"fusion": "x"})
     run = SimpleNamespace(
-        model=model, group=groups.__getitem__, settings=settings, facts={"data": "d"}, folder=tmp_path / "run",
+        model=model, group=groups.__getitem__, settings=settings, facts={"data": "d"}, kept=tmp_path / "run",
         progress=lambda *a: None,
     )  # fmt: skip
     tables = student_tables(run, ["PPG"], tmp_path / "out", CONFIG, ["PPG"])  # type: ignore[arg-type]

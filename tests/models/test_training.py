@@ -248,7 +248,7 @@ def test_an_ablation_takes_the_encoders_of_another_run_and_trains_the_rest(run, 
         train_stages(tmp_path / "b", other_seed, False, silent, until="fusion", base=run[0])
     with pytest.raises(BadInput, match="a stage fusion of these settings"):
         train_stages(tmp_path / "c", changed, False, silent, "selfmask", run[0], ("pretrain", "fusion"))
-    with pytest.raises(BadInput, match="run folder after --from"):
+    with pytest.raises(BadInput, match="a run folder or a bundle after --from"):
         train_stages(tmp_path / "d", changed, False, silent, base=tmp_path)
 
 
