@@ -22,7 +22,10 @@ TOGETHER = (
     ("tests/models/test_parts.py", "an export"),
     ("tests/models/test_students.py", "an export"),
 )
-"""Files that share a fixture of half a minute run in one process, when there are several."""
+"""Files whose slow tests share a fixture of half a minute run in one process, when there are several."""
+
+APART = ("test_broker_away.py", "test_security.py", "test_takeover.py")
+"""Of those of a Kafka: with a broker of their own, or none."""
 
 SLOW = (
     "data/test_coupling_off.py",
@@ -71,9 +74,11 @@ SLOW = (
 FIRST = (
     "a Kafka",
     "an export",
-    "tests/monitor/test_cli_train.py",
-    "tests/test_bench_estimates.py",
+    "tests/transport/test_broker_away.py",
+    "tests/transport/test_takeover.py",
     "tests/test_arrests.py",
+    "tests/test_bench_estimates.py",
+    "tests/monitor/test_cli_train.py",
     "tests/models/test_rtx_build.py",
     "tests/models/test_distillation.py",
     "tests/models/test_memory.py",
@@ -130,6 +135,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object | 
     class ByFixture(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file = super()._split_scope(nodeid)
+            if config.option.markexpr == "not slow" or file.endswith(APART):
+                return file
             return next((name for start, name in TOGETHER if file.startswith(start)), file)
 
         def _assign_work_unit(self, node: WorkerController) -> None:
