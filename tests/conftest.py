@@ -97,7 +97,7 @@ settings.load_profile("vigil")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """What the marker leaves out whole is not read either: half of what collecting costs, in every process."""
+    """What the marker leaves out whole is not read either: seconds of import, in every process."""
     if not collection_path.name.startswith("test_") or not collection_path.is_relative_to(ROOT / "tests"):
         return None
     file, asked = collection_path.relative_to(ROOT / "tests").as_posix(), config.option.markexpr
