@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import logging
 import os
@@ -21,7 +22,10 @@ TOGETHER = (
     ("tests/models/test_parts.py", "an export"),
     ("tests/models/test_students.py", "an export"),
 )
-"""Files that share a fixture of half a minute run in one process, when there are several."""
+"""Files whose slow tests share a fixture of half a minute run in one process, when there are several."""
+
+APART = ("test_broker_away.py", "test_security.py", "test_takeover.py")
+"""Of those of a Kafka: with a broker of their own, or none."""
 
 SLOW = (
     "data/test_coupling_off.py",
@@ -67,9 +71,41 @@ SLOW = (
 )
 """Whole trainings, exports, engines, recordings, crises, populations and a real Kafka: in ``./test --all`` only."""
 
+FIRST = (
+    "a Kafka",
+    "an export",
+    "tests/transport/test_broker_away.py",
+    "tests/transport/test_takeover.py",
+    "tests/test_arrests.py",
+    "tests/test_bench_estimates.py",
+    "tests/monitor/test_cli_train.py",
+    "tests/models/test_rtx_build.py",
+    "tests/models/test_distillation.py",
+    "tests/models/test_memory.py",
+    "tests/models/test_mixed_training.py",
+    "tests/models/test_real_training.py",
+    "tests/models/test_student_evaluation.py",
+    "tests/models/test_clinical.py",
+    "tests/models/test_hypotension.py",
+)
+"""Begun first, of the slow ones: long with few tests, so that by number, as xdist orders them, they would come last,
+and one process would wait for the other."""
+
 # A busy machine is no failure, and the same examples come on every machine.
 settings.register_profile("vigil", deadline=None, derandomize=True)
 settings.load_profile("vigil")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """What the marker leaves out whole is not read either: seconds of import, in every process."""
+    if not collection_path.name.startswith("test_") or not collection_path.is_relative_to(ROOT / "tests"):
+        return None
+    file, asked = collection_path.relative_to(ROOT / "tests").as_posix(), config.option.markexpr
+    if asked == "not slow":
+        return file in SLOW or None
+    if asked != "slow" or file in SLOW or file.startswith("transport/"):  # where a broker may be Kafka's
+        return None
+    return "mark.slow" not in collection_path.read_text("utf-8") or None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -83,17 +119,32 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.flaky(reruns=2))
 
 
+def pytest_collection_finish() -> None:
+    """What has been imported stays: looking through it for garbage takes 0.3 s each time."""
+    gc.freeze()
+
+
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object | None:
     """With several processes (``-n``) a file stays in one: its fixtures are its own. By file name, since groups by
     marker (``loadgroup``) have no effect with xdist 3.8 under pytest 9.2."""
     if config.getvalue("dist") != "loadfile":
         return None
     from xdist.scheduler import LoadFileScheduling
+    from xdist.workermanage import WorkerController
 
     class ByFixture(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file = super()._split_scope(nodeid)
+            if config.option.markexpr == "not slow" or file.endswith(APART):
+                return file
             return next((name for start, name in TOGETHER if file.startswith(start)), file)
+
+        def _assign_work_unit(self, node: WorkerController) -> None:
+            if config.option.markexpr == "slow":
+                left = [name for name in FIRST if name in self.workqueue]
+                if left:
+                    self.workqueue.move_to_end(left[0], last=False)
+            super()._assign_work_unit(node)
 
     return ByFixture(config, log)
 

@@ -40,13 +40,13 @@ def butterworth(x: np.ndarray) -> np.ndarray:
 
 
 def sawtooth(x: np.ndarray) -> bool:
+    """Squared correlation of every 64 samples of 256 with the shape and its mirror image."""
     saw = np.array([0.0] * 59 + [1, 2, 3, 4, 5])
-    best = 0.0
-    for start in range(256 - 64):
-        part = x[start : start + 64]
-        if part.var() > 10:
-            best = max(best, *(np.corrcoef(part, shape)[0, 1] ** 2 for shape in (saw, saw[::-1])))
-    return best > 0.63
+    parts = np.stack([x[start : start + 64] for start in range(256 - 64)])
+    parts = (parts - parts.mean(axis=1, keepdims=True))[parts.var(axis=1) > 10]
+    shapes = np.stack([saw, saw[::-1]]) - saw.mean()
+    squared = (parts @ shapes.T) ** 2 / np.outer((parts**2).sum(axis=1), (shapes**2).sum(axis=1))
+    return bool(squared.max(initial=0.0) > 0.63)
 
 
 def power_of(x: np.ndarray) -> np.ndarray:

@@ -36,7 +36,8 @@ def ecg(
             (-0.2, 0.032, 0.012),
             (t_wave, qt, 0.050 * np.sqrt(rr / 0.8)),
         ):
-            x += height * np.exp(-0.5 * ((t - at - offset) / width) ** 2)
+            near = slice(*np.searchsorted(t, (at + offset - 9.0 * width, at + offset + 9.0 * width)))  # e⁻⁴⁰ beyond
+            x[near] += height * np.exp(-0.5 * ((t[near] - at - offset) / width) ** 2)
     drift = wander * np.sin(2 * np.pi * 0.25 * t + 1.0)
     return polarity * amplitude * x + drift + noise * np.random.default_rng(2).standard_normal(len(t))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -41,11 +42,13 @@ class Bedside:
 
     def play(
         self, from_s: float, to_s: float, epoch: int = 0, withheld: Spans | None = None, gone: Spans | None = None,
-        received_ns: int = 0,
+        received_ns: int = 0, goes_on: bool = False,
     ) -> Bedside:  # fmt: skip
-        """``withheld``: dropped by the operator in these seconds; ``gone``: no samples come."""
+        """``withheld``: dropped by the operator in these seconds; ``gone``: no samples come; ``goes_on``: the ticks of
+        an epoch that has been played up to here."""
         samples = round(self.tick_s * RATE)
-        for sequence, first in enumerate(range(round(from_s * RATE), round(to_s * RATE), samples)):
+        told = round(from_s * RATE) // samples if goes_on else 0
+        for sequence, first in enumerate(range(round(from_s * RATE), round(to_s * RATE), samples), told):
             chunks = [
                 WaveChunk(m.value, m.value, float(RATE), 0, first, samples_to_bytes(x[first : first + samples]),
                           withheld=_within(withheld, m, first))
@@ -66,6 +69,10 @@ class Bedside:
             if end_ns % S == 0:
                 self.at[epoch, end_ns // S] = dict(self.standing)
         return self
+
+    def copied(self) -> Bedside:
+        """One more bed that has seen the same; the counts of samples (with their lock) stay common."""
+        return deepcopy(self, {id(self.accounting): self.accounting})
 
     def _hear(self, record: object, at_s: float) -> None:
         found: list[AlarmRecord] = []

@@ -150,11 +150,22 @@ SAYS = {"pea": {ABP, PPG}, "asystole": {ECG, ABP, PPG}, "vfib": {ECG, ABP, PPG}}
 """Which sensors bring the bad news."""
 
 
+@cache
+def before_the_loss(kind: str) -> Bedside:
+    return Bedside(arrest(kind, LAST_S, ONSET_S)).play(0, LOST_S[0])
+
+
+@cache
+def with_loss(kind: str, lost: frozenset[Modality], how: str) -> Bedside:
+    """Played to the end; what comes before the loss is the same for all, and played once."""
+    return before_the_loss(kind).copied().play(LOST_S[0], LAST_S, goes_on=True, **{how: dict.fromkeys(lost, LOST_S)})
+
+
 @pytest.mark.parametrize("how", ["withheld", "gone"])
 @pytest.mark.parametrize("lost", SUBSETS, ids=["+".join(sorted(some)) for some in SUBSETS])
 @pytest.mark.parametrize("kind", OF_ARREST)
 def test_the_loss_of_sensors_silences_no_arrest_that_another_shows(kind: str, lost: set[Modality], how: str) -> None:
-    bed = Bedside(arrest(kind, LAST_S, ONSET_S)).play(0, LAST_S, **{how: dict.fromkeys(lost, LOST_S)})
+    bed = with_loss(kind, frozenset(lost), how)
     others = SAYS[kind] - lost
     silent = [second for second in range(int(ONSET_S + RED_S), LAST_S) if not bed.red(second)]
     if others:
@@ -165,9 +176,16 @@ def test_the_loss_of_sensors_silences_no_arrest_that_another_shows(kind: str, lo
         assert bed.red(second) >= OF_ARREST[kind], f"not back at {second} s"
 
 
+def test_what_goes_on_from_a_copy_is_what_goes_on() -> None:
+    signals = arrest("vfib", LAST_S, ONSET_S)
+    through = Bedside(signals).play(0, LAST_S, gone=dict.fromkeys((ABP, ECG), LOST_S))
+    bed = with_loss("vfib", frozenset({ABP, ECG}), "gone")
+    assert bed.changes == through.changes and bed.vitals == through.vitals and bed.states == through.states
+
+
 @pytest.mark.parametrize("how", ["withheld", "gone"])
 def test_a_lost_pressure_is_held_then_technical_and_returns(how: str) -> None:
-    bed = Bedside(arrest("pea", LAST_S, ONSET_S)).play(0, LAST_S, **{how: {ABP: LOST_S}})
+    bed = with_loss("pea", frozenset({ABP}), how)
     held = [bed.at[0, second].get("map.low") for second in range(44, 51)]
     assert all(alarm is not None and alarm.now == "-?-" and alarm.text.startswith("ABP LOW") for alarm in held)
     assert "map.low" not in bed.keys(55) and "technical.ABP" in bed.keys(55)
@@ -205,10 +223,9 @@ def test_after_a_seek_into_the_event_the_alarms_stand_again(kind: str) -> None:
 
 def test_a_pause_changes_nothing_and_the_length_of_a_tick_next_to_nothing() -> None:
     signals = arrest("vfib", 60, ONSET_S)
-    through, paused = Bedside(signals).play(0, 60), Bedside(signals).play(0, 60, received_ns=0)
-    broken = Bedside(signals)
-    broken.play(0, 60, received_ns=10**15)  # an hour's pause or none: alarms know event time alone
-    assert through.changes == paused.changes == broken.changes
+    through, broken = Bedside(signals).play(0, 60), Bedside(signals)
+    broken.play(0, 60, received_ns=10**15)  # a pause of days or none: alarms know event time alone
+    assert through.changes == broken.changes
     for tick_s in (0.05, 1.0):
         other = Bedside(signals, tick_s).play(0, 60)
         assert {a.key for _, a in other.changes} == {a.key for _, a in through.changes}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,16 @@ from models.signals.modalities import Modality
 from models.signals.pipeline import BedPipeline, Chunk, PipelineOutput
 from models.signals.windows import CONTEXT_FIELDS, Window, WindowSpec
 from streams.accounting import Accounting
-from streams.records import AnyRecord, BeatRecord, CellRecord, RhythmRecord, StateRecord, VitalsRecord, WaveTick
+from streams.records import (
+    AnyRecord,
+    BeatRecord,
+    CellRecord,
+    MemoryRecord,
+    RhythmRecord,
+    StateRecord,
+    VitalsRecord,
+    WaveTick,
+)
 from streams.sources.bed_replay import BedReplay
 from streams.windower import BedWindower
 from tests.streams.sources import PatientMap, S
@@ -32,6 +42,18 @@ def make_ticks(
     seconds: float, *, epoch: int = 0, start_s: float = 0.0, session: str = "s", patient: Any = _patient
 ) -> list[WaveTick]:
     """The ticks of the test patient, due at event time + 1 s on a monotonic clock."""
+    if patient is _patient:
+        return list(_of_the_patient(seconds, epoch, start_s, session))
+    return _made(seconds, epoch, start_s, session, patient)
+
+
+@cache
+def _of_the_patient(seconds: float, epoch: int, start_s: float, session: str) -> tuple[WaveTick, ...]:
+    """Read once, however many examples of a property want them."""
+    return tuple(_made(seconds, epoch, start_s, session, _patient))
+
+
+def _made(seconds: float, epoch: int, start_s: float, session: str, patient: Any) -> list[WaveTick]:
     start, end = round(start_s * S), round((start_s + seconds) * S)
     replay = BedReplay("bed1", session, patient, max(40 * S, end))
     segments = replay.decode(start, end)
@@ -321,13 +343,13 @@ def test_an_end_of_an_absurd_time_is_an_end(seq: int) -> None:
     assert handled.ended and [job.window.end_s for job in handled.windows] == [16]
 
 
-def taken_over(ticks: Sequence[WaveTick], at: int, warm: int, change: Any = lambda memory: memory) -> tuple[Desk, Desk]:
+def taken_over(ticks: Sequence[WaveTick], at: int, warm: int) -> tuple[Desk, Desk]:
     """Desks of which one has had all ticks, and the other those from ``warm`` on and what the first told at ``at``."""
     straight, heir = Desk(), Desk()
     straight.feed(ticks[: at + 1])
     memory = straight.windower.export(ticks[at])
     assert memory is not None
-    heir.windower.inherit(change(memory))
+    heir.windower.inherit(memory)
     heir.feed(ticks[warm : at + 1])
     for desk in (straight, heir):
         desk.records.clear()
@@ -353,6 +375,16 @@ def test_who_takes_over_tells_what_the_one_before_would_have_told() -> None:
     assert heir.windows[-1].context[1, 2] == heir.windows[-1].end_s - 20
 
 
+@cache
+def half_a_minute_missed() -> tuple[list[WaveTick], MemoryRecord, Desk]:
+    """A minute's ticks, what is told after 50 s, and a desk that had those from 30 s on and was told nothing."""
+    ticks = long_ticks(60)
+    straight = Desk().feed(ticks[: 50 * 20 + 1])
+    told = straight.windower.export(ticks[50 * 20])
+    assert told is not None
+    return ticks, told, Desk().feed(ticks[30 * 20 :])
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -366,11 +398,10 @@ def test_who_takes_over_tells_what_the_one_before_would_have_told() -> None:
     ],
 )
 def test_what_is_known_of_another_time_or_patient_is_left_aside(change: Any) -> None:
-    ticks = long_ticks(60)
-    _, heir = taken_over(ticks, 50 * 20, 30 * 20, change)
-    alone = Desk().feed(ticks[30 * 20 : 50 * 20 + 1])
-    alone.windows.clear()
-    alone.feed(ticks[50 * 20 + 1 :])
+    ticks, told, alone = half_a_minute_missed()
+    heir = Desk()
+    heir.windower.inherit(change(told))
+    heir.feed(ticks[30 * 20 :])
     same(heir.windows, alone.windows)
     assert np.isnan(heir.windows[-1].context[1]).all()
 

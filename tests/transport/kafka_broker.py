@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import hashlib
 import os
 import shutil
@@ -134,7 +135,7 @@ def _java() -> str:
 
 
 def _jars() -> Path:
-    """The folder of the jars, filled by Maven once per pom (named after its hash)."""
+    """The folder of the jars, filled by Maven once per pom (named after its hash), by one process at a time."""
     name = hashlib.sha256(POM.read_bytes()).hexdigest()[:12]
     folder = user_cache_path("vigil") / "kafka" / name
     if (folder / "complete").is_file():
@@ -142,6 +143,15 @@ def _jars() -> Path:
     maven = shutil.which("mvn")
     if maven is None:
         raise KafkaUnavailable("no mvn on the path; install Maven to fetch the Kafka jars")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with (folder.parent / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "complete").is_file():
+            _fetch(maven, folder)
+    return folder
+
+
+def _fetch(maven: str, folder: Path) -> None:
     try:
         done = subprocess.run(
             [maven, "-q", "-B", "-f", str(POM), "dependency:copy-dependencies", f"-DoutputDirectory={folder}"],
@@ -155,7 +165,6 @@ def _jars() -> Path:
     if done.returncode != 0:
         raise KafkaUnavailable(f"Maven could not fetch the Kafka jars: {done.stdout[-400:]}{done.stderr[-200:]}")
     (folder / "complete").touch()
-    return folder
 
 
 def _free_port() -> int:

@@ -195,11 +195,11 @@ def test_an_absence_is_timed_from_its_first_reason() -> None:
     assert lane(state, Modality.ABP).absent_since_s == 2.0
 
 
-def test_memory_stays_bounded_over_hours() -> None:
+def test_memory_stays_bounded() -> None:
     state = DisplayState(THEME)
     state.set_channels(FakeSession().channels)
     patient = Patient(absent={Modality.ABP: [(0, 10**6, Absence.NO_DATA)]})
-    for second in range(1, 4000):
+    for second in range(1, 1500):  # two and a half times what the longest memory holds
         for record in (*patient.second(second), patient.prediction(second), *[patient.alarm(f"k{second}", "x")]):
             state.apply(record, float(second))
     abp = lane(state, Modality.ABP)
