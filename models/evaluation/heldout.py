@@ -31,6 +31,7 @@ from models.runtime.spec import Conformal
 from models.signals.beats import r_peaks, upstrokes
 from models.signals.modalities import GRID_RATE_HZ, Modality
 from models.signals.windows import CONTEXT_FIELDS
+from models.sizes import Row
 
 PRESSURE_AGES_S = (30, 60, 120, 180, 300, 600, 1200)
 WAVE_AGES_S = (30, 180, 600)
@@ -95,7 +96,7 @@ class Evaluation:
     ) -> Outputs:  # fmt: skip
         return predict(self.model, self.group, rows, lost, names, imputer=imputer)
 
-    def _whole(self, rows: npt.NDArray[np.intp], *modalities: Modality) -> npt.NDArray[np.intp]:
+    def _whole(self, rows: npt.NDArray[np.intp], *modalities: Row) -> npt.NDArray[np.intp]:
         """Of ``rows`` those in which the truth of these modalities is known throughout."""
         which = [self.index[m] for m in modalities]
         return rows[self.group.known[rows][:, which].all((1, 2))]
@@ -218,8 +219,8 @@ class Evaluation:
                 counts[key] += beat_matches(found, true)
             if target is not Modality.ECG and "ecg" not in lost_s and np.isfinite(delay[i]):
                 counts["f1_template"] += beat_matches(r_times + delay[i], true)
-        scored = {key: f1(found) for key, found in counts.items()}
-        self.found.beats.append({"restored": name, "age_s": age, "windows": len(rows)} | scored)
+        said: dict[str, float | str] = {"restored": name, "age_s": age, "windows": len(rows)}
+        self.found.beats.append(said | {key: f1(found) for key, found in counts.items()})
 
     # -- depth and tokens ---------------------------------------------------------------------------------------
 
