@@ -11,6 +11,7 @@ import errno
 import hashlib
 import json
 import multiprocessing
+import os
 import shutil
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -241,7 +242,7 @@ def _write_summary(folder: Path, settings: RealSource, prepared: Prepared) -> No
         "groups": group_table(prepared),
         "studies": {path.name: prepared.group_of[str(f["patient"])] for path, f in sorted(prepared.facts.items())},
     }
-    part = folder / f"{SUMMARY}.part"
+    part = folder / f"{SUMMARY}.{os.getpid()}.part"  # two may open the same windows at once
     part.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
     part.replace(folder / SUMMARY)
 
