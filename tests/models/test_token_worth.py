@@ -39,7 +39,21 @@ def row(true: tuple[float, float], restored: tuple[float, float], selfmask: tupl
         ([], "", "is not known"),
         ([{"worth_windows": 0.0}], "", "is not known"),
         ([row((1.0, 0.5), (0.6, 0.1)), row((1.0, 0.5), (0.5, 0.1))], "restored", "restored ones recover 50% or more"),
-        ([row((1.0, 0.5), (0.6, 0.1)), row((1.0, -0.1), (0.9, 0.1))], "", "at 1 of 2 ages"),
+        (
+            [row((1.0, 0.5), (0.6, 0.1)), row((1.0, -0.1), (0.9, 0.1))],
+            "",
+            "up to 0.9 mmHg against zeros (at 2 of 2 ages)",
+        ),
+        (
+            [row((0.1, -0.1), (0.1, -0.1)), row((0.1, -0.1), (0.6, 0.1))],
+            "",
+            "(at 1 of 2 ages), and yet true ones do not (at 2)",
+        ),
+        (
+            [row((1.0, 0.5), (0.6, -0.1)), row((1.0, -0.1), (0.9, -0.1))],
+            "",
+            "no better than with zeros (at 1 of 2 ages)",
+        ),
         ([row((1.0, 0.5), (0.6, 0.1)), row((1.0, 0.5), (0.49, 0.1))], "", "no imputer recovers half"),
         ([row((1.0, 0.5), (0.8, -0.1))], "", "no imputer recovers half"),
         ([row((1.0, 0.5), (0.1, 0.0), (0.7, 0.2))], "SelfMask", "SelfMask ones recover 70% or more"),
