@@ -6,11 +6,14 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from textwrap import fill
 
 from models.evaluation.heldout import HeldOut
 from models.evaluation.token_worth import verdict
 from models.training.config import TrainConfig
-from models.training.data_words import data_words, kind_of, stride_of
+from models.training.data_words import data_words, kind_of, strides_of
+
+WIDTH = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,29 +108,39 @@ def write_card(
     filled = f"Absent sensors' tokens are filled in by {imputers}."
     if not imputing:
         filled = (
-            "The graph that the monitor runs fills in no token of an\nabsent sensor, since that does not help; the one "
+            "The graph that the monitor runs fills in no token of an absent sensor, since that does not help; the one "
             f"beside it does, by {imputers}."
         )
     spent = ", ".join(f"{stage} {seconds / 60:.1f} min" for stage, seconds in cost.seconds.items())
     sensors = ", ".join(m.value for m in size.modalities)
     worth = " ".join(f"{part.capitalize()} patients: {verdict(figures.worth)}" for part, figures in found.items())
+    worth = fill(f"**{worth}**", WIDTH)
     depth = "depth of anaesthesia 0–100 (not BIS); " if size.has_eeg else ""
     features = "; features, never a trace, of an absent EEG" if size.has_eeg else ""
+    what = fill(
+        f"PhysioME (arXiv 2510.11110) of size {config.size}: {cost.parameters / 1e6:.1f} million parameters; {sensors} "
+        f"at {size.rate_hz} Hz, {size.frames} frames of {size.frame_s} s, a prediction a second, any subset of sensors "
+        "frame by frame. Modality encoders pre-trained by DP-NeuroNet with a read-out of simple physiology, then "
+        f"frozen but for LoRA (rank {config.fusion.lora_rank}); fusion, wave decoders and heads trained with sensors lost at "
+        f"random (0 to 30 minutes ago, or never measured). {filled} Outputs: risk of hypotension (MAP < 65 mmHg for "
+        f"60 s) within 5, 10 and 15 min; {depth}MAP, SBP, DBP; waves of absent ABP, PPG and ECG (ECG: rhythm only)"
+        f"{features}.",
+        WIDTH,
+    )
+    cost_words = fill(
+        f"{spent}; at most {config.fusion.steps:,} steps of {config.fusion.batch} windows in the main stage; "
+        f"{cost.machine}. The same again: `vigil train` with this configuration and seed {config.seed}.",
+        WIDTH,
+    )
     return f"""# {config.name}, version {config.version}
 
-**{worth}**
+{worth}
 
 **For research and teaching, not for clinical decisions.** {_WARNING[kind]}
 
 ## What it is
 
-PhysioME (arXiv 2510.11110) of size {config.size}: {cost.parameters / 1e6:.1f} million parameters; {sensors}
-at {size.rate_hz} Hz, {size.frames} frames of {size.frame_s} s, a prediction a second, any subset of sensors frame
-by frame. Modality encoders pre-trained by DP-NeuroNet with a read-out of simple physiology, then frozen but for LoRA
-(rank {config.fusion.lora_rank}); fusion, wave decoders and heads trained with sensors lost at random (0 to 30 minutes
-ago, or never measured). {filled} Outputs:
-risk of hypotension (MAP < 65 mmHg for 60 s) within 5, 10 and 15 min; {depth}MAP, SBP,
-DBP; waves of absent ABP, PPG and ECG (ECG: rhythm only){features}.
+{what}
 
 ## Training data: {kind}
 
@@ -135,10 +148,9 @@ DBP; waves of absent ABP, PPG and ECG (ECG: rhythm only){features}.
 
 ## What it cost
 
-{spent}; at most {config.fusion.steps:,} steps of {config.fusion.batch} windows in the main stage; {cost.machine}. The
-same again: `vigil train` with this configuration and seed {config.seed}.
+{cost_words}
 
-{"".join(_figures(part, figures, stride_of(config)) for part, figures in found.items())}
+{"".join(_figures(part, figures, strides_of(config, part)) for part, figures in found.items())}
 ## Limits
 
 - {_LIMIT[kind]}
@@ -147,16 +159,18 @@ same again: `vigil train` with this configuration and seed {config.seed}.
 """
 
 
-def _figures(kind: str, found: HeldOut, every_s: int) -> str:
-    """The section of one kind of patients; a table without a row is left out."""
-    primary = [r for r in found.hypotension if r["already_hypotensive"] == "excluded"]
-    secondary = [r for r in found.hypotension if r["already_hypotensive"] == "included"]
+def _figures(kind: str, found: HeldOut, every_s: str) -> str:
+    """The section of one kind of patients; a table without a row is left out, and a risk of windows that all went the
+    same way: they judge nothing."""
+    judged = [r for r in found.hypotension if 0.0 < float(r["prevalence"]) < 1.0]
+    primary = [r for r in judged if r["already_hypotensive"] == "excluded"]
+    secondary = [r for r in judged if r["already_hypotensive"] == "included"]
     tables = (
         ("Hypotension ahead, windows that are hypotensive already left out (primary). The gain is AUROC minus that of "
          "the last\nmeasured MAP, bootstrap over patients:", primary, _RISK),
         ("The same with them (secondary):", secondary, _RISK),
-        ("Pressure of a lost ABP in mmHg, everything else measured; *hold* keeps the last MAP, the regression adds its "
-         "slope on\nthe ECG-to-PPG delay:", found.pressure, _PRESSURE),
+        ("Pressure of a lost ABP in mmHg as the network itself says it (the monitor shows an estimate made beside it), "
+         "everything\nelse measured; *hold* keeps the last MAP, the regression adds its slope on the ECG-to-PPG delay:", found.pressure, _PRESSURE),
         ("MAP MAE by what stands in the slots of the lost ABP's tokens; a gain is zeros minus that, 95 % intervals "
          "over patients:", found.worth, _WORTH),
         ("Beats of restored waves, F1 at ±100 ms over whole windows; the template puts a pulse one last-known delay "

@@ -13,10 +13,13 @@ def kind_of(config: TrainConfig) -> str:
     return "mixed" if isinstance(config.data, MixedData) else "recorded"
 
 
-def stride_of(config: TrainConfig) -> int:
-    """Seconds between test windows; of mixed data those of the simulated patients."""
-    data = config.data.simulated if isinstance(config.data, MixedData) else config.data
-    return data.test_stride_s if isinstance(data, DataConfig) else data.stride_s
+def strides_of(config: TrainConfig, kind: str) -> str:
+    """Seconds between the test windows of ``recorded`` or ``simulated`` patients, in words: "20", or "5 and 10"."""
+    parts = (config.data.simulated, *config.data.recorded) if isinstance(config.data, MixedData) else (config.data,)
+    simulated = kind == "simulated"
+    found = {p.test_stride_s if isinstance(p, DataConfig) else p.stride_s
+             for p in parts if isinstance(p, DataConfig) == simulated}  # fmt: skip
+    return " and ".join(map(str, sorted(found)))
 
 
 def trained_on(config: TrainConfig, patients: int | None = None, recorded: int | None = None) -> str:
