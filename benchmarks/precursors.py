@@ -85,17 +85,22 @@ def pulse_variation(pulse_pressure: Floats, breath: Floats) -> float:
     return float(np.median(found)) if found else float("nan")
 
 
-def precursor_columns(mean: Floats, precursors: Floats) -> Floats:
-    """[T, 36] of minutes: each precursor, its change from its means over the last 10 and 30 min, and their products
-    with the pressure, in units of about one."""
-    level = ((mean - 75.0) / 12.0)[:, None]
+def precursor_columns(precursors: Floats) -> Floats:
+    """[T, 18] of minutes: each precursor, and its change from its means over the last 10 min and the last hour, in
+    units of about one."""
     scale = np.array([12.0, 0.6, 4.0, 0.3, 0.02, 12.0])
     middle = np.array([70.0, 3.0, 8.0, 0.0, 0.27, 46.0])
-    change = [precursors - _trailing(precursors, span) for span in (10, 30)]
-    plain = np.concatenate([(precursors - middle) / scale, *(2.0 * c / scale for c in change)], axis=1).clip(-4, 4)
-    return np.concatenate([plain, plain * level], axis=1)
+    change = [2.0 * (precursors - _trailing(precursors, span)) / scale for span in (10, 60)]
+    return np.concatenate([(precursors - middle) / scale, *change], axis=1).clip(-4, 4)
 
 
 def _trailing(values: Floats, span: int) -> Floats:
     """Mean over the last ``span`` rows, the newest included, fewer at the start; NaN counts for nothing."""
-    return np.stack([np.nanmean(values[max(t + 1 - span, 0) : t + 1], axis=0) for t in range(len(values))])
+    known = np.isfinite(values)
+    sums, counts = (
+        np.concatenate([np.zeros((1, values.shape[1])), np.cumsum(v, axis=0)])
+        for v in (np.where(known, values, 0.0), known)
+    )
+    first = np.maximum(np.arange(1, len(values) + 1) - span, 0)
+    count = counts[1:] - counts[first]
+    return np.where(count > 0, (sums[1:] - sums[first]) / np.maximum(count, 1), np.nan)

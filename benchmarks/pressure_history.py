@@ -52,7 +52,8 @@ LEAST_SAMPLES = 45
 LEAST_SPREAD_MMHG = 7.0  # of a minute's samples; below, they strobe the pulse
 POSSIBLE_MMHG = (20.0, 200.0)
 SIMULATED, LONG_S, FIT_SEED, TEST_SEED = 120, 3600, 9_400_000, 9_500_000
-_RIDGE, _PRECURSOR_RIDGE = 1.0, 300.0
+_RIDGE, _PRECURSOR_RIDGE = 1.0, 100.0
+_RESAMPLES = 100
 
 Floats = npt.NDArray[np.float64]
 Scores = dict[str, npt.NDArray[np.floating]]
@@ -136,7 +137,7 @@ def simulated(first_seed: int, count: int, course: int, judge: ModuleType | None
     for seed in range(first_seed, first_seed + count):
         patient = simulate_patient(seed, duration_s=LONG_S, course=course)
         life = lived(patient)
-        columns = precursor_columns(life.mean, life.precursors)
+        columns = precursor_columns(life.precursors)
         score = None if judge is None else hpi_by_minute(judge, patient)
         yield History(f"simulated {seed}", life.mean, minute_means(life.instant), columns, score)
         print(f"\rcourse {course}: {seed - first_seed + 1} of {count}", end="", file=sys.stderr, flush=True)
@@ -249,7 +250,7 @@ def figures(name: str, test: Minutes, fits: dict[str, Minutes]) -> list[list[obj
             here = use & np.isfinite(score)
             table_of: Scores = {name: np.repeat(values[None, :, None], len(HORIZONS_S), axis=2)
                                 for name, values in (("model", score), ("map", -test.level))}  # fmt: skip
-            found = risk_row(table_of, here, label, test.patient, j)
+            found = risk_row(table_of, here, label, test.patient, j, _RESAMPLES)
             threshold = at_sensitivity(score[here], label[here] > 0.5, SENSITIVITY)
             alarms = replay_alarms(points, score, -MAP_RULE_MMHG if title == "MAP" else threshold).as_row()
             rows.append([

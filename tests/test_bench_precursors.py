@@ -44,12 +44,18 @@ def test_pulse_pressure_varies_as_it_was_made_to() -> None:
 
 def test_precursors_of_a_minute_are_of_the_past() -> None:
     rng = np.random.default_rng(2)
-    mean, precursors = rng.normal(80, 5, 50), rng.normal(0, 1, (50, 6)) * [10, 0.5, 3, 0.3, 0.02, 8] + 10
+    precursors = rng.normal(0, 1, (50, 6)) * [10, 0.5, 3, 0.3, 0.02, 8] + [70, 3, 8, 0, 0.27, 46]
     later = precursors.copy()
     later[30:] += 5.0
-    np.testing.assert_array_equal(precursor_columns(mean, precursors)[:30], precursor_columns(mean, later)[:30])
-    steady = precursor_columns(mean, np.tile(precursors[0], (50, 1)))
-    np.testing.assert_allclose(steady[:, 6:18], 0.0, atol=1e-9)
+    found = precursor_columns(precursors)
+    np.testing.assert_array_equal(found[:30], precursor_columns(later)[:30])
+    np.testing.assert_allclose(found[20, 6], 2 * (precursors[20, 0] - precursors[11:21, 0].mean()) / 12.0)
+    np.testing.assert_allclose(found[20, 12], 2 * (precursors[20, 0] - precursors[:21, 0].mean()) / 12.0)
+    steady = precursor_columns(np.tile(precursors[0], (50, 1)))
+    np.testing.assert_allclose(steady[:, 6:], 0.0, atol=1e-9)
+    unknown = precursors.copy()
+    unknown[3] = np.nan
+    assert np.isfinite(precursor_columns(unknown)[4]).all() and np.isnan(precursor_columns(unknown)[3]).any()
 
 
 def test_facts_of_a_known_pressure() -> None:

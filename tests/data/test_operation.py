@@ -17,7 +17,7 @@ from models.data.simulator import SimulatedPatient, open_demo, simulate_patient
 from models.signals.errors import BadInput
 from models.signals.modalities import Modality
 
-CALM = Temper(level=1.05, wander=0.0, reserve=0.3, deficit=0.0, trigger=0.0, goal=0.0, prompt=1.0)
+CALM = Temper(level=1.05, wander=0.0, reserve=0.2, deficit=0.0, trigger=0.0, goal=0.0, prompt=0.0)
 AWAY = 1e9  # ms of a baseline that never comes
 
 
@@ -62,15 +62,15 @@ def first(values, beyond):
 
 
 def test_lost_blood_shows_in_everything_before_the_pressure_falls():
-    bled = patient_with(Event(300.0, Mechanism.HYPOVOLAEMIA, 0.35, 1800.0))
+    bled = patient_with(Event(300.0, Mechanism.HYPOVOLAEMIA, 0.5, 1800.0))
     pressure, rate, pleth, delay, swing, rmssd, _ = minutes_of(bled)
-    falls = first(pressure, lambda x: x < 0.85)
+    falls = first(pressure, lambda x: x < 0.90)
     assert falls < 40, "in the end the reserve is spent"
     assert first(pleth, lambda x: x < 0.85) <= falls - 3
     assert first(swing, lambda x: x > 1.3) <= falls - 3
     assert first(delay, lambda x: x > 1.01) <= falls - 3
     assert first(rate, lambda x: x > 1.04) <= falls - 2
-    assert first(rmssd, lambda x: x < 0.85) <= falls - 2
+    assert first(rmssd, lambda x: x < 0.9) <= falls - 2
 
 
 def test_a_litre_takes_a_sixth_off_the_pulse_and_little_off_the_mean():
@@ -86,11 +86,11 @@ def test_a_litre_takes_a_sixth_off_the_pulse_and_little_off_the_mean():
 
 def test_who_has_less_reserve_falls_sooner():
     def falls(reserve):
-        temper = Temper(1.05, 0.0, reserve, 0.0, 0.0, 0.0, 1.0)
-        bled = patient_with(Event(300.0, Mechanism.HYPOVOLAEMIA, 0.35, 1800.0), temper=temper)
-        return first(minutes_of(bled)[0], lambda x: x < 0.85)
+        temper = Temper(1.05, 0.0, reserve, 0.0, 0.0, 0.0, 0.0)
+        bled = patient_with(Event(300.0, Mechanism.HYPOVOLAEMIA, 0.5, 1800.0), temper=temper)
+        return first(minutes_of(bled)[0], lambda x: x < 0.90)
 
-    assert falls(0.1) <= falls(0.45) - 3
+    assert falls(0.05) <= falls(0.40) - 3
 
 
 # -- tone, drug, stimulus ----------------------------------------------------------------------------------------------
@@ -155,14 +155,15 @@ def test_half_of_the_fluid_stays():
 
 
 def test_treatment_follows_the_low_pressure_and_raises_it():
-    watchful = Temper(1.0, 0.0, 0.3, 0.0, 66.0, 0.0, 3.0)
-    low = Event(300.0, Mechanism.VASODILATION, 0.6, 200.0)
-    treated, left = (patient_with(low, temper=t, duration_s=1800.0) for t in (watchful, CALM))
+    watchful = Temper(1.0, 0.0, 0.2, 0.0, 72.0, 70.0, 3.0)
+    low = Event(300.0, Mechanism.VASODILATION, 0.8, 200.0)
+    left = patient_with(low, temper=Temper(1.0, 0.0, 0.2, 0.0, 0.0, 0.0, 0.0), duration_s=1200.0)
+    treated = patient_with(low, temper=watchful, duration_s=1200.0)
     assert not left.truth.treatments
     times = [time for time, _ in treated.truth.treatments]
     assert times and times[0] > 300.0
     onset = treated.truth.abp_onset_s[:-1]
-    assert treated.truth.map_mmhg[(onset > times[0] - 20) & (onset < times[0])].mean() < 68.0
+    assert treated.truth.map_mmhg[(onset > times[0] - 20) & (onset < times[0])].mean() < 74.0
 
     def after(patient):
         at = patient.truth.abp_onset_s[:-1]
@@ -245,11 +246,11 @@ def test_the_held_out_mechanism_is_only_in_its_own_operations():
 @pytest.mark.parametrize("device", ["train", "heldout"])
 def test_the_population_of_the_second_course_is_alive_and_of_the_published_spread(device):
     levels, spreads, changes = [], [], []
-    for seed in range(100, 124):
-        truth = simulate_patient(seed, duration_s=1500.0, device=device, faults=False, course=2).truth
+    for seed in range(100, 112):
+        truth = simulate_patient(seed, duration_s=1200.0, device=device, faults=False, course=2).truth
         assert np.nanmin(truth.hr_bpm) > 25.0 and np.nanmax(truth.hr_bpm) < 180.0
         assert truth.map_mmhg.min() > 20.0 and truth.map_mmhg.max() < 190.0
-        minute = np.interp(np.arange(30.0, 1500.0, 1.0), truth.abp_onset_s[:-1], truth.map_mmhg)[:1440]
+        minute = np.interp(np.arange(0.0, 1200.0), truth.abp_onset_s[:-1], truth.map_mmhg)
         minute = minute.reshape(-1, 60).mean(1)
         levels.append(minute.mean())
         spreads.append(minute.std() / minute.mean())

@@ -8,7 +8,10 @@ it is the circulation's own affair (``theatre``).
 What is published, and was aimed at: mean pressure of a patient over the operation 84 ± 10 mmHg, its change from one
 minute to the next 2.5 ± 1.3 mmHg (104,401 operations; Mascha et al., Anesthesiology 2015;123:79); its spread within a
 patient 11 % of it (quartiles 8 and 14 %; 835 operations; Wiórek & Krzych, Int J Environ Res Public Health
-2019;16:4380). How often a mechanism comes is a clinical range and has no source.
+2019;16:4380). How often a mechanism comes, how large it is and how large the slow waves are have no source: they are
+clinical ranges, set by hand a few times over until those figures, and summary statistics of one half of VitalDB's
+arterial pressures (``benchmarks/results/pressure_history.md``), looked alike. Nothing is fitted to samples of VitalDB,
+whose licence (CC BY-NC-SA 4.0) would not allow it to be shipped; its other half judges.
 """
 
 from __future__ import annotations
@@ -34,8 +37,8 @@ BEFORE_S = 1500.0
 class Event:
     """Something that acts on the circulation: rises over ``rise_s`` from ``start_s``, holds, and falls away.
 
-    size: of STIMULUS in units of an incision; of HYPOVOLAEMIA the share of the blood that is lost (and stays lost: what
-    is given instead is the anaesthetist's affair); of the others the change of what they act on, in log units.
+    size: of STIMULUS in units of an incision; of HYPOVOLAEMIA the share of the blood that is lost (what is given
+    instead is the anaesthetist's affair); of the others the change of what they act on, in log units.
     """
 
     start_s: float
@@ -186,9 +189,9 @@ def _draw_titration(
 def _draw_temper(rng: np.random.Generator, scenario: Scenario) -> Temper:
     calm = 0.6 if scenario is Scenario.STABLE else 1.0
     return Temper(
-        level=float(np.clip(rng.lognormal(math.log(1.01), 0.07), 0.82, 1.30)),
+        level=float(np.clip(rng.lognormal(math.log(1.02), 0.08), 0.82, 1.30)),
         wander=calm * float(np.clip(rng.lognormal(0.0, 0.35), 0.4, 2.0)),
-        reserve=float(np.clip(rng.normal(0.30, 0.09), 0.10, 0.50)),
+        reserve=float(np.clip(rng.normal(0.22, 0.08), 0.06, 0.45)),
         deficit=float(rng.uniform(0.0, 0.08)),
         trigger=float(np.clip(rng.normal(64.0, 3.0), 57.0, 71.0)),
         goal=float(np.clip(rng.normal(74.0, 4.0), 66.0, 84.0)),
