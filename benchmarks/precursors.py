@@ -42,7 +42,7 @@ def lived(patient: SimulatedPatient) -> Life:
     beats, seconds, _ = course.life(patient.duration_s)
     count = int(patient.duration_s) // MINUTE_S
     offset = patient.device.abp_offset_mmhg
-    at = np.arange(count * MINUTE_S) + 0.5
+    at: Floats = np.arange(count * MINUTE_S, dtype=np.float64) + 0.5
     mean, systolic, diastolic = pressures(beats, course.subject)
     pulse = np.clip(np.searchsorted(beats.foot_abp[:-1], at) - 1, 0, len(mean) - 1)
     return Life(

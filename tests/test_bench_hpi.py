@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ class Stand(ModuleType):
         self.cfg: dict[str, object] = {}
         self.model: SimpleNamespace | None = None
 
-    def run(self, inp: dict, opt: dict, cfg: dict) -> list | None:
+    def run(self, inp: Any, opt: object, cfg: object) -> list[Any] | None:
         wave = inp["ART"]["vals"]
         assert len(wave) == WINDOW_S * RATE_HZ and inp["ART"]["srate"] == RATE_HZ
         self.model = self.model or SimpleNamespace(eval=self.switch)
