@@ -3,8 +3,12 @@
 The null of every risk head, on simulated and on real people by one protocol: minute means of the arterial pressure;
 an event is a minute below 65 mmHg or more of them in a row; every minute counts whose outcome is known, but those in
 which the pressure is low already. Scored are the last minute's mean, and a logistic regression on it and its trend
-(the columns that a context has of the ABP), fitted on other people: on simulated ones, or, for the real ones, also on
-the other half of them. Intervals are over patients.
+(the columns that a context has of the ABP), fitted on other people: on simulated ones, of either course of the
+pressure, or, for the real ones, also on the other half of them. *Once a second* are regressions that learnt from
+simulated pressures sampled as the real ones are. On simulated people the regression also gets what may lead the
+pressure (``benchmarks.precursors``): it learns what they add to the log odds of the trend. Intervals are over patients.
+
+First come facts of the pressure (``benchmarks.pressure_facts``); the real ones are of the half that is not judged.
 
 REAL is a folder of WFDB records of one pressure a second (instantaneous, as VitalDB's export has it) and ``index.csv``
 with ``record`` and ``group``. Where the pulse is near 60 or 120 a minute such samples strobe it, the minute's spread
@@ -17,16 +21,22 @@ from __future__ import annotations
 import argparse
 import csv
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.hpi import hpi_by_minute, hpi_module
+from benchmarks.precursors import lived, precursor_columns
+from benchmarks.pressure_facts import HEADER as FACTS
+from benchmarks.pressure_facts import facts
 from benchmarks.tables import machine, publish, table
 from models.data.labels import HORIZONS_S, PressureTrack
 from models.data.recorded_labels import labels_with_gaps
+from models.data.sim.operation import COURSES
 from models.data.simulator import simulate_patient
 from models.evaluation.alarms import TimePoints, replay_alarms
 from models.evaluation.baselines import MAP_RULE_MMHG, trend_columns
@@ -42,7 +52,8 @@ LEAST_SAMPLES = 45
 LEAST_SPREAD_MMHG = 7.0  # of a minute's samples; below, they strobe the pulse
 POSSIBLE_MMHG = (20.0, 200.0)
 SIMULATED, LONG_S, FIT_SEED, TEST_SEED = 120, 3600, 9_400_000, 9_500_000
-_RIDGE = 1.0
+_RIDGE, _PRECURSOR_RIDGE = 1.0, 100.0
+_RESAMPLES = 100
 
 Floats = npt.NDArray[np.float64]
 Scores = dict[str, npt.NDArray[np.floating]]
@@ -50,18 +61,25 @@ Scores = dict[str, npt.NDArray[np.floating]]
 
 @dataclass(frozen=True)
 class History:
-    """Minutes of one person: mean pressure [T] in mmHg, NaN where it is not known."""
+    """Minutes of one person: mean pressure [T] in mmHg, NaN where it is not known; of a simulated one also the mean as
+    samples once a second tell it [T], columns of precursors [T, P], and another's score [T]."""
 
     who: str
     mean: Floats
+    sampled: Floats | None = None
+    precursors: Floats | None = None
+    other: Floats | None = None
 
 
 @dataclass(frozen=True)
 class Minutes:
-    """Minutes of many people whose outcome may be known: features [n, 8] (NaN where the minute is a gap), labels
-    [n, 3] by horizon, whether it is low already [n], the person [n] and the end of the minute in s [n]."""
+    """Minutes of many people whose outcome may be known: features [n, 8] (NaN where the minute is a gap), columns of
+    precursors [n, P] (P of 0 where there are none), another's score [n] (NaN where there is none), labels [n, 3] by
+    horizon, whether it is low already [n], the person [n] and the end of the minute in s [n]."""
 
     features: Floats
+    precursors: Floats
+    other: Floats
     level: Floats
     labels: Floats
     now: npt.NDArray[np.bool_]
@@ -79,19 +97,32 @@ def main(argv: list[str]) -> int:
     parser.add_argument("real", nargs="?", type=Path, metavar="REAL")
     parser.add_argument("--simulated", type=int, default=SIMULATED, help=f"patients of an hour (default: {SIMULATED})")
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--hpi", action="store_true", help="ask openvital's network, where it is installed")
     options = parser.parse_args(argv)
-    learnt = minutes(simulated(FIT_SEED, options.simulated))
-    sets = {"simulated": (minutes(simulated(TEST_SEED, options.simulated)), {"trend, simulated": learnt})}
+    judge = hpi_module() if options.hpi else None
+    learnt: dict[str, Minutes] = {}
+    sets: dict[str, tuple[Minutes, dict[str, Minutes]]] = {}
+    about: list[list[object]] = []
+    for course in COURSES:
+        fit = list(simulated(FIT_SEED, options.simulated, course))
+        test = list(simulated(TEST_SEED, options.simulated, course, judge))
+        about.append(facts(f"simulated, course {course}", [p.mean for p in fit + test]))
+        about.append(facts(f"simulated, course {course}, once a second", [as_sampled(p).mean for p in fit + test]))
+        learnt[f"trend, course {course}"] = own = minutes(fit)
+        learnt[f"trend, course {course}, once a second"] = minutes(map(as_sampled, fit))
+        sets[f"simulated, course {course}"] = (minutes(test), {f"trend, course {course}": own})
     if options.real is not None:
         people = list(recorded(options.real))
         half = np.arange(len(people)) % 2 == 0
-        halves = [minutes(p for p, own in zip(people, half == side, strict=True) if own) for side in (True, False)]
-        sets["real"] = (halves[1], {"trend, simulated": learnt, "trend, other real": halves[0]})
+        halves = [[p for p, own in zip(people, half == side, strict=True) if own] for side in (True, False)]
+        about.append(facts("real, not judged", [p.mean for p in halves[0]]))
+        sets["real"] = (minutes(halves[1]), learnt | {"trend, other real": minutes(halves[0])})
     rows = [row for name, (test, fits) in sets.items() for row in figures(name, test, fits)]
-    header = ["people", "n", "within min", "minutes", "prevalence", "score", "AUROC", "95 %", "AUPRC", "PPV at 80 %",
-              "ECE", "alarms an hour", "events announced", "lead, min"]  # fmt: skip
+    header = ["people", "n", "within min", "minutes", "prevalence", "score", "AUROC", "95 %", "over MAP", "AUPRC",
+              "PPV at 80 %", "ECE", "alarms an hour", "events announced", "lead, min"]  # fmt: skip
     publish(
-        f"## What the pressure's own history says of hypotension ahead, {machine()}\n\n{table(header, rows)}\n",
+        f"## What the pressure's own history says of hypotension ahead, {machine()}\n\n{table(FACTS, about)}\n\n"
+        f"{table(header, rows)}\n",
         options.out,
     )
     return 0
@@ -100,16 +131,24 @@ def main(argv: list[str]) -> int:
 # -- people -----------------------------------------------------------------------------------------------------------
 
 
-def simulated(first_seed: int, count: int) -> Iterator[History]:
-    """An hour each, with the pressure as it was in the artery and the offset of the transducer."""
+def simulated(first_seed: int, count: int, course: int, judge: ModuleType | None = None) -> Iterator[History]:
+    """An hour each, with the pressure as it was in the artery and the offset of the transducer; ``judge``:
+    :func:`benchmarks.hpi.hpi_module`."""
     for seed in range(first_seed, first_seed + count):
-        truth = simulate_patient(seed, duration_s=LONG_S).truth
-        beat_s = truth.abp_onset_s[: len(truth.map_mmhg)]
-        at = np.arange(LONG_S) + 0.5
-        second = truth.map_mmhg[np.clip(np.searchsorted(beat_s, at) - 1, 0, len(beat_s) - 1)] + truth.abp_offset_mmhg
-        yield History(f"simulated {seed}", second.reshape(-1, MINUTE_S).mean(1))
-        print(f"\rsimulated: {seed - first_seed + 1} of {count}", end="", file=sys.stderr, flush=True)
+        patient = simulate_patient(seed, duration_s=LONG_S, course=course)
+        life = lived(patient)
+        columns = precursor_columns(life.precursors)
+        score = None if judge is None else hpi_by_minute(judge, patient)
+        yield History(f"simulated {seed}", life.mean, minute_means(life.instant), columns, score)
+        print(f"\rcourse {course}: {seed - first_seed + 1} of {count}", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
+
+
+def as_sampled(person: History) -> History:
+    """The same person as samples once a second tell it; ValueError of one who is not simulated."""
+    if person.sampled is None:
+        raise ValueError(f"{person.who} has no samples")
+    return replace(person, mean=person.sampled)
 
 
 def recorded(folder: Path) -> Iterator[History]:
@@ -151,7 +190,7 @@ def minute_means(samples: Floats) -> Floats:
 # -- minutes and their outcome ----------------------------------------------------------------------------------------
 
 
-def minutes(people: Iterator[History]) -> Minutes:
+def minutes(people: Iterable[History]) -> Minutes:
     """Every minute of every person."""
     parts: list[Minutes] = []
     for number, person in enumerate(people):
@@ -164,7 +203,9 @@ def minutes(people: Iterator[History]) -> Minutes:
         found, now = labels_with_gaps(track, end_s - 1e-3, float(len(person.mean) * MINUTE_S))
         labels: Floats = np.where(known[:, None], found, np.nan).astype(np.float64)
         number_of = np.full(len(end_s), number, np.intp)
-        parts.append(Minutes(trend(person.mean), person.mean, labels, now, number_of, end_s))
+        more = np.empty((len(end_s), 0)) if person.precursors is None else person.precursors
+        other = np.full(len(end_s), np.nan) if person.other is None else person.other
+        parts.append(Minutes(trend(person.mean), more, other, person.mean, labels, now, number_of, end_s))
     fields = Minutes.__dataclass_fields__
     return Minutes(*(np.concatenate([getattr(p, name) for p in parts]) for name in fields))
 
@@ -196,21 +237,53 @@ def figures(name: str, test: Minutes, fits: dict[str, Minutes]) -> list[list[obj
         label = test.labels[:, j]
         use = np.isfinite(label) & ~test.now
         scores = {"MAP": -test.level}
+        if np.isfinite(test.other).any():
+            scores["HPI of openvital"] = test.other
         for title, fit in fits.items():
-            good = np.isfinite(fit.features).all(1) & np.isfinite(fit.labels[:, j]) & ~fit.now
-            weights = logistic(fit.features[good], fit.labels[good, j] > 0.5, _RIDGE)
-            scores[title] = sigmoid(weights[0] + test.features @ weights[1:])
+            learnt = fit.part(np.isfinite(fit.features).all(1) & np.isfinite(fit.labels[:, j]) & ~fit.now)
+            odds = trend_fit(learnt, j)(test)
+            scores[title] = sigmoid(odds)
+            if test.precursors.shape[1] and fit.precursors.shape[1]:
+                scores[f"{title}, precursors"] = sigmoid(odds + precursor_fit(learnt, j)(test))
         points = TimePoints(test.patient, test.end_s, test.now, np.where(use, label, np.nan), horizon)
         for title, score in scores.items():
-            table_of: Scores = {"model": np.repeat(score[None, :, None], len(HORIZONS_S), axis=2)}
-            found = risk_row(table_of, use, label, test.patient, j)
-            threshold = at_sensitivity(score[use], label[use] > 0.5, SENSITIVITY)
+            here = use & np.isfinite(score)
+            table_of: Scores = {name: np.repeat(values[None, :, None], len(HORIZONS_S), axis=2)
+                                for name, values in (("model", score), ("map", -test.level))}  # fmt: skip
+            found = risk_row(table_of, here, label, test.patient, j, _RESAMPLES)
+            threshold = at_sensitivity(score[here], label[here] > 0.5, SENSITIVITY)
             alarms = replay_alarms(points, score, -MAP_RULE_MMHG if title == "MAP" else threshold).as_row()
             rows.append([
-                name, people, int(horizon / 60), int(use.sum()), f"{found['prevalence']:.3f}",
+                name, people, int(horizon / 60), int(here.sum()), f"{found['prevalence']:.3f}",
                 f"MAP (alarm below {MAP_RULE_MMHG:.0f})" if title == "MAP" else title,
-                f"{found['auroc']:.3f}", f"{found['auroc_lo']:.3f}–{found['auroc_hi']:.3f}", f"{found['auprc']:.3f}",
+                f"{found['auroc']:.3f}", f"{found['auroc_lo']:.3f}–{found['auroc_hi']:.3f}",
+                "–" if title == "MAP" else gain_of(found), f"{found['auprc']:.3f}",
                 f"{found['ppv']:.2f}", "–" if title == "MAP" else f"{found['ece']:.3f}",
                 f"{alarms['alarms_per_h']:.1f}", f"{alarms['event_sensitivity']:.2f}", f"{alarms['lead_min']:.0f}",
             ])  # fmt: skip
     return rows
+
+
+def trend_fit(fit: Minutes, horizon: int) -> Callable[[Minutes], Floats]:
+    """Log odds of minutes by the pressure and its trend, learnt from ``fit`` (known throughout)."""
+    weights = logistic(fit.features, fit.labels[:, horizon] > 0.5, _RIDGE)
+    return lambda m: weights[0] + m.features @ weights[1:]
+
+
+def precursor_fit(fit: Minutes, horizon: int) -> Callable[[Minutes], Floats]:
+    """What precursors add to :func:`trend_fit`'s log odds; 0 where one is not known."""
+    known = np.isfinite(fit.precursors).all(1)
+    base = trend_fit(fit, horizon)(fit)[known]
+    weights = logistic(fit.precursors[known], fit.labels[known, horizon] > 0.5, _PRECURSOR_RIDGE, base)
+
+    def added(m: Minutes) -> Floats:
+        more = weights[0] + m.precursors @ weights[1:]
+        return np.where(np.isfinite(more), more, 0.0)
+
+    return added
+
+
+def gain_of(found: Mapping[str, object]) -> str:
+    """AUROC beyond that of MAP, with its interval over patients."""
+    middle, low, high = (float(str(found[key])) for key in ("gain_map", "gain_map_lo", "gain_map_hi"))
+    return f"{middle:+.3f} ({low:+.3f} to {high:+.3f})"

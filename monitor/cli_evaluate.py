@@ -16,6 +16,9 @@ import typer
 from models.signals.errors import BackendUnavailable, BadInput
 from models.signals.install import install_hint
 
+ELSEWHERE = {"students": "models.making.student_figures"}
+"""Topics whose evaluation trains as well, and lies above ``models.evaluation``."""
+
 evaluate_app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="rich",
@@ -149,11 +152,13 @@ def recordings_given(words: Sequence[str]) -> dict[str, Path]:
 def _evaluate(
     topic: str, folders: Sequence[Path], out: Path, windows: Path | None, recordings: Sequence[str] | None
 ) -> None:
-    """Opens the runs, calls ``models.evaluation.{topic}.evaluate_{topic}`` and says what was written."""
+    """Opens the runs, calls the topic's ``evaluate_{topic}`` and says what was written."""
     given = recordings_given(recordings or ())
     try:
         open_run: Callable[..., Any] = import_module("models.training.run_folder").open_run
-        evaluate: Callable[..., object] = getattr(import_module(f"models.evaluation.{topic}"), f"evaluate_{topic}")
+        evaluate: Callable[..., object] = getattr(
+            import_module(ELSEWHERE.get(topic, f"models.evaluation.{topic}")), f"evaluate_{topic}"
+        )
         bars = import_module("models.training.progress").ProgressBars()
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] in ("models", "monitor"):

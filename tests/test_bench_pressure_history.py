@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.pressure_history import History, figures, minute_means, minutes, recorded, running, trend
+from benchmarks.pressure_history import History, as_sampled, figures, minute_means, minutes, recorded, running, trend
 from models.signals.errors import BadInput
 from tests.signals.recording_files import write_wfdb
 
@@ -74,3 +74,34 @@ def test_a_score_that_knows_is_found_out_and_people_are_counted_once(tmp_path: P
     (tmp_path / "index.csv").write_text("record,group\na,p1\nb,p1\n", encoding="utf-8")
     (one,) = recorded(tmp_path)
     assert one.who == "p1" and np.isfinite(one.mean).any()
+
+
+def test_what_leads_the_pressure_is_found_and_what_does_not_adds_nothing() -> None:
+    """A pressure that wanders, and one number that knows it five minutes ahead."""
+    rng = np.random.default_rng(8)
+
+    def person(number: int, knows: bool) -> History:
+        mean = 72.0 + np.convolve(rng.normal(0, 10, 340), np.ones(20) / 5, mode="valid")[:300]
+        ahead = np.concatenate([mean[4:], np.full(4, 72.0)])
+        column = (ahead - 72.0) / 10.0 if knows else rng.normal(0, 1, 300)
+        return History(str(number), mean, precursors=column[:, None])
+
+    for knows in (True, False):
+        fit, test = ([person(k, knows) for k in range(first, first + 8)] for first in (0, 8))
+        rows = figures("made", minutes(test), {"trend": minutes(fit)})
+        auroc = {str(row[5]): float(str(row[6])) for row in rows if row[2] == 5}
+        if knows:
+            assert auroc["trend, precursors"] > auroc["trend"] + 0.03
+            gain = next(str(row[8]) for row in rows if row[2] == 5 and row[5] == "trend, precursors")
+            assert float(gain.split()[0]) == pytest.approx(
+                auroc["trend, precursors"] - auroc["MAP (alarm below 73)"], abs=2e-3
+            )
+        else:
+            assert abs(auroc["trend, precursors"] - auroc["trend"]) < 0.02
+
+
+def test_only_a_simulated_person_can_be_sampled() -> None:
+    one = History("a", np.full(3, 80.0), sampled=np.array([81.0, np.nan, 79.0]))
+    np.testing.assert_array_equal(as_sampled(one).mean, [81.0, np.nan, 79.0])
+    with pytest.raises(ValueError, match="b has no samples"):
+        as_sampled(History("b", np.full(3, 80.0)))

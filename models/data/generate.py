@@ -25,6 +25,7 @@ from models.data.labels import (
 )
 from models.data.labels import r_times as find_r_times
 from models.data.sim.eeg import SHIPPED_SPECTRA
+from models.data.sim.operation import SHIPPED_COURSE
 from models.data.simulator import SimulatedPatient, simulate_patient
 from models.data.windows import cut_windows, grid_signal
 from models.signals.channels import ChannelMap, map_channels
@@ -49,6 +50,7 @@ class PatientOrder:
     scenario: str | None = None
     coupled: bool = True
     spectra: int = SHIPPED_SPECTRA
+    course: int = SHIPPED_COURSE
 
 
 def make_patient(order: PatientOrder) -> None:
@@ -60,6 +62,7 @@ def make_patient(order: PatientOrder) -> None:
         device=order.device,
         coupled=order.coupled,
         spectra=order.spectra,
+        course=order.course,
     )
     channels = map_channels(patient)
     modalities = order.spec.modalities
@@ -76,11 +79,7 @@ def index_facts(
     shares = arrays["presence"].mean((0, 2)) if len(arrays["presence"]) else np.zeros(len(modalities))
     labels = {name: np.isfinite(arrays[name]) for name in ("hypotension", "depth", "eeg", "pressures")}
     plan = patient.plan
-    episodes = [
-        [e.start_s, e.mechanism.value, "decoy" if e.decoy else "event"]
-        for e in plan.episodes
-        if e.start_s < order.duration_s
-    ]
+    episodes = [[start, what.value, kind] for start, what, kind in plan.marks() if start < order.duration_s]
     faults = [f for f in patient.faults if f.modality in modalities]
     return {
         "patient": f"simulated-{order.seed}", "study": f"simulated-{order.seed}", "source": "simulator",
@@ -92,7 +91,7 @@ def index_facts(
         "known": {m.value: round(float(s), 4) for m, s in zip(modalities, shares, strict=True)},
         "labelled": {name: round(float(v.mean()), 4) if v.size else 0.0 for name, v in labels.items()},
         "preprocessing": PREPROCESSING, "coupled": order.coupled, "scenario": patient.scenario.value,
-        "spectra": order.spectra,
+        "spectra": order.spectra, "course": order.course,
         "mechanisms": sorted({what for _, what, kind in episodes if kind == "event"}), "episodes": episodes,
         "treatments": [[time, text] for time, text in patient.truth.treatments],
         "hypotension_s": [list(event) for event in patient.truth.hypotension],

@@ -30,6 +30,8 @@ from models.data.sim.demo_source import DEMO_DURATION_S, parse_demo
 from models.data.sim.faults import Fault, apply_faults, plan_faults
 from models.data.sim.fibrillation import fibrillation
 from models.data.sim.noise import Float64Array, Stream, derive_seed, generator
+from models.data.sim.operation import COURSES, SHIPPED_COURSE, Operation, draw_operation
+from models.data.sim.operation_course import OperationCourse
 from models.data.sim.pharmacology import concentration_for, suppression_percent
 from models.data.sim.physiology import Course
 from models.data.sim.scenarios import Mechanism, Plan, Scenario, draw_plan, draw_scenario
@@ -82,6 +84,7 @@ _EPISODE_TEXT = {
     Mechanism.ABRUPT: "caval compression",
     Mechanism.CARDIAC: "myocardial depression",
     Mechanism.STIMULUS: "surgical stimulus",
+    Mechanism.POSTURE: "change of posture",
 }
 
 
@@ -93,6 +96,8 @@ class SimulatedPatient:
     ``faults``: sensor faults drawn at random; None means yes, but in a crisis only those of its script.
     ``subject``: fields of :class:`Subject` set instead of drawn; ``plan``: what happens, instead of a drawn one (for
     sweeps of one factor; coupled channels only). ``spectra``: which of :data:`models.data.sim.eeg.SPECTRA` the EEG has.
+    ``course``: which of :data:`models.data.sim.operation.COURSES` the pressure takes; a crisis keeps to its script,
+    and a given plan to itself, in either.
     """
 
     def __init__(
@@ -108,8 +113,9 @@ class SimulatedPatient:
         subject: Mapping[str, float] | None = None,
         plan: Plan | None = None,
         spectra: int = eeg.SHIPPED_SPECTRA,
+        course: int = SHIPPED_COURSE,
     ) -> None:
-        _check(seed, scenario, duration_s, device, spectra)
+        _check(seed, scenario, duration_s, device, spectra, course)
         if not coupled and (subject or plan):
             raise ValueError("a subject or plan is given to coupled channels only")
         crisis = Crisis(scenario) if scenario in set(Crisis) else None
@@ -117,7 +123,7 @@ class SimulatedPatient:
             raise ValueError("a crisis has a plan of its own")
         if crisis and not coupled:
             raise BadInput("coupled channels in a crisis", f"coupled off with {scenario!r}", "leave one of them out")
-        self.seed, self.coupled = seed, coupled
+        self.seed, self.coupled, self._operated = seed, coupled, course == 2
         self._subject, self._plan, self._spectra = dict(subject or {}), plan, eeg.SPECTRA[spectra]
         self.name = name or f"sim:seed={seed}"
         self.duration_s = float(duration_s)
@@ -169,7 +175,7 @@ class SimulatedPatient:
     def events(self) -> list[tuple[float, str]]:
         """Planned episodes, phases of a crisis and sensor faults, in order of time."""
         plan = self._courses[Modality.ABP].plan
-        texts = [(e.start_s, f"{_EPISODE_TEXT[e.mechanism]} begins") for e in plan.episodes]
+        texts = [(start, f"{_EPISODE_TEXT[mechanism]} begins") for start, mechanism, _ in plan.marks()]
         texts += [(p.start_s, f"{p.text} begins") for p in self._script.phases]
         texts += [(f.start_s, f"{f.modality} {f.kind} begins") for f in self.faults]
         return sorted((time, text) for time, text in texts if time < self.duration_s)
@@ -246,6 +252,8 @@ class SimulatedPatient:
 
     def _course(self, seed: int, scenario: str | None, profile: str) -> Course:
         subject = dataclasses.replace(draw_subject(generator(seed, Stream.SUBJECT)), **self._subject)
+        if isinstance(self._plan, Operation):
+            return OperationCourse(seed, subject, self.device, self._plan)
         if self._plan is not None:
             return Course(seed, subject, self.device, self._plan)
         if self._script.phases or self._script.faults:
@@ -257,6 +265,9 @@ class SimulatedPatient:
         kind = Scenario(scenario) if scenario is not None else drawn
         if kind is Scenario.DEMO:
             subject = _usual(subject)
+        if self._operated:
+            operation = draw_operation(rng, kind, self.duration_s, subject.ce50)
+            return OperationCourse(seed, subject, self.device, operation)
         return Course(seed, subject, self.device, draw_plan(rng, kind, self.duration_s, subject.ce50))
 
     def _plan_faults(self) -> tuple[Fault, ...]:
@@ -385,12 +396,13 @@ def simulate_patient(
     coupled: bool = True,
     faults: bool | None = None,
     spectra: int = eeg.SHIPPED_SPECTRA,
+    course: int = SHIPPED_COURSE,
 ) -> SimulatedPatient:
     """One patient of the population of ``device`` ("train" or "heldout"); the scenario is drawn unless given.
 
     A crisis is never drawn. ``faults`` None: drawn, but in a crisis only those of its script.
 
-    Raises BadInput for an unknown scenario, device profile or EEG and for a duration outside 10 s to 7 days.
+    Raises BadInput for an unknown scenario, device profile, EEG or course and for a duration outside 10 s to 7 days.
     """
     return SimulatedPatient(
         seed,
@@ -400,6 +412,7 @@ def simulate_patient(
         coupled=coupled,
         faults=faults,
         spectra=spectra,
+        course=course,
     )
 
 
@@ -407,7 +420,7 @@ def open_demo(spec: str) -> SimulatedPatient:
     """The built-in patient of a source text: ``demo`` or ``demo:key=value,…``.
 
     Keys: seed (whole number), scenario (a ``Scenario`` or a ``Crisis``), duration (s), faults (on, off), device
-    (train, heldout), coupled (on, off), spectra (1, 2).
+    (train, heldout), coupled (on, off), spectra (1, 2), course (1, 2).
     Raises BadInput, in one sentence, for anything else.
     """
     options = parse_demo(spec)
@@ -419,11 +432,12 @@ def open_demo(spec: str) -> SimulatedPatient:
         coupled=options.coupled,
         faults=options.faults,
         spectra=options.spectra,
+        course=options.course,
         name=options.name,
     )
 
 
-def _check(seed: int, scenario: str | None, duration_s: float, device: str, spectra: int) -> None:
+def _check(seed: int, scenario: str | None, duration_s: float, device: str, spectra: int, course: int) -> None:
     if not 0 <= seed < 2**63:
         raise BadInput("a seed from 0 to 2^63 − 1", str(seed), "choose another seed")
     if not SHORTEST_S <= duration_s <= LONGEST_S:  # also refuses NaN
@@ -435,6 +449,8 @@ def _check(seed: int, scenario: str | None, duration_s: float, device: str, spec
         raise BadInput(f"a device profile out of {', '.join(PROFILES)}", repr(device), "choose one of these")
     if spectra not in eeg.SPECTRA:
         raise BadInput(f"spectra out of {', '.join(map(str, eeg.SPECTRA))}", str(spectra), "choose one of these")
+    if course not in COURSES:
+        raise BadInput(f"a course out of {', '.join(map(str, COURSES))}", str(course), "choose one of these")
 
 
 def _usual(subject: Subject) -> Subject:

@@ -121,8 +121,8 @@ def write_card(
         f"PhysioME (arXiv 2510.11110) of size {config.size}: {cost.parameters / 1e6:.1f} million parameters; {sensors} "
         f"at {size.rate_hz} Hz, {size.frames} frames of {size.frame_s} s, a prediction a second, any subset of sensors "
         "frame by frame. Modality encoders pre-trained by DP-NeuroNet with a read-out of simple physiology, then "
-        f"frozen but for LoRA (rank {config.fusion.lora_rank}); fusion, wave decoders and heads trained with sensors lost at "
-        f"random (0 to 30 minutes ago, or never measured). {filled} Outputs: risk of hypotension (MAP < 65 mmHg for "
+        f"frozen but for LoRA (rank {config.fusion.lora_rank}); fusion, wave decoders and heads trained with sensors "
+        f"lost at random (0 to 30 minutes ago, or never measured). {filled} Outputs: risk of hypotension (MAP < 65 mmHg for "
         f"60 s) within 5, 10 and 15 min; {depth}MAP, SBP, DBP; waves of absent ABP, PPG and ECG (ECG: rhythm only)"
         f"{features}.",
         WIDTH,
@@ -170,7 +170,8 @@ def _figures(kind: str, found: HeldOut, every_s: str) -> str:
          "the last\nmeasured MAP, bootstrap over patients:", primary, _RISK),
         ("The same with them (secondary):", secondary, _RISK),
         ("Pressure of a lost ABP in mmHg as the network itself says it (the monitor shows an estimate made beside it), "
-         "everything\nelse measured; *hold* keeps the last MAP, the regression adds its slope on the ECG-to-PPG delay:", found.pressure, _PRESSURE),
+         "everything\nelse measured; *hold* keeps the last MAP, the regression adds its slope on the ECG-to-PPG "
+         "delay:", found.pressure, _PRESSURE),
         ("MAP MAE by what stands in the slots of the lost ABP's tokens; a gain is zeros minus that, 95 % intervals "
          "over patients:", found.worth, _WORTH),
         ("Beats of restored waves, F1 at ±100 ms over whole windows; the template puts a pulse one last-known delay "

@@ -30,7 +30,7 @@ OpenShare = Annotated[float, Meta(gt=0, lt=1)]
 
 class DataConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="source", tag="simulator"):
     """Simulated patients by group (disjoint), length and cadence of windows; spectra: of
-    :data:`models.data.sim.eeg.SPECTRA`."""
+    :data:`models.data.sim.eeg.SPECTRA`; course: of :data:`models.data.sim.operation.COURSES`."""
 
     train_patients: Count
     stop_patients: Count  # early stopping
@@ -42,6 +42,7 @@ class DataConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_fi
     processes: Count = 2
     first_seed: Natural = 100_000
     spectra: Literal[1, 2] = 1
+    course: Literal[1, 2] = 1
 
 
 class MixedData(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="source", tag="mixed"):
@@ -212,6 +213,8 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         for part in (plain["data"], plain["data"].get("simulated", {}), *plain["data"].get("recorded", ())):
             part.pop("processes", None)
             part.pop("attribution", None)
+            if part.get("course") == 1:  # runs made when there was no other do not have it
+                part.pop("course")
         for later in ("restoration", "risk"):  # stages that runs made before there were any do not have
             if getattr(self, later).steps == 0:
                 plain.pop(later)

@@ -31,7 +31,11 @@ def patient_orders(settings: TrainConfig, folder: Path) -> list[PatientOrder]:
         for k in range(getattr(data, f"{group}_patients")):
             seed = data.first_seed + base * SEEDS_A_GROUP + k
             place = folder / group / f"{k:04d}"
-            orders.append(PatientOrder(place, group, seed, data.duration_s, stride, spec, device, spectra=data.spectra))
+            orders.append(
+                PatientOrder(
+                    place, group, seed, data.duration_s, stride, spec, device, spectra=data.spectra, course=data.course
+                )
+            )
     return orders
 
 
@@ -72,8 +76,9 @@ def _check_order(order: PatientOrder) -> None:
     if not (order.folder / "index.json").is_file():
         return
     facts = open_patient(order.folder).facts
-    facts.setdefault("spectra", 1)  # of a patient made when there were no others
-    for name in ("seed", "device", "duration_s", "stride_s", "coupled", "spectra"):
+    for name in ("spectra", "course"):
+        facts.setdefault(name, 1)  # of a patient made when there were no others
+    for name in ("seed", "device", "duration_s", "stride_s", "coupled", "spectra", "course"):
         if facts.get(name) != getattr(order, name):
             raise BadInput(
                 f"a simulated patient with {name} {getattr(order, name)}", f"{facts.get(name)} in {order.folder}",

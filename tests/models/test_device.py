@@ -56,7 +56,7 @@ def test_a_step_stays_on_the_device_of_the_model(kind):
     settings = {FusionStage: FusionConfig, HeadsStage: HeadsConfig, WaveStage: WaveConfig}[kind](steps=1)
     stage = kind(PhysioME(CI).to(META), None, None, settings)
     stage.module.train()
-    parts = stage.objective(meta_batch(), None) if kind is FusionStage else stage.objective(meta_batch())
+    parts = stage.objective(meta_batch(), None)
     assert parts and all(value.device == META and value.ndim == 0 for value in parts.values())
 
 

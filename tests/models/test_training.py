@@ -278,6 +278,7 @@ def test_a_run_without_the_restoration_stage_is_what_it_was_before_there_was_one
     for key in ("restoration", "threads", "device", "data_folder"):
         plain.pop(key)
     plain["data"].pop("processes")
+    assert plain["data"].pop("course") == 1, "runs made when there was no other do not have it"
     assert without.fingerprint == digest(plain) == other.fingerprint != TINY.fingerprint
     stages = without.fingerprints("data")
     assert stages["restoration"] == stages["fusion"] and stages == other.fingerprints("data")
@@ -408,6 +409,21 @@ def test_the_next_training_meets_the_refitted_eeg_and_no_patient_of_another_kind
     make_patient(replace(patient_orders(small, tmp_path)[0], spectra=1))
     with pytest.raises(BadInput, match="a simulated patient with spectra 2"):
         make_windows(small, tmp_path, lambda *_: None)
+
+
+def test_a_training_asks_for_a_course_of_the_pressure_and_is_another_by_it(tmp_path):
+    config = load_config(DEMO_CONFIG)
+    one, two = (
+        msgspec.structs.replace(config, data=msgspec.structs.replace(config.data, duration_s=60, stride_s=30, course=c))
+        for c in (1, 2)
+    )
+    assert one.fingerprint != two.fingerprint
+    assert {order.course for order in patient_orders(two, tmp_path)} == {2}
+    assert PatientOrder.__dataclass_fields__["course"].default == 1
+    make_patient(patient_orders(one, tmp_path)[0])
+    assert open_patient(patient_orders(one, tmp_path)[0].folder).facts["course"] == 1
+    with pytest.raises(BadInput, match="a simulated patient with course 2"):
+        make_windows(two, tmp_path, lambda *_: None)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 subject        who the patient is, and which devices listen
 scenarios      what will happen: episodes of hypotension, decoys, anaesthesia
+operation, theatre, drugs, operation_course   the second course of the pressure: an operation and who looks after it
 pharmacology   propofol: three compartments, two effect sites, depth
 physiology     the course of one patient, beat by beat (the only sequential part)
 beats          the table of beats, and the windkessel in closed form

@@ -8,13 +8,14 @@ from typing import TypeVar
 
 from models.data.sim.crises import SCRIPTS, Crisis
 from models.data.sim.eeg import SHIPPED_SPECTRA
+from models.data.sim.operation import SHIPPED_COURSE
 from models.data.sim.scenarios import Scenario
 from models.signals.errors import BadInput
 
 DEMO_SEED = 7
 DEMO_DURATION_S = 3600.0
 
-_KEYS = ("seed", "scenario", "duration", "faults", "device", "coupled", "spectra")
+_KEYS = ("seed", "scenario", "duration", "faults", "device", "coupled", "spectra", "course")
 _SWITCH = {"on": True, "off": False, "true": True, "false": False, "yes": True, "no": False, "1": True, "0": False}
 _Number = TypeVar("_Number", int, float)
 
@@ -31,6 +32,7 @@ class DemoOptions:
     coupled: bool
     faults: bool | None  # None: as is usual for the scenario
     spectra: int
+    course: int
 
 
 def parse_demo(spec: str) -> DemoOptions:
@@ -60,6 +62,7 @@ def parse_demo(spec: str) -> DemoOptions:
         coupled=_switch(given, "coupled"),
         faults=_switch(given, "faults") if "faults" in given else None,
         spectra=_number(given, "spectra", SHIPPED_SPECTRA),
+        course=_number(given, "course", SHIPPED_COURSE),
     )
 
 

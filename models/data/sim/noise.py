@@ -29,6 +29,8 @@ class Stream(IntEnum):
     COURSE = 4
     FAULT_PLAN = 5
     CRISIS = 6
+    OPERATION = 7
+    THEATRE = 8
     ECG_WHITE = 10
     ECG_WANDER = 11
     ABP_WHITE = 12

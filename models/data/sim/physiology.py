@@ -15,15 +15,15 @@ import copy
 import math
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from models.data.sim.beats import Beats, level_after
 from models.data.sim.noise import Float64Array, Stream, generator
 from models.data.sim.pharmacology import Propofol, circulation_effect, depth_index
-from models.data.sim.scenarios import Episode, Mechanism, Plan
+from models.data.sim.scenarios import EFFECTS, TREATMENTS, Episode, Mechanism, Plan
 from models.data.sim.subject import CENTRAL_VENOUS_MMHG, Device, Subject
 
 CHAPTER_S = 120
@@ -40,8 +40,21 @@ PPG_FLOW_SKEW = 0.55
 """The finger's volume pulse: filled over a longer time and more symmetrically than the aorta."""
 
 
+class Acting(NamedTuple):
+    """What acts on the circulation beside reflexes, drug and slow drifts: factors, 1 where nothing does."""
+
+    resistance: float = 1.0
+    preload: float = 1.0
+    rate: float = 1.0
+    contractility: float = 1.0
+    set_point: float = 1.0  # of the reflexes' pressure
+    finger: float = 1.0  # height of its pulse beyond what stroke and resistance make of it
+    variability: float = 1.0  # respiratory sinus arrhythmia
+    transit: float = 1.0  # transit time to the finger
+
+
 @dataclass(slots=True)
-class _State:
+class State:
     """Everything that the next beat depends on; copied at the start of every chapter."""
 
     drug: Propofol
@@ -85,6 +98,12 @@ class _State:
     pressor: float  # what is left of boluses
     support: float  # slow infusion that keeps the patient from drifting low
 
+    def copy(self) -> State:
+        """The same moment, to be taken further on its own."""
+        other = copy.copy(self)
+        other.drug = self.drug.copy()
+        return other
+
 
 @dataclass(frozen=True, slots=True)
 class Seconds:
@@ -97,7 +116,9 @@ class Seconds:
 
 
 @dataclass(frozen=True, slots=True)
-class _Chapter:
+class Chapter:
+    """What happens in ``CHAPTER_S`` seconds."""
+
     beats: Beats
     seconds: Seconds
     treatments: tuple[tuple[float, str], ...]
@@ -115,8 +136,8 @@ class Course:
         self._fill0 = 1.0 - math.exp(-(60.0 / subject.hr0 - 0.12) / 0.30)
         self._target_times = [time for time, _ in plan.propofol]
         self._targets = [target for _, target in plan.propofol]
-        self._states: list[_State] = [self._initial()]
-        self._kept: OrderedDict[int, _Chapter] = OrderedDict()
+        self._states: list[State] = [self._initial()]
+        self._kept: OrderedDict[int, Chapter] = OrderedDict()
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
@@ -137,12 +158,12 @@ class Course:
         beats = _beats_within([c.beats for c in chapters], first, last)
         return beats, _seconds_within([c.seconds for c in chapters], first, last), treatments
 
-    def _chapters(self, start_s: float, end_s: float) -> list[_Chapter]:
+    def _chapters(self, start_s: float, end_s: float) -> list[Chapter]:
         low = max(math.floor((start_s + LEAD_IN_S) / CHAPTER_S), 0)
         high = max(math.ceil((end_s + LEAD_IN_S) / CHAPTER_S), low + 1)
         return [self._chapter(k) for k in range(low, high)]
 
-    def _chapter(self, index: int) -> _Chapter:
+    def _chapter(self, index: int) -> Chapter:
         kept = self._kept.get(index)
         if kept is not None:
             self._kept.move_to_end(index)
@@ -157,7 +178,7 @@ class Course:
 
     # -- advancing -------------------------------------------------------------------------------------------------
 
-    def _initial(self) -> _State:
+    def _initial(self) -> State:
         s = self.subject
         start = self._targets[0]
         drug = Propofol(s.weight_kg, start)
@@ -165,7 +186,7 @@ class Course:
         pressure = s.map0 * (1.0 - 0.36 * effect)
         rr = 60.0 / s.hr0
         t0 = -float(LEAD_IN_S)
-        return _State(
+        return State(
             drug=drug, next_second=-LEAD_IN_S, t_r=t0 + 0.1, rr=rr, slow_rr=rr,
             foot_abp=t0 - 0.6, foot_ppg=t0 - 0.5, p0=pressure * 0.75, amp=s.sv0_ml / s.compliance,
             tau=self._r0 * s.compliance, ts=0.29, zflow=0.0, resistance=self._r0, compliance=s.compliance,
@@ -175,10 +196,9 @@ class Course:
             severity=0.0, active=False, recovering=False, since_start=0.0, below_s=0.0, pressor=0.0, support=0.0,
         )  # fmt: skip
 
-    def _advance(self, index: int) -> _Chapter:
+    def _advance(self, index: int) -> Chapter:
         """Simulate chapter ``index`` from its kept state; keeps the state of the next chapter if it is new."""
-        state = copy.copy(self._states[index])
-        state.drug = state.drug.copy()
+        state = self._states[index].copy()
         rng = generator(self._seed, Stream.COURSE, index)
         beat_noise = rng.standard_normal((_MAX_BEATS, 3)).tolist()
         ectopic_draw = rng.random(_MAX_BEATS).tolist()
@@ -200,15 +220,15 @@ class Course:
         if len(self._states) == index + 1:
             self._states.append(state)
         table = np.array(seconds, dtype=np.float64).T
-        return _Chapter(
+        return Chapter(
             Beats.from_rows(rows), Seconds(first, *(np.ascontiguousarray(c) for c in table)), tuple(treatments)
         )
 
-    def _second(self, st: _State, noise: list[float], treatments: list[tuple[float, str]]) -> None:
+    def _second(self, st: State, noise: list[float], treatments: list[tuple[float, str]]) -> None:
         """One second of what moves slowly. Drifts are Ornstein–Uhlenbeck processes of unit variance."""
         second = float(st.next_second)
         st.next_second += 1
-        st.drug.step(self._targets[bisect_right(self._target_times, second) - 1])
+        st.drug.step(self._target(st, second))
         st.depth = depth_index(st.drug.brain, self.subject.ce50)
         if self.plan.depth_acts:
             st.effect = circulation_effect(st.drug.circulation)
@@ -223,7 +243,11 @@ class Course:
         st.pressor *= 1.0 - 1.0 / 240.0
         self._episode(st, second, treatments)
 
-    def _episode(self, st: _State, second: float, treatments: list[tuple[float, str]]) -> None:
+    def _target(self, st: State, second: float) -> float:
+        """The pump's target in µg/ml."""
+        return self._targets[bisect_right(self._target_times, second) - 1]
+
+    def _episode(self, st: State, second: float, treatments: list[tuple[float, str]]) -> None:
         """Deepen, hold or end the episode of the plan that is due."""
         episodes = self.plan.episodes
         if not st.active:
@@ -251,15 +275,19 @@ class Course:
         if treated or st.since_start > now.ramp_s + now.hold_s:
             st.recovering = True
             if treated:
-                treatments.append((second, _TREATMENT[now.mechanism]))
+                treatments.append((second, TREATMENTS[now.mechanism]))
                 st.pressor += 0.5 if now.mechanism is not Mechanism.HYPOVOLAEMIA else 0.2
 
-    def _beat(self, st: _State, noise: list[float], ectopic_draw: float) -> tuple[float, ...]:
+    def _acting(self, st: State) -> Acting:
+        """What acts at the coming beat."""
+        if not st.active:
+            return Acting()
+        return Acting(*EFFECTS[self.plan.episodes[st.episode].mechanism](st.severity))
+
+    def _beat(self, st: State, noise: list[float], ectopic_draw: float) -> tuple[float, ...]:
         """One beat: its pulse from the state so far, then the interval to the next. Returns a row of ``Beats``."""
         s = self.subject
-        svr = preload = rate = contract = 1.0
-        if st.active:
-            svr, preload, rate, contract = _EFFECTS[self.plan.episodes[st.episode].mechanism](st.severity)
+        svr, preload, rate, contract, prevailing, finger, variability, transit = self._acting(st)
         depress = st.effect
         reflex = 1.0 - 0.9 * depress  # gain left to the baroreflex
         t = st.t_r
@@ -267,7 +295,7 @@ class Course:
         # t − next_second is negative: the phase is kept for the coming whole second.
 
         # Pressure set point, resistance, compliance.
-        set_point = s.map0 * (1.0 - 0.36 * depress)
+        set_point = s.map0 * (1.0 - 0.36 * depress) * prevailing
         error = (set_point - st.map_slow) / set_point
         goal = 1.1 * reflex * min(max(error, -0.3), 0.35)
         st.vessels += (goal - st.vessels) * (1.0 - math.exp(-st.rr / _VESSEL_TIME_S))
@@ -296,7 +324,7 @@ class Course:
         ts = min(max(0.413 - 0.0017 * hr, 0.17), 0.55 * st.rr) * (0.9 + 0.1 * min(stroke / s.sv0_ml, 1.2))
         stiffness = math.exp(-0.5 * s.stiffness_alpha * (st.map_beat - 100.0)) * (1.0 + s.tone_ptt * st.drift_ptt)
         ptt_abp = s.ptt_abp_s * stiffness
-        ptt_ppg = s.ptt_ppg_s * stiffness + 0.0012 * noise[1]
+        ptt_ppg = s.ptt_ppg_s * stiffness * transit + 0.0012 * noise[1]
 
         # Arterial pulse: the previous one decays to this foot; exact mean from mass balance.
         foot = max(t + pep + ptt_abp, st.foot_abp + max(0.2, st.ts + 0.03))
@@ -311,7 +339,7 @@ class Course:
         foot_ppg = max(t + pep + ptt_ppg, st.foot_ppg + max(0.2, PPG_EJECTION * st.ts + 0.03))
         ppg_span = foot_ppg - st.foot_ppg
         ppg0 = level_after(st.ppg0, st.ppg_amp, st.ppg_tau, PPG_EJECTION * st.ts, ppg_span, PPG_FLOW_SKEW)
-        height = (stroke / s.sv0_ml) ** 0.8 * (self._r0 / resistance) ** 0.7 * (1.0 + 0.01 * noise[2])
+        height = (stroke / s.sv0_ml) ** 0.8 * (self._r0 / resistance) ** 0.7 * (1.0 + 0.01 * noise[2]) * finger
         st.ppg_mean += (height - st.ppg_mean) * (1.0 - math.exp(-st.rr / 25.0))
 
         st.foot_abp, st.p0, st.ts = foot, p0, ts
@@ -331,7 +359,7 @@ class Course:
         shift = s.brs_ms * 1e-3 * reflex * (delayed - set_point) * (60.0 / base / 0.85)
         goal_rr = min(max(60.0 / base * (1.0 + min(max(shift, -0.17), 0.35)), _RR_MIN_S), _RR_MAX_S)
         st.slow_rr += (goal_rr - st.slow_rr) * (1.0 - math.exp(-st.rr / 2.0))
-        rsa = s.rsa_ms * 1e-3 * (1.0 - 0.65 * depress) * st.slow_rr * breath
+        rsa = s.rsa_ms * 1e-3 * (1.0 - 0.65 * depress) * st.slow_rr * breath * variability
         rr = st.slow_rr + rsa + 0.004 * noise[0] * st.slow_rr
         st.ectopic = not ectopic and ectopic_draw < s.pvc_per_min * st.slow_rr / 60.0
         if st.ectopic:
@@ -356,23 +384,3 @@ def _seconds_within(parts: list[Seconds], first: int, last: int) -> Seconds:
     rows = slice(skip, skip + last - first)
     names = ("breath_phase", "depth", "concentration")
     return Seconds(parts[0].first + skip, *(np.concatenate([getattr(p, n) for p in parts])[rows] for n in names))
-
-
-_EFFECTS: dict[Mechanism, Callable[[float], tuple[float, float, float, float]]] = {
-    # severity → factors of (resistance, preload, heart rate, contractility)
-    Mechanism.VASODILATION: lambda x: (math.exp(-0.75 * x), 1.0, 1.0 + 0.03 * x, 1.0),
-    Mechanism.HYPOVOLAEMIA: lambda x: (1.0, math.exp(-1.05 * x), 1.0 + 0.22 * min(x, 1.0), 1.0),
-    Mechanism.BRADYCARDIA: lambda x: (math.exp(-0.30 * x), 1.0, math.exp(-0.45 * x), 1.0),
-    Mechanism.ABRUPT: lambda x: (math.exp(-0.20 * x), math.exp(-1.30 * x), 1.0 + 0.08 * x, 1.0),
-    Mechanism.CARDIAC: lambda x: (1.0, 1.0, 1.0 + 0.10 * x, math.exp(-0.80 * x)),
-    Mechanism.STIMULUS: lambda x: (1.0 + 0.22 * x, 1.0, 1.0 + 0.16 * x, 1.0),
-}
-
-_TREATMENT = {
-    Mechanism.VASODILATION: "phenylephrine",
-    Mechanism.HYPOVOLAEMIA: "fluid bolus",
-    Mechanism.BRADYCARDIA: "atropine, ephedrine",
-    Mechanism.ABRUPT: "cause removed, phenylephrine",
-    Mechanism.CARDIAC: "dobutamine",
-    Mechanism.STIMULUS: "analgesic",
-}

@@ -7,6 +7,8 @@ Mechanisms: Saugel & Sessler, Anesthesiology 2021;134:250 (vasodilation, hypovol
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -24,6 +26,7 @@ class Mechanism(StrEnum):
     ABRUPT = "abrupt"  # within seconds, without precursor (caval compression)
     CARDIAC = "cardiac"  # failing contractility; the mechanism held out of training
     STIMULUS = "stimulus"  # pain: pressure and rate rise
+    POSTURE = "posture"  # blood stays in the legs; of the second course only
 
 
 class Scenario(StrEnum):
@@ -65,6 +68,10 @@ class Plan:
     episodes: tuple[Episode, ...]
     propofol: tuple[tuple[float, float], ...]
     depth_acts: bool  # whether propofol depresses the circulation
+
+    def marks(self) -> list[tuple[float, Mechanism, str]]:
+        """When what begins within the recording, and whether it lowers the pressure ("event") or not ("decoy")."""
+        return [(e.start_s, e.mechanism, "decoy" if e.decoy else "event") for e in self.episodes]
 
 
 _TRAIN_MECHANISMS = (Mechanism.VASODILATION, Mechanism.HYPOVOLAEMIA, Mechanism.BRADYCARDIA, Mechanism.ABRUPT)
@@ -197,3 +204,23 @@ def _demo_plan(rng: np.random.Generator, duration_s: float, ce50: float) -> Plan
     steps = tuple((t, concentration_for(depth, ce50)) for t, depth in ((-1e9, 46.0), (1420.0, 12.0), (1700.0, 46.0)))
     drawn = _draw_propofol(rng, Scenario.MIXED, duration_s, ce50)
     return Plan(Scenario.DEMO, script + later, steps + tuple(s for s in drawn if s[0] > 3600.0), True)
+
+
+EFFECTS: dict[Mechanism, Callable[[float], tuple[float, float, float, float]]] = {
+    Mechanism.VASODILATION: lambda x: (math.exp(-0.75 * x), 1.0, 1.0 + 0.03 * x, 1.0),
+    Mechanism.HYPOVOLAEMIA: lambda x: (1.0, math.exp(-1.05 * x), 1.0 + 0.22 * min(x, 1.0), 1.0),
+    Mechanism.BRADYCARDIA: lambda x: (math.exp(-0.30 * x), 1.0, math.exp(-0.45 * x), 1.0),
+    Mechanism.ABRUPT: lambda x: (math.exp(-0.20 * x), math.exp(-1.30 * x), 1.0 + 0.08 * x, 1.0),
+    Mechanism.CARDIAC: lambda x: (1.0, 1.0, 1.0 + 0.10 * x, math.exp(-0.80 * x)),
+    Mechanism.STIMULUS: lambda x: (1.0 + 0.22 * x, 1.0, 1.0 + 0.16 * x, 1.0),
+}
+"""Severity to factors of resistance, preload, heart rate and contractility."""
+
+TREATMENTS = {
+    Mechanism.VASODILATION: "phenylephrine",
+    Mechanism.HYPOVOLAEMIA: "fluid bolus",
+    Mechanism.BRADYCARDIA: "atropine, ephedrine",
+    Mechanism.ABRUPT: "cause removed, phenylephrine",
+    Mechanism.CARDIAC: "dobutamine",
+    Mechanism.STIMULUS: "analgesic",
+}
