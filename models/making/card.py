@@ -122,9 +122,9 @@ def write_card(
         f"at {size.rate_hz} Hz, {size.frames} frames of {size.frame_s} s, a prediction a second, any subset of sensors "
         "frame by frame. Modality encoders pre-trained by DP-NeuroNet with a read-out of simple physiology, then "
         f"frozen but for LoRA (rank {config.fusion.lora_rank}); fusion, wave decoders and heads trained with sensors "
-        f"lost at random (0 to 30 minutes ago, or never measured). {filled} Outputs: risk of hypotension (MAP < 65 mmHg for "
-        f"60 s) within 5, 10 and 15 min; {depth}MAP, SBP, DBP; waves of absent ABP, PPG and ECG (ECG: rhythm only)"
-        f"{features}.",
+        f"lost at random (0 to 30 minutes ago, or never measured). {filled} Outputs: risk of hypotension (MAP < 65 "
+        f"mmHg for 60 s) within 5, 10 and 15 min; {depth}MAP, SBP, DBP; waves of absent ABP, PPG and ECG (ECG: rhythm "
+        f"only){features}.",
         WIDTH,
     )
     cost_words = fill(

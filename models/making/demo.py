@@ -89,7 +89,8 @@ def train(
     imputing = helps or not settings.serves_plain
     card = write_card(settings, cost, found, imputing)
     train = groups["train"].dataset.patients
-    learnt_from = trained_on(settings, len(train), sum(p.recorded for p in train))
+    once = sum(p.recorded and p.facts.get("device_seed") is None for p in train)  # not once more for each device
+    learnt_from = trained_on(settings, len(train), once)
     text = BundleText(settings.name, settings.version, learnt_from, PREPROCESSING, card, conformal)
     return model, text, imputing
 
