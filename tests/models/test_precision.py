@@ -1,4 +1,5 @@
-"""Half-precision variants agree with the fp32 graph, and only the trunk is half."""
+"""Half-precision variants agree with the fp32 graph, and only the trunk is half: of the shipped graph that has everything,
+imputers and memory."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from models.runtime.backend import Arrays
-from models.runtime.bundle import DEMO_BUNDLE, load_bundle
+from models.runtime.bundle import IMPUTING_BUNDLE, load_bundle
 from models.runtime.graph_checks import graph_faults
 from models.runtime.graph_regions import GraphView, bounded_values, weighs
 from models.runtime.precision import arranged, parsed, variant
@@ -21,7 +22,8 @@ from models.signals.errors import BackendUnavailable, BadInput
 
 LIMITS = {
     # measured on the golden cases, with some room: mmHg, probability, index, mV, log10 uV² and Hz, and widths of tokens
-    "risk": 1e-4, "risk_lo": 1e-4, "risk_hi": 1e-4, "pressure": 0.06, "depth": 0.03, "abp_wave": 0.1,
+    # (of the pressure wave the most where nothing tells its beats: next to nothing is drawn, and sized)
+    "risk": 1e-4, "risk_lo": 1e-4, "risk_hi": 1e-4, "pressure": 0.06, "depth": 0.03, "abp_wave": 0.4,
     "ppg_wave": 3e-3, "ecg_wave": 1e-3, "eeg_features": 6e-3, "tokens": 0.02, "restored_tokens": 0.015, "fused": 0.012,
 }  # fmt: skip
 _HALF = {"fp16": TensorProto.FLOAT16, "bf16": TensorProto.BFLOAT16}
@@ -29,7 +31,7 @@ _HALF = {"fp16": TensorProto.FLOAT16, "bf16": TensorProto.BFLOAT16}
 
 @cache
 def shipped() -> bytes:
-    return (DEMO_BUNDLE / "model.onnx").read_bytes()
+    return (IMPUTING_BUNDLE / "model.onnx").read_bytes()
 
 
 @cache
@@ -76,7 +78,7 @@ def difference(found: Arrays, wanted: Arrays, presence: np.ndarray) -> dict[str,
 
 
 def test_fp16_agrees_with_fp32_on_every_golden_case(reference, halved):
-    for case, (inputs, _) in load_bundle().golden().items():
+    for case, (inputs, _) in load_bundle(IMPUTING_BUNDLE).golden().items():
         wanted, found = run(reference, inputs), run(halved, inputs)
         worst = difference(found, wanted, inputs["presence"])
         assert all(math.isfinite(v) for v in worst.values()), case
@@ -85,7 +87,7 @@ def test_fp16_agrees_with_fp32_on_every_golden_case(reference, halved):
 
 
 def test_the_fp16_graph_sees_nothing_under_the_mask(halved):
-    golden = load_bundle().golden()
+    golden = load_bundle(IMPUTING_BUNDLE).golden()
     plain, nan, huge = (run(halved, golden[f"frames_absent{end}"][0]) for end in ("", "_nan", "_1e30"))
     for name in set(plain) - {"tokens"}:
         assert np.array_equal(plain[name], nan[name]) and np.array_equal(plain[name], huge[name]), name
@@ -93,7 +95,7 @@ def test_the_fp16_graph_sees_nothing_under_the_mask(halved):
 
 def test_numbers_beyond_fp16_stay_finite(reference, halved):
     """A plethysmogram counted in millions, a pressure amplifier gone mad and a memory that cannot be."""
-    inputs = {k: v.copy() for k, v in load_bundle().golden()["no_abp"][0].items()}
+    inputs = {k: v.copy() for k, v in load_bundle(IMPUTING_BUNDLE).golden()["no_abp"][0].items()}
     inputs["ppg"] = inputs["ppg"] * 1e6
     inputs["context"][0, 2, :2] *= 1e6
     inputs["context"][0, 2, 3:6] *= 1e6
@@ -108,7 +110,7 @@ def test_numbers_beyond_fp16_stay_finite(reference, halved):
 
 @pytest.mark.parametrize("batch", [3])
 def test_the_fp16_graph_takes_any_batch(halved, batch):
-    cases = [inputs for inputs, _ in load_bundle().golden().values()][:batch]
+    cases = [inputs for inputs, _ in load_bundle(IMPUTING_BUNDLE).golden().values()][:batch]
     together = run(halved, {name: np.concatenate([c[name] for c in cases]) for name in cases[0]})
     for row, case in enumerate(cases):
         alone = run(halved, case)
@@ -118,7 +120,7 @@ def test_the_fp16_graph_takes_any_batch(halved, batch):
 def test_the_changes_of_form_alone_change_nothing(reference):
     """Side by side, in two dimensions, with one projection: the same numbers in fp32."""
     changed = session(arranged(shipped()))
-    golden = load_bundle().golden()
+    golden = load_bundle(IMPUTING_BUNDLE).golden()
     for case in ("all_present", "frames_absent", "selfmask_no_abp", "all_absent"):
         inputs = golden[case][0]
         wanted, found = run(reference, inputs), run(changed, inputs)
