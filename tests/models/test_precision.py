@@ -1,4 +1,4 @@
-"""Half-precision variants agree with the fp32 graph, and only the trunk is half: of the shipped graph that has everything,
+"""Half-precision variants agree with the fp32 graph, and only the trunk is half: of the shipped graph that has all,
 imputers and memory."""
 
 from __future__ import annotations
