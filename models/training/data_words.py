@@ -33,7 +33,7 @@ def _learnt_from(config: TrainConfig, patients: int | None, recorded: int | None
     if isinstance(data, DataConfig):
         return f"{data.train_patients} simulated patients; no real recording"
     if isinstance(data, MixedData):
-        sites = ", ".join(map(site_of, data.recorded))
+        sites = ", ".join(site_of(part) for part in data.recorded if part.shares.train)
         count = "" if recorded is None else f"{recorded} "
         return f"{data.simulated.train_patients} simulated patients and {count}recordings of {sites}"
     return f"{count}recordings of {type(data).__struct_config__.tag}"
