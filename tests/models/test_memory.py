@@ -17,6 +17,7 @@ from models.data.missingness import LossPlan
 from models.evaluation.lost_windows import TokenBank, first_pass, lose
 from models.imputers import Imputer, RestorationImputer
 from models.networks.heads import ENSEMBLE
+from models.networks.waves import NEWEST_FRAMES
 from models.physiome import InferenceGraph, PhysioME
 from models.selfmask import ChosenImputer, SelfMaskImputer
 from models.signals.windows import CONTEXT_FIELDS
@@ -121,8 +122,10 @@ def test_the_graph_takes_the_memory_last(small_model):
     names = model.config.outputs
     both = InferenceGraph(model)(*rows, presence, context, chosen, memory)
     one = InferenceGraph(model)(*rows, presence, context, memory)
-    expected = model(signals, presence, context, imputer=ChosenImputer(chosen), memory=memory)
-    own = model(signals, presence, context, memory=memory)
+    expected = model(
+        signals, presence, context, imputer=ChosenImputer(chosen), memory=memory, wave_frames=NEWEST_FRAMES
+    )
+    own = model(signals, presence, context, memory=memory, wave_frames=NEWEST_FRAMES)
     assert all(torch.equal(v, expected[n]) for n, v in zip(names, both, strict=True) if n != "tokens")
     assert all(torch.equal(v, own[n]) for n, v in zip(names, one, strict=True) if n != "tokens")
     assert model.config.use_memory

@@ -173,7 +173,7 @@ def test_a_run_on_both_says_first_what_it_is_worth_on_real_people(
     assert model.config.modalities == THREE
     assert text.trained_on == "2 simulated patients and 1 recordings of ward"
     assert text.card.index("Held-out figures: recorded") < text.card.index("Held-out figures: simulated")
-    first = text.card.splitlines()[2]
+    first = " ".join(text.card.split("\n\n")[1].split())
     assert first.startswith("**Recorded patients: ") and "Simulated patients: " in first
     assert set(text.conformal) == {"map", "sbp", "dbp"} and "depth" not in text.card
     for folder in (tmp_path / "run" / "data").rglob("index.json"):

@@ -275,7 +275,7 @@ def test_a_run_without_the_restoration_stage_is_what_it_was_before_there_was_one
     without = msgspec.structs.replace(TINY, restoration=RestorationConfig(steps=0))
     other = msgspec.structs.replace(TINY, restoration=RestorationConfig(steps=0, rate=1.0, memory=False))
     plain = msgspec.to_builtins(without)
-    for key in ("restoration", "threads", "device", "data_folder"):
+    for key in ("restoration", "threads", "device", "data_folder", "start"):
         plain.pop(key)
     plain["data"].pop("processes")
     assert plain["data"].pop("course") == 1, "runs made when there was no other do not have it"

@@ -83,9 +83,14 @@ def write_patient(folder: Path, seed: int) -> None:
 
 
 def test_the_risk_head_stops_on_its_own_patients(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(risk_stage, "hints", lambda model, group, plan, seed, k: group.hints)
+    monkeypatch.setattr(risk_stage, "hints", lambda model, group, rows, plan, seed, k: group.hints)
+
+    class Six(SimpleNamespace):
+        def __len__(self) -> int:
+            return 6
+
     groups = [
-        SimpleNamespace(
+        Six(
             hints=torch.randn(6, 5, generator=torch.Generator().manual_seed(k)), bootstrap=np.ones((2, 9)),
             labels={"hypotension": np.full((6, 3), float(k))}, dataset=SimpleNamespace(patient_of=np.arange(6) % 2),
         ) for k in (0, 1)
