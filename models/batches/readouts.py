@@ -12,7 +12,7 @@ The quantities are in ``READ``. The R-to-pleth delay is none of them: no single 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -20,6 +20,8 @@ from torch import Tensor, nn
 
 from models import objectives
 from models.batches.batch import Batch
+from models.data.labels import heart_rate
+from models.physiome import PhysioME
 from models.signals.modalities import Modality
 from models.sizes import Row
 
@@ -45,7 +47,6 @@ READ: dict[Row, tuple[Quantity, ...]] = {
     Modality.EEG: (SPECTRAL_EDGE,),
 }
 _SPECTRAL_EDGE_AT = 5  # of ``Batch.eeg``
-_LEAST_BEATS = 3
 _RIDGE = 1e-2
 
 
@@ -103,15 +104,26 @@ class TokenReadouts(nn.Module):
         return torch.stack(each).mean()
 
 
+def solved(model: PhysioME, batches: Iterable[Batch]) -> TokenReadouts:
+    """Read-outs of the true tokens of these batches by the model as it is, which stay as they are."""
+    rows = model.config.modalities
+    with torch.no_grad():
+        found = [(model.encode(b.features, b.known), truths(b, rows), b.known) for b in batches]
+    tokens, truth, known = zip(*found, strict=True)
+    readouts = TokenReadouts(rows, model.config.width).to(tokens[0].device)
+    readouts.solve(torch.cat(tokens), [torch.cat(row) for row in zip(*truth, strict=True)], torch.cat(known))
+    return readouts.requires_grad_(False)
+
+
 def truths(batch: Batch, rows: Sequence[Row]) -> list[Tensor]:
     """The true standardised quantities of each row, [B, N, Q]; NaN where not known. Pressures are of the frame, rate
     and spectral edge of the window."""
     frames = batch.presence.shape[-1]
-    pressures = batch.pressures
+    pressures, rate = batch.pressures, torch.from_numpy(heart_rate(batch.r_times.cpu().numpy()))
     found = {
         MAP: pressures[..., 0],
         PULSE_PRESSURE: pressures[..., 1] - pressures[..., 2],
-        HEART_RATE: heart_rate(batch.r_times)[:, None].expand(-1, frames),
+        HEART_RATE: rate.to(pressures)[:, None].expand(-1, frames),
         SPECTRAL_EDGE: batch.eeg[:, _SPECTRAL_EDGE_AT, None].expand(-1, frames),
     }
     empty = pressures.new_zeros(*pressures.shape[:2], 0)
@@ -119,11 +131,3 @@ def truths(batch: Batch, rows: Sequence[Row]) -> list[Tensor]:
         torch.stack([(found[q] - q.centre) / q.spread for q in READ[row]], dim=-1) if READ.get(row) else empty
         for row in rows
     ]
-
-
-def heart_rate(r_times: Tensor) -> Tensor:
-    """Beats a minute [B] by the median interval of R times [B, R] (ascending, NaN-padded); NaN with too few beats."""
-    intervals = r_times.diff(dim=1)
-    few = (intervals == intervals).sum(1) < _LEAST_BEATS - 1
-    median = intervals.nanquantile(0.5, dim=1)  # nanmedian takes the lower of two
-    return torch.where(few, torch.full_like(median, float("nan")), 60.0 / median)

@@ -159,3 +159,14 @@ def suppression_ratio(x: Floats) -> Floats:
     behind = np.concatenate([np.zeros_like(spread[..., :1]), spread[..., : x.shape[-1] - 1]], axis=-1)
     share: Floats = ((ahead - behind) > 0).mean(-1)
     return share
+
+
+def heart_rate(r_times: npt.NDArray[np.floating]) -> Floats:
+    """Beats a minute from R times [B, R] (NaN-padded, ascending), by the median interval; NaN with under three."""
+    intervals = np.diff(r_times.astype(np.float64), axis=1)
+    known = np.isfinite(intervals).sum(1)
+    out = np.full(len(r_times), np.nan)
+    some = known >= 2
+    if some.any():
+        out[some] = 60.0 / np.nanmedian(intervals[some], axis=1)
+    return out

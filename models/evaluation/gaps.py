@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 
 from models.batches.group import Group
+from models.data.labels import heart_rate
 from models.evaluation.bootstrap import Interval, difference_interval, mean_interval, ratio_interval
 from models.evaluation.comparison import Step, patient_numbers
 from models.evaluation.linear import choose_penalty, ridge
@@ -26,7 +27,6 @@ from models.evaluation.lost_windows import (
     lose,
     usable_rows,
 )
-from models.evaluation.readouts import heart_rate
 from models.evaluation.rivals import Method, Rivals
 from models.physiome import PhysioME
 from models.signals.beats import upstrokes

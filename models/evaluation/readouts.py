@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.batches.group import Group
+from models.data.labels import heart_rate
 from models.evaluation.linear import choose_penalty, logistic, ridge, sigmoid
 from models.evaluation.lost_windows import Indices
 from models.signals.modalities import Modality
@@ -50,17 +51,6 @@ def truths(group: Group, rows: Indices, modalities: tuple[Modality, ...]) -> dic
         "ptt": 1000.0 * delay.astype(np.float64), "depth": labels["depth"][rows].astype(np.float64),
         **{name: risk[:, j] for j, name in enumerate(RISKS)},
     }  # fmt: skip
-
-
-def heart_rate(r_times: npt.NDArray[np.floating]) -> Floats:
-    """Beats a minute from R times [B, R] (NaN-padded, ascending), by the median interval; NaN with under three."""
-    intervals = np.diff(r_times.astype(np.float64), axis=1)
-    known = np.isfinite(intervals).sum(1)
-    out = np.full(len(r_times), np.nan)
-    some = known >= 2
-    if some.any():
-        out[some] = 60.0 / np.nanmedian(intervals[some], axis=1)
-    return out
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from models.batches.batch import Batch
 from models.batches.group import Group
-from models.batches.readouts import READ, TokenReadouts, truths
+from models.batches.readouts import READ, TokenReadouts, solved, truths
 from models.batches.recall import recall
 from models.evaluation.bootstrap import difference_interval
 from models.imputers import HoldImputer, Imputer, OracleImputer, RestorationImputer
@@ -33,23 +33,12 @@ Indices = npt.NDArray[np.intp]
 Floats = npt.NDArray[np.float64]
 
 
-@torch.no_grad()
 def solved_readouts(model: PhysioME, train: Group, seed: int) -> TokenReadouts:
     """Read-outs of true tokens of ``train``, whose truth is known."""
     rows = train.choose(np.random.default_rng([seed, 41]), SOLVED_WINDOWS)
-    modalities = model.config.modalities
-    nothing = np.zeros((len(rows), len(modalities)))
-    lost = train.lost(rows, nothing)
-    tokens, truth, known = [], [], []
-    for first in range(0, len(rows), _BATCH):
-        part = slice(first, first + _BATCH)
-        batch = train.batch(rows[part], lost.part(part), 0)
-        tokens.append(model.encode(batch.features, batch.known))
-        truth.append(truths(batch, modalities))
-        known.append(batch.known)
-    readouts = TokenReadouts(modalities, model.config.width)
-    readouts.solve(torch.cat(tokens), [torch.cat(row) for row in zip(*truth, strict=True)], torch.cat(known))
-    return readouts.requires_grad_(False)
+    lost = train.lost(rows, np.zeros((len(rows), len(model.config.modalities))))
+    parts = [slice(first, first + _BATCH) for first in range(0, len(rows), _BATCH)]
+    return solved(model, (train.batch(rows[part], lost.part(part), 0) for part in parts))
 
 
 def word_rows(model: PhysioME, group: Group, readouts: TokenReadouts, seed: int, selfmask: bool) -> list[Row]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from textwrap import fill
 
 from models.evaluation.heldout import HeldOut
+from models.evaluation.report import markdown
 from models.evaluation.token_worth import verdict
 from models.training.config import TrainConfig
 from models.training.data_words import data_words, kind_of, strides_of
@@ -24,23 +24,6 @@ class Cost:
     machine: str
     parameters: int
     train_windows: int
-
-
-def _cell(value: float | str | None) -> str:
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return "–"
-    if isinstance(value, str):
-        return value
-    if isinstance(value, int) or (float(value).is_integer() and abs(value) >= 2):
-        return f"{value:,.0f}"
-    return f"{value:.3f}" if abs(value) < 1.5 else f"{value:.1f}"
-
-
-def table(rows: Sequence[Mapping[str, float | str]], columns: Mapping[str, str]) -> str:
-    """A Markdown table of ``columns`` (key -> heading)."""
-    lines = ["| " + " | ".join(columns.values()) + " |", "|" + "---|" * len(columns)]
-    lines += ["| " + " | ".join(_cell(row.get(key)) for key in columns) + " |" for row in rows]
-    return "\n".join(lines)
 
 
 _RISK = {
@@ -182,7 +165,7 @@ def _figures(kind: str, found: HeldOut, every_s: str) -> str:
         ("What these tokens say, MAE of a read-out that is linear and was fitted to true tokens of training patients; "
          "*held* is\nthe remembered token:", found.words, _WORDS),
     )  # fmt: skip
-    told = "\n\n".join(f"{title}\n\n{table(rows, columns)}" for title, rows, columns in tables if rows)
+    told = "\n\n".join(f"{title}\n\n{markdown(rows, columns)}" for title, rows, columns in tables if rows)
     return (
         f"## Held-out figures: {kind}\n\n{found.patients} patients, {found.windows:,} windows every {every_s} s."
         f"\n\n{told}\n\n"

@@ -21,7 +21,6 @@ from models.batches.features import cache_features, features_path
 from models.batches.group import Group
 from models.data.dataset import GROUPS
 from models.data.disjoint import check_disjoint
-from models.data.missingness import LossPlan
 from models.physiome import PhysioME
 from models.progress import Progress
 from models.runtime.bundle import MANIFEST
@@ -30,7 +29,7 @@ from models.training import checkpoint, run_folder
 from models.training.begin import begin_with
 from models.training.config import TrainConfig, load_config
 from models.training.data_stage import content_fingerprint, data_fingerprint, make_windows, open_group
-from models.training.heads_stage import COMPLETE, HeadsStage
+from models.training.heads_stage import HeadsStage
 from models.training.loop import run_stage
 from models.training.objective_stages import main_stage
 from models.training.pretrain import PretrainStage
@@ -120,11 +119,7 @@ def train_stages(
             run_stage(restoration, settings.restoration, out, prints["restoration"], progress)
     if wanted("heads"):
         with clock("heads"):
-            plan = COMPLETE if settings.heads.complete else LossPlan()
-            heads = HeadsStage(
-                model, train, stop, settings.heads, plan=plan, seed=seed, pool=settings.heads.pool,
-                plain_share=settings.heads.plain_share,
-            )  # fmt: skip
+            heads = HeadsStage(model, train, stop, settings.heads, seed)
             run_stage(heads, settings.heads, out, prints["heads"], progress)
     if wanted("risk"):
         with clock("risk"):

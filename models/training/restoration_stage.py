@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from models import objectives
 from models.batches.batch import Batch, fixed_batches, mean_losses, step_batches
 from models.batches.chance import device_of, step_random
-from models.batches.readouts import TokenReadouts, truths
+from models.batches.readouts import solved, truths
 from models.batches.recall import recall
 from models.data.missingness import LossPlan
 from models.imputers import RestorationImputer
@@ -50,13 +50,13 @@ class RestorationStage:
         if model.memory is not None:
             parts["memory"] = model.memory.restoration
         if settings.readout > 0.0:
-            parts["readouts"] = self._readouts = TokenReadouts(model.config.modalities, model.config.width)
-        self.model, self.module = model, nn.ModuleDict(parts).requires_grad_(True)
+            solving = fixed_batches(train, plan, seed, _SOLVED_WINDOWS, 64, device_of(model))
+            parts["readouts"] = self._readouts = solved(model, (batch for batch, _ in solving))
+        self.model, self.module = model, nn.ModuleDict(parts)
+        for name, part in parts.items():
+            part.requires_grad_(name != "readouts")  # they are of encoders that are frozen too
         self._stop, self.settings, self.seed, self.plan = stop, settings, seed, plan
         self._batches = step_batches(train, plan, settings.batch, seed, self.name, device_of(model))
-        if settings.readout > 0.0:
-            self.module.to(device_of(model))
-            self._solve(train)
 
     def losses(self, step: int) -> dict[str, Tensor]:
         """Losses of the restored tokens over the batch of ``step``."""
@@ -84,13 +84,3 @@ class RestorationStage:
             goal = truths(batch, model.config.modalities)
             found["readout"] = self.settings.readout * self._readouts.restored_loss(restored, goal, lost)
         return found
-
-    @torch.no_grad()
-    def _solve(self, train: Group) -> None:
-        """The encoders are frozen, so the read-outs are solved once, and stay."""
-        batches = fixed_batches(train, self.plan, self.seed, _SOLVED_WINDOWS, 64, device_of(self.model))
-        rows = self.model.config.modalities
-        found = [(self.model.encode(b.features, b.known), truths(b, rows), b.known) for b, _ in batches]
-        tokens, truth, known = zip(*found, strict=True)
-        self._readouts.solve(torch.cat(tokens), [torch.cat(row) for row in zip(*truth, strict=True)], torch.cat(known))
-        self._readouts.requires_grad_(False)

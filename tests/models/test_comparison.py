@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from models.data.donors import Donors
+from models.data.labels import heart_rate
 from models.evaluation.beat_template import average_beat, beats_of, drawn
 from models.evaluation.comparison import Scores, compare, name_of, prepare, run_methods, token_scores
 from models.evaluation.lost_windows import (
@@ -18,7 +19,7 @@ from models.evaluation.lost_windows import (
     second_pass,
     usable_rows,
 )
-from models.evaluation.readouts import TASKS, fit_heads, heart_rate, truths, window_errors
+from models.evaluation.readouts import TASKS, fit_heads, truths, window_errors
 from models.evaluation.rivals import ANCHORED, NEVER, Regime, Rivals, memory_token
 from models.imputers import HoldImputer
 from models.physiome import Fused, PhysioME

@@ -30,10 +30,6 @@ class Bolus:
         self.depot -= moved
         self.effect += moved - self.effect / self.goes_s
 
-    def copy(self) -> Bolus:
-        """The same amounts, to be taken further on their own."""
-        return Bolus(self.comes_s, self.goes_s, self.depot, self.effect)
-
 
 @dataclass(slots=True)
 class Fluid:
@@ -56,10 +52,6 @@ class Fluid:
         self.to_come -= moved
         self.leaking += 0.5 * moved - self.leaking / self.leaks_s
         self.staying += 0.5 * moved
-
-    def copy(self) -> Fluid:
-        """The same amounts, to be taken further on their own."""
-        return Fluid(self.to_come, self.leaking, self.staying, self.runs_s, self.leaks_s)
 
 
 PHENYLEPHRINE_S = (20.0, 200.0)

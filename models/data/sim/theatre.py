@@ -99,7 +99,7 @@ class Theatre:
         other = copy.copy(self)
         other.waves = list(self.waves)
         for name in ("phenylephrine", "ephedrine", "atropine", "opioid", "fluid"):
-            setattr(other, name, getattr(self, name).copy())
+            setattr(other, name, copy.copy(getattr(self, name)))
         return other
 
     def step(self, now_s: float, seen: Seen, reflexes: float, noise: list[float], luck: list[float]) -> str | None:

@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.batches.readouts import READ, TokenReadouts, heart_rate, truths
+from models.batches.readouts import READ, TokenReadouts, truths
 from models.batches.recall import recall
+from models.data.labels import heart_rate
 from models.imputers import MaskTokenImputer, RestorationImputer
 from models.networks.fusion import ContextEmbedding, delay_term
 from models.physiome import PhysioME
@@ -74,8 +75,8 @@ def test_truths_are_the_labels_in_units_of_their_spread() -> None:
      ([0.0, 0.5, 1.0, np.nan], 120.0)],
 )  # fmt: skip
 def test_a_rate_needs_two_intervals(times: list[float], expected: float) -> None:
-    found = heart_rate(torch.tensor([times]))
-    np.testing.assert_allclose(array(found), [expected])
+    found = heart_rate(np.array([times]))
+    np.testing.assert_allclose(found, [expected])
 
 
 # -- the losses -------------------------------------------------------------------------------------------------------
@@ -172,7 +173,7 @@ def test_the_main_stage_reads_restored_tokens_of_lost_slots_with_their_memory() 
     )
     stage.module.train()  # LoRA drops out now: not of the targets, which the read-outs learn from
     fit = stage.objective(batch, torch.Generator().manual_seed(1))["readout_fit"]
-    assert float(fit) == pytest.approx(float(found["readout_fit"]), rel=1e-4)
+    assert fit.item() == pytest.approx(float(found["readout_fit"]), rel=1e-4)
     assert model.training
 
 
@@ -210,7 +211,7 @@ def test_the_restoration_stage_is_held_against_readouts_that_stay() -> None:
 def test_heads_learn_alone_or_with_the_pooling(pool: bool) -> None:
     train, stop = groups()
     settings = HeadsConfig(steps=1, batch=6, pool=pool)
-    stage = HeadsStage(tiny_model(), train, stop, settings, seed=3, pool=pool)  # type: ignore[arg-type]
+    stage = HeadsStage(tiny_model(), train, stop, settings, 3)  # type: ignore[arg-type]
     moved = gradients(sum(stage.losses(0).values(), torch.zeros(())), stage.model)
     assert any(name.startswith("heads.pressure") for name in moved)
     assert any(name.startswith("pool.") for name in moved) is pool
@@ -258,7 +259,7 @@ def test_in_its_share_of_steps_nothing_is_imputed(share: float, monkeypatch: pyt
 
     monkeypatch.setattr(PhysioME, "forward", listening)
     train, stop = groups()
-    heads = HeadsStage(tiny_model(), train, stop, HeadsConfig(steps=1, batch=4), seed=3, plain_share=share)  # type: ignore[arg-type]
+    heads = HeadsStage(tiny_model(), train, stop, HeadsConfig(steps=1, batch=4, plain_share=share), 3)  # type: ignore[arg-type]
     waves = WaveStage(tiny_model(), train, stop, WaveConfig(steps=1, batch=4, plain_share=share), 3)  # type: ignore[arg-type]
     for stage in (heads, waves):
         seen.clear()
