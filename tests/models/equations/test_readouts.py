@@ -156,6 +156,9 @@ def test_the_main_stage_reads_restored_tokens_of_lost_slots_with_their_memory() 
     with torch.no_grad():
         for parameter in model.memory.parameters():
             parameter.normal_(std=0.2)
+        for name, parameter in model.encoders.named_parameters():
+            if name.endswith(".up"):
+                parameter.normal_(std=0.5)  # LoRA begins at zero, and what is zero cannot drop out
     stage.module.eval()
     with torch.no_grad():
         found = stage.objective(batch, torch.Generator().manual_seed(1))
@@ -202,6 +205,7 @@ def test_the_restoration_stage_is_held_against_readouts_that_stay() -> None:
     )
     moved = gradients(sum(stage.losses(0).values(), torch.zeros(())), stage.module)
     assert moved and not any(name.startswith("readouts") for name in moved)
+    assert not any(parameter.requires_grad for parameter in bank.parameters())
     assert stop.seen == 0  # read-outs are solved on training patients
     fresh = TokenReadouts(ROWS, TINY.width)
     assert not np.allclose(array(bank.heads[1].weight), array(fresh.heads[1].weight))  # type: ignore[arg-type]
