@@ -239,7 +239,11 @@ def unit_shape(raw: Tensor, frames: int, seen: Tensor | None = None) -> Tensor:
 
 
 class PressureWave(nn.Module):
-    """ABP wave = MAP(t) + PP(t) · unit shape, mmHg; MAP and PP a frame, interpolated between frame centres."""
+    """ABP wave = MAP(t) + PP(t) · unit shape, mmHg; MAP and PP a frame, interpolated between frame centres.
+
+    Where no drawn frame has a pulse source nothing tells a beat: the wave is MAP(t), flat. The decoder's next to nothing
+    would be blown up to a pulse that nobody measured, another one at every precision.
+    """
 
     interpolation: Tensor
 
@@ -253,7 +257,10 @@ class PressureWave(nn.Module):
         [B, N] as in :func:`unit_shape` -> [B, l] mmHg."""
         grid = self.interpolation[:, -raw.shape[-1] :]
         frames = raw.shape[-1] * self.frames // self.interpolation.shape[-1]
-        shape = unit_shape(raw, frames, None if seen is None else seen[:, -frames:])
+        if seen is None:
+            return mean @ grid + (pulse @ grid) * unit_shape(raw, frames)
+        drawn = seen[:, -frames:]
+        shape = torch.where(drawn.any(-1, keepdim=True), unit_shape(raw, frames, drawn), torch.zeros_like(raw))
         return mean @ grid + (pulse @ grid) * shape
 
 

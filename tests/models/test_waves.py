@@ -91,6 +91,21 @@ def test_no_source_at_all_gives_a_finite_wave() -> None:
     assert torch.isfinite(unit_shape(torch.zeros(2, 3000), 10, none)).all()
 
 
+def test_without_a_source_in_what_is_drawn_the_pressure_is_flat() -> None:
+    """A pulse that no sensor tells is not drawn, however large the number; frames before those drawn tell none."""
+    compose = PressureWave(10, 3000)
+    raw, mean, pulse = torch.randn(2, 900), torch.linspace(70.0, 90.0, 10).repeat(2, 1), torch.full((2, 10), 48.0)
+    seen = torch.zeros(2, 10, dtype=torch.bool)
+    seen[0, :7] = True  # of the window, but of none of the three frames drawn
+    flat = compose(raw, mean, pulse, seen)
+    assert torch.allclose(flat, compose(torch.zeros_like(raw), mean, torch.zeros_like(pulse)), atol=1e-4)
+    assert torch.equal(flat, compose(100.0 * raw, mean, pulse, seen))
+    seen[1, 9] = True
+    both = compose(raw, mean, pulse, seen)
+    assert torch.equal(both[0], flat[0])
+    assert float((both[1] - flat[1]).abs().max()) > 10.0
+
+
 def test_any_pulse_source_counts_and_an_eeg_does_not() -> None:
     order = (Modality.ECG, Modality.ABP, Modality.PPG, Modality.EEG)
     presence = torch.zeros(1, 4, 5, dtype=torch.bool)

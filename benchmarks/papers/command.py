@@ -1,0 +1,78 @@
+"""``python -m benchmarks papers run|tables``: train and score the folds, pool what was scored."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from benchmarks.papers.methods import METHODS_FILE, read_methods
+from models.signals.errors import BadInput
+
+
+def main(argv: list[str]) -> int:
+    """Exit code 0; raises BadInput for a file, a folder or a name that does not fit."""
+    options = _parser().parse_args(argv)
+    chosen = read_methods(options.methods)
+    if strange := [name for name in options.only or () if name not in chosen.methods]:
+        raise BadInput(f"--only out of {', '.join(chosen.methods)}", strange[0], "name one of these")
+    if options.command == "tables":
+        from benchmarks.papers.tables import make_tables
+
+        make_tables(options.scores, chosen, options.out)
+        return 0
+    train(options)
+    return 0
+
+
+def train(options: argparse.Namespace) -> None:
+    """The folds that were asked for, one after the other."""
+    import torch
+
+    from benchmarks.papers.cohort import FOLDS, people
+    from benchmarks.papers.fold import Fold
+    from models.data.dataset import GROUPS
+    from models.physiome import SIZES
+    from models.training.config import load_config
+    from models.training.data_stage import make_windows
+    from models.training.portable import check_recordings, with_recordings
+    from models.training.progress import ProgressBars
+
+    if strange := [fold for fold in options.folds if not 0 <= fold < FOLDS]:
+        raise BadInput(f"--folds from 0 to {FOLDS - 1}", str(strange[0]), "correct it")
+    settings = with_recordings(load_config(options.config), dict(options.recordings))
+    check_recordings(settings)
+    bar = ProgressBars()
+    options.windows.mkdir(parents=True, exist_ok=True)
+    found = make_windows(settings, options.windows, bar)
+    # Simulated test patients have a device of their own: they would be a test of devices, not of methods.
+    patients = people([p for group in GROUPS if group != "test" for p in found[group]], *options.patients)
+    torch.set_num_threads(options.threads)
+    for fold in options.folds:
+        chosen = read_methods(options.methods)
+        Fold(patients, fold, options.seed, chosen, options.scores, bar, SIZES[settings.size]).run(options.only)
+
+
+def _site(text: str) -> tuple[str, Path]:
+    site, equals, folder = text.partition("=")
+    if not (site and equals and folder):
+        raise argparse.ArgumentTypeError(f"expected SITE=FOLDER, found {text!r}")
+    return site, Path(folder)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks papers", description=__doc__)
+    parser.add_argument("command", choices=("run", "tables"))
+    parser.add_argument("--methods", type=Path, default=METHODS_FILE, help="TOML file (default: methods.toml)")
+    parser.add_argument("--scores", type=Path, default=Path("runs/papers"), help="folder of what is trained and scored")
+    parser.add_argument("--config", type=Path, default=Path("models/training/shipped.toml"), help="whose windows")
+    parser.add_argument("--windows", type=Path, default=Path("runs/windows"), help="where windows lie or are made")
+    parser.add_argument("--recordings", type=_site, nargs="*", default=[], metavar="SITE=FOLDER", help="as of evaluate")
+    parser.add_argument("--patients", type=int, nargs=2, default=(60, 150), metavar=("SIMULATED", "RECORDED"))
+    parser.add_argument("--folds", type=int, nargs="+", default=[0, 1, 2, 3, 4], help="which of the five")
+    parser.add_argument("--seed", type=int, default=20)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--only", nargs="+", help="methods (default: all)")
+    parser.add_argument(
+        "--out", type=Path, default=Path("benchmarks/models/results/papers"), help="folder of tables (command tables)"
+    )
+    return parser
