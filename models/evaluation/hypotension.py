@@ -20,6 +20,7 @@ from models.data.labels import HORIZONS_S
 from models.evaluation.alarms import REFRACTORY_S, TimePoints, replay_alarms, trade_off
 from models.evaluation.baselines import MAP_RULE_MMHG, LateFusion, TrendBaseline, abp_row, current_map
 from models.evaluation.bootstrap import LEAST_PATIENTS, resampled_patients
+from models.evaluation.fused_risk import FusedRisk
 from models.evaluation.metrics import at_sensitivity, predictive_value, rank_replicates, risk_calibration
 from models.evaluation.report import COLOURS, INTERVAL, caption, plot, write_table
 from models.evaluation.settings import Pass, Setting, all_sensors, every_subset, lost_for
@@ -53,6 +54,7 @@ class RiskStudy:
         self.abp = abp_row(runs[0].model)
         self.trend = TrendBaseline(runs[0].group("train"), self.abp)
         self.late = [LateFusion(run.model, run.group("train"), run.settings.seed) for run in runs]
+        self.fused = [FusedRisk(run.model, run.group("train"), run.settings.seed) for run in runs]
         self.odds = [late.odds(p.group, p.rows) for late, p in zip(self.late, self.passes, strict=True)]
         self.now = self.group.labels["hypotensive_now"].astype(bool)
         self.label = self.group.labels["hypotension"]
@@ -66,6 +68,7 @@ class RiskStudy:
             "model": np.stack([p(setting).values["risk"] for p in self.passes]),
             "map": np.repeat(level[None, :, None], len(HORIZONS_S), axis=2),
             "trend": self.trend(setting, lost)[None],
+            "fused": np.stack([f(p(setting).values["fused"]) for f, p in zip(self.fused, self.passes, strict=True)]),
             "late": np.stack([late.fuse(odds, setting) for late, odds in zip(self.late, self.odds, strict=True)]),
         }
 
@@ -282,7 +285,8 @@ def _at(score: Floats, points: TimePoints, threshold: float) -> tuple[float, flo
 _RISK = {
     "setting": "sensors", "minutes": "within min", "windows": "windows", "prevalence": "prevalence",
     "auroc": "AUROC", "auroc_lo": "from", "auroc_hi": "to", "auroc_map": "of last MAP", "auroc_trend": "of MAP + trend",
-    "auroc_late": "of late fusion", "gain_map": "gain over MAP", "gain_map_lo": "from", "gain_map_hi": "to",
+    "auroc_late": "of late fusion", "auroc_fused": "linear on the representation", "gain_map": "gain over MAP",
+    "gain_map_lo": "from", "gain_map_hi": "to",
     "gain_trend": "gain over trend", "gain_trend_lo": "from", "gain_trend_hi": "to",
 }  # fmt: skip
 _PRECISION = {

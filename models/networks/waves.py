@@ -241,7 +241,7 @@ def unit_shape(raw: Tensor, frames: int, seen: Tensor | None = None) -> Tensor:
 class PressureWave(nn.Module):
     """ABP wave = MAP(t) + PP(t) · unit shape, mmHg; MAP and PP a frame, interpolated between frame centres.
 
-    Where no drawn frame has a pulse source nothing tells a beat: the wave is MAP(t), flat. The decoder's next to nothing
+    Where no drawn frame has a pulse source nothing tells a beat: the wave is MAP(t), flat. The decoder's next to none
     would be blown up to a pulse that nobody measured, another one at every precision.
     """
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from models.batches.batch import TRAINING
+from models.batches.predict import predict
 from models.evaluation.alarms import TimePoints, replay_alarms, trade_off
 from models.evaluation.baselines import LateFusion, TrendBaseline, current_map
+from models.evaluation.fused_risk import PENALTY
 from models.evaluation.hypotension import RiskStudy, evaluate_hypotension, mechanism_rows, risk_row, same_windows
 from models.evaluation.metrics import auroc
 from models.evaluation.settings import Pass, all_sensors, every_subset, lost_for
@@ -115,6 +118,26 @@ def test_late_fusion_of_one_sensor_is_that_sensor(groups, study):
     gone[m, 0] = np.nan
     assert np.isnan(LateFusion.fuse(gone, alone)[0]).all()
     assert np.isfinite(LateFusion.fuse(gone, all_sensors(ROWS))[0]).all()
+
+
+def test_the_linear_head_is_a_logistic_regression_on_the_training_patients(groups, study):
+    """From its own inputs again: the penalised likelihood of the training patients is flat at its weights."""
+    probe, train = study.fused[0], groups["train"]
+    run = study.runs[0]
+    rng = np.random.default_rng([run.settings.seed, 47])
+    rows = np.sort(rng.permutation(len(train)))
+    lost = train.draw(rng, rows, TRAINING)
+    x = predict(run.model, train, rows, lost, ("fused",)).values["fused"].astype(float)
+    z = (x - x.mean(0)) / (x.std(0) + 1e-6)
+    now = train.labels["hypotensive_now"][rows].astype(bool)
+    for j, w in enumerate(probe.weights):
+        label = train.labels["hypotension"][rows, j]
+        use = np.isfinite(label) & ~now
+        error = 1 / (1 + np.exp(-(w[0] + z[use] @ w[1:]))) - label[use]
+        slope = np.append(error.sum(), z[use].T @ error + PENALTY * len(rows) * w[1:])
+        assert np.abs(slope).max() < 1e-3 * use.sum()
+    shown = study.passes[0](all_sensors(ROWS)).values["fused"]
+    assert np.array_equal(study.scores(all_sensors(ROWS))["fused"][0], probe(shown))
 
 
 # -- tables ------------------------------------------------------------------------------------------------------------
