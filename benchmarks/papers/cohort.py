@@ -14,6 +14,7 @@ from models.data.dataset import WindowDataset, open_patient
 from models.data.splits import folds
 from models.physiome import PhysioMEConfig
 from models.signals.modalities import Modality
+from models.sizes import Row
 
 FOLDS = 5
 STOP_SHARE = 0.1
@@ -35,14 +36,19 @@ class Person:
     folders: tuple[Path, ...]
 
 
-def people(folders: Sequence[Path], simulated: int, recorded: int, studies: int = 2) -> list[Person]:
+def people(
+    folders: Sequence[Path], simulated: int, recorded: int, modalities: Sequence[Row], studies: int = 2
+) -> list[Person]:
     """The first ``simulated`` and ``recorded`` patients of ``folders`` by name, of each recorded one its ``studies``
-    longest recordings. Recordings heard through another device are left out: they are the same patients again."""
+    longest recordings. Left out are recordings heard through another device, which are the same patients again, and
+    those without a window in which the circulation was measured throughout."""
+    circulation = [list(modalities).index(m) for m in CIRCULATION]
     found: dict[str, list[tuple[int, Path]]] = {}
     real: dict[str, bool] = {}
     for folder in folders:
         patient = open_patient(folder)
-        if patient.facts.get("device_seed") is not None or not patient.windows:
+        measured = np.asarray(patient.arrays["presence"])[:, circulation].all((1, 2))
+        if patient.facts.get("device_seed") is not None or not measured.any():
             continue
         name = patient.who or f"simulated/{patient.facts.get('seed')}"
         found.setdefault(name, []).append((patient.windows, folder))

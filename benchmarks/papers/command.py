@@ -8,6 +8,8 @@ from pathlib import Path
 from benchmarks.papers.methods import METHODS_FILE, read_methods
 from models.signals.errors import BadInput
 
+COHORT = Path(__file__).with_name("cohort.toml")
+
 
 def main(argv: list[str]) -> int:
     """Exit code 0; raises BadInput for a file, a folder or a name that does not fit."""
@@ -45,7 +47,8 @@ def train(options: argparse.Namespace) -> None:
     options.windows.mkdir(parents=True, exist_ok=True)
     found = make_windows(settings, options.windows, bar)
     # Simulated test patients have a device of their own: they would be a test of devices, not of methods.
-    patients = people([p for group in GROUPS if group != "test" for p in found[group]], *options.patients)
+    folders = [p for group in GROUPS if group != "test" for p in found[group]]
+    patients = people(folders, options.patients[0], options.patients[1], settings.architecture.modalities)
     torch.set_num_threads(options.threads)
     for fold in options.folds:
         chosen = read_methods(options.methods)
@@ -64,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("command", choices=("run", "tables"))
     parser.add_argument("--methods", type=Path, default=METHODS_FILE, help="TOML file (default: methods.toml)")
     parser.add_argument("--scores", type=Path, default=Path("runs/papers"), help="folder of what is trained and scored")
-    parser.add_argument("--config", type=Path, default=Path("models/training/shipped.toml"), help="whose windows")
+    parser.add_argument("--config", type=Path, default=COHORT, help="whose windows (default: cohort.toml)")
     parser.add_argument("--windows", type=Path, default=Path("runs/windows"), help="where windows lie or are made")
     parser.add_argument("--recordings", type=_site, nargs="*", default=[], metavar="SITE=FOLDER", help="as of evaluate")
     parser.add_argument("--patients", type=int, nargs=2, default=(60, 150), metavar=("SIMULATED", "RECORDED"))

@@ -15,15 +15,20 @@ import numpy.typing as npt
 import torch
 
 from benchmarks.papers.cohort import CIRCULATION, Person, fold_of, open_fold, whole_rows
+from benchmarks.papers.end_to_end import ZeroFillStage, add_classifier, task
 from benchmarks.papers.methods import Method, Methods, main_stage_settings, plain, pretraining, selfmask_settings
-from benchmarks.papers.reading import FILLS, Classifier, LateFusion, Said, fused, nothing, numbers
+from benchmarks.papers.reading import FILLS, Classifier, LateFusion, Said, representation
+from models.batches.batch import TRAINING
 from models.batches.features import cache_features
 from models.batches.group import Group
 from models.evaluation.readouts import TASKS, truths
 from models.evaluation.settings import every_subset
+from models.imputers import MaskTokenImputer
 from models.physiome import PhysioME, PhysioMEConfig
 from models.progress import Progress
+from models.signals.errors import BadInput
 from models.training.config import digest
+from models.training.heads_stage import COMPLETE
 from models.training.loop import run_stage
 from models.training.objective_stages import main_stage
 from models.training.pretrain import PretrainStage
@@ -31,6 +36,9 @@ from models.training.selfmask_stage import SelfMaskStage
 
 HEAD_WINDOWS, TEST_WINDOWS = 24, 20
 """Windows a patient on which classifiers are fitted, and which are tested."""
+
+END_TO_END = {"selfmask": SelfMaskStage, "zero_fill": ZeroFillStage}
+MARK = "mark.txt"
 
 Floats = npt.NDArray[np.float64]
 
@@ -86,7 +94,9 @@ class Fold:
         self.config = config
         folders = fold_of(patients, fold, seed)
         self.groups = open_fold(folders, self.config, seed)
-        self.print = digest([seed, fold, sorted(f"{g}/{p.parent.name}/{p.name}" for g in folders for p in folders[g])])
+        self.print = digest(
+            [seed, fold, str(config), sorted(f"{g}/{p.parent.name}/{p.name}" for g in folders for p in folders[g])]
+        )
 
     def run(self, only: list[str] | None = None) -> None:
         """Every method of the file (or ``only`` these) that is not scored yet."""
@@ -94,6 +104,7 @@ class Fold:
             if only is not None and name not in only:
                 continue
             files = {fill: self.out / name / f"{fill}.npz" for fill in method.fill}
+            claim(self.out / name, digest([self.print, plain(method), plain(self.chosen.budget)]))
             if all(path.is_file() for path in files.values()):
                 continue
             model = self.trained(name, method)
@@ -112,17 +123,18 @@ class Fold:
         place, budget, (train, stop) = self.out / name, self.chosen.budget, (self.groups["train"], self.groups["stop"])
         seed = 100 * self.seed + self.fold
         mark = digest([self.print, plain(method), plain(budget)])
-        if method.stage == "selfmask":
-            place.mkdir(parents=True, exist_ok=True)
+        place.mkdir(parents=True, exist_ok=True)
+        if method.stage in END_TO_END:
+            add_classifier(model)
             settings = selfmask_settings(method, budget)
-            imagining = SelfMaskStage(model, train, stop, settings, seed, end_to_end=True)
-            run_stage(imagining, settings, place, mark, self.progress)
+            whole = END_TO_END[method.stage](model, train, stop, settings, seed, task, end_to_end=True)
+            run_stage(whole, settings, place, mark, self.progress)
             self._features(model, place)
         elif method.stage != "none":
-            model.imputer = FILLS[method.fill[0]]
-            place.mkdir(parents=True, exist_ok=True)
-            fusing = main_stage_settings(method, budget)
-            run_stage(main_stage(method.stage, model, train, stop, fusing, seed), fusing, place, mark, self.progress)
+            model.imputer = FILLS.get(method.fill[0], MaskTokenImputer())
+            fusing, plan = main_stage_settings(method, budget), COMPLETE if method.complete else TRAINING
+            fusion = main_stage(method.stage, model, train, stop, fusing, seed, plan)
+            run_stage(fusion, fusing, place, mark, self.progress)
         return model.eval().requires_grad_(False)
 
     def _with_encoders(self, method: Method) -> PhysioME:
@@ -146,10 +158,16 @@ class Fold:
             cache_features(model, group, self.progress, name, place / "features" / f"{name}.npy")
 
 
-# -- scoring ----------------------------------------------------------------------------------------------------------
+def claim(place: Path, mark: str) -> None:
+    """Makes the folder this method's under these settings; BadInput where it holds another's, which would be shown."""
+    place.mkdir(parents=True, exist_ok=True)
+    if not (place / MARK).is_file():
+        (place / MARK).write_text(mark, encoding="utf-8")
+    elif (place / MARK).read_text(encoding="utf-8") != mark:
+        raise BadInput("scores of these patients and settings", f"others in {place}", "choose another --scores")
 
-NULLS = {"constant": nothing, "numbers": numbers}
-"""Fills that read no network."""
+
+# -- scoring ----------------------------------------------------------------------------------------------------------
 
 
 def score(model: PhysioME, groups: Mapping[str, Group], fold: int, method: str, fill: str) -> Scored:
@@ -161,7 +179,7 @@ def score(model: PhysioME, groups: Mapping[str, Group], fold: int, method: str, 
     if fill == "late fusion":
         reads = LateFusion(model, train, fitting)
     else:
-        reads = Classifier(NULLS.get(fill) or fused(model, fill), train, fitting, fold)
+        reads = Classifier(representation(model, fill), train, fitting, fold)
     names = np.array([p.who or f"simulated/{p.facts.get('seed')}" for p in test.dataset.patients])
     said: dict[tuple[str, str, str], Floats] = {}
     rows_of = model.config.bedside_rows
@@ -170,11 +188,11 @@ def score(model: PhysioME, groups: Mapping[str, Group], fold: int, method: str, 
         here = ~(test.recorded[rows] & any(beyond[m] for m in setting.observed))
         found = reads(test, rows[here], np.tile(np.array(setting.lost_s), (int(here.sum()), 1)))
         for head, tasks in found.items():
-            for task, values in tasks.items():
-                said[setting.name, head, task] = np.full(len(rows), np.nan)
-                said[setting.name, head, task][here] = values
+            for name, values in tasks.items():
+                said[setting.name, head, name] = np.full(len(rows), np.nan)
+                said[setting.name, head, name][here] = values
     truth = truths(test, rows, rows_of)
     return Scored(
         fold, method, fill, names[test.dataset.study_of[rows]], test.recorded[rows],
-        {task: truth[task] for task in TASKS}, said,
+        {name: truth[name] for name in TASKS}, said,
     )  # fmt: skip

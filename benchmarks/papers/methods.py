@@ -10,17 +10,17 @@ import msgspec
 from models.signals.errors import BadInput
 from models.training.config import FusionConfig, PretrainConfig, SelfMaskConfig
 from models.training.losses import WEIGHTS
-from models.training.stage import Count, NotNegative, Positive
+from models.training.stage import Count, NotNegative, Positive, Share
 
 METHODS_FILE = Path(__file__).with_name("methods.toml")
 LABELLED = ("pressure", "pressure_present", "depth", "hypotension", "eeg")
 """Losses of :data:`models.training.losses.WEIGHTS` that read a label."""
 
-Fill = Literal["restoration", "mask token", "zeros", "selfmask", "late fusion", "constant", "numbers"]
+Fill = Literal["restoration", "mask token", "zeros", "selfmask", "tokens", "late fusion", "constant", "numbers"]
 
 
 class Budget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What every method may spend. SelfMask trains the encoders too, whose step is dearer: it has steps of its own."""
+    """What every method may spend. Who trains the encoders too, whose step is dearer, has steps of their own."""
 
     pretrain_steps: Count
     pretrain_batch: Count
@@ -33,16 +33,18 @@ class Budget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Method(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One method. ``fill``: what stands in absent slots at the test, each a row of the tables; the first of them also
-    while it is trained."""
+    """One method. ``fill``: what stands in absent slots at the test, or what is read instead of them, each a row of the
+    tables; the first of them also while it is trained."""
 
     what: str
-    stage: Literal["physiome", "leave_one_out", "masked_autoencoding", "consistency", "selfmask", "none"]
+    stage: Literal["physiome", "leave_one_out", "masked_autoencoding", "consistency", "selfmask", "zero_fill", "none"]
     labels: bool
     fill: tuple[Fill, ...]
     weights: dict[str, NotNegative] = {}
     context: bool = False  # what was measured before the window is remembered, and the last tokens of what is lost
     random_encoders: bool = False
+    complete: bool = False  # trained on windows that lost nothing
+    token_sample: Share = 0.6  # of the kept tokens, shown to the fusion encoder
     alpha: NotNegative = 0.0
     beta: NotNegative = 0.0
 
@@ -91,7 +93,8 @@ def main_stage_settings(method: Method, budget: Budget) -> FusionConfig:
     steps = budget.main_steps
     return FusionConfig(
         steps=steps, batch=budget.main_batch, rate=budget.rate, warmup=steps // 10, lora_rank=16, lora_alpha=16.0,
-        memory=method.context, weights=labels | method.weights, evaluate_every=steps, save_every=steps,
+        token_sample=method.token_sample, memory=method.context, weights=labels | method.weights,
+        evaluate_every=steps, save_every=steps,
     )  # fmt: skip
 
 

@@ -7,16 +7,17 @@ those tested do (each of the subsets alike, never measured).
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from models.batches.group import Group
-from models.batches.predict import predict
+from models.batches.recall import recall
 from models.evaluation.linear import sigmoid
 from models.evaluation.metrics import log_odds
-from models.evaluation.readouts import NUMBERS, TASKS, Heads, fit_heads, truths
+from models.evaluation.readouts import NUMBERS, RISKS, TASKS, fit_heads, truths
 from models.imputers import Imputer, MaskTokenImputer, RestorationImputer, ZeroImputer
 from models.physiome import PhysioME
 from models.selfmask import SelfMaskImputer
@@ -38,15 +39,51 @@ Said = dict[str, dict[str, Floats]]
 """Head -> task -> prediction [W]."""
 
 
-def fused(model: PhysioME, fill: str) -> Represents:
-    """The fused representation [W, d], with ``fill`` in the slots of what is absent."""
+def representation(model: PhysioME, fill: str) -> Represents:
+    """What is read under the name ``fill``."""
+    fixed: dict[str, Represents] = {"constant": nothing, "numbers": numbers, "tokens": partial(mean_tokens, model)}
+    return fixed.get(fill) or partial(fused, model, fill)
 
-    def of(group: Group, rows: Indices, ages_s: Floats) -> Floats:
-        lost = group.lost(rows, ages_s)
-        found = predict(model, group, rows, lost, ("fused",), _BATCH, FILLS[fill])
-        return found.values["fused"].astype(np.float64)
 
-    return of
+@torch.no_grad()
+def fused(model: PhysioME, fill: str, group: Group, rows: Indices, ages_s: Floats) -> Floats:
+    """The slots of pass 2, with ``fill`` in those of what is absent: of each modality their mean and the newest one,
+    [W, 2 M d]. The pooling after them is not read: no self-supervised loss trains it."""
+    parts = []
+    lost = group.lost(rows, ages_s)
+    for first in range(0, len(rows), _BATCH):
+        batch = group.batch(rows[first : first + _BATCH], lost.part(slice(first, first + _BATCH)), 0)
+        memory = recall(model, batch)
+        found = model.represent(batch.signals, batch.presence, batch.context, batch.features, FILLS[fill], memory)
+        parts.append(torch.cat([found.slots.mean(2).flatten(1), found.slots[:, :, -1].flatten(1)], dim=-1).numpy())
+    return np.concatenate(parts).astype(np.float64)
+
+
+def mean_tokens(model: PhysioME, group: Group, rows: Indices, ages_s: Floats) -> Floats:
+    """Mean and newest encoder token of each modality side by side, 0 where it is absent, and which are there:
+    [W, 2 M d + M]."""
+    parts = []
+    here = ages_s == 0
+    for x, here_m in zip(sensor_tokens(model, group, rows), here.T, strict=True):
+        known = np.isfinite(x).all(1) & here_m
+        parts.append(np.where(known[:, None], x, 0.0))
+        parts.append(known[:, None].astype(np.float64))
+    return np.concatenate(parts, axis=1)
+
+
+@torch.no_grad()
+def sensor_tokens(model: PhysioME, group: Group, rows: Indices) -> list[Floats]:
+    """Of each sensor alone, as recorded, the mean of its encoder tokens and the newest [W, 2 d]; NaN where a frame is
+    missing."""
+    natural = group.lost(rows, np.zeros((len(rows), len(group.config.modalities))))
+    parts = []
+    for first in range(0, len(rows), _BATCH):
+        batch = group.batch(rows[first : first + _BATCH], natural.part(slice(first, first + _BATCH)), 0)
+        tokens = model.encode(batch.features, batch.presence)
+        both = torch.cat([tokens.mean(2), tokens[:, :, -1]], dim=-1)
+        parts.append(torch.where(batch.presence.all(-1, keepdim=True), both, torch.nan).numpy())
+    whole = np.concatenate(parts).astype(np.float64)
+    return [whole[:, m] for m in range(whole.shape[1])]
 
 
 def numbers(group: Group, rows: Indices, ages_s: Floats) -> Floats:
@@ -72,38 +109,59 @@ def nothing(group: Group, rows: Indices, ages_s: Floats) -> Floats:
     return np.zeros((len(rows), 1))
 
 
+class Bounded:
+    """Linear heads whose numbers stay within what the training patients had: fitted on complete windows and read under
+    a loss, a line runs on beyond any patient."""
+
+    def __init__(self, x: Floats, truth: dict[str, Floats], patient: Indices) -> None:
+        self.heads = fit_heads(x, truth, patient)
+        self.range = {task: (np.nanmin(truth[task]), np.nanmax(truth[task])) for task in self.heads.numbers}
+
+    def __call__(self, x: Floats) -> dict[str, Floats]:
+        """Predictions [W] by task."""
+        found = self.heads.predict(x)
+        return found | {task: found[task].clip(*limits) for task, limits in self.range.items()}
+
+
+def fitting_truths(train: Group, rows: Indices) -> dict[str, Floats]:
+    """The truths of training windows; of recorded ones no risk: their recordings are of minutes, so that the outcomes
+    that are known are those of early falls, and a classifier would learn that no EEG means danger."""
+    truth = truths(train, rows, train.config.bedside_rows)
+    return truth | {task: np.where(train.recorded[rows], np.nan, truth[task]) for task in RISKS}
+
+
 class Classifier:
     """Linear heads on a representation, by the windows they were fitted on."""
 
     def __init__(self, represents: Represents, train: Group, rows: Indices, seed: int) -> None:
         self.represents = represents
-        truth = truths(train, rows, train.config.bedside_rows)
-        patient = train.dataset.patient_of[rows]
-        modalities = len(train.config.modalities)
-        drawn = {"complete": np.zeros((len(rows), modalities)), "losses": drawn_losses(train, rows, seed)}
-        self.heads = {name: fit_heads(represents(train, rows, drawn[name]), truth, patient) for name in HEADS}
+        truth, patient = fitting_truths(train, rows), train.dataset.patient_of[rows]
+        nothing_lost = np.zeros((len(rows), len(train.config.modalities)))
+        drawn = {"complete": nothing_lost, "losses": drawn_losses(train, rows, seed)}
+        self.heads = {name: Bounded(represents(train, rows, drawn[name]), truth, patient) for name in HEADS}
 
     def __call__(self, group: Group, rows: Indices, ages_s: Floats) -> Said:
         """Predictions for windows under one loss."""
         x = self.represents(group, rows, ages_s)
-        return {name: heads.predict(x) for name, heads in self.heads.items()}
+        return {name: heads(x) for name, heads in self.heads.items()}
 
 
 class LateFusion:
-    """A classifier a sensor on the mean of its encoder tokens; numbers are averaged over the sensors that are there,
+    """A classifier a sensor on its encoder tokens; numbers are averaged over the sensors that are there, each alike,
     risks in log odds. What it cannot do is let one sensor explain another. Losses change no sensor: one head."""
 
     def __init__(self, model: PhysioME, train: Group, rows: Indices) -> None:
         self.model = model
-        truth, patient = truths(train, rows, train.config.bedside_rows), train.dataset.patient_of[rows]
-        self.heads: list[Heads] = []
-        for x in self._tokens(train, rows):
+        truth, patient = fitting_truths(train, rows), train.dataset.patient_of[rows]
+        self.heads: list[Bounded] = []
+        for x in sensor_tokens(model, train, rows):
             here = np.isfinite(x).all(1)
-            self.heads.append(fit_heads(x[here], {task: v[here] for task, v in truth.items()}, patient[here]))
+            self.heads.append(Bounded(x[here], {task: v[here] for task, v in truth.items()}, patient[here]))
 
     def __call__(self, group: Group, rows: Indices, ages_s: Floats) -> Said:
         """Predictions for windows under one loss; NaN where nothing is measured."""
-        each = [self._one(heads, x) for heads, x in zip(self.heads, self._tokens(group, rows), strict=True)]
+        tokens = sensor_tokens(self.model, group, rows)
+        each = [self._one(heads, x) for heads, x in zip(self.heads, tokens, strict=True)]
         found: dict[str, Floats] = {}
         for task in TASKS:
             values = np.stack([one.get(task, np.full(len(rows), np.nan)) for one in each], axis=1)
@@ -116,27 +174,13 @@ class LateFusion:
         return dict.fromkeys(HEADS, found)
 
     @staticmethod
-    def _one(heads: Heads, x: Floats) -> dict[str, Floats]:
+    def _one(heads: Bounded, x: Floats) -> dict[str, Floats]:
         here = np.isfinite(x).all(1)
         found = {}
-        for task, values in heads.predict(x[here]).items():
+        for task, values in heads(x[here]).items():
             found[task] = np.full(len(x), np.nan)
             found[task][here] = values
         return found
-
-    @torch.no_grad()
-    def _tokens(self, group: Group, rows: Indices) -> list[Floats]:
-        """Mean encoder token of each sensor alone [W, d] as recorded; NaN where no frame is present."""
-        natural = group.lost(rows, np.zeros((len(rows), len(group.config.modalities))))
-        parts = []
-        for first in range(0, len(rows), _BATCH):
-            batch = group.batch(rows[first : first + _BATCH], natural.part(slice(first, first + _BATCH)), 0)
-            tokens, inside = self.model.encode(batch.features, batch.presence), batch.presence.unsqueeze(-1)
-            total = torch.where(inside, tokens, torch.zeros_like(tokens)).sum(2)
-            count = inside.sum(2)
-            parts.append(torch.where(count > 0, total / count.clamp(min=1), torch.nan).numpy())
-        whole = np.concatenate(parts).astype(np.float64)
-        return [whole[:, m] for m in range(whole.shape[1])]
 
 
 def drawn_losses(group: Group, rows: Indices, seed: int) -> Floats:

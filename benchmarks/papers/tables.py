@@ -134,8 +134,9 @@ def bounds(values: Floats) -> tuple[float, float]:
 
 def replicates(folds: Sequence[Scored], head: str, outcome: Outcome) -> Floats:
     """The figure [0] and its resamples [1:], means over folds and subsets; NaN where a task was not read."""
-    mean: Floats = np.mean([_of_fold(scored, head, outcome) for scored in folds], axis=0)
-    return mean
+    each = [_of_fold(scored, head, outcome) for scored in folds]
+    defined = [one for one in each if np.isfinite(one[0])]  # a fold may lack an event, or a task
+    return np.nanmean(defined, axis=0) if defined else np.full(RESAMPLES + 1, np.nan)
 
 
 def _of_fold(scored: Scored, head: str, outcome: Outcome) -> Floats:

@@ -142,7 +142,9 @@ class MaskedAutoencodingStage(MainStage):
         """Error of the tokens that were not sampled, and the losses of the heads."""
         model, batch = self.model, drawn.batch
         with torch.no_grad():
-            target = model.encode(batch.features, batch.known)
+            training = model.training
+            target = model.eval().encode(batch.features, batch.known)  # a target is not dropped out of
+            model.train(training)
         visible = objectives.draw_tokens(batch.presence, self.settings.token_sample, generator)
         tokens = model.encode(batch.features, visible)
         _, embedded = model.context(batch.context, visible)
@@ -175,8 +177,11 @@ METHODS: dict[str, type[MainStage]] = {
 }
 
 
-def main_stage(method: str, model: PhysioME, train: Group, stop: Group, settings: FusionConfig, seed: int = 0) -> Stage:
+def main_stage(
+    method: str, model: PhysioME, train: Group, stop: Group, settings: FusionConfig, seed: int = 0,
+    plan: LossPlan = TRAINING,
+) -> Stage:  # fmt: skip
     """The main stage of a method: PhysioME's own ("physiome") or one of :data:`METHODS`."""
     if method == "physiome":
-        return FusionStage(model, train, stop, settings, seed)
-    return METHODS[method](model, train, stop, settings, seed)
+        return FusionStage(model, train, stop, settings, seed, plan)
+    return METHODS[method](model, train, stop, settings, seed, plan)

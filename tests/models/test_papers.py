@@ -13,9 +13,10 @@ import torch
 from benchmarks.papers import cohort, tables
 from benchmarks.papers.cohort import FOLDS, Person, fold_of, people, whole_rows
 from benchmarks.papers.command import main
-from benchmarks.papers.fold import Fold, Scored
-from benchmarks.papers.methods import Methods, main_stage_settings, read_methods
-from benchmarks.papers.reading import LateFusion, drawn_losses, numbers
+from benchmarks.papers.end_to_end import ZeroFillStage, add_classifier, task
+from benchmarks.papers.fold import Fold, Scored, claim
+from benchmarks.papers.methods import Methods, main_stage_settings, read_methods, selfmask_settings
+from benchmarks.papers.reading import Bounded, LateFusion, drawn_losses, fitting_truths, numbers
 from models.batches.group import Group
 from models.data.dataset import WindowDataset
 from models.evaluation.metrics import auroc
@@ -24,6 +25,8 @@ from models.progress import silent
 from models.signals.errors import BadInput
 from models.signals.modalities import Modality
 from models.training.losses import WEIGHTS
+from models.training.objective_stages import METHODS
+from models.training.selfmask_stage import SelfMaskStage
 from tests.models.lost_material import CI, write_patient
 
 pytestmark = pytest.mark.timeout(300)
@@ -60,7 +63,7 @@ def small() -> Methods:
 
 @pytest.fixture(scope="module")
 def patients(folders: list[Path]) -> list[Person]:
-    return people(folders, 99, 99)
+    return people(folders, 99, 99, CI.modalities)
 
 
 # -- who is where -----------------------------------------------------------------------------------------------------
@@ -71,7 +74,7 @@ def test_a_patient_is_all_its_recordings_but_none_by_another_device(folders, pat
     assert sorted(of) == sorted(f"p{n}" for n in range(PATIENTS))
     assert of["p1"].folders == (folders[1], folders[PATIENTS])
     assert [p.recorded for p in patients] == [False] * 6 + [True] * 6
-    assert [p.name for p in people(folders, 2, 1)] == ["p0", "p10", "p1"]
+    assert [p.name for p in people(folders, 2, 1, CI.modalities)] == ["p0", "p10", "p1"]
 
 
 @pytest.mark.parametrize("seed", [20, 21])
@@ -110,7 +113,7 @@ def scrambled(group: Group) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["physiome", "consistency", "zero_fill"])
+@pytest.mark.parametrize("name", ["physiome", "consistency", "ours"])
 def test_no_label_reaches_a_network_that_must_not_see_any(name, patients, small, tmp_path) -> None:
     """The network that is read is bit for bit the same whatever the labels say; of a method with labels it is not."""
     method = small.methods[name]
@@ -128,7 +131,7 @@ def test_no_label_reaches_a_network_that_must_not_see_any(name, patients, small,
 
 def test_only_losses_that_read_no_label_have_a_weight_without_labels() -> None:
     for name, method in read_methods().methods.items():
-        if method.stage in ("none", "selfmask"):
+        if method.stage not in ("physiome", *METHODS):
             continue
         settings = main_stage_settings(method, read_methods().budget)
         weighed = {k for k, v in (WEIGHTS | settings.weights).items() if v > 0}
@@ -222,6 +225,50 @@ def test_a_method_beside_itself_differs_by_nothing_in_every_resample() -> None:
     found = {tables.REFERENCE: ours, ("again", "f"): ours}
     row = tables.row_of(found, ("again", "f"), "complete", tables.RISKS[1:2], tables.RISKS[1:2])
     assert row["delta"] == row["lo"] == row["hi"] == 0.0
+
+
+def test_numbers_stay_within_what_patients_have_and_recordings_teach_no_risk(folders) -> None:
+    group = Group(WindowDataset(folders[:2]), CI, 0)
+    rows = np.arange(len(group))
+    truth = fitting_truths(group, rows)
+    assert np.isnan(truth["hypotension_5"][group.recorded]).all()
+    assert np.isfinite(truth["hypotension_5"][~group.recorded]).any() and np.isfinite(truth["map"]).all()
+    x = truth["map"][:, None]
+    heads = Bounded(x, truth, group.dataset.patient_of)
+    said = heads(np.array([[-1e4], [80.0], [1e4]]))["map"]
+    assert said[0] == truth["map"].min() and said[2] == truth["map"].max()
+    assert abs(said[1] - 80.0) < 2.0
+
+
+def test_scores_of_other_settings_are_not_taken_for_these(tmp_path) -> None:
+    claim(tmp_path / "m", "one")
+    claim(tmp_path / "m", "one")
+    with pytest.raises(BadInput, match="others in"):
+        claim(tmp_path / "m", "two")
+
+
+@pytest.mark.parametrize("stage", [ZeroFillStage, SelfMaskStage])
+def test_a_task_trains_encoders_and_its_label_of_hypotension_reaches_them(stage, folders) -> None:
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+    model = PhysioME(CI)
+    add_classifier(model)
+    group = Group(WindowDataset(folders[:3]), CI, 0)
+    group.features = torch.zeros(len(group), len(CI.modalities), CI.frames, CI.width)
+    settings = selfmask_settings(read_methods().methods["zero_fill"], read_methods().budget)
+    settings = msgspec.structs.replace(settings, batch=3)
+
+    def gradient() -> torch.Tensor:
+        model.zero_grad()
+        torch.stack(list(made.losses(0).values())).sum().backward()
+        first = next(p for p in model.encoders.parameters() if p.grad is not None and bool((p.grad != 0).any()))
+        assert first.grad is not None
+        return first.grad.clone()
+
+    made = stage(model, group, group, settings, 0, task, end_to_end=True)
+    before = gradient()
+    group.labels["hypotension"] = 1.0 - group.labels["hypotension"]
+    assert not torch.equal(gradient(), before)
 
 
 @pytest.mark.slow
