@@ -34,7 +34,7 @@ from models.training.objective_stages import main_stage
 from models.training.pretrain import PretrainStage
 from models.training.selfmask_stage import SelfMaskStage
 
-HEAD_WINDOWS, TEST_WINDOWS = 24, 20
+HEAD_WINDOWS, TEST_WINDOWS = 20, 16
 """Windows a patient on which classifiers are fitted, and which are tested."""
 
 END_TO_END = {"selfmask": SelfMaskStage, "zero_fill": ZeroFillStage}
