@@ -120,12 +120,17 @@ SIZES: dict[str, PhysioMEConfig] = {
         frames=8, width=32, encoder_depth=1, fusion_depth=1, decoder_depth=1, decoder_width=32, pretrain_width=32,
         channels=(8, 12), wave_channels=8, selfmask_width=32,
     ),
+    "small": PhysioMEConfig(
+        width=48, encoder_depth=1, decoder_depth=1, decoder_width=48, pretrain_width=48, channels=(8, 12),
+        wave_channels=16, selfmask_width=48,
+    ),
     "vitaldb": _PAPER,
     "vitaldb3": replace(_PAPER, modalities=(Modality.ABP, Modality.ECG, Modality.PPG)),
     "sleep_edfx": replace(
         _PAPER, frames=27, frame_s=4, frame_step_s=1, modalities=SLEEP_CHANNELS, task="sleep"
     ),
 }  # fmt: skip
-"""``demo`` and ``full`` are shipped, ``demo3`` is the same without an EEG, ``ci`` is for tests. The others are
+"""``demo`` and ``full`` are shipped, ``demo3`` is the same without an EEG, ``ci`` is for tests, ``small`` reads the
+demo's windows and is for comparisons of methods on two cores (benchmarks/papers). The others are
 PhysioME's own configurations (arXiv 2510.11110): VitalDB with the four modalities of the bedside or the paper's three,
 60 s in 3-s frames; Sleep-EDFX 30 s in 4-s frames that step by 1 s."""

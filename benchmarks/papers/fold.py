@@ -19,7 +19,7 @@ from benchmarks.papers.end_to_end import ZeroFillStage, add_classifier, task
 from benchmarks.papers.methods import Method, Methods, main_stage_settings, plain, pretraining, selfmask_settings
 from benchmarks.papers.reading import FILLS, Classifier, LateFusion, Said, representation
 from models.batches.batch import TRAINING
-from models.batches.features import cache_features
+from models.batches.features import cache_features, complete_scaled
 from models.batches.group import Group
 from models.evaluation.readouts import TASKS, truths
 from models.evaluation.settings import every_subset
@@ -34,7 +34,7 @@ from models.training.objective_stages import main_stage
 from models.training.pretrain import PretrainStage
 from models.training.selfmask_stage import SelfMaskStage
 
-HEAD_WINDOWS, TEST_WINDOWS = 20, 16
+HEAD_WINDOWS, TEST_WINDOWS = 14, 12
 """Windows a patient on which classifiers are fitted, and which are tested."""
 
 END_TO_END = {"selfmask": SelfMaskStage, "zero_fill": ZeroFillStage}
@@ -129,7 +129,7 @@ class Fold:
             settings = selfmask_settings(method, budget)
             whole = END_TO_END[method.stage](model, train, stop, settings, seed, task, end_to_end=True)
             run_stage(whole, settings, place, mark, self.progress)
-            self._features(model, place)
+            self._read_features(model)
         elif method.stage != "none":
             model.imputer = FILLS.get(method.fill[0], MaskTokenImputer())
             fusing, plan = main_stage_settings(method, budget), COMPLETE if method.complete else TRAINING
@@ -142,7 +142,7 @@ class Fold:
         torch.manual_seed(100 * self.seed + self.fold)
         model = PhysioME(replace(self.config, use_context=method.context))
         if method.random_encoders:
-            self._features(model, self.out / "random")
+            self._read_features(model)
             return model
         stage = PretrainStage(
             model, self.groups["train"], self.groups["stop"], pretraining(self.chosen.budget), self.seed
@@ -150,12 +150,21 @@ class Fold:
         mark = digest([self.print, plain(self.chosen.budget)])
         run_stage(stage, pretraining(self.chosen.budget), self.out, mark, self.progress)
         model.eval()
-        self._features(model, self.out)
+        for name, group in self.groups.items():
+            cache_features(model, group, self.progress, name, self.out / "features" / f"{name}.npy")
         return model
 
-    def _features(self, model: PhysioME, place: Path) -> None:
-        for name, group in self.groups.items():
-            cache_features(model, group, self.progress, name, place / "features" / f"{name}.npy")
+    def _read_features(self, model: PhysioME) -> None:
+        """Features of the windows that are read, by the encoders of ``model``; NaN elsewhere, where none is needed."""
+        c = model.eval().config
+        for name, most in (("train", HEAD_WINDOWS), ("test", TEST_WINDOWS)):
+            group = self.groups[name]
+            rows = whole_rows(group, most)
+            group.features = torch.full((len(group), len(c.modalities), c.frames, c.width), torch.nan)
+            for first in range(0, len(rows), 64):
+                part = rows[first : first + 64]
+                with torch.no_grad():
+                    group.features[torch.from_numpy(part)] = model.frame_features(complete_scaled(model, group, part))
 
 
 def claim(place: Path, mark: str) -> None:

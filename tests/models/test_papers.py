@@ -14,9 +14,9 @@ from benchmarks.papers import cohort, tables
 from benchmarks.papers.cohort import FOLDS, Person, fold_of, people, whole_rows
 from benchmarks.papers.command import main
 from benchmarks.papers.end_to_end import ZeroFillStage, add_classifier, task
-from benchmarks.papers.fold import Fold, Scored, claim
+from benchmarks.papers.fold import Fold, Scored, claim, score
 from benchmarks.papers.methods import Methods, main_stage_settings, read_methods, selfmask_settings
-from benchmarks.papers.reading import Bounded, LateFusion, drawn_losses, fitting_truths, numbers
+from benchmarks.papers.reading import Bounded, LateFusion, drawn_losses, fitting_truths, numbers, representation
 from models.batches.group import Group
 from models.data.dataset import WindowDataset
 from models.evaluation.metrics import auroc
@@ -26,7 +26,7 @@ from models.signals.errors import BadInput
 from models.signals.modalities import Modality
 from models.training.losses import WEIGHTS
 from models.training.objective_stages import METHODS
-from models.training.selfmask_stage import SelfMaskStage
+from models.training.selfmask_stage import SelfMaskStage, head_task
 from tests.models.lost_material import CI, write_patient
 
 pytestmark = pytest.mark.timeout(300)
@@ -183,6 +183,72 @@ def test_late_fusion_averages_over_the_sensors_that_are_there(folders) -> None:
     both = late(group, rows, np.array([[0.0, np.inf, 0.0, np.inf]] * 5))["losses"]["map"]
     assert np.allclose(both, (alone[0] + alone[2]) / 2)
     assert np.isnan(late(group, rows, np.full((5, 4), np.inf))["complete"]["map"]).all()
+
+
+def with_features(group: Group, seed: int = 0) -> Group:
+    generator = torch.Generator().manual_seed(seed)
+    group.features = torch.randn(len(group), len(CI.modalities), CI.frames, CI.width, generator=generator)
+    return group
+
+
+def untrained() -> PhysioME:
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+    return PhysioME(CI).eval().requires_grad_(False)
+
+
+@pytest.mark.parametrize("fill", ["mask token", "tokens", "late fusion", "numbers", "constant"])
+def test_no_label_of_a_test_patient_reaches_what_is_said_of_it(fill, folders) -> None:
+    """But those that a monitor would show; and what is said does follow the training patients' labels."""
+    model = untrained()
+    groups = {"train": with_features(Group(WindowDataset(folders[:6]), CI, 0)),
+              "test": with_features(Group(WindowDataset(folders[6:9]), CI, 0), 1)}  # fmt: skip
+    before = score(model, groups, 0, "m", fill)
+    if fill == "numbers":
+        groups["test"].labels["depth"] = groups["test"].labels["depth"] * 2.0
+        groups["test"].labels["hypotension"] = 1.0 - groups["test"].labels["hypotension"]
+    else:
+        scrambled(groups["test"])
+    after = score(model, groups, 0, "m", fill)
+    for key, value in before.said.items():
+        assert np.array_equal(value, after.said[key], equal_nan=True), key
+    assert not np.array_equal(before.truth["depth"], after.truth["depth"])
+    scrambled(groups["train"])
+    third = score(model, groups, 0, "m", fill)
+    assert not np.allclose(third.said["ECG", "losses", "map"], before.said["ECG", "losses", "map"])
+
+
+@pytest.mark.parametrize("fill", ["mask token", "restoration", "zeros", "selfmask", "tokens"])
+def test_what_was_lost_does_not_reach_the_representation(fill, folders) -> None:
+    model, group = untrained(), with_features(Group(WindowDataset(folders[:1]), CI, 0))
+    rows, abp = np.arange(6), CI.modalities.index(Modality.ABP)
+    ages = np.zeros((6, len(CI.modalities)))
+    whole = representation(model, fill)(group, rows, ages)
+    ages[:, abp] = np.inf
+    before = representation(model, fill)(group, rows, ages)
+    assert before.shape == whole.shape and not np.allclose(before, whole)
+    assert group.features is not None
+    group.features[:, abp] = float("nan")
+    assert np.array_equal(representation(model, fill)(group, rows, ages), before)
+
+
+def test_a_task_counts_outcomes_that_are_known_alone(folders) -> None:
+    model = untrained()
+    add_classifier(model)
+    group = with_features(Group(WindowDataset(folders[:1]), CI, 0))
+    rows = np.arange(4)
+
+    def loss() -> tuple[float, torch.Tensor]:
+        batch = group.batch(rows, group.lost(rows, np.zeros((4, len(CI.modalities)))), 4)
+        out = model(batch.signals, batch.presence, batch.context, features=batch.features, wave_rows=0)
+        without = head_task(model, batch, out)
+        return float((task(model, batch, out) - without).detach()) / WEIGHTS["hypotension"], out["fused"]
+
+    group.labels["hypotension"][:] = [0.0, 1.0, np.nan]
+    found, fused = loss()
+    logits = model.get_submodule("task_classifier")(fused)[:, :2].detach().numpy().astype(float)
+    by_hand = np.mean([np.log1p(np.exp(logits[:, 0])), np.log1p(np.exp(-logits[:, 1]))])
+    assert found == pytest.approx(by_hand, rel=1e-4)
 
 
 # -- the whole, and its tables ----------------------------------------------------------------------------------------

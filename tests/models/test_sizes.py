@@ -26,6 +26,7 @@ PARAMETERS = {  # all that is inside; in brackets the SelfMask predictor's share
     "demo": 3_236_079,  # 308,832
     "full": 3_236_079,
     "demo3": 2_597_752,
+    "small": 604_527,
     "ci": 293_151,  # 35,360
     "vitaldb": 134_539_887,  # 2,768,128
     "vitaldb3": 106_057_864,  # 2,503,680; without it the "about 104 M" of the reference
