@@ -12,7 +12,7 @@ from models.runtime.bundle import load_bundle
 from models.signals.errors import VigilError
 from models.signals.install import DISTRIBUTION, install_hint
 from monitor.bars import progress_bar
-from monitor.screen import has_screen
+from monitor.screen import no_screen
 
 PACKAGES = (
     "faust-streaming",
@@ -93,8 +93,8 @@ def _display() -> bool:
     except ImportError as error:
         _line(False, "Qt", f"cannot be loaded ({error}); install the system libraries that ./run names")
         return False
-    if not has_screen():
-        _line(None, "Qt", "no screen (DISPLAY and WAYLAND_DISPLAY are unset): the terminal view will be used")
+    if lacking := no_screen():
+        _line(None, "Qt", f"no screen ({lacking}): the terminal view will be used")
         return True
     application = QGuiApplication.instance() or QGuiApplication(["vigil-doctor"])
     screen = application.primaryScreen()  # type: ignore[attr-defined]

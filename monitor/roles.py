@@ -20,7 +20,7 @@ from monitor.reach import ReachWords
 from monitor.recorder import default_path, recorder
 from monitor.redaction import HIDDEN
 from monitor.run import chosen_engine
-from monitor.screen import has_screen
+from monitor.screen import no_screen
 from monitor.settings import RunSettings
 from monitor.sources import beds
 from monitor.spooling import SpoolFolder
@@ -101,8 +101,8 @@ def run_worker(settings: RunSettings, force: InForce, say: EventLog | None) -> i
 
 def run_display(force: InForce, bed: str) -> int:
     """Show what the broker carries, until the window is closed; the exit code."""
-    if not has_screen():
-        raise BadInput("a screen for `vigil display`", "none", "set DISPLAY, or use `vigil record`")
+    if lacking := no_screen():
+        raise BadInput("a screen for `vigil display`", f"none ({lacking})", "set DISPLAY, or use `vigil record`")
     feed = DisplayFeed()
     process = DisplayProcess(broker_of(force), sharing_of(force, only_own=False), [feed], bed)
     from ui.app import make_application
