@@ -25,13 +25,14 @@ class Header:
     withheld: bool
 
 
-def header_of(lane: Lane, scale: LaneScale, speed_mm_s: float, first: bool, now_s: float) -> Header:
-    """Channel, unit or scale, filter; and, while absent, since when, why no estimate, and how far one lags."""
+def header_of(lane: Lane, scale: LaneScale, speed: str, now_s: float) -> Header:
+    """Channel, ``speed`` in words (where it is said), unit or scale, filter; and, while absent, since when, why no
+    estimate, and how far one lags."""
     details = []
     if lane.label and lane.label != lane.title:
         details.append(lane.label)
-    if first:
-        details.append(f"{speed_mm_s:g} mm/s")
+    if speed:
+        details.append(speed)
     if scale.scale.caption:
         details.append(scale.scale.caption)
     elif lane.info is not None and lane.info.unit not in ("", "au"):

@@ -12,10 +12,23 @@ from dataclasses import dataclass
 MM_PER_INCH = 25.4
 
 
-def pixels_per_mm(physical_dpi: float, device_ratio: float, believed: tuple[float, float], fallback: float) -> float:
-    """Device pixels per millimetre; ``fallback`` dpi where the screen's own figure cannot be true."""
-    dpi = physical_dpi if believed[0] <= physical_dpi <= believed[1] else fallback
-    return dpi * device_ratio / MM_PER_INCH
+@dataclass(frozen=True, slots=True)
+class ScreenScale:
+    """px_per_mm: device pixels per millimetre. known: by the screen's own size, or as it was set; else assumed."""
+
+    px_per_mm: float
+    known: bool
+
+
+def screen_scale(
+    logical_dpi: float, device_ratio: float, believed: tuple[float, float], fallback: float
+) -> ScreenScale:
+    """Scale of a screen that says ``logical_dpi``, its logical pixels an inch, of which each is ``device_ratio`` device
+    pixels. Device pixels an inch outside ``believed`` cannot be true of any screen: then one of ``fallback`` logical
+    pixels an inch is assumed. (The ratio comes first: a screen of 96 at scale 2 says 48.)"""
+    dpi = logical_dpi * device_ratio
+    known = believed[0] <= dpi <= believed[1]
+    return ScreenScale((dpi if known else fallback * device_ratio) / MM_PER_INCH, known)
 
 
 @dataclass(frozen=True, slots=True)

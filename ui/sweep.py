@@ -18,14 +18,14 @@ from PySide6.QtGui import QHelpEvent, QPainter, QPaintEvent, QPixmap, QResizeEve
 from PySide6.QtWidgets import QToolTip, QWidget
 
 from ui.backdrop import Backdrop, Header, header_of
-from ui.geometry import Paper, Row, pixels_per_mm, rows
+from ui.geometry import MM_PER_INCH, Paper, Row, ScreenScale, rows, screen_scale
 from ui.ink import LaneInk
 from ui.lanes import Lane
 from ui.look import Look
 from ui.scales import LaneScale
 from ui.stamp import Stamp, paint_stamp
 from ui.state import DisplayState
-from ui.words import clock_words
+from ui.words import clock_words, sweep_words
 
 _RANGE_S = 8.0
 _EMPTY_SHARE = 0.45
@@ -82,12 +82,18 @@ class SweepView(QWidget):
         return self.devicePixelRatioF()
 
     @property
+    def screen_scale(self) -> ScreenScale:
+        """Device pixels per millimetre of the screen this window is on, and whether that is known."""
+        sweep, screen = self._look.theme.sweep, self.screen()
+        if sweep.dpi:
+            return ScreenScale(sweep.dpi / MM_PER_INCH, True)
+        says = screen.physicalDotsPerInch() if screen is not None else 0.0
+        return screen_scale(says, self.ratio, sweep.dpi_range, sweep.dpi_fallback)
+
+    @property
     def px_per_mm(self) -> float:
-        """Device pixels per millimetre of the screen this window is on."""
-        sweep = self._look.theme.sweep
-        screen = self.screen()
-        dpi = sweep.dpi or (screen.physicalDotsPerInch() if screen is not None else 0.0)
-        return pixels_per_mm(dpi, self.ratio, sweep.dpi_range, sweep.dpi_fallback)
+        """Device pixels per millimetre."""
+        return self.screen_scale.px_per_mm
 
     @property
     def margins(self) -> tuple[int, int]:
@@ -326,7 +332,10 @@ class SweepView(QWidget):
             return
         now_s = self._head_s or 0.0
         headers = [
-            header_of(ink.lane, ink.scale, self.speed_mm_s, number == 0, now_s) for number, ink in enumerate(self._inks)
+            header_of(
+                ink.lane, ink.scale, "" if number else sweep_words(self.speed_mm_s, self.screen_scale.known), now_s
+            )
+            for number, ink in enumerate(self._inks)
         ]
         if headers == self._headers:
             return

@@ -76,3 +76,8 @@ def why_not(reason: str) -> str:
 def absence_words(absence: str) -> str:
     """Why a sensor is not measured, in words for those who did not build the sensor."""
     return _ABSENCES.get(absence, absence)
+
+
+def sweep_words(speed_mm_s: float, known: bool) -> str:
+    """Speed of the sweep; where the screen states no size that can be true (``known`` False), no millimetre is claimed."""
+    return f"{speed_mm_s:g} mm/s" if known else f"about {speed_mm_s:g} mm/s, size of the screen unknown"

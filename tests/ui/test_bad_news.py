@@ -184,7 +184,7 @@ def test_an_estimate_ends_with_the_second_that_brings_bad_news_however_slow_the_
     state.apply(patient.prediction(10), 110.1)
     assert not np.isfinite(lane.estimate.line.ring.read(int(beam * 100) + 2, 2000)).any()
     scale = LaneScale(lane.style, 30.0)
-    assert header_of(lane, scale, 25.0, False, 10.0).status == f"NO SIGNAL 7 s · {said}", "one reason, not two"
+    assert header_of(lane, scale, "", 10.0).status == f"NO SIGNAL 7 s · {said}", "one reason, not two"
 
 
 def test_without_findings_there_is_no_estimate() -> None:

@@ -9,21 +9,31 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.signals.modalities import Modality
-from ui.geometry import Paper, pixels_per_mm, rows
+from ui.geometry import Paper, rows, screen_scale
 from ui.playout import PlayoutClock
 from ui.polyline import envelope, lines, runs
 from ui.scales import LaneScale, pressure_scale
 from ui.theme import default_theme
+from ui.words import sweep_words
 
 LANES = default_theme().lanes
 
 
-def test_25_mm_a_second_is_true_to_the_screen() -> None:
-    per_mm = pixels_per_mm(102.0, 2.0, (60, 400), 96)
-    assert per_mm == pytest.approx(204 / 25.4)
-    assert 25 * per_mm * 25.4 / 204 == pytest.approx(25)
-    assert pixels_per_mm(0.0, 1.0, (60, 400), 96) == pytest.approx(96 / 25.4)
-    assert pixels_per_mm(5000.0, 1.5, (60, 400), 96) == pytest.approx(144 / 25.4)
+@pytest.mark.parametrize("ratio", [1.0, 1.5, 2.0, 3.0])
+@pytest.mark.parametrize("device_dpi", [72.0, 96.0, 163.0, 282.0])
+def test_25_mm_a_second_is_true_to_the_screen_at_any_scale(device_dpi: float, ratio: float) -> None:
+    """Qt says logical pixels an inch: a screen of 96 at scale 2 says 48, which no screen has, and is believed."""
+    scale = screen_scale(device_dpi / ratio, ratio, (60, 400), 96)
+    assert scale.known
+    assert 25 * scale.px_per_mm * 25.4 / device_dpi == pytest.approx(25)
+
+
+@pytest.mark.parametrize("said", [0.0, 5000.0, float("nan"), float("inf")])
+def test_a_size_that_cannot_be_true_is_not_claimed(said: float) -> None:
+    scale = screen_scale(said, 1.5, (60, 400), 96)
+    assert not scale.known and scale.px_per_mm == pytest.approx(144 / 25.4)
+    assert sweep_words(25.0, scale.known) == "about 25 mm/s, size of the screen unknown"
+    assert sweep_words(12.5, True) == "12.5 mm/s"
 
 
 @given(st.integers(0, 5000), st.integers(0, 3000))

@@ -428,7 +428,7 @@ def test_the_wave_shown_is_that_of_the_lead_that_serves_and_is_named() -> None:
     for number, serving in enumerate(("II", "II", "V5", "V5", "V5")):
         second(number, serving)
     shown = lane(state, Modality.ECG)
-    header = header_of(shown, LaneScale(shown.style, 20.0), 25.0, False, 5.0)
+    header = header_of(shown, LaneScale(shown.style, 20.0), "", 5.0)
     assert (shown.label, header.details.split()[0]) == ("V5", "V5")
     trace = shown.trace
     assert trace is not None
