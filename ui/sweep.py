@@ -331,11 +331,9 @@ class SweepView(QWidget):
         if self._back.isNull():
             return
         now_s = self._head_s or 0.0
+        speed = sweep_words(self.speed_mm_s, self.screen_scale.known)
         headers = [
-            header_of(
-                ink.lane, ink.scale, "" if number else sweep_words(self.speed_mm_s, self.screen_scale.known), now_s
-            )
-            for number, ink in enumerate(self._inks)
+            header_of(ink.lane, ink.scale, "" if number else speed, now_s) for number, ink in enumerate(self._inks)
         ]
         if headers == self._headers:
             return

@@ -79,5 +79,5 @@ def absence_words(absence: str) -> str:
 
 
 def sweep_words(speed_mm_s: float, known: bool) -> str:
-    """Speed of the sweep; where the screen states no size that can be true (``known`` False), no millimetre is claimed."""
+    """Speed of the sweep; no millimetre is claimed where the screen states no size that can be true (not ``known``)."""
     return f"{speed_mm_s:g} mm/s" if known else f"about {speed_mm_s:g} mm/s, size of the screen unknown"
