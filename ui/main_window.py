@@ -40,6 +40,7 @@ from ui.help_overlay import HelpOverlay
 from ui.history import History
 from ui.history_band import HEIGHT as BAND_HEIGHT
 from ui.history_band import BandWords, HistoryBand, then_words
+from ui.leaving import Leaving
 from ui.liveness import Life
 from ui.look import Look
 from ui.menu import MainMenu
@@ -103,6 +104,7 @@ class MainWindow(QMainWindow):
         self._said_beam = 0.0
         self._said_rows: list[Row] = []
         self.frames = 0
+        self._leaving = Leaving()
         self.closing: Callable[[], None] = lambda: None
         self.setWindowTitle("Vigil")
         self._build()
@@ -462,8 +464,26 @@ class MainWindow(QMainWindow):
         """A few words to the operator."""
         self.toast.say(sentence)
 
+    def quit(self) -> None:
+        """Close the window; what still runs is asked about first."""
+        if not self._asks():
+            self.close()
+
+    def _asks(self) -> bool:
+        bed = self.ward.on_show
+        runs = any(b.verdict.life is not Life.ENDED for b in self.ward.beds or (bed,))
+        recorded = bed.status is not None and bed.status.recording
+        words = self._leaving.asked(self.now_s, runs, recorded)
+        self.say(words)
+        return bool(words)
+
     def closeEvent(self, event: QCloseEvent) -> None:
-        """Stops the frames, the link and the thread of pictures."""
+        """Stops the frames, the link and the thread of pictures. A window that is closed from outside while its run is
+        being recorded asks first; who is told to end (a signal, the end of the run) ends."""
+        status = self.ward.on_show.status
+        if event.spontaneous() and status is not None and status.recording and self._asks():
+            event.ignore()
+            return
         self.frame_timer.stop()
         self.closing()
         self.link.close()

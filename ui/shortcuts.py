@@ -46,7 +46,7 @@ SHORTCUTS: tuple[Shortcut, ...] = (
     Shortcut(("S",), "save a picture of the screen", "screenshot", None, "Screen"),
     Shortcut(("F", "F11"), "full screen", "toggle_full_screen", None, "Screen"),
     Shortcut(("?", "F1"), "this help", "toggle_help", None, "Screen"),
-    Shortcut(("Q",), "quit", "close", None, "Screen"),
+    Shortcut(("Q",), "quit (twice while something runs)", "quit", None, "Screen"),
 )
 
 REPLAY_SPEEDS: tuple[float, ...] = (0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0)
