@@ -439,6 +439,14 @@ class MainWindow(QMainWindow):
         self.help.setVisible(not self.help.isVisible())
         self.help.raise_()
 
+    def escape(self) -> None:
+        """Close what lies over the waves, the topmost first; with nothing open, back from the past to live."""
+        for open_one in (self.help, self.alarms):
+            if open_one.isVisible():
+                open_one.hide()
+                return
+        self.operator.back_to_live()
+
     def screenshot(self) -> None:
         """Save a picture of the window; a later frame says where."""
         self.pictures.take(self.picture())

@@ -29,7 +29,7 @@ SHORTCUTS: tuple[Shortcut, ...] = (
     Shortcut(("H",), "look back in the recording, and back to live", "toggle_history", None, "Past of a live bed"),
     Shortcut(("Shift+Left",), "1 min back", "look_by", -60.0, "Past of a live bed"),
     Shortcut(("Shift+Right",), "1 min on", "look_by", 60.0, "Past of a live bed"),
-    Shortcut(("Esc",), "back to live", "back_to_live", None, "Past of a live bed"),
+    Shortcut(("Esc",), "close what is open; else back to live", "escape", None, "Screen"),
     *(
         Shortcut((str(row),), f"drop or restore the sensor of row {row}", "toggle_sensor", float(row), "Sensors")
         for row in range(1, 6)

@@ -54,6 +54,16 @@ def test_every_shortcut_has_its_method_and_a_line_in_the_help(screen: Make, qtbo
     assert not s.window.help.isVisible()
 
 
+def test_esc_closes_what_is_open_from_the_top(screen: Make, qtbot: QtBot) -> None:
+    s = screen()
+    s.window.toggle_alarms()
+    s.window.toggle_help()
+    for left in ((False, True), (False, False), (False, False)):
+        qtbot.keyClick(s.window, Qt.Key.Key_Escape)
+        assert (s.window.help.isVisible(), s.window.alarms.isVisible()) == left
+    assert s.session.calls == []
+
+
 def test_a_dropped_sensor_is_named_withheld_and_can_be_restored(screen: Make) -> None:
     s = screen()
     s.window.operator.toggle_sensor(2.0)
