@@ -48,7 +48,9 @@ class Outcome:
         return self.without is None or self.without.value not in kept
 
 
-RISKS = tuple(Outcome(f"with {sensors}", "hypotension_5", False, sensors) for sensors in (1, 2, 3, 4))
+RISKS = tuple(
+    Outcome(f"{sensors} sensor{'s' * (sensors > 1)}", "hypotension_5", False, sensors) for sensors in (1, 2, 3, 4)
+)
 NUMBERS = (
     Outcome("MAP without ABP, real, mmHg", "map", True, without=Modality.ABP),
     Outcome("MAP without ABP, simulated, mmHg", "map", False, without=Modality.ABP),
@@ -69,14 +71,15 @@ def make_tables(scores: Path, chosen: Methods, out: Path) -> None:
         ("numbers", NUMBERS, NUMBERS[:1], "Mean absolute errors of what an absent sensor would have said"),
     ):
         rows = [row_of(found, key, head, outcomes, compared) for head in HEADS for key in found]
-        windows = sum(len(s.patient) for s in first)
-        people = sum(len(set(s.patient.tolist())) for s in first)
+        windows = sum(len(scored.patient) for scored in first)
+        tested = [{*zip(s.patient.tolist(), s.recorded.tolist(), strict=True)} for s in first]
+        real = sum(recorded for fold in tested for _, recorded in fold)
         note = caption(
-            windows, people, 1, True,
-            f"Recorded ones: {sum(len(set(s.patient[s.recorded].tolist())) for s in first)}. {folds} folds by patient; "
-            "sensors not there were never measured. Head `complete`: the linear classifier was fitted on windows that "
-            "lack nothing, as published; `losses`: on windows that lost sensors as those tested did. Δ: difference to "
-            "PhysioME with its own restoration and the same head, "
+            windows, sum(map(len, tested)) - real, 1, True,
+            f"Recorded patients beside them: {real}. {folds} folds by patient; sensors not there were never measured. "
+            "Head `complete`: the linear classifier was fitted on windows that lack nothing, as published; `losses`: on "
+            "windows that lost sensors as those tested did. Δ: difference to PhysioME with its own restoration and the "
+            "same head, "
             + ("mean over the columns before it (above 0 is better), " if name == "risk" else "of the first column, ")
             + "95 % interval over the test patients of each fold.",
         )  # fmt: skip
