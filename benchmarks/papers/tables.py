@@ -77,9 +77,9 @@ def make_tables(scores: Path, chosen: Methods, out: Path) -> None:
         note = caption(
             windows, sum(map(len, tested)) - real, 1, True,
             f"Recorded patients beside them: {real}. {folds} folds by patient; sensors not there were never measured. "
-            "Head `complete`: the linear classifier was fitted on windows that lack nothing, as published; `losses`: on "
-            "windows that lost sensors as those tested did. Δ: difference to PhysioME with its own restoration and the "
-            "same head, "
+            "Head `complete`: the linear classifier was fitted on windows that lack nothing, as published; `losses`: "
+            "on windows that lost sensors as those tested did. Δ: difference to PhysioME with its own restoration and "
+            "the same head, "
             + ("mean over the columns before it (above 0 is better), " if name == "risk" else "of the first column, ")
             + "95 % interval over the test patients of each fold.",
         )  # fmt: skip
