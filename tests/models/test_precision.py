@@ -82,8 +82,6 @@ def test_fp16_agrees_with_fp32_on_every_golden_case(reference, halved):
         wanted, found = run(reference, inputs), run(halved, inputs)
         worst = difference(found, wanted, inputs["presence"])
         assert all(math.isfinite(v) for v in worst.values()), case
-        if "all_absent" in case:  # nothing tells any beat: next to nothing is drawn, and sized; no such wave is shown
-            assert worst.pop("abp_wave") < 2.5
         assert not {n: v for n, v in worst.items() if v > LIMITS[n]}, case
         assert any(worst[n] > 0 for n in ("risk", "fused", "tokens")) or not inputs["presence"].any(), case
 
