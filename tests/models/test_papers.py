@@ -45,7 +45,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
         index = folder / "index.json"
         facts = json.loads(index.read_text())
         if seed >= PATIENTS:
-            facts |= {"patient": "p1", "simulated": False} | ({"device_seed": 4} if seed > PATIENTS else {})
+            facts |= {"patient": "p1", "simulated": False} | ({"device_seed": 4} if seed == PATIENTS else {})
         facts["simulated"] = seed < PATIENTS and seed % 2 == 0
         index.write_text(json.dumps(facts))
         found.append(folder)
@@ -72,7 +72,7 @@ def patients(folders: list[Path]) -> list[Person]:
 def test_a_patient_is_all_its_recordings_but_none_by_another_device(folders, patients) -> None:
     of = {p.name: p for p in patients}
     assert sorted(of) == sorted(f"p{n}" for n in range(PATIENTS))
-    assert of["p1"].folders == (folders[1], folders[PATIENTS])
+    assert of["p1"].folders == (folders[1], folders[PATIENTS + 1])
     assert [p.recorded for p in patients] == [False] * 6 + [True] * 6
     assert [p.name for p in people(folders, 2, 1, CI.modalities)] == ["p0", "p10", "p1"]
 
