@@ -113,7 +113,7 @@ def scrambled(group: Group) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["physiome", "consistency", "ours"])
+@pytest.mark.parametrize("name", ["physiome", "ours"])
 def test_no_label_reaches_a_network_that_must_not_see_any(name, patients, small, tmp_path) -> None:
     """The network that is read is bit for bit the same whatever the labels say; of a method with labels it is not."""
     method = small.methods[name]
@@ -339,6 +339,8 @@ def test_a_task_trains_encoders_and_its_label_of_hypotension_reaches_them(stage,
 
 @pytest.mark.slow
 def test_all_methods_run_are_kept_and_are_not_run_again(patients, small, tmp_path, capsys) -> None:
+    few = ("physiome", "leave_one_out", "numbers", "selfmask", "ours")
+    small = msgspec.structs.replace(small, methods={name: small.methods[name] for name in few})
     scores = tmp_path / "scores"
     Fold(patients, 1, 20, small, scores, silent, CI).run()
     files = {f: f.stat().st_mtime_ns for f in scores.rglob("*.npz")}
