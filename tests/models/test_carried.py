@@ -137,8 +137,9 @@ def test_training_goes_on_from_the_weights_of_a_bundle(
     opened = open_run(tmp_path / "a")
     assert all(torch.equal(value, after[name]) for name, value in opened.model.state_dict().items())
     digest = msgspec.json.decode((bundle / "manifest.json").read_bytes())["checkpoint"]["model.safetensors"]
-    assert opened.settings.start == f"carrying {settings.version} ({digest[:12]})"
-    assert trained_on(opened.settings).endswith(f"; begun with carrying {settings.version} ({digest[:12]})")
+    begun = f"carrying {msgspec.json.decode((bundle / 'spec.json').read_bytes())['version']} ({digest[:12]})"
+    assert opened.settings.start == begun
+    assert trained_on(opened.settings).endswith(f"; begun with {begun}")
     random = settings.fingerprints("d")
     assert not set(opened.settings.fingerprints("d").values()) & set(random.values())
     assert opened.settings.fingerprint != settings.fingerprint
