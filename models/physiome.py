@@ -102,6 +102,15 @@ class PhysioME(nn.Module):
         rows = [enc(features[:, m], presence[:, m])[0] for m, enc in enumerate(self.encoders)]
         return torch.stack(rows, dim=1)
 
+    @torch.no_grad()
+    def targets(self, features: Tensor, known: Tensor) -> Tensor:
+        """Encoder tokens [B, M, N, d] of what is known, as a stage is to predict them: without a gradient, and nothing
+        dropped out of them."""
+        training = self.training
+        tokens = self.eval().encode(features, known)
+        self.train(training)
+        return tokens
+
     def pass_one(self, tokens: Tensor, presence: Tensor, embedded: Tensor, memory: Tensor | None = None) -> Fused:
         """``memory`` is only handed on to the imputers."""
         context_out, slots = self.fusion(self.fusion.adapt(tokens), presence, presence, embedded)

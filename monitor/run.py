@@ -21,7 +21,7 @@ from monitor.events import EventLog, Watcher
 from monitor.exports import AlarmsCsv, Exporter, PerBed, PredictionsCsv, RestoredNpz, VitalsCsv, writing
 from monitor.recorder import default_path, recorder
 from monitor.redaction import HIDDEN
-from monitor.screen import no_screen
+from monitor.screen import UNSET, no_screen
 from monitor.session import Session
 from monitor.settings import RunSettings, check_outputs
 from monitor.sources import beds, called, is_live
@@ -79,7 +79,7 @@ def run_session(settings: RunSettings, force: InForce, say: EventLog | None = No
     check_outputs(outputs, settings.sources)
     lacking = no_screen() if not settings.headless else ""
     display = not settings.headless and not lacking
-    if lacking.startswith("nothing answers"):  # asked for and not there; a machine without a screen need not be told
+    if lacking and lacking != UNSET:  # a machine without a screen need not be told
         print(f"vigil: no window, since {lacking}; it goes on without one", file=sys.stderr)
     terminal = not settings.headless and not display and say is None and sys.stdout.isatty()
     # A run that was given an end or a report to write is over when the recording is; otherwise the window stays.

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 _TIMEOUT_S = 2.0
+UNSET = "DISPLAY and WAYLAND_DISPLAY are unset"
+"""Why there is no window where none was asked for."""
 
 
 def no_screen(environment: Mapping[str, str] | None = None) -> str:
@@ -35,7 +37,7 @@ def no_screen(environment: Mapping[str, str] | None = None) -> str:
         silent.append(f"DISPLAY {x11}")
     if silent:
         return f"nothing answers at {' or '.join(silent)}"
-    return "DISPLAY and WAYLAND_DISPLAY are unset"
+    return UNSET
 
 
 def _wayland_answers(environment: Mapping[str, str]) -> bool:

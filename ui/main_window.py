@@ -58,7 +58,7 @@ from ui.state import DisplayState
 from ui.status_words import status_words
 from ui.sweep import SweepView
 from ui.theme import Theme, default_theme
-from ui.toast import Toast
+from ui.toast import STAYS_S, Toast
 from ui.top_bar import Banner, TopBar
 from ui.ward import Ward
 from ui.words import bed_title, clock_words, speed_words
@@ -104,7 +104,7 @@ class MainWindow(QMainWindow):
         self._said_beam = 0.0
         self._said_rows: list[Row] = []
         self.frames = 0
-        self._leaving = Leaving()
+        self._leaving = Leaving(STAYS_S)
         self.closing: Callable[[], None] = lambda: None
         self.setWindowTitle("Vigil")
         self._build()

@@ -7,7 +7,7 @@ from PySide6.QtWidgets import QLabel, QWidget
 
 from ui.look import Look
 
-_STAYS_MS = 4000
+STAYS_S = 4.0
 
 
 class Toast(QLabel):
@@ -37,7 +37,7 @@ class Toast(QLabel):
         self.place()
         self.show()
         self.raise_()
-        self._timer.start(_STAYS_MS)
+        self._timer.start(round(1000 * STAYS_S))
 
     def place(self) -> None:
         """In the middle of its parent, above the tiles."""

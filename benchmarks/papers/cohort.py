@@ -10,17 +10,15 @@ import numpy as np
 import numpy.typing as npt
 
 from models.batches.group import Group
-from models.data.dataset import WindowDataset, open_patient
+from models.data.dataset import Patient, WindowDataset, open_patient
+from models.data.sources import CORE
 from models.data.splits import folds
 from models.physiome import PhysioMEConfig
-from models.signals.modalities import Modality
 from models.sizes import Row
 
 FOLDS = 5
 STOP_SHARE = 0.1
 """Of those not tested; on them a loss is watched, and nothing decided: every method has all its steps."""
-CIRCULATION = (Modality.ECG, Modality.ABP, Modality.PPG)
-"""What a recorded window must have measured throughout to be tested; a simulated one has the EEG as well."""
 RECORDED_SHARE = 0.5
 """Of the windows that training draws."""
 
@@ -36,13 +34,18 @@ class Person:
     folders: tuple[Path, ...]
 
 
+def name_of(patient: Patient) -> str:
+    """Who it is; simulated ones are told apart by their seeds."""
+    return patient.who or f"simulated/{patient.facts.get('seed')}"
+
+
 def people(
     folders: Sequence[Path], simulated: int, recorded: int, modalities: Sequence[Row], studies: int = 2
 ) -> list[Person]:
     """The first ``simulated`` and ``recorded`` patients of ``folders`` by name, of each recorded one its ``studies``
     longest recordings. Left out are recordings heard through another device, which are the same patients again, and
     those without a window in which the circulation was measured throughout."""
-    circulation = [list(modalities).index(m) for m in CIRCULATION]
+    circulation = [list(modalities).index(m) for m in CORE]
     found: dict[str, list[tuple[int, Path]]] = {}
     real: dict[str, bool] = {}
     for folder in folders:
@@ -50,7 +53,7 @@ def people(
         measured = np.asarray(patient.arrays["presence"])[:, circulation].all((1, 2))
         if patient.facts.get("device_seed") is not None or not measured.any():
             continue
-        name = patient.who or f"simulated/{patient.facts.get('seed')}"
+        name = name_of(patient)
         found.setdefault(name, []).append((patient.windows, folder))
         real[name] = patient.recorded
     out: list[Person] = []
@@ -84,8 +87,9 @@ def open_fold(folders: dict[str, list[Path]], config: PhysioMEConfig, seed: int)
 
 
 def whole_rows(group: Group, a_patient: int) -> Indices:
-    """At most ``a_patient`` windows of each patient that measured all its kind has, spread over its recordings."""
-    circulation = [group.config.modalities.index(m) for m in CIRCULATION]
+    """At most ``a_patient`` windows of each patient that measured all its kind has (a recorded one the circulation, a
+    simulated one the EEG as well), spread over its recordings."""
+    circulation = [group.config.modalities.index(m) for m in CORE]
     measured = np.asarray(group.presence.all(-1))
     good = np.where(group.recorded, measured[:, circulation].all(1), measured.all(1))
     chosen = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from benchmarks.papers.methods import METHODS_FILE, read_methods
+from benchmarks.papers.methods import METHODS_FILE, Methods, read_methods
 from models.signals.errors import BadInput
 
 COHORT = Path(__file__).with_name("cohort.toml")
@@ -22,11 +22,11 @@ def main(argv: list[str]) -> int:
 
         make_tables(options.scores, chosen, options.out)
         return 0
-    train(options)
+    train(options, chosen)
     return 0
 
 
-def train(options: argparse.Namespace) -> None:
+def train(options: argparse.Namespace, chosen: Methods) -> None:
     """The folds that were asked for, one after the other."""
     import torch
 
@@ -38,10 +38,11 @@ def train(options: argparse.Namespace) -> None:
     from models.training.data_stage import make_windows
     from models.training.portable import check_recordings, with_recordings
     from models.training.progress import ProgressBars
+    from monitor.cli_evaluate import recordings_given
 
     if strange := [fold for fold in options.folds if not 0 <= fold < FOLDS]:
         raise BadInput(f"--folds from 0 to {FOLDS - 1}", str(strange[0]), "correct it")
-    settings = with_recordings(load_config(options.config), dict(options.recordings))
+    settings = with_recordings(load_config(options.config), recordings_given(options.recordings))
     check_recordings(settings)
     bar = ProgressBars()
     options.windows.mkdir(parents=True, exist_ok=True)
@@ -51,15 +52,7 @@ def train(options: argparse.Namespace) -> None:
     patients = people(folders, options.patients[0], options.patients[1], settings.architecture.modalities)
     torch.set_num_threads(options.threads)
     for fold in options.folds:
-        chosen = read_methods(options.methods)
         Fold(patients, fold, options.seed, chosen, options.scores, bar, SIZES[settings.size]).run(options.only)
-
-
-def _site(text: str) -> tuple[str, Path]:
-    site, equals, folder = text.partition("=")
-    if not (site and equals and folder):
-        raise argparse.ArgumentTypeError(f"expected SITE=FOLDER, found {text!r}")
-    return site, Path(folder)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -69,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--scores", type=Path, default=Path("runs/papers"), help="folder of what is trained and scored")
     parser.add_argument("--config", type=Path, default=COHORT, help="whose windows (default: cohort.toml)")
     parser.add_argument("--windows", type=Path, default=Path("runs/windows"), help="where windows lie or are made")
-    parser.add_argument("--recordings", type=_site, nargs="*", default=[], metavar="SITE=FOLDER", help="as of evaluate")
+    parser.add_argument("--recordings", nargs="*", default=[], metavar="SITE=FOLDER", help="as of `vigil evaluate`")
     parser.add_argument("--patients", type=int, nargs=2, default=(60, 150), metavar=("SIMULATED", "RECORDED"))
     parser.add_argument("--folds", type=int, nargs="+", default=[0, 1, 2, 3, 4], help="which of the five")
     parser.add_argument("--seed", type=int, default=20)

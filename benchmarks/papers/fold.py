@@ -14,13 +14,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from benchmarks.papers.cohort import CIRCULATION, Person, fold_of, open_fold, whole_rows
+from benchmarks.papers.cohort import Person, fold_of, name_of, open_fold, whole_rows
 from benchmarks.papers.end_to_end import ZeroFillStage, add_classifier, task
 from benchmarks.papers.methods import Method, Methods, main_stage_settings, plain, pretraining, selfmask_settings
 from benchmarks.papers.reading import FILLS, Classifier, LateFusion, Said, representation
 from models.batches.batch import TRAINING
-from models.batches.features import cache_features, complete_scaled
+from models.batches.features import cache_features
 from models.batches.group import Group
+from models.data.sources import CORE
 from models.evaluation.readouts import TASKS, truths
 from models.evaluation.settings import every_subset
 from models.imputers import MaskTokenImputer
@@ -104,13 +105,12 @@ class Fold:
             if only is not None and name not in only:
                 continue
             files = {fill: self.out / name / f"{fill}.npz" for fill in method.fill}
-            claim(self.out / name, digest([self.print, plain(method), plain(self.chosen.budget)]))
+            claim(self.out / name, self._mark(method))
             if all(path.is_file() for path in files.values()):
                 continue
             model = self.trained(name, method)
             for fill, path in files.items():
                 self.progress(f"fold {self.fold} {name}: {fill}", 0, 1)
-                path.parent.mkdir(parents=True, exist_ok=True)
                 score(model, self.groups, self.fold, name, fill).save(path)
                 self.progress(f"fold {self.fold} {name}: {fill}", 1, 1)
 
@@ -122,8 +122,7 @@ class Fold:
         torch.manual_seed(self.seed + self.fold)
         place, budget, (train, stop) = self.out / name, self.chosen.budget, (self.groups["train"], self.groups["stop"])
         seed = 100 * self.seed + self.fold
-        mark = digest([self.print, plain(method), plain(budget)])
-        place.mkdir(parents=True, exist_ok=True)
+        mark = self._mark(method)
         if method.stage in END_TO_END:
             add_classifier(model)
             settings = selfmask_settings(method, budget)
@@ -137,6 +136,10 @@ class Fold:
             run_stage(fusion, fusing, place, mark, self.progress)
         return model.eval().requires_grad_(False)
 
+    def _mark(self, *methods: Method) -> str:
+        """What a checkpoint or a score depends on."""
+        return digest([self.print, *(plain(method) for method in methods), plain(self.chosen.budget)])
+
     def _with_encoders(self, method: Method) -> PhysioME:
         """The network as it was drawn, with the fold's encoders (or those drawn) and their features in the groups."""
         torch.manual_seed(100 * self.seed + self.fold)
@@ -147,24 +150,16 @@ class Fold:
         stage = PretrainStage(
             model, self.groups["train"], self.groups["stop"], pretraining(self.chosen.budget), self.seed
         )
-        mark = digest([self.print, plain(self.chosen.budget)])
-        run_stage(stage, pretraining(self.chosen.budget), self.out, mark, self.progress)
-        model.eval()
+        run_stage(stage, pretraining(self.chosen.budget), self.out, self._mark(), self.progress)
         for name, group in self.groups.items():
             cache_features(model, group, self.progress, name, self.out / "features" / f"{name}.npy")
         return model
 
     def _read_features(self, model: PhysioME) -> None:
         """Features of the windows that are read, by the encoders of ``model``; NaN elsewhere, where none is needed."""
-        c = model.eval().config
         for name, most in (("train", HEAD_WINDOWS), ("test", TEST_WINDOWS)):
             group = self.groups[name]
-            rows = whole_rows(group, most)
-            group.features = torch.full((len(group), len(c.modalities), c.frames, c.width), torch.nan)
-            for first in range(0, len(rows), 64):
-                part = rows[first : first + 64]
-                with torch.no_grad():
-                    group.features[torch.from_numpy(part)] = model.frame_features(complete_scaled(model, group, part))
+            cache_features(model, group, self.progress, name, rows=whole_rows(group, most))
 
 
 def claim(place: Path, mark: str) -> None:
@@ -189,10 +184,10 @@ def score(model: PhysioME, groups: Mapping[str, Group], fold: int, method: str, 
         reads = LateFusion(model, train, fitting)
     else:
         reads = Classifier(representation(model, fill), train, fitting, fold)
-    names = np.array([p.who or f"simulated/{p.facts.get('seed')}" for p in test.dataset.patients])
+    names = np.array([name_of(p) for p in test.dataset.patients])
     said: dict[tuple[str, str, str], Floats] = {}
     rows_of = model.config.bedside_rows
-    beyond = [m not in CIRCULATION for m in rows_of]
+    beyond = [m not in CORE for m in rows_of]
     for setting in every_subset([m.value for m in rows_of]):
         here = ~(test.recorded[rows] & any(beyond[m] for m in setting.observed))
         found = reads(test, rows[here], np.tile(np.array(setting.lost_s), (int(here.sum()), 1)))

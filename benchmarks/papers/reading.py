@@ -15,9 +15,12 @@ import torch
 
 from models.batches.group import Group
 from models.batches.recall import recall
+from models.data.sources import CORE
 from models.evaluation.linear import sigmoid
+from models.evaluation.lost_windows import read_slots
 from models.evaluation.metrics import log_odds
 from models.evaluation.readouts import NUMBERS, RISKS, TASKS, fit_heads, truths
+from models.evaluation.rivals import pooled
 from models.imputers import Imputer, MaskTokenImputer, RestorationImputer, ZeroImputer
 from models.physiome import PhysioME
 from models.selfmask import SelfMaskImputer
@@ -28,7 +31,6 @@ FILLS: dict[str, Imputer] = {
     "selfmask": SelfMaskImputer(),
 }  # fmt: skip
 HEADS = ("complete", "losses")
-_PULSATILE = (Modality.ECG, Modality.ABP, Modality.PPG)
 _BATCH = 128
 
 Floats = npt.NDArray[np.float64]
@@ -41,7 +43,7 @@ Said = dict[str, dict[str, Floats]]
 
 def representation(model: PhysioME, fill: str) -> Represents:
     """What is read under the name ``fill``."""
-    fixed: dict[str, Represents] = {"constant": nothing, "numbers": numbers, "tokens": partial(mean_tokens, model)}
+    fixed: dict[str, Represents] = {"constant": nothing, "numbers": numbers, "tokens": partial(side_by_side, model)}
     return fixed.get(fill) or partial(fused, model, fill)
 
 
@@ -55,35 +57,27 @@ def fused(model: PhysioME, fill: str, group: Group, rows: Indices, ages_s: Float
         batch = group.batch(rows[first : first + _BATCH], lost.part(slice(first, first + _BATCH)), 0)
         memory = recall(model, batch)
         found = model.represent(batch.signals, batch.presence, batch.context, batch.features, FILLS[fill], memory)
-        parts.append(torch.cat([found.slots.mean(2).flatten(1), found.slots[:, :, -1].flatten(1)], dim=-1).numpy())
+        parts.append(read_slots(found.slots).numpy())
     return np.concatenate(parts).astype(np.float64)
 
 
-def mean_tokens(model: PhysioME, group: Group, rows: Indices, ages_s: Floats) -> Floats:
-    """Mean and newest encoder token of each modality side by side, 0 where it is absent, and which are there:
-    [W, 2 M d + M]."""
-    parts = []
-    here = ages_s == 0
-    for x, here_m in zip(sensor_tokens(model, group, rows), here.T, strict=True):
-        known = np.isfinite(x).all(1) & here_m
-        parts.append(np.where(known[:, None], x, 0.0))
-        parts.append(known[:, None].astype(np.float64))
-    return np.concatenate(parts, axis=1)
+def side_by_side(model: PhysioME, group: Group, rows: Indices, ages_s: Floats) -> Floats:
+    """The tokens of each sensor beside one another, 0 where it is absent, and which are there: [W, 2 M d + M]."""
+    tokens, here = sensor_tokens(model, group, rows, ages_s)
+    return np.concatenate([tokens.reshape(len(rows), -1), here], axis=1)
 
 
 @torch.no_grad()
-def sensor_tokens(model: PhysioME, group: Group, rows: Indices) -> list[Floats]:
-    """Of each sensor alone, as recorded, the mean of its encoder tokens and the newest [W, 2 d]; NaN where a frame is
-    missing."""
-    natural = group.lost(rows, np.zeros((len(rows), len(group.config.modalities))))
-    parts = []
+def sensor_tokens(
+    model: PhysioME, group: Group, rows: Indices, ages_s: Floats
+) -> tuple[Floats, npt.NDArray[np.bool_]]:  # fmt: skip
+    """Mean and newest encoder token of each sensor by itself [W, M, 2 d], 0 where it has no frame, and whether it has
+    any, bool [W, M]."""
+    lost, parts = group.lost(rows, ages_s), []
     for first in range(0, len(rows), _BATCH):
-        batch = group.batch(rows[first : first + _BATCH], natural.part(slice(first, first + _BATCH)), 0)
-        tokens = model.encode(batch.features, batch.presence)
-        both = torch.cat([tokens.mean(2), tokens[:, :, -1]], dim=-1)
-        parts.append(torch.where(batch.presence.all(-1, keepdim=True), both, torch.nan).numpy())
-    whole = np.concatenate(parts).astype(np.float64)
-    return [whole[:, m] for m in range(whole.shape[1])]
+        batch = group.batch(rows[first : first + _BATCH], lost.part(slice(first, first + _BATCH)), 0)
+        parts.append(pooled(model.encode(batch.features, batch.presence), batch.presence).numpy())
+    return np.concatenate(parts).astype(np.float64), np.asarray(lost.presence.any(-1))
 
 
 def numbers(group: Group, rows: Indices, ages_s: Floats) -> Floats:
@@ -93,7 +87,7 @@ def numbers(group: Group, rows: Indices, ages_s: Floats) -> Floats:
     truth = truths(group, rows, modalities)
     here = ages_s == 0
     abp = here[:, modalities.index(Modality.ABP)]
-    pulse = here[:, [modalities.index(m) for m in _PULSATILE]].any(1)
+    pulse = here[:, [modalities.index(m) for m in CORE]].any(1)
     said = [
         np.where(abp, (truth["map"] - 80.0) / 15.0, np.nan),
         np.where(abp, (truth["sbp"] - truth["map"] - 40.0) / 15.0, np.nan),
@@ -153,34 +147,26 @@ class LateFusion:
     def __init__(self, model: PhysioME, train: Group, rows: Indices) -> None:
         self.model = model
         truth, patient = fitting_truths(train, rows), train.dataset.patient_of[rows]
-        self.heads: list[Bounded] = []
-        for x in sensor_tokens(model, train, rows):
-            here = np.isfinite(x).all(1)
-            self.heads.append(Bounded(x[here], {task: v[here] for task, v in truth.items()}, patient[here]))
+        tokens, here = sensor_tokens(model, train, rows, np.zeros((len(rows), len(train.config.modalities))))
+        self.heads = [
+            Bounded(x[one], {task: v[one] for task, v in truth.items()}, patient[one])
+            for x, one in zip(tokens.swapaxes(0, 1), here.T, strict=True)
+        ]
 
     def __call__(self, group: Group, rows: Indices, ages_s: Floats) -> Said:
         """Predictions for windows under one loss; NaN where nothing is measured."""
-        tokens = sensor_tokens(self.model, group, rows)
-        each = [self._one(heads, x) for heads, x in zip(self.heads, tokens, strict=True)]
+        tokens, here = sensor_tokens(self.model, group, rows, ages_s)
+        each = [heads(x) for heads, x in zip(self.heads, tokens.swapaxes(0, 1), strict=True)]
         found: dict[str, Floats] = {}
         for task in TASKS:
             values = np.stack([one.get(task, np.full(len(rows), np.nan)) for one in each], axis=1)
-            values = np.where(ages_s == 0, values, np.nan)
+            values = np.where(here, values, np.nan)
             count = np.isfinite(values).sum(1)
             whole = values if task in NUMBERS else log_odds(values)
             with np.errstate(invalid="ignore", divide="ignore"):
                 mean = np.where(count > 0, np.nansum(np.where(np.isfinite(values), whole, np.nan), 1) / count, np.nan)
             found[task] = mean if task in NUMBERS else sigmoid(mean)
         return dict.fromkeys(HEADS, found)
-
-    @staticmethod
-    def _one(heads: Bounded, x: Floats) -> dict[str, Floats]:
-        here = np.isfinite(x).all(1)
-        found = {}
-        for task, values in heads(x[here]).items():
-            found[task] = np.full(len(x), np.nan)
-            found[task][here] = values
-        return found
 
 
 def drawn_losses(group: Group, rows: Indices, seed: int) -> Floats:

@@ -17,6 +17,7 @@ from benchmarks.papers.fold import Scored
 from benchmarks.papers.methods import Methods
 from benchmarks.papers.reading import HEADS
 from models.evaluation.bootstrap import resampled_patients
+from models.evaluation.hypotension import bounds
 from models.evaluation.metrics import rank_replicates
 from models.evaluation.report import caption, write_table
 from models.signals.errors import BadInput
@@ -24,6 +25,8 @@ from models.signals.modalities import Modality
 
 RESAMPLES = 500
 REFERENCE = ("physiome", "restoration")
+BESIDE = {"PhysioME": REFERENCE, "zero-fill": ("zero_fill", "zeros"), "numbers": ("numbers", "numbers")}
+"""What every method is held against, with the same head: heading of a difference -> method and fill."""
 ALL = "all sensors"
 
 Floats = npt.NDArray[np.float64]
@@ -64,27 +67,27 @@ NUMBERS = (
 def make_tables(scores: Path, chosen: Methods, out: Path) -> None:
     """Writes ``risk.md`` and ``numbers.md`` with their CSV. BadInput where nothing is scored, or folds differ."""
     found = collect(scores, chosen)
-    folds = len(next(iter(found.values())))
+    figures = Figures(found)
     first = next(iter(found.values()))
     for name, outcomes, compared, title in (
         ("risk", RISKS, RISKS, "Hypotension within 5 minutes, AUROC by how many sensors there are (simulated)"),
         ("numbers", NUMBERS, NUMBERS[:1], "Mean absolute errors of what an absent sensor would have said"),
     ):
-        rows = [row_of(found, key, head, outcomes, compared) for head in HEADS for key in found]
+        rows = [row_of(figures, key, head, outcomes, compared) for head in HEADS for key in found]
         windows = sum(len(scored.patient) for scored in first)
         tested = [{*zip(s.patient.tolist(), s.recorded.tolist(), strict=True)} for s in first]
         real = sum(recorded for fold in tested for _, recorded in fold)
         note = caption(
             windows, sum(map(len, tested)) - real, 1, True,
-            f"Recorded patients beside them: {real}. {folds} folds by patient; sensors not there were never measured. "
-            "Head `complete`: the linear classifier was fitted on windows that lack nothing, as published; `losses`: "
-            "on windows that lost sensors as those tested did. Δ: difference to PhysioME with its own restoration and "
-            "the same head, "
+            f"Recorded patients beside them: {real}. {len(first)} folds by patient; sensors not there were never "
+            "measured. Head `complete`: the linear classifier was fitted on windows that lack nothing, as published; "
+            "`losses`: on windows that lost sensors as those tested did. Δ: difference to PhysioME with its own "
+            "restoration, to zero-fill and to a monitor's numbers with the same head, "
             + ("mean over the columns before it (above 0 is better), " if name == "risk" else "of the first column, ")
             + "95 % interval over the test patients of each fold.",
         )  # fmt: skip
         columns = {"method": "method", "fill": "absent slots hold", "head": "head"}
-        columns |= {outcome.name: outcome.name for outcome in outcomes} | {"delta": "Δ", "lo": "from", "hi": "to"}
+        columns |= {outcome.name: outcome.name for outcome in outcomes} | {f"Δ {name}": f"Δ {name}" for name in BESIDE}
         write_table(rows, columns, out, name, title, note)
 
 
@@ -108,31 +111,40 @@ def collect(scores: Path, chosen: Methods) -> dict[tuple[str, str], list[Scored]
     return found
 
 
+class Figures:
+    """Replicates of every method and fill, each computed once."""
+
+    def __init__(self, found: dict[tuple[str, str], list[Scored]]) -> None:
+        self.found = found
+        self._made: dict[tuple[tuple[str, str], str, Outcome], Floats] = {}
+
+    def __call__(self, key: tuple[str, str], head: str, outcome: Outcome) -> Floats:
+        """As of :func:`replicates`."""
+        asked = key, head, outcome
+        if asked not in self._made:
+            self._made[asked] = replicates(self.found[key], head, outcome)
+        return self._made[asked]
+
+
 def row_of(
-    found: dict[tuple[str, str], list[Scored]], key: tuple[str, str], head: str, outcomes: Sequence[Outcome],
+    figures: Figures, key: tuple[str, str], head: str, outcomes: Sequence[Outcome],
     compared: Sequence[Outcome],
 ) -> Row:  # fmt: skip
-    """One method, fill and head: each outcome with its interval, and the mean difference to the reference over those
-    that are ``compared``, which have one unit."""
+    """One method, fill and head: each outcome with its interval, and the mean difference to what is :data:`BESIDE` over
+    those that are ``compared``, which have one unit."""
     row: Row = {"method": key[0], "fill": key[1], "head": head}
-    differences = []
-    for outcome in outcomes:
-        ours, theirs = (replicates(found[k], head, outcome) for k in (key, REFERENCE))
-        row[outcome.name] = float(ours[0])
-        row[f"{outcome.name} lo"], row[f"{outcome.name} hi"] = bounds(ours)
-        if outcome in compared:
-            differences.append(ours - theirs)
-    if key != REFERENCE:
-        mean = np.mean(differences, axis=0)
-        row["delta"] = float(mean[0])
-        row["lo"], row["hi"] = bounds(mean)
+    ours = {outcome.name: figures(key, head, outcome) for outcome in outcomes}
+    for name, values in ours.items():
+        row[name] = float(values[0])
+        row[f"{name} lo"], row[f"{name} hi"] = bounds(values[1:])
+    for heading, other in BESIDE.items():
+        if other == key or other not in figures.found:
+            continue
+        apart = np.mean([ours[o.name] - figures(other, head, o) for o in compared], axis=0)
+        lo, hi = row[f"{heading} lo"], row[f"{heading} hi"] = bounds(apart[1:])
+        row[heading] = float(apart[0])
+        row[f"Δ {heading}"] = f"{apart[0]:+.3f} [{lo:+.3f} to {hi:+.3f}]"
     return row
-
-
-def bounds(values: Floats) -> tuple[float, float]:
-    """95 % interval of the resamples, which follow the estimate."""
-    low, high = np.nanquantile(values[1:], (0.025, 0.975)) if np.isfinite(values[1:]).any() else (np.nan, np.nan)
-    return float(low), float(high)
 
 
 def replicates(folds: Sequence[Scored], head: str, outcome: Outcome) -> Floats:

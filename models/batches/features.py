@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from models.batches.chance import device_of
@@ -37,9 +38,11 @@ def features_path(windows: Path, out: Path, fingerprint: str, group: str) -> Pat
 
 @torch.no_grad()
 def cache_features(
-    model: PhysioME, group: Group, progress: Progress, name: str, path: Path | None = None, batch: int = 64
-) -> None:
-    """Gives ``group.features`` [W, M, N, d] float32; with ``path`` from that file, made if it is not there.
+    model: PhysioME, group: Group, progress: Progress, name: str, path: Path | None = None, batch: int = 64,
+    rows: npt.NDArray[np.intp] | None = None,
+) -> None:  # fmt: skip
+    """Gives ``group.features`` [W, M, N, d] float32; with ``path`` from that file, made if it is not there. rows: the
+    windows that are needed, NaN elsewhere (None: all; not with a file).
 
     The file is mapped copy-on-write: nothing is read before it is needed, and nothing written back.
     """
@@ -52,15 +55,16 @@ def cache_features(
     shape = (len(group), len(model.config.modalities), model.config.frames, model.config.width)
     scratch = None
     if path is None:
-        values: np.ndarray = np.empty(shape, np.float32)
+        values: np.ndarray = np.full(shape, np.nan, np.float32)
     else:
         path.parent.mkdir(parents=True, exist_ok=True)
         scratch = path.with_suffix(f".{os.getpid()}.part")
         values = np.lib.format.open_memmap(scratch, mode="w+", dtype=np.float32, shape=shape)
-    for first in range(0, len(group), batch):
-        rows = np.arange(first, min(first + batch, len(group)))
-        values[rows] = model.frame_features(complete_scaled(model, group, rows)).cpu().numpy()
-        progress(stage, int(rows[-1]) + 1, len(group))
+    wanted = np.arange(len(group)) if rows is None else rows
+    for first in range(0, len(wanted), batch):
+        part = wanted[first : first + batch]
+        values[part] = model.frame_features(complete_scaled(model, group, part)).cpu().numpy()
+        progress(stage, first + len(part), len(wanted))
     if path is not None and scratch is not None:
         assert isinstance(values, np.memmap)
         values.flush()

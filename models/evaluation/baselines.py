@@ -1,4 +1,4 @@
-"""What a hypotension model has to beat: the current MAP, its trend, and a late fusion of single sensors.
+"""What a hypotension model has to beat: the current MAP, its trend, a late fusion of single sensors, a linear head.
 
 All are logistic regressions on the training patients, under the very setting they are compared in: with an ABP that
 was lost ten minutes ago, the MAP is that of ten minutes ago and the regression has learnt what that is worth.
@@ -12,7 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from models.batches.batch import TRAINING
 from models.batches.group import Group, Losses
+from models.batches.predict import predict
 from models.data.labels import HORIZONS_S
 from models.evaluation.linear import logistic, sigmoid
 from models.evaluation.metrics import log_odds
@@ -24,7 +26,9 @@ from models.signals.windows import CONTEXT_FIELDS
 MAP_RULE_MMHG = 73.0
 """The simplest rule in the field: alarm at MAP < 73 mmHg."""
 _C = {name: i for i, name in enumerate(CONTEXT_FIELDS)}
-_PROBE_WINDOWS = 6000
+PROBE_WINDOWS = 6000
+PROBE_PENALTY = 0.02
+"""Ridge penalty a window, on inputs of unit variance."""
 _BATCH = 256
 
 Floats = npt.NDArray[np.floating]
@@ -83,14 +87,14 @@ class LateFusion:
 
     def __init__(self, model: PhysioME, train: Group, seed: int) -> None:
         self.model = model
-        rows = np.sort(np.random.default_rng([seed, 41]).permutation(len(train))[:_PROBE_WINDOWS])
+        rows = np.sort(np.random.default_rng([seed, 41]).permutation(len(train))[:PROBE_WINDOWS])
         natural = train.lost(rows, np.zeros((len(rows), train.presence.shape[1])))
         features = single_features(model, train, rows, natural)
         self.scale = [(np.nanmean(x, 0), np.nanstd(x, 0) + 1e-6) for x in features]
         self.weights = []
         for x, (mean, sd) in zip(features, self.scale, strict=True):
             here = np.isfinite(x).all(1)
-            self.weights.append(fit_risks((x[here] - mean) / sd, train, rows[here], 0.02 * max(1, here.sum())))
+            self.weights.append(fit_risks((x[here] - mean) / sd, train, rows[here], PROBE_PENALTY * max(1, here.sum())))
 
     def odds(self, group: Group, rows: Indices) -> Floats:
         """Log odds of each sensor alone [M, W, 3]; NaN where it has no frame. They do not depend on the setting."""
@@ -111,6 +115,24 @@ class LateFusion:
         with np.errstate(invalid="ignore", divide="ignore"):
             mean = np.where(count > 0, np.nansum(left, axis=0) / count, np.nan)
         return 1.0 / (1.0 + np.exp(-mean))
+
+
+class FusedRisk:
+    """A head on the whole fused representation, beside the shipped one, which reads a few concepts of it: a
+    logistic regression a horizon on training windows that lost sensors as in training. If it is better, the bottleneck
+    throws something away."""
+
+    def __init__(self, model: PhysioME, train: Group, seed: int) -> None:
+        rng = np.random.default_rng([seed, 47])
+        rows = np.sort(rng.permutation(len(train))[:PROBE_WINDOWS])
+        x = predict(model, train, rows, train.draw(rng, rows, TRAINING), ("fused",)).values["fused"].astype(np.float64)
+        self.mean, self.sd = x.mean(0), x.std(0) + 1e-6
+        self.weights = fit_risks((x - self.mean) / self.sd, train, rows, PROBE_PENALTY * len(rows))
+
+    def __call__(self, fused: Floats) -> Floats:
+        """Risks [W, 3] of fused representations [W, d]."""
+        z = (fused.astype(np.float64) - self.mean) / self.sd
+        return np.stack([_risk(z, weights) for weights in self.weights], axis=1)
 
 
 @torch.no_grad()

@@ -18,9 +18,8 @@ import numpy.typing as npt
 
 from models.data.labels import HORIZONS_S
 from models.evaluation.alarms import REFRACTORY_S, TimePoints, replay_alarms, trade_off
-from models.evaluation.baselines import MAP_RULE_MMHG, LateFusion, TrendBaseline, abp_row, current_map
+from models.evaluation.baselines import MAP_RULE_MMHG, FusedRisk, LateFusion, TrendBaseline, abp_row, current_map
 from models.evaluation.bootstrap import LEAST_PATIENTS, resampled_patients
-from models.evaluation.fused_risk import FusedRisk
 from models.evaluation.metrics import at_sensitivity, predictive_value, rank_replicates, risk_calibration
 from models.evaluation.report import COLOURS, INTERVAL, caption, plot, write_table
 from models.evaluation.settings import Pass, Setting, all_sensors, every_subset, lost_for

@@ -145,7 +145,12 @@ def first_pass(model: PhysioME, lost: LostWindows) -> tuple[Fused, Tensor]:
 def second_pass(model: PhysioME, state: Fused, embedded: Tensor, imputed: Tensor | None) -> Tensor:
     """The representation that heads read: fused [d], mean slots [M d] and newest slots [M d]; [B, (1 + 2 M) d]."""
     fused, slots = model.pass_two(state.tokens, imputed, state.presence, embedded)
-    return torch.cat([fused, slots.mean(2).flatten(1), slots[:, :, -1].flatten(1)], dim=-1)
+    return torch.cat([fused, read_slots(slots)], dim=-1)
+
+
+def read_slots(slots: Tensor) -> Tensor:
+    """Of each modality the mean slot and the newest: [B, M, N, d] -> [B, 2 M d]."""
+    return torch.cat([slots.mean(2).flatten(1), slots[:, :, -1].flatten(1)], dim=-1)
 
 
 def anchored_pressure(context: Tensor, modalities: tuple[Modality, ...]) -> tuple[Tensor, Tensor, Tensor]:

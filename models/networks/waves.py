@@ -241,8 +241,8 @@ def unit_shape(raw: Tensor, frames: int, seen: Tensor | None = None) -> Tensor:
 class PressureWave(nn.Module):
     """ABP wave = MAP(t) + PP(t) · unit shape, mmHg; MAP and PP a frame, interpolated between frame centres.
 
-    Where no drawn frame has a pulse source nothing tells a beat: the wave is MAP(t), flat. The decoder's next to none
-    would be blown up to a pulse that nobody measured, another one at every precision.
+    Where no drawn frame has a pulse source nothing tells a beat: the wave is MAP(t), flat. What the decoder
+    draws there, next to nothing, would be blown up to a pulse that nobody measured, another one at every precision.
     """
 
     interpolation: Tensor
@@ -252,13 +252,11 @@ class PressureWave(nn.Module):
         self.frames = frames
         self.register_buffer("interpolation", frame_interpolation(frames, samples), persistent=False)
 
-    def forward(self, raw: Tensor, mean: Tensor, pulse: Tensor, seen: Tensor | None = None) -> Tensor:
+    def forward(self, raw: Tensor, mean: Tensor, pulse: Tensor, seen: Tensor) -> Tensor:
         """raw [B, l], the newest samples of a window in whole frames, mean and pulse pressure [B, N] in mmHg, ``seen``
         [B, N] as in :func:`unit_shape` -> [B, l] mmHg."""
         grid = self.interpolation[:, -raw.shape[-1] :]
         frames = raw.shape[-1] * self.frames // self.interpolation.shape[-1]
-        if seen is None:
-            return mean @ grid + (pulse @ grid) * unit_shape(raw, frames)
         drawn = seen[:, -frames:]
         shape = torch.where(drawn.any(-1, keepdim=True), unit_shape(raw, frames, drawn), torch.zeros_like(raw))
         return mean @ grid + (pulse @ grid) * shape

@@ -93,10 +93,7 @@ class FusionStage:
     def objective(self, batch: Batch, generator: torch.Generator | None) -> dict[str, Tensor]:
         """One step of the algorithm: its losses without their weights."""
         model, parts = self.model, self.module
-        with torch.no_grad():
-            training = model.training
-            target = model.eval().encode(batch.features, batch.known)  # a target is not dropped out of
-            model.train(training)
+        target = model.targets(batch.features, batch.known)
         memory = recall(model, batch)
         out = model(
             batch.signals, batch.presence, batch.context, features=batch.features, wave_rows=0, memory=memory

@@ -141,10 +141,7 @@ class MaskedAutoencodingStage(MainStage):
     def objective(self, drawn: Drawn, generator: torch.Generator | None) -> dict[str, Tensor]:
         """Error of the tokens that were not sampled, and the losses of the heads."""
         model, batch = self.model, drawn.batch
-        with torch.no_grad():
-            training = model.training
-            target = model.eval().encode(batch.features, batch.known)  # a target is not dropped out of
-            model.train(training)
+        target = model.targets(batch.features, batch.known)
         visible = objectives.draw_tokens(batch.presence, self.settings.token_sample, generator)
         tokens = model.encode(batch.features, visible)
         _, embedded = model.context(batch.context, visible)

@@ -8,8 +8,7 @@ import pytest
 from models.batches.batch import TRAINING
 from models.batches.predict import predict
 from models.evaluation.alarms import TimePoints, replay_alarms, trade_off
-from models.evaluation.baselines import LateFusion, TrendBaseline, current_map
-from models.evaluation.fused_risk import PENALTY
+from models.evaluation.baselines import PROBE_PENALTY, LateFusion, TrendBaseline, current_map
 from models.evaluation.hypotension import RiskStudy, evaluate_hypotension, mechanism_rows, risk_row, same_windows
 from models.evaluation.metrics import auroc
 from models.evaluation.settings import Pass, all_sensors, every_subset, lost_for
@@ -134,7 +133,7 @@ def test_the_linear_head_is_a_logistic_regression_on_the_training_patients(group
         label = train.labels["hypotension"][rows, j]
         use = np.isfinite(label) & ~now
         error = 1 / (1 + np.exp(-(w[0] + z[use] @ w[1:]))) - label[use]
-        slope = np.append(error.sum(), z[use].T @ error + PENALTY * len(rows) * w[1:])
+        slope = np.append(error.sum(), z[use].T @ error + PROBE_PENALTY * len(rows) * w[1:])
         assert np.abs(slope).max() < 1e-3 * use.sum()
     shown = study.passes[0](all_sensors(ROWS)).values["fused"]
     assert np.array_equal(study.scores(all_sensors(ROWS))["fused"][0], probe(shown))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.papers import cohort, tables
+from benchmarks.papers import tables
 from benchmarks.papers.cohort import FOLDS, Person, fold_of, people, whole_rows
 from benchmarks.papers.command import main
 from benchmarks.papers.end_to_end import ZeroFillStage, add_classifier, task
@@ -289,8 +289,8 @@ def test_a_figure_is_the_mean_over_subsets_and_folds() -> None:
 def test_a_method_beside_itself_differs_by_nothing_in_every_resample() -> None:
     ours = [made_up(0, 1), made_up(1, 2)]
     found = {tables.REFERENCE: ours, ("again", "f"): ours}
-    row = tables.row_of(found, ("again", "f"), "complete", tables.RISKS[1:2], tables.RISKS[1:2])
-    assert row["delta"] == row["lo"] == row["hi"] == 0.0
+    row = tables.row_of(tables.Figures(found), ("again", "f"), "complete", tables.RISKS[1:2], tables.RISKS[1:2])
+    assert row["PhysioME"] == row["PhysioME lo"] == row["PhysioME hi"] == 0.0
 
 
 def test_numbers_stay_within_what_patients_have_and_recordings_teach_no_risk(folders) -> None:
@@ -370,4 +370,3 @@ def test_bad_choices_are_told(tmp_path) -> None:
     wrong.write_text("[budget]\n")
     with pytest.raises(BadInput, match=r"methods as in .*methods\.toml"):
         read_methods(wrong)
-    assert cohort.CIRCULATION == (Modality.ECG, Modality.ABP, Modality.PPG)

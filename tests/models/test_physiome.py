@@ -272,7 +272,8 @@ def test_pressure_wave_has_the_pressures_asked_for():
     shape = unit_shape(raw, CI.frames)
     assert abs(float(shape.mean())) < 1e-6
     composer = PressureWave(CI.frames, CI.samples)
-    wave = composer(raw, torch.full((1, CI.frames), 80.0), torch.full((1, CI.frames), 44.0))
+    every = torch.ones(1, CI.frames, dtype=torch.bool)
+    wave = composer(raw, torch.full((1, CI.frames), 80.0), torch.full((1, CI.frames), 44.0), every)
     assert abs(float(wave.mean()) - 80.0) < 1e-3
     assert abs(float(wave.max() - wave.min()) - 44.0 * 0.6 / 0.65) < 0.5
 

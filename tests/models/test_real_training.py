@@ -16,8 +16,9 @@ from models.data.prepare import prepare_studies
 from models.data.sources import FolderData, SleepEdfData, VitaldbData
 from models.physiome import SIZES, PhysioME
 from models.signals.modalities import SLEEP_CHANNELS
-from models.training.config import DEMO_CONFIG, FusionConfig, PretrainConfig, WaveConfig, load_config
+from models.training.config import DEMO_CONFIG, FusionConfig, HeadsConfig, PretrainConfig, WaveConfig, load_config
 from models.training.fusion_stage import FusionStage
+from models.training.heads_stage import HeadsStage
 from models.training.pretrain import PretrainStage
 from models.training.wave_stage import WaveStage
 from tests.data.real_files import write_case, write_night
@@ -136,6 +137,13 @@ def test_a_night_trains_the_stages_of_sleep(tmp_path: Path) -> None:
         optimiser.step()
     with torch.no_grad():
         assert stage.score()["stage"] < before
+    published = load_config(DEMO_CONFIG.with_name("paper_sleep_edfx.toml")).fusion.weights
+    unlabelled = FusionStage(model, group, group, FusionConfig(steps=1, batch=8, weights=published))
+    assert float(unlabelled.losses(0)["stage"]) == 0.0
+    heads = HeadsStage(model, group, group, HeadsConfig(steps=1, batch=8, complete=True))
+    torch.stack(list(heads.losses(0).values())).sum().backward()
+    taught = {name for name, p in model.named_parameters() if p.requires_grad and p.grad is not None}
+    assert taught == {"heads.stages.weight", "heads.stages.bias"}
 
 
 @pytest.mark.parametrize(("name", "rows", "frames"), [("vitaldb", 4, 20), ("sleep_edfx", 3, 27)])
@@ -146,3 +154,6 @@ def test_the_papers_configurations_load(name: str, rows: int, frames: int) -> No
     assert isinstance(config.data, VitaldbData if name == "vitaldb" else SleepEdfData)
     assert (config.pretrain.rate, config.fusion.rate) == (1e-5, 2e-4)
     assert config.fusion.lora_rank == config.fusion.lora_alpha == 16
+    labels = {"stage"} if name == "sleep_edfx" else {"pressure", "pressure_present", "depth", "hypotension", "eeg"}
+    assert {loss for loss, weight in config.fusion.weights.items() if weight == 0} == labels
+    assert config.heads.steps and config.heads.complete

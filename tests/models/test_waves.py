@@ -78,11 +78,11 @@ def test_frames_without_a_pulse_source_do_not_size_the_wave() -> None:
     seen = torch.zeros(1, 10, dtype=torch.bool)
     seen[:, 8:] = True
     mean, pulse = torch.full((1, 10), 82.0), torch.full((1, 10), 48.0)
-    compose = PressureWave(10, 3000)
-    expected, found = compose(full, mean, pulse)[:, 2400:], compose(few, mean, pulse, seen)[:, 2400:]
+    compose, every = PressureWave(10, 3000), torch.ones(1, 10, dtype=torch.bool)
+    expected, found = compose(full, mean, pulse, every)[:, 2400:], compose(few, mean, pulse, seen)[:, 2400:]
     assert torch.allclose(found, expected, atol=1.0)
     assert float((found - found.mean()).abs().max()) < 30.0
-    assert (compose(few, mean, pulse)[:, 2400:] - expected).abs().max() > 10.0  # what it was: far too large
+    assert (compose(few, mean, pulse, every)[:, 2400:] - expected).abs().max() > 10.0  # what it was: far too large
 
 
 def test_no_source_at_all_gives_a_finite_wave() -> None:
@@ -98,7 +98,8 @@ def test_without_a_source_in_what_is_drawn_the_pressure_is_flat() -> None:
     seen = torch.zeros(2, 10, dtype=torch.bool)
     seen[0, :7] = True  # of the window, but of none of the three frames drawn
     flat = compose(raw, mean, pulse, seen)
-    assert torch.allclose(flat, compose(torch.zeros_like(raw), mean, torch.zeros_like(pulse)), atol=1e-4)
+    level = compose(torch.zeros_like(raw), mean, torch.zeros_like(pulse), torch.ones_like(seen))
+    assert torch.allclose(flat, level, atol=1e-4)
     assert torch.equal(flat, compose(100.0 * raw, mean, pulse, seen))
     seen[1, 9] = True
     both = compose(raw, mean, pulse, seen)

@@ -10,20 +10,21 @@ from PySide6.QtGui import QCloseEvent
 
 from tests.ui.harness import Screen
 from tests.ui.synthetic import FakeSession
-from ui.leaving import ASKS_FOR_S, Leaving
+from ui.leaving import Leaving
+from ui.toast import STAYS_S
 
 
 def test_what_runs_has_to_be_left_twice_within_the_time_that_it_is_said() -> None:
-    leaving = Leaving()
+    leaving = Leaving(STAYS_S)
     assert leaving.asked(100.0, True, False) == "once more to quit"
-    assert leaving.asked(100.0 + ASKS_FOR_S, True, False) == ""
-    late = Leaving()
+    assert leaving.asked(100.0 + STAYS_S, True, False) == ""
+    late = Leaving(STAYS_S)
     late.asked(100.0, True, True)
-    assert late.asked(100.1 + ASKS_FOR_S, True, True) == "once more to quit, which ends the recording"
+    assert late.asked(100.1 + STAYS_S, True, True) == "once more to quit, which ends the recording"
 
 
 def test_what_is_over_may_be_left_at_once() -> None:
-    assert Leaving().asked(100.0, False, True) == ""
+    assert Leaving(STAYS_S).asked(100.0, False, True) == ""
 
 
 def running(screen: Callable[..., Screen], **changes: object) -> Screen:
@@ -38,7 +39,7 @@ def test_q_asks_once_while_a_bed_runs(screen, qtbot) -> None:
     s = running(screen, recording=False)
     qtbot.keyClick(s.window, Qt.Key.Key_Q)
     assert s.window.isVisible() and s.window.toast.text() == "once more to quit"
-    s.frames(int(60 * ASKS_FOR_S) + 30)
+    s.frames(int(60 * STAYS_S) + 30)
     qtbot.keyClick(s.window, Qt.Key.Key_Q)
     assert s.window.isVisible(), "too late: it is asked again"
     qtbot.keyClick(s.window, Qt.Key.Key_Q)
