@@ -112,23 +112,6 @@ def scrambled(group: Group) -> None:
         group.labels[name] = group.labels[name].astype(values.dtype)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["physiome", "ours"])
-def test_no_label_reaches_a_network_that_must_not_see_any(name, patients, small, tmp_path) -> None:
-    """The network that is read is bit for bit the same whatever the labels say; of a method with labels it is not."""
-    method = small.methods[name]
-    weights = []
-    for change in (False, True):
-        fold = Fold(patients, 0, 20, small, tmp_path / str(change), silent, CI)
-        if change:
-            for group in fold.groups.values():
-                scrambled(group)
-        model = fold.trained(name, method)
-        weights.append({k: v for k, v in model.state_dict().items() if not k.startswith("heads.")})
-    same = all(torch.equal(value, weights[1][key]) for key, value in weights[0].items())
-    assert same == (not method.labels)
-
-
 def test_only_losses_that_read_no_label_have_a_weight_without_labels() -> None:
     for name, method in read_methods().methods.items():
         if method.stage not in ("physiome", *METHODS):
@@ -337,6 +320,39 @@ def test_a_task_trains_encoders_and_its_label_of_hypotension_reaches_them(stage,
     assert not torch.equal(gradient(), before)
 
 
+def test_bad_choices_are_told(tmp_path) -> None:
+    with pytest.raises(BadInput, match="--only out of physiome"):
+        main(["run", "--only", "perfect"])
+    with pytest.raises(BadInput, match="folds from 0 to 4"):
+        main(["run", "--folds", "5"])
+    with pytest.raises(BadInput, match="scored folds"):
+        main(["tables", "--scores", str(tmp_path)])
+    wrong = tmp_path / "wrong.toml"
+    wrong.write_text("[budget]\n")
+    with pytest.raises(BadInput, match=r"methods as in .*methods\.toml"):
+        read_methods(wrong)
+
+
+# -- whole trainings: last, so that what is quicker sees a wrong first ----------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["physiome", "ours"])
+def test_no_label_reaches_a_network_that_must_not_see_any(name, patients, small, tmp_path) -> None:
+    """The network that is read is bit for bit the same whatever the labels say; of a method with labels it is not."""
+    method = small.methods[name]
+    weights = []
+    for change in (False, True):
+        fold = Fold(patients, 0, 20, small, tmp_path / str(change), silent, CI)
+        if change:
+            for group in fold.groups.values():
+                scrambled(group)
+        model = fold.trained(name, method)
+        weights.append({k: v for k, v in model.state_dict().items() if not k.startswith("heads.")})
+    same = all(torch.equal(value, weights[1][key]) for key, value in weights[0].items())
+    assert same == (not method.labels)
+
+
 @pytest.mark.slow
 def test_all_methods_run_are_kept_and_are_not_run_again(patients, small, tmp_path, capsys) -> None:
     few = ("physiome", "leave_one_out", "numbers", "selfmask", "ours")
@@ -357,16 +373,3 @@ def test_all_methods_run_are_kept_and_are_not_run_again(patients, small, tmp_pat
     risk, error = ((tmp_path / "out" / f"{n}.md").read_text() for n in ("risk", "numbers"))
     assert "| selfmask | selfmask | losses |" in risk and "| physiome | restoration | complete |" in error
     assert "nan" not in risk
-
-
-def test_bad_choices_are_told(tmp_path) -> None:
-    with pytest.raises(BadInput, match="--only out of physiome"):
-        main(["run", "--only", "perfect"])
-    with pytest.raises(BadInput, match="folds from 0 to 4"):
-        main(["run", "--folds", "5"])
-    with pytest.raises(BadInput, match="scored folds"):
-        main(["tables", "--scores", str(tmp_path)])
-    wrong = tmp_path / "wrong.toml"
-    wrong.write_text("[budget]\n")
-    with pytest.raises(BadInput, match=r"methods as in .*methods\.toml"):
-        read_methods(wrong)
