@@ -333,7 +333,7 @@ def test_bad_choices_are_told(tmp_path) -> None:
         read_methods(wrong)
 
 
-# -- whole trainings: last, so that what is quicker sees a wrong first ----------------------------------------------------
+# -- whole trainings: last, so that what is quicker sees a wrong first ------------------------------------------------
 
 
 @pytest.mark.slow
