@@ -87,7 +87,8 @@ def make_tables(scores: Path, chosen: Methods, out: Path) -> None:
             + "95 % interval over the test patients of each fold.",
         )  # fmt: skip
         columns = {"method": "method", "fill": "absent slots hold", "head": "head"}
-        columns |= {outcome.name: outcome.name for outcome in outcomes} | {f"Δ {name}": f"Δ {name}" for name in BESIDE}
+        beside = [heading for heading, key in BESIDE.items() if key in found]
+        columns |= {name: name for name in [o.name for o in outcomes] + [f"Δ {heading}" for heading in beside]}
         write_table(rows, columns, out, name, title, note)
 
 

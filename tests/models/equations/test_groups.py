@@ -168,12 +168,13 @@ def test_baselines_of_a_risk_study_are_fitted_to_training_patients(monkeypatch: 
 
     monkeypatch.setattr(hypotension, "TrendBaseline", lambda train, abp: found.append(("trend", train)))
     monkeypatch.setattr(hypotension, "LateFusion", Late)
+    monkeypatch.setattr(hypotension, "FusedRisk", lambda model, train, seed: found.append(("fused", train)))
     monkeypatch.setattr(hypotension, "Pass", lambda model, group: SimpleNamespace(group=group, rows=None))
     monkeypatch.setattr(hypotension, "same_windows", lambda passes: None)
     for group in ("test", "calibration"):
         with pytest.raises(Enough):
             hypotension.RiskStudy([a_run()], group)  # type: ignore[list-item]
-    assert found == [("trend", "train"), ("late", "train")] * 2
+    assert found == [("trend", "train"), ("late", "train"), ("fused", "train")] * 2
 
 
 def test_alarm_thresholds_come_from_the_calibration_patients(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
