@@ -145,8 +145,8 @@ def measure(seconds: float, size: tuple[int, int], estimate: bool, busy: bool) -
     """Run the window for ``seconds`` after two of warming up; work in milliseconds, CPU as share of one core."""
     from PySide6.QtCore import QTimer
 
-    from ui.app import make_application
-    from ui.main_window import MainWindow
+    from ui.window.app import make_application
+    from ui.window.main_window import MainWindow
 
     application = make_application()
     feed, stop = DisplayFeed(), threading.Event()

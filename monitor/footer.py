@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from streams.control import SessionStatus
-from ui.status_words import backend_words
-from ui.words import speed_words
+from ui.bed.status_words import backend_words
+from ui.style.words import speed_words
 
 STILL_S = 3.0
 

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from models.signals.inspection import TrackReport, inspect
 from monitor.sources import check_recording
-from ui.words import clock_words
+from ui.style.words import clock_words
 
 MAX_GAPS = 3
 MAX_TRACKS = 400

@@ -105,8 +105,8 @@ def run_display(force: InForce, bed: str) -> int:
         raise BadInput("a screen for `vigil display`", f"none ({lacking})", "set DISPLAY, or use `vigil record`")
     feed = DisplayFeed()
     process = DisplayProcess(broker_of(force), sharing_of(force, only_own=False), [feed], bed)
-    from ui.app import make_application
-    from ui.app import run_display as show
+    from ui.window.app import make_application
+    from ui.window.app import run_display as show
 
     process.start()
     try:

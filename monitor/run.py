@@ -153,7 +153,7 @@ def _look(
     """Show the session until it is over. Raises what ended it, if something did."""
     if display:
         assert feed is not None
-        from ui.app import make_application, run_display  # Qt loads while the recording opens and Faust starts
+        from ui.window.app import make_application, run_display  # Qt loads while the recording opens and Faust starts
 
         make_application()
         session.wait_opened()
@@ -194,7 +194,7 @@ def _progress(session: Session, settings: RunSettings) -> None:
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     from monitor.footer import footer
-    from ui.words import clock_words
+    from ui.style.words import clock_words
 
     columns = (
         TextColumn("{task.fields[at]}"),

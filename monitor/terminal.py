@@ -1,8 +1,8 @@
 """The live terminal view, where there is no screen: alarms, numerics, presence and prediction.
 
-It says what the bedside display says: both read :class:`ui.ward.Ward` with the same pure functions, so that a value is
-stale, an estimate withheld or a risk not given in both or in none. Several beds are a line each; below them the first
-of those that most need a look is said in detail.
+It says what the bedside display says: both read :class:`ui.bed.ward.Ward` with the same pure functions, so that a
+value is stale, an estimate withheld or a risk not given in both or in none. Several beds are a line each; below them
+the first of those that most need a look is said in detail.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from models.signals.modalities import Modality
 from monitor.footer import footer
 from streams.control import SessionControl, SessionStatus
 from streams.feed import DisplayFeed
-from ui.alarm_view import Alarm
-from ui.bed_words import BedWords
-from ui.bedside import Answer, Bedside
-from ui.control_link import ask_all
-from ui.lanes import Lane
-from ui.liveness import Life, Verdict
-from ui.low_pressure import LOW_MMHG
-from ui.prediction_view import prediction_words
-from ui.readouts import readout
-from ui.theme import default_theme
-from ui.ward import Ward
-from ui.words import absence_words, bed_title, clock_words
+from ui.bed.alarm_view import Alarm
+from ui.bed.bed_words import BedWords
+from ui.bed.bedside import Answer, Bedside
+from ui.bed.lanes import Lane
+from ui.bed.liveness import Life, Verdict
+from ui.bed.low_pressure import LOW_MMHG
+from ui.bed.prediction_view import prediction_words
+from ui.bed.readouts import readout
+from ui.bed.ward import Ward
+from ui.style.theme import default_theme
+from ui.style.words import absence_words, bed_title, clock_words
+from ui.window.control_link import ask_all
 
 COLOURS = {Modality.ECG: "green", Modality.ABP: "red", Modality.PPG: "cyan", Modality.EEG: "yellow"}
 ALARM_STYLES = {"high": "bold white on red", "medium": "black on yellow", "low": "black on cyan", "": "yellow"}

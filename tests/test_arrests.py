@@ -17,7 +17,7 @@ from benchmarks.arrests.replay import SharedEngine, offline
 from benchmarks.arrests.rules import NoEstimate, NoRisk, Raises, Rule, Silent, Tile
 from models.signals.modalities import Modality
 from streams.records import AlarmRecord
-from ui.alarm_view import Alarm
+from ui.bed.alarm_view import Alarm
 
 ROOT = Path(__file__).resolve().parent.parent
 ARRESTS = ROOT.parent / "shared" / "cases" / "arrest"

@@ -1,6 +1,10 @@
 """The bedside display: PySide6, drawn incrementally; knows the stream only as a feed to poll and a control to call.
 
-Start with ``ui/main_window.py``. What can be tested without a screen has no Qt in it: ``state``, ``lanes``,
-``buffers``, ``playout``, ``geometry``, ``scales``, ``polyline``, ``readouts``, ``prediction_view``,
-``alarm_view``, the ``*words``.
+Start with ``ui/window/main_window.py``. The rooms, each knowing only those above it:
+
+    style     colours, fonts, sizes and words
+    bed       what is known of a bed and what is said of it: no Qt, no clock
+    waves     the sweep: geometry, scales and ink
+    panels    everything else that is painted
+    window    the window itself: frames, keys, the way to the session
 """

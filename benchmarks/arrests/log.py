@@ -7,8 +7,8 @@ from collections.abc import Hashable, Sequence
 from benchmarks.arrests.looks import Look
 from benchmarks.tables import table
 from models.signals.modalities import Modality
-from ui.readouts import Readout
-from ui.words import INVALID
+from ui.bed.readouts import Readout
+from ui.style.words import INVALID
 
 _SHOWN = (Modality.ECG, Modality.ABP, Modality.PPG)
 

@@ -10,14 +10,14 @@ import numpy as np
 
 from benchmarks.arrests.replay import Replayed
 from models.signals.modalities import Modality
-from ui.alarm_view import Alarm
-from ui.lanes import Lane
-from ui.liveness import Moment
-from ui.prediction_view import prediction_words
-from ui.readouts import Readout, readout
-from ui.state import DisplayState
-from ui.theme import default_theme
-from ui.words import INVALID
+from ui.bed.alarm_view import Alarm
+from ui.bed.lanes import Lane
+from ui.bed.liveness import Moment
+from ui.bed.prediction_view import prediction_words
+from ui.bed.readouts import Readout, readout
+from ui.bed.state import DisplayState
+from ui.style.theme import default_theme
+from ui.style.words import INVALID
 
 LOOK_S = 0.1
 _BEAM_S = 0.1  # behind the newest sample

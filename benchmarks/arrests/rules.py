@@ -9,7 +9,7 @@ from typing import Protocol
 
 from benchmarks.arrests.looks import LOOK_S, Look
 from models.signals.modalities import MODEL_MODALITIES, Modality
-from ui.alarm_view import Alarm
+from ui.bed.alarm_view import Alarm
 
 PRIORITIES = ("low", "medium", "high")
 HELD_S = 1.0  # shorter interruptions of an alarm are not counted

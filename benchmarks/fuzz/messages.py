@@ -51,11 +51,11 @@ from streams.sources.bed_replay import BedReplay
 from streams.sources.replay import ReplaySource
 from streams.stages import AlarmStage, CommandStage, FollowStage, ShowStage, WindowStage
 from streams.wire import Outbox
-from ui.bedside import Answer
-from ui.prediction_view import prediction_words
-from ui.readouts import readout
-from ui.theme import default_theme
-from ui.ward import Ward
+from ui.bed.bedside import Answer
+from ui.bed.prediction_view import prediction_words
+from ui.bed.readouts import readout
+from ui.bed.ward import Ward
+from ui.style.theme import default_theme
 
 SECONDS = 36  # of the patient
 WARM_S = 12  # of honest ticks before the first mutated message

@@ -22,7 +22,7 @@ from streams.feed import FeedStatus
 from streams.records import AlarmRecord, AnyRecord, PredictionRecord
 from tests.models.failing_backend import SPEC, FailingBackend, FailingEngine, Fault, Hang, raises
 from tests.streams.sources import PatientMap, session_of
-from ui.status_words import status_words
+from ui.bed.status_words import status_words
 
 SECONDS = 40
 

@@ -39,8 +39,8 @@ from streams.stages import AlarmStage, CommandStage
 from tests.streams.sources import wait_until
 from tests.streams.test_inheriting import Stage
 from tests.streams.test_windower import make_ticks
-from ui.state import DisplayState
-from ui.theme import default_theme
+from ui.bed.state import DisplayState
+from ui.style.theme import default_theme
 
 S = 1_000_000_000
 CHANGE_S, END_S = 24, 36

@@ -25,8 +25,8 @@ from streams.records import AlarmRecord, AnyRecord, MemoryRecord, PredictionReco
 from streams.stages import AlarmStage, ShowStage, WindowStage
 from streams.windower import BedWindower
 from tests.streams.test_windower import make_ticks
-from ui.state import DisplayState
-from ui.theme import default_theme
+from ui.bed.state import DisplayState
+from ui.style.theme import default_theme
 
 S = 10**9
 HEAD = {"bed": "bed1", "session": "s", "epoch": 0}

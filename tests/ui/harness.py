@@ -16,9 +16,9 @@ from PySide6.QtWidgets import QApplication
 from models.signals.modalities import Modality
 from streams.feed import DisplayFeed
 from tests.ui.synthetic import TICK_S, FakeSession, Patient
-from ui.app import make_application
-from ui.lanes import Lane
-from ui.main_window import MainWindow
+from ui.bed.lanes import Lane
+from ui.window.app import make_application
+from ui.window.main_window import MainWindow
 
 FRAME_S = 1 / 60
 

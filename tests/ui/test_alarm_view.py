@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from models.signals.modalities import Modality
 from streams.records import AlarmRecord
 from tests.ui.synthetic import Patient
-from ui.alarm_view import FIELDS, ROOM, Alarm, AlarmBook, AlarmField, alarm_of, colours, field_of, fields, lit
-from ui.theme import PRIORITIES, default_theme
+from ui.bed.alarm_view import FIELDS, ROOM, Alarm, AlarmBook, AlarmField, alarm_of, colours, field_of, fields, lit
+from ui.style.theme import PRIORITIES, default_theme
 
 STYLE = default_theme().alarm
 KEYS = ["asystole", "vfib", "no_pulse", "vtach", "abp.no_pulse", "abp.disconnect", "brady.extreme", "tachy.extreme",

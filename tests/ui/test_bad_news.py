@@ -17,15 +17,15 @@ from models.signals.findings import Findings, Pulse, Rhythm
 from models.signals.modalities import MODEL_MODALITIES, Modality
 from streams.records import ArrhythmiaCall, PredictionRecord, RhythmRecord, StateRecord, VitalsRecord
 from tests.ui.synthetic import NS, Chapter, FakeSession, Patient
-from ui.alarm_view import NO_CIRCULATION
-from ui.backdrop import header_of
-from ui.findings_words import circulation, pulse_finding, rhythm_finding
-from ui.liveness import Life, Moment
-from ui.prediction_view import PredictionWords, prediction_words
-from ui.readouts import Readout, readout
-from ui.scales import LaneScale
-from ui.state import DisplayState
-from ui.theme import default_theme
+from ui.bed.alarm_view import NO_CIRCULATION
+from ui.bed.findings_words import circulation, pulse_finding, rhythm_finding
+from ui.bed.liveness import Life, Moment
+from ui.bed.prediction_view import PredictionWords, prediction_words
+from ui.bed.readouts import Readout, readout
+from ui.bed.state import DisplayState
+from ui.style.theme import default_theme
+from ui.waves.backdrop import header_of
+from ui.waves.scales import LaneScale
 
 THEME = default_theme()
 ECG, ABP, PPG, EEG = MODEL_MODALITIES

@@ -16,10 +16,10 @@ from models.signals.absence import Absence
 from models.signals.modalities import Modality
 from tests.ui.harness import Later, Screen, hue_like, near
 from tests.ui.synthetic import MODEL, Chapter, FakeSession, Patient
-from ui.bed_words import rest_words
-from ui.liveness import Life
-from ui.operator import LIVE_SOURCE
-from ui.theme import default_theme
+from ui.bed.bed_words import rest_words
+from ui.bed.liveness import Life
+from ui.style.theme import default_theme
+from ui.window.operator import LIVE_SOURCE
 
 Make = Callable[..., Screen]
 THEME = default_theme()
@@ -61,8 +61,8 @@ def test_one_bed_has_no_strip_and_its_room_is_the_waves(screen: Make) -> None:
     s.run_to(2.0)
     w = s.window
     assert not w.beds.isVisible() and w.beds.chips and w.ward.names == (A,)
-    assert w.sweep.geometry().top() == w.top.geometry().bottom() + 1 == w.look.px(60)
-    heights = w.top.height() + w.sweep.height() + w._tiles.height() + w.replay.height()
+    assert w.sweep.mapTo(w.face, QPoint()).y() == w.top.geometry().bottom() + 1 == w.look.px(60)
+    heights = w.top.height() + w.sweep.height() + w.face.tiles.height() + w.replay.height()
     assert heights == w.height()
     s.window.operator.next_bed(1.0)
     assert "no other bed" in w.toast.text() and s.session.calls == []
@@ -73,7 +73,7 @@ def test_two_beds_have_a_strip_below_the_top_bar(screen: Make) -> None:
     s.run_to(2.2)
     w = s.window
     assert w.beds.isVisible() and w.beds.geometry().top() == w.look.px(60)
-    assert w.sweep.geometry().top() == w.beds.geometry().bottom() + 1
+    assert w.sweep.mapTo(w.face, QPoint()).y() == w.beds.geometry().bottom() + 1
     words = {c.words.bed: (c.words.rate, c.words.mean, c.on_show) for c in w.beds.chips}
     assert words == {A: ("75", "86", True), B: ("41", "70", False)}
     outline = pixels(s, chip(s, A).place.adjusted(-4, -4, 4, 4))

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ui.buffers import CellRow, IndexRing, SampleRing
+from ui.bed.buffers import CellRow, IndexRing, SampleRing
 
 CAPACITY = 17
 writes = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 25)), max_size=12)

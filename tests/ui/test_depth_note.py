@@ -8,8 +8,8 @@ from msgspec.structs import replace
 from models.signals.modalities import Modality
 from tests.ui.synthetic import Chapter, Patient
 from tests.ui.test_state import at, lane, state_of
-from ui.depth_words import UNCERTAIN, depth_note
-from ui.readouts import readout
+from ui.bed.depth_words import UNCERTAIN, depth_note
+from ui.bed.readouts import readout
 
 
 def note(**vitals: float | None) -> str:

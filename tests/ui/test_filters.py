@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ui.crossfade import cross_fade, join_hop
-from ui.filters import DisplayFilter
+from ui.bed.crossfade import cross_fade, join_hop
+from ui.bed.filters import DisplayFilter
 
 RATE = 500.0
 

@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.signals.modalities import Modality
-from ui.geometry import Paper, rows, screen_scale
-from ui.playout import PlayoutClock
-from ui.polyline import envelope, lines, runs
-from ui.scales import LaneScale, pressure_scale
-from ui.theme import default_theme
-from ui.words import sweep_words
+from ui.bed.playout import PlayoutClock
+from ui.style.theme import default_theme
+from ui.style.words import sweep_words
+from ui.waves.geometry import Paper, rows, screen_scale
+from ui.waves.polyline import envelope, lines, runs
+from ui.waves.scales import LaneScale, pressure_scale
 
 LANES = default_theme().lanes
 

@@ -16,8 +16,8 @@ from models.signals.modalities import Modality
 from tests.ui.harness import Later, Screen, near
 from tests.ui.recorded import UNIX_S, Recorder, alarm
 from tests.ui.synthetic import Chapter, FakeSession, Patient
-from ui.history import NOBODY_LOOKS_S
-from ui.theme import default_theme
+from ui.style.theme import default_theme
+from ui.window.history import NOBODY_LOOKS_S
 
 Make = Callable[..., Screen]
 BLUE = default_theme().colour["past"]

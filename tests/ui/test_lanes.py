@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from streams.records import WaveChunk
-from ui.lanes import Trace
-from ui.theme import default_theme
+from ui.bed.lanes import Trace
+from ui.style.theme import default_theme
 
 THEME = default_theme()
 RATE = 500.0

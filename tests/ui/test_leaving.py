@@ -10,8 +10,8 @@ from PySide6.QtGui import QCloseEvent
 
 from tests.ui.harness import Screen
 from tests.ui.synthetic import FakeSession
-from ui.leaving import Leaving
-from ui.toast import STAYS_S
+from ui.panels.toast import STAYS_S
+from ui.window.leaving import Leaving
 
 
 def test_what_runs_has_to_be_left_twice_within_the_time_that_it_is_said() -> None:

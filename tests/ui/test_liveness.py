@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.ui.synthetic import FakeSession
-from ui.liveness import IDLE_S, STALE_S, Life, Moment, Verdict, judge
-from ui.stamp import stamp_of
+from ui.bed.liveness import IDLE_S, STALE_S, Life, Moment, Verdict, judge
+from ui.waves.stamp import stamp_of
 
 
 def verdict(failure: str = "", *, ended: bool = False, silent: float = 0.1, unanswered: float = 0.1,

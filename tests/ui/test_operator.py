@@ -21,11 +21,11 @@ from streams.feed import DisplayFeed
 from streams.records import AlarmRecord
 from tests.ui.harness import Screen, hue_like
 from tests.ui.synthetic import FakeSession, Patient
-from ui.alarm_view import fields
-from ui.app import run_display
-from ui.main_window import MainWindow
-from ui.shortcuts import SHORTCUTS
-from ui.theme import default_theme
+from ui.bed.alarm_view import fields
+from ui.panels.shortcuts import SHORTCUTS
+from ui.style.theme import default_theme
+from ui.window.app import run_display
+from ui.window.main_window import MainWindow
 
 Make = Callable[..., Screen]
 
@@ -324,7 +324,7 @@ def test_names_are_shown_as_plain_text_everywhere(screen: Make) -> None:
 
 def test_no_label_or_tooltip_is_left_to_guess() -> None:
     """A new tooltip of words that are not the house's own goes through ``tooltip_words``; a new label is plain."""
-    for path in Path("ui").glob("*.py"):
+    for path in Path("ui").rglob("*.py"):
         text = path.read_text(encoding="utf-8")
         assert text.count("QLabel(") <= text.count("setTextFormat("), path
         for call in re.findall(r"setToolTip\((.*)", text):

@@ -13,11 +13,11 @@ from models.signals.modalities import Modality
 from streams.sources.look_back import LookBack, Past
 from tests.ui.recorded import UNIX_S, Recorder, alarm
 from tests.ui.synthetic import Chapter, Patient
-from ui.history import moved
-from ui.liveness import Life
-from ui.past import LEAD_S, WORDS_S, Page, ago_words, day_words, page_of, wall_words
-from ui.readouts import readout
-from ui.theme import default_theme
+from ui.bed.liveness import Life
+from ui.bed.past import LEAD_S, WORDS_S, Page, ago_words, day_words, page_of, wall_words
+from ui.bed.readouts import readout
+from ui.style.theme import default_theme
+from ui.window.history import moved
 
 PATIENT = Patient(
     absent={Modality.ABP: [(60, 200, Absence.NO_DATA)]},

@@ -12,16 +12,16 @@ from streams.control import ChannelInfo
 from streams.feed import FeedStatus
 from streams.records import LeadState, PredictionRecord, RestoredChunk, StateRecord, WaveChunk, WaveTick
 from tests.ui.synthetic import NS, FakeSession, Patient
-from ui.backdrop import header_of
-from ui.liveness import Moment
-from ui.prediction_view import band_of, prediction_words
-from ui.readouts import readout
-from ui.scales import LaneScale
-from ui.shortcuts import SHORTCUTS, next_speed
-from ui.state import DisplayState
-from ui.status_words import status_words
-from ui.theme import default_theme, parse_theme
-from ui.words import clock_words, duration_words, number_words, speed_words
+from ui.bed.liveness import Moment
+from ui.bed.prediction_view import band_of, prediction_words
+from ui.bed.readouts import readout
+from ui.bed.state import DisplayState
+from ui.bed.status_words import status_words
+from ui.panels.shortcuts import SHORTCUTS, next_speed
+from ui.style.theme import default_theme, parse_theme
+from ui.style.words import clock_words, duration_words, number_words, speed_words
+from ui.waves.backdrop import header_of
+from ui.waves.scales import LaneScale
 
 THEME = default_theme()
 
@@ -388,7 +388,7 @@ def test_speeds_step_through_the_list() -> None:
 def test_a_wrong_theme_gives_one_sentence(old: str, new: str, told: str) -> None:
     from importlib import resources
 
-    text = resources.files("ui").joinpath("theme.toml").read_text("utf-8")
+    text = resources.files("ui.style").joinpath("theme.toml").read_text("utf-8")
     assert old in text
     with pytest.raises(BadInput, match=told):
         parse_theme(text.replace(old, new))

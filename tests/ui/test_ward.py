@@ -13,13 +13,13 @@ from models.signals.modalities import Modality
 from streams.records import CommandRecord, DeadLetter
 from tests.ui.harness import Inline
 from tests.ui.synthetic import MODEL, NS, Chapter, FakeSession, Patient
-from ui.bed_words import BedWords, in_room, rest_words
-from ui.bedside import Answer
-from ui.control_link import ControlLink, ask_all
-from ui.liveness import Life
-from ui.readouts import readout
-from ui.theme import default_theme
-from ui.ward import KEPT_WAVES, Ward
+from ui.bed.bed_words import BedWords, in_room, rest_words
+from ui.bed.bedside import Answer
+from ui.bed.liveness import Life
+from ui.bed.readouts import readout
+from ui.bed.ward import KEPT_WAVES, Ward
+from ui.style.theme import default_theme
+from ui.window.control_link import ControlLink, ask_all
 
 THEME = default_theme()
 A, B = "Bed 3", "Bed 4"

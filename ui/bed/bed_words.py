@@ -1,0 +1,116 @@
+"""What is said of a bed in a chip of the strip, or in a line of the terminal: the same words as its own screen. Pure.
+
+Numbers come from the readouts that the large tiles show, so that nothing is stale, or estimated, in one place only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from models.signals.modalities import Modality
+from ui.bed.alarm_view import Alarm
+from ui.bed.bedside import Bedside
+from ui.bed.liveness import Life
+from ui.bed.readouts import Readout, readout
+from ui.style.theme import PRIORITIES
+from ui.style.words import INVALID, bed_title
+
+_LIVES = {Life.WAITING: "NO SAMPLES YET", Life.PAUSED: "PAUSED", Life.ENDED: "ENDED", Life.LOST: "NOT LIVE"}
+
+
+@dataclass(frozen=True, slots=True)
+class BedWords:
+    """bed: its name as the session has it, title: as the screen has it. life: whether its data is live, life_words:
+    what there is to say of that. rate: the heart rate, or ``-?-``, rate_source: the channel that it comes from. mean:
+    the mean pressure, or ``-?-``; with ``~`` where it is estimated. alarms: all that stand, worst first."""
+
+    bed: str
+    title: str
+    life: Life
+    life_words: str
+    why_lost: str
+    rate: str
+    rate_source: str
+    mean: str
+    estimated: bool
+    alarms: tuple[Alarm, ...]
+
+    @property
+    def worst(self) -> Alarm | None:
+        """The first of the alarms."""
+        return self.alarms[0] if self.alarms else None
+
+    @property
+    def more(self) -> int:
+        """How many alarms stand besides the worst."""
+        return max(0, len(self.alarms) - 1)
+
+    @property
+    def held(self) -> bool:
+        """Whether what it says is not live, and hence does not flash."""
+        return self.life is not Life.LIVE
+
+    @property
+    def rank(self) -> tuple[int, bool]:
+        """The smaller, the sooner somebody should look: high alarms, then beds that are lost, then other alarms; what
+        was acknowledged, or is not live, after its equals."""
+        worst = self.worst
+        lost = 1 if self.life is Life.LOST else len(PRIORITIES) + 1
+        if worst is None:
+            return lost, False
+        priority = worst.record.priority
+        place = PRIORITIES.index(priority) if priority in PRIORITIES else len(PRIORITIES) - 1
+        alarming = place if place == 0 else place + 1
+        return min(lost, alarming), worst.acknowledged or self.held
+
+
+def bed_words(bed: Bedside) -> BedWords:
+    """What is said of a bed at its ``moment``, by its ``verdict``."""
+    state, moment = bed.state, bed.moment
+    said: dict[Modality, Readout] = {}
+    for lane in state.lanes:
+        if lane.modality in (Modality.ECG, Modality.ABP) and lane.modality not in said:
+            said[lane.modality] = readout(state, lane, moment)
+    heart, pressure = said.get(Modality.ECG), said.get(Modality.ABP)
+    rate = heart.value if heart is not None else INVALID
+    vitals = state.current_vitals(moment)
+    return BedWords(
+        bed=bed.name,
+        title=bed_title(bed.name),
+        life=moment.life,
+        life_words=_LIVES.get(moment.life, ""),
+        why_lost=bed.verdict.words.split(" — ")[0] if moment.life is Life.LOST else "",
+        rate=rate,
+        rate_source=vitals.hr_source if vitals is not None and rate != INVALID else "",
+        mean=(pressure.second or INVALID) if pressure is not None else INVALID,
+        estimated=pressure is not None and pressure.estimated,
+        alarms=state.alarms.standing,
+    )
+
+
+def in_room(said: tuple[BedWords, ...], room: int, on_show: str) -> tuple[tuple[BedWords, ...], tuple[BedWords, ...]]:
+    """The beds that are shown and the rest: those that most need a look, and the one on show, in their own order so
+    that no chip jumps; the rest worst first."""
+    ranked = sorted(said, key=lambda words: words.rank)
+    if len(said) <= room:
+        return said, ()
+    first = [words for words in ranked if words.bed == on_show]
+    others = [words for words in ranked if words.bed != on_show]
+    chosen = {words.bed for words in (first + others)[: max(1, room)]}
+    return tuple(w for w in said if w.bed in chosen), tuple(w for w in ranked if w.bed not in chosen)
+
+
+def rest_words(rest: Iterable[BedWords]) -> tuple[str, str]:
+    """Of the beds without a chip: how many, and what is the matter with them, the two worst things of it."""
+    rest = tuple(rest)
+    count = f"+{len(rest)} bed{'s' if len(rest) > 1 else ''}"
+    by: dict[str, int] = {}
+    for words in rest:
+        if words.life is Life.LOST:
+            by["not live"] = by.get("not live", 0) + 1
+        if words.worst is not None:
+            by[words.worst.record.priority] = by.get(words.worst.record.priority, 0) + 1
+    order = (PRIORITIES[0], "not live", *PRIORITIES[1:])
+    matter = [f"{by[name]} {name.upper()}" for name in order if name in by]
+    return count, ", ".join(matter[:2]) or "no alarm"

@@ -1,0 +1,105 @@
+"""One bed as the display knows it, on show or not: its records, its clocks, and whether all that is live.
+
+A bed that falls silent without an order is lost by the same rule, whether anybody looks at it or not. No Qt, no clock:
+the caller says when.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from streams.control import BedView, SessionStatus
+from ui.bed.liveness import Life, Moment, Verdict, judge
+from ui.bed.state import DisplayState
+from ui.style.theme import Theme
+
+_NS = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The session's newest answer, about whichever bed. failure: of the last call; unanswered_s: since the last one
+    that went well. stages: a stage that has handled nothing counts as much as a tick that has not come."""
+
+    status: SessionStatus | None
+    failure: str = ""
+    unanswered_s: float = 0.0
+    stages: bool = False
+
+
+class Bedside:
+    """``snapshot``: what the session last said of this bed, None before. verdict, moment: of the last :meth:`judge`.
+    prediction_seen: end of the window whose prediction was last on the screen. All times monotonic."""
+
+    def __init__(self, name: str, theme: Theme, now_s: float) -> None:
+        self.state = DisplayState(theme, name)
+        self.snapshot: BedView | None = None
+        self.verdict = Verdict(Life.WAITING)
+        self.moment = Moment(0.0, now_s, Life.WAITING)
+        self.prediction_seen: int | None = None
+        self._limit_s = theme.alarm.heartbeat_s
+        self._unpaused_s = self._going_s = now_s
+
+    @property
+    def name(self) -> str:
+        """The bed's name; "" before its first record."""
+        return self.state.bed
+
+    @property
+    def status(self) -> SessionStatus | None:
+        """What the session last said of how this bed stands."""
+        return self.snapshot.status if self.snapshot is not None else None
+
+    @property
+    def speed(self) -> float | None:
+        """Event seconds a second as they come; None: as fast as possible."""
+        return self.status.pace if self.status is not None else 1.0
+
+    def take(self, snapshot: BedView) -> bool:
+        """The session's answer about this bed. Returns True if the rows changed."""
+        self.snapshot = snapshot
+        return self.state.set_channels(snapshot.channels)
+
+    # What is the case now -----------------------------------------------------------------------------------------
+
+    def keep_time(self, now_s: float) -> None:
+        """What stands by order, or is over, grows no older."""
+        status = self.status
+        if status is None or status.paused:
+            self._unpaused_s = now_s
+        if status is None or status.paused or status.ended:
+            self._going_s = now_s
+
+    def advance(self, now_s: float) -> float | None:
+        """Moves its beam; event time where that stands, None before the first tick."""
+        return self.state.clock.advance(now_s, self.speed)
+
+    def judge(self, now_s: float, answer: Answer) -> Verdict:
+        """Whether it is live; ``verdict`` and ``moment`` are of this call until the next."""
+        status, clock = self.status, self.state.clock
+        if status is not None and answer.status is not None:  # of the session, whichever bed it was asked about
+            status = replace(status, heartbeat_ns=answer.status.heartbeat_ns, error=answer.status.error)
+        idle_s = clock.idle_s(now_s, self._going_s)
+        if answer.stages and idle_s is not None and status is not None and status.progress_ns:
+            idle_s = max(idle_s, now_s - max(status.progress_ns * _NS, self._going_s))
+        self.verdict = judge(
+            status,
+            answer.failure,
+            ended=self.state.ended,
+            silent_s=now_s - status.heartbeat_ns * _NS if status is not None else 0.0,
+            unanswered_s=answer.unanswered_s,
+            idle_s=idle_s,
+            limit_s=self._limit_s,
+        )
+        running = self.verdict.life in (Life.LIVE, Life.LOST)  # what is lost ages on
+        event_s = clock.source_now(now_s, self._going_s if running else None)
+        self.moment = Moment(event_s, now_s, self.verdict.life, self._unpaused_s, self.speed)
+        return self.verdict
+
+    def moves(self, now_s: float, within_s: float = 1.0) -> bool:
+        """Whether it goes on: a tick came within that time, or it stands by order and may be told to go on."""
+        idle_s = self.state.clock.idle_s(now_s, self._going_s)
+        status = self.status
+        if status is None or status.ended or idle_s is None:
+            return False
+        return status.paused or idle_s < within_s

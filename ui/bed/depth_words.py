@@ -1,0 +1,33 @@
+"""The note on the depth of anaesthesia: both opinions, what is doubtful about them, and that it is not BIS. Pure."""
+
+from __future__ import annotations
+
+from models.signals.depth_opinion import Doubt, depth_opinion
+from streams.records import PredictionRecord, VitalsRecord
+from ui.style.words import INVALID
+
+UNCERTAIN = "UNCERTAIN"
+"""In a note: that a number in it is not to be relied on."""
+
+
+def depth_note(vitals: VitalsRecord, prediction: PredictionRecord | None) -> str:
+    """``depth (not BIS) 46  38–55, openibis 52``, or what is doubtful; "" where nothing is known of a measured EEG."""
+    told = prediction.depth if prediction is not None else None
+    opinion = depth_opinion(told[0] if told else None, vitals.openibis, bsr=vitals.bsr, emg_db=vitals.emg_db)
+    if opinion is None:
+        return ""
+    said = []
+    if opinion.model is not None and told:
+        said.append(f"{opinion.model:.0f}  {told[1]:.0f}–{told[2]:.0f}")
+    if opinion.rule is not None:
+        said.append(f"openibis {opinion.rule:.0f}")
+    numbers = ", ".join(said) or INVALID
+    match opinion.doubt:
+        case Doubt.NONE:
+            return f"depth (not BIS) {numbers}"
+        case Doubt.UNCONFIRMED:
+            return f"depth (not BIS) {numbers} ({opinion.doubt.value})"
+        case Doubt.DISAGREEMENT:  # which the numbers say, and the place is narrow
+            return f"depth (not BIS) {UNCERTAIN} {numbers}"
+        case _:
+            return f"depth (not BIS) {UNCERTAIN}, {opinion.doubt.value}: {numbers}"

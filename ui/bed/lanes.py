@@ -1,0 +1,246 @@
+"""One channel as the display holds it: measured samples, estimates, presence cells, and what is said about them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from models.signals.absence import Absence
+from models.signals.estimable import NEVER_CONNECTED
+from models.signals.findings import Pulse
+from models.signals.modalities import Modality
+from streams.control import ChannelInfo
+from streams.records import RestoredChunk, WaveChunk
+from ui.bed.buffers import CellRow, Float32, SampleRing
+from ui.bed.crossfade import join_hop
+from ui.bed.filters import DisplayFilter
+from ui.style.theme import LaneStyle, SweepStyle
+from ui.style.words import absence_words, why_not
+
+_LAGS_KEPT = 10
+_LAG_SLACK_S = 0.05
+_HOP_S = 1.0  # between two hops of an estimate
+_WORDS_KEPT = 600
+_SAME_RATE, _SAME_MOMENT_S = 0.01, 0.02  # of two lines of time of one channel (models/signals/live_grid.py)
+
+
+class Trace:
+    """Measured samples of one channel: raw ring in, display-filtered ring out.
+
+    Filtering is put off until :meth:`settle` (once a frame), so that a burst of ticks costs one pass.
+    """
+
+    def __init__(self, chunk: WaveChunk, style: LaneStyle, sweep: SweepStyle) -> None:
+        origin_s = chunk.origin_ns * 1e-9
+        self.identity = identity_of(chunk)
+        self.raw = SampleRing(chunk.rate_hz, origin_s, sweep.history_s)
+        self._filter_args = (chunk.rate_hz, *style.filter, sweep.playout_margin_s) if style.filter else None
+        self.shown = SampleRing(chunk.rate_hz, origin_s, sweep.history_s) if style.filter else self.raw
+        self._filter: DisplayFilter | None = None
+        self._filtered_to = 0
+
+    def write(self, first_index: int, values: Float32) -> None:
+        """Takes samples from ``first_index`` on; late ones are filtered again."""
+        if self._filter is not None and first_index < self._filtered_to:
+            self._filter = None  # late samples: filter again from shortly before them
+            self._filtered_to = first_index - int(self.raw.rate_hz)
+        self.raw.ring.write(first_index, values)
+
+    def follow(self, chunk: WaveChunk) -> bool:
+        """Go over to the line of time that ``chunk`` lies on, where it is the same channel of a device whose clock was
+        corrected: the index runs on, and the next sample has the same time on either line. What was drawn before moves
+        by milliseconds at most. False where it is another wave.
+        """
+        lead, label, rate_hz, origin_ns = identity_of(chunk)
+        origin_s, end = origin_ns * 1e-9, self.raw.ring.end
+        near_s = abs((origin_s + end / rate_hz) - (self.raw.origin_s + end / self.raw.rate_hz))
+        corrected = abs(rate_hz / self.raw.rate_hz - 1.0) <= _SAME_RATE and near_s <= _SAME_MOMENT_S
+        if (lead, label) != self.identity[:2] or not corrected or not 0 <= chunk.first_index - end <= rate_hz:
+            return False
+        self.identity = identity_of(chunk)
+        for ring in (self.raw, self.shown):
+            ring.rate_hz, ring.origin_s = rate_hz, origin_s
+        return True
+
+    def settle(self) -> None:
+        """Bring the displayed ring up to date with the raw one."""
+        if self._filter_args is None:
+            return
+        ring = self.raw.ring
+        if self._filter is None:
+            self._filter = DisplayFilter(*self._filter_args)
+            self._filtered_to = max(self._filtered_to, ring.start)
+        begin = max(self._filtered_to, ring.start)
+        if ring.end <= begin:
+            return
+        values = self._filter.push(ring.read(begin, ring.end))
+        self._filtered_to = ring.end
+        self.shown.ring.write(max(0, begin - self._filter.delay), values[max(0, self._filter.delay - begin) :])
+
+
+def identity_of(chunk: WaveChunk) -> tuple[int, str, float, int]:
+    """What makes chunks those of one wave: of another lead, rate or origin is another wave."""
+    return chunk.lead, chunk.label, chunk.rate_hz, chunk.origin_ns
+
+
+class Estimate:
+    """Restored samples exactly as shown: appended hop by hop, cross-faded, never revised."""
+
+    def __init__(self, rate_hz: float, sweep: SweepStyle) -> None:
+        self.line = SampleRing(rate_hz, 0.0, sweep.history_s)
+        self.lo = SampleRing(rate_hz, 0.0, sweep.history_s)
+        self.hi = SampleRing(rate_hz, 0.0, sweep.history_s)
+        self._fade_s = sweep.crossfade_s
+        self._lags: list[float] = []
+
+    @property
+    def lag_s(self) -> float:
+        """How far behind the beam the estimate is drawn: long enough that each hop is there in time."""
+        return max(self._lags, default=1.0) + _LAG_SLACK_S
+
+    def append(self, chunk: RestoredChunk, cells: CellRow, beam_s: float) -> None:
+        """Take the part of ``chunk`` that is new and lies in absent cells; ``beam_s`` is the beam's time now."""
+        values, lo, hi = (np.frombuffer(part, "<f4") for part in (chunk.data, chunk.lo, chunk.hi))
+        end = self.line.ring.end
+        skip = max(0, end - chunk.first_index) if end else 0
+        if skip >= len(values) or not len(values) == len(lo) == len(hi):
+            return
+        first = chunk.first_index + skip
+        seconds = np.floor(self.line.times(first, first + len(values) - skip) + 1e-9).astype(np.int64)
+        allowed = cells.absent_mask(seconds)
+        values, lo, hi = (np.where(allowed, part[skip:], np.float32(np.nan)) for part in (values, lo, hi))
+        if not np.isfinite(values).any():
+            return
+        previous = tuple(float(ring.ring.read(first - 1, first)[0]) for ring in (self.line, self.lo, self.hi))
+        joined = join_hop(previous, values, lo, hi, chunk.rate_hz, self._fade_s)  # type: ignore[arg-type]
+        for ring, part in zip((self.line, self.lo, self.hi), joined, strict=True):
+            ring.ring.write(first, part)
+        self._lags = [*self._lags, beam_s - first / chunk.rate_hz][-_LAGS_KEPT:]
+
+    def follows(self, beam_s: float) -> bool:
+        """Whether hops still come, so that a beam at ``beam_s`` has something to draw."""
+        newest = self.line.ring.end / self.line.rate_hz
+        return beam_s - newest <= self.lag_s + _HOP_S
+
+    def cut(self, beam_s: float) -> None:
+        """Take back what the beam at ``beam_s`` has not yet drawn: the reason to believe it is gone."""
+        for ring in (self.line, self.lo, self.hi):
+            begin = max(ring.index_at(beam_s - self.lag_s), ring.ring.start)
+            ring.ring.write(begin, np.full(max(0, ring.ring.end - begin), np.nan, np.float32))
+
+
+@dataclass(frozen=True, slots=True)
+class Badge:
+    """The words over one second of an estimate, and the second at which its unbroken run began."""
+
+    words: str
+    run_start: int
+
+
+@dataclass
+class Lane:
+    """A row of the screen. ``absence`` is "" while measured, else why not, since ``absent_since_s``. ``forbidden``: why
+    no estimate may be shown by what the sensors say now; ``not_estimable``: why the model gives none. ``pulse``: of a
+    pulse channel, as found in the newest second. ``lead``: the number of the lead that serves, ``lead_label`` its label
+    where it is not the channel of ``info``."""
+
+    key: str
+    modality: Modality
+    style: LaneStyle
+    info: ChannelInfo | None
+    trace: Trace | None = None
+    estimate: Estimate | None = None
+    cells: CellRow = field(default_factory=lambda: CellRow(600))
+    absence: str = ""
+    absent_since_s: float = 0.0
+    not_estimable: str = ""
+    forbidden: str = ""
+    pulse: Pulse = Pulse.UNKNOWN
+    lead: int = 0
+    lead_label: str = ""
+    badges: dict[int, Badge] = field(default_factory=dict)
+    absence_words: dict[int, str] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """The modality's name."""
+        return self.modality.value
+
+    @property
+    def label(self) -> str:
+        """The recording's name for what is drawn; "" where nothing is connected."""
+        return self.lead_label or (self.info.label if self.info is not None else "")
+
+    @property
+    def connected(self) -> bool:
+        """Whether the recording or feed has such a channel."""
+        return self.info is not None
+
+    @property
+    def why_not(self) -> str:
+        """The one reason for the missing estimate: of now, before that of the last window. That there never was a
+        sensor is neither: it stands before both."""
+        if self.not_estimable == NEVER_CONNECTED:
+            return self.not_estimable
+        return self.forbidden or self.not_estimable
+
+    def words_of(self, second: int) -> str:
+        """Whether a second was measured, and why not."""
+        cell = self.cells.get(second)
+        if cell is None:
+            return "not judged yet"
+        if not cell.absence:
+            return "measured"
+        return f"absent: {absence_words(cell.absence)}" + (f"; {why_not(self.why_not)}" if self.why_not else "")
+
+    def clear(self) -> None:
+        """Forgets what was drawn; begins anew after a seek."""
+        self.trace = self.estimate = None
+        self.cells = CellRow(600)
+        self.absence = "" if self.connected else Absence.NOT_CONNECTED.value
+        self.absent_since_s, self.not_estimable, self.forbidden, self.pulse = 0.0, "", "", Pulse.UNKNOWN
+        self.badges, self.absence_words = {}, {}
+        self.lead, self.lead_label = 0, ""
+
+    def range_of(self, begin_s: float, end_s: float) -> tuple[float, float] | None:
+        """Smallest and largest value worth scaling to in [begin, end): present cells and estimates, robustly.
+
+        Where no cell is known to be present, whatever was measured. None if there is nothing.
+        """
+        measured, judged = np.empty(0, np.float32), False
+        if self.trace is not None:
+            shown = self.trace.shown
+            first, last = shown.index_at(begin_s), shown.index_at(end_s)
+            measured = shown.ring.read(first, last)
+            seconds = np.floor(shown.times(first, last) + 1e-9).astype(np.int64)
+            present = measured[self.cells.present_mask(seconds)] if len(measured) else measured
+            judged = bool(np.isfinite(present).any())
+            measured = present if judged else measured
+        estimated = np.empty(0, np.float32)
+        if self.estimate is not None:
+            rings = (self.estimate.line, self.estimate.lo, self.estimate.hi)
+            estimated = np.concatenate([r.ring.read(r.index_at(begin_s), r.index_at(end_s)) for r in rings])
+        shows_estimate = bool(np.isfinite(estimated).any())
+        # An artefact must not squeeze the estimate drawn beside it into a flat line.
+        joined = estimated if shows_estimate and not judged else np.concatenate((measured, estimated))
+        joined = joined[np.isfinite(joined)]
+        if len(joined) == 0:
+            return None
+        low, high = np.percentile(joined, (0.5, 99.5))
+        return float(low), float(high)
+
+    def put_badge(self, second: int, words: str) -> None:
+        """What is to stand over the estimate of one second."""
+        before = self.badges.get(second - 1)
+        unbroken = before is not None and self.cells.is_absent(second - 1)
+        self.badges[second] = Badge(words, before.run_start if before is not None and unbroken else second)
+        while len(self.badges) > _WORDS_KEPT:
+            del self.badges[next(iter(self.badges))]
+
+    def words_of_absence(self, start: int, words: str) -> str:
+        """The words of the tape that begins at second ``start``: those it began with."""
+        kept = self.absence_words.setdefault(start, words)
+        while len(self.absence_words) > _WORDS_KEPT:
+            del self.absence_words[next(iter(self.absence_words))]
+        return kept

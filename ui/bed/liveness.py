@@ -1,0 +1,116 @@
+"""Whether what the screen shows is live, and how old a value may be. Pure; the caller brings both clocks.
+
+Event time alone cannot tell: it stands still when nothing arrives. So each value has two ages, of its own time and of
+its arrival, and the older one counts. A pause stops the second clock, it does not wind it on.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+
+from streams.control import SessionStatus
+
+STALE_S = 3.0
+"""Seconds after which a value is no longer shown as current."""
+IDLE_S = 2.5
+"""Seconds without a tick, while the replay runs, after which nothing on the screen is live: ticks come twenty a second
+at real time and five at the slowest speed."""
+_FASTEST = 50.0  # what "as fast as possible" counts as
+_ANSWER_S = 10.0  # for the session to give a first sign of life
+
+
+class Life(StrEnum):
+    """What the screen as a whole shows."""
+
+    WAITING = "waiting"  # nothing has arrived yet
+    LIVE = "live"
+    PAUSED = "paused"
+    ENDED = "ended"
+    LOST = "lost"
+    PAST = "past"  # out of the recording, while the bed goes on (:mod:`ui.bed.past`)
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Now. event_s: event time that the source has reached. wall_s: monotonic seconds. running_since_s: since when the
+    replay has run without a pause, monotonic (now, while it is paused). speed: event seconds per second, None for as
+    fast as possible."""
+
+    event_s: float
+    wall_s: float
+    life: Life = Life.LIVE
+    running_since_s: float = -math.inf
+    speed: float | None = 1.0
+
+    def fresh(self, at_s: float, arrived_s: float) -> bool:
+        """Whether a value of event time ``at_s`` that arrived at monotonic ``arrived_s`` may be shown as current.
+
+        Three seconds on either clock. In a slow replay a second of the patient takes longer than one of the operator,
+        so the clock on the wall has as much longer; in one faster than 4× the stream's own delay would be more than
+        three seconds of the patient, so it is 0.75 s of the operator there.
+        """
+        if self.life in (Life.LOST, Life.WAITING):
+            return False
+        speed = _FASTEST if self.speed is None else max(self.speed, 1e-3)
+        if self.event_s - at_s > STALE_S * max(1.0, speed / 4.0):
+            return False
+        return self.wall_s - max(arrived_s, self.running_since_s) <= STALE_S / min(1.0, speed)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """life, and the sentence of the banner ("" for none) with its urgency."""
+
+    life: Life
+    words: str = ""
+    urgent: bool = False
+
+
+def judge(
+    status: SessionStatus | None,
+    failure: str,
+    *,
+    ended: bool,
+    silent_s: float,
+    unanswered_s: float,
+    idle_s: float | None,
+    limit_s: float,
+) -> Verdict:
+    """The display's own alarm.
+
+    failure: of the last call to the session. ended: the last tick has arrived. silent_s: since the stream loop's last
+    sign of life. unanswered_s: since the session last answered. idle_s: running and without a tick for so long, None
+    before the first. limit_s: for silence and answers.
+    """
+    if status is not None and status.error:
+        return Verdict(Life.LOST, f"SESSION STOPPED: {status.error}", True)
+    if failure:
+        return Verdict(Life.LOST, failure, True)
+    if status is None:
+        late = unanswered_s > _ANSWER_S
+        return Verdict(Life.WAITING, "THE SESSION DOES NOT START: no answer yet" if late else "", late)
+    if status.ended and not status.seekable:
+        return Verdict(Life.ENDED, "END OF THE LIVE SOURCE — Q to quit")
+    if status.ended:
+        return Verdict(Life.ENDED, "END OF RECORDING — drag the position bar or press ← to look again, Q to quit")
+    if status.broker_away_s:
+        return _lost(f"NO ANSWER FROM THE BROKER for {status.broker_away_s:.0f} s")
+    if unanswered_s > limit_s:
+        return _lost(f"NO ANSWER FROM THE SESSION for {unanswered_s:.0f} s")
+    if status.paused:
+        return Verdict(Life.PAUSED)
+    if silent_s > limit_s:
+        return _lost(f"NO SIGN OF LIFE FROM THE STREAM for {silent_s:.0f} s")
+    if ended:
+        return Verdict(Life.ENDED)
+    if idle_s is None:
+        return Verdict(Life.WAITING, status.vacant)
+    if idle_s > IDLE_S:
+        return _lost(f"NO SAMPLES FROM THE STREAM for {idle_s:.0f} s")
+    return Verdict(Life.LIVE)
+
+
+def _lost(why: str) -> Verdict:
+    return Verdict(Life.LOST, f"{why} — what you see is not live", True)

@@ -1,0 +1,205 @@
+"""What the numerics say: one readout a lane, from measured vitals or, marked, from the model. Pure.
+
+A number is measured, or it carries ``~`` and ESTIMATED, or it is ``-?-``. Nothing older than three seconds, of the
+patient's time or of the operator's, is shown as current (:meth:`ui.bed.liveness.Moment.fresh`). Bad news is a
+measurement: a pressure without a pulse has a mean, and the words NO PULSE beside it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from models.signals.absence import Absence
+from models.signals.modalities import Modality
+from streams.alarms import DEFAULT_LIMITS
+from streams.records import PredictionRecord, VitalsRecord
+from ui.bed.depth_words import depth_note
+from ui.bed.findings_words import NO_BEATS, NO_FINDING, Finding, pulse_finding, rhythm_finding, stands_still
+from ui.bed.lanes import Lane
+from ui.bed.liveness import Life, Moment
+from ui.bed.state import DisplayState
+from ui.style.words import INVALID, absence_words, clock_words, duration_words, number_words
+
+ESTIMATED = "ESTIMATED"
+HELD = {Life.PAUSED: "PAUSED", Life.PAST: "PAST"}
+"""What stands beside values that are of another moment than now."""
+_NS = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Readout:
+    """value: the large number; second: the one beside it (mean pressure). ``mark``: ESTIMATED, WITHHELD or "".
+    finding: bad news beside the number. held: "PAUSED" or "PAST" where it is of another moment than now, else ""."""
+
+    label: str
+    unit: str
+    limits: str
+    value: str
+    second: str = ""
+    mark: str = ""
+    estimated: bool = False
+    notes: tuple[str, ...] = ()
+    finding: Finding = NO_FINDING
+    held: str = ""
+
+    @property
+    def invalid(self) -> bool:
+        """Whether the large number is ``-?-``."""
+        return self.value == INVALID
+
+
+def limits_of(vital: str) -> str:
+    """``120 / 45`` (high / low) of the alarm stage's limits for a vital, "" where it has none."""
+    high = [limit.value for limit in DEFAULT_LIMITS if limit.vital == vital and not limit.below]
+    low = [limit.value for limit in DEFAULT_LIMITS if limit.vital == vital and limit.below]
+    if not high and not low:
+        return ""
+    return f"{high[0]:g} / {low[0]:g}" if high and low else f"{'<' if low else '>'} {(low or high)[0]:g}"
+
+
+def readout(state: DisplayState, lane: Lane, moment: Moment) -> Readout:
+    """The readout of a lane at a moment."""
+    state.review(moment)
+    facts = _Facts(state, lane, moment)
+    match lane.modality:
+        case Modality.ECG:
+            return facts.heart()
+        case Modality.ABP:
+            return facts.pressure()
+        case Modality.PPG:
+            return facts.pulse()
+        case Modality.EEG:
+            return facts.eeg()
+        case Modality.RESP:
+            return facts.respiration()
+
+
+class _Facts:
+    """One lane at one moment: what is known of it, and the readout made from that."""
+
+    def __init__(self, state: DisplayState, lane: Lane, moment: Moment) -> None:
+        self.state, self.lane, self.moment = state, lane, moment
+        self.vitals: VitalsRecord | None = state.current_vitals(moment)
+        self.prediction: PredictionRecord | None = state.current_prediction(moment)
+        self.findings = state.findings(moment)
+        self.held = HELD.get(moment.life, "")
+        self.mark = "WITHHELD" if lane.absence == Absence.WITHHELD.value else ""
+
+    def heart(self) -> Readout:
+        vitals, notes, finding = self.vitals, self._absent(), NO_FINDING
+        rate = vitals.hr if vitals else None
+        if self.findings is not None and self.state.rhythm is not None:
+            finding = rhythm_finding(self.state.rhythm)
+            stopped = self.findings.rhythm in NO_BEATS or stands_still(self.state.rhythm)
+            if stopped and vitals is not None and vitals.hr_source == Modality.ECG:
+                rate = None  # of beats that are no longer there, or were none
+        if finding.reason:
+            notes.append(finding.reason)
+        if rate is not None and vitals is not None and vitals.hr_source:
+            notes.append(f"source {self._named(vitals.hr_source)}")
+        has_resp_row = any(row.modality is Modality.RESP for row in self.state.lanes)
+        if vitals is not None and vitals.resp_rate is not None and not has_resp_row:
+            source_words = f" ({vitals.resp_source})" if vitals.resp_source else ""
+            notes.append(f"RR {vitals.resp_rate:.0f} /min{source_words}")
+        return self._readout("HR", "/min", limits_of("hr"), number_words(rate), notes=notes, finding=finding)
+
+    def _named(self, modality: str) -> str:
+        source = self.state.lane(modality)
+        label = source.label if source is not None else ""
+        return label if label.startswith(modality) else f"{modality} {label}".strip()
+
+    def pressure(self) -> Readout:
+        vitals, prediction, lane = self.vitals, self.prediction, self.lane
+        limits = limits_of("abp_map")
+        limits = f"MAP {limits}" if limits else ""
+        if vitals is not None and vitals.abp_map is not None:
+            both = vitals.abp_sys is not None and vitals.abp_dia is not None
+            value = f"{number_words(vitals.abp_sys)}/{number_words(vitals.abp_dia)}" if both else INVALID
+            mean = number_words(vitals.abp_map)
+            notes = [] if both else ["mean only: no pulse to measure sys/dia"]
+            return self._readout("ABP", "mmHg", limits, value, mean, notes, self._pulse_finding())
+        notes, last = self._absent(), self.state.last_pressure
+        if last is not None:
+            triple = f"{number_words(last.abp_sys)}/{number_words(last.abp_dia)} ({number_words(last.abp_map)})"
+            if last.abp_sys is None:
+                triple = f"mean {number_words(last.abp_map)}"
+            notes.append(f"measured {triple}, {self._ago(last.time_ns)}")
+        else:
+            notes.append("no value measured yet")
+        pressures = prediction.pressures if prediction is not None else None
+        if lane.absence and not lane.why_not and pressures and {"sbp", "dbp", "map"} <= pressures.keys():
+            mean_, lo, hi = pressures["map"]
+            self.mark = ESTIMATED
+            return self._readout(
+                "ABP",
+                "mmHg",
+                limits,
+                f"~{pressures['sbp'][0]:.0f}/{pressures['dbp'][0]:.0f}",
+                f"~{mean_:.0f}",
+                [f"mean {lo:.0f}–{hi:.0f} (80 %)", notes[-1]],
+                estimated=True,
+            )
+        return self._readout("ABP", "mmHg", limits, INVALID, "", notes)
+
+    def pulse(self) -> Readout:
+        notes, finding = self._absent(), self._pulse_finding()
+        rate = self.vitals.pulse_rate if self.vitals is not None and not finding.words else None
+        if rate is not None and self.lane.absence:
+            notes.append(f"source {self._named(Modality.ABP)}")  # the only other channel that has a pulse rate
+        if rate is not None and self.vitals is not None and self.vitals.rppg_delay_s is not None:
+            notes.append(f"delay R–PPG {self.vitals.rppg_delay_s * 1000:.0f} ms")
+        return self._readout("PR", "/min", limits_of("pulse_rate"), number_words(rate), notes=notes, finding=finding)
+
+    def _pulse_finding(self) -> Finding:
+        """Of the lane's own channel, which must be measured to have one."""
+        if self.findings is None or self.lane.absence:
+            return NO_FINDING
+        return pulse_finding(self.findings, self.lane.modality)
+
+    def eeg(self) -> Readout:
+        """Spectral edge, suppression and depth of a measured EEG only; muscle also of one that it made an artefact.
+        Depth by the model and by openibis, with what is doubtful about it."""
+        vitals, prediction, notes = self.vitals, self.prediction, self._absent()
+        if vitals is not None and vitals.emg_db is not None:
+            notes.append(f"EMG {vitals.emg_db:.0f} dB ({vitals.emg_band})")
+        if self.lane.absence or vitals is None:
+            return self._readout("SEF", "Hz", "", INVALID, notes=notes)
+        if vitals.bsr is not None:
+            notes.append(f"BSR {vitals.bsr * 100:.0f} %")
+        notes.append(depth_note(vitals, prediction))
+        return self._readout("SEF", "Hz", "", number_words(vitals.sef95, 1), notes=[note for note in notes if note])
+
+    def respiration(self) -> Readout:
+        vitals = self.vitals
+        notes = [f"source {vitals.resp_source}"] if vitals and vitals.resp_source else []
+        rate = vitals.resp_rate if vitals else None
+        return self._readout("RR", "/min", limits_of("resp_rate"), number_words(rate), notes=notes)
+
+    def _readout(
+        self,
+        label: str,
+        unit: str,
+        limits: str,
+        value: str,
+        second: str = "",
+        notes: list[str] | None = None,
+        finding: Finding = NO_FINDING,
+        estimated: bool = False,
+    ) -> Readout:
+        return Readout(label, unit, limits, value, second, self.mark, estimated, tuple(notes or ()), finding, self.held)
+
+    def _absent(self) -> list[str]:
+        """Why the lane is not measured and since when, if so."""
+        lane = self.lane
+        if not lane.absence:
+            return []
+        words = absence_words(lane.absence)
+        if lane.absence == Absence.NOT_CONNECTED.value:
+            return [words]
+        return [f"{words} for {duration_words(max(0.0, self.moment.event_s - lane.absent_since_s))}"]
+
+    def _ago(self, time_ns: int) -> str:
+        """How long ago; event time that stands still cannot tell, so the hour is said."""
+        if self.moment.life is Life.ENDED:
+            return f"at {clock_words(time_ns * _NS)}"
+        return f"{duration_words(max(0.0, self.moment.event_s - time_ns * _NS))} ago"

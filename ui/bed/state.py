@@ -1,0 +1,349 @@
+"""What the display knows of one bed: the records of the feed, folded into lanes, numerics, prediction and alarms.
+
+No Qt, no clock: the caller says when a record arrived. Everything is bounded (ten minutes, or fixed counts).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+
+from models.signals.absence import Absence
+from models.signals.estimable import forbidden
+from models.signals.findings import PULSE_CHANNELS, Findings, Pulse, Rhythm
+from models.signals.modalities import MODEL_MODALITIES, Modality
+from streams.control import ChannelInfo
+from streams.records import (
+    AlarmRecord,
+    AnyRecord,
+    BeatRecord,
+    CellRecord,
+    PredictionRecord,
+    RhythmRecord,
+    StateRecord,
+    VitalsRecord,
+    WaveChunk,
+    WaveTick,
+)
+from streams.sessions import is_past
+from ui.bed.alarm_view import AlarmBook
+from ui.bed.lanes import Estimate, Lane, Trace, identity_of
+from ui.bed.liveness import Moment
+from ui.bed.low_pressure import LowPressure, Pressure, PressureWatch
+from ui.bed.playout import PlayoutClock
+from ui.style.theme import Theme
+
+_NS = 1e-9
+_MODALITIES = frozenset(modality.value for modality in Modality)
+_CREDIT_S = 0.020
+_NOT_KNOWN = "whether there is a pulse is not known"
+
+
+@dataclass(frozen=True, slots=True)
+class RiskPoint:
+    """One point of the trend: end of the window in seconds, risk 0-1 per horizon in minutes."""
+
+    time_s: float
+    risk: dict[str, float]
+
+
+class DisplayState:
+    """Folds records in; ``generation`` counts the fresh starts (epochs) that blank the screen. bed: whose records they
+    are; "" for those of the first that comes."""
+
+    def __init__(self, theme: Theme, bed: str = "") -> None:
+        self.theme = theme
+        self.clock = PlayoutClock(theme.sweep.playout_margin_s)
+        self.lanes: list[Lane] = []
+        self.generation = 0
+        self.bed = bed
+        self.ended = False
+        self.foreign = 0
+        self._drawn = self._keeps_waves = True
+        self._identity: tuple[str, int] | None = None
+        self._clear_epoch()
+
+    def _clear_epoch(self) -> None:
+        self.clock.reset()
+        self.ended = False
+        self.vitals: VitalsRecord | None = None
+        self.last_pressure: VitalsRecord | None = None
+        self.prediction: PredictionRecord | None = None
+        self.missed: PredictionRecord | None = None
+        """The newest window that was late or skipped, where that is newer than ``prediction``."""
+        self.trend: deque[RiskPoint] = deque(maxlen=int(self.theme.prediction.trend_s))
+        self.rhythm: RhythmRecord | None = None
+        self._gone_stale = False  # the rhythm record, when last looked at
+        self.absence: dict[Modality, Absence | None] = {}
+        self.alarms = AlarmBook()
+        self.pressure = PressureWatch()
+        self._arrived: dict[type[AnyRecord], float] = {}
+        self.beats: deque[BeatRecord] = deque(maxlen=64)
+        self.undrawn: deque[tuple[float, int]] = deque(maxlen=4096)
+        for lane in self.lanes:
+            lane.clear()
+
+    def keep(self, *, drawn: bool, waves: bool) -> None:
+        """drawn: somebody paints its waves and reports when; what came before that is not reported. waves: measured and
+        estimated samples are kept, some MB of them; else they go, and all that is known besides stays right."""
+        if drawn != self._drawn:
+            self.undrawn.clear()
+        self._drawn, self._keeps_waves = drawn, waves
+        if not waves:
+            for lane in self.lanes:
+                lane.trace = lane.estimate = None
+
+    def set_channels(self, channels: tuple[ChannelInfo, ...]) -> bool:
+        """Make the rows: one per connected channel, and the modalities of the model also where not connected.
+
+        Returns True if the rows changed.
+        """
+        wanted: list[tuple[str, Modality, ChannelInfo | None]] = []
+        for modality in Modality:
+            mine = [channel for channel in channels if channel.modality == modality]
+            for number, channel in enumerate(mine):
+                wanted.append(
+                    (
+                        modality.value if number == 0 else f"{modality.value}:{channel.label}",
+                        modality,
+                        channel,
+                    )
+                )
+            if not mine and modality in MODEL_MODALITIES and channels:
+                wanted.append((modality.value, modality, None))
+        if [(lane.key, lane.modality, lane.info) for lane in self.lanes] == wanted:
+            return False
+        known = {lane.key: lane for lane in self.lanes}
+        self.lanes = []
+        for key, modality, info in wanted:
+            lane = known.get(key) or Lane(key, modality, self.theme.lanes[modality], info)
+            lane.info = info
+            if info is None and not lane.absence:
+                lane.absence = Absence.NOT_CONNECTED.value
+            self.lanes.append(lane)
+        return True
+
+    @property
+    def session(self) -> str:
+        """Of what is shown; "" before the first record."""
+        return self._identity[0] if self._identity is not None else ""
+
+    def lane(self, modality: str, label: str = "") -> Lane | None:
+        """The row of a modality (its first), or of one labelled channel of it."""
+        by_key = {lane.key: lane for lane in self.lanes}
+        return by_key.get(f"{modality}:{label}") or by_key.get(modality)
+
+    def apply(self, record: AnyRecord, now_s: float) -> None:
+        """Fold one record in; ``now_s`` is the monotonic time of its arrival. Records of an older epoch, another bed
+        or an earlier session or patient are not shown."""
+        if not self.bed:
+            self.bed = record.bed
+        if record.bed != self.bed:
+            self.foreign += 1
+            return
+        identity = (record.session, record.epoch)
+        if identity != self._identity:
+            if self._identity is not None and is_past(*identity, *self._identity):
+                return
+            self._identity = identity
+            self.generation += 1
+            self._clear_epoch()
+        match record:
+            case WaveTick():
+                self._wave(record, now_s)
+            case CellRecord():
+                self._cells(record)
+            case StateRecord():
+                self._state(record)
+            case VitalsRecord():
+                self._vitals(record, now_s)
+            case RhythmRecord():
+                self._rhythm(record, now_s)
+            case PredictionRecord():
+                self._prediction(record, now_s)
+            case AlarmRecord():
+                self.alarms.apply(record)
+            case BeatRecord():
+                self.beats.append(record)
+            case _:
+                pass  # commands and dead letters concern the session, which counts them in its status
+
+    def _wave(self, tick: WaveTick, now_s: float) -> None:
+        for chunk in tick.chunks if self._keeps_waves else ():
+            lane = self.lane(chunk.modality, chunk.label)
+            if lane is None or chunk.withheld or (lane.key == lane.modality.value and chunk.lead != lane.lead):
+                continue
+            if lane.trace is None or (lane.trace.identity != identity_of(chunk) and not lane.trace.follow(chunk)):
+                lane.trace = Trace(chunk, lane.style, self.theme.sweep)
+            lane.trace.write(chunk.first_index, _floats(chunk))
+        # Records wait up to a frame in the feed; the stamp of the replay clock tells when the tick was really due. It
+        # is believed for so long only: beyond that it may be another host's clock, or the stream may be late.
+        due_s = tick.due_ns * _NS if tick.due_ns else now_s
+        self.clock.tick(tick.start_ns * _NS, tick.end_ns * _NS, min(now_s, max(due_s, now_s - _CREDIT_S)))
+        if tick.due_ns and self._drawn:
+            self.undrawn.append((tick.end_ns * _NS, tick.due_ns))
+        self.ended = self.ended or tick.eos
+
+    def _cells(self, record: CellRecord) -> None:
+        for lane in self.lanes:
+            absence = record.absence.get(lane.modality.value)
+            if absence is not None:
+                lane.cells.put(record.second, absence)
+
+    def _state(self, record: StateRecord) -> None:
+        for lane in self.lanes:
+            leads = record.leads.get(lane.modality.value)
+            if leads and lane.key == lane.modality.value:
+                lane.lead, lane.lead_label = leads[0].lead, leads[0].label
+            absence = record.state.get(lane.modality.value)
+            if absence is None or absence == lane.absence:
+                continue
+            # The clock of an absence runs on when only its reason changes (no data -> flat).
+            if not absence or not lane.absence:
+                lane.absent_since_s = record.time_ns * _NS
+            lane.absence = absence
+            if not absence:
+                lane.not_estimable = ""
+
+        self.absence = {m: Absence(value) if value else None for m, value in _by_modality(record.state)}
+        self._gate()
+
+    def _vitals(self, record: VitalsRecord, now_s: float) -> None:
+        if self.vitals is not None and record.time_ns < self.vitals.time_ns:
+            return
+        self.vitals, self._arrived[VitalsRecord] = record, now_s
+        if record.abp_map is not None:
+            self.last_pressure = record
+            self.pressure.see(Pressure(record.abp_map, record.time_ns * _NS, now_s))
+
+    def _rhythm(self, record: RhythmRecord, now_s: float) -> None:
+        if self.rhythm is not None and record.time_ns < self.rhythm.time_ns:
+            return
+        self.rhythm, self._arrived[RhythmRecord] = record, now_s
+        self._gone_stale = False
+        self._gate()
+
+    def _prediction(self, record: PredictionRecord, now_s: float) -> None:
+        newest = self.missed or self.prediction
+        if newest is not None and record.window_end_ns < newest.window_end_ns:
+            return
+        if record.missed:
+            # It says nothing of the patient: what is at hand stands until it is stale.
+            if newest is None or record.window_end_ns > newest.window_end_ns:
+                self.missed = record
+            return
+        self.prediction, self._arrived[PredictionRecord] = record, now_s
+        self.missed = None
+        if record.valid and not record.abstain and record.risk:
+            self.trend.append(RiskPoint(record.window_end_ns * _NS, {k: v[0] for k, v in record.risk.items()}))
+        for lane in self.lanes:
+            lane.not_estimable = record.not_estimable.get(lane.modality.value, "")
+        self._gate()
+        if not record.valid:
+            return
+        abp = self.lane(Modality.ABP)
+        mean = (record.pressures or {}).get("map")
+        if mean is not None and abp is not None and abp.absence and not abp.why_not:
+            self.pressure.see(Pressure(mean[0], record.window_end_ns * _NS, now_s, mean[1:]))
+        beam = self.clock.newest_s
+        for chunk in record.restored if self._keeps_waves else ():
+            lane_ = self.lane(chunk.modality)
+            if lane_ is None or lane_.why_not or chunk.modality == Modality.EEG.value:  # whatever is sent
+                continue
+            if lane_.estimate is None:
+                lane_.estimate = Estimate(chunk.rate_hz, self.theme.sweep)
+            lane_.estimate.append(chunk, lane_.cells, beam)
+            second = int(chunk.first_index / chunk.rate_hz + 1e-9)
+            lane_.put_badge(second, estimate_badge(record, lane_.modality))
+
+    # What may be said now --------------------------------------------------------------------------------------
+
+    @property
+    def _findings(self) -> Findings | None:
+        """Of the newest rhythm record, however old it is."""
+        record = self.rhythm
+        if record is None:
+            return None
+        pulse = {m: Pulse(value) for m, value in _by_modality(record.pulse) if m in PULSE_CHANNELS}
+        return Findings(Rhythm(record.rhythm), pulse, frozenset(Modality(name) for name in record.overdue))
+
+    def findings(self, moment: Moment) -> Findings | None:
+        """What the sensors say about the circulation now, None where nothing fresh is known."""
+        record = self.rhythm
+        fresh = record is not None and moment.fresh(record.time_ns * _NS, self._arrived[RhythmRecord])
+        return self._findings if fresh else None
+
+    def current_vitals(self, moment: Moment) -> VitalsRecord | None:
+        """The newest vitals unless they are stale."""
+        record = self.vitals
+        fresh = record is not None and moment.fresh(record.time_ns * _NS, self._arrived[VitalsRecord])
+        return record if fresh else None
+
+    def current_prediction(self, moment: Moment) -> PredictionRecord | None:
+        """The newest prediction if it is valid and not stale; it may abstain from the risk and still hold estimates."""
+        record = self.prediction
+        if record is None or not record.valid:
+            return None
+        return record if moment.fresh(record.window_end_ns * _NS, self._arrived[PredictionRecord]) else None
+
+    def low_pressure(self, moment: Moment) -> LowPressure | None:
+        """Whether the mean pressure is low, measured or by an estimate that may be shown."""
+        abp = self.lane(Modality.ABP)
+        self.review(moment)
+        estimates = abp is not None and bool(abp.absence) and not abp.why_not
+        return self.pressure.now(moment.event_s, moment.fresh, estimates)
+
+    def review(self, moment: Moment) -> None:
+        """Close the gates of the estimates where what opened them has gone stale; to be called before they are read."""
+        self._gone_stale = self.findings(moment) is None
+        self._gate()
+
+    def _gate(self) -> None:
+        """Ask the gate that stream and exports ask, with the newest findings: the model may be slower than bad news.
+
+        A channel that has just come back is asked as if it had not: the last second of its absence is still drawn.
+        """
+        findings = None if self._gone_stale else self._findings
+        for lane in self.lanes:
+            modality = lane.modality
+            missing = {**self.absence, modality: self.absence.get(modality) or Absence.NO_DATA}
+            why = forbidden(modality, findings, missing) if findings is not None else _NOT_KNOWN
+            if why and not lane.forbidden and lane.estimate is not None:
+                lane.estimate.cut(self.clock.position_s)
+            lane.forbidden = why
+            lane.pulse = findings.pulse_of(modality) if findings is not None else Pulse.UNKNOWN
+
+    def settle(self) -> None:
+        """Run the display filters over what has arrived; once a frame, after the records of that frame."""
+        for lane in self.lanes:
+            if lane.trace is not None:
+                lane.trace.settle()
+
+    def drawn_until(self, time_s: float) -> list[tuple[float, int]]:
+        """Take out the ticks (end, due) whose samples the beam has now passed, for the latency report."""
+        done: list[tuple[float, int]] = []
+        while self.undrawn and self.undrawn[0][0] <= time_s + 1e-9:
+            done.append(self.undrawn.popleft())
+        return done
+
+
+def estimate_badge(record: PredictionRecord, modality: Modality) -> str:
+    """The words over an estimate: ESTIMATED, from what, how sure; pressures in mmHg as half the 80 % interval."""
+    present = [name for name, row in zip(record.modalities, record.presence, strict=False) if row and row[-1]]
+    made_from = [name for name in present if name != modality.value]
+    words = "ESTIMATED" + (f" from {', '.join(made_from)}" if made_from else " from the past only")
+    if modality is Modality.ABP and record.pressures and "map" in record.pressures:
+        _, lo, hi = record.pressures["map"]
+        words += f"  ±{(hi - lo) / 2:.0f} mmHg"
+    return words
+
+
+def _by_modality(values: dict[str, str]) -> list[tuple[Modality, str]]:
+    """The entries whose modality is known here."""
+    return [(Modality(name), value) for name, value in values.items() if name in _MODALITIES]
+
+
+def _floats(chunk: WaveChunk) -> np.ndarray:
+    return np.frombuffer(chunk.data, "<f4")

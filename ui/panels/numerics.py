@@ -1,0 +1,213 @@
+"""The numerics right of the waves: one tile a lane, in the lane's colour, painted when what it says changes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from PySide6.QtCore import QLineF, QPointF, QRectF, Qt
+from PySide6.QtGui import QColor, QFont, QFontMetricsF, QPainter, QPainterPath, QPaintEvent, QPen
+from PySide6.QtWidgets import QWidget
+
+from models.signals.modalities import Modality
+from ui.bed.alarm_view import Alarm, alarm_of, colours, lit
+from ui.bed.depth_words import UNCERTAIN
+from ui.bed.findings_words import Finding
+from ui.bed.lanes import Lane
+from ui.bed.liveness import Life, Moment
+from ui.bed.readouts import ESTIMATED, Readout
+from ui.style.look import Look, draw_text, elided, mixed
+from ui.style.theme import AlarmStyle
+from ui.waves.geometry import Row
+
+
+@dataclass(frozen=True, slots=True)
+class Flash:
+    """The alarm about a number, the phase of its flash, and whether it is not live and flashes no more."""
+
+    alarm: Alarm
+    lit: bool
+    held: bool = False
+
+
+def flashes_of(
+    lanes: Sequence[Lane], readouts: Sequence[Readout], standing: Sequence[Alarm], moment: Moment, style: AlarmStyle
+) -> list[Flash | None]:
+    """With which of the standing alarms the number of each lane flashes; a sensor that is not connected has none."""
+    has_resp = any(lane.modality is Modality.RESP for lane in lanes)
+    out: list[Flash | None] = []
+    for lane, said in zip(lanes, readouts, strict=True):
+        alarm = alarm_of(lane.modality, standing, has_resp) if lane.connected or not said.invalid else None
+        if alarm is None:
+            out.append(None)
+        else:
+            held = moment.life is not Life.LIVE
+            out.append(Flash(alarm, lit(alarm.record.priority, moment.wall_s, style), held))
+    return out
+
+
+class NumericsPanel(QWidget):
+    """Shows a readout a lane, in the rows of the sweep beside it."""
+
+    def __init__(self, look: Look, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
+        self._look = look
+        self._shown: list[tuple[Lane, Row, Readout, Flash | None]] = []
+        self._beat = False
+
+    def show_readouts(
+        self,
+        lanes: list[Lane],
+        rows: list[Row],
+        readouts: list[Readout],
+        beat: bool,
+        flashes: Sequence[Flash | None] = (),
+    ) -> None:
+        """rows: in device pixels of the sweep. beat: the heart symbol is on. flashes: one a lane, or none at all."""
+        shown = list(zip(lanes, rows, readouts, flashes or [None] * len(lanes), strict=True))
+        if beat != self._beat and shown:
+            self._beat = beat
+            self.update(self._area(shown[0][1]).toAlignedRect())
+        if [(lane.key, *rest) for lane, *rest in shown] != [(lane.key, *rest) for lane, *rest in self._shown]:
+            self._shown = shown
+            self.update()
+
+    @property
+    def readouts(self) -> dict[str, Readout]:
+        """What is shown, by lane."""
+        return {lane.key: readout for lane, _, readout, _ in self._shown}
+
+    @property
+    def flashes(self) -> dict[str, Flash]:
+        """Which numbers flash with an alarm, by lane."""
+        return {lane.key: flash for lane, _, _, flash in self._shown if flash is not None}
+
+    def _area(self, row: Row) -> QRectF:
+        ratio = self.devicePixelRatioF()
+        return QRectF(0, row.top / ratio, self.width(), row.height / ratio)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Draws the readouts that lie in the area to be painted."""
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.fillRect(event.rect(), self._look.colour("background"))
+        for number, (lane, row, readout, flash) in enumerate(self._shown):
+            area = self._area(row)
+            if not area.intersects(QRectF(event.rect())):
+                continue
+            self._tile(painter, area, lane, readout, flash, number == 0)
+            if number < len(self._shown) - 1:
+                painter.setPen(QPen(self._look.colour("line"), 1))
+                painter.drawLine(QLineF(0, area.bottom() - 0.5, self.width(), area.bottom() - 0.5))
+        painter.end()
+
+    def _tile(
+        self, painter: QPainter, area: QRectF, lane: Lane, readout: Readout, flash: Flash | None, heart: bool
+    ) -> None:
+        look, unit = self._look, self._look.unit
+        colour = look.colour("stale") if readout.held else look.modality(lane.modality)
+        strong = look.estimated(lane.modality) if readout.estimated and not readout.held else colour
+        weak = mixed(colour, look.colour("background"), 0.3)
+        left, right = area.left() + 10 * unit, area.right() - 18 * unit
+        baseline = area.top() + 16 * unit
+        x = left + draw_text(painter, left, baseline, readout.label, look.font(13, True), colour)
+        x += 9 * unit + draw_text(
+            painter, x + 9 * unit, baseline, readout.unit, look.font(11), look.colour("text_soft")
+        )
+        if heart and self._beat:
+            self._heart(painter, QPointF(x + 14 * unit, baseline - 5 * unit), 5.5 * unit, colour)
+        if readout.limits:
+            draw_text(painter, right, baseline, readout.limits, look.font(11), look.colour("text_faint"), right=True)
+        notes_height = 0.0
+        note_font = look.font(12.5)
+        line = QFontMetricsF(note_font).height() * 1.05
+        notes = self._note_lines(readout, note_font, right - left, area.height() - 44 * unit, line)
+        notes_height = line * len(notes)
+        top = area.top() + 22 * unit
+        body = max(14.0, area.height() - 22 * unit - notes_height - 9 * unit)
+        size = min(64.0, body / unit * 0.86)
+        gap = 22 * unit
+        finding = readout.finding
+        tag_font = look.font(min(19.0, size * 0.6), True)
+        tag = QFontMetricsF(tag_font).horizontalAdvance(finding.words) + 36 * unit if finding.words else 0.0
+        both = readout.value + readout.second
+        font = look.fitted(both, size, right - left - tag - (gap if readout.second else 0))
+        metrics = QFontMetricsF(font)
+        base = top + (body + metrics.capHeight()) / 2
+        width = metrics.horizontalAdvance(both) + (gap if readout.second else 0.0)
+        tints = (weak if readout.invalid else strong, strong)
+        if flash is not None:
+            number_box = QRectF(left - 7 * unit, base - metrics.capHeight() - 9 * unit, width + 14 * unit, 0.0)
+            number_box.setBottom(base + 9 * unit)
+            ink = self._flash(painter, number_box, flash)
+            tints = (ink, ink) if ink is not None else tints
+        x = left + draw_text(painter, left, base, readout.value, font, tints[0])
+        if readout.second:
+            draw_text(painter, x + gap, base, readout.second, font, tints[1])
+        if finding.words:
+            self._tag(painter, right, base - metrics.capHeight() / 2, finding, tag_font, bool(readout.held))
+        marks = [mark for mark in (readout.mark, readout.held) if mark]
+        if marks:
+            tint = look.colour("text") if readout.held else strong
+            if readout.mark != ESTIMATED and not readout.held:
+                tint = look.colour("withheld")
+            words = " · ".join(marks)
+            draw_text(painter, right, baseline + 14 * unit, words, look.font(10.5, True), tint, right=True)
+        for number, text in enumerate(notes):
+            y = top + body + line * (number + 0.75)
+            doubtful = UNCERTAIN in text and not readout.held
+            tint = look.colour("alarm_medium") if doubtful else mixed(colour, look.colour("background"), 0.15)
+            draw_text(painter, left, y, text, note_font, tint)
+
+    def _flash(self, painter: QPainter, box: QRectF, flash: Flash) -> QColor | None:
+        """The box behind an alarming number; returns the colour of the number on it, None for its own."""
+        unit = self._look.unit
+        quiet = flash.held or flash.alarm.acknowledged
+        fill, ink = (QColor(name) for name in colours(flash.alarm, True, flash.held, self._look.theme.alarm))
+        if quiet:
+            painter.setPen(QPen(ink, 1.5 * unit))
+            painter.setBrush(Qt.BrushStyle.NoBrush)
+            painter.drawRoundedRect(box, 4 * unit, 4 * unit)
+            return None
+        if not flash.lit:
+            return None
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(fill)
+        painter.drawRoundedRect(box, 4 * unit, 4 * unit)
+        return ink
+
+    def _tag(self, painter: QPainter, right: float, middle: float, finding: Finding, font: QFont, held: bool) -> None:
+        """Bad news in a filled box that ends at ``right``."""
+        look, unit = self._look, self._look.unit
+        own = look.theme.alarm.colours[finding.priority]
+        metrics = QFontMetricsF(font)
+        width, height = metrics.horizontalAdvance(finding.words) + 18 * unit, metrics.capHeight() + 15 * unit
+        box = QRectF(right - width, middle - height / 2, width, height)
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(QColor(own.held if held else own.lit))
+        painter.drawRoundedRect(box, 3 * unit, 3 * unit)
+        ink = QColor(own.held_ink if held else own.ink)
+        draw_text(painter, box.left() + 9 * unit, middle + metrics.capHeight() / 2, finding.words, font, ink)
+
+    def _note_lines(self, readout: Readout, font: QFont, width: float, room: float, line: float) -> list[str]:
+        """The notes on one line where they fit side by side, else one below the other as far as there is room."""
+        notes = [note for note in readout.notes if note]
+        if not notes:
+            return []
+        metrics = QFontMetricsF(font)
+        joined = "     ".join(notes)
+        if metrics.horizontalAdvance(joined) <= width:
+            return [joined]
+        count = max(1, int((room - 30 * self._look.unit) // line))
+        if count >= len(notes):
+            return [elided(note, font, width) for note in notes]
+        return [elided("  ".join(notes), font, width)]
+
+    def _heart(self, painter: QPainter, centre: QPointF, size: float, colour: QColor) -> None:
+        path = QPainterPath()
+        x, y = centre.x(), centre.y()
+        path.moveTo(x, y + size)
+        path.cubicTo(x - 1.7 * size, y - 0.1 * size, x - 0.8 * size, y - 1.3 * size, x, y - 0.35 * size)
+        path.cubicTo(x + 0.8 * size, y - 1.3 * size, x + 1.7 * size, y - 0.1 * size, x, y + size)
+        painter.fillPath(path, colour)

@@ -1,0 +1,61 @@
+"""The keyboard as a table: key, what it does, and the name of the method. The help overlay reads it.
+
+The method is one of :class:`ui.window.operator.Operator`, or of the main window where it is about the window itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Shortcut:
+    """Keys that call the method ``action``, with ``argument`` unless that is None."""
+
+    keys: tuple[str, ...]
+    words: str
+    action: str
+    argument: float | str | None = None
+    group: str = "Replay"
+
+
+SHORTCUTS: tuple[Shortcut, ...] = (
+    Shortcut(("Space",), "pause or play", "toggle_pause"),
+    Shortcut(("Left",), "back 10 s (of a live bed: look back)", "seek_by", -10.0),
+    Shortcut(("Right",), "forward 10 s", "seek_by", 10.0),
+    Shortcut(("N",), "next data, from a stretch without any", "skip_gap"),
+    Shortcut((".",), "step 1 s (while paused)", "step", 1.0),
+    Shortcut(("+", "="), "faster", "change_speed", 1.0),
+    Shortcut(("-",), "slower", "change_speed", -1.0),
+    Shortcut(("H",), "look back in the recording, and back to live", "toggle_history", None, "Past of a live bed"),
+    Shortcut(("Shift+Left",), "1 min back", "look_by", -60.0, "Past of a live bed"),
+    Shortcut(("Shift+Right",), "1 min on", "look_by", 60.0, "Past of a live bed"),
+    Shortcut(("Esc",), "close what is open; else back to live", "escape", None, "Screen"),
+    *(
+        Shortcut((str(row),), f"drop or restore the sensor of row {row}", "toggle_sensor", float(row), "Sensors")
+        for row in range(1, 6)
+    ),
+    Shortcut(("G",), "ECG gain up", "change_gain", 1.0, "Waves"),
+    Shortcut(("Shift+G",), "ECG gain down", "change_gain", -1.0, "Waves"),
+    Shortcut(("E",), "EEG more µV/cm", "change_sensitivity", 1.0, "Waves"),
+    Shortcut(("Shift+E",), "EEG fewer µV/cm", "change_sensitivity", -1.0, "Waves"),
+    Shortcut(("W",), "next sweep speed (mm/s)", "next_sweep_speed", None, "Waves"),
+    Shortcut(("PgDown",), "next bed", "next_bed", 1.0, "Screen"),
+    Shortcut(("PgUp",), "bed before", "next_bed", -1.0, "Screen"),
+    Shortcut(("A",), "acknowledge this bed's alarms (they stop flashing)", "acknowledge", None, "Screen"),
+    Shortcut(("L",), "list of the standing alarms", "toggle_alarms", None, "Screen"),
+    Shortcut(("S",), "save a picture of the screen", "screenshot", None, "Screen"),
+    Shortcut(("F", "F11"), "full screen", "toggle_full_screen", None, "Screen"),
+    Shortcut(("?", "F1"), "this help", "toggle_help", None, "Screen"),
+    Shortcut(("Q",), "quit (twice while something runs)", "quit", None, "Screen"),
+)
+
+REPLAY_SPEEDS: tuple[float, ...] = (0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0)
+
+
+def next_speed(speed: float | None, direction: int) -> float:
+    """The neighbouring replay speed in the list; from "max" the nearest end."""
+    if speed is None:
+        return REPLAY_SPEEDS[-1]
+    if direction > 0:
+        return next((s for s in REPLAY_SPEEDS if s > speed + 1e-9), REPLAY_SPEEDS[-1])
+    return next((s for s in reversed(REPLAY_SPEEDS) if s < speed - 1e-9), REPLAY_SPEEDS[0])

@@ -1,0 +1,1 @@
+"""The look: colours, fonts, sizes, words."""

@@ -1,0 +1,138 @@
+"""The look as data: colours, sweep and lane settings, read once from ``theme.toml``. No Qt here."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import msgspec
+
+from models.signals.errors import BadInput
+from models.signals.modalities import Modality
+
+PRIORITIES = ("high", "medium", "low")
+SCALES = ("gain", "sensitivity", "pressure", "auto")
+
+
+class SweepStyle(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Sweep settings; speeds in mm/s, delays in seconds, ``gap_fraction`` of the sweep's width."""
+
+    speeds_mm_s: list[float]
+    speed_mm_s: float
+    gap_fraction: float
+    dim: float
+    pen_px: float
+    playout_margin_s: float
+    history_s: int
+    crossfade_s: float
+    dpi: float
+    dpi_range: tuple[float, float]
+    dpi_fallback: float
+
+
+class LaneStyle(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How one modality is drawn. ``choices`` are mm per unit (gain) or unit per cm (sensitivity); ``baseline`` is the
+    height of zero as a fraction of the lane from below; ``filter`` is empty or [high-pass, low-pass] in Hz."""
+
+    colour: str
+    estimated: str
+    height: float
+    scale: str
+    filter: list[float]
+    choices: list[float] = []
+    choice: float = 0.0
+    baseline: float = 0.5
+    calibration: float = 0.0
+    reference: float | None = None
+
+
+class PredictionStyle(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``bands``: risks in percent up to which one is low, and middle; how far the trend reaches back in s."""
+
+    bands: tuple[float, float]
+    trend_s: float
+
+
+class AlarmColours(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Of one priority: background lit and dark, text of both phases, and the pair of what does not flash any more."""
+
+    lit: str
+    dark: str
+    ink: str
+    held: str
+    held_ink: str
+
+
+class AlarmStyle(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``colours`` by priority."""
+
+    flash_high_hz: float
+    flash_medium_hz: float
+    duty: float
+    heartbeat_s: float
+    colours: dict[str, AlarmColours]
+
+
+@dataclass(frozen=True)
+class Theme:
+    """Everything of ``theme.toml``."""
+
+    font_families: list[str]
+    colour: dict[str, str]
+    sweep: SweepStyle
+    lanes: dict[Modality, LaneStyle]
+    prediction: PredictionStyle
+    alarm: AlarmStyle
+
+
+def parse_theme(text: str) -> Theme:
+    """A theme from TOML text; raises BadInput with one sentence where something is missing or unknown."""
+    try:
+        raw: dict[str, Any] = tomllib.loads(text)
+        theme = Theme(
+            font_families=msgspec.convert(raw["font_families"], list[str]),
+            colour=msgspec.convert(raw["colour"], dict[str, str]),
+            sweep=msgspec.convert(raw["sweep"], SweepStyle),
+            lanes={Modality(name): msgspec.convert(lane, LaneStyle) for name, lane in raw["lane"].items()},
+            prediction=msgspec.convert(raw["prediction"], PredictionStyle),
+            alarm=msgspec.convert(raw["alarm"], AlarmStyle),
+        )
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError, KeyError, ValueError) as error:
+        raise BadInput(
+            "a complete display theme", f"{type(error).__name__}: {error}", "compare it with ui/style/theme.toml"
+        ) from error
+    missing = [modality.value for modality in Modality if modality not in theme.lanes]
+    if missing:
+        raise BadInput("a lane for every modality", f"none for {', '.join(missing)}", "add [lane.NAME]")
+    plain = [priority for priority in PRIORITIES if priority not in theme.alarm.colours]
+    if plain:
+        raise BadInput("colours for every alarm priority", f"none for {', '.join(plain)}", "add [alarm.colours.NAME]")
+    for modality, lane in theme.lanes.items():
+        if lane.scale not in SCALES:
+            raise BadInput(
+                f"a scale among {', '.join(SCALES)}",
+                f"{lane.scale!r} in [lane.{modality.value}]",
+                "correct the theme",
+            )
+        if lane.filter and (len(lane.filter) != 2 or not 0 < lane.filter[0] < lane.filter[1]):
+            raise BadInput(
+                "filter corners [high-pass, low-pass] in Hz",
+                f"{lane.filter} in [lane.{modality.value}]",
+                "correct the theme",
+            )
+        if lane.scale in ("gain", "sensitivity") and lane.choice not in lane.choices:
+            raise BadInput(
+                "a choice among the lane's choices",
+                f"{lane.choice} in [lane.{modality.value}]",
+                "correct the theme",
+            )
+    return theme
+
+
+@cache
+def default_theme() -> Theme:
+    """The theme of the package."""
+    return parse_theme(resources.files("ui.style").joinpath("theme.toml").read_text("utf-8"))

@@ -1,0 +1,1 @@
+"""The window: its frames, its keys, its way to the session."""

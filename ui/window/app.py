@@ -1,0 +1,108 @@
+"""Running the display: one Qt application, one window, until the operator closes it or the run is over."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from pathlib import Path
+
+from PySide6.QtCore import QTimer
+from PySide6.QtGui import QColor, QPalette
+from PySide6.QtWidgets import QApplication
+
+from models.signals.errors import BadInput
+from streams.control import SessionControl
+from streams.feed import DisplayFeed
+from ui.style.theme import Theme, default_theme
+from ui.window.main_window import MainWindow
+
+_END_CHECK_MS = 100
+
+
+def make_application(theme: Theme | None = None) -> QApplication:
+    """The process's Qt application in the dark theme (the running one, where there is one)."""
+    existing = QApplication.instance()
+    application = existing if isinstance(existing, QApplication) else QApplication(["vigil"])
+    application.setApplicationName("Vigil")
+    application.setStyle("Fusion")
+    colours = (theme or default_theme()).colour
+    palette = QPalette()
+    for role, name in (
+        (QPalette.ColorRole.Window, "background"),
+        (QPalette.ColorRole.Base, "panel"),
+        (QPalette.ColorRole.Button, "panel"),
+        (QPalette.ColorRole.WindowText, "text"),
+        (QPalette.ColorRole.Text, "text"),
+        (QPalette.ColorRole.ButtonText, "text"),
+        (QPalette.ColorRole.ToolTipBase, "panel"),
+        (QPalette.ColorRole.ToolTipText, "text"),
+        (QPalette.ColorRole.Highlight, "accent"),
+        (QPalette.ColorRole.HighlightedText, "text"),
+    ):
+        palette.setColor(role, QColor(colours[name]))
+    application.setPalette(palette)
+    return application
+
+
+def run_display(
+    control: SessionControl,
+    feed: DisplayFeed,
+    *,
+    screenshot: Path | None = None,
+    close_at_end: bool = False,
+    full_screen: bool = False,
+    size: tuple[int, int] | None = None,
+    recording: Path | None = None,
+) -> int:
+    """Show the session until the window is closed; returns the exit code (0; 1 if the session failed).
+
+    screenshot: save a picture when the run ends (or the window is closed before), then close. close_at_end: close
+    when the run ends also without a picture. size: of the window in logical pixels. recording: the file that the run
+    is being recorded into, to look back in. Ctrl-C and SIGTERM close it.
+    Raises BadInput where the picture cannot be written.
+    """
+    application = make_application()
+    window = MainWindow(control, feed, recording=recording)
+    if size is not None:
+        window.resize(*size)
+    if full_screen:
+        window.showFullScreen()
+    else:
+        window.show()
+    closing = close_at_end or screenshot is not None
+    saved: list[bool] = []
+
+    def save() -> None:
+        if screenshot is not None and not saved:
+            saved.append(False)  # tried once, whatever comes of it
+            saved[0] = window.save_picture(screenshot)
+
+    def check_end() -> None:
+        snapshot = window.link.snapshot
+        over = snapshot is not None and (bool(snapshot.status.error) or window.ward.over(window.now_s))
+        if closing and over and feed.status.waiting == 0:
+            try:
+                save()
+            finally:
+                window.close()
+
+    timer = QTimer(window)
+    timer.timeout.connect(check_end)
+    timer.start(_END_CHECK_MS)
+    window.closing = save
+    ends = (signal.SIGINT, signal.SIGTERM) if _in_main_thread() else ()
+    previous = {number: signal.signal(number, lambda *_: window.close()) for number in ends}
+    try:
+        application.exec()
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+    if screenshot is not None and saved != [True]:
+        raise BadInput("a picture file that can be written", os.fspath(screenshot), "choose another path")
+    snapshot = window.link.snapshot
+    return 1 if snapshot is not None and snapshot.status.error else 0
+
+
+def _in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()

@@ -1,0 +1,443 @@
+"""The bedside screen: what is on it, and what happens sixty times a second.
+
+    top bar       bed, source, alarms; a list of them (L)                  panels/top_bar.py, alarm_list.py
+    banner        only when the display has something to say itself        panels/top_bar.py, bed/liveness.py
+    history       over a page of the past, with the numbers of now         panels/history_band.py, window/history.py
+    beds          a chip a bed, where there are two or more                panels/bed_strip.py, bed/bed_words.py
+    sweep         the waves, estimates, presence strips; a stamp           waves/
+    numerics      one tile a lane                                          panels/numerics.py, bed/readouts.py
+    prediction    risk, trend, age; made from                              panels/prediction_tile.py
+    replay bar    pause, speed, position, status                           panels/replay_bar.py, bed/status_words.py
+
+What keys, buttons and menu do is in window/operator.py; what is known of each bed in bed/ward.py and bed/bedside.py;
+what lies where in window/screen.py.
+
+A frame (:meth:`MainWindow.frame`): drain the feed within a budget, fold the records into their beds, move the beam,
+and every tenth of a second renew what is said in words. The window never waits for the session (control_link.py).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+from PySide6.QtCore import Qt, QTimer
+from PySide6.QtGui import QCloseEvent, QImage, QKeySequence, QResizeEvent, QShortcut
+from PySide6.QtWidgets import QMainWindow
+
+from streams.control import BedView, SessionControl, SessionStatus
+from streams.feed import DisplayFeed
+from ui.bed.alarm_view import fields
+from ui.bed.bed_words import bed_words
+from ui.bed.bedside import Answer, Bedside
+from ui.bed.liveness import Life
+from ui.bed.past import Page, ago_words, day_words, wall_words, whose_words
+from ui.bed.prediction_view import prediction_words
+from ui.bed.readouts import readout
+from ui.bed.state import DisplayState
+from ui.bed.status_words import status_words
+from ui.bed.ward import Ward
+from ui.panels.history_band import BandWords, then_words
+from ui.panels.numerics import flashes_of
+from ui.panels.replay_bar import Recorded
+from ui.panels.shortcuts import SHORTCUTS
+from ui.panels.toast import STAYS_S
+from ui.style.look import Look
+from ui.style.theme import Theme, default_theme
+from ui.style.words import bed_title, clock_words, speed_words
+from ui.waves.geometry import Row
+from ui.waves.stamp import past_stamp, stamp_of
+from ui.window.control_link import ControlLink
+from ui.window.history import History
+from ui.window.leaving import Leaving
+from ui.window.menu import MainMenu
+from ui.window.operator import Operator
+from ui.window.picture import Pictures, write_picture
+from ui.window.screen import BEDSIDE, Screen
+
+FRAME_MS = 16
+_BUDGET_S = 0.001
+_BACKLOG_BUDGET_S = 0.006  # behind by so much that dropping records is near: waves before smoothness
+_BACKLOG = 256
+_BATCH = 16
+_WORDS_EVERY_S = 0.1
+_BEAT_LIT_S = 0.12
+
+
+class MainWindow(QMainWindow):
+    """The display of one session. recording: the file that the run is being recorded into, to look back in.
+    ``start=False`` leaves the frames to the caller (tests, which also bring their clocks and the worker that calls the
+    session)."""
+
+    def __init__(
+        self,
+        control: SessionControl,
+        feed: DisplayFeed,
+        *,
+        theme: Theme | None = None,
+        start: bool = True,
+        monotonic: Callable[[], float] = time.monotonic,
+        worker: Executor | None = None,
+        recording: Path | None = None,
+        unix: Callable[[], float] = time.time,
+    ) -> None:
+        super().__init__()
+        self._monotonic = monotonic
+        self.look = Look(theme or default_theme())
+        self.ward = Ward(self.look.theme, monotonic())
+        self.link = ControlLink(control, monotonic(), worker)
+        self.pictures = Pictures(worker or ThreadPoolExecutor(1, "display-picture"))
+        self.history = History(recording, self.look.theme, worker=worker, unix=unix)
+        self._shown_page: Page | None = None
+        self._feed = feed
+        self._taken: BedView | None = None
+        self._heard: tuple[BedView, ...] = ()
+        self._words_s = 0.0
+        self._said_beam = 0.0
+        self._said_rows: list[Row] = []
+        self.frames = 0
+        self._leaving = Leaving(STAYS_S)
+        self.closing: Callable[[], None] = lambda: None
+        self.setWindowTitle("Vigil")
+        self.menu = MainMenu(self)
+        face = self.face = Screen(self.look, self.state, lambda name, *args: self.action_of(name)(*args), self.menu)
+        self.top, self.banner, self.beds, self.past = face.top, face.banner, face.beds, face.past
+        self.sweep, self.numerics, self.replay = face.sweep, face.numerics, face.replay
+        self.prediction, self.made_from = face.prediction, face.made_from
+        self.alarms, self.help, self.toast = face.alarms, face.help, face.toast
+        self.setCentralWidget(face)
+        self.sweep.painted = self._painted
+        self.operator = Operator(
+            self.link,
+            self.ward,
+            self.sweep,
+            say=self.say,
+            show_bed=self.show_bed,
+            history=self.history,
+            now_s=self._monotonic,
+            sweep_chosen=self.menu.check_speed,
+        )
+        self._give_orders()
+        self.resize(1456, 819)
+        self.setMinimumSize(1024, 640)
+        self.frame_timer = QTimer(self)
+        self.frame_timer.setTimerType(Qt.TimerType.PreciseTimer)
+        self.frame_timer.timeout.connect(self.frame)
+        if start:
+            self.frame_timer.start(FRAME_MS)
+
+    @property
+    def state(self) -> DisplayState:
+        """What is known of the bed on show."""
+        return self.ward.on_show.state
+
+    @property
+    def now_s(self) -> float:
+        """Monotonic seconds, by the window's clock."""
+        return self._monotonic()
+
+    def _give_orders(self) -> None:
+        """Keys and menu, from their tables."""
+        speeds = self.look.theme.sweep.speeds_mm_s
+        self.menu.fill(speeds, self.sweep.speed_mm_s, self.operator.set_sweep_speed, self.action_of)
+        for shortcut in SHORTCUTS:
+            action = self.action_of(shortcut.action)
+            if shortcut.argument is not None:
+                action = partial(action, shortcut.argument)
+            for key in shortcut.keys:
+                QShortcut(QKeySequence(key), self).activated.connect(lambda action=action: action())
+
+    def action_of(self, name: str) -> Callable[..., object]:
+        """The method behind an action of the keyboard: the operator's, or one about the window itself."""
+        found: Callable[..., object] = getattr(self.operator if hasattr(self.operator, name) else self, name)
+        return found
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Fits heights, margins and fonts to the window."""
+        self.look.set_window(self.width(), self.height())
+        self.face.fit(self.width())
+        super().resizeEvent(event)
+        self._cover()
+
+    def _cover(self) -> None:
+        self.face.cover(self.size(), beds=len(self.ward.names) > 1)
+
+    # Sixty times a second ---------------------------------------------------------------------------------------
+
+    def frame(self) -> None:
+        """One frame: see the module's first lines."""
+        now_s = self._monotonic()
+        for sentence in self.link.poll(now_s):
+            self.say(sentence)
+        self._take_records()
+        self._take_answer(now_s)
+        self.ward.keep_time(now_s)
+        self.state.settle()
+        head_s = self.ward.on_show.advance(self._monotonic())
+        turned = self._turn_page(now_s)
+        if self._shown_page is None:
+            self.sweep.advance(head_s)
+        self.frames += 1
+        if turned or now_s - self._words_s >= _WORDS_EVERY_S:
+            self._words_s = now_s
+            for sentence in self.pictures.done():
+                self.say(sentence)
+            self._say_all(now_s, head_s)
+        elif self._said_rows is not self.sweep.lane_rows:  # laid out anew: the numerics must not lag behind
+            self._say_numbers(head_s)
+
+    def _take_records(self) -> None:
+        """Fold records in until the feed is empty or the frame's budget is spent."""
+        started = self._monotonic()
+        waiting = self._feed.status.waiting
+        budget = _BUDGET_S if waiting < _BACKLOG else _BACKLOG_BUDGET_S
+        while waiting > 0:
+            records = self._feed.drain(_BATCH)
+            if not records:
+                return
+            now_s = self._monotonic()
+            for record in records:
+                self.ward.apply(record, now_s)
+            if self._monotonic() - started >= budget:
+                return
+
+    def _take_answer(self, now_s: float) -> None:
+        """What the session says of the bed on show; what it said of another one is no longer asked for."""
+        snapshot = self.link.snapshot
+        if snapshot is None or snapshot is self._taken or snapshot.bed != self.link.bed:
+            return
+        self._taken, before = snapshot, self.ward.on_show
+        changed = self.ward.take(snapshot, now_s)
+        if self.link.others is not self._heard:
+            self._heard = self.link.others
+            self.ward.hear(self._heard, now_s)
+        if self.ward.on_show is not before:
+            self._turn_to_bed(now_s)
+        elif changed:
+            self.sweep.relayout()
+
+    def _answer(self, now_s: float) -> Answer:
+        link = self.link
+        status = link.snapshot.status if link.snapshot is not None else None
+        return Answer(status, link.failure, now_s - link.answered_s)
+
+    def _turn_page(self, now_s: float) -> bool:
+        """What has been read of the past comes on the screen, or what is live comes back; whether that changed."""
+        history = self.history
+        if sentence := history.poll(now_s):
+            self.say(sentence)
+        history.renew(self.sweep.page_s)
+        page = history.page
+        if page is not None:
+            self.state.undrawn.clear()  # nobody sees these ticks, so there is nothing to be told of their drawing
+        if page is self._shown_page:
+            return False
+        self._shown_page = page
+        self.sweep.show_bed(self.state if page is None else page.state)
+        if page is not None:
+            self.sweep.advance(page.head_s)
+        return True
+
+    def go_to(self, time_s: float) -> None:
+        """The bar was let go: of a recording that is sought, of a live bed's looked back in."""
+        span_s = self.history.span_s
+        if span_s is not None and self.ward.on_show.status is not None and not self.ward.on_show.status.seekable:
+            self.operator.look_at(span_s[0] + time_s)
+        else:
+            self.operator.seek(time_s)
+
+    def show_bed(self, name: str) -> None:
+        """Put a bed on show: all that is drawn and all that is ordered from here on is about that one."""
+        if name == self.ward.on_show.name:
+            return
+        now_s = self._monotonic()
+        self.toast.hide()  # it was about the bed before
+        self.link.show(name)
+        self.ward.show(name, now_s)
+        self._turn_to_bed(now_s)
+
+    def _turn_to_bed(self, now_s: float) -> None:
+        """Nothing of the bed before is left on the screen, and the other one is live."""
+        self.replay.seek.let_go()
+        self.history.back()
+        self._shown_page = None
+        self.sweep.show_bed(self.state)
+        self.state.settle()
+        self.ward.keep_time(now_s)
+        head_s = self.ward.on_show.advance(now_s)
+        self.sweep.advance(head_s)
+        self._say_all(now_s, head_s)
+
+    def _painted(self, shown_ns: int) -> None:
+        """End of a paint of the waves: report the ticks it completed."""
+        head_s = self.sweep.head_s
+        if head_s is None or self._shown_page is not None:
+            return
+        for _, due_ns in self.state.drawn_until(head_s):
+            self.link.report_shown("sample_to_screen", due_ns, shown_ns)
+
+    # Ten times a second -----------------------------------------------------------------------------------------
+
+    def _say_all(self, now_s: float, head_s: float | None) -> None:
+        answer, bed, state = self._answer(now_s), self.ward.on_show, self.state
+        self.ward.judge(now_s, answer)
+        status, moment, live = bed.status, bed.moment, bed.verdict.life is Life.LIVE
+        seekable = status is None or status.seekable
+        self.banner.say(bed.verdict.words, bed.verdict.urgent)
+        page = self._shown_page
+        self._say_past(now_s)
+        if page is None:
+            self.sweep.put_stamp(stamp_of(bed.verdict.life, head_s, seekable))
+        self.beds.show_beds(self.ward.said, bed.name, now_s)
+        self._cover()
+        self.face.renew(self.ward, now_s)
+        position_s = head_s if head_s is not None else (status.position_s if status is not None else 0.0)
+        self._say_numbers(head_s)
+        self._say_prediction(bed)
+        title = bed.snapshot.title if bed.snapshot is not None else ""
+        speeds = speed_words(bed.speed) if status is None else speed_words(status.speed, status.achieved_speed)
+        source = f"{clock_words(position_s)}  ·  {speeds if seekable else 'LIVE'}  ·  {title}"
+        standing = state.alarms.standing
+        self.top.show_state(
+            bed_title(bed.name) or "Vigil", source, fields(standing, now_s, self.look.theme.alarm, live)
+        )
+        self.alarms.show_alarms(standing, moment.event_s, not live)
+        if status is not None:
+            gaps = bed.snapshot.gaps_s if bed.snapshot is not None else {}
+            self.replay.show_state(position_s, status, gaps, self._recorded(status))
+        self.replay.status.say(*status_words(status, self._feed.status))
+
+    def _say_past(self, now_s: float) -> None:
+        """Of when the page is that is looked at, and beside it the numbers of now."""
+        page, history = self._shown_page, self.history
+        if page is None:
+            self.past.say(None)
+            return
+        whose = whose_words(page.state.session, self.ward.on_show.state.session)
+        title = "  ·  ".join(part for part in (whose, f"HISTORY {day_words(page.at_s, history.unix_s)}") if part)
+        then = then_words(page.state.alarms.standing, page.missing)
+        said = bed_words(self.ward.on_show)
+        now = "   ".join(part for part in (f"HR {said.rate}", f"mean {said.mean}", said.life_words) if part)
+        self.past.say(BandWords(title, ago_words(history.unix_s - page.at_s), then, now))
+        self.sweep.put_stamp(past_stamp(f"{whose or 'PAST'} {wall_words(page.at_s)}", page.missing))
+
+    def _recorded(self, status: SessionStatus) -> Recorded | None:
+        """What the bar shows of a live bed's recording."""
+        history = self.history
+        if history.span_s is None or (status.seekable and self._shown_page is None):
+            return None
+        return Recorded(history.span_s[0], history.unix_s, self._shown_page.at_s if self._shown_page else None)
+
+    def _say_numbers(self, head_s: float | None) -> None:
+        page = self._shown_page
+        state, moment = (self.state, self.ward.on_show.moment) if page is None else (page.state, page.moment)
+        self._said_rows = self.sweep.lane_rows
+        readouts = [readout(state, lane, moment) for lane in state.lanes]
+        beam = (head_s or 0.0) if page is None else self._said_beam
+        moving, self._said_beam = beam != self._said_beam, beam
+        beating = moving and any(
+            0.0 <= beam - beat.time_ns * 1e-9 < _BEAT_LIT_S * max(1.0, moment.speed or 1.0) for beat in state.beats
+        )
+        flashes = flashes_of(state.lanes, readouts, state.alarms.standing, moment, self.look.theme.alarm)
+        self.numerics.show_readouts(state.lanes, self.sweep.lane_rows, readouts, beating, flashes)
+
+    def _say_prediction(self, bed: Bedside) -> None:
+        page, record = self._shown_page, bed.state.prediction
+        state, moment = (bed.state, bed.moment) if page is None else (page.state, page.moment)
+        words = prediction_words(state, moment)
+        self.prediction.show_prediction(words, state.trend, moment.event_s)
+        self.made_from.show_prediction(words)
+        if page is None and record is not None and record.window_end_ns != bed.prediction_seen:
+            bed.prediction_seen = record.window_end_ns
+            due = record.stamps_ns.get("due", 0)
+            if due:
+                self.link.report_shown("window_to_screen", due, round(self._monotonic() * 1e9))
+
+    # The window itself ------------------------------------------------------------------------------------------
+
+    def turn_page(self, name: str) -> None:
+        """Show a page, or the bedside again where it is shown already."""
+        self.face.turn_to(BEDSIDE if self.face.page == name else name)
+
+    def toggle_alarms(self) -> None:
+        """Show or hide the list of standing alarms."""
+        self.alarms.setVisible(not self.alarms.isVisible())
+        self.alarms.raise_()
+
+    def toggle_full_screen(self) -> None:
+        """Fill the screen, or go back to a window."""
+        if self.isFullScreen():
+            self.showNormal()
+        else:
+            self.showFullScreen()
+
+    def toggle_help(self) -> None:
+        """Show or hide the keys."""
+        self.help.setVisible(not self.help.isVisible())
+        self.help.raise_()
+
+    def escape(self) -> None:
+        """Close what lies over the waves, the topmost first; with nothing open, back from the past to live."""
+        for open_one in (self.help, self.alarms):
+            if open_one.isVisible():
+                open_one.hide()
+                return
+        if self.face.page != BEDSIDE:
+            self.face.turn_to(BEDSIDE)
+            return
+        self.operator.back_to_live()
+
+    def screenshot(self) -> None:
+        """Save a picture of the window; a later frame says where."""
+        self.pictures.take(self.picture())
+
+    def save_picture(self, path: Path) -> bool:
+        """Write the window to a PNG and wait for it; False where the path cannot be written.
+
+        At the end of a recording it is the picture of its last moment: that it is over is no part of it.
+        """
+        if self.ward.on_show.verdict.life is Life.ENDED:
+            self.banner.say("", False)
+            self.sweep.put_stamp(None)
+            self.face.settle()
+            self._say_numbers(self.sweep.head_s)
+        return write_picture(self.picture(), path)
+
+    def picture(self) -> QImage:
+        """The window as it is, without passing remarks."""
+        self.toast.hide()
+        return self.grab().toImage()
+
+    def say(self, sentence: str) -> None:
+        """A few words to the operator."""
+        self.toast.say(sentence)
+
+    def quit(self) -> None:
+        """Close the window; what still runs is asked about first."""
+        if not self._asks():
+            self.close()
+
+    def _asks(self) -> bool:
+        bed = self.ward.on_show
+        runs = any(b.verdict.life is not Life.ENDED for b in self.ward.beds or (bed,))
+        recorded = bed.status is not None and bed.status.recording
+        words = self._leaving.asked(self.now_s, runs, recorded)
+        self.say(words)
+        return bool(words)
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        """Stops the frames, the link and the thread of pictures. A window that is closed from outside while its run is
+        being recorded asks first; who is told to end (a signal, the end of the run) ends."""
+        status = self.ward.on_show.status
+        if event.spontaneous() and status is not None and status.recording and self._asks():
+            event.ignore()
+            return
+        self.frame_timer.stop()
+        self.closing()
+        self.link.close()
+        self.history.close()
+        self.pictures.close()
+        super().closeEvent(event)

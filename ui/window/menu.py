@@ -1,0 +1,67 @@
+"""The menu of the replay bar: sweep speeds, and the actions that are worth a pointer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from PySide6.QtGui import QAction, QActionGroup
+from PySide6.QtWidgets import QMenu, QWidget
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A line of the menu: calls the method ``action``, as :class:`ui.panels.shortcuts.Shortcut` does."""
+
+    title: str
+    action: str
+    argument: float | str | None = None
+
+
+MENU = (
+    Entry("ECG gain up", "change_gain", 1.0),
+    Entry("ECG gain down", "change_gain", -1.0),
+    Entry("Look back in the recording", "toggle_history"),
+    Entry("Standing alarms", "toggle_alarms"),
+    Entry("Save a picture", "screenshot"),
+    Entry("Full screen", "toggle_full_screen"),
+    Entry("Keys …", "toggle_help"),
+    Entry("Quit", "quit"),
+)
+
+
+class MainMenu(QMenu):
+    """Empty until :meth:`fill`."""
+
+    def __init__(self, parent: QWidget) -> None:
+        super().__init__(parent)
+        self._speeds: dict[float, QAction] = {}
+
+    def fill(
+        self,
+        speeds_mm_s: Sequence[float],
+        speed_mm_s: float,
+        set_speed: Callable[[float], None],
+        action_of: Callable[[str], Callable[..., object]],
+    ) -> None:
+        """speeds_mm_s: sweep speeds to choose from, ``speed_mm_s`` the present one. action_of: as of the window."""
+        speeds = self.addMenu("Sweep speed")
+        group = QActionGroup(speeds)
+        for mm_s in speeds_mm_s:
+            action = speeds.addAction(f"{mm_s:g} mm/s")
+            action.setCheckable(True)
+            action.setChecked(mm_s == speed_mm_s)
+            action.triggered.connect(lambda _checked=False, mm_s=mm_s: set_speed(mm_s))
+            group.addAction(action)
+            self._speeds[mm_s] = action
+        for entry in MENU:
+            does = action_of(entry.action)
+            if entry.argument is not None:
+                does = partial(does, entry.argument)
+            self.addAction(entry.title).triggered.connect(lambda _checked=False, does=does: does())
+
+    def check_speed(self, mm_s: float) -> None:
+        """The sweep speed is another now."""
+        if mm_s in self._speeds:
+            self._speeds[mm_s].setChecked(True)

@@ -1,0 +1,196 @@
+"""What the operator can do to the bed on show, by key, button or menu: to its replay, its sensors, waves and alarms.
+
+Nothing here waits: an action is handed to the session's helper thread, in order, and so goes to the bed that was on
+show when it was asked for. What cannot be done is said in a few words.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from models.signals.gaps import common, stretch_at
+from streams.control import SessionStatus
+from ui.bed.bedside import Bedside
+from ui.bed.ward import Ward
+from ui.panels.shortcuts import next_speed
+from ui.style.words import clock_words, duration_words, speed_words
+from ui.waves.sweep import SweepView
+from ui.window.control_link import ControlLink
+from ui.window.history import FIRST_LOOK_S, History
+
+LIVE_SOURCE = "a live source cannot be paused, sought or played at another speed"
+
+
+class Operator:
+    """say: tells the operator a few words. show_bed: puts the bed of a name on show. history: of this run. now_s:
+    monotonic seconds. sweep_chosen: told the millimetres a second after a change."""
+
+    def __init__(
+        self,
+        link: ControlLink,
+        ward: Ward,
+        sweep: SweepView,
+        *,
+        say: Callable[[str], None],
+        show_bed: Callable[[str], None],
+        history: History,
+        now_s: Callable[[], float],
+        sweep_chosen: Callable[[float], None],
+    ) -> None:
+        self._link, self._ward, self._sweep = link, ward, sweep
+        self._say, self._show_bed, self._sweep_chosen = say, show_bed, sweep_chosen
+        self._history, self._now = history, now_s
+
+    @property
+    def _bed(self) -> Bedside:
+        return self._ward.on_show
+
+    @property
+    def _status(self) -> SessionStatus | None:
+        return self._bed.status
+
+    # Replay -------------------------------------------------------------------------------------------------------
+
+    def _live(self) -> bool:
+        """Whether the bed is a live device's, which is said."""
+        live = self._status is not None and not self._status.seekable
+        if live:
+            self._say(LIVE_SOURCE)
+        return live
+
+    def toggle_pause(self) -> None:
+        """Pause, or go on."""
+        if self._live():
+            return
+        if self._status is not None and self._status.paused:
+            self._link.do("resume", lambda control: control.resume())
+        else:
+            self._link.do("pause", lambda control: control.pause())
+
+    def set_speed(self, speed: float) -> None:
+        """Event seconds a second."""
+        if not self._live():
+            self._link.do(f"speed {speed_words(speed)}", lambda control: control.set_speed(speed))
+
+    def change_speed(self, direction: float) -> None:
+        """The next speed of the list, faster for a positive ``direction``."""
+        status = self._status
+        self.set_speed(next_speed(status.speed if status is not None else self._bed.speed, int(direction)))
+
+    def seek(self, time_s: float) -> None:
+        """Go to ``time_s`` of the recording."""
+        if not self._live():
+            self._link.do(f"seek to {clock_words(time_s)}", lambda control: control.seek(time_s))
+
+    def seek_by(self, seconds: float) -> None:
+        """Go so many seconds on, or back, within the recording; of a live bed in what is recorded of it."""
+        status = self._status
+        if self._history.looking or (status is not None and not status.seekable and self._history.recorded):
+            self.look_by(seconds)
+        elif status is not None:
+            self.seek(min(max(0.0, status.position_s + seconds), max(0.0, status.duration_s)))
+
+    def skip_gap(self) -> None:
+        """Go to where a sensor measures again, from a stretch in which none does."""
+        status, snapshot = self._status, self._bed.snapshot
+        if status is None or snapshot is None or self._live():
+            return
+        gap = stretch_at(common(snapshot.gaps_s.values()), status.position_s)
+        if gap is None or gap[1] >= status.duration_s:
+            self._say("no gap to skip: a sensor has data here, or none has any more")
+        else:
+            self.seek(math.floor(gap[1]))
+            self._say(f"skipped {duration_words(gap[1] - status.position_s)} without data")
+
+    def step(self, seconds: float) -> None:
+        """While paused, play so many seconds."""
+        if not self._live() and self._status is not None and self._status.paused:
+            self._link.do("step", lambda control: control.step(seconds))
+
+    # The past of a live bed ---------------------------------------------------------------------------------------
+
+    def look_by(self, seconds: float) -> None:
+        """Look so many seconds back, or on again, in what is recorded of this run; up to now is live."""
+        if self._recorded():
+            was = self._history.looking
+            past = self._history.look(seconds, self._bed.name, self._sweep.page_s, self._now())
+            if was and not past:
+                self._say("this is live")
+
+    def look_at(self, unix_s: float) -> None:
+        """Look at a moment, in seconds from 1970."""
+        if self._recorded():
+            self._history.look_at(unix_s, self._bed.name, self._sweep.page_s, self._now())
+
+    def toggle_history(self) -> None:
+        """Look back, or go back to live."""
+        if self._history.looking:
+            self._history.back()
+        else:
+            self.look_by(-FIRST_LOOK_S)
+
+    def back_to_live(self) -> None:
+        """What is the case now."""
+        self._history.back()
+
+    def _recorded(self) -> bool:
+        """Whether there is a recording to look back in; why not is said."""
+        if not self._history.recorded:
+            self._say("this run is not recorded here: there is nothing to look back in")
+        elif self._history.span_s is None:
+            self._say(self._history.failure or "the recording has not begun yet")
+        return self._history.span_s is not None
+
+    # Beds and sensors ---------------------------------------------------------------------------------------------
+
+    def next_bed(self, direction: float) -> None:
+        """Show the next bed, or for a negative ``direction`` the one before."""
+        name = self._ward.neighbour(int(direction))
+        if name == self._bed.name:
+            self._say("there is no other bed")
+        else:
+            self._show_bed(name)
+
+    def toggle_sensor(self, row: float) -> None:
+        """Drop the sensor of a row, or give it back; what is withheld is marked so wherever it would be shown."""
+        number = int(row) - 1
+        status, lanes = self._status, self._bed.state.lanes
+        if status is None or number >= len(lanes):
+            return
+        lane = lanes[number]
+        if not lane.connected:
+            self._say(f"{lane.title} is not connected")
+            return
+        drop = lane.modality not in status.dropped
+        self._link.do(
+            f"{'drop' if drop else 'restore'} {lane.title}",
+            lambda control: control.set_dropped(lane.modality, drop),
+        )
+        self._say(f"{lane.title} WITHHELD — press {number + 1} to restore" if drop else f"{lane.title} restored")
+
+    def acknowledge(self) -> None:
+        """Standing alarms of the bed on show stop flashing."""
+        self._say("alarms acknowledged" if self._bed.state.alarms.acknowledge() else "no alarm to acknowledge")
+
+    # Waves --------------------------------------------------------------------------------------------------------
+
+    def change_gain(self, direction: float) -> None:
+        """The ECG's next gain, up for a positive ``direction``."""
+        self._say(self._sweep.choose_scale("ECG", int(direction)))
+
+    def change_sensitivity(self, direction: float) -> None:
+        """The EEG's next sensitivity, more µV/cm for a positive ``direction``."""
+        self._say(self._sweep.choose_scale("EEG", int(direction)))
+
+    def set_sweep_speed(self, mm_s: float) -> None:
+        """Millimetres of paper a second."""
+        self._sweep.set_sweep_speed(mm_s)
+        self._sweep_chosen(mm_s)
+        self._say(f"sweep {mm_s:g} mm/s")
+
+    def next_sweep_speed(self) -> None:
+        """The next sweep speed of the theme; after the last the first."""
+        speeds = self._bed.state.theme.sweep.speeds_mm_s
+        at = speeds.index(self._sweep.speed_mm_s) if self._sweep.speed_mm_s in speeds else -1
+        self.set_sweep_speed(speeds[(at + 1) % len(speeds)])

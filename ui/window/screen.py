@@ -1,0 +1,149 @@
+"""What is on the screen and where it lies: bars above and below, and between them one page at a time.
+
+The first page is the bedside (waves, numerics, predictions). Others are put in with :meth:`Screen.add_page`; the bars
+with alarms and status stay over every page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Protocol
+
+from PySide6.QtCore import QRect, QSize
+from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
+
+from ui.bed.state import DisplayState
+from ui.bed.ward import Ward
+from ui.panels.alarm_list import AlarmList
+from ui.panels.bed_strip import HEIGHT as BEDS_HEIGHT
+from ui.panels.bed_strip import BedStrip
+from ui.panels.help_overlay import HelpOverlay
+from ui.panels.history_band import HEIGHT as BAND_HEIGHT
+from ui.panels.history_band import HistoryBand
+from ui.panels.numerics import NumericsPanel
+from ui.panels.prediction_tile import MadeFromTile, PredictionTile
+from ui.panels.replay_bar import ReplayBar
+from ui.panels.toast import Toast
+from ui.panels.top_bar import Banner, TopBar
+from ui.style.look import Look
+from ui.waves.sweep import SweepView
+from ui.window.menu import MainMenu
+
+BEDSIDE = "bedside"
+_TOP_HEIGHT, _BANNER_HEIGHT, _TILES_HEIGHT, _REPLAY_HEIGHT = 60, 28, 90, 36
+
+
+class Page(Protocol):
+    """What a page beside the bedside can do; a QWidget."""
+
+    def renew(self, ward: Ward, now_s: float) -> None:
+        """Ten times a second while it is on show; ``now_s`` monotonic."""
+
+
+class Screen(QWidget):
+    """act: does the action of a name (:mod:`ui.panels.shortcuts`), with its arguments. ``page``: which is on show."""
+
+    def __init__(self, look: Look, state: DisplayState, act: Callable[..., Any], menu: MainMenu) -> None:
+        super().__init__()
+        self._look = look
+        self.setStyleSheet(f"background: {look.theme.colour['background']};")
+        self.top = TopBar(look, partial(act, "toggle_alarms"))
+        self.banner = Banner(look)
+        self.beds = BedStrip(look, partial(act, "show_bed"))
+        self.past = HistoryBand(look, partial(act, "back_to_live"))
+        self.sweep = SweepView(state, look)
+        self.numerics = NumericsPanel(look)
+        self.prediction = PredictionTile(look)
+        self.made_from = MadeFromTile(look)
+        self.replay = ReplayBar(
+            look,
+            partial(act, "toggle_pause"),
+            partial(act, "set_speed"),
+            partial(act, "go_to"),
+            partial(act, "step"),
+            menu,
+            partial(act, "back_to_live"),
+        )
+        self._stack = QStackedWidget()
+        self._pages: dict[str, QWidget] = {}
+        self.page = BEDSIDE
+        self._put(BEDSIDE, self._bedside())
+        column = self._column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        for bar in (self.top, self.beds, self.banner, self.past):
+            column.addWidget(bar)
+        column.addWidget(self._stack, 1)
+        column.addWidget(self.replay)
+        self.alarms = AlarmList(look, self)
+        self.help = HelpOverlay(look, self)
+        self.toast = Toast(look, self)
+
+    def _bedside(self) -> QWidget:
+        self.tiles = QWidget()
+        tiles = self._row = QHBoxLayout(self.tiles)
+        tiles.addWidget(self.prediction, 6)
+        tiles.addWidget(self.made_from, 5)
+        waves = QHBoxLayout()
+        waves.setSpacing(0)
+        waves.addWidget(self.sweep, 1)
+        waves.addWidget(self.numerics)
+        bedside = QWidget()
+        column = QVBoxLayout(bedside)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addLayout(waves, 1)
+        column.addWidget(self.tiles)
+        return bedside
+
+    # Pages --------------------------------------------------------------------------------------------------------
+
+    def add_page(self, name: str, page: Page) -> None:
+        """One more page, a QWidget."""
+        assert isinstance(page, QWidget)
+        self._put(name, page)
+
+    def _put(self, name: str, page: QWidget) -> None:
+        self._pages[name] = page
+        self._stack.addWidget(page)
+
+    def turn_to(self, name: str) -> None:
+        """Put the page of a name on show; ``page`` is the name of that."""
+        self.page = name
+        self._stack.setCurrentWidget(self._pages[name])
+
+    def renew(self, ward: Ward, now_s: float) -> None:
+        """See :meth:`Page.renew`, of the page on show."""
+        page: Any = self._pages[self.page]
+        if self.page != BEDSIDE:
+            page.renew(ward, now_s)
+
+    # Sizes --------------------------------------------------------------------------------------------------------
+
+    def fit(self, width: int) -> None:
+        """Heights, margins and fonts for a window so wide."""
+        look = self._look
+        self.top.setFixedHeight(look.px(_TOP_HEIGHT))
+        self.beds.setFixedHeight(look.px(BEDS_HEIGHT))
+        self.banner.setFixedHeight(look.px(_BANNER_HEIGHT))
+        self.past.setFixedHeight(look.px(BAND_HEIGHT))
+        self.replay.setFixedHeight(look.px(_REPLAY_HEIGHT))
+        self.tiles.setFixedHeight(look.px(_TILES_HEIGHT))
+        self._row.setContentsMargins(look.px(18), look.px(6), look.px(18), look.px(6))
+        self._row.setSpacing(look.px(14))
+        self.numerics.setFixedWidth(min(look.px(372), round(width * 0.29)))
+        self.replay.restyle()
+
+    def cover(self, window: QSize, *, beds: bool) -> None:
+        """Places what lies over the pages. The list of alarms covers waves: neither a number nor the ``beds``."""
+        self.help.setGeometry(self.rect())
+        top = self._look.px(_TOP_HEIGHT) + (self._look.px(BEDS_HEIGHT) if beds else 0)
+        room = QRect(0, top, window.width() - self.numerics.width(), round(window.height() * 0.6))
+        if self.alarms.room != room:
+            self.alarms.give_room(room)
+        self.toast.place()
+
+    def settle(self) -> None:
+        """What has been shown or hidden has its place at once, not with the next event."""
+        self._column.activate()
