@@ -20,6 +20,7 @@ TOGETHER = (
     ("tests/transport/", "a Kafka"),
     ("tests/models/test_export.py", "an export"),
     ("tests/models/test_parts.py", "an export"),
+    ("tests/models/test_plain_graph.py", "an export"),
     ("tests/models/test_students.py", "an export"),
 )
 """Files whose slow tests share a fixture of half a minute run in one process, when there are several."""
@@ -43,6 +44,7 @@ SLOW = (
     "models/test_mixed_training.py",
     "models/test_objective_stages.py",
     "models/test_parts.py",
+    "models/test_plain_graph.py",
     "models/test_real_training.py",
     "models/test_restoration.py",
     "models/test_rtx_build.py",

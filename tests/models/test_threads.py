@@ -25,6 +25,7 @@ def test_what_was_measured_on_another_machine_does_not_count(tmp_path) -> None:
 def test_one_thread_says_what_two_say_bit_for_bit() -> None:
     """A worker, which has one, takes over from a process with two."""
     bundle = load_bundle(DEMO_BUNDLE)
+    backends = [OnnxBackend(bundle.model_path, bundle.spec, threads=threads) for threads in (1, 2)]
     for inputs, _ in bundle.golden().values():
-        one, two = (OnnxBackend(bundle.model_path, bundle.spec, threads=n).run(inputs) for n in (1, 2))
+        one, two = (backend.run(inputs) for backend in backends)
         assert all(np.array_equal(one[name], two[name], equal_nan=True) for name in one)
