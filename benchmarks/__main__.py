@@ -11,6 +11,7 @@ BENCHMARKS = {
     "latency": "sample → screen, window → prediction and first wave of the built-in patient at real time",
     "soak": "memory and losses over a long run",
     "display": "frames per second of the display with 8 waves at 1920×1080",
+    "tour": "the running program looked at: pictures of every page and state, and ten thousand random events",
     "numerics": "our vitals against a recording's own monitor numerics",
     "restoration": "hidden arterial pressure: the estimate beside hold and the anchored delay regression",
     "alarms": "the live alarms against experts' verdicts, on the recordings of the Challenge 2015",

@@ -1,0 +1,53 @@
+"""The tour of the running program: its table of scenes, its eyes, and some of its random events."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PySide6.QtGui import QColor, QImage
+
+from benchmarks.tour.eyes import KINDS, seen_by
+from benchmarks.tour.scenes import read_scenes
+from models.signals.errors import BadInput
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def test_the_table_is_read_and_a_wrong_field_named(tmp_path: Path) -> None:
+    scenes = read_scenes()
+    assert scenes["pressure_withheld"].drops and all(0.0 <= s.begin_s < s.at_s for s in scenes.values())
+    wrong = tmp_path / "scenes.toml"
+    wrong.write_text('[one]\nsource = "demo"\nat_s = 3.0\nheigth = 3\n')
+    with pytest.raises(BadInput, match="heigth"):
+        read_scenes(wrong)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_grey_stays_grey_and_red_and_green_come_closer(kind: str) -> None:
+    def seen(colour: str) -> np.ndarray:
+        image = QImage(3, 2, QImage.Format.Format_RGB32)  # a line is padded
+        image.fill(QColor(colour))
+        found = seen_by(kind, image).pixelColor(2, 1)
+        return np.array([found.red(), found.green(), found.blue()], float)
+
+    assert np.allclose(seen("#808080"), 128, atol=1.5) and np.allclose(seen("#ffffff"), 255, atol=1.5)
+    red, green = "#d04040", "#40a040"
+    apart = np.linalg.norm([0xD0 - 0x40, 0x40 - 0xA0, 0.0])
+    assert np.linalg.norm(seen(red) - seen(green)) < 0.6 * apart
+
+
+def test_a_kind_of_eyes_that_is_none_is_refused() -> None:
+    with pytest.raises(BadInput, match="protan"):
+        seen_by("cat", QImage(2, 2, QImage.Format.Format_RGB32))
+
+
+@pytest.mark.slow
+def test_five_hundred_random_events_and_it_lives() -> None:
+    command = [sys.executable, "-m", "benchmarks", "tour", "events", "--count", "500", "--seed", "5"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "500 of 500" in done.stdout
