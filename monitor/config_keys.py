@@ -107,6 +107,15 @@ class MetricsKeys(Section, frozen=True):
     port: Annotated[int, Meta(ge=0, le=65_535, description="a port, 1 to 65535, or 0 for none")] = 0
 
 
+class DisplayKeys(Section, frozen=True):
+    """``[display]``: what the window looks like."""
+
+    theme: Annotated[Literal["dark", "light", "colour-blind"], Meta(description="dark, light or colour-blind")] = "dark"
+    font_scale: Annotated[float, Meta(ge=0.8, le=1.6, description="0.8 to 1.6, as a number")] = 1.0
+    dpi: Annotated[float, Meta(ge=0, le=1000, description="device pixels an inch, or 0 for what the screen says")] = 0.0
+    full_screen: Annotated[bool, Meta(description="true or false")] = False
+
+
 class LogKeys(Section, frozen=True):
     """``[log]``: what a role says of itself."""
 
@@ -124,4 +133,5 @@ class Keys(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     worker: WorkerKeys = msgspec.field(default_factory=WorkerKeys)
     recorder: RecorderKeys = msgspec.field(default_factory=RecorderKeys)
     metrics: MetricsKeys = msgspec.field(default_factory=MetricsKeys)
+    display: DisplayKeys = msgspec.field(default_factory=DisplayKeys)
     log: LogKeys = msgspec.field(default_factory=LogKeys)

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import TypedDict
 from urllib.parse import urlsplit
+
+import msgspec
 
 from models.signals.errors import BadInput
 from monitor.config import PASSWORD, InForce
@@ -14,6 +18,7 @@ from streams.runner import EMBEDDED, Sharing
 from streams.sinks.mcap import Limits
 from streams.transport.kafka_options import KafkaOptions
 from streams.transport.security import Sasl, Security, Tls
+from ui.style.theme import Theme, theme_named
 
 LOCAL = ("localhost", "127.0.0.1", "::1")
 
@@ -43,6 +48,23 @@ def sharing_of(settings: InForce, environment: Mapping[str, str] = os.environ, *
         security=security_of(settings.keys, environment),
     )
     return Sharing(prefix=broker.prefix, partitions=broker.partitions, kafka=kafka, **more)  # type: ignore[arg-type]
+
+
+class Appearance(TypedDict):
+    """What :func:`ui.window.app.run_display` asks of the window's looks."""
+
+    theme: Theme
+    font_scale: float
+    full_screen: bool
+
+
+def appearance_of(settings: InForce) -> Appearance:
+    """Colours, sizes and place of the window."""
+    display = settings.keys.display
+    theme = theme_named(display.theme)
+    if display.dpi:
+        theme = replace(theme, sweep=msgspec.structs.replace(theme.sweep, dpi=display.dpi))
+    return Appearance(theme=theme, font_scale=display.font_scale, full_screen=display.full_screen)
 
 
 def security_of(keys: Keys, environment: Mapping[str, str] = os.environ) -> Security:

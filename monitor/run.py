@@ -16,7 +16,7 @@ from models.runtime.backend import Progress
 from models.runtime.bundle import Bundle, load_bundle
 from models.runtime.threads import threads_for
 from monitor.config import InForce
-from monitor.config_uses import limits_of, recordings_of, sharing_of
+from monitor.config_uses import Appearance, appearance_of, limits_of, recordings_of, sharing_of
 from monitor.events import EventLog, Watcher
 from monitor.exports import AlarmsCsv, Exporter, PerBed, PredictionsCsv, RestoredNpz, VitalsCsv, writing
 from monitor.recorder import default_path, recorder
@@ -117,7 +117,15 @@ def run_session(settings: RunSettings, force: InForce, say: EventLog | None = No
         stack.callback(session.stop)
         with termination_as_interrupt():
             return _look(
-                settings, session, feed, watcher, display=display, terminal=terminal, closes=closes, recording=path
+                settings,
+                session,
+                feed,
+                watcher,
+                appearance_of(force),
+                display=display,
+                terminal=terminal,
+                closes=closes,
+                recording=path,
             )
 
 
@@ -144,6 +152,7 @@ def _look(
     session: Session,
     feed: DisplayFeed | None,
     watcher: Watcher | None,
+    look: Appearance,
     *,
     display: bool,
     terminal: bool,
@@ -155,9 +164,11 @@ def _look(
         assert feed is not None
         from ui.window.app import make_application, run_display  # Qt loads while the recording opens and Faust starts
 
-        make_application()
+        make_application(look["theme"])
         session.wait_opened()
-        code = run_display(session, feed, screenshot=settings.screenshot, close_at_end=closes, recording=recording)
+        code = run_display(
+            session, feed, screenshot=settings.screenshot, close_at_end=closes, recording=recording, **look
+        )
         session.stop()
         session.wait(0)  # raises what ended it, in one sentence
         return code

@@ -27,6 +27,8 @@ class Scene(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     width: int = 1456
     height: int = 819
     scale: float = 1.0
+    theme: str = "dark"
+    font_scale: float = 1.0
     colour_blind: str = ""
     lead_s: float = LEAD_S
 

@@ -17,6 +17,7 @@ from models.signals.errors import VigilError
 from monitor.run import open_session
 from monitor.settings import RunSettings, parse_drops
 from streams.feed import DisplayFeed
+from ui.style.theme import theme_named
 from ui.window.app import make_application
 from ui.window.main_window import MainWindow
 
@@ -30,7 +31,8 @@ class Stage:
 
     def __init__(self, scene: Scene) -> None:
         self.scene = scene
-        self.application = make_application()
+        theme = theme_named(scene.theme)
+        self.application = make_application(theme)
         settings = RunSettings(
             sources=(scene.source,), speed=RUSH, from_s=scene.begin_s, drops=parse_drops(scene.drops), unrecorded=True
         )
@@ -38,7 +40,7 @@ class Stage:
         self.session = open_session(settings, self._feed, stay_open=True)
         self.session.start()
         self.session.wait_opened(PATIENCE_S)
-        self.window = MainWindow(self.session, self._feed)
+        self.window = MainWindow(self.session, self._feed, theme=theme, font_scale=scene.font_scale)
         self.window.resize(round(scene.width / scene.scale), round(scene.height / scene.scale))
         self.window.show()
 

@@ -10,11 +10,12 @@ import pytest
 from models.signals.errors import BadInput
 from monitor.config import InForce, in_force
 from monitor.config_keys import Keys
-from monitor.config_uses import broker_of, limits_of, recordings_of, security_of, sharing_of
+from monitor.config_uses import appearance_of, broker_of, limits_of, recordings_of, security_of, sharing_of
 from monitor.config_words import lines
 from monitor.settings import RunSettings, with_model
 from streams.sinks.mcap import Limits
 from streams.transport.security import Sasl
+from ui.style.theme import theme_named
 
 WHOLE = """
 [broker]
@@ -35,6 +36,11 @@ part_mb = 100
 least_free_mb = 5000
 [metrics]
 port = 9200
+[display]
+theme = "light"
+font_scale = 1.25
+dpi = 141.5
+full_screen = true
 """
 
 
@@ -59,6 +65,9 @@ def test_the_file_says_everything(tmp_path: Path) -> None:
     assert recordings_of(force) == Path("/srv/recordings")
     assert (limits_of(force).part_bytes, limits_of(force).least_free_bytes) == (100 << 20, 5000 << 20)
     assert (force.keys.metrics.host, force.keys.metrics.port) == ("127.0.0.1", 9200)
+    look = appearance_of(force)
+    assert look["theme"].colour == theme_named("light").colour and look["theme"].sweep.dpi == 141.5
+    assert (look["font_scale"], look["full_screen"]) == (1.25, True)
 
 
 def test_without_a_file_the_defaults_hold_and_are_those_of_a_run() -> None:

@@ -17,6 +17,7 @@ from models.signals.modalities import Modality
 from streams.feed import DisplayFeed
 from tests.ui.synthetic import TICK_S, FakeSession, Patient
 from ui.bed.lanes import Lane
+from ui.style.theme import Theme
 from ui.window.app import make_application
 from ui.window.main_window import MainWindow
 
@@ -75,6 +76,8 @@ class Screen:
         others: Sequence[Patient] = (),
         recording: Path | None = None,
         unix_s: float = 0.0,
+        theme: Theme | None = None,
+        font_scale: float = 1.0,
     ) -> None:
         self.application: QApplication = make_application()
         self.patient, self.others = patient or Patient(), list(others)
@@ -87,6 +90,8 @@ class Screen:
         self.window = MainWindow(
             self.session,
             self.feed,
+            theme=theme,
+            font_scale=font_scale,
             start=False,
             monotonic=lambda: self.clock(),
             worker=self.worker,

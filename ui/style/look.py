@@ -12,17 +12,19 @@ _DESIGN_HEIGHT = 819.0
 
 
 class Look:
-    """``unit``: logical pixels per interface pixel; interface sizes are those of a window 819 high."""
+    """``unit``: logical pixels per interface pixel; interface sizes are those of a window 819 high, times ``scale``,
+    which the user chooses; the waves have what is left."""
 
-    def __init__(self, theme: Theme) -> None:
+    def __init__(self, theme: Theme, scale: float = 1.0) -> None:
         self.theme = theme
+        self._scale = scale
         self.unit = 1.0
         self._fonts: dict[tuple[float, bool], QFont] = {}
         self._colours: dict[str, QColor] = {name: QColor(value) for name, value in theme.colour.items()}
 
     def set_window(self, width: float, height: float) -> None:
         """Choose the unit so that 1024 x 640 stays legible and 4K does not look empty."""
-        self.unit = min(2.6, max(0.84, min(height / _DESIGN_HEIGHT, width / 1300.0)))
+        self.unit = self._scale * min(2.6, max(0.84, min(height / _DESIGN_HEIGHT, width / 1300.0)))
         self._fonts.clear()
 
     def px(self, size: float) -> int:

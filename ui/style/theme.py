@@ -1,4 +1,5 @@
-"""The look as data: colours, sweep and lane settings, read once from ``theme.toml``. No Qt here."""
+"""The look as data: colours, sweep and lane settings from ``theme.toml``, and what ``themes/NAME.toml`` changes of it.
+No Qt here."""
 
 from __future__ import annotations
 
@@ -15,6 +16,8 @@ from models.signals.modalities import Modality
 
 PRIORITIES = ("high", "medium", "low")
 SCALES = ("gain", "sensitivity", "pressure", "auto")
+DARK = "dark"
+THEMES = (DARK, "light", "colour-blind")
 
 
 class SweepStyle(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -88,10 +91,11 @@ class Theme:
     alarm: AlarmStyle
 
 
-def parse_theme(text: str) -> Theme:
-    """A theme from TOML text; raises BadInput with one sentence where something is missing or unknown."""
+def parse_theme(text: str, changes: str = "") -> Theme:
+    """A theme from TOML text, and from a second text what is different; raises BadInput with one sentence where
+    something is missing or unknown."""
     try:
-        raw: dict[str, Any] = tomllib.loads(text)
+        raw: dict[str, Any] = _changed(tomllib.loads(text), tomllib.loads(changes))
         theme = Theme(
             font_families=msgspec.convert(raw["font_families"], list[str]),
             colour=msgspec.convert(raw["colour"], dict[str, str]),
@@ -132,7 +136,24 @@ def parse_theme(text: str) -> Theme:
     return theme
 
 
+def _changed(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """``base`` with what ``changes`` says otherwise, table by table. KeyError for what ``base`` does not have."""
+    out = dict(base)
+    for name, value in changes.items():
+        out[name] = _changed(base[name], value) if isinstance(base[name], dict) else value
+    return out
+
+
 @cache
+def theme_named(name: str) -> Theme:
+    """One of :data:`THEMES`; BadInput for another."""
+    if name not in THEMES:
+        raise BadInput(f"a theme out of {', '.join(THEMES)}", repr(name), "choose one of these")
+    here = resources.files("ui.style")
+    changes = "" if name == DARK else here.joinpath("themes", f"{name}.toml").read_text("utf-8")
+    return parse_theme(here.joinpath("theme.toml").read_text("utf-8"), changes)
+
+
 def default_theme() -> Theme:
-    """The theme of the package."""
-    return parse_theme(resources.files("ui.style").joinpath("theme.toml").read_text("utf-8"))
+    """The theme that nobody chose."""
+    return theme_named(DARK)

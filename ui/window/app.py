@@ -21,7 +21,7 @@ _END_CHECK_MS = 100
 
 
 def make_application(theme: Theme | None = None) -> QApplication:
-    """The process's Qt application in the dark theme (the running one, where there is one)."""
+    """The process's Qt application in the colours of the theme (the running one, where there is one)."""
     existing = QApplication.instance()
     application = existing if isinstance(existing, QApplication) else QApplication(["vigil"])
     application.setApplicationName("Vigil")
@@ -54,16 +54,18 @@ def run_display(
     full_screen: bool = False,
     size: tuple[int, int] | None = None,
     recording: Path | None = None,
+    theme: Theme | None = None,
+    font_scale: float = 1.0,
 ) -> int:
     """Show the session until the window is closed; returns the exit code (0; 1 if the session failed).
 
     screenshot: save a picture when the run ends (or the window is closed before), then close. close_at_end: close
     when the run ends also without a picture. size: of the window in logical pixels. recording: the file that the run
-    is being recorded into, to look back in. Ctrl-C and SIGTERM close it.
+    is being recorded into, to look back in. font_scale: of all that is written. Ctrl-C and SIGTERM close it.
     Raises BadInput where the picture cannot be written.
     """
-    application = make_application()
-    window = MainWindow(control, feed, recording=recording)
+    application = make_application(theme)
+    window = MainWindow(control, feed, theme=theme, font_scale=font_scale, recording=recording)
     if size is not None:
         window.resize(*size)
     if full_screen:

@@ -26,7 +26,7 @@ from pathlib import Path
 
 from PySide6.QtCore import Qt, QTimer
 from PySide6.QtGui import QCloseEvent, QImage, QKeySequence, QResizeEvent, QShortcut
-from PySide6.QtWidgets import QMainWindow
+from PySide6.QtWidgets import QMainWindow, QToolTip
 
 from streams.control import BedView, SessionControl, SessionStatus
 from streams.feed import DisplayFeed
@@ -78,6 +78,7 @@ class MainWindow(QMainWindow):
         feed: DisplayFeed,
         *,
         theme: Theme | None = None,
+        font_scale: float = 1.0,
         start: bool = True,
         monotonic: Callable[[], float] = time.monotonic,
         worker: Executor | None = None,
@@ -86,7 +87,7 @@ class MainWindow(QMainWindow):
     ) -> None:
         super().__init__()
         self._monotonic = monotonic
-        self.look = Look(theme or default_theme())
+        self.look = Look(theme or default_theme(), font_scale)
         self.ward = Ward(self.look.theme, monotonic())
         self.link = ControlLink(control, monotonic(), worker)
         self.pictures = Pictures(worker or ThreadPoolExecutor(1, "display-picture"))
@@ -159,6 +160,9 @@ class MainWindow(QMainWindow):
         """Fits heights, margins and fonts to the window."""
         self.look.set_window(self.width(), self.height())
         self.face.fit(self.width())
+        small = self.look.font(13)
+        self.menu.setFont(small)
+        QToolTip.setFont(small)
         super().resizeEvent(event)
         self._cover()
 

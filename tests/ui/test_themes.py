@@ -1,0 +1,75 @@
+"""Every theme is legible, and that for colour-blind eyes tells the lanes better apart than the usual one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import combinations
+
+import numpy as np
+import pytest
+
+from benchmarks.tour.eyes import KINDS
+from models.signals.errors import BadInput
+from tests.ui.harness import Screen
+from tests.ui.test_alarm_view import contrast
+from ui.style.look import Look
+from ui.style.theme import THEMES, default_theme, parse_theme, theme_named
+
+GROUNDS = ("background", "panel")
+
+
+@pytest.mark.parametrize("name", THEMES)
+def test_words_and_lanes_stand_out_from_what_they_are_drawn_on(name: str) -> None:
+    theme = theme_named(name)
+    for ground in GROUNDS:
+        for ink in ("text", "text_soft", "absent", "withheld", "risk_low", "risk_middle", "risk_high"):
+            assert contrast(theme.colour[ink], theme.colour[ground]) >= 4.5, (ink, ground)
+    for modality, lane in theme.lanes.items():
+        assert contrast(lane.colour, theme.colour["background"]) >= 3.0, modality
+        assert contrast(lane.estimated, theme.colour["background"]) >= 3.0, modality
+    for fill, ink in (("absent_fill", "absent"), ("withheld_fill", "withheld")):
+        assert contrast(theme.colour[ink], theme.colour[fill]) >= 4.0
+
+
+def lab(colour: str, kind: str) -> np.ndarray:
+    """CIE 1976 L*a*b* (D65) of a colour as eyes of a kind see it."""
+    srgb = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255.0
+    linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+    linear = np.clip(KINDS[kind] @ linear, 0.0, 1.0)
+    rgb_to_xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+    x, y, z = (rgb_to_xyz @ linear) / np.array([0.9505, 1.0, 1.089])
+    f = [value ** (1 / 3) if value > 0.008856 else 7.787 * value + 16 / 116 for value in (x, y, z)]
+    return np.array([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
+
+
+def nearest(colours: list[str], kind: str) -> float:
+    """The distance of the two that are most alike."""
+    return min(float(np.linalg.norm(lab(a, kind) - lab(b, kind))) for a, b in combinations(colours, 2))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_colour_blind_set_tells_lanes_and_bands_further_apart(kind: str) -> None:
+    usual, chosen = default_theme(), theme_named("colour-blind")
+    lanes = [[lane.colour for lane in theme.lanes.values()] for theme in (usual, chosen)]
+    bands = [[theme.colour[f"risk_{band}"] for band in ("low", "middle", "high")] for theme in (usual, chosen)]
+    assert nearest(lanes[1], kind) > max(20.0, nearest(lanes[0], kind))
+    assert nearest(bands[1], kind) > max(25.0, nearest(bands[0], kind))
+
+
+def test_a_theme_that_is_none_and_a_change_of_what_is_not_there_are_refused() -> None:
+    with pytest.raises(BadInput, match="colour-blind"):
+        theme_named("sepia")
+    with pytest.raises(BadInput, match="sky"):
+        parse_theme("font_families = []\n[sweep]\ndim = 1.0", "[sky]\ncolour = 1")
+
+
+def test_a_font_scale_enlarges_what_is_written_and_leaves_the_rest_to_the_waves(screen: Callable[..., Screen]) -> None:
+    plain, large = Look(default_theme()), Look(default_theme(), 1.5)
+    for look in (plain, large):
+        look.set_window(1920, 1080)
+    assert large.font(12).pixelSize() == pytest.approx(1.5 * plain.font(12).pixelSize(), abs=1)
+    s = screen(size=(1024, 700), font_scale=1.5)
+    s.run_to(3.0)
+    w = s.window
+    assert w.sweep.height() > 0.4 * w.height() and w.sweep.width() > 0.5 * w.width()
+    assert w.menu.font().pixelSize() == w.look.font(13).pixelSize() == round(13 * 1.5 * 0.84)
