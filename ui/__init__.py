@@ -5,6 +5,7 @@ Start with ``ui/window/main_window.py``. The rooms, each knowing only those abov
     style     colours, fonts, sizes and words
     bed       what is known of a bed and what is said of it: no Qt, no clock
     waves     the sweep: geometry, scales and ink
+    central   all beds as tiles
     panels    everything else that is painted
     window    the window itself: frames, keys, the way to the session
 """

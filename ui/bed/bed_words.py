@@ -18,6 +18,10 @@ from ui.style.words import INVALID, bed_title
 
 _LIVES = {Life.WAITING: "NO SAMPLES YET", Life.PAUSED: "PAUSED", Life.ENDED: "ENDED", Life.LOST: "NOT LIVE"}
 
+_LOST_RANK = 1  # after the high alarms
+_QUIET_RANK = len(PRIORITIES) + 1
+_QUIET = (Life.PAUSED, Life.PAST, Life.ENDED, Life.LIVE, Life.WAITING)
+
 
 @dataclass(frozen=True, slots=True)
 class BedWords:
@@ -53,16 +57,23 @@ class BedWords:
 
     @property
     def rank(self) -> tuple[int, bool]:
-        """The smaller, the sooner somebody should look: high alarms, then beds that are lost, then other alarms; what
-        was acknowledged, or is not live, after its equals."""
+        """The smaller, the sooner somebody should look: high alarms, then beds that are lost, then other alarms, then
+        what stands or is over, what is well, and who has never sent; what was acknowledged, or is not live, after its
+        equals."""
         worst = self.worst
-        lost = 1 if self.life is Life.LOST else len(PRIORITIES) + 1
+        quiet = _LOST_RANK if self.life is Life.LOST else _QUIET_RANK + _QUIET.index(self.life)
         if worst is None:
-            return lost, False
+            return quiet, False
         priority = worst.record.priority
         place = PRIORITIES.index(priority) if priority in PRIORITIES else len(PRIORITIES) - 1
-        alarming = place if place == 0 else place + 1
-        return min(lost, alarming), worst.acknowledged or self.held
+        alarming = place if place < _LOST_RANK else place + 1
+        return min(quiet, alarming), worst.acknowledged or self.held
+
+    @property
+    def told(self) -> str:
+        """All of it, for a tooltip: the state of the bed, then a line an alarm."""
+        alarms = [": ".join(filter(None, (alarm.words, alarm.record.reason))) for alarm in self.alarms]
+        return "\n".join([f"{self.title}  {self.why_lost or self.life_words}".rstrip(), *alarms])
 
 
 def bed_words(bed: Bedside) -> BedWords:
@@ -105,12 +116,23 @@ def rest_words(rest: Iterable[BedWords]) -> tuple[str, str]:
     """Of the beds without a chip: how many, and what is the matter with them, the two worst things of it."""
     rest = tuple(rest)
     count = f"+{len(rest)} bed{'s' if len(rest) > 1 else ''}"
+    return count, ", ".join(matters(rest)[:2]) or "no alarm"
+
+
+def matters(said: Iterable[BedWords]) -> list[str]:
+    """What is the matter with beds, and with how many of them, worst first: ``2 HIGH``, ``1 NOT LIVE``, ``3 LOW``."""
     by: dict[str, int] = {}
-    for words in rest:
+    for words in said:
         if words.life is Life.LOST:
-            by["not live"] = by.get("not live", 0) + 1
+            by[words.life_words] = by.get(words.life_words, 0) + 1
         if words.worst is not None:
             by[words.worst.record.priority] = by.get(words.worst.record.priority, 0) + 1
-    order = (PRIORITIES[0], "not live", *PRIORITIES[1:])
-    matter = [f"{by[name]} {name.upper()}" for name in order if name in by]
-    return count, ", ".join(matter[:2]) or "no alarm"
+    order = (PRIORITIES[0], _LIVES[Life.LOST], *PRIORITIES[1:])
+    return [f"{by[name]} {name.upper()}" for name in order if name in by]
+
+
+def standstills(said: Iterable[BedWords]) -> list[str]:
+    """How many beds say nothing, though nothing is lost: ``1 PAUSED``, ``3 ENDED``, ``2 NO SAMPLES YET``."""
+    said = tuple(said)
+    counts = {life: sum(words.life is life for words in said) for life in (Life.PAUSED, Life.ENDED, Life.WAITING)}
+    return [f"{count} {_LIVES[life]}" for life, count in counts.items() if count]

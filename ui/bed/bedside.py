@@ -74,12 +74,16 @@ class Bedside:
         """Moves its beam; event time where that stands, None before the first tick."""
         return self.state.clock.advance(now_s, self.speed)
 
+    def idle_s(self, now_s: float) -> float | None:
+        """Wall seconds without a tick, of those in which it should have gone on; None before the first."""
+        return self.state.clock.idle_s(now_s, self._going_s)
+
     def judge(self, now_s: float, answer: Answer) -> Verdict:
         """Whether it is live; ``verdict`` and ``moment`` are of this call until the next."""
         status, clock = self.status, self.state.clock
         if status is not None and answer.status is not None:  # of the session, whichever bed it was asked about
             status = replace(status, heartbeat_ns=answer.status.heartbeat_ns, error=answer.status.error)
-        idle_s = clock.idle_s(now_s, self._going_s)
+        idle_s = self.idle_s(now_s)
         if answer.stages and idle_s is not None and status is not None and status.progress_ns:
             idle_s = max(idle_s, now_s - max(status.progress_ns * _NS, self._going_s))
         self.verdict = judge(
@@ -98,7 +102,7 @@ class Bedside:
 
     def moves(self, now_s: float, within_s: float = 1.0) -> bool:
         """Whether it goes on: a tick came within that time, or it stands by order and may be told to go on."""
-        idle_s = self.state.clock.idle_s(now_s, self._going_s)
+        idle_s = self.idle_s(now_s)
         status = self.status
         if status is None or status.ended or idle_s is None:
             return False

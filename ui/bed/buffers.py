@@ -92,6 +92,15 @@ class SampleRing:
         """The first sample at or after ``time_s`` (a thousandth of a sample of tolerance for rounding)."""
         return int(np.ceil((time_s - self.origin_s) * self.rate_hz - 1e-3))
 
+    def resized(self, history_s: float) -> SampleRing:
+        """The same samples, the newest of them, in a ring of another length; this one where it has that already."""
+        if max(1, round(self.rate_hz * history_s)) == self.ring.capacity:
+            return self
+        other = SampleRing(self.rate_hz, self.origin_s, history_s)
+        begin = max(self.ring.start, self.ring.end - other.ring.capacity)
+        other.ring.write(begin, self.ring.read(begin, self.ring.end))
+        return other
+
     def times(self, begin: int, end: int) -> npt.NDArray[np.float64]:
         """Seconds of the samples [begin, end)."""
         return self.origin_s + np.arange(begin, end, dtype=np.float64) / self.rate_hz

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from models.signals.depth_opinion import Doubt, depth_opinion
+from models.signals.depth_opinion import DepthOpinion, Doubt, depth_opinion
 from streams.records import PredictionRecord, VitalsRecord
-from ui.style.words import INVALID
+from ui.style.words import INVALID, number_words
 
 UNCERTAIN = "UNCERTAIN"
 """In a note: that a number in it is not to be relied on."""
@@ -12,8 +12,7 @@ UNCERTAIN = "UNCERTAIN"
 
 def depth_note(vitals: VitalsRecord, prediction: PredictionRecord | None) -> str:
     """``depth (not BIS) 46  38–55, openibis 52``, or what is doubtful; "" where nothing is known of a measured EEG."""
-    told = prediction.depth if prediction is not None else None
-    opinion = depth_opinion(told[0] if told else None, vitals.openibis, bsr=vitals.bsr, emg_db=vitals.emg_db)
+    told, opinion = _opinion(vitals, prediction)
     if opinion is None:
         return ""
     said = []
@@ -31,3 +30,21 @@ def depth_note(vitals: VitalsRecord, prediction: PredictionRecord | None) -> str
             return f"depth (not BIS) {UNCERTAIN} {numbers}"
         case _:
             return f"depth (not BIS) {UNCERTAIN}, {opinion.doubt.value}: {numbers}"
+
+
+def depth_number(vitals: VitalsRecord, prediction: PredictionRecord | None) -> str:
+    """``46``, the model's depth or else the rule's, for where there is room for a number; ``46?`` where it is not to be
+    relied on, ``-?-`` where there is none."""
+    _, opinion = _opinion(vitals, prediction)
+    if opinion is None:
+        return INVALID
+    value = opinion.rule if opinion.model is None else opinion.model
+    number = number_words(value)
+    return f"{number}?" if opinion.uncertain and number != INVALID else number
+
+
+def _opinion(
+    vitals: VitalsRecord, prediction: PredictionRecord | None
+) -> tuple[tuple[float, float, float] | None, DepthOpinion | None]:
+    told = prediction.depth if prediction is not None else None
+    return told, depth_opinion(told[0] if told else None, vitals.openibis, bsr=vitals.bsr, emg_db=vitals.emg_db)

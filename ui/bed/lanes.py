@@ -28,17 +28,25 @@ _SAME_RATE, _SAME_MOMENT_S = 0.01, 0.02  # of two lines of time of one channel (
 class Trace:
     """Measured samples of one channel: raw ring in, display-filtered ring out.
 
-    Filtering is put off until :meth:`settle` (once a frame), so that a burst of ticks costs one pass.
+    Filtering is put off until :meth:`settle` (once a frame), so that a burst of ticks costs one pass. history_s: how
+    much is kept, of None as much as the theme says.
     """
 
-    def __init__(self, chunk: WaveChunk, style: LaneStyle, sweep: SweepStyle) -> None:
+    def __init__(self, chunk: WaveChunk, style: LaneStyle, sweep: SweepStyle, history_s: float | None = None) -> None:
         origin_s = chunk.origin_ns * 1e-9
         self.identity = identity_of(chunk)
-        self.raw = SampleRing(chunk.rate_hz, origin_s, sweep.history_s)
+        history_s = sweep.history_s if history_s is None else history_s
+        self.raw = SampleRing(chunk.rate_hz, origin_s, history_s)
         self._filter_args = (chunk.rate_hz, *style.filter, sweep.playout_margin_s) if style.filter else None
-        self.shown = SampleRing(chunk.rate_hz, origin_s, sweep.history_s) if style.filter else self.raw
+        self.shown = SampleRing(chunk.rate_hz, origin_s, history_s) if style.filter else self.raw
         self._filter: DisplayFilter | None = None
         self._filtered_to = 0
+
+    def hold(self, history_s: float) -> None:
+        """Keep so many seconds from now on; of what is there, the newest."""
+        same = self.shown is self.raw
+        self.raw = self.raw.resized(history_s)
+        self.shown = self.raw if same else self.shown.resized(history_s)
 
     def write(self, first_index: int, values: Float32) -> None:
         """Takes samples from ``first_index`` on; late ones are filtered again."""

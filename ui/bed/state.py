@@ -38,6 +38,10 @@ from ui.style.theme import Theme
 _NS = 1e-9
 _MODALITIES = frozenset(modality.value for modality in Modality)
 _CREDIT_S = 0.020
+GLIMPSE_S = 8.0
+"""Seconds of a glimpse: what is kept of a bed's first ECG and pressure where its waves are not kept as a whole; 36 kB at
+500 samples a second."""
+GLIMPSED = (Modality.ECG, Modality.ABP)
 _NOT_KNOWN = "whether there is a pulse is not known"
 
 
@@ -61,7 +65,7 @@ class DisplayState:
         self.bed = bed
         self.ended = False
         self.foreign = 0
-        self._drawn = self._keeps_waves = True
+        self._drawn = self._keeps_waves = self._glimpse = True
         self._identity: tuple[str, int] | None = None
         self._clear_epoch()
 
@@ -85,15 +89,36 @@ class DisplayState:
         for lane in self.lanes:
             lane.clear()
 
-    def keep(self, *, drawn: bool, waves: bool) -> None:
+    def keep(self, *, drawn: bool, waves: bool, glimpse: bool = False) -> None:
         """drawn: somebody paints its waves and reports when; what came before that is not reported. waves: measured and
-        estimated samples are kept, some MB of them; else they go, and all that is known besides stays right."""
+        estimated samples are kept, some MB of them; else they go, all or, for a ``glimpse``, all but the last seconds of
+        two; and all that is known besides stays right."""
         if drawn != self._drawn:
             self.undrawn.clear()
-        self._drawn, self._keeps_waves = drawn, waves
-        if not waves:
-            for lane in self.lanes:
-                lane.trace = lane.estimate = None
+        self._drawn = drawn
+        if (waves, glimpse) == (self._keeps_waves, self._glimpse):
+            return
+        self._keeps_waves, self._glimpse = waves, glimpse
+        for lane in self.lanes:
+            if lane.trace is not None and self._keeps(lane):
+                lane.trace.hold(self._history_s)
+            else:
+                lane.trace = None
+            if not waves:
+                lane.estimate = None
+
+    @property
+    def _history_s(self) -> float:
+        return self.theme.sweep.history_s if self._keeps_waves else GLIMPSE_S
+
+    def _keeps(self, lane: Lane) -> bool:
+        first = lane.key == lane.modality.value
+        return self._keeps_waves or (self._glimpse and first and lane.modality in GLIMPSED)
+
+    @property
+    def glimpsed(self) -> bool:
+        """Whether the last seconds of ECG and pressure are there, if they are measured."""
+        return self._keeps_waves or self._glimpse
 
     def set_channels(self, channels: tuple[ChannelInfo, ...]) -> bool:
         """Make the rows: one per connected channel, and the modalities of the model also where not connected.
@@ -171,12 +196,12 @@ class DisplayState:
                 pass  # commands and dead letters concern the session, which counts them in its status
 
     def _wave(self, tick: WaveTick, now_s: float) -> None:
-        for chunk in tick.chunks if self._keeps_waves else ():
+        for chunk in tick.chunks if self.glimpsed else ():
             lane = self.lane(chunk.modality, chunk.label)
-            if lane is None or chunk.withheld or (lane.key == lane.modality.value and chunk.lead != lane.lead):
+            if lane is None or not self._keeps(lane) or chunk.withheld or (lane.key == lane.modality.value and chunk.lead != lane.lead):
                 continue
             if lane.trace is None or (lane.trace.identity != identity_of(chunk) and not lane.trace.follow(chunk)):
-                lane.trace = Trace(chunk, lane.style, self.theme.sweep)
+                lane.trace = Trace(chunk, lane.style, self.theme.sweep, self._history_s)
             lane.trace.write(chunk.first_index, _floats(chunk))
         # Records wait up to a frame in the feed; the stamp of the replay clock tells when the tick was really due. It
         # is believed for so long only: beyond that it may be another host's clock, or the stream may be late.

@@ -15,7 +15,9 @@ from ui.bed.bedside import Answer, Bedside
 from ui.style.theme import Theme
 
 KEPT_WAVES = 8
-"""Beds up to which each keeps its waves, some MB of them; of more, the one on show does."""
+"""Beds up to which each keeps its waves, some MB of them; of more, the one on show does, and of the others a glimpse."""
+GLIMPSES = 128
+"""Beds up to which there are glimpses, 36 kB and about a thousandth of a core each."""
 _AT_ONCE = 40  # beds judged in one go, a millisecond for ten
 
 
@@ -124,7 +126,7 @@ class Ward:
         return bed
 
     def _share_memory(self) -> None:
-        few = len(self._beds) <= KEPT_WAVES
+        few, some = len(self._beds) <= KEPT_WAVES, len(self._beds) <= GLIMPSES
         for bed in self._beds.values():
             shown = bed is self.on_show
-            bed.state.keep(drawn=shown, waves=few or shown)
+            bed.state.keep(drawn=shown, waves=few or shown, glimpse=some)

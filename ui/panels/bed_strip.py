@@ -127,9 +127,7 @@ class BedStrip(QWidget):
         if event.type() == QEvent.Type.ToolTip and isinstance(event, QHelpEvent):
             found = self._bed_at(event.pos().x(), event.pos().y())
             if found is not None:
-                alarms = [": ".join(filter(None, (alarm.words, alarm.record.reason))) for alarm in found.alarms]
-                lines = [f"{found.title}  {found.why_lost or found.life_words}".rstrip(), *alarms]
-                QToolTip.showText(event.globalPos(), tooltip_words("\n".join(lines)), self)
+                QToolTip.showText(event.globalPos(), tooltip_words(found.told), self)
                 return True
         return super().event(event)
 

@@ -41,6 +41,8 @@ SHORTCUTS: tuple[Shortcut, ...] = (
     Shortcut(("W",), "next sweep speed (mm/s)", "next_sweep_speed", None, "Waves"),
     Shortcut(("PgDown",), "next bed", "next_bed", 1.0, "Screen"),
     Shortcut(("PgUp",), "bed before", "next_bed", -1.0, "Screen"),
+    Shortcut(("B",), "central view of all beds, and back", "turn_page", "central", "Screen"),
+    Shortcut(("Shift+B",), "central view by name, or by urgency", "sort_central", None, "Screen"),
     Shortcut(("A",), "acknowledge this bed's alarms (they stop flashing)", "acknowledge", None, "Screen"),
     Shortcut(("L",), "list of the standing alarms", "toggle_alarms", None, "Screen"),
     Shortcut(("S",), "save a picture of the screen", "screenshot", None, "Screen"),

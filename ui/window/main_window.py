@@ -40,6 +40,7 @@ from ui.bed.readouts import readout
 from ui.bed.state import DisplayState
 from ui.bed.status_words import status_words
 from ui.bed.ward import Ward
+from ui.central.page import CENTRAL, CentralPage
 from ui.panels.history_band import BandWords, then_words
 from ui.panels.numerics import flashes_of
 from ui.panels.replay_bar import Recorded
@@ -109,6 +110,8 @@ class MainWindow(QMainWindow):
         self.sweep, self.numerics, self.replay = face.sweep, face.numerics, face.replay
         self.prediction, self.made_from = face.prediction, face.made_from
         self.alarms, self.help, self.toast = face.alarms, face.help, face.toast
+        self.central = CentralPage(self.look, self.open_bed, self.show_bed)
+        face.add_page(CENTRAL, self.central)
         self.setCentralWidget(face)
         self.sweep.painted = self._painted
         self.operator = Operator(
@@ -182,7 +185,10 @@ class MainWindow(QMainWindow):
         self.state.settle()
         head_s = self.ward.on_show.advance(self._monotonic())
         turned = self._turn_page(now_s)
-        if self._shown_page is None:
+        if self.face.page != BEDSIDE:
+            self.state.undrawn.clear()  # nobody sees these ticks drawn
+            self.face.advance(self.ward, now_s)
+        elif self._shown_page is None:
             self.sweep.advance(head_s)
         self.frames += 1
         if turned or now_s - self._words_s >= _WORDS_EVERY_S:
@@ -262,6 +268,11 @@ class MainWindow(QMainWindow):
         self.link.show(name)
         self.ward.show(name, now_s)
         self._turn_to_bed(now_s)
+
+    def open_bed(self, name: str) -> None:
+        """Put a bed on show, by itself; ``Esc`` leads back."""
+        self.show_bed(name)
+        self.face.open_bedside()
 
     def _turn_to_bed(self, now_s: float) -> None:
         """Nothing of the bed before is left on the screen, and the other one is live."""
@@ -392,7 +403,13 @@ class MainWindow(QMainWindow):
         if self.face.page != BEDSIDE:
             self.face.turn_to(BEDSIDE)
             return
-        self.operator.back_to_live()
+        if self.history.looking or not self.face.back():
+            self.operator.back_to_live()
+
+    def sort_central(self) -> None:
+        """The beds of the central view by name, or by urgency again."""
+        self.central.sort_by(not self.central.by_name)
+        self.face.turn_to(CENTRAL)
 
     def screenshot(self) -> None:
         """Save a picture of the window; a later frame says where."""

@@ -23,6 +23,8 @@ MENU = (
     Entry("ECG gain up", "change_gain", 1.0),
     Entry("ECG gain down", "change_gain", -1.0),
     Entry("Look back in the recording", "toggle_history"),
+    Entry("Central view: all beds", "turn_page", "central"),
+    Entry("Central view by name or urgency", "sort_central"),
     Entry("Standing alarms", "toggle_alarms"),
     Entry("Save a picture", "screenshot"),
     Entry("Full screen", "toggle_full_screen"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from PySide6.QtCore import QRect, QSize
 from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
@@ -41,6 +41,14 @@ class Page(Protocol):
         """Ten times a second while it is on show; ``now_s`` monotonic."""
 
 
+@runtime_checkable
+class MovingPage(Page, Protocol):
+    """A page on which something moves."""
+
+    def advance(self, ward: Ward, now_s: float) -> None:
+        """Once a frame while it is on show."""
+
+
 class Screen(QWidget):
     """act: does the action of a name (:mod:`ui.panels.shortcuts`), with its arguments. ``page``: which is on show."""
 
@@ -67,7 +75,7 @@ class Screen(QWidget):
         )
         self._stack = QStackedWidget()
         self._pages: dict[str, QWidget] = {}
-        self.page = BEDSIDE
+        self.page, self._opened_from = BEDSIDE, ""
         self._put(BEDSIDE, self._bedside())
         column = self._column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
@@ -110,7 +118,7 @@ class Screen(QWidget):
 
     def turn_to(self, name: str) -> None:
         """Put the page of a name on show; ``page`` is the name of that."""
-        self.page = name
+        self.page, self._opened_from = name, ""
         self._stack.setCurrentWidget(self._pages[name])
 
     def renew(self, ward: Ward, now_s: float) -> None:
@@ -118,6 +126,25 @@ class Screen(QWidget):
         page: Any = self._pages[self.page]
         if self.page != BEDSIDE:
             page.renew(ward, now_s)
+
+    def advance(self, ward: Ward, now_s: float) -> None:
+        """See :meth:`MovingPage.advance`, of the page on show."""
+        page = self._pages[self.page]
+        if isinstance(page, MovingPage):
+            page.advance(ward, now_s)
+
+    def open_bedside(self) -> None:
+        """To the bedside from another page, to which :meth:`back` leads."""
+        page = self.page
+        self.turn_to(BEDSIDE)
+        self._opened_from = page if page != BEDSIDE else ""
+
+    def back(self) -> bool:
+        """To the page from which the bedside was opened; False where it was not."""
+        page = self._opened_from
+        if page:
+            self.turn_to(page)
+        return bool(page)
 
     # Sizes --------------------------------------------------------------------------------------------------------
 

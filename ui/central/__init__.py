@@ -1,0 +1,1 @@
+"""The central view: all beds as tiles, the most urgent first."""
