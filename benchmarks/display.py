@@ -84,7 +84,8 @@ class _Session:
     def shown(self, stage: str, due_ns: int, shown_ns: int) -> None: ...
 
 
-def _values(modality: str, times: np.ndarray) -> np.ndarray:
+def wave_values(modality: str, times: np.ndarray) -> np.ndarray:
+    """A beat every 0.8 s and some noise, float32, at ``times`` in seconds."""
     offset, amplitude = _SHAPE[modality]
     beat = np.exp(-(((np.mod(times, 0.8) - 0.4) / 0.03) ** 2))
     wave: np.ndarray = (offset + amplitude * (beat + 0.2 * np.sin(2 * np.pi * 11.0 * times))).astype("<f4")
@@ -103,7 +104,7 @@ def _play(feed: DisplayFeed, stop: threading.Event, estimate: bool) -> None:
         chunks = []
         for channel in CHANNELS:
             first, last = (int(np.ceil((seq + k) * TICK_S * channel.rate_hz - 1e-6)) for k in (0, 1))
-            values = _values(channel.modality.value, np.arange(first, last) / channel.rate_hz)
+            values = wave_values(channel.modality.value, np.arange(first, last) / channel.rate_hz)
             if estimate and channel.modality is Modality.ABP and seq * TICK_S >= 5:
                 values[:] = np.nan
             chunks.append(WaveChunk(channel.modality.value, channel.label, channel.rate_hz, 0, first, values.tobytes()))
@@ -124,7 +125,7 @@ def _second(feed: DisplayFeed, head: dict[str, Any], second: int, estimate: bool
     feed.push(RhythmRecord(**head, time_ns=second * SECOND_NS, rhythm="beats", pulse=pulse))
     states = {m.value: "" for m in Modality} | ({"ABP": "no data"} if gone else {})
     feed.push(StateRecord(**head, time_ns=second * SECOND_NS, state=states))
-    line = _values("ABP", np.arange((second - 1) * 100, second * 100) / 100.0)
+    line = wave_values("ABP", np.arange((second - 1) * 100, second * 100) / 100.0)
     chunk = RestoredChunk("ABP", 100, (second - 1) * 100, line.tobytes(), (line - 7).tobytes(), (line + 7).tobytes())
     feed.push(
         PredictionRecord(
@@ -136,7 +137,8 @@ def _second(feed: DisplayFeed, head: dict[str, Any], second: int, estimate: bool
     )  # fmt: skip
 
 
-def _busy(stop: threading.Event) -> None:
+def busy_thread(stop: threading.Event) -> None:
+    """Keeps the interpreter busy until told to ``stop``."""
     while not stop.is_set():
         sum(range(2000))
 
@@ -171,7 +173,7 @@ def measure(seconds: float, size: tuple[int, int], estimate: bool, busy: bool) -
     window.sweep.painted = timed_paint
     threads = [threading.Thread(target=_play, args=(feed, stop, estimate), daemon=True)]
     if busy:
-        threads.append(threading.Thread(target=_busy, args=(stop,), daemon=True))
+        threads.append(threading.Thread(target=busy_thread, args=(stop,), daemon=True))
     for thread in threads:
         thread.start()
     marks: list[tuple[float, float, int, int]] = []
