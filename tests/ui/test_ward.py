@@ -4,6 +4,7 @@ looks live, and a bed that nobody looks at is judged like any other."""
 from dataclasses import replace
 
 import msgspec
+import numpy as np
 import pytest
 
 from models.signals.absence import Absence
@@ -17,6 +18,7 @@ from ui.bed.bed_words import BedWords, in_room, rest_words
 from ui.bed.bedside import Answer
 from ui.bed.liveness import Life
 from ui.bed.readouts import readout
+from ui.bed.state import GLIMPSE_S
 from ui.bed.ward import KEPT_WAVES, Ward
 from ui.style.theme import default_theme
 from ui.window.control_link import ControlLink, ask_all
@@ -311,13 +313,33 @@ def test_a_large_ward_keeps_the_waves_of_the_bed_on_show_only_and_everything_els
     r.play(5.2)
     for bed in r.ward.beds:
         kept = [lane.trace is not None or lane.estimate is not None for lane in bed.state.lanes]
-        assert all(kept) == any(kept) == (bed.name == names[0])
+        assert kept == [True, True] + 2 * [bed.name == names[0]], "of the others a glimpse of ECG and pressure"
+        seconds = [lane.trace.raw.ring.capacity / lane.trace.raw.rate_hz for lane in bed.state.lanes[:2]]
+        assert seconds == [THEME.sweep.history_s if bed.name == names[0] else GLIMPSE_S] * 2
+        assert (bed.state.lane("ABP").estimate is not None) == (bed.name == names[0])
         assert r.words(bed.name).rate == "75" and r.words(bed.name).mean == "~66"
         assert len(bed.state.lane("ABP").cells) == 5 and bed.state.rhythm is not None and bed.state.trend
         assert bed.state.clock.newest_s == pytest.approx(5.2) and (bed.name == names[0] or not bed.state.undrawn)
     r.session.show(names[3])
     r.play(1.0)
     assert [bed.name for bed in r.ward.beds if bed.state.lane("PPG").trace is not None] == [names[3]]
+    r.ward.on_show.state.settle()
+    trace = r.ward.on_show.state.lane("ECG").trace
+    assert trace.shown.ring.end - trace.shown.ring.start > 6.0 * 500, "the glimpse is what its waves begin with"
+    drawn = trace.shown.ring.read(3 * 500, 6 * 500)
+    assert np.isfinite(drawn).all() and drawn.max() > 0.8
+
+
+def test_a_ward_of_very_many_beds_keeps_no_glimpse(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ui.bed.ward.GLIMPSES", KEPT_WAVES + 2)
+    names = [f"Bed {n}" for n in range(KEPT_WAVES + 2)]
+    r = Round(*(Patient(bed=name) for name in names))
+    r.play(1.2)
+    assert all(bed.state.glimpsed and bed.state.lane("ECG").trace is not None for bed in r.ward.beds)
+    late = Patient(bed="late")
+    r.ward.apply(late.tick(0)[0], r.now)
+    kept = {bed.name for bed in r.ward.beds if any(lane.trace is not None for lane in bed.state.lanes)}
+    assert kept == {names[0]} and not r.ward.beds[1].state.glimpsed
 
 
 def test_in_a_very_large_ward_every_bed_is_judged_within_half_a_second() -> None:

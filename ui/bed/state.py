@@ -198,7 +198,12 @@ class DisplayState:
     def _wave(self, tick: WaveTick, now_s: float) -> None:
         for chunk in tick.chunks if self.glimpsed else ():
             lane = self.lane(chunk.modality, chunk.label)
-            if lane is None or not self._keeps(lane) or chunk.withheld or (lane.key == lane.modality.value and chunk.lead != lane.lead):
+            if (
+                lane is None
+                or not self._keeps(lane)
+                or chunk.withheld
+                or (lane.key == lane.modality.value and chunk.lead != lane.lead)
+            ):
                 continue
             if lane.trace is None or (lane.trace.identity != identity_of(chunk) and not lane.trace.follow(chunk)):
                 lane.trace = Trace(chunk, lane.style, self.theme.sweep, self._history_s)

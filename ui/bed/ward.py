@@ -30,6 +30,7 @@ class Ward:
         self._known: tuple[str, ...] = ()
         self._said: dict[str, BedWords] = {}
         self._turn = 0
+        self._shared: tuple[bool, bool, Bedside] | None = None
         self.on_show = Bedside("", theme, now_s)
 
     @property
@@ -101,7 +102,9 @@ class Ward:
                     bed.advance(now_s)
                     bed.state.settle()
                 bed.judge(now_s, answer)
-                self._said[bed.name] = bed_words(bed)
+                words = bed_words(bed)
+                if words != self._said.get(bed.name):  # who looks for what is new need not look into it
+                    self._said[bed.name] = words
 
     @property
     def said(self) -> tuple[BedWords, ...]:
@@ -122,11 +125,13 @@ class Ward:
             else:
                 bed = Bedside(name, self._theme, now_s)
             self._beds[name] = bed
-            self._share_memory()
+            self._share_memory(bed)
         return bed
 
-    def _share_memory(self) -> None:
+    def _share_memory(self, new: Bedside | None = None) -> None:
+        """Who keeps which waves; of a ``new`` bed only, where it changes nothing for the others."""
         few, some = len(self._beds) <= KEPT_WAVES, len(self._beds) <= GLIMPSES
-        for bed in self._beds.values():
+        before, self._shared = self._shared, (few, some, self.on_show)
+        for bed in (new,) if new is not None and before == self._shared else self._beds.values():
             shown = bed is self.on_show
             bed.state.keep(drawn=shown, waves=few or shown, glimpse=some)

@@ -48,12 +48,10 @@ class Grid:
         return int(row) * self.columns + int(column) if inside else None
 
 
-def grid_for(
-    count: int, place: tuple[int, int, int, int], least: tuple[float, float], gap: int, most: int = 10_000
-) -> Grid:
+def grid_for(count: int, place: tuple[int, int, int, int], least: tuple[float, float], gap: int) -> Grid:
     """The grid for ``count`` tiles in ``place`` (left, top, width, height): all of them and each as large as can be, or,
     where they would be smaller than ``least`` (width, height), as many of that size as there is room for, one at
-    least and ``most`` at most."""
+    least."""
     left, top, width, height = place
     fits_across = max(1, int((width + gap) // (least[0] + gap)))
     fits_down = max(1, int((height + gap) // (least[1] + gap)))
@@ -62,7 +60,7 @@ def grid_for(
         return max(1, (width - gap * (columns - 1)) // columns), max(1, (height - gap * (rows - 1)) // rows)
 
     best, best_score = (fits_across, fits_down), -math.inf
-    wanted = max(1, min(count, most))
+    wanted = max(1, count)
     for columns in range(1, fits_across + 1):
         rows = -(-wanted // columns)
         if rows > fits_down:

@@ -41,10 +41,15 @@ class Order:
         self._held: dict[str, _Held] = {}
         self._order: tuple[str, ...] = ()
         self._still_since_s = math.inf
+        self._settled: object = None  # what it was of, where nothing waits for its time
 
     def settle(self, said: Sequence[BedWords], now_s: float, still: bool = False) -> tuple[str, ...]:
         """``still``: the operator is about to point at a tile, so none may move, if that does not take too long."""
+        if (tuple(said), self.by_name) == self._settled:
+            return self._order
         self._held = {words.bed: self._judge(words, now_s) for words in said}
+        waits = any(min(held.above_since_s, held.below_since_s) < math.inf for held in self._held.values())
+        self._settled = None if waits or still else (tuple(said), self.by_name)
         self._still_since_s = min(self._still_since_s, now_s) if still else math.inf
         if still and now_s - self._still_since_s < STILL_MOST_S:
             known = set(self._order)

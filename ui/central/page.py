@@ -92,6 +92,9 @@ class CentralPage(QWidget):
         self._said: dict[str, BedWords] = {}
         self._chosen = ""
         self._head_said: object = None
+        self._summed: object = None
+        self._summary = ("", "", "")
+        self._worst: BedWords | None = None  # on another page
         self._lit: dict[str, bool] = {}
         self._now_s = self._touched_s = 0.0
         self._pointer_s = self._waves_s = -1e9
@@ -246,7 +249,16 @@ class CentralPage(QWidget):
         chosen = said.bed == self._chosen
         quiet = worst is not None and worst.acknowledged
         frame = (chosen, said.life, worst.record.priority if worst is not None else "", quiet)
-        head = (said.title, said.alarms, said.why_lost, words.life_words, words.vacant, words.sensors, words.finding, phase)
+        head = (
+            said.title,
+            said.alarms,
+            said.why_lost,
+            words.life_words,
+            words.vacant,
+            words.sensors,
+            words.finding,
+            phase,
+        )
         body = (said.held, words.heart, words.pressure, words.small, words.risk, words.band, words.news)
         rows = self._rows(tile)
         if tuple(wave.modality for wave in tile.waves) != rows:
@@ -318,9 +330,13 @@ class CentralPage(QWidget):
 
     def _paint_head(self) -> None:
         """The line above the tiles; what cannot be seen here is as loud as it would be."""
-        look, unit, hidden = self._look, self._look.unit, self.hidden
-        beds, everything, other = self.summary
-        worst = min(hidden, key=lambda words: words.rank, default=None)
+        look, unit = self._look, self._look.unit
+        about = (tuple(self._said.values()), self.order, self.page, self._grid)
+        if about != self._summed:
+            self._summed, self._summary = about, self.summary
+            self._worst = min(self.hidden, key=lambda words: words.rank, default=None)
+        beds, everything, other = self._summary
+        worst = self._worst
         colours_ = self._elsewhere(worst)
         said = (beds, everything, other, colours_, self.width())
         if said == self._head_said:

@@ -230,7 +230,9 @@ class TilePainter:
         for caption_size, size, gap in ((7.5, 10.5, 6.0), (6.5, 9.5, 3.0), (6.0, 8.8, 2.0)):
             caption, value = self._font(caption_size), self._font(size, True)
             of_caption, of_value = QFontMetricsF(caption), QFontMetricsF(value)
-            needs = [of_caption.horizontalAdvance(f"{n.label} ") + of_value.horizontalAdvance(n.value) for n in words.small]
+            needs = [
+                of_caption.horizontalAdvance(f"{n.label} ") + of_value.horizontalAdvance(n.value) for n in words.small
+            ]
             if left + sum(needs) + gap * k * len(needs) <= end:
                 break
         at = left
@@ -274,9 +276,7 @@ class TilePainter:
         painter.fillRect(box, fill)
         return ink
 
-    def _heart(
-        self, painter: QPainter, left: float, right: float, base: float, number: TileNumber, held: bool
-    ) -> None:
+    def _heart(self, painter: QPainter, left: float, right: float, base: float, number: TileNumber, held: bool) -> None:
         k = self._k
         left += self._number(painter, left, base, number.value, self._font(24.0, True), number, held) + 3 * k
         caption = self._font(7.5)
@@ -302,9 +302,7 @@ class TilePainter:
             wide = max(wide, draw_text(painter, end, base, number.value, both, self._tint(number, held), right=True))
         return end - wide - 2 * k
 
-    def _risk(
-        self, painter: QPainter, left: float, right: float, base: float, words: TileWords, held: bool
-    ) -> float:
+    def _risk(self, painter: QPainter, left: float, right: float, base: float, words: TileWords, held: bool) -> float:
         """What the tile of predictions says, ending at ``right``; returns where it begins."""
         look, k = self._look, self._k
         if words.news is not None:

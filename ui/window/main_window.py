@@ -7,6 +7,7 @@
     sweep         the waves, estimates, presence strips; a stamp           waves/
     numerics      one tile a lane                                          panels/numerics.py, bed/readouts.py
     prediction    risk, trend, age; made from                              panels/prediction_tile.py
+    central       all beds as tiles, in place of the four above (B)        central/
     replay bar    pause, speed, position, status                           panels/replay_bar.py, bed/status_words.py
 
 What keys, buttons and menu do is in window/operator.py; what is known of each bed in bed/ward.py and bed/bedside.py;
