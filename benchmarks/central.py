@@ -20,15 +20,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 
-from benchmarks.display import TICK_S, wave_values
+from benchmarks.display import TICK_S, _Session, busy_thread, wave_values
 from benchmarks.tables import machine, publish, table
 from models.signals.modalities import Modality
 from models.signals.times import SECOND_NS
 from streams.codec import decode, encode
-from streams.control import BedView, ChannelInfo, SessionStatus
+from streams.control import BedView, ChannelInfo
 from streams.feed import DisplayFeed
 from streams.records import (
     AlarmRecord,
@@ -53,33 +52,30 @@ _WARM_S = 3.0
 _LATER_S = 0.5  # between the first frame and the first record
 
 
-class Ward(msgspec.Struct):
-    """A control for many beds that play by themselves; ``bed``: the one on show."""
+class _Ward(_Session):
+    """Many beds that play by themselves; ``bed``: the one on show."""
 
-    beds: tuple[str, ...]
-    bed: str
+    def __init__(self, beds: tuple[str, ...]) -> None:
+        self._beds = beds
+        self._bed = beds[0]
+
+    @property
+    def beds(self) -> tuple[str, ...]:
+        return self._beds
+
+    @property
+    def bed(self) -> str:
+        return self._bed
+
+    @property
+    def channels(self) -> tuple[ChannelInfo, ...]:
+        return CHANNELS
 
     def show(self, bed: str) -> None:
-        self.bed = bed
+        self._bed = bed
 
     def view(self, bed: str = "") -> BedView:
-        now_ns = time.monotonic_ns()
-        status = SessionStatus(0.0, 3600.0, 1.0, False, False, "none", "none", "benchmark", 0, False, now_ns)
-        return BedView(status, CHANNELS, {}, "benchmark", bed or self.bed, self.beds)
-
-    def pause(self) -> None: ...
-
-    def resume(self) -> None: ...
-
-    def set_speed(self, speed: float) -> None: ...
-
-    def seek(self, time_s: float) -> None: ...
-
-    def step(self, seconds: float) -> None: ...
-
-    def set_dropped(self, modality: Modality, dropped: bool) -> None: ...
-
-    def shown(self, stage: str, due_ns: int, shown_ns: int) -> None: ...
+        return BedView(self.status(), CHANNELS, {}, self.title, bed or self._bed, self._beds)
 
 
 def made(beds: tuple[str, ...], seconds: float) -> list[list[bytes]]:
@@ -162,7 +158,7 @@ def measure(sending: int, announced: int, seconds: float, size: tuple[int, int],
     ticks = made(beds[:sending], seconds + _WARM_S + 2.0)
     application = make_application()
     feed, stop = DisplayFeed(), threading.Event()
-    window = MainWindow(Ward(beds, beds[0]), feed)
+    window = MainWindow(_Ward(beds), feed)
     paints: list[float] = []
     work: list[float] = []
 
@@ -219,8 +215,6 @@ def measure(sending: int, announced: int, seconds: float, size: tuple[int, int],
 
 def main(argv: list[str]) -> int:
     """Draws for a while and writes the table; returns the exit code."""
-    from benchmarks.display import busy_thread
-
     parser = argparse.ArgumentParser(prog="python -m benchmarks central", description=__doc__)
     parser.add_argument("--beds", type=int, nargs="+", default=[8, 60], help="that send, one row each")
     parser.add_argument("--announced", type=int, default=0, help="further beds of which nothing comes")

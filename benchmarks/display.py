@@ -53,9 +53,18 @@ class _Session:
     """A control for a feed that plays by itself."""
 
     title = "benchmark"
-    channels = CHANNELS
-    bed = "Bed 1"
-    beds = ("Bed 1",)
+
+    @property
+    def channels(self) -> tuple[ChannelInfo, ...]:
+        return CHANNELS
+
+    @property
+    def bed(self) -> str:
+        return "Bed 1"
+
+    @property
+    def beds(self) -> tuple[str, ...]:
+        return ("Bed 1",)
 
     def show(self, bed: str) -> None: ...
 

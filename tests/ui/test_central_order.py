@@ -1,9 +1,8 @@
-"""Where a bed's tile stands, pure: the most urgent first against a sort of its own, nothing dances, nothing is hidden."""
+"""Where a bed's tile stands, pure: the most urgent first by a sort of the test's own, nothing dances or is hidden."""
 
 from __future__ import annotations
 
 import itertools
-import math
 
 import numpy as np
 import pytest
@@ -142,7 +141,7 @@ def test_every_bed_has_one_place_none_overlap_and_all_lie_inside(count: int, wid
     assert grid.pages(count) * grid.slots >= count > (grid.pages(count) - 1) * grid.slots or count == 0
     places = [grid.place(slot) for slot in range(grid.slots)]
     for slot, (left, top, wide, high) in enumerate(places):
-        assert 7 <= left and left + wide <= 7 + width and 20 <= top and top + high <= 20 + height
+        assert left >= 7 and left + wide <= 7 + width and top >= 20 and top + high <= 20 + height
         assert grid.slot_at(left, top) == grid.slot_at(left + wide - 1, top + high - 1) == slot
         assert grid.slot_at(left + wide, top) != slot
     assert len({(left, top) for left, top, _, _ in places}) == grid.slots

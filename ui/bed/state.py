@@ -39,8 +39,8 @@ _NS = 1e-9
 _MODALITIES = frozenset(modality.value for modality in Modality)
 _CREDIT_S = 0.020
 GLIMPSE_S = 8.0
-"""Seconds of a glimpse: what is kept of a bed's first ECG and pressure where its waves are not kept as a whole; 36 kB at
-500 samples a second."""
+"""Seconds of a glimpse: what is kept of a bed's first ECG and pressure where its waves are not kept as a whole; 36 kB
+at 500 samples a second."""
 GLIMPSED = (Modality.ECG, Modality.ABP)
 _NOT_KNOWN = "whether there is a pulse is not known"
 
@@ -91,8 +91,8 @@ class DisplayState:
 
     def keep(self, *, drawn: bool, waves: bool, glimpse: bool = False) -> None:
         """drawn: somebody paints its waves and reports when; what came before that is not reported. waves: measured and
-        estimated samples are kept, some MB of them; else they go, all or, for a ``glimpse``, all but the last seconds of
-        two; and all that is known besides stays right."""
+        estimated samples are kept, some MB of them; else they go, all or, for a ``glimpse``, all but the last seconds
+        of two; and all that is known besides stays right."""
         if drawn != self._drawn:
             self.undrawn.clear()
         self._drawn = drawn

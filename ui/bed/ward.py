@@ -15,7 +15,7 @@ from ui.bed.bedside import Answer, Bedside
 from ui.style.theme import Theme
 
 KEPT_WAVES = 8
-"""Beds up to which each keeps its waves, some MB of them; of more, the one on show does, and of the others a glimpse."""
+"""Beds up to which each keeps its waves, some MB of them; of more, the one on show, and of the others a glimpse."""
 GLIMPSES = 128
 """Beds up to which there are glimpses, 36 kB and about a thousandth of a core each."""
 _AT_ONCE = 40  # beds judged in one go, a millisecond for ten

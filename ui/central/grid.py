@@ -49,7 +49,7 @@ class Grid:
 
 
 def grid_for(count: int, place: tuple[int, int, int, int], least: tuple[float, float], gap: int) -> Grid:
-    """The grid for ``count`` tiles in ``place`` (left, top, width, height): all of them and each as large as can be, or,
+    """The grid for ``count`` tiles in ``place`` (left, top, width, height): all of them and each as large as can be;
     where they would be smaller than ``least`` (width, height), as many of that size as there is room for, one at
     least."""
     left, top, width, height = place

@@ -1,6 +1,6 @@
 """The central view: a tile a bed, the most urgent first; a click or ``Enter`` opens the bed, arrows choose one.
 
-The bed that is chosen here is the bed on show: the bars above are about it, and so is whatever a key does. All tiles lie
+The bed that is chosen here is the bed on show: the bars above are about it, and so is what a key does. All tiles lie
 in one pixmap. A tile is painted where what it says has changed, part by part; a wave by the piece that is new, thirty
 times a second; a tile that moves is copied.
 """
@@ -482,6 +482,6 @@ class CentralPage(QWidget):
         if self._ink.isNull():
             painter.fillRect(event.rect(), self._look.colour("panel"))
         ratio = self.devicePixelRatioF()
-        for rect in event.region():
+        for rect in event.region():  # type: ignore[attr-defined]
             painter.drawPixmap(rect, self._ink, QRect(rect.topLeft() * ratio, rect.size() * ratio))
         painter.end()

@@ -17,7 +17,7 @@ STEPS: dict[Modality, tuple[tuple[float, float], ...]] = {
 
 
 def step_for(modality: Modality, values: npt.NDArray[np.floating]) -> tuple[float, float]:
-    """The smallest step that holds nearly all of ``values`` (NaN, infinite: left out); the first where there are none."""
+    """The smallest step that holds nearly all of ``values`` (what is not finite left out); of none, the first."""
     steps, there = STEPS[modality], values[np.isfinite(values)]
     if len(there) == 0:
         return steps[0]

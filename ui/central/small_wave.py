@@ -93,7 +93,7 @@ class SmallWave:
         for sweep in range(math.floor(columns[0] / paper.width), math.floor(columns[-1] / paper.width) + 1):
             shift = place.left() - sweep * paper.width
             for points in runs:
-                moved = points + (shift, 0.0)
+                moved = np.add(points, (shift, 0.0))
                 if len(moved) == 1:
                     painter.drawPoint(QPointF(*moved[0]))
                 else:

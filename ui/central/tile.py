@@ -1,7 +1,7 @@
 """How one tile is painted, part by part: head (name, sensors, alarm), numbers, and the room of the waves.
 
-A tile has its colours twice and its meaning never by colour alone: stars and words before an alarm, a hatched ground and
-a word across it where nothing is live, a mark of its own for each band of risk, ``~`` and an outline for an estimate.
+Nothing is said by a colour alone: stars and words before an alarm, a hatched ground and a word across it where nothing
+is live, a mark of its own for each band of risk, ``~`` and an outline for an estimate.
 """
 
 from __future__ import annotations

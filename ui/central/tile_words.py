@@ -45,8 +45,8 @@ class Sensor:
 
 @dataclass(frozen=True, slots=True)
 class TileWords:
-    """life_words: whether its data is live, and if not, since when. vacant: why nothing has come yet. risk, band: of a low pressure within 15 min;
-    ``news`` takes its place. finding: bad news of now where no alarm says it."""
+    """life_words: whether its data is live, and if not, since when. vacant: why nothing has come yet. risk, band: of a
+    low pressure within 15 min; ``news`` takes its place. finding: bad news of now where no alarm says it."""
 
     life: Life
     life_words: str
