@@ -246,6 +246,19 @@ def test_missing_samples_are_no_line_and_infinite_ones_no_harm(screen: Make) -> 
     assert ink[round(width * 1.5 / 6) : round(width * 2.9 / 6)].mean() > 0.95
 
 
+def test_a_wave_comes_back_with_what_was_there_before_its_sensor_was_off(screen: Make) -> None:
+    s = ward(screen, Patient(bed="Bed 1", absent={Modality.ECG: [(2, 4, Absence.LEAD_OFF)]}))
+    s.run_to(3.4)
+    ecg = THEME.lanes[Modality.ECG].colour
+    assert s.window.central._tiles["Bed 1"].no_wave == ["sensor off", ""]
+    s.run_to(5.4)
+    ink = hue_like(wave(s, "Bed 1"), ecg, 0.95, 60).any(axis=0)
+    width = len(ink)
+    assert ink[round(width * 0.4 / 6) : round(width * 1.8 / 6)].mean() > 0.95
+    assert not ink[round(width * 2.2 / 6) : round(width * 3.8 / 6)].any()
+    assert ink[round(width * 4.2 / 6) : round(width * 5.1 / 6)].mean() > 0.95
+
+
 def test_all_not_a_number_is_drawn_as_nothing(screen: Make) -> None:
     void = Chapter(0, 99, waves={m: lambda t: np.full_like(t, np.nan) for m in MODEL},
                    vitals=STORIES["not a number"].vitals,

@@ -323,6 +323,8 @@ def test_a_large_ward_keeps_the_waves_of_the_bed_on_show_only_and_everything_els
     r.session.show(names[3])
     r.play(1.0)
     assert [bed.name for bed in r.ward.beds if bed.state.lane("PPG").trace is not None] == [names[3]]
+    lengths = {bed.name: bed.state.lane("ECG").trace.raw.ring.capacity / 500 for bed in r.ward.beds}
+    assert lengths == {name: THEME.sweep.history_s if name == names[3] else GLIMPSE_S for name in names}
     r.ward.on_show.state.settle()
     trace = r.ward.on_show.state.lane("ECG").trace
     assert trace.shown.ring.end - trace.shown.ring.start > 6.0 * 500, "the glimpse is what its waves begin with"

@@ -124,7 +124,7 @@ def matters(said: Iterable[BedWords]) -> list[str]:
     by: dict[str, int] = {}
     for words in said:
         if words.life is Life.LOST:
-            by[words.life_words] = by.get(words.life_words, 0) + 1
+            by[_LIVES[Life.LOST]] = by.get(_LIVES[Life.LOST], 0) + 1
         if words.worst is not None:
             by[words.worst.record.priority] = by.get(words.worst.record.priority, 0) + 1
     order = (PRIORITIES[0], _LIVES[Life.LOST], *PRIORITIES[1:])

@@ -46,7 +46,7 @@ class SmallWave:
         paper, beam = self._paper, self._paper.column(beam_s)
         trace.settle()
         ring = trace.shown
-        again = trace is not self._trace or beam < self._beam or beam - self._beam >= paper.width - paper.gap
+        again = trace is not self._trace or beam - self._beam >= paper.width - paper.gap
         turned = math.floor(beam / paper.width) != math.floor(self._beam / paper.width)
         if again or (turned and self._rescale(trace, beam_s)):
             self._trace = trace
