@@ -34,7 +34,7 @@ from ui.bed.state import GLIMPSED
 from ui.bed.ward import Ward
 from ui.central.grid import Grid, grid_for
 from ui.central.order import Order
-from ui.central.small_wave import SmallWave
+from ui.central.small_wave import SmallWave, Strokes
 from ui.central.tile import LEAST, TilePainter, TileShape, tile_shape
 from ui.central.tile_words import TileWords, tile_words, wave_words
 from ui.style.look import Look, draw_text, elided
@@ -44,7 +44,7 @@ from ui.style.words import tooltip_words
 CENTRAL = "central"
 """The name of the page."""
 _WAVES_HZ = 30.0
-_TURNS = 4  # calls of renew in which the numbers of every tile have had their turn
+_TURNS = 5  # calls of renew in which the numbers of every tile have had their turn
 _STILL_S = 1.5  # after the pointer has moved
 _HOME_S = 60.0  # without a key or a click, back to the first page
 _HEAD = 26.0
@@ -62,6 +62,7 @@ class _Tile:
         self.head: object = None
         self.body: object = None
         self.frame: object = None
+        self.painted: tuple[BedWords, TileWords, bool, bool] | None = None  # of what, in which phase, chosen or not
         self.no_wave: list[str | None] = []  # what is written where a wave would be; "" where there is one
         self.waves: list[SmallWave] = []
 
@@ -89,6 +90,7 @@ class CentralPage(QWidget):
         self._painter = TilePainter(look, self._shape)
         self._ink = QPixmap()
         self._tiles: dict[str, _Tile] = {}
+        self._ward: Ward | None = None  # of the last renew
         self._said: dict[str, BedWords] = {}
         self._chosen = ""
         self._head_said: object = None
@@ -145,7 +147,7 @@ class CentralPage(QWidget):
         """Order, words and alarms as they are now; see :class:`ui.window.screen.Page`."""
         if not self.hasFocus() and self.window().focusWidget() is None:
             self.setFocus()
-        self._now_s = now_s
+        self._ward, self._now_s = ward, now_s
         said = ward.said
         self._said, self._chosen = {words.bed: words for words in said}, ward.on_show.name
         still = now_s - self._pointer_s < _STILL_S
@@ -218,13 +220,17 @@ class CentralPage(QWidget):
 
     def _put(self, tile: _Tile, place: QRect) -> None:
         """The tile is to be painted as a whole, at ``place``."""
-        tile.place, tile.head, tile.body, tile.frame = place, None, None, None
+        tile.place, tile.head, tile.body, tile.frame, tile.painted = place, None, None, None, None
         tile.no_wave, tile.waves = [None] * len(self._shape.waves), []
-        ratio, look = self.devicePixelRatioF(), self._look
-        pen = max(1.0, 0.9 * self._shape.k) * ratio
+        ratio = self.devicePixelRatioF()
         for modality, area in zip(self._rows(tile), self._shape.waves, strict=False):
             device = QRect(area.topLeft() * ratio, area.size() * ratio)
-            tile.waves.append(SmallWave(modality, device, look.modality(modality), look.colour("background"), pen))
+            tile.waves.append(SmallWave(modality, device, self._pen))
+
+    @property
+    def _pen(self) -> float:
+        """How wide waves are drawn, in device pixels."""
+        return max(1.0, 0.9 * self._shape.k) * self.devicePixelRatioF()
 
     def _rows(self, tile: _Tile) -> tuple[Modality, ...]:
         """Whose wave is where. Where there is room for one, it is the first that is measured."""
@@ -247,6 +253,9 @@ class CentralPage(QWidget):
         worst = said.worst
         phase = worst is None or said.held or worst.acknowledged or self._lit.get(worst.record.priority, True)
         chosen = said.bed == self._chosen
+        seen, tile.painted = tile.painted, (said, words, phase, chosen)
+        if seen is not None and seen[0] is said and seen[1] is words and seen[2:] == (phase, chosen):
+            return
         quiet = worst is not None and worst.acknowledged
         frame = (chosen, said.life, worst.record.priority if worst is not None else "", quiet)
         head = (
@@ -301,9 +310,8 @@ class CentralPage(QWidget):
         if now_s - self._waves_s < 1.0 / _WAVES_HZ - 0.002 or self._ink.isNull():
             return
         self._waves_s = now_s
-        ratio = self.devicePixelRatioF()
-        painter = self._begin()
-        painter.scale(1.0 / ratio, 1.0 / ratio)
+        ratio, strokes = self.devicePixelRatioF(), Strokes()
+        rows: dict[int, QRect] = {}  # what is to be copied to the screen, a rectangle a row of tiles
         for name in self.shown:
             tile = self._tiles.get(name)
             if tile is None or tile.said.life is not Life.LIVE:
@@ -312,21 +320,22 @@ class CentralPage(QWidget):
             beam_s = bed.state.clock.position_s if bed is ward.on_show else bed.advance(now_s)
             if beam_s is None:
                 continue
-            corner = tile.place.topLeft()
-            for wave, why in zip(tile.waves, tile.no_wave, strict=False):
+            place = tile.place
+            corner = (round(place.left() * ratio), round(place.top() * ratio))
+            for wave, why, area in zip(tile.waves, tile.no_wave, self._shape.waves, strict=False):
                 lane = bed.state.lane(wave.modality.value) if why == "" else None
-                if lane is None:
-                    continue
-                painter.save()
-                painter.translate(corner * ratio)
-                touched = wave.draw(painter, lane, beam_s)
-                painter.restore()
-                for rect in touched:
-                    box = QRect(int(rect.x() / ratio), int(rect.y() / ratio), 0, 0)
-                    box.setRight(int(rect.right() / ratio) + 1)
-                    box.setBottom(int(rect.bottom() / ratio) + 1)
-                    self.update(box.translated(corner))
+                if lane is not None and wave.step(lane, beam_s, corner, strokes):
+                    line = place.top() + area.top()
+                    rows[line] = rows.get(line, QRect()).united(area.translated(place.topLeft()))
+        if not rows:
+            return
+        painter = self._begin()
+        painter.scale(1.0 / ratio, 1.0 / ratio)
+        inks = {modality: self._look.modality(modality) for modality in strokes.drawn}
+        strokes.paint(painter, self._look.colour("background"), inks, self._pen)
         painter.end()
+        for row in rows.values():
+            self.update(row)
 
     def _paint_head(self) -> None:
         """The line above the tiles; what cannot be seen here is as loud as it would be."""
@@ -475,6 +484,8 @@ class CentralPage(QWidget):
         """All is laid out anew, at once: nothing of another size stays."""
         super().resizeEvent(event)
         self._ink = QPixmap()
+        if self._ward is not None:
+            self.renew(self._ward, self._now_s)
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """Copies what has changed from the pixmap."""

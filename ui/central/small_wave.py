@@ -1,10 +1,13 @@
-"""One small wave of a tile: the last six seconds, swept as the large ones are, drawn a piece at a time."""
+"""One small wave of a tile: the last six seconds, swept as the large ones are, a piece at a time. What is to be erased
+and drawn is gathered here for all tiles and painted by the page in a few strokes."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 from PySide6.QtCore import QPointF, QRect, Qt
 from PySide6.QtGui import QColor, QPainter, QPen
 
@@ -15,19 +18,45 @@ from ui.waves.geometry import Paper
 from ui.waves.ink import polygon
 from ui.waves.polyline import lines
 
+Float64 = npt.NDArray[np.float64]
+
 _GAP_S = 0.25
+_FEW = 64  # samples of one piece, up to which thinning them out costs more than drawing them
+
+
+@dataclass(slots=True)
+class Strokes:
+    """Of one frame, in device pixels of the page: first what is ``erased`` goes, then the ``drawn`` lines come."""
+
+    erased: list[QRect] = field(default_factory=list)
+    drawn: dict[Modality, list[Float64]] = field(default_factory=dict)
+
+    def paint(self, painter: QPainter, ground: QColor, inks: dict[Modality, QColor], width: float) -> None:
+        """With lines so wide; the painter is left in device pixels."""
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(ground)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
+        painter.drawRects(self.erased)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        for modality, runs in self.drawn.items():
+            pen = QPen(inks[modality], width)
+            pen.setJoinStyle(Qt.PenJoinStyle.RoundJoin)
+            pen.setCapStyle(Qt.PenCapStyle.RoundCap)
+            painter.setPen(pen)
+            for points in runs:
+                if len(points) == 1:
+                    painter.drawPoint(QPointF(*points[0]))
+                else:
+                    painter.drawPolyline(polygon(points))
 
 
 class SmallWave:
-    """Draws the first lane of a modality into ``place``, device pixels from the corner of the tile."""
+    """The first lane of a modality in ``place``, device pixels from the corner of the tile."""
 
-    def __init__(self, modality: Modality, place: QRect, ink: QColor, ground: QColor, pen: float) -> None:
+    def __init__(self, modality: Modality, place: QRect, pen: float) -> None:
         self.modality, self.place = modality, place
-        self._ground = ground
-        self._pen = QPen(ink, pen)
-        self._pen.setJoinStyle(Qt.PenJoinStyle.RoundJoin)
-        self._pen.setCapStyle(Qt.PenCapStyle.RoundCap)
         per_s = place.width() / WINDOW_S
+        self._pen = pen
         self._paper = Paper(max(1, place.width()), per_s, max(2, math.ceil(_GAP_S * per_s)), 0.0)
         self._trace: Trace | None = None
         self._low, self._high = step_for(modality, np.empty(0))
@@ -35,35 +64,34 @@ class SmallWave:
         self._sample = 0
 
     def forget(self) -> None:
-        """Somebody has painted over it: the next :meth:`draw` begins anew."""
+        """Somebody has painted over it: the next :meth:`step` begins anew."""
         self._trace = None
 
-    def draw(self, painter: QPainter, lane: Lane, beam_s: float) -> list[QRect]:
-        """Draw up to event time ``beam_s``; ``painter`` is in device pixels of the tile. Returns what changed."""
+    def step(self, lane: Lane, beam_s: float, corner: tuple[int, int], strokes: Strokes) -> bool:
+        """Go on to event time ``beam_s``; ``corner``: of the tile on the page. Whether anything changes."""
         trace = lane.trace
         if trace is None:
-            return []
-        paper, beam = self._paper, self._paper.column(beam_s)
+            return False
+        paper, before = self._paper, self._beam
+        beam = paper.column(beam_s)
         trace.settle()
         ring = trace.shown
-        again = trace is not self._trace or beam - self._beam >= paper.width - paper.gap
-        turned = math.floor(beam / paper.width) != math.floor(self._beam / paper.width)
+        left, top = corner[0] + self.place.left(), corner[1] + self.place.top()
+        again = trace is not self._trace or beam - before >= paper.width - paper.gap
+        turned = math.floor(beam / paper.width) != math.floor(before / paper.width)
+        self._beam = beam
         if again or (turned and self._rescale(trace, beam_s)):
             self._trace = trace
             self._rescale(trace, beam_s)
-            painter.fillRect(self.place, self._ground)
-            begin = beam - paper.width + paper.gap + 2 + self._pen.widthF()  # none of it where nothing is erased again
+            strokes.erased.append(QRect(left, top, self.place.width(), self.place.height()))
+            begin = beam - paper.width + paper.gap + 2 + self._pen  # none of it where nothing is erased again
             self._sample = max(ring.ring.start, ring.index_at(paper.time(begin)))
-            touched = [QRect(self.place)]
         else:
-            begin = self._beam
-            first, last = math.floor(begin) + 1 + paper.gap, math.floor(beam) + 1 + paper.gap
-            touched = [self._columns(x, width) for _, x, width in paper.pieces(first, last)]
-            for rect in touched:
-                painter.fillRect(rect, self._ground)
-        touched += self._line(painter, trace, beam_s)
-        self._beam = beam
-        return touched
+            first, last = math.floor(before) + 1 + paper.gap, math.floor(beam) + 1 + paper.gap
+            for _, x, width in paper.pieces(first, last):
+                strokes.erased.append(QRect(left + x, top, width, self.place.height()))
+        self._line(trace, beam_s, left, top, strokes)
+        return True
 
     def _rescale(self, trace: Trace, beam_s: float) -> bool:
         """Choose the step anew; whether it is another one."""
@@ -73,36 +101,33 @@ class SmallWave:
         self._low, self._high = step
         return changed
 
-    def _line(self, painter: QPainter, trace: Trace, beam_s: float) -> list[QRect]:
-        ring, paper, place = trace.shown, self._paper, self.place
+    def _line(self, trace: Trace, beam_s: float, left: int, top: int, strokes: Strokes) -> None:
+        ring, width, height = trace.shown, self._paper.width, self.place.height()
         stop = min(ring.ring.end, ring.index_at(beam_s))
         begin = max(self._sample, ring.ring.start)
         if stop <= begin:
-            return []
+            return
         first = max(begin - 1, ring.ring.start)
         self._sample = stop
-        values = ring.ring.read(first, stop).astype(np.float64)
-        height = place.height()
-        y = place.top() + (self._high - values) * (height / (self._high - self._low))
-        y = np.clip(y, place.top() + 0.5, place.bottom() + 0.5)
-        columns = ring.times(first, stop) * paper.per_s
-        runs = lines(columns, y)
-        painter.setPen(self._pen)
-        painter.setClipRect(place)
-        touched = []
-        for sweep in range(math.floor(columns[0] / paper.width), math.floor(columns[-1] / paper.width) + 1):
-            shift = place.left() - sweep * paper.width
+        edge = 0.5 + self._pen / 2.0  # of the line nothing may lie where nothing is erased
+        y = (self._high - ring.ring.read(first, stop).astype(np.float64)) * (height / (self._high - self._low))
+        y = np.clip(y, edge, height - edge) + top
+        columns = ring.times(first, stop) * self._paper.per_s
+        if stop - first <= _FEW and not np.isnan(y).any():
+            points = np.empty((stop - first, 2))
+            points[:, 0], points[:, 1] = columns, y
+            runs = [points]
+        else:
+            runs = lines(columns, y)
+        drawn = strokes.drawn.setdefault(self.modality, [])
+        sweeps = range(int(columns[0] // width), int(columns[-1] // width) + 1)
+        for sweep in sweeps:
             for points in runs:
-                moved = np.add(points, (shift, 0.0))
-                if len(moved) == 1:
-                    painter.drawPoint(QPointF(*moved[0]))
-                else:
-                    painter.drawPolyline(polygon(moved))
-            left = max(0, math.floor(columns[0]) - sweep * paper.width - 3)
-            right = min(paper.width, math.ceil(columns[-1]) - sweep * paper.width + 3)
-            touched.append(self._columns(left, right - left))
-        painter.setClipping(False)
-        return touched
-
-    def _columns(self, x: int, width: int) -> QRect:
-        return QRect(self.place.left() + x, self.place.top(), width, self.place.height())
+                x = points[:, 0] - sweep * width
+                inside: slice | npt.NDArray[np.bool_] = slice(None)
+                if len(sweeps) > 1:  # what lies beyond the edge is another sweep's
+                    inside = (x >= -1.0) & (x <= width)
+                moved = np.empty_like(points[inside])
+                moved[:, 0], moved[:, 1] = np.clip(x[inside], edge, width - edge) + left, points[inside, 1]
+                if len(moved):
+                    drawn.append(moved)

@@ -82,7 +82,7 @@ class TilePainter:
             pen = QPen(QColor(style.colours["high"].lit), width)
         elif worst is not None and worst.record.priority in _FILLS:
             own = style.colours[worst.record.priority]
-            pen = QPen(QColor(own.held_ink if worst.acknowledged or said.held else own.lit), width)
+            pen = QPen(QColor(own.dark if worst.acknowledged or said.held else own.lit), width)
         elif said.held:
             pen = QPen(look.colour("text_faint"), width / 2, Qt.PenStyle.DashLine)
         if selected:
