@@ -64,6 +64,8 @@ FRAME_MS = 16
 _BUDGET_S = 0.001
 _BACKLOG_BUDGET_S = 0.006  # behind by so much that dropping records is near: waves before smoothness
 _BACKLOG = 256
+_NEAR_LOSS_BUDGET_S = 0.03  # a second of a large ward waits, and two more fit: losing none before smoothness
+_NEAR_LOSS = 1536
 _BATCH = 16
 _WORDS_EVERY_S = 0.1
 _BEAT_LIT_S = 0.12
@@ -205,6 +207,7 @@ class MainWindow(QMainWindow):
         started = self._monotonic()
         waiting = self._feed.status.waiting
         budget = _BUDGET_S if waiting < _BACKLOG else _BACKLOG_BUDGET_S
+        budget = budget if waiting < _NEAR_LOSS else _NEAR_LOSS_BUDGET_S
         while waiting > 0:
             records = self._feed.drain(_BATCH)
             if not records:
