@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
-from PySide6.QtCore import QPointF, QRect, Qt
-from PySide6.QtGui import QColor, QPainter, QPen
+from PySide6.QtCore import QRect, Qt
+from PySide6.QtGui import QColor, QPainter, QPainterPath, QPen
 
 from models.signals.modalities import Modality
 from ui.bed.lanes import Lane, Trace
@@ -21,7 +21,7 @@ from ui.waves.polyline import lines
 Float64 = npt.NDArray[np.float64]
 
 _GAP_S = 0.25
-_FEW = 64  # samples of one piece, up to which thinning them out costs more than drawing them
+_NARROW = 2.5  # pixels: of a piece no wider than that the ends and extremes say all
 
 
 @dataclass(slots=True)
@@ -42,12 +42,10 @@ class Strokes:
             pen = QPen(inks[modality], width)
             pen.setJoinStyle(Qt.PenJoinStyle.RoundJoin)
             pen.setCapStyle(Qt.PenCapStyle.RoundCap)
-            painter.setPen(pen)
+            path = QPainterPath()  # in one go: a call of Qt each would let go of the interpreter as often
             for points in runs:
-                if len(points) == 1:
-                    painter.drawPoint(QPointF(*points[0]))
-                else:
-                    painter.drawPolyline(polygon(points))
+                path.addPolygon(polygon(points if len(points) > 1 else np.repeat(points, 2, axis=0)))
+            painter.strokePath(path, pen)
 
 
 class SmallWave:
@@ -113,10 +111,9 @@ class SmallWave:
         y = (self._high - ring.ring.read(first, stop).astype(np.float64)) * (height / (self._high - self._low))
         y = np.clip(y, edge, height - edge) + top
         columns = ring.times(first, stop) * self._paper.per_s
-        if stop - first <= _FEW and not np.isnan(y).any():
-            points = np.empty((stop - first, 2))
-            points[:, 0], points[:, 1] = columns, y
-            runs = [points]
+        if columns[-1] - columns[0] <= _NARROW and not np.isnan(y).any():
+            some = sorted({0, int(y.argmin()), int(y.argmax()), len(y) - 1})
+            runs = [np.array((columns[some], y[some])).T]
         else:
             runs = lines(columns, y)
         drawn = strokes.drawn.setdefault(self.modality, [])
