@@ -468,6 +468,8 @@ def test_a_new_patient_in_a_bed_is_drawn_anew_and_a_resize_leaves_nothing(screen
     ink = hue_like(wave(s, "Bed 2"), THEME.lanes[Modality.ECG].colour, 0.95, 60).any(axis=0)
     assert 0.005 < ink.mean() < 0.12, "nothing of the one before"
     s.window.resize(1500, 900)
+    s.application.processEvents()  # without a frame in between
+    assert hue_like(wave(s, "Bed 1"), THEME.lanes[Modality.ECG].colour, 0.95, 60).any(axis=0).mean() > 0.5
     s.run_to(4.6)
     place = s.window.central.place_of("Bed 1")
     assert place.width() > 700 and (tile(s, "Bed 1").mean(axis=-1) > 60).mean() > 0.03

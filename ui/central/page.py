@@ -486,6 +486,8 @@ class CentralPage(QWidget):
         self._ink = QPixmap()
         if self._ward is not None:
             self.renew(self._ward, self._now_s)
+            self._waves_s = -1e9
+            self.advance(self._ward, self._now_s)
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """Copies what has changed from the pixmap."""
