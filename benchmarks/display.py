@@ -1,19 +1,25 @@
 """Frames per second of the display with 8 waves at 1920×1080: ``python -m benchmarks display``.
 
-The feed plays at real time. Counted are frames in which the beam moved and the window was painted; a frame's work is
-the time its handler took, drawing into the pixmap included. ``--busy`` adds a thread that keeps the interpreter busy,
-as a worker in the same process would. Without a screen it runs on Qt's offscreen platform (no window system to copy
-to, so a little less work than on a real one); the last line says which.
+Every record is encoded and decoded again, as it comes to a display over the wire, in a thread that plays at real time.
+Counted are frames in which the beam moved and the window was painted; a frame's work is the time its handler took,
+drawing into the pixmap included. ``--beside worker`` lets a whole session (the built-in patient, its stream and the
+model) run in the same process, ``thread`` something that keeps the interpreter busy without a break. ``--hour`` plays
+an hour as fast as it goes and says what the memory grew by after the buffers were full. ``--peer pyqtgraph`` draws the
+same waves as curves of pyqtgraph. Without a screen it runs on Qt's offscreen platform (no window system to copy to, so
+a little less work than on a real one); the last line says which.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import resource
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +28,11 @@ import numpy as np
 from benchmarks.tables import machine, publish, table
 from models.signals.modalities import Modality
 from models.signals.times import SECOND_NS
+from streams.codec import decode, encode
 from streams.control import BedView, ChannelInfo, SessionStatus
 from streams.feed import DisplayFeed
 from streams.records import (
+    AnyRecord,
     CellRecord,
     PredictionRecord,
     RestoredChunk,
@@ -101,49 +109,58 @@ def wave_values(modality: str, times: np.ndarray) -> np.ndarray:
     return wave
 
 
-def _play(feed: DisplayFeed, stop: threading.Event, estimate: bool) -> None:
-    """Push ticks as they fall due; ABP is absent and estimated from second 5 on if ``estimate``."""
-    head: dict[str, Any] = {"bed": "Bed 1", "session": "benchmark", "epoch": 0}
+def _play(send: Callable[[AnyRecord], None], stop: threading.Event, estimate: bool) -> None:
+    """Sends ticks as they fall due; ABP is absent and estimated from second 5 on if ``estimate``."""
     started = time.monotonic()
     seq = 0
     while not stop.is_set():
         wait = started + (seq + 1) * TICK_S - time.monotonic()
         if wait > 0:
             stop.wait(wait)
-        chunks = []
-        for channel in CHANNELS:
-            first, last = (int(np.ceil((seq + k) * TICK_S * channel.rate_hz - 1e-6)) for k in (0, 1))
-            values = wave_values(channel.modality.value, np.arange(first, last) / channel.rate_hz)
-            if estimate and channel.modality is Modality.ABP and seq * TICK_S >= 5:
-                values[:] = np.nan
-            chunks.append(WaveChunk(channel.modality.value, channel.label, channel.rate_hz, 0, first, values.tobytes()))
-        start_ns = round(seq * TICK_S * SECOND_NS)
-        feed.push(WaveTick(**head, tick_seq=seq, start_ns=start_ns, end_ns=start_ns + 50_000_000,
-                           due_ns=time.monotonic_ns(), chunks=chunks))  # fmt: skip
+        for record in records_of_tick(seq, time.monotonic_ns(), estimate):
+            send(record)
         seq += 1
-        if seq % 20 == 0:
-            _second(feed, head, seq // 20, estimate)
 
 
-def _second(feed: DisplayFeed, head: dict[str, Any], second: int, estimate: bool) -> None:
+def records_of_tick(seq: int, due_ns: int, estimate: bool) -> Iterator[AnyRecord]:
+    """The waves of tick ``seq``, and after every second what else is told of it."""
+    head: dict[str, Any] = {"bed": "Bed 1", "session": "benchmark", "epoch": 0}
+    chunks: list[WaveChunk] = []
+    for channel in CHANNELS:
+        first, last = (int(np.ceil((seq + k) * TICK_S * channel.rate_hz - 1e-6)) for k in (0, 1))
+        values = wave_values(channel.modality.value, np.arange(first, last) / channel.rate_hz)
+        if estimate and channel.modality is Modality.ABP and seq * TICK_S >= 5:
+            values[:] = np.nan
+        lead = sum(chunk.modality == channel.modality.value for chunk in chunks)
+        wave = WaveChunk(channel.modality.value, channel.label, channel.rate_hz, 0, first, values.tobytes(), lead=lead)
+        chunks.append(wave)
+    start_ns = round(seq * TICK_S * SECOND_NS)
+    yield WaveTick(**head, tick_seq=seq, start_ns=start_ns, end_ns=start_ns + 50_000_000, due_ns=due_ns, chunks=chunks)
+    if (seq + 1) % 20 == 0:
+        yield from _second(head, (seq + 1) // 20, estimate)
+
+
+def _second(head: dict[str, Any], second: int, estimate: bool) -> Iterator[AnyRecord]:
     gone = estimate and second - 1 >= 5
     absence = {m.value: "" for m in Modality} | ({"ABP": "no data"} if gone else {})
-    feed.push(CellRecord(**head, second=second - 1, absence=absence))
-    feed.push(VitalsRecord(**head, time_ns=second * SECOND_NS, hr=75.0, hr_source="ECG"))
+    yield CellRecord(**head, second=second - 1, absence=absence)
+    yield VitalsRecord(**head, time_ns=second * SECOND_NS, hr=75.0, hr_source="ECG")
     pulse = {"PPG": "present"} if gone else {"ABP": "present", "PPG": "present"}
-    feed.push(RhythmRecord(**head, time_ns=second * SECOND_NS, rhythm="beats", pulse=pulse))
-    states = {m.value: "" for m in Modality} | ({"ABP": "no data"} if gone else {})
-    feed.push(StateRecord(**head, time_ns=second * SECOND_NS, state=states))
+    yield RhythmRecord(**head, time_ns=second * SECOND_NS, rhythm="beats", pulse=pulse)
+    yield StateRecord(**head, time_ns=second * SECOND_NS, state=absence)
     line = wave_values("ABP", np.arange((second - 1) * 100, second * 100) / 100.0)
     chunk = RestoredChunk("ABP", 100, (second - 1) * 100, line.tobytes(), (line - 7).tobytes(), (line + 7).tobytes())
-    feed.push(
-        PredictionRecord(
-            **head, window_end_ns=second * SECOND_NS, model="benchmark", backend="none",
-            modalities=["ECG", "ABP", "PPG", "EEG"], presence=[[True] * 10] * 4, ages_s=[0.0] * 4, valid=True,
-            abstain=False, reason="", risk={"5": (0.4, 0.3, 0.5), "10": (0.5, 0.4, 0.6), "15": (0.6, 0.5, 0.7)},
-            restored=[chunk] if gone else [],
-        )
+    yield PredictionRecord(
+        **head, window_end_ns=second * SECOND_NS, model="benchmark", backend="none",
+        modalities=["ECG", "ABP", "PPG", "EEG"], presence=[[True] * 10] * 4, ages_s=[0.0] * 4, valid=True,
+        abstain=False, reason="", risk={"5": (0.4, 0.3, 0.5), "10": (0.5, 0.4, 0.6), "15": (0.6, 0.5, 0.7)},
+        restored=[chunk] if gone else [],
     )  # fmt: skip
+
+
+def wire(feed: DisplayFeed) -> Callable[[AnyRecord], None]:
+    """Sends a record to the feed as it would come from another process."""
+    return lambda record: feed.push(decode(encode(record)))
 
 
 def busy_thread(stop: threading.Event) -> None:
@@ -152,8 +169,40 @@ def busy_thread(stop: threading.Event) -> None:
         sum(range(2000))
 
 
-def measure(seconds: float, size: tuple[int, int], estimate: bool, busy: bool) -> dict[str, float]:
-    """Run the window for ``seconds`` after two of warming up; work in milliseconds, CPU as share of one core."""
+@contextmanager
+def _thread(stop: threading.Event) -> Iterator[None]:
+    thread = threading.Thread(target=busy_thread, args=(stop,), daemon=True)
+    thread.start()
+    yield
+    stop.set()
+    thread.join()
+
+
+@contextmanager
+def _worker(stop: threading.Event) -> Iterator[None]:
+    """A whole session of the built-in patient, which is predicting when this is entered."""
+    from monitor.run import open_session
+    from monitor.settings import RunSettings
+
+    session = open_session(RunSettings(sources=("demo",), headless=True))
+    session.start()
+    session.wait_opened()
+    while session.snapshot().counts["predictions"] < 3:
+        stop.wait(0.2)
+    yield
+    session.stop()
+
+
+def _nobody(stop: threading.Event) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
+BESIDE = {"none": _nobody, "thread": _thread, "worker": _worker}
+
+
+def measure(seconds: float, size: tuple[int, int], estimate: bool, beside: str) -> dict[str, float]:
+    """Run the window for ``seconds`` after two of warming up; work in milliseconds, CPU as share of one core, of all
+    that runs in this process."""
     from PySide6.QtCore import QTimer
 
     from ui.window.app import make_application
@@ -180,11 +229,6 @@ def measure(seconds: float, size: tuple[int, int], estimate: bool, busy: bool) -
     window.frame_timer.timeout.disconnect()
     window.frame_timer.timeout.connect(timed_frame)
     window.sweep.painted = timed_paint
-    threads = [threading.Thread(target=_play, args=(feed, stop, estimate), daemon=True)]
-    if busy:
-        threads.append(threading.Thread(target=busy_thread, args=(stop,), daemon=True))
-    for thread in threads:
-        thread.start()
     marks: list[tuple[float, float, int, int]] = []
 
     def mark() -> None:
@@ -195,12 +239,14 @@ def measure(seconds: float, size: tuple[int, int], estimate: bool, busy: bool) -
         mark()
         window.close()
 
-    QTimer.singleShot(2000, mark)
-    QTimer.singleShot(round(2000 + 1000 * seconds), end)
-    application.exec()
-    stop.set()
-    for thread in threads:
-        thread.join()
+    with BESIDE[beside](stop):
+        player = threading.Thread(target=_play, args=(wire(feed), stop, estimate), daemon=True)
+        player.start()
+        QTimer.singleShot(2000, mark)
+        QTimer.singleShot(round(2000 + 1000 * seconds), end)
+        application.exec()
+        stop.set()
+        player.join()
     (t0, cpu0, p0, w0), (t1, cpu1, p1, w1) = marks
     took, gaps = np.array(work[w0:w1]) * 1e3, np.diff(paints[p0:p1]) * 1e3
     return {
@@ -210,20 +256,115 @@ def measure(seconds: float, size: tuple[int, int], estimate: bool, busy: bool) -
     }  # fmt: skip
 
 
+def measure_pyqtgraph(seconds: float, size: tuple[int, int]) -> dict[str, float]:
+    """The same waves as eight curves of pyqtgraph, each given its newest ten seconds sixty times a second."""
+    import pyqtgraph as pg
+    from PySide6.QtCore import Qt, QTimer
+
+    from ui.window.app import make_application
+
+    application = make_application()
+    window = pg.GraphicsLayoutWidget(size=size)
+    curves = []
+    for row, channel in enumerate(CHANNELS):
+        plot = window.addPlot(row=row, col=0)
+        plot.setXRange(0, 10)
+        plot.setYRange(
+            float(np.sum(_SHAPE[channel.modality.value])) - 60, float(np.sum(_SHAPE[channel.modality.value]))
+        )
+        curves.append(plot.plot(pen=pg.mkPen(width=1.6), antialias=True))
+    kept = [np.zeros(round(10 * channel.rate_hz), np.float32) for channel in CHANNELS]
+    paints: list[float] = []
+    work: list[float] = []
+    started = time.perf_counter()
+    drawn = [0] * len(CHANNELS)
+
+    def frame() -> None:
+        begun = time.perf_counter()
+        for number, channel in enumerate(CHANNELS):
+            last = int((begun - started) * channel.rate_hz)
+            fresh = wave_values(channel.modality.value, np.arange(drawn[number], last) / channel.rate_hz)
+            kept[number] = np.concatenate((kept[number], fresh))[-round(10 * channel.rate_hz) :]
+            drawn[number] = last
+            curves[number].setData(np.arange(len(kept[number])) / channel.rate_hz, kept[number])
+        application.processEvents()  # the paint of this frame
+        work.append(time.perf_counter() - begun)
+        paints.append(time.perf_counter())
+
+    timer = QTimer()
+    timer.setTimerType(Qt.TimerType.PreciseTimer)
+    timer.timeout.connect(frame)
+    window.show()
+    timer.start(16)
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    cpu0 = usage.ru_utime + usage.ru_stime
+    QTimer.singleShot(round(1000 * seconds), window.close)
+    QTimer.singleShot(round(1000 * seconds), application.quit)
+    application.exec()
+    timer.stop()
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    took, gaps = np.array(work) * 1e3, np.diff(paints) * 1e3
+    return {
+        "frames": len(paints) / (paints[-1] - started), "p50": float(np.percentile(took, 50)),
+        "p99": float(np.percentile(took, 99)), "gap_p99": float(np.percentile(gaps, 99)),
+        "cpu": (usage.ru_utime + usage.ru_stime - cpu0) / (paints[-1] - started), "dropped": 0.0,
+    }  # fmt: skip
+
+
+def hour_of_memory(size: tuple[int, int], frames_hz: int = 10) -> list[tuple[int, float]]:
+    """Minute and resident MB, while an hour is played as fast as it goes, a frame every tenth of a second of it."""
+    import psutil
+
+    from ui.window.app import make_application
+    from ui.window.main_window import MainWindow
+
+    application, process = make_application(), psutil.Process()
+    clock_s, feed = [0.0], DisplayFeed()
+    window = MainWindow(_Session(), feed, start=False, monotonic=lambda: clock_s[0])
+    window.resize(*size)
+    window.show()
+    send, found = wire(feed), []
+    ticks = round(1 / TICK_S / frames_hz)
+    for number in range(3600 * frames_hz):
+        for seq in range(number * ticks, (number + 1) * ticks):
+            for record in records_of_tick(seq, round(clock_s[0] * 1e9), estimate=True):
+                send(record)
+        clock_s[0] += 1 / frames_hz
+        window.frame()
+        application.processEvents()
+        if (number + 1) % (60 * frames_hz) == 0:
+            gc.collect()
+            found.append(((number + 1) // (60 * frames_hz), process.memory_info().rss / 1e6))
+    window.close()
+    return found
+
+
 def main(argv: list[str]) -> int:
     """Draws for a while and writes the table; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks display", description=__doc__)
     parser.add_argument("--seconds", type=float, default=15.0)
     parser.add_argument("--size", default="1920x1080", help="WIDTHxHEIGHT in pixels")
-    parser.add_argument("--busy", action="store_true", help="beside a thread that keeps the interpreter busy")
+    parser.add_argument("--beside", choices=BESIDE, default="none", help="what else runs in this process")
+    parser.add_argument("--peer", choices=["pyqtgraph"], help="the same waves by somebody else, as one more line")
+    parser.add_argument("--hour", action="store_true", help="memory over a simulated hour instead")
     parser.add_argument("--out", type=Path, help="also write the table to this file")
     args = parser.parse_args(argv)
     if not any(name in os.environ for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")):
         os.environ["QT_QPA_PLATFORM"] = "offscreen"
     width, _, height = args.size.partition("x")
+    here = int(width), int(height)
+    if args.hour:
+        grown = hour_of_memory(here)
+        lines = [[minute, round(mb, 1)] for minute, mb in grown if minute in (1, 5, 15, 30, 45, 60)]
+        publish(f"{table(['minute', 'resident MB'], lines)}\n\n{args.size}; {machine()}", args.out)
+        return 0
     rows = []
-    for words, estimate in (("8 measured", False), ("6 measured, 2 absent, 1 estimated", True)):
-        found = measure(args.seconds, (int(width), int(height)), estimate, args.busy)
+    drawn = [("8 measured", False), ("6 measured, 2 absent, 1 estimated", True)]
+    results = [(words, measure(args.seconds, here, estimate, args.beside)) for words, estimate in drawn]
+    if args.peer:
+        with BESIDE[args.beside](threading.Event()):
+            results.append((f"8 curves of {args.peer}", measure_pyqtgraph(args.seconds, here)))
+    for words, found in results:
         rows.append([words, *(round(found[key], 1) for key in ("frames", "p50", "p99", "gap_p99")),
                      f"{100 * found['cpu']:.0f} %", int(found["dropped"])])  # fmt: skip
     from PySide6.QtGui import QGuiApplication
@@ -233,7 +374,7 @@ def main(argv: list[str]) -> int:
         rows,
     )
     platform = QGuiApplication.platformName()
-    beside = ", beside a busy thread" if args.busy else ""
+    beside = {"thread": ", beside a busy thread", "worker": ", beside a session with its model"}.get(args.beside, "")
     publish(f"{text}\n\n{args.size} on Qt platform {platform}{beside}; {machine()}", args.out)
     return 0
 
