@@ -1,0 +1,325 @@
+"""What is heard of the real window: alarms of every bed, the beat tone, and what the screen says of its silence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PySide6.QtCore import Qt
+from pytestqt.qtbot import QtBot
+
+from streams.records import BeatRecord
+from tests.ui.harness import FRAME_S, Screen
+from tests.ui.sound.outputs import Ear
+from tests.ui.synthetic import FakeSession, Patient
+from tests.ui.test_alarm_view import record
+from ui.bed.alarm_view import Alarm, sounding
+from ui.bed.audible import audible_level
+from ui.bed.bedside import Bedside
+from ui.bed.liveness import Life, Verdict
+from ui.panels.shortcuts import SHORTCUTS
+from ui.sound.beat_clock import BeatClock
+from ui.sound.choice import SoundChoice
+from ui.sound.figures import default_figures
+from ui.style.theme import default_theme
+from ui.window.menu import MENU
+
+Make = Callable[..., Screen]
+FIGURES = default_figures()
+RATE = FIGURES.sample_rate_hz
+A, B = "Bed 3", "Bed 4"
+ASYSTOLE = ("asystole", "ASYSTOLE", "high", "physiological")
+LOW = ("map.low", "MAP LOW", "medium", "physiological")
+
+
+class Room:
+    """A window and an ear in it, block by block with the frames."""
+
+    def __init__(self, screen: Make, *, beds: tuple[str, ...] = (A,), beats: bool = False, **kwargs: object) -> None:
+        self.ear = Ear()
+        others = [Patient(bed=bed) for bed in beds[1:]]
+        self.s = screen(
+            Patient(bed=A),
+            FakeSession(beds=beds),
+            others=others,
+            sound=SoundChoice(volume=100, beat_tone=beats),
+            open_output=self.ear.open,
+            **kwargs,
+        )
+        self.desk = self.s.window.sound
+        frames = self.s.frames
+        self.s.frames = lambda count: [self._frame(partial(frames, 1)) for _ in range(count)]  # type: ignore[assignment]
+        self.s.run_to(2.0)
+
+    def _frame(self, frame: Callable[[], None]) -> None:
+        frame()
+        self.desk.keeper.step(self.s.now)
+        self.ear.pull(self.s.now, FRAME_S)
+
+    def alarm(self, alarm: tuple[str, str, str, str], active: bool = True, bed: str = A) -> None:
+        self.s.feed.push(Patient(bed=bed).alarm(*alarm, active=active, time_s=self.s.now))
+
+    def run(self, seconds: float) -> float:
+        """Goes on, the patient too; the peak of what was heard."""
+        assert self.s.begin is not None
+        begin_s = self.s.now
+        self.s.run_to(self.s.now - self.s.begin + seconds)
+        return self.peak(begin_s)
+
+    def stand(self, seconds: float) -> float:
+        """Goes on without a tick."""
+        begin_s = self.s.now
+        self.s.frames(round(seconds / FRAME_S))
+        return self.peak(begin_s)
+
+    def peak(self, begin_s: float) -> float:
+        return float(np.abs(self.ear.heard(begin_s + FRAME_S / 2, 1e9)).max(initial=0.0))
+
+    @property
+    def sign(self) -> str:
+        words = self.s.window.face.sound.words
+        assert words is not None
+        return f"{'✗ ' if words.crossed else ''}{words.head}: {words.detail}"
+
+
+HIGH, MEDIUM = (10 ** (FIGURES.burst[level].level_db / 20) for level in ("high", "medium"))
+
+
+def test_a_high_alarm_is_heard_within_a_frame_and_by_its_interval(screen: Make) -> None:
+    room = Room(screen)
+    assert room.run(1.0) == 0.0
+    room.alarm(ASYSTOLE)
+    assert room.stand(FRAME_S) > 0.0
+    assert room.run(10.0) == pytest.approx(HIGH, rel=1e-3)
+    heard = np.abs(room.ear.heard(0, 1e9)) > 0
+    assert room.sign == "SOUND ON: 100 %"
+    gaps = np.diff(np.flatnonzero(heard)) / RATE
+    assert gaps[gaps > 2.0] == pytest.approx([FIGURES.burst["high"].interval_s], abs=0.15)
+
+
+def test_the_alarm_of_a_bed_that_is_not_on_show_is_heard(screen: Make) -> None:
+    room = Room(screen, beds=(A, B))
+    room.alarm(LOW, bed=B)
+    assert room.run(1.0) == pytest.approx(MEDIUM, rel=1e-3)
+    room.alarm(ASYSTOLE, bed=A)
+    assert room.run(1.0) == pytest.approx(HIGH, rel=1e-3)
+    room.s.window.operator.acknowledge()  # of the one on show
+    assert room.run(2.0) > 0
+    assert room.run(12.0) == pytest.approx(MEDIUM, rel=1e-3), "the other goes on"
+    room.s.window.show_bed(B)
+    room.run(1.0)
+    room.s.window.operator.acknowledge()
+    room.run(2.0)
+    assert room.run(20.0) == 0.0
+
+
+def test_an_alarm_that_is_acknowledged_falls_silent_and_one_that_gets_worse_speaks_up(screen: Make) -> None:
+    room = Room(screen)
+    room.alarm(LOW)
+    room.run(0.1)
+    room.s.window.operator.acknowledge()
+    room.run(1.0)
+    assert room.run(12.0) == 0.0
+    room.alarm(("map.low", "MAP LOW", "high", "physiological"))
+    assert room.stand(2 * FRAME_S) > 0.0
+
+
+def test_a_paused_replay_is_silent_at_once_and_says_so_and_goes_on_with_its_alarm(screen: Make) -> None:
+    room = Room(screen)
+    room.alarm(ASYSTOLE)
+    assert room.run(0.5) > 0
+    room.s.session.changes = {"paused": True}
+    room.stand(0.3)
+    assert room.sign == "✗ SILENT: paused" and room.stand(8.0) == 0.0
+    room.s.session.changes = {}
+    assert room.run(0.5) > 0 and room.sign == "SOUND ON: 100 %"
+
+
+def test_the_end_of_a_recording_is_silent_and_says_so(screen: Make) -> None:
+    room = Room(screen)
+    room.alarm(ASYSTOLE)
+    room.run(0.5)
+    room.s.session.changes = {"ended": True}
+    room.stand(0.3)
+    assert room.sign == "✗ SILENT: ended" and room.stand(8.0) == 0.0
+
+
+def test_a_stream_that_is_lost_is_heard_until_acknowledged_and_anew_when_it_is_lost_again(screen: Make) -> None:
+    room = Room(screen)
+    room.s.alive = False
+    assert room.stand(5.0) == pytest.approx(MEDIUM, rel=1e-3)
+    assert room.s.window.ward.on_show.verdict.life is Life.LOST and room.sign == "SOUND ON: 100 %"
+    room.s.window.operator.acknowledge()
+    room.stand(1.0)
+    assert room.stand(15.0) == 0.0
+    room.s.alive = True
+    room.s.start_at(20.0)
+    assert room.run(2.0) == 0.0 and room.s.window.ward.on_show.verdict.life is Life.LIVE
+    room.s.alive = False
+    assert room.stand(5.0) == pytest.approx(MEDIUM, rel=1e-3)
+
+
+def test_a_high_alarm_outlasts_the_stream_that_told_of_it(screen: Make) -> None:
+    room = Room(screen)
+    room.alarm(ASYSTOLE)
+    room.run(0.5)
+    room.s.alive = False
+    room.stand(6.0)
+    assert room.stand(9.0) == pytest.approx(HIGH, rel=1e-3)
+
+
+def test_no_device_is_on_the_screen_as_long_as_it_lasts(screen: Make) -> None:
+    room = Room(screen)
+    room.ear.there = False
+    assert room.ear.output is not None
+    room.ear.output.failure = "gone"
+    room.alarm(ASYSTOLE)
+    room.run(5.0)
+    assert room.sign == "✗ NO SOUND: no audio device"
+    assert room.s.window.face.sound.words is not None and room.s.window.face.sound.words.warns
+    room.ear.there = True
+    room.run(3.5)
+    assert room.sign == "SOUND ON: 100 %" and room.run(6.0) == pytest.approx(HIGH, rel=1e-3)
+
+
+def test_a_window_without_sound_says_so_and_opens_no_device(screen: Make) -> None:
+    s = screen()
+    s.run_to(1.0)
+    words = s.window.face.sound.words
+    assert words is not None and (words.head, words.crossed, words.warns) == ("SOUND OFF", True, False)
+    assert s.window.sound.keeper.trouble == ""
+
+
+def test_every_sound_key_works_and_is_in_the_menu(screen: Make, qtbot: QtBot) -> None:
+    room = Room(screen)
+    window = room.s.window
+
+    def press(key: Qt.Key, shift: bool = False) -> str:
+        modifier = Qt.KeyboardModifier.ShiftModifier if shift else Qt.KeyboardModifier.NoModifier
+        qtbot.keyClick(window, key, modifier)
+        room.run(0.2)
+        return room.sign
+
+    assert press(Qt.Key.Key_V, shift=True) == "SOUND ON: 90 %"
+    assert press(Qt.Key.Key_V) == "SOUND ON: 100 %"
+    assert press(Qt.Key.Key_B, shift=True) == "SOUND ON: 100 %  ♪ no beat"
+    assert press(Qt.Key.Key_M, shift=True) == "✗ SOUND OFF: Shift+M: on"
+    room.alarm(ASYSTOLE)
+    assert room.run(8.0) == 0.0 and room.ear.closed == 1
+    assert press(Qt.Key.Key_M, shift=True).startswith("SOUND ON") and room.run(3.0) > 0
+    mine = {shortcut.action for shortcut in SHORTCUTS if shortcut.group == "Sound"}
+    assert mine == {"change_volume", "toggle_beat_tone", "toggle_sound"} <= {entry.action for entry in MENU}
+
+
+def test_closing_the_window_ends_the_sound_and_waits_for_nobody(screen: Make) -> None:
+    room = Room(screen)
+    room.alarm(ASYSTOLE)
+    room.run(0.5)
+    room.s.window.close()
+    room.ear.pull(room.s.now)
+    assert np.abs(room.ear.pull(room.s.now)).max() == 0.0
+
+
+# The beat tone ----------------------------------------------------------------------------------------------------
+
+
+def begins(room: Room, begin_s: float) -> np.ndarray:
+    """When tones begin, in the seconds of the ear."""
+    heard = np.abs(room.ear.heard(begin_s, 1e9)) > 1e-4
+    at = np.flatnonzero(heard)
+    return at[np.diff(at, prepend=-RATE) > 0.1 * RATE] / RATE
+
+
+def test_every_measured_beat_is_one_tone_a_fixed_time_behind(screen: Make) -> None:
+    room = Room(screen, beats=True)
+    begin_s = room.s.now
+    room.run(10.0)
+    found = begins(room, begin_s)
+    assert len(found) == pytest.approx(10, abs=1)
+    np.testing.assert_allclose(np.diff(found), 1.0, atol=0.05)
+    assert room.s.begin is not None
+    event_s = begin_s - room.s.begin + found
+    late = np.mod(event_s - FIGURES.beat.delay_s, 1.0)
+    assert np.all((late < 0.15) | (late > 0.98)), "a beat is at each whole second, the beam a tick behind"
+    assert room.sign == "SOUND ON: 100 %  ♪ ECG"
+
+
+@pytest.mark.parametrize("changes", [{"paused": True}, {"speed": 10.0}, {"speed": 0.5}, {"speed": None}])
+def test_there_is_no_beat_tone_out_of_real_time(screen: Make, changes: dict[str, object]) -> None:
+    room = Room(screen, beats=True)
+    room.run(3.0)
+    room.s.session.changes = changes
+    room.run(1.0)
+    assert room.run(4.0) == 0.0
+    assert "♪ ECG" not in room.sign
+
+
+def test_nothing_is_a_beat_but_a_beat_record(screen: Make) -> None:
+    """The stream makes those of measured samples alone; a wave that is estimated or a rate that is known is none."""
+    room = Room(screen, beats=True)
+    room.run(2.0)
+    kept, room.s.patient.second = room.s.patient.second, lambda second: []  # type: ignore[method-assign]
+    room.run(4.0)
+    assert room.run(4.0) == 0.0 and room.sign.endswith("♪ no beat")
+    room.s.patient.second = lambda second: [r for r in kept(second) if not isinstance(r, BeatRecord)]  # type: ignore[method-assign]
+    assert room.run(4.0) == 0.0
+
+
+def beat(time_s: float) -> BeatRecord:
+    return BeatRecord(bed="b", session="s", epoch=0, time_ns=round(time_s * 1e9), source="ECG")
+
+
+@given(
+    st.lists(st.floats(0.3, 2.0), min_size=1, max_size=20),
+    st.floats(0.3, 1.4),
+    st.lists(st.floats(0.005, 0.2), min_size=50, max_size=300),
+)
+def test_a_beat_that_is_known_in_time_is_due_once_and_in_rhythm(
+    gaps: list[float], late_s: float, frames: list[float]
+) -> None:
+    clock, times = BeatClock(FIGURES.beat.delay_s), np.cumsum([5.0, *gaps])
+    head, due, longest = 4.0, [], max(frames)
+    for frame in frames:
+        head += frame
+        known = [beat(t) for t in times if t + late_s <= head]
+        due += [(found.time_ns * 1e-9, head) for found in clock.due("b", known, head, 1.0)]
+    reached = head - FIGURES.beat.delay_s
+    assert [t for t, _ in due] == pytest.approx([t for t in times if t <= reached])
+    assert all(0 <= at - t - FIGURES.beat.delay_s <= longest + 1e-6 for t, at in due)
+
+
+def test_a_jump_of_the_beam_or_another_bed_makes_up_for_no_beats() -> None:
+    clock, beats = BeatClock(1.6), [beat(t) for t in np.arange(0, 100, 0.5)]
+    assert clock.due("a", beats, 10.0, 1.0) == [] and len(clock.due("a", beats, 10.4, 1.0)) == 1
+    assert clock.due("a", beats, 60.0, 1.0) == [] and clock.due("a", beats, 20.0, 1.0) == []
+    assert clock.due("b", beats, 20.4, 1.0) == []
+    assert clock.due("b", beats, None, 1.0) == [] and clock.due("b", beats, 20.8, 1.0) == []
+    assert len(clock.due("b", beats, 21.2, 1.0)) == 1
+
+
+# What should sound ------------------------------------------------------------------------------------------------
+
+PRIORITIES = ["high", "medium", "low"]
+
+
+@given(st.lists(st.tuples(st.sampled_from(PRIORITIES), st.booleans())))
+def test_the_highest_of_what_nobody_has_acknowledged_sounds(alarms: list[tuple[str, bool]]) -> None:
+    standing = [Alarm(record(f"k{i}", priority), 0.0, seen) for i, (priority, seen) in enumerate(alarms)]
+    open_ones = [priority for priority, seen in alarms if not seen]
+    assert sounding(standing) == next((priority for priority in PRIORITIES if priority in open_ones), "")
+
+
+@pytest.mark.parametrize("life", list(Life))
+@pytest.mark.parametrize("urgent", [False, True])
+@pytest.mark.parametrize("seen", [False, True])
+def test_each_state_of_a_bed(life: Life, urgent: bool, seen: bool) -> None:
+    bed = Bedside(A, default_theme(), 0.0)
+    bed.verdict, bed.loss_seen = Verdict(life, "words" if urgent else "", urgent), seen
+    technical = "medium" if urgent and not seen else ""
+    assert audible_level([bed]) == technical
+    bed.state.alarms.apply(record("asystole", "high"))
+    assert audible_level([bed]) == ("high" if life is Life.LIVE or urgent else technical)
