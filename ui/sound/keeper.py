@@ -47,7 +47,8 @@ class Keeper:
         """Whether there should be sound at all."""
         if sound == self._wanted:
             return
-        self._wanted, self.trouble = sound, _OPENING if sound else ""
+        self.trouble = _OPENING if sound else ""
+        self._wanted = sound
         self._tried_s = float("-inf")
         self._look.set()
 
@@ -58,7 +59,9 @@ class Keeper:
             since_s = max(self._player.filled_s, self._opened_s)
             if not self._wanted or output.failure or now_s - since_s > STALL_S:
                 if self._wanted:
-                    self._say(_FAILED if output.failure else _LOST, output.failure)  # first of all: closing it may take for ever
+                    self._say(
+                        _FAILED if output.failure else _LOST, output.failure
+                    )  # first of all: closing it may take for ever
                 self._output, self._tried_s = None, now_s
                 output.close()
         elif self._wanted and now_s - self._tried_s >= RETRY_S:

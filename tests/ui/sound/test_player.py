@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Generator
 from enum import Enum
+from itertools import pairwise
 from types import ModuleType
 from typing import Any
 
@@ -59,7 +60,7 @@ def test_volume_turns_everything_down_by_its_decibels_and_nothing_off() -> None:
     loud, soft = (level_of(Desk().run(1.0, "high", volume)) for volume in (100, 10))
     assert 20 * np.log10(loud / soft) == pytest.approx(27.0, abs=0.1) and soft > 0.02
     gains = [volume_gain(volume) for volume in range(10, 101, 10)]
-    assert all(a < b for a, b in zip(gains, gains[1:], strict=False))
+    assert all(a < b for a, b in pairwise(gains))
     assert volume_gain(0) == volume_gain(-50) == gains[0] and volume_gain(500) == 1.0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -128,7 +129,7 @@ def test_no_burst_is_cut_but_by_a_higher_one_after_its_half_or_by_silence(
 def test_bursts_that_are_no_higher_keep_the_standards_distance(history: list[tuple[float, str, bool]]) -> None:
     heard = play(history)
     silences = [now for now, _, audible, _ in heard.frames if not audible]
-    for (before, _, end, _), (after, begin, _, _) in zip(heard.bursts, heard.bursts[1:], strict=False):
+    for (before, _, end, _), (after, begin, _, _) in pairwise(heard.bursts):
         if any(end - 1e-6 <= now <= begin for now in silences) or rank(after) > rank(before) or after == "high":
             continue
         assert begin - end >= REST_S - 1e-6
@@ -139,7 +140,7 @@ def test_bursts_that_are_no_higher_keep_the_standards_distance(history: list[tup
 def test_an_alarm_that_stands_is_heard_again_by_its_interval(level: str, step_s: float) -> None:
     heard = play([(100.0, level, True)], step_s)
     assert heard.bursts[0][1] <= 100.0 + step_s + 1e-9
-    gaps = [after[1] - before[2] for before, after in zip(heard.bursts, heard.bursts[1:], strict=False)]
+    gaps = [after[1] - before[2] for before, after in pairwise(heard.bursts)]
     assert len(gaps) >= 2
     for gap in gaps:
         assert 0 <= gap - FIGURES.burst[level].interval_s <= step_s

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from functools import cache
 from importlib import resources
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -49,7 +50,7 @@ class Measured:
             top.append(((begin + over90[0]) * ms, (begin + over90[-1]) * ms))
             self.pulses.append(samples[max(0, begin - period) : end - period])
         self.duration_ms = [b - a for a, b in top]
-        self.spacing_ms = [after[0] - before[1] for before, after in zip(top, top[1:], strict=False)]
+        self.spacing_ms = [after[0] - before[1] for before, after in pairwise(top)]
 
 
 @cache
