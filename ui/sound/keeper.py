@@ -58,10 +58,8 @@ class Keeper:
         if output is not None:
             since_s = max(self._player.filled_s, self._opened_s)
             if not self._wanted or output.failure or now_s - since_s > STALL_S:
-                if self._wanted:
-                    self._say(
-                        _FAILED if output.failure else _LOST, output.failure
-                    )  # first of all: closing it may take for ever
+                if self._wanted:  # said first of all: closing it may take for ever
+                    self._say(_FAILED if output.failure else _LOST, output.failure)
                 self._output, self._tried_s = None, now_s
                 output.close()
         elif self._wanted and now_s - self._tried_s >= RETRY_S:

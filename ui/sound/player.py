@@ -20,7 +20,7 @@ from ui.sound.tones import Samples, beat_samples, gain_of
 HUNG_S = 5.0
 """Without a word from the screen for so long, it hangs: an alarm of medium priority at least."""
 _FADE_S = 0.010
-_LATE_S = 0.15  # a beat that waited longer than this is not played any more
+_LATE_S = 0.4  # a beat that waited longer than this is not played any more; on a busy machine blocks come 0.2 s apart
 _QUIETEST_DB = -30.0
 
 

@@ -37,7 +37,7 @@ class Schedule:
         self.running: Running | None = None
         self._level = ""
         self._fresh = False  # no burst has been begun for the present level
-        self._ended_s = float("-inf")
+        self._ended: dict[str, float] = {}  # the newest end of a burst, by priority
 
     def step(self, now_s: float, level: str, audible: bool = True) -> tuple[str, bool]:
         """level: the priority that should sound, "" for none. audible: audio is neither paused nor off.
@@ -47,8 +47,10 @@ class Schedule:
         level = level if audible else ""
         self._settle(now_s)
         cut = self.running is not None and (not audible or self._in_the_middle(now_s, level))
-        if cut:
-            self.running, self._ended_s = None, now_s if audible else float("-inf")
+        if cut and self.running is not None:
+            self._ended[self.running.level], self.running = now_s, None
+        if not audible:
+            self._ended = {}
         if level != self._level:
             self._fresh, self._level = level != "", level
         running = self.running
@@ -66,7 +68,7 @@ class Schedule:
 
     def _settle(self, now_s: float) -> None:
         if self.running is not None and now_s >= self.running.end_s:
-            self._ended_s, self.running = self.running.end_s, None
+            self._ended[self.running.level], self.running = self.running.end_s, None
 
     def _in_the_middle(self, now_s: float, level: str) -> bool:
         """Whether a high burst that nobody asks for any more is between its halves."""
@@ -75,4 +77,6 @@ class Schedule:
         return self.running.level == "high" and level != "high" and self._half[0] <= at < self._half[1]
 
     def _due(self, level: str) -> float:
-        return self._ended_s + (self._rest[level] if self._fresh else self._intervals[level])
+        """A rest after the last burst that was no lower; after one of its own, if it is nothing new, its interval."""
+        ended_s = max((end for of, end in self._ended.items() if rank(of) >= rank(level)), default=float("-inf"))
+        return ended_s + (self._rest[level] if self._fresh else self._intervals[level])

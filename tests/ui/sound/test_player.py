@@ -85,7 +85,7 @@ def test_beats_sound_at_once_and_late_ones_never() -> None:
     desk = Desk()
     desk.player.beat(800.0, desk.now)
     assert level_of(desk.run(0.07)) > 0.05
-    desk.player.beat(800.0, desk.now - 0.2)
+    desk.player.beat(800.0, desk.now - 0.5)
     assert level_of(desk.run(0.1)) == 0.0
     desk.player.beat(800.0, desk.now)
     assert level_of(desk.run(0.1, audible=False)) == 0.0
