@@ -86,7 +86,7 @@ class Player:
 
     def restart(self) -> None:
         """Before the first block of an output that has just been opened: whatever should sound begins anew."""
-        self._schedule = Schedule(self._figures)
+        self._schedule.restart()
         self._voices, self._alarm, self._gain = [], None, 0.0
         self._beats.clear()
 

@@ -34,6 +34,10 @@ class Schedule:
         self._lengths = {level: len(samples) / rate for level, samples in self.samples.items()}
         self._half = first_half_s(figures.burst["high"], figures)
         self._rest = dict.fromkeys(LEVELS, _REST_S) | {"high": self._half[1] - self._half[0]}
+        self.restart()
+
+    def restart(self) -> None:
+        """As if nothing had ever been heard: what should sound begins at once."""
         self.running: Running | None = None
         self._level = ""
         self._fresh = False  # no burst has been begun for the present level

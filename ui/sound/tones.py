@@ -43,14 +43,20 @@ def burst_samples(burst: Burst, figures: Figures) -> Samples:
     shape = envelope(burst.pulse_s, rise_s, fall_s, rate)
     pitches = burst.pitches_hz * burst.pulses if len(burst.pitches_hz) == 1 else burst.pitches_hz
     starts = [round(begin * rate) for begin in burst.begins_s]
+    pulses = {pitch: shape * _tone(pitch, len(shape), figures) for pitch in set(pitches)}
     out = np.zeros(starts[-1] + len(shape))
-    t = np.arange(len(shape)) / rate
     for start, pitch in zip(starts, pitches, strict=True):
-        tone = np.sin(2 * np.pi * pitch * t)
-        for number, db in enumerate(figures.harmonics_db, 2):
-            tone += gain_of(db) * np.sin(2 * np.pi * number * pitch * t)
-        out[start : start + len(shape)] = shape * tone / np.abs(tone).max()
+        out[start : start + len(shape)] = pulses[pitch]
     return (gain_of(burst.level_db) * out).astype(np.float32)
+
+
+def _tone(pitch_hz: float, length: int, figures: Figures) -> npt.NDArray[np.float64]:
+    """The fundamental with its harmonics, −1 to 1."""
+    t = np.arange(length) / figures.sample_rate_hz
+    tone = np.sin(2 * np.pi * pitch_hz * t)
+    for number, db in enumerate(figures.harmonics_db, 2):
+        tone += gain_of(db) * np.sin(2 * np.pi * number * pitch_hz * t)
+    return tone / np.abs(tone).max()
 
 
 def first_half_s(burst: Burst, figures: Figures) -> tuple[float, float]:

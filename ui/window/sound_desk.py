@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from ui.bed.alarm_view import NO_CIRCULATION
 from ui.bed.audible import audible_level, why_silent
 from ui.bed.bedside import Bedside
 from ui.bed.liveness import Life
@@ -62,7 +63,7 @@ class SoundDesk:
         self._head_s = head_s if bed.verdict.life is Life.LIVE else None
         whose = bed.name, bed.state.generation
         due = self._clock.due(whose, bed.state.beats, self._head_s, bed.speed)
-        if due and audible and choice.beat_tone:
+        if due and audible and choice.beat_tone and not self._no_circulation():
             # No record carries a saturation yet.
             self.player.beat(beat_pitch_hz(None, self._figures.beat), now_s)
 
@@ -75,9 +76,15 @@ class SoundDesk:
         bed = self._ward.on_show
         if not self.choice.beat_tone:
             return ""
+        if self._no_circulation():
+            return "not now"
         if not in_real_time(bed.speed):
             return "only at 1×"
         return source_words(bed.state.beats, self._head_s, self._figures.beat.delay_s) or "no beat"
+
+    def _no_circulation(self) -> bool:
+        """Whether an alarm says so of the bed on show, acknowledged or not: electrical beats would sound like life."""
+        return any(alarm.record.key in NO_CIRCULATION for alarm in self._ward.on_show.state.alarms.standing)
 
     # What the operator does ---------------------------------------------------------------------------------------
 

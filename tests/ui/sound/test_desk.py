@@ -39,6 +39,7 @@ FIGURES = default_figures()
 RATE = FIGURES.sample_rate_hz
 A, B = "Bed 3", "Bed 4"
 ASYSTOLE = ("asystole", "ASYSTOLE", "high", "physiological")
+NO_PULSE = ("no_pulse", "NO PULSE", "high", "physiological")
 LOW = ("map.low", "MAP LOW", "medium", "physiological")
 
 
@@ -247,8 +248,8 @@ def test_the_window_has_it_all_alarms_within_a_frame_sign_keys_menu_and_silence_
     s.feed.push(Patient().alarm(*ASYSTOLE, time_s=1.0))
     s.frames(1)
     assert heard() > 0.0
-    assert press(Qt.Key.Key_V, shift=True) == "SOUND ON: 90 %  ♪ no beat"
-    assert press(Qt.Key.Key_V) == "SOUND ON: 100 %  ♪ no beat"
+    assert press(Qt.Key.Key_V, shift=True) == "SOUND ON: 90 %  ♪ not now"
+    assert press(Qt.Key.Key_V) == "SOUND ON: 100 %  ♪ not now"
     assert press(Qt.Key.Key_B, shift=True) == "SOUND ON: 100 %"
     assert press(Qt.Key.Key_M, shift=True) == "✗ SOUND OFF: Shift+M: on" and ear.closed == 1
     assert press(Qt.Key.Key_M, shift=True) == "SOUND ON: 100 %"
@@ -302,6 +303,18 @@ def test_nothing_is_a_beat_but_a_beat_record() -> None:
     assert room.run(4.0) == 0.0 and room.sign.endswith("♪ no beat")
     room.patients[0].second = lambda second: [r for r in kept(second) if not isinstance(r, BeatRecord)]  # type: ignore[method-assign]
     assert room.run(4.0) == 0.0
+
+
+def test_electrical_beats_without_a_pulse_do_not_sound_like_life() -> None:
+    room = Room(beats=True)
+    room.run(2.0)
+    room.alarm(NO_PULSE)
+    room.run(0.1)
+    room.operator.acknowledge()
+    room.run(2.0)
+    assert room.run(4.0) == 0.0 and room.sign.endswith("♪ not now")
+    room.alarm(NO_PULSE, active=False)
+    assert room.run(2.0) > 0.0
 
 
 def beat(time_s: float) -> BeatRecord:

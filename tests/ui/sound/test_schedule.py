@@ -28,7 +28,7 @@ def prototype() -> Schedule:
 def fresh() -> Schedule:
     made = Schedule.__new__(Schedule)
     made.__dict__.update(prototype().__dict__)
-    made._ended = {}
+    made.restart()
     return made
 
 
