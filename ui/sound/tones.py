@@ -53,10 +53,11 @@ def burst_samples(burst: Burst, figures: Figures) -> Samples:
 def _tone(pitch_hz: float, length: int, figures: Figures) -> npt.NDArray[np.float64]:
     """The fundamental with its harmonics, −1 to 1."""
     t = np.arange(length) / figures.sample_rate_hz
-    tone = np.sin(2 * np.pi * pitch_hz * t)
+    tone: npt.NDArray[np.float64] = np.sin(2 * np.pi * pitch_hz * t)
     for number, db in enumerate(figures.harmonics_db, 2):
         tone += gain_of(db) * np.sin(2 * np.pi * number * pitch_hz * t)
-    return tone / np.abs(tone).max()
+    tone /= np.abs(tone).max()
+    return tone
 
 
 def first_half_s(burst: Burst, figures: Figures) -> tuple[float, float]:

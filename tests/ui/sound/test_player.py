@@ -189,6 +189,19 @@ def test_a_device_that_fails_is_said_and_the_alarm_sounds_anew_once_it_is_back(
     assert back_s <= k.now, "at once, whatever the interval"
 
 
+def test_an_alarm_begins_anew_with_the_device_and_waits_for_no_interval() -> None:
+    k = Kept()
+    k.keeper.want(True)
+    k.run(1.0, level="high")
+    assert k.ear.output is not None
+    k.ear.output.failure = "device gone"
+    k.run(RETRY_S + 0.1, level="high")
+    assert k.ear.opened == 2
+    opened_s = k.now
+    k.run(0.3, level="high")
+    assert max(level_of(block) for now, block in k.ear.blocks if now >= opened_s) > 0.5
+
+
 def test_a_device_that_asks_for_nothing_any_more_is_lost_before_it_is_closed() -> None:
     """Closing it may wait for ever."""
     k = Kept()

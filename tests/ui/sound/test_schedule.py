@@ -163,6 +163,12 @@ def test_a_high_alarm_of_one_frame_is_heard_for_half_a_burst() -> None:
     assert level == "high" and HALF_S - 0.05 < end - begin < HALF_S + 0.1
 
 
+def test_a_high_alarm_waits_for_no_rest_after_a_lower_burst() -> None:
+    heard = play([(1.0, "medium", True), (0.1, "", True), (1.0, "high", True)])
+    assert heard.frames[-1][3] is not None and heard.frames[-1][3].level == "high"
+    assert heard.frames[-1][3].start_s == pytest.approx(101.1, abs=2 * FRAME_S)
+
+
 def test_sound_that_comes_back_begins_at_once() -> None:
     heard = play([(4.0, "high", True), (0.5, "high", False), (1.0, "high", True)])
     back_s = 100.0 + 4.5
