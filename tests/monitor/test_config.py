@@ -23,8 +23,8 @@ from monitor.config_words import lines
 from monitor.settings import RunSettings, with_model
 from streams.sinks.mcap import Limits
 from streams.transport.security import Sasl
-from ui.style.theme import theme_named
 from ui.sound.choice import SoundChoice
+from ui.style.theme import theme_named
 
 WHOLE = """
 [broker]
