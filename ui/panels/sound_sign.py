@@ -11,7 +11,7 @@ from ui.style.look import Look, draw_text, elided
 from ui.style.words import tooltip_words
 
 WIDTH = 128
-_KEYS = "V louder, Shift+V softer, Shift+B beat tone, Shift+M sound on or off"
+_KEYS = "V louder, Shift+V softer, Ctrl+B beat tone, Shift+M sound on or off"
 
 
 class SoundSign(QWidget):

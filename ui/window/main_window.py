@@ -196,7 +196,7 @@ class MainWindow(QMainWindow):
         self.state.settle()
         head_s = self.ward.on_show.advance(self._monotonic())
         turned = self._turn_page(now_s)
-        self.sound.frame(now_s, head_s if self._shown_page is None and self.face.page != "central" else None)
+        self.sound.frame(now_s, head_s if self._shown_page is None and self.face.page != CENTRAL else None)
         if self.face.page != BEDSIDE:
             self.state.undrawn.clear()  # nobody sees these ticks drawn
             self.face.advance(self.ward, now_s)
