@@ -22,8 +22,8 @@ from monitor.cli_data import data_app
 from monitor.cli_deadletters import deadletters_app
 from monitor.cli_evaluate import evaluate_app
 from monitor.cli_export import export
-from monitor.cli_options import Backend, Bundle, Config, Imputer, LogJson, Metrics, Precision, WidestEstimate
-from monitor.cli_roles import display, model_flags, record_ward, source, worker
+from monitor.cli_options import Backend, Bundle, Config, Imputer, LogJson, Metrics, Mute, Precision, WidestEstimate
+from monitor.cli_roles import display, model_flags, muted, record_ward, source, worker
 from monitor.cli_settings import settings as print_settings
 from monitor.cli_train import train_app
 from monitor.config import in_force
@@ -106,6 +106,7 @@ def run(
     broker: Annotated[
         str | None, typer.Option(help="Run it over this broker (kafka://HOST:PORT) instead of inside the process.")
     ] = None,
+    mute: Mute = None,
     config: Config = None,
     metrics: Metrics = None,
     log_json: LogJson = None,
@@ -114,7 +115,7 @@ def run(
     from monitor.events import events
     from monitor.run import run_session
 
-    said = {"broker.url": broker, "metrics.port": metrics, "log.json": log_json}
+    said = {"broker.url": broker, "metrics.port": metrics, "log.json": log_json} | muted(mute)
     force = in_force(config, said | model_flags(bundle, backend, precision, imputer, widest_estimate))
     settings = RunSettings(
         sources=tuple(sources or ["demo"]),

@@ -50,3 +50,7 @@ WidestEstimate = Annotated[
         help="Show no estimated pressure whose mean has an 80 % interval beyond ± so many mmHg (default: 10).",
     ),
 ]
+Mute = Annotated[
+    bool | None,
+    typer.Option("--mute", help="No sound: neither alarms nor the beat tone (Shift+M brings it).", show_default=False),
+]

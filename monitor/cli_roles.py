@@ -16,6 +16,7 @@ from monitor.cli_options import (
     Imputer,
     LogJson,
     Metrics,
+    Mute,
     Partitions,
     Precision,
     Prefix,
@@ -96,12 +97,13 @@ def display(
     prefix: Prefix = None,
     partitions: Partitions = None,
     bed: Annotated[str, typer.Option(help="The bed to show first (default: the first that is heard of).")] = "",
+    mute: Mute = None,
     config: Config = None,
 ) -> None:
     """The bedside display of the beds of a broker."""
     from monitor.roles import run_display
 
-    raise typer.Exit(run_display(in_force(config, _ward(broker, prefix, partitions)), bed))
+    raise typer.Exit(run_display(in_force(config, _ward(broker, prefix, partitions) | muted(mute)), bed))
 
 
 def record_ward(
@@ -141,6 +143,11 @@ def model_flags(
 
 def _ward(broker: str | None, prefix: str | None, partitions: int | None) -> dict[str, object]:
     return {"broker.url": broker, "broker.prefix": prefix, "broker.partitions": partitions}
+
+
+def muted(mute: bool | None) -> dict[str, object]:
+    """What ``--mute`` says: nothing, where it is not given."""
+    return {"sound.on": False if mute else None}
 
 
 def _says(metrics: int | None, log_json: bool | None) -> dict[str, object]:

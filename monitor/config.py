@@ -42,6 +42,7 @@ FLAGS = {
     "worker.widest_estimate": "--widest-estimate",
     "metrics.port": "--metrics",
     "log.json": "--log-json",
+    "sound.on": "--mute",
 }
 _PARSERS: dict[str, Callable[[str], object]] = {
     "broker.url": parse_broker,

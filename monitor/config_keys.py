@@ -116,6 +116,14 @@ class DisplayKeys(Section, frozen=True):
     full_screen: Annotated[bool, Meta(description="true or false")] = False
 
 
+class SoundKeys(Section, frozen=True):
+    """``[sound]``: of a window; where none can be seen there is none to be heard."""
+
+    on: Annotated[bool, Meta(description="true or false")] = True
+    volume: Annotated[int, Meta(ge=10, le=100, description="a whole number of percent, 10 to 100")] = 60
+    beat_tone: Annotated[bool, Meta(description="true or false")] = True
+
+
 class LogKeys(Section, frozen=True):
     """``[log]``: what a role says of itself."""
 
@@ -134,4 +142,5 @@ class Keys(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     recorder: RecorderKeys = msgspec.field(default_factory=RecorderKeys)
     metrics: MetricsKeys = msgspec.field(default_factory=MetricsKeys)
     display: DisplayKeys = msgspec.field(default_factory=DisplayKeys)
+    sound: SoundKeys = msgspec.field(default_factory=SoundKeys)
     log: LogKeys = msgspec.field(default_factory=LogKeys)

@@ -18,6 +18,7 @@ from streams.runner import EMBEDDED, Sharing
 from streams.sinks.mcap import Limits
 from streams.transport.kafka_options import KafkaOptions
 from streams.transport.security import Sasl, Security, Tls
+from ui.sound.choice import SoundChoice
 from ui.style.theme import Theme, theme_named
 
 LOCAL = ("localhost", "127.0.0.1", "::1")
@@ -104,6 +105,12 @@ def spool_of(settings: InForce) -> tuple[int, Path | None]:
 def recordings_of(settings: InForce) -> Path | None:
     """The folder to record into; None: the user's own."""
     return _path(settings.keys.recorder.folder)
+
+
+def sound_of(settings: InForce) -> SoundChoice:
+    """What is to be heard of a window."""
+    keys = settings.keys.sound
+    return SoundChoice(keys.on, keys.volume, keys.beat_tone)
 
 
 def _password(keys: Keys, environment: Mapping[str, str]) -> str:

@@ -16,7 +16,7 @@ from models.runtime.backend import Progress
 from models.runtime.bundle import Bundle, load_bundle
 from models.runtime.threads import threads_for
 from monitor.config import InForce
-from monitor.config_uses import Appearance, appearance_of, limits_of, recordings_of, sharing_of
+from monitor.config_uses import Appearance, appearance_of, limits_of, recordings_of, sharing_of, sound_of
 from monitor.events import EventLog, Watcher
 from monitor.exports import AlarmsCsv, Exporter, PerBed, PredictionsCsv, RestoredNpz, VitalsCsv, writing
 from monitor.recorder import default_path, recorder
@@ -30,6 +30,7 @@ from monitor.watchpoint import watched
 from streams.feed import DisplayFeed
 from streams.inference import Engine
 from streams.runner import EMBEDDED, Sharing
+from ui.sound.choice import SoundChoice
 
 REFRESH_S = 0.25
 
@@ -126,6 +127,7 @@ def run_session(settings: RunSettings, force: InForce, say: EventLog | None = No
                 terminal=terminal,
                 closes=closes,
                 recording=path,
+                sound=sound_of(force),
             )
 
 
@@ -158,6 +160,7 @@ def _look(
     terminal: bool,
     closes: bool,
     recording: Path | None,
+    sound: SoundChoice,
 ) -> int:
     """Show the session until it is over. Raises what ended it, if something did."""
     if display:
@@ -167,7 +170,13 @@ def _look(
         make_application(look["theme"])
         session.wait_opened()
         code = run_display(
-            session, feed, screenshot=settings.screenshot, close_at_end=closes, recording=recording, **look
+            session,
+            feed,
+            screenshot=settings.screenshot,
+            close_at_end=closes,
+            recording=recording,
+            sound=sound,
+            **look,
         )
         session.stop()
         session.wait(0)  # raises what ended it, in one sentence

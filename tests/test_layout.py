@@ -27,7 +27,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "ui.bed": ("ui.bed", "ui.style.theme", "ui.style.words", "streams", "models.signals"),
     "ui.waves": ("ui.waves", "ui.bed", "ui.style", "streams", "models.signals"),
     "ui.central": ("ui.central", "ui.waves", "ui.bed", "ui.style", "streams", "models.signals"),
-    "ui.panels": ("ui.panels", "ui.waves", "ui.bed", "ui.style", "streams", "models.signals"),
+    "ui.sound": ("ui.sound", "streams", "models.signals"),
+    "ui.panels": ("ui.panels", "ui.waves", "ui.sound", "ui.bed", "ui.style", "streams", "models.signals"),
     "streams": ("streams", "models.signals", "models.runtime"),
     "models": ("models",),
     "models.signals": ("models.signals",),
@@ -95,8 +96,9 @@ def test_the_monitor_needs_no_torch() -> None:
 
 
 def test_the_stream_and_what_is_known_of_a_bed_meet_qt_nowhere() -> None:
-    pure = ("streams", "ui.bed", "ui.style.theme", "ui.style.words", "ui.window.control_link",
-            "ui.central.order", "ui.central.grid", "ui.central.scale", "ui.central.tile_words")  # fmt: skip
+    pure = ("streams", "ui.bed", "ui.style.theme", "ui.style.words", "ui.window.control_link", "ui.sound",
+            "ui.window.sound_desk", "ui.central.order", "ui.central.grid", "ui.central.scale",
+            "ui.central.tile_words")  # fmt: skip
     wrong = [
         f"{module} imports {name}"
         for module, path in modules()

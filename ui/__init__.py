@@ -4,6 +4,7 @@ Start with ``ui/window/main_window.py``. The rooms, each knowing only those abov
 
     style     colours, fonts, sizes and words
     bed       what is known of a bed and what is said of it: no Qt, no clock
+    sound     what is heard: bursts, beat tone, the way to the loudspeaker
     waves     the sweep: geometry, scales and ink
     central   all beds as tiles
     panels    everything else that is painted

@@ -10,11 +10,20 @@ import pytest
 from models.signals.errors import BadInput
 from monitor.config import InForce, in_force
 from monitor.config_keys import Keys
-from monitor.config_uses import appearance_of, broker_of, limits_of, recordings_of, security_of, sharing_of
+from monitor.config_uses import (
+    appearance_of,
+    broker_of,
+    limits_of,
+    recordings_of,
+    security_of,
+    sharing_of,
+    sound_of,
+)
 from monitor.config_words import lines
 from monitor.settings import RunSettings, with_model
 from streams.sinks.mcap import Limits
 from streams.transport.security import Sasl
+from ui.sound.choice import SoundChoice
 from ui.style.theme import theme_named
 
 WHOLE = """
@@ -41,6 +50,9 @@ theme = "light"
 font_scale = 1.25
 dpi = 141.5
 full_screen = true
+[sound]
+volume = 30
+beat_tone = false
 """
 
 
@@ -68,6 +80,7 @@ def test_the_file_says_everything(tmp_path: Path) -> None:
     look = appearance_of(force)
     assert look["theme"].colour == theme_named("light").colour and look["theme"].sweep.dpi == 141.5
     assert (look["font_scale"], look["full_screen"]) == (1.25, True)
+    assert sound_of(force) == SoundChoice(on=True, volume=30, beat_tone=False)
 
 
 def test_without_a_file_the_defaults_hold_and_are_those_of_a_run() -> None:
@@ -76,6 +89,7 @@ def test_without_a_file_the_defaults_hold_and_are_those_of_a_run() -> None:
     assert set(force.origin.values()) == {"default"}
     assert with_model(RunSettings(), force.keys.worker) == RunSettings()
     assert limits_of(force) == Limits()
+    assert sound_of(force) == SoundChoice()
     assert sharing_of(force, {}).kafka.retention_h == {"waves": 6.0}
     with pytest.raises(BadInput, match=r"found none; give --broker kafka://HOST:9092, or \[broker\] url"):
         broker_of(force)

@@ -17,6 +17,8 @@ from models.signals.modalities import Modality
 from streams.feed import DisplayFeed
 from tests.ui.synthetic import TICK_S, FakeSession, Patient
 from ui.bed.lanes import Lane
+from ui.sound.choice import SILENT, SoundChoice
+from ui.sound.output import MiniaudioOutput, OpenOutput
 from ui.style.theme import Theme
 from ui.window.app import make_application
 from ui.window.main_window import MainWindow
@@ -78,6 +80,8 @@ class Screen:
         unix_s: float = 0.0,
         theme: Theme | None = None,
         font_scale: float = 1.0,
+        sound: SoundChoice = SILENT,
+        open_output: OpenOutput = MiniaudioOutput,
     ) -> None:
         self.application: QApplication = make_application()
         self.patient, self.others = patient or Patient(), list(others)
@@ -97,6 +101,8 @@ class Screen:
             worker=self.worker,
             recording=recording,
             unix=lambda: unix_s + self.now - (self.begin or self.now),
+            sound=sound,
+            open_output=open_output,
         )
         self.window.resize(*size)
         self.window.show()

@@ -161,6 +161,12 @@ def lit(priority: str, now_s: float, style: AlarmStyle) -> bool:
     return rate == 0.0 or (now_s * rate) % 1.0 < style.duty
 
 
+def sounding(standing: Iterable[Alarm]) -> str:
+    """The highest priority among alarms that nobody has acknowledged, "" for none."""
+    loud = {alarm.record.priority for alarm in standing if not alarm.acknowledged}
+    return next((priority for priority in PRIORITIES if priority in loud), "")
+
+
 def colours(alarm: Alarm, lit: bool, held: bool, style: AlarmStyle) -> tuple[str, str]:
     """Background and text of an alarm in one phase. ``held``: not live, hence steady as if it were acknowledged."""
     own = style.colours.get(alarm.record.priority, style.colours["low"])

@@ -29,7 +29,8 @@ class Answer:
 
 class Bedside:
     """``snapshot``: what the session last said of this bed, None before. verdict, moment: of the last :meth:`judge`.
-    prediction_seen: end of the window whose prediction was last on the screen. All times monotonic."""
+    prediction_seen: end of the window whose prediction was last on the screen. loss_seen: that it is lost was
+    acknowledged. All times monotonic."""
 
     def __init__(self, name: str, theme: Theme, now_s: float) -> None:
         self.state = DisplayState(theme, name)
@@ -37,6 +38,7 @@ class Bedside:
         self.verdict = Verdict(Life.WAITING)
         self.moment = Moment(0.0, now_s, Life.WAITING)
         self.prediction_seen: int | None = None
+        self.loss_seen = False
         self._limit_s = theme.alarm.heartbeat_s
         self._unpaused_s = self._going_s = now_s
 
@@ -95,6 +97,7 @@ class Bedside:
             idle_s=idle_s,
             limit_s=self._limit_s,
         )
+        self.loss_seen = self.loss_seen and self.verdict.urgent
         running = self.verdict.life in (Life.LIVE, Life.LOST)  # what is lost ages on
         event_s = clock.source_now(now_s, self._going_s if running else None)
         self.moment = Moment(event_s, now_s, self.verdict.life, self._unpaused_s, self.speed)

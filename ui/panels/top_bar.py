@@ -28,6 +28,7 @@ class TopBar(QWidget):
         self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
         self._look, self._on_click = look, on_click
         self._bed = self._source = ""
+        self.reserved = 0.0  # logical pixels between the alarm area and the disclaimer, for somebody else's sign
         self.fields: tuple[AlarmField, ...] = tuple(AlarmField(name) for name in FIELDS)
         self.setToolTip(_HINT)
 
@@ -55,10 +56,15 @@ class TopBar(QWidget):
             x += room * _SHARES[name] + gap
         return out
 
+    @property
+    def signs_left(self) -> float:
+        """Where what is ``reserved`` begins."""
+        return self._sides()[1] + 8 * self._look.unit
+
     def _sides(self) -> tuple[float, float]:
         unit = self._look.unit
         words = max(QFontMetricsF(self._look.font(11)).horizontalAdvance(line) for line in _DISCLAIMER_LINES)
-        return 196 * unit, self.width() - words - 32 * unit
+        return 196 * unit, self.width() - words - 32 * unit - self.reserved
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """Draws the bar."""

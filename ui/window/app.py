@@ -14,6 +14,7 @@ from PySide6.QtWidgets import QApplication
 from models.signals.errors import BadInput
 from streams.control import SessionControl
 from streams.feed import DisplayFeed
+from ui.sound.choice import SILENT, SoundChoice
 from ui.style.theme import Theme, default_theme
 from ui.window.main_window import MainWindow
 
@@ -56,16 +57,19 @@ def run_display(
     recording: Path | None = None,
     theme: Theme | None = None,
     font_scale: float = 1.0,
+    sound: SoundChoice = SILENT,
 ) -> int:
     """Show the session until the window is closed; returns the exit code (0; 1 if the session failed).
 
     screenshot: save a picture when the run ends (or the window is closed before), then close. close_at_end: close
     when the run ends also without a picture. size: of the window in logical pixels. recording: the file that the run
-    is being recorded into, to look back in. font_scale: of all that is written. Ctrl-C and SIGTERM close it.
+    is being recorded into, to look back in. font_scale: of all that is written. sound: what is to be heard of a window
+    that can be seen. Ctrl-C and SIGTERM close it.
     Raises BadInput where the picture cannot be written.
     """
     application = make_application(theme)
-    window = MainWindow(control, feed, theme=theme, font_scale=font_scale, recording=recording)
+    heard = SILENT if application.platformName() in ("offscreen", "minimal") else sound
+    window = MainWindow(control, feed, theme=theme, font_scale=font_scale, recording=recording, sound=heard)
     if size is not None:
         window.resize(*size)
     if full_screen:
@@ -100,6 +104,7 @@ def run_display(
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+        window.sound.join()
     if screenshot is not None and saved != [True]:
         raise BadInput("a picture file that can be written", os.fspath(screenshot), "choose another path")
     snapshot = window.link.snapshot

@@ -47,6 +47,8 @@ from ui.panels.numerics import flashes_of
 from ui.panels.replay_bar import Recorded
 from ui.panels.shortcuts import SHORTCUTS
 from ui.panels.toast import STAYS_S
+from ui.sound.choice import SILENT, SoundChoice
+from ui.sound.output import MiniaudioOutput, OpenOutput
 from ui.style.look import Look
 from ui.style.theme import Theme, default_theme
 from ui.style.words import bed_title, clock_words, speed_words
@@ -59,6 +61,7 @@ from ui.window.menu import MainMenu
 from ui.window.operator import Operator
 from ui.window.picture import Pictures, write_picture
 from ui.window.screen import BEDSIDE, Screen
+from ui.window.sound_desk import SoundDesk
 
 FRAME_MS = 16
 _BUDGET_S = 0.001
@@ -72,7 +75,8 @@ _BEAT_LIT_S = 0.12
 
 
 class MainWindow(QMainWindow):
-    """The display of one session. recording: the file that the run is being recorded into, to look back in.
+    """The display of one session. recording: the file that the run is being recorded into, to look back in. sound: what
+    is to be heard, through what ``open_output`` opens.
     ``start=False`` leaves the frames to the caller (tests, which also bring their clocks and the worker that calls the
     session)."""
 
@@ -88,6 +92,8 @@ class MainWindow(QMainWindow):
         worker: Executor | None = None,
         recording: Path | None = None,
         unix: Callable[[], float] = time.time,
+        sound: SoundChoice = SILENT,
+        open_output: OpenOutput = MiniaudioOutput,
     ) -> None:
         super().__init__()
         self._monotonic = monotonic
@@ -127,6 +133,7 @@ class MainWindow(QMainWindow):
             now_s=self._monotonic,
             sweep_chosen=self.menu.check_speed,
         )
+        self.sound = SoundDesk(self.ward, sound, open_output, say=self.say, monotonic=monotonic, start=start)
         self._give_orders()
         self.resize(1456, 819)
         self.setMinimumSize(1024, 640)
@@ -158,8 +165,9 @@ class MainWindow(QMainWindow):
                 QShortcut(QKeySequence(key), self).activated.connect(lambda action=action: action())
 
     def action_of(self, name: str) -> Callable[..., object]:
-        """The method behind an action of the keyboard: the operator's, or one about the window itself."""
-        found: Callable[..., object] = getattr(self.operator if hasattr(self.operator, name) else self, name)
+        """The method behind an action of the keyboard: the operator's, the sound's, or one about the window itself."""
+        owner = next(owner for owner in (self.operator, self.sound, self) if hasattr(owner, name))
+        found: Callable[..., object] = getattr(owner, name)
         return found
 
     def resizeEvent(self, event: QResizeEvent) -> None:
@@ -188,6 +196,7 @@ class MainWindow(QMainWindow):
         self.state.settle()
         head_s = self.ward.on_show.advance(self._monotonic())
         turned = self._turn_page(now_s)
+        self.sound.frame(now_s, head_s if self._shown_page is None and self.face.page != CENTRAL else None)
         if self.face.page != BEDSIDE:
             self.state.undrawn.clear()  # nobody sees these ticks drawn
             self.face.advance(self.ward, now_s)
@@ -313,6 +322,7 @@ class MainWindow(QMainWindow):
         self.beds.show_beds(self.ward.said, bed.name, now_s)
         self._cover()
         self.face.renew(self.ward, now_s)
+        self.face.sound.say(*self.sound.words())
         position_s = head_s if head_s is not None else (status.position_s if status is not None else 0.0)
         self._say_numbers(head_s)
         self._say_prediction(bed)
@@ -465,4 +475,5 @@ class MainWindow(QMainWindow):
         self.link.close()
         self.history.close()
         self.pictures.close()
+        self.sound.close()
         super().closeEvent(event)

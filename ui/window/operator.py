@@ -170,8 +170,9 @@ class Operator:
         self._say(f"{lane.title} WITHHELD — press {number + 1} to restore" if drop else f"{lane.title} restored")
 
     def acknowledge(self) -> None:
-        """Standing alarms of the bed on show stop flashing."""
-        self._say("alarms acknowledged" if self._bed.state.alarms.acknowledge() else "no alarm to acknowledge")
+        """Standing alarms of the bed on show stop flashing and sounding; so does that it is lost."""
+        lost = self._bed.loss_seen = self._bed.verdict.urgent
+        self._say("alarms acknowledged" if self._bed.state.alarms.acknowledge() or lost else "no alarm to acknowledge")
 
     # Waves --------------------------------------------------------------------------------------------------------
 

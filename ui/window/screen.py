@@ -24,6 +24,8 @@ from ui.panels.history_band import HistoryBand
 from ui.panels.numerics import NumericsPanel
 from ui.panels.prediction_tile import MadeFromTile, PredictionTile
 from ui.panels.replay_bar import ReplayBar
+from ui.panels.sound_sign import WIDTH as SOUND_WIDTH
+from ui.panels.sound_sign import SoundSign
 from ui.panels.toast import Toast
 from ui.panels.top_bar import Banner, TopBar
 from ui.style.look import Look
@@ -57,6 +59,7 @@ class Screen(QWidget):
         self._look = look
         self.setStyleSheet(f"background: {look.theme.colour['background']};")
         self.top = TopBar(look, partial(act, "toggle_alarms"))
+        self.sound = SoundSign(look, self.top)
         self.banner = Banner(look)
         self.beds = BedStrip(look, partial(act, "show_bed"))
         self.past = HistoryBand(look, partial(act, "back_to_live"))
@@ -155,6 +158,7 @@ class Screen(QWidget):
         self.beds.setFixedHeight(look.px(BEDS_HEIGHT))
         self.banner.setFixedHeight(look.px(_BANNER_HEIGHT))
         self.past.setFixedHeight(look.px(BAND_HEIGHT))
+        self.top.reserved = look.px(SOUND_WIDTH) + 8 * look.unit
         self.replay.setFixedHeight(look.px(_REPLAY_HEIGHT))
         self.tiles.setFixedHeight(look.px(_TILES_HEIGHT))
         self._row.setContentsMargins(look.px(18), look.px(6), look.px(18), look.px(6))
@@ -165,6 +169,7 @@ class Screen(QWidget):
     def cover(self, window: QSize, *, beds: bool) -> None:
         """Places what lies over the pages. The list of alarms covers waves: neither a number nor the ``beds``."""
         self.help.setGeometry(self.rect())
+        self.sound.setGeometry(round(self.top.signs_left), 0, self._look.px(SOUND_WIDTH), self.top.height())
         top = self._look.px(_TOP_HEIGHT) + (self._look.px(BEDS_HEIGHT) if beds else 0)
         room = QRect(0, top, window.width() - self.numerics.width(), round(window.height() * 0.6))
         if self.alarms.room != room:
