@@ -28,6 +28,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "ui.waves": ("ui.waves", "ui.bed", "ui.style", "streams", "models.signals"),
     "ui.central": ("ui.central", "ui.waves", "ui.bed", "ui.style", "streams", "models.signals"),
     "ui.panels": ("ui.panels", "ui.waves", "ui.bed", "ui.style", "streams", "models.signals"),
+    "ui.trends": ("ui.trends", "ui.bed", "ui.style", "streams", "models.signals"),
     "streams": ("streams", "models.signals", "models.runtime"),
     "models": ("models",),
     "models.signals": ("models.signals",),

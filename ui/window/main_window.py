@@ -6,6 +6,7 @@
     beds          a chip a bed, where there are two or more                panels/bed_strip.py, bed/bed_words.py
     sweep         the waves, estimates, presence strips; a stamp           waves/
     numerics      one tile a lane                                          panels/numerics.py, bed/readouts.py
+    trends        a page of its own                                        trends.py, ui/trends/
     prediction    risk, trend, age; made from                              panels/prediction_tile.py
     central       all beds as tiles, in place of the four above (B)        central/
     replay bar    pause, speed, position, status                           panels/replay_bar.py, bed/status_words.py
@@ -59,6 +60,7 @@ from ui.window.menu import MainMenu
 from ui.window.operator import Operator
 from ui.window.picture import Pictures, write_picture
 from ui.window.screen import BEDSIDE, Screen
+from ui.window.trends import TRENDS, TrendsRoom
 
 FRAME_MS = 16
 _BUDGET_S = 0.001
@@ -127,6 +129,8 @@ class MainWindow(QMainWindow):
             now_s=self._monotonic,
             sweep_chosen=self.menu.check_speed,
         )
+        self.trends = TrendsRoom(self.look, self._visit, lambda: self.history.unix_s, self.pictures)
+        face.add_page(TRENDS, self.trends)
         self._give_orders()
         self.resize(1456, 819)
         self.setMinimumSize(1024, 640)
@@ -262,6 +266,22 @@ class MainWindow(QMainWindow):
             self.operator.look_at(span_s[0] + time_s)
         else:
             self.operator.seek(time_s)
+
+    def _visit(self, time_s: float) -> None:
+        """A moment of the trends was chosen, event time: it is shown on the bedside, of a live bed out of what is
+        recorded."""
+        status = self.ward.on_show.status
+        if status is not None and not status.seekable and self.trends.page is not None:
+            self.operator.look_at(self.trends.page.unix_s(time_s))
+            if not self.history.recorded or self.history.span_s is None:
+                return
+        else:
+            self.operator.seek(time_s)
+        self.face.turn_to(BEDSIDE)
+
+    def on_trends(self, order: str) -> None:
+        """See :meth:`ui.window.trends.TrendsRoom.do`."""
+        self.trends.do(order)
 
     def show_bed(self, name: str) -> None:
         """Put a bed on show: all that is drawn and all that is ordered from here on is about that one."""
