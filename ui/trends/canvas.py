@@ -19,7 +19,7 @@ from models.signals.modalities import Modality
 from ui.bed.series import HI, LO, MID, Float32, Stretch
 from ui.bed.trends import AT, AlarmSpan
 from ui.style.look import Look, mixed
-from ui.trends.items import Bars, Hands, ScaledAxis, Strokes, TimeAxis, TimeView, pen
+from ui.trends.items import Bars, Hands, ScaleAxis, Strokes, TimeAxis, TimeView, pen
 from ui.trends.marks import ALARM_ROWS, LINES, alarm_bars, picture, presence_words
 from ui.trends.plots import PLOTS, Line, Plot, limits_of
 from ui.trends.shapes import bars, segments, within
@@ -28,6 +28,7 @@ from ui.trends.values import Value, Values, colour_of, values_of
 _LEFT, _RIGHT = 40.0, 30.0
 _ALARMS, _CHANNEL, _AXIS = 30.0, 13.0, 20.0
 _DASH_PX = 5.0
+_IDLE = 18.0  # of a plot without a channel
 NOTHING = np.empty((0, 4))
 
 
@@ -36,6 +37,8 @@ class _Panel:
 
     def __init__(self, plot: Plot, item: Any) -> None:
         self.plot, self.item = plot, item
+        self.idle = False
+        """Whether its channel is not there, and nothing was known of it: it needs no room."""
         self.grid = Strokes(smooth=False)
         self.spread = [Bars() for _ in plot.lines]
         self.between = Bars()
@@ -130,7 +133,7 @@ class Canvas(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         self.alarms = self._plot(hands, 0)
         self.panels: list[_Panel] = []
         for row, plot in enumerate(PLOTS, 1):
-            item = self._plot(hands, row, right=ScaledAxis(plot.right[0]) if plot.right else None)
+            item = self._plot(hands, row, right=ScaleAxis("right", plot.right[0]) if plot.right else None)
             self.panels.append(_Panel(plot, item))
         risk = next(panel for panel in self.panels if panel.plot.risk)
         for edge in look.theme.prediction.bands:
@@ -151,7 +154,8 @@ class Canvas(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         self.restyle()
 
     def _plot(self, hands: Hands, row: int, bottom: Any = None, right: Any = None) -> Any:
-        axes = {name: axis for name, axis in (("bottom", bottom), ("right", right)) if axis is not None}
+        sides = (("left", ScaleAxis("left")), ("bottom", bottom), ("right", right))
+        axes = {name: axis for name, axis in sides if axis is not None}
         plot = pg.PlotItem(viewBox=TimeView(hands), axisItems=axes, enableMenu=False)
         plot.hideButtons()
         for name in ("left", "right", "bottom", "top"):
@@ -189,6 +193,7 @@ class Canvas(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         for panel in self.panels:
             panel.restyle(look)
             panel.item.getAxis("left").setStyle(tickLength=-look.px(3))
+            panel.item.getAxis("left").room_px = look.px(22)
         eeg = next(panel for panel in self.panels if panel.plot.right)
         eeg.item.getAxis("right").setTextPen(pen(look.modality(Modality.EEG)))
         for plot in (self.alarms, self.strip):
@@ -204,8 +209,10 @@ class Canvas(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         self.alarms.getAxis("left").setTickFont(look.font(8))
         self.alarms.vb.setYRange(0, len(ALARM_ROWS), padding=0)
         for number, plot in enumerate(PLOTS, 1):
-            layout.setRowStretchFactor(number, plot.weight)
             layout.setRowMinimumHeight(number, 10)
+            idle = self.panels[number - 1].idle
+            layout.setRowStretchFactor(number, 0 if idle else plot.weight)
+            layout.setRowMaximumHeight(number, look.px(_IDLE) if idle else 10_000)
         self._fit_strip()
         self.values.fit()
         self._cross.setPen(pen(look.colour("text"), look.unit))
@@ -234,9 +241,15 @@ class Canvas(pg.GraphicsLayoutWidget):  # type: ignore[misc]
             plot.vb.setXRange(begin_s, end_s, padding=0)
 
     def draw(
-        self, stretch: Stretch, alarms: Sequence[AlarmSpan], modalities: tuple[Modality, ...], now_s: float
+        self,
+        stretch: Stretch,
+        alarms: Sequence[AlarmSpan],
+        modalities: tuple[Modality, ...],
+        unconnected: frozenset[Modality],
+        now_s: float,
     ) -> None:
-        """All of a stretch, within the present range."""
+        """All of a stretch, within the present range. modalities: rows of the presence."""
+        self._find_idle(stretch, unconnected)
         pixel_s = self.pixel_s
         dash = max(1, round(_DASH_PX * self._look.unit * pixel_s / stretch.step_s))
         (begin_s, end_s), _ = self.strip.vb.viewRange()
@@ -261,6 +274,20 @@ class Canvas(pg.GraphicsLayoutWidget):  # type: ignore[misc]
             for shape, figures in zip(shapes, marks.get(key, (NOTHING, NOTHING)), strict=True):
                 shape.draw(figures)
 
+    def _find_idle(self, stretch: Stretch, unconnected: frozenset[Modality]) -> None:
+        changed = False
+        for panel in self.panels:
+            ats = [AT[line_.column] for line_ in panel.plot.lines]
+            idle = panel.plot.needs in unconnected and bool(np.isnan(stretch.values[:, MID, ats]).all())
+            changed |= idle != panel.idle
+            panel.idle = idle
+            panel.item.getAxis("left").setStyle(showValues=not idle)
+            if panel.plot.right:
+                panel.item.getAxis("right").setStyle(showValues=not idle)
+        if changed:
+            self.restyle()
+            self.ci.layout.activate()
+
     @property
     def pixel_s(self) -> float:
         """Seconds a logical pixel."""
@@ -282,7 +309,7 @@ class Canvas(pg.GraphicsLayoutWidget):  # type: ignore[misc]
     def say(self, head: tuple[str, str], strong: bool, row: Float32 | None, presence: Any) -> None:
         """The values of one moment: row [3, columns], presence [2, modalities]; None: not known."""
         plots: dict[int, tuple[QRectF, Plot, tuple[Value, ...]]] = {
-            number: (panel.item.vb.sceneBoundingRect(), panel.plot, values_of(panel.plot, row))
+            number: (panel.item.vb.sceneBoundingRect(), panel.plot, () if panel.idle else values_of(panel.plot, row))
             for number, panel in enumerate(self.panels)
         }
         rows = [(m.value, *presence_words(self._look, presence, m)) for m in self._modalities]

@@ -14,6 +14,7 @@ from PySide6.QtGui import QColor, QPainter, QPen
 from ui.trends.shapes import Float64
 
 _TIMES_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400)
+_SCALE = (5.0, 10.0, 20.0, 50.0, 100.0)
 
 
 class Hands(Protocol):
@@ -175,12 +176,20 @@ class TimeAxis(pg.AxisItem):  # type: ignore[misc]
         return [self.words(value) for value in values]
 
 
-class ScaledAxis(pg.AxisItem):  # type: ignore[misc]
-    """A second scale of what is drawn to the first: ``factor`` of it."""
+class ScaleAxis(pg.AxisItem):  # type: ignore[misc]
+    """A scale of values with round numbers on it, ``room_px`` from each other at least. factor: what it says of the
+    values drawn by."""
 
-    def __init__(self, factor: float) -> None:
-        super().__init__("right")
+    def __init__(self, side: str, factor: float = 1.0) -> None:
+        super().__init__(side)
         self._factor = factor
+        self.room_px = 20.0
+
+    def tickValues(self, minVal: float, maxVal: float, size: float) -> list[tuple[float, list[float]]]:  # noqa: N803 (pyqtgraph's)
+        """One level."""
+        least = (maxVal - minVal) * self.room_px / max(size, 1.0)
+        step = next((s for s in _SCALE if s >= least), _SCALE[-1])
+        return [(step, [float(value) for value in np.arange(math.ceil(minVal / step) * step, maxVal, step)])]
 
     def tickStrings(self, values: Sequence[float], scale: float, spacing: float) -> list[str]:
         """In its own unit."""

@@ -64,7 +64,8 @@ def presence_words(look: Look, presence: Bytes | None, modality: Modality) -> tu
         return "not known", look.colour("text_faint")
     why = absence_words(CODES[code - MEASURED]) if code else ""
     if share == 0:
-        return why, colour_of_code(look, modality, code)
+        quiet = CODES[code - MEASURED] == Absence.NOT_CONNECTED.value
+        return why, look.colour("text_faint") if quiet else colour_of_code(look, modality, code)
     words = "measured" if share == ALL else f"{100 * share / ALL:.0f} % measured, {why}"
     return words, look.colour("text_soft")
 

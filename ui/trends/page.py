@@ -66,6 +66,7 @@ class TrendsPage(QWidget):
         self.span = Span()
         self.cross_s: float | None = None
         """Event time of the cross-hair."""
+        self._by_pointer = False
         self._bed: Bedside | None = None
         self._drawn: _Drawn | None = None
         self._stretch: Stretch | None = None
@@ -188,7 +189,7 @@ class TrendsPage(QWidget):
         self.canvas.ci.layout.activate()  # else what was just resized is drawn for its old size
         self.canvas.show_range(*range_s)
         self._stretch = trends.stretch(*range_s, max(200, round(width / BUCKET_PX)))
-        self.canvas.draw(self._stretch, trends.alarms(*range_s), _rows(bed), present_s)
+        self.canvas.draw(self._stretch, trends.alarms(*range_s), _rows(bed), _unconnected(bed), present_s)
 
     # Words --------------------------------------------------------------------------------------------------------
 
@@ -272,7 +273,7 @@ class TrendsPage(QWidget):
                 self.cross_s = None
                 self.span.to_now()
             case "go" if self.cross_s is not None:
-                self._go(self.cross_s)
+                self.visit(self.cross_s)
             case _:
                 pass
 
@@ -286,11 +287,12 @@ class TrendsPage(QWidget):
         known = self._bed.state.trends.span_s
         at_s = self._present_s if self.cross_s is None else self.cross_s
         first_s, last_s = known or (at_s, at_s)
-        self.cross_s = min(max(at_s + by_s, first_s), max(last_s, self._present_s))
+        self.cross_s, self._by_pointer = min(max(at_s + by_s, first_s), max(last_s, self._present_s)), False
         self.span.show(self.cross_s)
 
     def _point(self, time_s: float | None) -> None:
-        self.cross_s = time_s
+        if time_s is not None or self._by_pointer:  # who leaves does not take what was set by key
+            self.cross_s, self._by_pointer = time_s, time_s is not None
 
     def zoom(self, factor: float, at_s: float) -> None:
         """The wheel was turned."""
@@ -302,7 +304,8 @@ class TrendsPage(QWidget):
 
     def visit(self, at_s: float) -> None:
         """A moment was clicked."""
-        self._go(at_s)
+        if self._bed is not None and self._bed.state.trends.span_s is not None:
+            self._go(at_s)
 
     # Files --------------------------------------------------------------------------------------------------------
 
@@ -351,3 +354,9 @@ def _said(trends: Trends, time_ns: int) -> Float32:
 def _rows(bed: Bedside) -> tuple[Modality, ...]:
     """Of the presence: the rows of the bedside, one a modality."""
     return tuple(dict.fromkeys(lane.modality for lane in bed.state.lanes)) or MODEL_MODALITIES
+
+
+def _unconnected(bed: Bedside) -> frozenset[Modality]:
+    """Of which the bed has no channel."""
+    lanes = bed.state.lanes
+    return frozenset(lane.modality for lane in lanes) - {lane.modality for lane in lanes if lane.connected}

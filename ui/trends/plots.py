@@ -35,7 +35,7 @@ class Line:
 class Plot:
     """unit: of the left scale, which shows at least ``span`` and never more than ``most``. weight: of its height.
     between: two columns, upper and lower, with a band between them. limits: of these vitals. right: factor and unit of
-    a second scale. risk: drawn in the bands of the theme."""
+    a second scale. risk: drawn in the bands of the theme. needs: a channel without which there is nothing to draw."""
 
     title: str
     unit: str
@@ -47,6 +47,7 @@ class Plot:
     limits: tuple[str, ...] = ()
     right: tuple[float, str] | None = None
     risk: bool = False
+    needs: Modality | None = None
 
 
 _SEF_FACTOR = 100.0 / 30.0
@@ -101,6 +102,7 @@ PLOTS: tuple[Plot, ...] = (
         (0.0, 100.0),
         21,
         right=(1.0 / _SEF_FACTOR, "Hz"),
+        needs=Modality.EEG,
     ),
     Plot(
         "RISK  MAP < 65",

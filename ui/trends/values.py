@@ -112,6 +112,11 @@ class Values(pg.GraphicsWidget):  # type: ignore[misc]
         """Title and values, as large as the height of the plot allows."""
         look, unit = self._look, self._look.unit
         row = min(21 * unit, place.height() / (len(values) + 0.95))
+        if not values:
+            base = place.center().y() + QFontMetricsF(look.font(10)).capHeight() / 2
+            words = f"{plot.title}  not connected"
+            draw_text(painter, left, base, words, look.font(10, True), look.colour("text_faint"))
+            return
         title = look.font(min(10.5, 0.62 * row / unit), True)
         base = place.top() + row * 0.66
         draw_text(painter, left, base, f"{plot.title}  {plot.unit}", title, look.colour("text_soft"))

@@ -276,7 +276,8 @@ class MainWindow(QMainWindow):
             if not self.history.recorded or self.history.span_s is None:
                 return
         else:
-            self.operator.seek(time_s)
+            longest_s = status.duration_s if status is not None and status.duration_s > 0 else time_s
+            self.operator.seek(min(max(0.0, time_s), longest_s))
         self.face.turn_to(BEDSIDE)
 
     def on_trends(self, order: str) -> None:
