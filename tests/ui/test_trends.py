@@ -22,7 +22,9 @@ from ui.bed.trends import AT, COLUMNS, MODALITIES, UNITS, VITALS, Trends
 from ui.style.theme import default_theme
 
 
-def told(patient: Patient, begin: int, end: int, state: DisplayState | None = None, ahead_s: float = 100.0):
+def told(
+    patient: Patient, begin: int, end: int, state: DisplayState | None = None, ahead_s: float = 100.0
+) -> DisplayState:
     """A state that was told the seconds [begin, end] of a patient, and the predictions."""
     if state is None:
         state = DisplayState(default_theme())
@@ -56,7 +58,7 @@ def test_each_second_is_what_was_said_of_it_last(passes: list[tuple[int, list[di
     trends, truth = Trends(), {}
     for epoch, (begin, said) in enumerate(passes):
         for number, values in enumerate(said):
-            record = vitals(begin + number, epoch, **values)
+            record = vitals(begin + number, epoch, **dict[str, object](values))  # type: ignore[arg-type]
             trends.apply(record, 0.0, pressure=False, depth=False)
             truth[begin + number] = values
     first, last = min(truth), max(truth)
@@ -72,7 +74,7 @@ def test_each_second_is_what_was_said_of_it_last(passes: list[tuple[int, list[di
 def test_every_column_has_a_unit_and_is_written() -> None:
     assert all(name.removesuffix("_lo").removesuffix("_hi") in UNITS for name in COLUMNS)
     state = told(Patient(absent={Modality.ABP: [(30, 60, Absence.NO_DATA)]}), 1, 60)
-    known = np.isfinite(state.trends.stretch(0, 61, 61).values[:, MID]).any(0)
+    known = np.logical_or.reduce(np.isfinite(state.trends.stretch(0, 61, 61).values[:, MID]))
     assert known.all(), [name for name, at in AT.items() if not known[at]]
 
 
@@ -116,7 +118,7 @@ def test_the_presence_is_that_of_the_cells_with_its_reason() -> None:
 def test_an_estimate_is_kept_only_where_it_was_allowed() -> None:
     absent = {Modality.ABP: [(20, 60, Absence.NO_DATA)]}
     no_pulse = Chapter(40, 50, pulse={Modality.PPG: Pulse.NONE})
-    estimated = {"pressures": {"map": (66.0, 59.0, 73.0)}}
+    estimated: dict[str, object] = {"pressures": {"map": (66.0, 59.0, 73.0)}}
     everywhere = [replace(no_pulse, predicted=estimated), Chapter(0, 99, predicted=estimated)]
     got = column(told(Patient(absent=absent, story=everywhere), 1, 70).trends, "map_estimated", 0, 71)
     assert np.isnan(got[:20]).all(), "measured: whatever is sent, it is no estimate"
@@ -149,9 +151,11 @@ def test_no_risk_where_none_was_given(changes: dict[str, object]) -> None:
 
 
 def test_a_window_that_was_missed_says_nothing() -> None:
-    trends = told(Patient(story=[Chapter(10, 12, predicted={"missed": "skipped", "valid": False}),
-                                 Chapter(20, 29, predicted={"missed": "late", "valid": False})]), 1, 40).trends  # fmt: skip
-    risk = column(trends, "risk_15", 1, 41)
+    story = [
+        Chapter(10, 12, predicted={"missed": "skipped", "valid": False}),
+        Chapter(20, 29, predicted={"missed": "late", "valid": False}),
+    ]
+    risk = column(told(Patient(story=story), 1, 40).trends, "risk_15", 1, 41)
     assert np.isfinite(risk[:19]).all(), "what was at hand stood"
     assert np.isnan(risk[21:27]).all(), "too long"
 
@@ -170,15 +174,15 @@ def test_a_seek_keeps_what_was_seen_and_another_patient_starts_afresh() -> None:
 
 
 def alarm(second: float, active: bool = True, epoch: int = 0, key: str = "hr.low", **more: str) -> AlarmRecord:
-    usual: dict[str, str] = {"priority": "medium", "kind": "physiological", "text": f"{key} {second:g}", **more}
-    return AlarmRecord(bed="Bed 3", session="s", epoch=epoch, time_ns=round(second * NS), key=key, active=active, **usual)  # type: ignore[arg-type]  # fmt: skip
+    made = Patient(epoch=epoch, session="s").alarm(key, f"{key} {second:g}", "medium", "physiological", active, second)
+    return msgspec.structs.replace(made, **more)
 
 
 def spans(trends: Trends, begin: float = -1e9, end: float = 1e9) -> list[tuple[str, str, float, float | None]]:
     return [(a.key, a.priority, a.begin_s, a.end_s) for a in trends.alarms(begin, end)]
 
 
-def alarmed(*records: AnyRecord) -> Trends:
+def alarmed(*records: VitalsRecord | AlarmRecord) -> Trends:
     trends = Trends()
     for record in records:
         trends.apply(record, 0.0, pressure=False, depth=False)
@@ -196,8 +200,16 @@ def test_alarms_from_onset_to_end_also_when_they_get_worse() -> None:
 
 
 def test_alarms_of_a_stretch_that_is_played_again_are_those_of_the_last_time() -> None:
-    before = [vitals(0), alarm(10), alarm(20, False), alarm(50), vitals(60), alarm(70, key="map.low"), vitals(80)]
-    again = [vitals(5, 1), vitals(30, 1), alarm(52, epoch=1), vitals(55, 1)]
+    before: list[VitalsRecord | AlarmRecord] = [
+        vitals(0),
+        alarm(10),
+        alarm(20, False),
+        alarm(50),
+        vitals(60),
+        alarm(70, key="map.low"),
+        vitals(80),
+    ]
+    again: list[VitalsRecord | AlarmRecord] = [vitals(5, 1), vitals(30, 1), alarm(52, epoch=1), vitals(55, 1)]
     trends = alarmed(*before, *again)
     assert spans(trends) == [("hr.low", "medium", 52, None), ("map.low", "medium", 70, 80)]
 

@@ -67,7 +67,7 @@ class Stretch:
     @property
     def times_s(self) -> NDArray[np.float64]:
         """Middles of the buckets."""
-        return self.first_s + (np.arange(len(self.values)) + 0.5) * self.step_s
+        return (np.arange(len(self.values), dtype=np.float64) + 0.5) * self.step_s + self.first_s
 
 
 class _Block:
@@ -112,7 +112,7 @@ class _Block:
         if old is None:
             return new
         seen = self.seen.reshape(count, -1)
-        some, whole = seen.any(1)[:, None, None], seen.all(1)[:, None]
+        some, whole = np.logical_or.reduce(seen, axis=1)[:, None, None], np.logical_and.reduce(seen, axis=1)[:, None]
         values = np.where(some, new[0], old[0])
         for side, further in ((LO, np.fmin), (HI, np.fmax)):  # of a bucket that is new in part nothing bad is lost
             values[:, side] = np.where(some[:, 0] & ~whole, further(values[:, side], old[0][:, side]), values[:, side])
@@ -132,8 +132,9 @@ class _Block:
     @property
     def bytes(self) -> int:
         """Of its arrays."""
-        own = [part for part in (self.fine, self.codes, self.seen, *(self.old or ())) if part is not None]
-        return sum(part.nbytes for part in own) + sum(part.nbytes for pair in self.cache.values() for part in pair)
+        own = (self.fine, self.codes, self.seen, *(self.old or ()))
+        drawn = (part for pair in self.cache.values() for part in pair)
+        return sum(int(part.nbytes) for part in (*own, *drawn) if part is not None)
 
 
 class Series:
@@ -254,9 +255,7 @@ def _folded(rows: Float32, count: int) -> Float32:
     ordered = np.sort(mid.reshape(shape), axis=1)  # NaN goes to the end
     known = np.isfinite(ordered).sum(1)
     middle = np.take_along_axis(ordered, np.maximum(known - 1, 0)[:, None] // 2, 1)[:, 0]
-    return np.stack(
-        (np.fmin.reduce(lo.reshape(shape), axis=1), middle, np.fmax.reduce(hi.reshape(shape), axis=1)), 1
-    )
+    return np.stack((np.fmin.reduce(lo.reshape(shape), axis=1), middle, np.fmax.reduce(hi.reshape(shape), axis=1)), 1)
 
 
 def _shares(codes: Bytes, count: int) -> Bytes:

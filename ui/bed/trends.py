@@ -257,4 +257,3 @@ class Trends:
             )
             while len(self._standing) > ALARMS_KEPT:
                 self._standing.pop(next(iter(self._standing)))
-

@@ -159,7 +159,7 @@ class Canvas(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         plot = pg.PlotItem(viewBox=TimeView(hands), axisItems=axes, enableMenu=False)
         plot.hideButtons()
         for name in ("left", "right", "bottom", "top"):
-            plot.showAxis(name, name in ("left", "right") or name == "bottom" and bottom is not None)
+            plot.showAxis(name, name in ("left", "right") or (name == "bottom" and bottom is not None))
         plot.getAxis("right").setStyle(showValues=right is not None, tickLength=0)
         self.ci.addItem(plot, row, 0)
         return plot

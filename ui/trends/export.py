@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pyqtgraph.exporters import ImageExporter
 from PySide6.QtCore import QBuffer
 from PySide6.QtGui import QImage, QImageWriter, QPainter
 from PySide6.QtSvg import QSvgGenerator
-from pyqtgraph.exporters import ImageExporter
 
 from ui.bed.series import ALL, CODES, HI, LO, MEASURED, MID, Stretch
 from ui.bed.trends import COLUMNS, MODALITIES, UNITS

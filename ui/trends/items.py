@@ -1,4 +1,4 @@
-"""What the plots are made of: shapes of one pen and brush, a view that leaves its range to the page, an axis of time."""
+"""What the plots are made of: figures of one colour, a view that leaves its range to the page, and the axes."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ class TimeAxis(pg.AxisItem):  # type: ignore[misc]
         self.shift_s = 0.0
         self.room_px = 90.0
 
-    def tickValues(self, minVal: float, maxVal: float, size: float) -> list[tuple[float, list[float]]]:  # noqa: N803 (pyqtgraph's)
+    def tickValues(self, minVal: float, maxVal: float, size: float) -> list[tuple[float, list[float]]]:
         """One level, so far apart that words fit."""
         least = (maxVal - minVal) * self.room_px / max(size, 1.0)
         step = next((s for s in _TIMES_S if s >= least), math.ceil(least / 86400.0) * 86400)
@@ -185,7 +185,7 @@ class ScaleAxis(pg.AxisItem):  # type: ignore[misc]
         self._factor = factor
         self.room_px = 20.0
 
-    def tickValues(self, minVal: float, maxVal: float, size: float) -> list[tuple[float, list[float]]]:  # noqa: N803 (pyqtgraph's)
+    def tickValues(self, minVal: float, maxVal: float, size: float) -> list[tuple[float, list[float]]]:
         """One level."""
         least = (maxVal - minVal) * self.room_px / max(size, 1.0)
         step = next((s for s in _SCALE if s >= least), _SCALE[-1])

@@ -49,9 +49,8 @@ def picture(look: Look, stretch: Stretch, modalities: Sequence[Modality]) -> Byt
     shown = np.where(line < below, codes[:, None], np.where(line < top, MEASURED, 0))  # [rows, LINES, n]
     colours = np.zeros((len(rows), len(CODES) + 1, 4), np.uint8)
     for number, modality in enumerate(reversed(modalities)):
-        colours[number, MEASURED:] = [
-            colour_of_code(look, modality, code).getRgb() for code in range(MEASURED, len(CODES) + 1)
-        ]
+        for code in range(MEASURED, len(CODES) + 1):
+            colours[number, code] = np.array(colour_of_code(look, modality, code).getRgb())
     out: Bytes = colours[np.arange(len(rows))[:, None, None], shown]
     return out.reshape(len(rows) * LINES, -1, 4)
 

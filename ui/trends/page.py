@@ -36,6 +36,7 @@ from ui.trends.canvas import Canvas
 from ui.trends.export import Export, Sheet, picture_of, svg_of
 from ui.trends.span import CHOICES, Span
 
+MOST_ROWS = 30_000  # of a table
 REDRAWN_S = 0.5
 """So often the plots follow, at most; who zooms or pans does not wait."""
 BUCKET_PX = 1.3
@@ -315,7 +316,8 @@ class TrendsPage(QWidget):
         if bed is None or stretch is None:
             return None
         wall = self.unix_s if self._live(bed) else None
-        exact = bed.state.trends.stretch(*self.canvas.strip.vb.viewRange()[0], most=30_000)
+        begin_s, end_s = self.canvas.strip.vb.viewRange()[0]
+        exact = bed.state.trends.stretch(begin_s, end_s, MOST_ROWS)
         first_unix_s = wall(exact.first_s) if wall is not None else None
         return Export(picture_of(self.canvas), svg_of(self.canvas), Sheet(exact, first_unix_s))
 

@@ -25,7 +25,7 @@ class Pictures:
         self.write(name, lambda path: write_picture(image, path))
 
     def write(self, name: Path, write: Callable[[Path], bool], more: str = "") -> None:
-        """Have something written under a name, by a function that tells whether it could; ``more``: for the sentence."""
+        """Have ``write`` write a file of a name; it tells whether it could. more: to be said besides where it is."""
         usual = QStandardPaths.writableLocation(QStandardPaths.StandardLocation.PicturesLocation)
         path = (self.folder or Path(usual or ".")) / name
         self._writing.append((path, f" {more}" if more else "", self._writer.submit(write, path)))

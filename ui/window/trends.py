@@ -22,9 +22,7 @@ TRENDS = "trends"
 class TrendsRoom(QWidget):
     """A :class:`ui.window.screen.Page`. go, unix: as of :class:`ui.trends.page.TrendsPage`. pictures: writes files."""
 
-    def __init__(
-        self, look: Look, go: Callable[[float], None], unix: Callable[[], float], pictures: Pictures
-    ) -> None:
+    def __init__(self, look: Look, go: Callable[[float], None], unix: Callable[[], float], pictures: Pictures) -> None:
         super().__init__()
         self._look, self._go, self._unix, self._pictures = look, go, unix, pictures
         self._column = QVBoxLayout(self)
