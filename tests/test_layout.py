@@ -132,7 +132,7 @@ def test_a_new_module_is_seen_by_these_tests() -> None:
 
 def test_starting_the_command_line_loads_nothing_heavy() -> None:
     """Start-up budget: these load when they are needed."""
-    heavy = ("torch", "scipy.signal", "wfdb", "vitaldb", "pandas", "matplotlib")
+    heavy = ("torch", "scipy.signal", "wfdb", "vitaldb", "pandas", "matplotlib", "pyqtgraph")
     code = f"import sys, monitor.cli; print([m for m in {heavy!r} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.strip() == "[]"

@@ -43,9 +43,7 @@ def seen(s: Screen, begin: int, end: int, patient: Patient | None = None) -> Non
             s.window.ward.apply(record, s.now + second - end)
 
 
-def opened(
-    make: Make, seconds: int = 1200, patient: Patient | None = None, **more: object
-) -> tuple[Screen, TrendsPage]:
+def opened(make: Make, seconds: int = 600, patient: Patient | None = None, **more: object) -> tuple[Screen, TrendsPage]:
     s = make(patient, **more)
     seen(s, 1, seconds)
     s.start_at(seconds)
@@ -126,12 +124,12 @@ def test_now_is_what_the_numerics_say(screen: Make) -> None:
     assert got["sef95"] == ("13.2", "") and got["bsr"] == ("0", "")
     assert got["risk_15"] == ("81", "66–90") and got["depth"] == ("46", "38–55")
     assert got["map_estimated"] == ("-?-", "")
-    assert page.canvas.values._head[0] == "NOW  00:20:01"
+    assert page.canvas.values._head[0] == "NOW  00:10:01"
 
 
 def test_a_dead_stream_leaves_no_number_and_the_lines_end(screen: Make) -> None:
     s, page = opened(screen)
-    s.frames(400)
+    s.frames(330)
     assert {value for value, _ in said(page).values()} == {"-?-"}
     assert page.canvas.values._head[0].startswith("LOST")
     stretch = page._stretch
@@ -141,15 +139,15 @@ def test_a_dead_stream_leaves_no_number_and_the_lines_end(screen: Make) -> None:
 
 
 def test_the_cross_hair_tells_the_values_of_its_moment(screen: Make) -> None:
-    story = [Chapter(500, 600, vitals={"hr": 131.0, "hr_source": "ECG"})]
-    absent = {Modality.ABP: [(700, 800, Absence.NO_DATA)], Modality.PPG: [(650, 660, Absence.LEAD_OFF)]}
+    story = [Chapter(250, 300, vitals={"hr": 131.0, "hr_source": "ECG"})]
+    absent = {Modality.ABP: [(350, 400, Absence.NO_DATA)]}
     s, page = opened(screen, patient=Patient(story=story, absent=absent))
-    for second, want in ((550, ("131", "")), (400, ("75", ""))):
+    for second, want in ((275, ("131", "")), (200, ("75", ""))):
         QTest.mouseMove(page.canvas.viewport(), place(page, 1, second + 0.5))
         s.frames(8)
         assert said(page)["hr"] == want
-        assert page.canvas.values._head[0] in (clock_words(second), clock_words(second + 1)), "to a pixel"
-    QTest.mouseMove(page.canvas.viewport(), place(page, 1, 750.5))
+        assert page.canvas.values._head[0] in [clock_words(second + off) for off in (-1, 0, 1, 2)], "to a pixel"
+    QTest.mouseMove(page.canvas.viewport(), place(page, 1, 375.5))
     s.frames(8)
     got = said(page)
     assert (got["abp_map"], got["map_estimated"]) == (("-?-", ""), ("66", "59–73"))
@@ -161,7 +159,7 @@ def test_the_cross_hair_tells_the_values_of_its_moment(screen: Make) -> None:
 
 
 def test_lines_break_at_gaps_and_the_estimate_is_another_line(screen: Make) -> None:
-    absent = {Modality.ABP: [(400, 800, Absence.NO_DATA)]}
+    absent = {Modality.ABP: [(200, 400, Absence.NO_DATA)]}
     s, page = opened(screen, patient=Patient(absent=absent))
     image = page.canvas.grab().toImage().convertToFormat(QImage.Format.Format_RGB32)
     view = page.canvas.panels[0].item.vb
@@ -175,16 +173,16 @@ def test_lines_break_at_gaps_and_the_estimate_is_another_line(screen: Make) -> N
         return shown
 
     lanes = s.window.look.theme.lanes[Modality.ABP]
-    assert ink(100, 400, lanes.colour).all(), "the mean is measured"
-    assert not ink(400, 800, lanes.colour).any(), "nothing is glued over the gap"
-    dashes = ink(400, 800, lanes.estimated)
+    assert ink(50, 200, lanes.colour).all(), "the mean is measured"
+    assert not ink(200, 400, lanes.colour).any(), "nothing is glued over the gap"
+    dashes = ink(200, 400, lanes.estimated)
     assert 0.3 < dashes.mean() < 0.9, "dashed"
     assert page.canvas.panels[0].spread[3]._figures.ndarray()[:, 3] == pytest.approx(14.0), "its interval"
 
 
 def test_zoom_and_pan_by_mouse_and_now_again(screen: Make) -> None:
     s, page = opened(screen)
-    at = place(page, 0, 900.0)
+    at = place(page, 0, 450.0)
     begin, end = page.span.range_s
     turned(page, at, 240)
     s.frames(8)
@@ -196,16 +194,17 @@ def test_zoom_and_pan_by_mouse_and_now_again(screen: Make) -> None:
     here = page.span.range_s
     s.frames(30)
     assert page.span.range_s == here
-    page.span.zoom(0.5, 700.0)
+    page.span.zoom(0.5, 350.0)
     begin, end = page.span.range_s
-    assert (700.0 - begin) / (end - begin) == pytest.approx((700.0 - here[0]) / (here[1] - here[0]))
+    assert (350.0 - begin) / (end - begin) == pytest.approx((350.0 - here[0]) / (here[1] - here[0]))
     page.pan(5000.0)
     assert page.span.following, "pulled as far as now"
 
 
 def test_a_page_that_nobody_touches_follows_again(screen: Make) -> None:
     s, page = opened(screen)
-    page.pan(-300.0)
+    page.span.choose(300.0)
+    page.pan(-100.0)
     s.frames(8)
     assert not page.span.following
     s.now += 121.0
@@ -223,7 +222,7 @@ def test_with_the_keyboard_alone(screen: Make) -> None:
         press(s, "Ctrl+Left")
     press(s, "Ctrl+Shift+Left")
     at = page.cross_s
-    assert at is not None and at == pytest.approx(1201.0 - 0.53 * (1201.0 * 1.02), abs=8.0)
+    assert at is not None and at == pytest.approx(601.0 - 0.53 * (601.0 * 1.02), abs=5.0)
     press(s, "Ctrl+Right")
     assert page.cross_s is not None and page.cross_s > at
     assert said(page)["hr"][0] == "75"
@@ -240,12 +239,12 @@ def test_with_the_keyboard_alone(screen: Make) -> None:
 
 
 def test_the_page_comes_along_with_the_cross_hair(screen: Make) -> None:
-    s, page = opened(screen, seconds=3000)
+    s, page = opened(screen, seconds=1200)
     press(s, "Ctrl+Down")
     for _ in range(3):
         press(s, "Ctrl+Shift+Left")
     assert page.cross_s is not None
-    assert page.span.range_s[0] <= page.cross_s <= page.span.range_s[1] < 2900.0
+    assert page.span.range_s[0] <= page.cross_s <= page.span.range_s[1] < 1150.0
 
 
 def test_every_order_of_the_keyboard_is_one_of_the_page(screen: Make) -> None:
@@ -262,9 +261,9 @@ def test_every_order_of_the_keyboard_is_one_of_the_page(screen: Make) -> None:
 
 def test_a_click_seeks_in_a_replay(screen: Make) -> None:
     s, page = opened(screen)
-    QTest.mouseClick(page.canvas.viewport(), Qt.MouseButton.LeftButton, pos=place(page, 2, 600.0))
+    QTest.mouseClick(page.canvas.viewport(), Qt.MouseButton.LeftButton, pos=place(page, 2, 300.0))
     s.frames(8)
-    assert s.session.calls == [("seek", pytest.approx(600.0, abs=3.0))]
+    assert s.session.calls == [("seek", pytest.approx(300.0, abs=3.0))]
     assert s.window.face.page == "bedside"
     page.visit(-40.0)
     page.visit(1e6)
@@ -276,7 +275,7 @@ def test_after_the_seek_the_trends_are_still_there(screen: Make) -> None:
     s, page = opened(screen)
     seen(s, 300, 330, Patient(epoch=1, risk_15=0.2))
     s.frames(14)
-    stretch = s.window.state.trends.stretch(1, 1200, 1200)
+    stretch = s.window.state.trends.stretch(1, 600, 600)
     assert np.isfinite(stretch.values[:, MID, AT["risk_15"]]).all()
     seen(s, 10, 20, Patient(epoch=2, session="s+2"))
     press(s, "Ctrl+Home")
@@ -334,20 +333,20 @@ def test_another_bed_has_trends_of_its_own(screen: Make) -> None:
 def test_alarms_are_marked_and_told(screen: Make) -> None:
     s, page = opened(screen)
     patient = s.patient
-    for record in (patient.alarm("map.low", "*** ABP LOW 52 < 65", "high", "physiological", time_s=600.0),
-                   patient.alarm("ecg.off", "ECG LEADS OFF", time_s=650.0),
-                   patient.alarm("map.low", "", "high", "physiological", active=False, time_s=700.0)):  # fmt: skip
+    for record in (patient.alarm("map.low", "*** ABP LOW 52 < 65", "high", "physiological", time_s=300.0),
+                   patient.alarm("ecg.off", "ECG LEADS OFF", time_s=350.0),
+                   patient.alarm("map.low", "", "high", "physiological", active=False, time_s=400.0)):  # fmt: skip
         s.feed.push(record)
     s.frames(70)
-    page._point(660.0)
+    page._point(360.0)
     s.frames(8)
     assert page.canvas.values._head[1] == "*** ABP LOW 52 < 65  +1"
-    page._point(800.0)
+    page._point(500.0)
     s.frames(8)
     assert page.canvas.values._head[1] == "ECG LEADS OFF"
     onsets, bars = page.canvas._ticks[2, "high"]
-    np.testing.assert_allclose(bars._figures.ndarray()[0, (0, 2)], (600.0, 100.0))
-    assert onsets._figures.ndarray()[0, 0] == 600.0
+    np.testing.assert_allclose(bars._figures.ndarray()[0, (0, 2)], (300.0, 100.0))
+    assert onsets._figures.ndarray()[0, 0] == 300.0
 
 
 def test_the_files_hold_what_was_shown(screen: Make, tmp_path: Path) -> None:

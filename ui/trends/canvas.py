@@ -193,7 +193,9 @@ class Canvas(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         for panel in self.panels:
             panel.restyle(look)
             panel.item.getAxis("left").setStyle(tickLength=-look.px(3))
-            panel.item.getAxis("left").room_px = look.px(22)
+            panel.item.getAxis("left").room_px = look.px(15)
+            if panel.plot.right:
+                panel.item.getAxis("right").room_px = look.px(15)
         eeg = next(panel for panel in self.panels if panel.plot.right)
         eeg.item.getAxis("right").setTextPen(pen(look.modality(Modality.EEG)))
         for plot in (self.alarms, self.strip):

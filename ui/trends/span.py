@@ -69,7 +69,7 @@ class Span:
         self._touch()
         begin_s, end_s = self.range_s
         most = max(self._known[1], self._now_s) - min(self._known[0], self._now_s)
-        length = min(max((end_s - begin_s) * factor, LEAST_S), max(most * 1.5, CHOICES[0][1]))
+        length = min(max((end_s - begin_s) * factor, LEAST_S), max(most * 1.5, CHOICES[0][1], end_s - begin_s))
         if not self.following or math.isinf(self.chosen_s):
             share = (at_s - begin_s) / (end_s - begin_s)
             self.following = False

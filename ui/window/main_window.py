@@ -96,7 +96,8 @@ class MainWindow(QMainWindow):
         self.look = Look(theme or default_theme(), font_scale)
         self.ward = Ward(self.look.theme, monotonic())
         self.link = ControlLink(control, monotonic(), worker)
-        self.pictures = Pictures(worker or ThreadPoolExecutor(1, "display-picture"))
+        aside = worker or ThreadPoolExecutor(1, "display-aside")
+        self.pictures = Pictures(aside)
         self.history = History(recording, self.look.theme, worker=worker, unix=unix)
         self._shown_page: Page | None = None
         self._feed = feed
@@ -129,7 +130,7 @@ class MainWindow(QMainWindow):
             now_s=self._monotonic,
             sweep_chosen=self.menu.check_speed,
         )
-        self.trends = TrendsRoom(self.look, self._visit, lambda: self.history.unix_s, self.pictures)
+        self.trends = TrendsRoom(self.look, self._visit, lambda: self.history.unix_s, self.pictures, aside)
         face.add_page(TRENDS, self.trends)
         self._give_orders()
         self.resize(1456, 819)

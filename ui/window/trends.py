@@ -1,10 +1,14 @@
-"""The page of trends as the window has it: pyqtgraph, which takes a while to load, comes when it is first opened."""
+"""The page of trends as the window has it: pyqtgraph takes up to a second to load, which a helper thread does when the
+page is first opened; until then it is empty."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Executor, Future
 from datetime import datetime
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from PySide6.QtWidgets import QVBoxLayout, QWidget
@@ -20,11 +24,20 @@ TRENDS = "trends"
 
 
 class TrendsRoom(QWidget):
-    """A :class:`ui.window.screen.Page`. go, unix: as of :class:`ui.trends.page.TrendsPage`. pictures: writes files."""
+    """A :class:`ui.window.screen.Page`. go, unix: as of :class:`ui.trends.page.TrendsPage`. pictures: writes files. loader:
+    of modules."""
 
-    def __init__(self, look: Look, go: Callable[[float], None], unix: Callable[[], float], pictures: Pictures) -> None:
+    def __init__(
+        self,
+        look: Look,
+        go: Callable[[float], None],
+        unix: Callable[[], float],
+        pictures: Pictures,
+        loader: Executor,
+    ) -> None:
         super().__init__()
-        self._look, self._go, self._unix, self._pictures = look, go, unix, pictures
+        self._look, self._go, self._unix, self._pictures, self._loader = look, go, unix, pictures, loader
+        self._loading: Future[ModuleType] | None = None
         self._column = QVBoxLayout(self)
         self._column.setContentsMargins(0, 0, 0, 0)
         self.page: TrendsPage | None = None
@@ -32,13 +45,14 @@ class TrendsRoom(QWidget):
 
     def renew(self, ward: Ward, now_s: float) -> None:
         """See :class:`ui.window.screen.Page`."""
-        if self.page is None:
-            from ui.trends.page import TrendsPage
-
-            self.page = TrendsPage(self._look, self._go, self._unix)
+        if self._loading is None:
+            self._loading = self._loader.submit(import_module, "ui.trends.page")
+        if self.page is None and self._loading.done():
+            self.page = self._loading.result().TrendsPage(self._look, self._go, self._unix)
             self._column.addWidget(self.page)
             self._column.activate()
-        self.page.renew(ward, now_s)
+        if self.page is not None:
+            self.page.renew(ward, now_s)
 
     def do(self, order: str) -> None:
         """An order of the keyboard (:mod:`ui.panels.shortcuts`); none while the page is not on show."""
