@@ -298,6 +298,7 @@ class Canvas(pg.GraphicsLayoutWidget):  # type: ignore[misc]
 
     def mark(self, cross_s: float | None, now_s: float | None) -> None:
         """Where the cross-hair and now are; None, or outside: no line."""
+        self.ci.layout.activate()  # what has just been given another size lies there now
         (begin, end), _ = self.strip.vb.viewRange()
         top = self.alarms.vb.sceneBoundingRect().top()
         bottom = self.strip.vb.sceneBoundingRect().bottom()

@@ -24,8 +24,8 @@ TRENDS = "trends"
 
 
 class TrendsRoom(QWidget):
-    """A :class:`ui.window.screen.Page`. go, unix: as of :class:`ui.trends.page.TrendsPage`. pictures: writes files. loader:
-    of modules."""
+    """A :class:`ui.window.screen.Page`. go, unix: as of :class:`ui.trends.page.TrendsPage`. pictures: writes files.
+    loader: imports modules."""
 
     def __init__(
         self,
