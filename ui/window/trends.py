@@ -51,6 +51,7 @@ class TrendsRoom(QWidget):
             self.page = self._loading.result().TrendsPage(self._look, self._go, self._unix)
             self._column.addWidget(self.page)
             self._column.activate()
+            self.page.show()  # and has its size before it draws
         if self.page is not None:
             self.page.renew(ward, now_s)
 
