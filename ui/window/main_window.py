@@ -132,6 +132,7 @@ class MainWindow(QMainWindow):
         )
         self.trends = TrendsRoom(self.look, self._visit, lambda: self.history.unix_s, self.pictures, aside)
         face.add_page(TRENDS, self.trends)
+        self.on_trends = self.trends.do
         self._give_orders()
         self.resize(1456, 819)
         self.setMinimumSize(1024, 640)
@@ -280,10 +281,6 @@ class MainWindow(QMainWindow):
             longest_s = status.duration_s if status is not None and status.duration_s > 0 else time_s
             self.operator.seek(min(max(0.0, time_s), longest_s))
         self.face.turn_to(BEDSIDE)
-
-    def on_trends(self, order: str) -> None:
-        """See :meth:`ui.window.trends.TrendsRoom.do`."""
-        self.trends.do(order)
 
     def show_bed(self, name: str) -> None:
         """Put a bed on show: all that is drawn and all that is ordered from here on is about that one."""
