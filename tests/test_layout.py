@@ -29,6 +29,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "ui.central": ("ui.central", "ui.waves", "ui.bed", "ui.style", "streams", "models.signals"),
     "ui.sound": ("ui.sound", "streams", "models.signals"),
     "ui.panels": ("ui.panels", "ui.waves", "ui.sound", "ui.bed", "ui.style", "streams", "models.signals"),
+    "ui.trends": ("ui.trends", "ui.bed", "ui.style", "streams", "models.signals"),
     "streams": ("streams", "models.signals", "models.runtime"),
     "models": ("models",),
     "models.signals": ("models.signals",),
@@ -133,7 +134,7 @@ def test_a_new_module_is_seen_by_these_tests() -> None:
 
 def test_starting_the_command_line_loads_nothing_heavy() -> None:
     """Start-up budget: these load when they are needed."""
-    heavy = ("torch", "scipy.signal", "wfdb", "vitaldb", "pandas", "matplotlib")
+    heavy = ("torch", "scipy.signal", "wfdb", "vitaldb", "pandas", "matplotlib", "pyqtgraph")
     code = f"import sys, monitor.cli; print([m for m in {heavy!r} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.strip() == "[]"

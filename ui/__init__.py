@@ -8,5 +8,6 @@ Start with ``ui/window/main_window.py``. The rooms, each knowing only those abov
     waves     the sweep: geometry, scales and ink
     central   all beds as tiles
     panels    everything else that is painted
+    trends    the page of trends, with pyqtgraph
     window    the window itself: frames, keys, the way to the session
 """

@@ -1,6 +1,7 @@
 """What the display knows of one bed: the records of the feed, folded into lanes, numerics, prediction and alarms.
 
-No Qt, no clock: the caller says when a record arrived. Everything is bounded (ten minutes, or fixed counts).
+No Qt, no clock: the caller says when a record arrived. Everything is bounded (ten minutes, fixed counts, and the
+trends as :mod:`ui.bed.series` says).
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from ui.bed.lanes import Estimate, Lane, Trace, identity_of
 from ui.bed.liveness import Moment
 from ui.bed.low_pressure import LowPressure, Pressure, PressureWatch
 from ui.bed.playout import PlayoutClock
+from ui.bed.trends import FINE_BLOCKS, FINE_BLOCKS_OF_MANY, Trends
 from ui.style.theme import Theme
 
 _NS = 1e-9
@@ -60,6 +62,7 @@ class DisplayState:
     def __init__(self, theme: Theme, bed: str = "") -> None:
         self.theme = theme
         self.clock = PlayoutClock(theme.sweep.playout_margin_s)
+        self.trends = Trends()
         self.lanes: list[Lane] = []
         self.generation = 0
         self.bed = bed
@@ -99,6 +102,7 @@ class DisplayState:
         if (waves, glimpse) == (self._keeps_waves, self._glimpse):
             return
         self._keeps_waves, self._glimpse = waves, glimpse
+        self.trends.keep(FINE_BLOCKS if waves else FINE_BLOCKS_OF_MANY)
         for lane in self.lanes:
             if lane.trace is not None and self._keeps(lane):
                 lane.trace.hold(self._history_s)
@@ -194,6 +198,10 @@ class DisplayState:
                 self.beats.append(record)
             case _:
                 pass  # commands and dead letters concern the session, which counts them in its status
+        if not isinstance(record, WaveTick):
+            abp, eeg = self.lane(Modality.ABP), self.lane(Modality.EEG)
+            pressure = abp is not None and bool(abp.absence) and not abp.why_not
+            self.trends.apply(record, now_s, pressure=pressure, depth=eeg is not None and not eeg.absence)
 
     def _wave(self, tick: WaveTick, now_s: float) -> None:
         for chunk in tick.chunks if self.glimpsed else ():

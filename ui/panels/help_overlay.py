@@ -37,9 +37,9 @@ class HelpOverlay(QWidget):
         for shortcut in SHORTCUTS:
             groups.setdefault(shortcut.group, []).append(shortcut)
         line = 24 * unit
-        columns = [("Replay", "Past of a live bed", "Sensors", "Sound"), ("Waves", "Screen")]
+        columns = [("Replay", "Past of a live bed", "Sensors"), ("Waves", "Screen"), ("Sound", "Trends")]
         height = 92 * unit + line * max(sum(len(groups[name]) + 2 for name in column) for column in columns)
-        box = QRectF(0, 0, min(self.width() - 40, 800 * unit), min(self.height() - 20, height))
+        box = QRectF(0, 0, min(self.width() - 40, 1200 * unit), min(self.height() - 20, height))
         box.moveCenter(QRectF(self.rect()).center())
         painter.setPen(QPen(look.colour("panel_edge"), 1))
         painter.setBrush(look.colour("panel"))
@@ -53,13 +53,13 @@ class HelpOverlay(QWidget):
             look.colour("text"),
         )
         for number, column in enumerate(columns):
-            x = box.left() + 26 * unit + number * (box.width() - 40 * unit) / 2
+            x = box.left() + 26 * unit + number * (box.width() - 40 * unit) / len(columns)
             y = box.top() + 66 * unit
             for name in column:
                 draw_text(painter, x, y, name.upper(), look.font(10.5, True), look.colour("text_faint"))
                 y += line
                 for shortcut in groups[name]:
-                    self._line(painter, x, y, shortcut)
+                    self._line(painter, x, y, shortcut, (box.width() - 40 * unit) / len(columns) - 12 * unit)
                     y += line
                 y += line * 0.6
         font = look.font(11)
@@ -69,13 +69,13 @@ class HelpOverlay(QWidget):
         painter.drawText(foot, int(Qt.TextFlag.TextWordWrap), _FOOT)
         painter.end()
 
-    def _line(self, painter: QPainter, x: float, y: float, shortcut: Shortcut) -> None:
+    def _line(self, painter: QPainter, x: float, y: float, shortcut: Shortcut, room: float) -> None:
         look, unit = self._look, self._look.unit
         font = look.font(11.5, True)
         metrics = QFontMetricsF(font)
         at = x
         for key in shortcut.keys:
-            text = key.replace("Left", "←").replace("Right", "→")
+            text = key.replace("Left", "←").replace("Right", "→").replace("+Up", "+↑").replace("+Down", "+↓")
             width = max(20 * unit, metrics.horizontalAdvance(text) + 11 * unit)
             painter.setPen(QPen(look.colour("accent"), 1))
             painter.setBrush(look.colour("background"))
@@ -89,4 +89,6 @@ class HelpOverlay(QWidget):
                 look.colour("text"),
             )
             at += width + 5 * unit
-        draw_text(painter, x + 96 * unit, y, shortcut.words, look.font(12), look.colour("text_soft"))
+        left = max(x + 96 * unit, at + 4 * unit)
+        words = look.fitted(shortcut.words, 12, x + room - left)
+        draw_text(painter, left, y, shortcut.words, words, look.colour("text_soft"))

@@ -29,6 +29,17 @@ SHORTCUTS: tuple[Shortcut, ...] = (
     Shortcut(("H",), "look back in the recording, and back to live", "toggle_history", None, "Past of a live bed"),
     Shortcut(("Shift+Left",), "1 min back", "look_by", -60.0, "Past of a live bed"),
     Shortcut(("Shift+Right",), "1 min on", "look_by", 60.0, "Past of a live bed"),
+    Shortcut(("M",), "trends, and back to the waves", "turn_page", "trends", "Trends"),
+    Shortcut(("Ctrl+Left",), "cross-hair back", "on_trends", "back", "Trends"),
+    Shortcut(("Ctrl+Right",), "cross-hair on", "on_trends", "on", "Trends"),
+    Shortcut(("Ctrl+Shift+Left",), "half a page back", "on_trends", "leap back", "Trends"),
+    Shortcut(("Ctrl+Shift+Right",), "half a page on", "on_trends", "leap on", "Trends"),
+    Shortcut(("Ctrl+Up",), "more time", "on_trends", "longer", "Trends"),
+    Shortcut(("Ctrl+Down",), "less time", "on_trends", "shorter", "Trends"),
+    Shortcut(("Ctrl+Home",), "all that was seen", "on_trends", "all", "Trends"),
+    Shortcut(("Ctrl+End",), "now, and go on with it", "on_trends", "now", "Trends"),
+    Shortcut(("Return", "Enter"), "go to the cross-hair", "on_trends", "go", "Trends"),
+    Shortcut(("Ctrl+E",), "save as PNG, SVG and CSV", "on_trends", "save", "Trends"),
     Shortcut(("Esc",), "close what is open; else back to live", "escape", None, "Screen"),
     *(
         Shortcut((str(row),), f"drop or restore the sensor of row {row}", "toggle_sensor", float(row), "Sensors")

@@ -26,7 +26,8 @@ def make_application(theme: Theme | None = None) -> QApplication:
     existing = QApplication.instance()
     application = existing if isinstance(existing, QApplication) else QApplication(["vigil"])
     application.setApplicationName("Vigil")
-    application.setStyle("Fusion")
+    if application.style().name().lower() != "fusion":  # setting it again styles every widget there is anew
+        application.setStyle("Fusion")
     colours = (theme or default_theme()).colour
     palette = QPalette()
     for role, name in (

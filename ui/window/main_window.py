@@ -6,6 +6,7 @@
     beds          a chip a bed, where there are two or more                panels/bed_strip.py, bed/bed_words.py
     sweep         the waves, estimates, presence strips; a stamp           waves/
     numerics      one tile a lane                                          panels/numerics.py, bed/readouts.py
+    trends        a page of its own                                        trends.py, ui/trends/
     prediction    risk, trend, age; made from                              panels/prediction_tile.py
     central       all beds as tiles, in place of the four above (B)        central/
     replay bar    pause, speed, position, status                           panels/replay_bar.py, bed/status_words.py
@@ -62,6 +63,7 @@ from ui.window.operator import Operator
 from ui.window.picture import Pictures, write_picture
 from ui.window.screen import BEDSIDE, Screen
 from ui.window.sound_desk import SoundDesk
+from ui.window.trends import TRENDS, TrendsRoom
 
 FRAME_MS = 16
 _BUDGET_S = 0.001
@@ -100,7 +102,8 @@ class MainWindow(QMainWindow):
         self.look = Look(theme or default_theme(), font_scale)
         self.ward = Ward(self.look.theme, monotonic())
         self.link = ControlLink(control, monotonic(), worker)
-        self.pictures = Pictures(worker or ThreadPoolExecutor(1, "display-picture"))
+        aside = worker or ThreadPoolExecutor(1, "display-aside")
+        self.pictures = Pictures(aside)
         self.history = History(recording, self.look.theme, worker=worker, unix=unix)
         self._shown_page: Page | None = None
         self._feed = feed
@@ -134,6 +137,9 @@ class MainWindow(QMainWindow):
             sweep_chosen=self.menu.check_speed,
         )
         self.sound = SoundDesk(self.ward, sound, open_output, say=self.say, monotonic=monotonic, start=start)
+        self.trends = TrendsRoom(self.look, self._visit, lambda: self.history.unix_s, self.pictures, aside)
+        face.add_page(TRENDS, self.trends)
+        self.on_trends = self.trends.do
         self._give_orders()
         self.resize(1456, 819)
         self.setMinimumSize(1024, 640)
@@ -271,6 +277,19 @@ class MainWindow(QMainWindow):
             self.operator.look_at(span_s[0] + time_s)
         else:
             self.operator.seek(time_s)
+
+    def _visit(self, time_s: float) -> None:
+        """A moment of the trends was chosen, event time: it is shown on the bedside, of a live bed out of what is
+        recorded."""
+        status = self.ward.on_show.status
+        if status is not None and not status.seekable and self.trends.page is not None:
+            self.operator.look_at(self.trends.page.unix_s(time_s))
+            if not self.history.recorded or self.history.span_s is None:
+                return
+        else:
+            longest_s = status.duration_s if status is not None and status.duration_s > 0 else time_s
+            self.operator.seek(min(max(0.0, time_s), longest_s))
+        self.face.turn_to(BEDSIDE)
 
     def show_bed(self, name: str) -> None:
         """Put a bed on show: all that is drawn and all that is ordered from here on is about that one."""

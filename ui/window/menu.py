@@ -25,6 +25,8 @@ MENU = (
     Entry("Look back in the recording", "toggle_history"),
     Entry("Central view: all beds", "turn_page", "central"),
     Entry("Central view by name or urgency", "sort_central"),
+    Entry("Trends", "turn_page", "trends"),
+    Entry("Save the trends (PNG, SVG, CSV)", "on_trends", "save"),
     Entry("Standing alarms", "toggle_alarms"),
     Entry("Louder", "change_volume", 1.0),
     Entry("Softer", "change_volume", -1.0),

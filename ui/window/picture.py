@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from datetime import datetime
 from pathlib import Path
@@ -15,20 +16,27 @@ class Pictures:
 
     def __init__(self, writer: Executor) -> None:
         self._writer = writer
-        self._writing: list[tuple[Path, Future[bool]]] = []
+        self._writing: list[tuple[Path, str, Future[bool]]] = []
         self.folder: Path | None = None
 
     def take(self, image: QImage) -> None:
         """Save a picture under a name of this second; :meth:`done` says where."""
+        name = Path(f"vigil-{datetime.now():%Y%m%d-%H%M%S}.png")
+        self.write(name, lambda path: write_picture(image, path))
+
+    def write(self, name: Path, write: Callable[[Path], bool], more: str = "") -> None:
+        """Have ``write`` write a file of a name; it tells whether it could. more: to be said besides where it is."""
         usual = QStandardPaths.writableLocation(QStandardPaths.StandardLocation.PicturesLocation)
-        path = (self.folder or Path(usual or ".")) / f"vigil-{datetime.now():%Y%m%d-%H%M%S}.png"
-        self._writing.append((path, self._writer.submit(write_picture, image, path)))
+        path = (self.folder or Path(usual or ".")) / name
+        self._writing.append((path, f" {more}" if more else "", self._writer.submit(write, path)))
 
     def done(self) -> list[str]:
         """A sentence for each that has been written, or could not be, since the last call."""
-        done = [picture for picture in self._writing if picture[1].done()]
+        done = [picture for picture in self._writing if picture[2].done()]
         self._writing = [picture for picture in self._writing if picture not in done]
-        return [f"saved {path}" if written.result() else f"could not write {path}" for path, written in done]
+        return [
+            f"saved {path}{more}" if written.result() else f"could not write {path}" for path, more, written in done
+        ]
 
     def close(self) -> None:
         """No more of them; waits for nothing."""

@@ -1,0 +1,125 @@
+"""What the trends show, as a table: which plots one below the other, with which lines, limits and scales."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from models.signals.modalities import Modality
+from streams.alarms import DEFAULT_LIMITS
+from ui.bed.trends import UNITS
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One column of the trends. colour: a modality, or a name of the theme. estimated: by the model: paler, and
+    ``dashed`` where there is a measured one to be told from. interval: has one, drawn as a band. factor: from its unit
+    to that of the plot's left scale."""
+
+    column: str
+    name: str
+    colour: Modality | str
+    decimals: int = 0
+    estimated: bool = False
+    dashed: bool = False
+    interval: bool = False
+    width: float = 1.4
+    factor: float = 1.0
+
+    @property
+    def unit(self) -> str:
+        """Of its values."""
+        return UNITS[self.column]
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """unit: of the left scale, which shows at least ``span`` and never more than ``most``. weight: of its height.
+    between: two columns, upper and lower, with a band between them. limits: of these vitals. right: factor and unit of
+    a second scale. risk: drawn in the bands of the theme. needs: a channel without which there is nothing to draw."""
+
+    title: str
+    unit: str
+    lines: tuple[Line, ...]
+    span: tuple[float, float]
+    most: tuple[float, float]
+    weight: int
+    between: tuple[str, str] | None = None
+    limits: tuple[str, ...] = ()
+    right: tuple[float, str] | None = None
+    risk: bool = False
+    needs: Modality | None = None
+
+
+_SEF_FACTOR = 100.0 / 30.0
+
+PLOTS: tuple[Plot, ...] = (
+    Plot(
+        "PRESSURE",
+        "mmHg",
+        (
+            Line("abp_sys", "sys", Modality.ABP, width=1.0),
+            Line("abp_map", "mean", Modality.ABP, width=2.0),
+            Line("abp_dia", "dia", Modality.ABP, width=1.0),
+            Line("map_estimated", "ESTIMATED mean", Modality.ABP, estimated=True, dashed=True, interval=True),
+        ),
+        (40.0, 140.0),
+        (-20.0, 300.0),
+        30,
+        between=("abp_sys", "abp_dia"),
+        limits=("abp_map",),
+    ),
+    Plot(
+        "HEART, PULSE",
+        "/min",
+        (
+            Line("hr", "HR", Modality.ECG, width=1.6),
+            Line("pulse_rate", "PR", Modality.PPG, width=1.2),
+        ),
+        (40.0, 130.0),
+        (0.0, 300.0),
+        20,
+        limits=("hr",),
+    ),
+    Plot(
+        "RESPIRATION",
+        "/min",
+        (Line("resp_rate", "RR", Modality.RESP),),
+        (0.0, 35.0),
+        (0.0, 100.0),
+        13,
+        limits=("resp_rate",),
+    ),
+    Plot(
+        "EEG",
+        "0–100",
+        (
+            Line("sef95", "SEF", Modality.EEG, decimals=1, factor=_SEF_FACTOR),
+            Line("depth", "depth (not BIS)", "trend_depth", estimated=True, interval=True, width=1.6),
+            Line("openibis", "openibis", "trend_rule", width=1.0),
+            Line("bsr", "BSR", "trend_bsr", width=1.2),
+        ),
+        (0.0, 100.0),
+        (0.0, 100.0),
+        21,
+        right=(1.0 / _SEF_FACTOR, "Hz"),
+        needs=Modality.EEG,
+    ),
+    Plot(
+        "RISK  MAP < 65",
+        "0–100",
+        (
+            Line("risk_15", "15 min", "text", estimated=True, interval=True),
+            Line("risk_10", "10 min", "text_soft", estimated=True, width=1.0),
+            Line("risk_5", "5 min", "text_faint", estimated=True, width=1.0),
+        ),
+        (0.0, 100.0),
+        (0.0, 100.0),
+        21,
+        risk=True,
+    ),
+)
+
+
+def limits_of(vital: str) -> tuple[float, ...]:
+    """Where the alarm limits of a vital lie."""
+    return tuple(limit.value for limit in DEFAULT_LIMITS if limit.vital == vital)

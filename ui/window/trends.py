@@ -1,0 +1,66 @@
+"""The page of trends as the window has it: pyqtgraph takes up to a second to load, which a helper thread does when the
+page is first opened; until then it is empty."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from datetime import datetime
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from PySide6.QtWidgets import QVBoxLayout, QWidget
+
+from ui.bed.ward import Ward
+from ui.style.look import Look
+from ui.window.picture import Pictures
+
+if TYPE_CHECKING:
+    from ui.trends.page import TrendsPage
+
+TRENDS = "trends"
+
+
+class TrendsRoom(QWidget):
+    """A :class:`ui.window.screen.Page`. go, unix: as of :class:`ui.trends.page.TrendsPage`. pictures: writes files.
+    loader: imports modules."""
+
+    def __init__(
+        self,
+        look: Look,
+        go: Callable[[float], None],
+        unix: Callable[[], float],
+        pictures: Pictures,
+        loader: Executor,
+    ) -> None:
+        super().__init__()
+        self._look, self._go, self._unix, self._pictures, self._loader = look, go, unix, pictures, loader
+        self._loading: Future[ModuleType] | None = None
+        self._column = QVBoxLayout(self)
+        self._column.setContentsMargins(0, 0, 0, 0)
+        self.page: TrendsPage | None = None
+        """None until it was first shown."""
+
+    def renew(self, ward: Ward, now_s: float) -> None:
+        """See :class:`ui.window.screen.Page`."""
+        if self._loading is None:
+            self._loading = self._loader.submit(import_module, "ui.trends.page")
+        if self.page is None and self._loading.done():
+            self.page = self._loading.result().TrendsPage(self._look, self._go, self._unix)
+            self._column.addWidget(self.page)
+            self._column.activate()
+            self.page.show()  # and has its size before it draws
+        if self.page is not None:
+            self.page.renew(ward, now_s)
+
+    def do(self, order: str) -> None:
+        """An order of the keyboard (:mod:`ui.panels.shortcuts`); none while the page is not on show."""
+        if self.page is None or not self.isVisible():
+            return
+        if order != "save":
+            self.page.do(order)
+        elif (export := self.page.export()) is not None:
+            name = Path(f"vigil-trends-{datetime.now():%Y%m%d-%H%M%S}.csv")
+            self._pictures.write(name, export.write, "with .svg and .png beside it")
