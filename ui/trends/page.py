@@ -208,7 +208,7 @@ class TrendsPage(QWidget):
         return self._unix() - (self._clock_s - (time_s + ahead_s))
 
     def _words(self, bed: Bedside, trends: Trends) -> Callable[[float], str]:
-        return (lambda time_s: wall_words(self.unix_s(time_s))) if self._live(bed) else clock_words
+        return (lambda time_s: wall_words(self.unix_s(time_s))) if self._live(bed) else _in_recording
 
     def _shift_s(self, bed: Bedside, trends: Trends) -> float:
         """By which the words of a time are ahead of it."""
@@ -365,3 +365,8 @@ def _unconnected(bed: Bedside) -> frozenset[Modality]:
     """Of which the bed has no channel."""
     lanes = bed.state.lanes
     return frozenset(lane.modality for lane in lanes) - {lane.modality for lane in lanes if lane.connected}
+
+
+def _in_recording(time_s: float) -> str:
+    """Nothing is before its beginning."""
+    return clock_words(time_s) if time_s > -0.5 else ""
