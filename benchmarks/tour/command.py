@@ -1,7 +1,8 @@
-"""``python -m benchmarks tour pictures`` or ``events``: the real program in a window, offscreen or on a real screen.
+"""``python -m benchmarks tour pictures``, ``film`` or ``events``: the real program, offscreen or on a real screen.
 
 ``pictures`` plays each scene of ``scenes.toml`` in a process of its own (a desktop's scale is a process's) and leaves a
-PNG of each. ``events`` plays the built-in patient and does to it what ten thousand random keys, clicks, drags, wheels
+PNG of each, of a recording too (``--recording``, for scenes whose source is ``RECORDING``). ``film`` leaves a GIF.
+``events`` plays the built-in patient and does to it what ten thousand random keys, clicks, drags, wheels
 and sizes do; an exception, a Qt warning or a session that died ends it with 1.
 """
 
@@ -13,7 +14,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks.tour.scenes import Scene, read_scenes
+import msgspec
+
+from benchmarks.tour.scenes import RECORDING, Scene, read_scenes
 from models.signals.errors import BadInput
 from monitor.screen import no_screen
 
@@ -26,10 +29,13 @@ def main(argv: list[str]) -> int:
     pictures.add_argument("names", nargs="*", help="of scenes (default: all)")
     pictures.add_argument("--out", type=Path, default=Path("tour"), help="the folder of the pictures")
     pictures.add_argument("--scenes", type=Path, help="another table of scenes")
+    pictures.add_argument("--recording", default="", help="what scenes call RECORDING")
     pictures.add_argument("--here", action="store_true", help=argparse.SUPPRESS)  # in this process
     events = parts.add_parser("events", help="random keys, clicks, drags and sizes")
     events.add_argument("--count", type=int, default=10_000)
     events.add_argument("--seed", type=int, default=1)
+    film = parts.add_parser("film", help="a short animated picture")
+    film.add_argument("--out", type=Path, default=Path("film.gif"))
     args = parser.parse_args(argv)
     if no_screen():
         os.environ["QT_QPA_PLATFORM"] = "offscreen"
@@ -37,6 +43,11 @@ def main(argv: list[str]) -> int:
         from benchmarks.tour.events import run_events
 
         return run_events(args.count, args.seed)
+    if args.part == "film":
+        from benchmarks.tour.film import make_film
+
+        print(f"{args.out}: {make_film(args.out) / 1e6:.1f} MB")
+        return 0
     return _pictures(args)
 
 
@@ -48,7 +59,7 @@ def _pictures(args: argparse.Namespace) -> int:
     args.out.mkdir(parents=True, exist_ok=True)
     if args.here:
         for name in args.names:
-            _picture(scenes[name], args.out / f"{name}.png")
+            _picture(_of(scenes[name], args.recording), args.out / f"{name}.png")
         return 0
     failed = [name for name in args.names or scenes if not _elsewhere(name, scenes[name], args)]
     for name in failed:
@@ -60,9 +71,18 @@ def _elsewhere(name: str, scene: Scene, args: argparse.Namespace) -> bool:
     """In a process with the scene's scale; its words are ours."""
     command = [sys.executable, "-m", "benchmarks", "tour", "pictures", name, "--here", "--out", os.fspath(args.out)]
     command += ["--scenes", os.fspath(args.scenes)] if args.scenes is not None else []
+    command += ["--recording", args.recording] if args.recording else []
     done = subprocess.run(command, env=os.environ | {"QT_SCALE_FACTOR": f"{scene.scale:g}"}, check=False)
     print(f"{name}: {args.out / name}.png" if done.returncode == 0 else f"{name}: exit {done.returncode}", flush=True)
     return done.returncode == 0
+
+
+def _of(scene: Scene, recording: str) -> Scene:
+    if scene.source != RECORDING:
+        return scene
+    if not recording:
+        raise BadInput("--recording FILE for scenes of a recording", "none", "name one")
+    return msgspec.structs.replace(scene, source=recording)
 
 
 def _picture(scene: Scene, path: Path) -> None:

@@ -13,6 +13,10 @@ LEAD_S = 75.0
 """Seconds of the recording that are played before a scene, fast: windows, numerics and context are full then."""
 
 
+RECORDING = "RECORDING"
+"""The source of a scene of whichever recording the command line names."""
+
+
 class Scene(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """One picture. at_s: seconds of the recording. drops: as in ``--drop``. keys: pressed one after the other at
     ``at_s``, each as Qt writes it ("Shift+G"); after them ``wait_s`` seconds pass. scale: of the desktop; its pixels
