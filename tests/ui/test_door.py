@@ -486,7 +486,7 @@ def test_the_start_page_lies_over_a_running_display_and_esc_leaves_it(door: Make
 
 def test_a_window_without_a_door_says_so(screen) -> None:  # type: ignore[no-untyped-def]
     s = screen()
-    s.window.open_other("file")
+    s.window.operator.open_other("file")
     assert "nothing else can be opened" in s.window.toast.text()
 
 

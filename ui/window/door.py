@@ -105,7 +105,7 @@ class Door(QObject):
         window = self._make_window(opened)
         self.page = self._page(window.look, "Esc back to the patient")
         window.face.add_page(START, self.page)
-        window.door = self._asked_for
+        window.operator.door = self._asked_for
         face = window.face
         self._attend(window, window.look, face, lambda: face.width() - face.numerics.width())
         self.opened = opened

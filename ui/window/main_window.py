@@ -115,7 +115,6 @@ class MainWindow(QMainWindow):
         self.frames = 0
         self._leaving = Leaving(STAYS_S)
         self.closing: Callable[[], None] = lambda: None
-        self.door: Callable[[str], None] = lambda how: self.say("nothing else can be opened in this window")
         self.setWindowTitle("Vigil")
         self.menu = MainMenu(self)
         face = self.face = Screen(self.look, self.state, lambda name, *args: self.action_of(name)(*args), self.menu)
@@ -410,10 +409,6 @@ class MainWindow(QMainWindow):
     def turn_page(self, name: str) -> None:
         """Show a page, or the bedside again where it is shown already."""
         self.face.turn_to(BEDSIDE if self.face.page == name else name)
-
-    def open_other(self, how: str) -> None:
-        """Something else in the place of this run: a ``file`` by dialog, or what the ``start`` page has."""
-        self.door(how)
 
     def toggle_alarms(self) -> None:
         """Show or hide the list of standing alarms."""
