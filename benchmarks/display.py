@@ -181,7 +181,7 @@ def _thread(stop: threading.Event) -> Iterator[None]:
 @contextmanager
 def _worker(stop: threading.Event) -> Iterator[None]:
     """A whole session of the built-in patient, which is predicting when this is entered."""
-    from monitor.run import open_session
+    from monitor.running import open_session
     from monitor.settings import RunSettings
 
     session = open_session(RunSettings(sources=("demo",), headless=True))

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.tables import machine, publish, table
-from monitor.run import open_session
+from monitor.running import open_session
 from monitor.settings import RunSettings, parse_drops
 from streams.records import AnyRecord, WaveTick
 from streams.sinks.mcap import McapSink, topic_of

@@ -34,12 +34,13 @@ DISCLAIMER = "For research and teaching, not for clinical decisions."
 
 app = typer.Typer(
     name="vigil",
-    no_args_is_help=True,
+    invoke_without_command=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     help=f"Real-time bedside monitoring that keeps working when sensors fail. {DISCLAIMER}",
-    epilog="Start with [bold]vigil run[/bold]: the built-in patient on the bedside display.",
+    epilog="[bold]vigil[/bold] alone opens the start page; [bold]vigil run[/bold] the built-in patient on the bedside"
+    " display, or, without a screen, in the terminal.",
 )
 app.add_typer(train_app, name="train")
 app.add_typer(data_app, name="data")
@@ -195,11 +196,28 @@ def version_callback(value: bool) -> None:
 
 @app.callback()
 def root(
+    context: typer.Context,
     _version: Annotated[
         bool, typer.Option("--version", callback=version_callback, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Options before any command; the first words of ``vigil --help`` are the app's own."""
+    """Options before any command; the first words of ``vigil --help`` are the app's own. Without a command the start
+    page, or this help where there is no screen for one."""
+    if context.invoked_subcommand is not None:
+        return
+    from monitor.screen import UNSET, no_screen
+
+    if lacking := no_screen():
+        typer.echo(context.get_help())
+        if lacking != UNSET:
+            typer.echo(f"vigil: no start page, since {lacking}", err=True)
+        return
+    from monitor.events import events
+    from monitor.front_door import FrontDoor
+
+    force = in_force()
+    with events(force.keys.log, "run") as say:
+        raise typer.Exit(FrontDoor(with_model(RunSettings(), force.keys.worker), force, say).show())
 
 
 def main() -> None:

@@ -104,7 +104,7 @@ def _display() -> bool:
 
 
 def _self_test() -> bool:
-    from monitor.run import open_session
+    from monitor.running import open_session
     from monitor.settings import RunSettings
 
     print("\nSelf-test: the built-in patient for three seconds")

@@ -35,6 +35,12 @@ def log_to_file() -> Path | None:
     return path if isinstance(handler, RotatingFileHandler) else None
 
 
+def log_path() -> Path | None:
+    """The file that warnings and errors go to now; None where it is the error stream."""
+    files = [Path(one.baseFilename) for one in logging.getLogger().handlers if isinstance(one, RotatingFileHandler)]
+    return files[0] if files else None
+
+
 class _Hiding(logging.Formatter):
     """Leaves out what recordings are called."""
 

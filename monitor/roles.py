@@ -19,7 +19,7 @@ from monitor.events import EventLog, Watcher
 from monitor.reach import ReachWords
 from monitor.recorder import default_path, recorder
 from monitor.redaction import HIDDEN
-from monitor.run import chosen_engine
+from monitor.running import chosen_engine
 from monitor.screen import no_screen
 from monitor.settings import RunSettings
 from monitor.sources import beds

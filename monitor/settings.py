@@ -59,6 +59,18 @@ class RunSettings:
     lsl_out: bool = False
     broker: str | None = None
 
+    @property
+    def outputs(self) -> dict[str, Path | None]:
+        """Option -> the file it asks for, of those that a run leaves at its end."""
+        return {
+            "--report": self.report,
+            "--vitals": self.vitals,
+            "--predictions": self.predictions,
+            "--alarms": self.alarms,
+            "--restored": self.restored,
+            "--screenshot": self.screenshot,
+        }
+
 
 def with_model(settings: RunSettings, keys: WorkerKeys) -> RunSettings:
     """``settings`` with the model that ``keys``, which were checked, ask for."""

@@ -9,5 +9,6 @@ Start with ``ui/window/main_window.py``. The rooms, each knowing only those abov
     central   all beds as tiles
     panels    everything else that is painted
     trends    the page of trends, with pyqtgraph
+    start     the start page: what can be opened, and how it goes
     window    the window itself: frames, keys, the way to the session
 """

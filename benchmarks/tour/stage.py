@@ -14,7 +14,7 @@ from PySide6.QtWidgets import QWidget
 
 from benchmarks.tour.scenes import Scene
 from models.signals.errors import VigilError
-from monitor.run import open_session
+from monitor.running import open_session
 from monitor.settings import RunSettings, parse_drops
 from streams.feed import DisplayFeed
 from ui.style.theme import theme_named

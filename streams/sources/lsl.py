@@ -121,6 +121,16 @@ def lsl_criteria(spec: str) -> dict[str, str]:
     return criteria
 
 
+def lsl_word(said: StreamSaid) -> str:
+    """The source that takes this stream: its name and source id, as far as they can be written in one.
+
+    >>> lsl_word(StreamSaid("Amp", "ECG", "a1", "host", 500.0, 1, True))
+    'lsl:name=Amp,source_id=a1'
+    """
+    said_so = [(key, getattr(said, key)) for key in ("name", "source_id")]
+    return SCHEME + ",".join(f"{k}={v}" for k, v in said_so if v and "," not in v and v == v.strip())
+
+
 def lsl_streams(wait_s: float = LOOK_S) -> list[StreamSaid]:
     """The streams of the network, usable or not, by name; listens for ``wait_s``."""
     pylsl = load_pylsl()

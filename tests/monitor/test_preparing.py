@@ -17,7 +17,7 @@ from models.signals.errors import BackendUnavailable
 from models.signals.windows import WindowSpec
 from monitor import doctor
 from monitor.bars import progress_bar
-from monitor.run import open_session
+from monitor.running import open_session
 from monitor.settings import RunSettings
 from streams.inference import LOADING
 from tests.streams.sources import FakeEngine, PatientMap, session_of, wait_until

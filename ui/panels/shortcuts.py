@@ -54,6 +54,8 @@ SHORTCUTS: tuple[Shortcut, ...] = (
     Shortcut(("Shift+V",), "softer", "change_volume", -1.0, "Sound"),
     Shortcut(("Ctrl+B",), "beat tone on or off", "toggle_beat_tone", None, "Sound"),
     Shortcut(("Shift+M",), "all sound off, and on again", "toggle_sound", None, "Sound"),
+    Shortcut(("Ctrl+O",), "open a file in the place of this run", "open_other", "file", "Screen"),
+    Shortcut(("Ctrl+N",), "start page: demo, file, stream, recent ones", "open_other", "start", "Screen"),
     Shortcut(("PgDown",), "next bed", "next_bed", 1.0, "Screen"),
     Shortcut(("PgUp",), "bed before", "next_bed", -1.0, "Screen"),
     Shortcut(("B",), "central view of all beds, and back", "turn_page", "central", "Screen"),

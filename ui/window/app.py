@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from types import TracebackType
 
 from PySide6.QtCore import QTimer
 from PySide6.QtGui import QColor, QPalette
-from PySide6.QtWidgets import QApplication
+from PySide6.QtWidgets import QApplication, QMainWindow
 
 from models.signals.errors import BadInput
 from streams.control import SessionControl
 from streams.feed import DisplayFeed
 from ui.sound.choice import SILENT, SoundChoice
+from ui.start.opening import Opened, Opener
 from ui.style.theme import Theme, default_theme
+from ui.window.door import Door
 from ui.window.main_window import MainWindow
 
 _END_CHECK_MS = 100
@@ -69,7 +74,7 @@ def run_display(
     Raises BadInput where the picture cannot be written.
     """
     application = make_application(theme)
-    heard = SILENT if application.platformName() in ("offscreen", "minimal") else sound
+    heard = _heard(application, sound)
     window = MainWindow(control, feed, theme=theme, font_scale=font_scale, recording=recording, sound=heard)
     if size is not None:
         window.resize(*size)
@@ -98,17 +103,75 @@ def run_display(
     timer.timeout.connect(check_end)
     timer.start(_END_CHECK_MS)
     window.closing = save
+    try:
+        _run(application, window.close)
+    finally:
+        window.sound.join()
+    if screenshot is not None and saved != [True]:
+        raise BadInput("a picture file that can be written", os.fspath(screenshot), "choose another path")
+    return _code(window)
+
+
+def run_door(
+    opener: Opener,
+    first: Opened | None = None,
+    *,
+    theme: Theme | None = None,
+    font_scale: float = 1.0,
+    full_screen: bool = False,
+    sound: SoundChoice = SILENT,
+) -> int:
+    """Show ``first``, or the start page, and whatever else is opened from there, until the window is closed; the exit
+    code, of what was shown last. Ctrl-C and SIGTERM close it. At the end everything that was opened has been ended."""
+    application = make_application(theme)
+    heard = _heard(application, sound)
+
+    def make_window(opened: Opened) -> MainWindow:
+        control, feed = opened.control, opened.feed
+        return MainWindow(control, feed, theme=theme, font_scale=font_scale, recording=opened.recording, sound=heard)
+
+    door = Door(opener, make_window, first, theme=theme, font_scale=font_scale)
+    if full_screen:
+        door.window.showFullScreen()
+    else:
+        door.window.show()
+    usual = sys.excepthook
+
+    def stumble(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        """Qt goes on after an exception in one of its calls; without this there would be a traceback, and no window
+        would say so."""
+        if issubclass(kind, Exception):
+            door.stumbled(error)
+        else:
+            usual(kind, error, trace)
+
+    sys.excepthook = stumble
+    try:
+        _run(application, lambda: door.window.close())
+        return _code(door.window)
+    finally:
+        sys.excepthook = usual
+        door.finish()
+
+
+def _heard(application: QApplication, sound: SoundChoice) -> SoundChoice:
+    """Nothing of a window that cannot be seen."""
+    return SILENT if application.platformName() in ("offscreen", "minimal") else sound
+
+
+def _run(application: QApplication, close: Callable[[], object]) -> None:
+    """Qt's event loop; Ctrl-C and SIGTERM call ``close``."""
     ends = (signal.SIGINT, signal.SIGTERM) if _in_main_thread() else ()
-    previous = {number: signal.signal(number, lambda *_: window.close()) for number in ends}
+    previous = {number: signal.signal(number, lambda *_: close()) for number in ends}
     try:
         application.exec()
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
-        window.sound.join()
-    if screenshot is not None and saved != [True]:
-        raise BadInput("a picture file that can be written", os.fspath(screenshot), "choose another path")
-    snapshot = window.link.snapshot
+
+
+def _code(window: QMainWindow) -> int:
+    snapshot = window.link.snapshot if isinstance(window, MainWindow) else None
     return 1 if snapshot is not None and snapshot.status.error else 0
 
 

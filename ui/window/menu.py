@@ -20,6 +20,8 @@ class Entry:
 
 
 MENU = (
+    Entry("Open a file …", "open_other", "file"),
+    Entry("Open something else …", "open_other", "start"),
     Entry("ECG gain up", "change_gain", 1.0),
     Entry("ECG gain down", "change_gain", -1.0),
     Entry("Look back in the recording", "toggle_history"),

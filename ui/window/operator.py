@@ -41,6 +41,7 @@ class Operator:
         self._link, self._ward, self._sweep = link, ward, sweep
         self._say, self._show_bed, self._sweep_chosen = say, show_bed, sweep_chosen
         self._history, self._now = history, now_s
+        self.door: Callable[[str], None] = lambda how: say("nothing else can be opened in this window")
 
     @property
     def _bed(self) -> Bedside:
@@ -49,6 +50,10 @@ class Operator:
     @property
     def _status(self) -> SessionStatus | None:
         return self._bed.status
+
+    def open_other(self, how: str) -> None:
+        """Something else in the place of this run: a ``file`` by dialog, or what the ``start`` page has."""
+        self.door(how)
 
     # Replay -------------------------------------------------------------------------------------------------------
 

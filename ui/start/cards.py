@@ -1,0 +1,147 @@
+"""What the start page is made of: a card to press, fields to write into, and keys that stay in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import cast
+
+from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt
+from PySide6.QtGui import QKeyEvent, QPainter, QPaintEvent, QPen
+from PySide6.QtWidgets import QComboBox, QLabel, QPushButton, QSizePolicy, QWidget
+
+from ui.style.look import Look, draw_text, elided, mixed
+from ui.style.words import tooltip_words
+
+HEIGHT = 58
+Key = Qt.Key
+OWN_KEYS = (
+    Key.Key_Tab, Key.Key_Backtab, Key.Key_Up, Key.Key_Down, Key.Key_Left, Key.Key_Right, Key.Key_Return, Key.Key_Enter,
+    Key.Key_Space,
+)  # fmt: skip
+"""Of whoever has the focus here, rather than of the display's shortcuts."""
+
+
+def keeps(event: QEvent, keys: Iterable[Qt.Key] = OWN_KEYS) -> bool:
+    """Whether the event asks if a key is one of ``keys``, which then comes to who has the focus."""
+    if event.type() != QEvent.Type.ShortcutOverride:
+        return False
+    key = cast(QKeyEvent, event)
+    plain = not key.modifiers() & ~(Qt.KeyboardModifier.ShiftModifier | Qt.KeyboardModifier.KeypadModifier)
+    if not plain or key.key() not in [int(one) for one in keys]:
+        return False
+    event.accept()
+    return True
+
+
+class Card(QPushButton):
+    """Two lines to press: ``title`` and, softer, ``detail``. Return and Space press it, as a click does."""
+
+    def __init__(self, look: Look, title: str, detail: str, tip: str = "", parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._look = look
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.setCursor(Qt.CursorShape.PointingHandCursor)
+        self.setAutoDefault(True)  # Return presses it outside of dialogs too
+        self.setAttribute(Qt.WidgetAttribute.WA_Hover)
+        self.say(title, detail, tip)
+
+    def say(self, title: str, detail: str, tip: str = "") -> None:
+        """Other words."""
+        self.title, self.detail = title, detail
+        self.setToolTip(tooltip_words(tip or f"{title}\n{detail}"))
+        self.setAccessibleName(title)
+        self.setAccessibleDescription(detail)
+        self.update()
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """The arrows are the page's, which knows where the cards lie."""
+        if event.key() in (Key.Key_Up, Key.Key_Down, Key.Key_Left, Key.Key_Right):
+            event.ignore()
+        else:
+            super().keyPressEvent(event)
+
+    def sizeHint(self) -> QSize:
+        """As high as two lines."""
+        return QSize(self._look.px(260), self._look.px(HEIGHT))
+
+    def minimumSizeHint(self) -> QSize:
+        """Its words are shortened where there is no room."""
+        return QSize(self._look.px(120), self._look.px(HEIGHT))
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Draws it: brighter under the pointer, outlined with the focus, faint where it cannot be pressed."""
+        look, unit = self._look, self._look.unit
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        box = QRectF(self.rect()).adjusted(1, 1, -1, -1)
+        on = self.isEnabled()
+        ground = look.colour("panel")
+        if on and (self.underMouse() or self.isDown()):
+            ground = mixed(ground, look.colour("accent"), 0.45 if self.isDown() else 0.22)
+        focus = self.hasFocus()
+        edge = look.colour("text") if focus else look.colour("panel_edge")
+        painter.setPen(QPen(edge, max(1.0, (2.0 if focus else 1.0) * unit)))
+        painter.setBrush(ground)
+        painter.drawRoundedRect(box, 6 * unit, 6 * unit)
+        left, room = 18 * unit, self.width() - 36 * unit
+        title, detail = look.font(15, True), look.font(12)
+        middle = self.height() / 2
+        first = look.colour("text" if on else "text_faint")
+        draw_text(painter, left, middle - 3 * unit, elided(self.title, title, room), title, first)
+        second = look.colour("text_soft" if on else "text_faint")
+        draw_text(painter, left, middle + 17 * unit, elided(self.detail, detail, room), detail, second)
+        painter.end()
+
+
+class Choosing(QComboBox):
+    """A drop-down list whose arrow is as large as the window asks for."""
+
+    def __init__(self, look: Look) -> None:
+        super().__init__()
+        self._look = look
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """The field, and the arrow over it."""
+        super().paintEvent(event)
+        unit = self._look.unit
+        right, middle = self.width() - 16 * unit, self.height() / 2
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setPen(QPen(self._look.colour("text_soft"), 1.6 * unit))
+        painter.drawPolyline(
+            [QPointF(right + x * unit, middle + y * unit) for x, y in ((-5, -2.5), (0, 2.5), (5, -2.5))]
+        )
+        painter.end()
+
+
+def plain_label() -> QLabel:
+    """A label of one or more lines; names of files are no markup."""
+    label = QLabel()
+    label.setTextFormat(Qt.TextFormat.PlainText)
+    label.setWordWrap(True)
+    return label
+
+
+def field_style(look: Look) -> str:
+    """Of line edits, drop-down lists and small buttons, at the window's present size."""
+    c = look.theme.colour
+    radius, pad, focus = look.px(5), look.px(10), max(1, look.px(2))
+    return (
+        f"QLineEdit, QComboBox, QPushButton#small {{ background: {c['background']}; color: {c['text']};"
+        f" border: 1px solid {c['panel_edge']}; border-radius: {radius}px; padding: {look.px(6)}px {pad}px;"
+        f" font-size: {look.px(13)}px; selection-background-color: {c['accent']}; }}"
+        f" QLineEdit:focus, QComboBox:focus, QPushButton#small:focus {{ border: {focus}px solid"
+        f" {c['text']}; padding: {look.px(6) + 1 - focus}px {pad + 1 - focus}px; }}"
+        f" QPushButton#small {{ background: {c['panel']}; }}"
+        f" QPushButton#small:hover {{ background: {c['panel_edge']}; }}"
+        f" QPushButton#small:disabled {{ color: {c['text_faint']}; }}"
+        f" QComboBox QAbstractItemView {{ background: {c['panel']}; color: {c['text']};"
+        f" selection-background-color: {c['accent']}; font-size: {look.px(13)}px; }}"
+        f" QComboBox::drop-down {{ border: none; width: {look.px(26)}px; }} QComboBox::down-arrow {{ image: none; }}"
+        f" QScrollBar:vertical {{ background: transparent; width: {look.px(8)}px; margin: 0; border: none; }}"
+        f" QScrollBar::handle:vertical {{ background: {c['panel_edge']}; border-radius: {look.px(4)}px;"
+        f" min-height: {look.px(30)}px; }} QScrollBar::handle:vertical:hover {{ background: {c['accent']}; }}"
+        " QScrollBar::add-line:vertical, QScrollBar::sub-line:vertical { height: 0; }"
+        " QScrollBar::add-page:vertical, QScrollBar::sub-page:vertical { background: transparent; }"
+        f" QScrollArea, QScrollArea > QWidget > QWidget {{ background: transparent; border: none; }}"
+    )
