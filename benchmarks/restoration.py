@@ -38,6 +38,7 @@ from models.signals.channels import ChannelMap, map_channels
 from models.signals.modalities import GRID_RATE_HZ, Modality
 from models.signals.readers.opener import open_recording
 from models.signals.windows import CONTEXT_FIELDS
+from streams.restored import amended
 
 TOLERANCE_S = 0.1
 LEAD_S = 120  # measured seconds before the first hidden stretch
@@ -156,7 +157,10 @@ def _hide(channels: ChannelMap, engine: Engine, truth: Truth, gap_s: int) -> Hid
             abp, ppg = window.context[row], window.context[engine.window_spec.modalities.index(Modality.PPG)]
             for wave in prediction.restored:
                 if wave.modality is Modality.ABP:
-                    shown[wave.first_index : wave.first_index + len(wave.values)] = wave.values
+                    first = wave.first_index + wave.amends
+                    before = slice(wave.first_index, first)
+                    shown[before] = amended(shown[before], wave.values[: wave.amends])
+                    shown[first : wave.first_index + len(wave.values)] = wave.values[wave.amends :]
             beats = truth.r_peaks_s[(truth.r_peaks_s >= window.end_s - 1) & (truth.r_peaks_s < window.end_s)]
             if np.isfinite(abp[F["own_delay_s"]]):
                 template.extend(beats + float(abp[F["own_delay_s"]]))

@@ -20,6 +20,7 @@ import numpy.typing as npt
 from models.signals.times import SECOND_NS
 from streams.alarm_log import AlarmEvent, AlarmLog
 from streams.records import NUMERICS, AnyRecord, PredictionRecord, StateRecord, VitalsRecord, WaveTick
+from streams.restored import RestoredLine
 from streams.sinks.writing import writing as writing
 
 VITALS_COLUMNS = ("time_s", *NUMERICS)
@@ -181,7 +182,7 @@ class RestoredNpz:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._measured: dict[tuple[str, int], Pieces] = {}  # by modality and lead
-        self._estimated: dict[str, Pieces] = {}
+        self._estimated: dict[str, tuple[int, RestoredLine]] = {}  # with the rate in Hz
         self._truth: dict[tuple[str, int], Pieces] = {}
         self._missed: list[tuple[float, str]] = []  # ends of windows, and why
         self._serving: dict[str, list[tuple[float, int]]] = {}  # from when on which lead, where there are several
@@ -201,9 +202,8 @@ class RestoredNpz:
             self._missed.append((record.window_end_ns / SECOND_NS, record.reason))
         elif isinstance(record, PredictionRecord):
             for restored in record.restored:
-                values = np.frombuffer(restored.data, "<f4")
-                times = (restored.first_index + np.arange(len(values))) / restored.rate_hz
-                self._estimated.setdefault(restored.modality, []).append((times, values))
+                _, line = self._estimated.setdefault(restored.modality, (restored.rate_hz, RestoredLine()))
+                line.take(restored)
 
     def close(self, *, failed: bool = False) -> None:
         """Writes the file; a run that failed before the first sample leaves none."""
@@ -213,7 +213,7 @@ class RestoredNpz:
         withheld = {modality for modality, _ in self._truth}
         for modality in sorted({modality for modality, _ in self._measured} | self._estimated.keys() | withheld):
             measured_t, measured = self._served(self._measured, modality)
-            estimated_t, estimated = _joined(self._estimated.get(modality, []))
+            estimated_t, estimated = _joined(_timed(*self._estimated.get(modality, (1, RestoredLine()))))
             shown = np.isfinite(estimated)
             time_s = np.concatenate([measured_t, estimated_t[shown]])
             order = np.argsort(time_s, kind="stable")
@@ -268,6 +268,10 @@ def _truth_at(
     after = np.clip(np.searchsorted(truth_t, time_s), 1, len(truth_t) - 1)
     values[spacing[after - 1] > 1.5 * np.median(spacing)] = np.nan
     return values.astype(np.float32)
+
+
+def _timed(rate_hz: int, line: RestoredLine) -> Pieces:
+    return [((first + np.arange(len(values))) / rate_hz, values) for first, values in line.pieces]
 
 
 def _joined(

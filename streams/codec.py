@@ -138,6 +138,7 @@ def _prediction(record: PredictionRecord) -> None:
 def _restored(chunk: RestoredChunk) -> None:
     _need(len(chunk.data) % 4 == 0, "the data is no whole number of float32 samples")
     _need(len(chunk.data) == len(chunk.lo) == len(chunk.hi), "a restored wave and its band differ in length")
+    _need(0 <= 4 * chunk.amends <= len(chunk.data), "a restored wave amends more than it has")
     for data in (chunk.data, chunk.lo, chunk.hi):
         _no_infinity(data)
 

@@ -274,6 +274,7 @@ def _record(
                 samples_to_bytes(wave.values),
                 samples_to_bytes(wave.lo),
                 samples_to_bytes(wave.hi),
+                wave.amends,
             )
             for wave in prediction.restored
         ],

@@ -247,7 +247,8 @@ class BeatRecord(Record, frozen=True, tag="beat"):
 
 
 class RestoredChunk(msgspec.Struct, frozen=True, array_like=True):
-    """A restored wave's newest hop, see :class:`models.runtime.prediction.RestoredWave`; float32 bytes."""
+    """A restored wave's newest hop, after ``amends`` samples that amend the one before, see
+    :class:`models.runtime.prediction.RestoredWave`; float32 bytes."""
 
     modality: ModalityName
     rate_hz: GridRateHz
@@ -255,6 +256,7 @@ class RestoredChunk(msgspec.Struct, frozen=True, array_like=True):
     data: bytes
     lo: bytes
     hi: bytes
+    amends: GridIndex = 0
 
 
 Interval = tuple[Finite, Finite, Finite]

@@ -20,7 +20,7 @@ from models.runtime.calibration import half_width, pressure_half_widths
 from models.runtime.guard import Service
 from models.runtime.memory import BedMemory, EngineMemory, Remembered, rounds
 from models.runtime.pleth_look import PlethLook, PlethLooks, pleth_look, pleth_of
-from models.runtime.prediction import Interval, Prediction, RestoredWave, lost
+from models.runtime.prediction import AMENDED_S, Interval, Prediction, RestoredWave, lost
 from models.runtime.pressure_estimate import estimated_map
 from models.runtime.pressure_past import EVERY_S, PressurePast, beside_pressure
 from models.runtime.pulse_form import FORM_SPAN_S, PulseForms, reshaped, reshaped_wave
@@ -340,21 +340,24 @@ class Engine:
     def _restored(
         self, window: Window, outputs: Arrays, i: int, missing: float, refused: dict[Modality, str]
     ) -> tuple[RestoredWave, ...]:
-        count = self._spec.hop_s * self._spec.rate_hz
-        first = (window.end_s - self._spec.hop_s) * self._spec.rate_hz
+        rate_hz = self._spec.rate_hz
+        hop = self._spec.hop_s * rate_hz
         waves = []
         for modality in self._absent_now(window):
             name = WAVE_OUTPUT.get(modality)
             if name is None or modality in refused:
                 continue  # an EEG is never estimated
-            values = np.array(outputs[name][i, -count:], np.float32)
+            whole = outputs[name][i]
+            amends = min(round(AMENDED_S[modality] * rate_hz), len(whole) - hop)
+            count = hop + amends
+            values = np.array(whole[-count:], np.float32)
             if not np.isfinite(values).all():
                 refused[modality] = "the restored wave was not finite"
                 continue
-            measured = np.repeat(window.cells[self._row[modality], -self._spec.hop_s :], self._spec.rate_hz)
+            measured = np.repeat(window.cells[self._row[modality]], rate_hz)[-count:]
             values[measured] = np.nan
             lo, hi = self._band(modality, values, window, outputs["pressure"][i], missing)
-            waves.append(RestoredWave(modality, first, self._spec.rate_hz, values, lo, hi))
+            waves.append(RestoredWave(modality, window.end_s * rate_hz - count, rate_hz, values, lo, hi, amends))
         return tuple(waves)
 
     def _band(

@@ -11,6 +11,10 @@ from models.signals.modalities import Modality
 from models.signals.windows import CONTEXT_FIELDS, Window
 
 FloatArray = npt.NDArray[np.float32]
+AMENDED_S = {Modality.ABP: 0.5, Modality.PPG: 0.5, Modality.ECG: 0.75}
+"""What a window says anew of the time before its hop, seconds: at its very end a wave has no future, and a beat that is
+not over yet is drawn low, or not at all. Half a second is the rise of any pulse; an R wave is known from the pulse that
+follows it, which comes a quarter of a second later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +33,12 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class RestoredWave:
-    """The newest hop of a restored channel, on the 100-Hz grid.
+    """The newest hop of a restored channel, on the 100-Hz grid, and before it what amends the hop before.
 
-    ``first_index`` counts grid samples from time zero; ``values`` [hop · rate] in the modality's canonical unit, NaN
-    where the cell was measured or nothing may be shown. ``lo``/``hi`` bound the 10–90 % band, same shape.
+    ``first_index`` counts grid samples from time zero; ``values`` [amends + hop · rate] in the modality's canonical
+    unit, NaN where the cell was measured or nothing may be shown. ``lo``/``hi`` bound the 10–90 % band, same shape.
+    The first ``amends`` samples take the place of what the window before said of them; where it said nothing, neither
+    do they: a window speaks for its own hop only.
     """
 
     modality: Modality
@@ -41,6 +47,7 @@ class RestoredWave:
     values: FloatArray
     lo: FloatArray
     hi: FloatArray
+    amends: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,8 +24,8 @@ from models.signals.errors import BadInput
 from models.signals.modalities import MODALITIES, Modality
 from models.signals.recording import Recording, Track, TrackKind
 from models.signals.times import SECOND_NS
-from streams.codec import chunk_values
 from streams.records import PredictionRecord
+from streams.restored import RestoredLine
 from streams.sinks.writing import writing
 from streams.sources.recorded import RecordedSession
 
@@ -193,21 +193,21 @@ def _values(recording: Recording, track: Track, start_s: float) -> npt.NDArray[n
 
 
 def _estimates(session: RecordedSession, start_s: float, end_s: float) -> list[Signal]:
-    """Restored waves by modality: of each sample the newest word on it."""
-    found: dict[tuple[str, int], npt.NDArray[np.float32]] = {}
+    """Restored waves by modality, as they were shown."""
+    lines: dict[tuple[str, int], RestoredLine] = {}
     for record in session.records():
         if not isinstance(record, PredictionRecord):
             continue
         for chunk in record.restored:
-            key = chunk.modality, chunk.rate_hz
-            samples = chunk_values(chunk.data)
-            if key not in found:
-                found[key] = np.full(ceil((end_s - start_s) * chunk.rate_hz), np.nan, np.float32)
-            whole = found[key]
-            first = chunk.first_index - round(start_s * chunk.rate_hz)
-            lo, hi = max(first, 0), min(first + len(samples), len(whole))
+            lines.setdefault((chunk.modality, chunk.rate_hz), RestoredLine()).take(chunk)
+    found: dict[tuple[str, int], npt.NDArray[np.float32]] = {}
+    for (modality, rate), line in lines.items():
+        whole = found[modality, rate] = np.full(ceil((end_s - start_s) * rate), np.nan, np.float32)
+        for begin, values in line.pieces:
+            first = begin - round(start_s * rate)
+            lo, hi = max(first, 0), min(first + len(values), len(whole))
             if lo < hi:
-                fresh = samples[lo - first : hi - first]
+                fresh = values[lo - first : hi - first]
                 whole[lo:hi] = np.where(np.isfinite(fresh), fresh, whole[lo:hi])
     return [
         Signal(f"{ESTIMATE} {modality}", MODALITIES[Modality(modality)].unit, float(rate), values)

@@ -257,7 +257,7 @@ def numbers(predictions: list[Prediction]) -> np.ndarray:
         pressures = [i.value for i in p.pressures.values()] if p.pressures else [np.nan] * 3
         waves = {w.modality: w.values for w in p.restored}
         risk = [i.value for i in p.risk.values()] or [np.nan] * 3
-        rows.append([*risk, *pressures, *(waves.get(Modality.ABP, np.full(100, np.nan)))])
+        rows.append([*risk, *pressures, *(waves.get(Modality.ABP, np.full(150, np.nan)))])
     return np.array(rows)
 
 

@@ -38,6 +38,7 @@ TICK_S = 0.05
 NS = 1_000_000_000
 RATES = {Modality.ECG: 500.0, Modality.ABP: 125.0, Modality.PPG: 125.0, Modality.EEG: 128.0}
 LABELS = {Modality.ECG: "II", Modality.ABP: "ART", Modality.PPG: "PLETH", Modality.EEG: "BIS 1"}
+AMENDS = 50  # samples of a restored wave that say anew what the window before said
 MODEL = (Modality.ECG, Modality.ABP, Modality.PPG, Modality.EEG)
 
 
@@ -203,17 +204,20 @@ class Patient:
             elif not self.restore:
                 refused[modality.value] = "never measured on this patient"
             else:
-                times = np.arange(newest * 100, end * 100) / 100.0
+                times = np.arange(newest * 100 - AMENDS, end * 100) / 100.0
                 values = (wave(modality, times) - (4 if modality is Modality.ABP else 0)).astype("<f4")
+                if not self.reason(modality, newest - 1):
+                    values[:AMENDS] = np.nan
                 spread = np.float32(7.0) if modality is Modality.ABP else np.float32(np.nan)
                 restored.append(
                     RestoredChunk(
                         modality.value,
                         100,
-                        newest * 100,
+                        newest * 100 - AMENDS,
                         values.tobytes(),
                         (values - spread).tobytes(),
                         (values + spread).tobytes(),
+                        AMENDS,
                     )
                 )
         abp_absent = bool(self.reason(Modality.ABP, newest))

@@ -141,7 +141,7 @@ def test_the_estimate_lags_and_says_so_and_the_measurement_is_back_at_once(scree
     s = screen(patient)
     s.run_to(7.0)
     lag = s.lane(Modality.ABP).estimate.lag_s
-    assert 1.0 < lag < 1.5
+    assert 1.5 < lag < 2.0, "half a second more than a hop and the model, for what amends it"
     status = s.window.sweep.headers[1].status
     assert f"the estimate lags {lag:.1f} s" in status and "NO SIGNAL" in status
     pale = near(s.pixels(s.wave_area(Modality.ABP)), ESTIMATED[Modality.ABP], 60).any(axis=0)

@@ -1,7 +1,8 @@
 """How one hop of a restored wave follows the last: cross-faded over 150 ms, never revised.
 
 Each hop comes from another window, so the two need not meet. The step between them is taken up by an offset that
-fades out over the first 150 ms of the newer hop (raised cosine); what has been shown stays as it is.
+fades out over the first 150 ms of the newer hop (raised cosine); what has been shown stays as it is. Where the older
+hop reaches on into the newer one the step is that of one moment; else that from its last sample, slope included.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ def join_hop(
     rate_hz: float,
     fade_s: float = 0.150,
 ) -> tuple[Float32, Float32, Float32]:
-    """Cross-fade a hop and its 10-90 % band after ``previous`` = the last shown (value, lo, hi), NaN if none.
+    """Cross-fade a hop and its 10-90 % band from ``previous`` = (value, lo, hi) of the older hop at the first new
+    sample, or at its last one, NaN if none.
 
     The band keeps enclosing the line: lo <= value <= hi wherever the input had it so.
     """

@@ -93,7 +93,12 @@ def identity_of(chunk: WaveChunk) -> tuple[int, str, float, int]:
 
 
 class Estimate:
-    """Restored samples exactly as shown: appended hop by hop, cross-faded, never revised."""
+    """Restored samples as shown: appended hop by hop, cross-faded, never revised once drawn.
+
+    The end of a hop has no future in its window; the next one says it anew (:mod:`streams.restored`). So the line is
+    drawn no further than what no hop amends any more, unless none comes. ``line``, ``lo``, ``hi``: what has been drawn
+    and, ahead of it, what would be.
+    """
 
     def __init__(self, rate_hz: float, sweep: SweepStyle) -> None:
         self.line = SampleRing(rate_hz, 0.0, sweep.history_s)
@@ -101,30 +106,45 @@ class Estimate:
         self.hi = SampleRing(rate_hz, 0.0, sweep.history_s)
         self._fade_s = sweep.crossfade_s
         self._lags: list[float] = []
+        self._drawn = -(2**53)  # samples before this one may have been drawn
 
     @property
     def lag_s(self) -> float:
-        """How far behind the beam the estimate is drawn: long enough that each hop is there in time."""
+        """How far behind the beam the estimate is drawn: long enough that each sample has its last word in time."""
         return max(self._lags, default=1.0) + _LAG_SLACK_S
 
     def append(self, chunk: RestoredChunk, cells: CellRow, beam_s: float) -> None:
         """Take the part of ``chunk`` that is new and lies in absent cells; ``beam_s`` is the beam's time now."""
-        values, lo, hi = (np.frombuffer(part, "<f4") for part in (chunk.data, chunk.lo, chunk.hi))
-        end = self.line.ring.end
-        skip = max(0, end - chunk.first_index) if end else 0
-        if skip >= len(values) or not len(values) == len(lo) == len(hi):
+        parts = [np.frombuffer(part, "<f4") for part in (chunk.data, chunk.lo, chunk.hi)]
+        end, hop = self.line.ring.end, chunk.first_index + chunk.amends
+        last = chunk.first_index + len(parts[0])
+        if end:
+            self._drawn = max(self._drawn, min(end, self.line.index_at(beam_s - self.lag_s)))
+        first = max(chunk.first_index if end == hop else hop, end if end > hop else self._drawn)
+        if first >= last or len({len(part) for part in parts}) > 1:
             return
-        first = chunk.first_index + skip
-        seconds = np.floor(self.line.times(first, first + len(values) - skip) + 1e-9).astype(np.int64)
+        rings = (self.line, self.lo, self.hi)
+        seconds = np.floor(self.line.times(first, last) + 1e-9).astype(np.int64)
         allowed = cells.absent_mask(seconds)
-        values, lo, hi = (np.where(allowed, part[skip:], np.float32(np.nan)) for part in (values, lo, hi))
-        if not np.isfinite(values).any():
+        # Its own hop, and of what lies before only what the window before has vouched for.
+        stands = max(0, hop - first)
+        allowed[:stands] &= np.isfinite(self.line.ring.read(first, first + stands))
+        fresh = [np.where(allowed, part[first - chunk.first_index :], np.float32(np.nan)) for part in parts]
+        if not np.isfinite(fresh[0]).any():
             return
-        previous = tuple(float(ring.ring.read(first - 1, first)[0]) for ring in (self.line, self.lo, self.hi))
-        joined = join_hop(previous, values, lo, hi, chunk.rate_hz, self._fade_s)  # type: ignore[arg-type]
-        for ring, part in zip((self.line, self.lo, self.hi), joined, strict=True):
-            ring.ring.write(first, part)
-        self._lags = [*self._lags, beam_s - first / chunk.rate_hz][-_LAGS_KEPT:]
+        skip = int(np.argmax(np.isfinite(fresh[0])))
+        line, lo, hi = (part[skip:] for part in fresh)
+        previous = self._joint(first + skip)
+        joined = join_hop(previous, line, lo, hi, chunk.rate_hz, self._fade_s)
+        for ring, part in zip(rings, joined, strict=True):
+            ring.ring.write(first + skip, part)
+        self._lags = [*self._lags, beam_s - chunk.first_index / chunk.rate_hz][-_LAGS_KEPT:]
+
+    def _joint(self, index: int) -> tuple[float, float, float]:
+        """Line and band to go on from at ``index``: what the hop before has there, else its sample before."""
+        at = index if np.isfinite(self.line.ring.read(index, index + 1)[0]) else index - 1
+        line, lo, hi = (float(ring.ring.read(at, at + 1)[0]) for ring in (self.line, self.lo, self.hi))
+        return line, lo, hi
 
     def follows(self, beam_s: float) -> bool:
         """Whether hops still come, so that a beam at ``beam_s`` has something to draw."""

@@ -293,7 +293,7 @@ class DisplayState:
             if lane_.estimate is None:
                 lane_.estimate = Estimate(chunk.rate_hz, self.theme.sweep)
             lane_.estimate.append(chunk, lane_.cells, beam)
-            second = int(chunk.first_index / chunk.rate_hz + 1e-9)
+            second = int((chunk.first_index + chunk.amends) / chunk.rate_hz + 1e-9)
             lane_.put_badge(second, estimate_badge(record, lane_.modality))
 
     # What may be said now --------------------------------------------------------------------------------------
