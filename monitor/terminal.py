@@ -32,7 +32,7 @@ from ui.bed.prediction_view import prediction_words
 from ui.bed.readouts import readout
 from ui.bed.ward import Ward
 from ui.style.theme import default_theme
-from ui.style.words import absence_words, bed_title, clock_words
+from ui.style.words import bed_title, clock_words
 from ui.window.control_link import ask_all
 
 COLOURS = {Modality.ECG: "green", Modality.ABP: "red", Modality.PPG: "cyan", Modality.EEG: "yellow"}
@@ -128,8 +128,8 @@ class TerminalView:
             cell = lane.cells.get(second)
             present = cell is not None and not cell.absence
             strip.append("█" if present else "░", style=colour if present else "dim")
-        notes = (absence_words(lane.absence), *said.notes) if said.estimated else said.notes
-        return Text(lane.key, style=f"bold {colour}"), numeric, strip, Text("; ".join(notes), style="dim")
+        notes = (lane.said.state if said.estimated else "", *said.notes, lane.said.why_not)
+        return Text(lane.key, style=f"bold {colour}"), numeric, strip, Text("; ".join(filter(None, notes)), style="dim")
 
     @staticmethod
     def _prediction(bed: Bedside) -> Text:

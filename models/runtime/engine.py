@@ -251,11 +251,11 @@ class Engine:
         horizons = self._bundle.spec.horizons_min if "risk" in given else []
         if not finite:
             return Prediction(
-                window.end_s, window.presence, False, False, "the model's output was not finite", {}, None, None,
+                window.end_s, window.presence, False, False, "the model gave no usable numbers", {}, None, None,
                 ages_s=ages,
             )  # fmt: skip
         missing = 1.0 - float(window.presence.mean())
-        nothing = "" if any_present else "no sensor in the window"
+        nothing = "" if any_present else "no sensor gives a signal"
         why_no_risk = nothing or risk_abstains(window, self._spec, self._bundle.spec.risk)
         risk = {} if why_no_risk else dict(zip(horizons, self._risk(window, row), strict=True))
         refused = {}
@@ -306,7 +306,7 @@ class Engine:
         """Why the absent ``modality`` is not shown as an estimate; "" if it is."""
         wave = WAVE_OUTPUT.get(modality)
         if wave is not None and wave not in self._given:
-            return "this model does not restore it"
+            return "this model has no estimate of it"
         return not_estimable(modality, window, self._spec)
 
     def _depth(self, window: Window, raw: npt.NDArray[np.generic], missing: float) -> Interval | None:
@@ -352,7 +352,7 @@ class Engine:
             count = hop + amends
             values = np.array(whole[-count:], np.float32)
             if not np.isfinite(values).all():
-                refused[modality] = "the restored wave was not finite"
+                refused[modality] = "the model gave no usable wave"
                 continue
             measured = np.repeat(window.cells[self._row[modality]], rate_hz)[-count:]
             values[measured] = np.nan

@@ -103,7 +103,7 @@ def _too_old(window: Window, spec: WindowSpec, table: RiskTable | None) -> str:
     level, age = _pressure(window, spec)
     if age <= longest and level >= HYPOTENSION_MMHG:  # what is not known is NaN
         return ""
-    return f"no ABP measured in the last {_span(longest)}" if longest else "no ABP now"
+    return f"no clean ABP in the last {_span(longest)}" if longest else "no clean ABP now"
 
 
 def _pressure(window: Window, spec: WindowSpec) -> tuple[float, float]:

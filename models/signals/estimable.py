@@ -30,6 +30,8 @@ _NO_RHYTHM = {
     Rhythm.UNCLEAR: "the ECG shows no beats",
 }
 NEVER_CONNECTED = "never connected"
+NEVER_MEASURED = "never measured on this patient"
+MEASURED = "it is measured"
 _AGE = CONTEXT_FIELDS.index("age_s")
 
 
@@ -39,12 +41,12 @@ def forbidden(modality: Modality, findings: Findings, absence: Mapping[Modality,
     absence: why each modality is not measured, None where it is; one that is not listed is not connected.
     """
     if modality not in SOURCES:
-        return f"an {modality} trace is never estimated"
+        return f"{modality} is never estimated"
     pulseless = findings.showing(Pulse.NONE)
     if modality in pulseless:
         return f"the {modality} shows no pulse"
     if absence.get(modality, Absence.NOT_CONNECTED) is None:
-        return "it is measured"
+        return MEASURED
     if findings.rhythm in _NO_RHYTHM:
         return _NO_RHYTHM[findings.rhythm]
     if pulseless:
@@ -67,7 +69,7 @@ def not_estimable(modality: Modality, window: Window, spec: WindowSpec) -> str:
     if why:
         return why
     if not measured:
-        return "never measured on this patient"
+        return NEVER_MEASURED
     # The model must have read the pulse, newest frame included; a wave is sized over its window: half of one is drawn
     # too large.
     frames = [window.presence[row[m]] for m in _pulsing(modality, window.findings) if m in row]

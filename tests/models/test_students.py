@@ -291,7 +291,7 @@ def test_the_engine_shows_what_a_student_gives(bundle, model):
     assert full.abstain and full.risk == {}, "no pressure of this patient was ever measured: no risk"
     assert full.pressures is None, "and no pressure"
     assert gone.valid and gone.restored == () and gone.pressures is None, "no pulse now: no pressure"
-    assert gone.not_estimable == {Modality.PPG: "this model does not restore it"}
+    assert gone.not_estimable == {Modality.PPG: "this model has no estimate of it"}
     assert nothing.abstain and nothing.pressures is None
     (asleep,) = eeg.predict([window(eeg.window_spec)])
     assert asleep.valid and asleep.risk == {} and asleep.pressures is None

@@ -64,7 +64,7 @@ def vitals(second: int, epoch: int = 0, **values: Any) -> VitalsRecord:
 def prediction(second: int, epoch: int = 0, **changes: Any) -> PredictionRecord:
     fields: dict[str, Any] = {
         "valid": True, "abstain": False, "reason": "", "risk": {"5": (0.37, 0.2, 0.5)},
-        "pressures": {"map": (81.0, 76.0, 88.0), "sbp": (118.0, 1.0, 2.0), "dbp": (62.0, 1.0, 2.0)},
+        "pressures": {"map": (81.0, 76.0, 88.0), "sbp": (118.0, 108.0, 128.0), "dbp": (62.0, 55.0, 70.0)},
     }  # fmt: skip
     return PredictionRecord(
         **HEAD, epoch=epoch, window_end_ns=second * S, model="m", backend="b", modalities=[], presence=[], ages_s=[],
@@ -134,10 +134,10 @@ def test_measured_values_and_a_risk() -> None:
 def test_an_estimate_carries_the_word_and_goes_stale_with_its_prediction() -> None:
     bedside = Bedside()
     text = bedside.shown(*LOST_ABP)
-    assert "ABP ~118/62 (~81) mmHg ESTIMATED" in text and "no signal" in text
+    assert "MAP 76–88 mmHg ESTIMATED" in text and "no signal" in text and "no estimate" not in text
     assert CURRENT in text
     text = bedside.shown(tick(22), rhythm(22, pulse={"PPG": "present"}), after_s=12.0)
-    assert nothing_current(text) and "~" not in text and "ABP -?-" in text and "STALE · 12 s old" in text
+    assert nothing_current(text) and "76–88" not in text and "ABP -?-" in text and "STALE · 12 s old" in text
 
 
 def test_no_estimate_and_no_risk_without_a_pulse() -> None:
@@ -271,7 +271,7 @@ def test_several_beds_are_a_line_each_in_the_words_of_the_strip() -> None:
     lines = {line.split("HR")[0].strip("│ "): line for line in text.splitlines() if "no alarm" in line}
     assert list(lines) == ["▸ Bed 1", "Bed 2", "ICU 3"]
     assert "HR 72 ECG" in lines["▸ Bed 1"] and "MAP 80" in lines["▸ Bed 1"]
-    assert "MAP ~81 ESTIMATED" in lines["Bed 2"] and "HR -?-" in lines["ICU 3"] and "MAP -?-" in lines["ICU 3"]
+    assert "MAP 76–88 ESTIMATED" in lines["Bed 2"] and "HR -?-" in lines["ICU 3"] and "MAP -?-" in lines["ICU 3"]
     assert "HR 72 /min" in text and "Bed 1  demo" in text, "the first in detail"
 
 

@@ -1,4 +1,4 @@
-"""Chunks of a restored wave follow each other: each speaks for its hop, and amends what the one before said of its end."""
+"""Chunks of a restored wave follow each other: each speaks for its hop, and amends the end of the one before."""
 
 from __future__ import annotations
 

@@ -200,7 +200,7 @@ class Patient:
             if not self.reason(modality, newest):
                 continue
             if modality is Modality.EEG:
-                refused["EEG"] = "an EEG trace is never estimated"
+                refused["EEG"] = "EEG is never estimated"
             elif not self.restore:
                 refused[modality.value] = "never measured on this patient"
             else:

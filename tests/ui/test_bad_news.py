@@ -122,14 +122,14 @@ def test_what_cannot_be_counted_has_no_rate_from_the_ecg_but_from_a_pulse(kind: 
     call = ArrhythmiaCall("asystole", "contradicted", "PPG pulses at 82/min", 5.0)
     by_pulse = Chapter(4, 99, kind, calls=[call], vitals={"hr": 82.0, "hr_source": "PPG"})
     heart = numbers(play(Patient(story=[by_pulse]), 8.5), at(8.5))[ECG]
-    assert heart.value == "82" and heart.notes[:2] == ("PPG pulses at 82/min", "source PPG PLETH")
+    assert heart.value == "82" and heart.notes[:2] == ("PPG pulses at 82/min", "from PPG PLETH")
 
 
 def test_a_pulse_rate_that_is_not_the_fingers_says_whose_it_is() -> None:
     off = Patient(absent={PPG: [(4, 99, Absence.ARTEFACT)]}, story=[Chapter(4, 99, vitals={"pulse_rate": 75.0})])
     found = numbers(play(off, 9.5), at(9.5))[PPG]
-    assert found.value == "75" and "source ABP ART" in found.notes
-    assert not any("source" in note for note in numbers(play(Patient(), 9.5), at(9.5))[PPG].notes)
+    assert found.value == "75" and "from ABP ART (PPG artefact)" in found.notes
+    assert not any("from" in note for note in numbers(play(Patient(), 9.5), at(9.5))[PPG].notes)
 
 
 @pytest.mark.parametrize(("key", "verdict", "value"), [
@@ -162,10 +162,10 @@ def shows_estimate(state: DisplayState, event_s: float) -> bool:
 
 
 @pytest.mark.parametrize(("chapter", "said"), [
-    (Chapter(9, 99, pulse={PPG: Pulse.NONE}), "no estimate: the PPG shows no pulse"),
-    (Chapter(9, 99, Rhythm.STILL), "no estimate: the ECG is still"),
-    (Chapter(9, 99, Rhythm.FIBRILLATION), "no estimate: the ECG shows fibrillation"),
-    (Chapter(9, 99, overdue=(PPG,)), "no estimate: the next pulse on the PPG is late"),
+    (Chapter(9, 99, pulse={PPG: Pulse.NONE}), "estimate ended: the PPG shows no pulse"),
+    (Chapter(9, 99, Rhythm.STILL), "estimate ended: the ECG is still"),
+    (Chapter(9, 99, Rhythm.FIBRILLATION), "estimate ended: the ECG shows fibrillation"),
+    (Chapter(9, 99, overdue=(PPG,)), "estimate ended: the next pulse on the PPG is late"),
 ])  # fmt: skip
 def test_an_estimate_ends_with_the_second_that_brings_bad_news_however_slow_the_model(
     chapter: Chapter, said: str
@@ -199,8 +199,8 @@ def test_an_estimate_stands_on_its_own_where_the_risk_abstains() -> None:
     chapter = Chapter(0, 99, predicted=NO_RISK)
     state = play(Patient(absent={ABP: [(3, 99, Absence.NO_DATA)]}, story=[chapter]), 9.55)
     found = numbers(state, at(9.55))
-    assert found[ABP].estimated and found[ABP].value == "~92/51"
-    assert found[EEG].notes[-1].startswith("depth (not BIS) 46")
+    assert found[ABP].estimated and found[ABP].value == "59–73"
+    assert found[EEG].notes[-1].startswith("depth (not BIS) 38–55")
     words = tile(state, 9.55)
     assert {risk.value for risk in words.risks} == {"-?-"} and words.reason == "no risk given: no rhythm"
 
@@ -384,10 +384,10 @@ def test_no_sequence_of_records_shows_a_forbidden_estimate_or_an_old_number(
         for lane in state.lanes:
             found = readout(state, lane, moment)
             words = " ".join((found.value, found.second))
-            if "~" in words:
+            if "–" in words:
                 assert found.estimated and found.mark == "ESTIMATED" and lane.modality is ABP
                 assert not refused and absence.get(ABP) is not None and life is not Life.LOST
-            assert found.estimated == ("~" in words)
+            assert found.estimated == ("–" in words) and (found.estimated or found.mark != "ESTIMATED")
             if lane.modality is ECG and re.fullmatch(r"\d+", found.value):
                 of = int(found.value) - 100
                 assert k - of <= 3 and (wall - came[of] <= limit_s or life is Life.PAUSED) and life is not Life.LOST

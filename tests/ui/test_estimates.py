@@ -1,4 +1,4 @@
-"""What is drawn of an estimate: each sample with its future, once, and only what the window of its own hop vouched for."""
+"""What is drawn of an estimate: each sample with its future, once, and only what its own window vouched for."""
 
 from __future__ import annotations
 

@@ -169,7 +169,7 @@ def test_eeg_never_gets_an_estimated_trace(screen: Make) -> None:
     s.run_to(7.0)
     rows = s.pixels(s.wave_area(Modality.EEG))[: -round(16 * s.window.look.unit), s.columns(3, 6)]
     assert near(rows, THEME.colour["background"], 14).all()
-    assert "an EEG trace is never estimated" in s.window.sweep.headers[3].status
+    assert "EEG is never estimated" in s.window.sweep.headers[3].status
 
 
 def test_not_estimable_is_said_in_the_lane(screen: Make) -> None:
@@ -200,7 +200,7 @@ def test_the_pointer_learns_the_reason(screen: Make) -> None:
     area = s.strip_area(Modality.ABP)
     assert (
         s.window.sweep.words_at(QPoint(area.left() + s.column(3.5), area.top() + 1))
-        == "ABP  00:00:03  absent: flat line"
+        == "ABP  00:00:03  absent: flat line; estimated"
     )
     assert s.window.sweep.words_at(QPoint(area.left() + s.column(2.5), area.top() + 1)) == "ABP  00:00:02  measured"
     assert s.window.sweep.words_at(QPoint(2, 2)) == ""

@@ -27,7 +27,7 @@ _QUIET = (Life.PAUSED, Life.PAST, Life.ENDED, Life.LIVE, Life.WAITING)
 class BedWords:
     """bed: its name as the session has it, title: as the screen has it. life: whether its data is live, life_words:
     what there is to say of that. rate: the heart rate, or ``-?-``, rate_source: the channel that it comes from. mean:
-    the mean pressure, or ``-?-``; with ``~`` where it is estimated. alarms: all that stand, worst first."""
+    the mean pressure, or ``-?-``; a range where it is estimated. alarms: all that stand, worst first."""
 
     bed: str
     title: str
@@ -94,7 +94,7 @@ def bed_words(bed: Bedside) -> BedWords:
         why_lost=bed.verdict.words.split(" — ")[0] if moment.life is Life.LOST else "",
         rate=rate,
         rate_source=vitals.hr_source if vitals is not None and rate != INVALID else "",
-        mean=(pressure.second or INVALID) if pressure is not None else INVALID,
+        mean=pressure.mean if pressure is not None else INVALID,
         estimated=pressure is not None and pressure.estimated,
         alarms=state.alarms.standing,
     )

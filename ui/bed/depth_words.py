@@ -4,32 +4,33 @@ from __future__ import annotations
 
 from models.signals.depth_opinion import DepthOpinion, Doubt, depth_opinion
 from streams.records import PredictionRecord, VitalsRecord
-from ui.style.words import INVALID, number_words
+from ui.style.words import INVALID, number_words, range_words
 
+DEPTH = "depth (not BIS)"
 UNCERTAIN = "UNCERTAIN"
 """In a note: that a number in it is not to be relied on."""
 
 
 def depth_note(vitals: VitalsRecord, prediction: PredictionRecord | None) -> str:
-    """``depth (not BIS) 46  38–55, openibis 52``, or what is doubtful; "" where nothing is known of a measured EEG."""
+    """``depth (not BIS) 38–55, openibis 52``, or what is doubtful; "" where nothing is known of a measured EEG."""
     told, opinion = _opinion(vitals, prediction)
     if opinion is None:
         return ""
     said = []
     if opinion.model is not None and told:
-        said.append(f"{opinion.model:.0f}  {told[1]:.0f}–{told[2]:.0f}")
+        said.append(range_words(*told[1:]))
     if opinion.rule is not None:
         said.append(f"openibis {opinion.rule:.0f}")
     numbers = ", ".join(said) or INVALID
     match opinion.doubt:
         case Doubt.NONE:
-            return f"depth (not BIS) {numbers}"
+            return f"{DEPTH} {numbers}"
         case Doubt.UNCONFIRMED:
-            return f"depth (not BIS) {numbers} ({opinion.doubt.value})"
+            return f"{DEPTH} {numbers} ({opinion.doubt.value})"
         case Doubt.DISAGREEMENT:  # which the numbers say, and the place is narrow
-            return f"depth (not BIS) {UNCERTAIN} {numbers}"
+            return f"{DEPTH} {UNCERTAIN} {numbers}"
         case _:
-            return f"depth (not BIS) {UNCERTAIN}, {opinion.doubt.value}: {numbers}"
+            return f"{DEPTH} {UNCERTAIN}, {opinion.doubt.value}: {numbers}"
 
 
 def depth_number(vitals: VitalsRecord, prediction: PredictionRecord | None) -> str:

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from models.signals.absence import Absence
-from models.signals.estimable import NEVER_CONNECTED
-from models.signals.findings import Pulse
+from models.signals.findings import Pulse, Rhythm
 from models.signals.modalities import Modality
 from streams.control import ChannelInfo
 from streams.records import RestoredChunk, WaveChunk
 from ui.bed.buffers import CellRow, Float32, SampleRing
 from ui.bed.crossfade import join_hop
 from ui.bed.filters import DisplayFilter
+from ui.bed.lane_words import Known, LaneSaid, lane_said
 from ui.style.theme import LaneStyle, SweepStyle
-from ui.style.words import absence_words, why_not
+from ui.style.words import absence_words
 
 _LAGS_KEPT = 10
 _LAG_SLACK_S = 0.05
 _HOP_S = 1.0  # between two hops of an estimate
 _WORDS_KEPT = 600
+_ARTEFACTS = frozenset({Absence.ARTEFACT.value, Absence.FLUSH.value, Absence.SATURATED.value})
 _SAME_RATE, _SAME_MOMENT_S = 0.01, 0.02  # of two lines of time of one channel (models/signals/live_grid.py)
 
 
@@ -169,9 +171,11 @@ class Badge:
 @dataclass
 class Lane:
     """A row of the screen. ``absence`` is "" while measured, else why not, since ``absent_since_s``. ``forbidden``: why
-    no estimate may be shown by what the sensors say now; ``not_estimable``: why the model gives none. ``pulse``: of a
-    pulse channel, as found in the newest second. ``lead``: the number of the lead that serves, ``lead_label`` its label
-    where it is not the channel of ``info``."""
+    no estimate may be shown by what the sensors say now; ``not_estimable``: why the model gives none; ``answers``: its
+    last window is valid and not stale; ``given``: with an estimate of this lane; ``estimated_s``: the end of the last
+    that was shown. ``rhythm``: as found on the ECG, ``pulse``: of a pulse channel, as found in the newest second.
+    ``lead``: the number of the lead that serves, ``lead_label`` its label where it is not the channel of ``info``.
+    """
 
     key: str
     modality: Modality
@@ -184,7 +188,11 @@ class Lane:
     absent_since_s: float = 0.0
     not_estimable: str = ""
     forbidden: str = ""
+    answers: bool = False
+    given: bool = False
+    estimated_s: float = -math.inf
     pulse: Pulse = Pulse.UNKNOWN
+    rhythm: Rhythm = Rhythm.UNKNOWN
     lead: int = 0
     lead_label: str = ""
     badges: dict[int, Badge] = field(default_factory=dict)
@@ -206,21 +214,33 @@ class Lane:
         return self.info is not None
 
     @property
-    def why_not(self) -> str:
-        """The one reason for the missing estimate: of now, before that of the last window. That there never was a
-        sensor is neither: it stands before both."""
-        if self.not_estimable == NEVER_CONNECTED:
-            return self.not_estimable
+    def barred(self) -> str:
+        """Why no estimate may be shown, of this second or of the one before that is still to be drawn; "" if one may.
+        What is said of it is :attr:`said`."""
         return self.forbidden or self.not_estimable
+
+    @property
+    def said(self) -> LaneSaid:
+        """What is said while it is not measured: state, and estimate or the one reason why not."""
+        begun = self.estimated_s > self.absent_since_s
+        return lane_said(
+            Known(self.modality, self.absence, self.forbidden, self.not_estimable, self.answers, self.given, begun)
+        )
+
+    def fades(self, absence: str) -> bool:
+        """Whether samples of a cell are to be dimmer than a signal. Not while the channel brings bad news, which may
+        look like an artefact: fibrillation, a line without a pulse."""
+        bad_news = self.modality is Modality.ECG and self.rhythm not in (Rhythm.BEATS, Rhythm.UNKNOWN)
+        return absence in _ARTEFACTS and not bad_news and self.pulse is not Pulse.NONE
 
     def words_of(self, second: int) -> str:
         """Whether a second was measured, and why not."""
         cell = self.cells.get(second)
         if cell is None:
-            return "not judged yet"
+            return "not known yet"
         if not cell.absence:
             return "measured"
-        return f"absent: {absence_words(cell.absence)}" + (f"; {why_not(self.why_not)}" if self.why_not else "")
+        return f"absent: {absence_words(cell.absence)}" + ("; estimated" if second in self.badges else "")
 
     def clear(self) -> None:
         """Forgets what was drawn; begins anew after a seek."""
@@ -228,6 +248,7 @@ class Lane:
         self.cells = CellRow(600)
         self.absence = "" if self.connected else Absence.NOT_CONNECTED.value
         self.absent_since_s, self.not_estimable, self.forbidden, self.pulse = 0.0, "", "", Pulse.UNKNOWN
+        self.answers, self.given, self.estimated_s, self.rhythm = False, False, -math.inf, Rhythm.UNKNOWN
         self.badges, self.absence_words = {}, {}
         self.lead, self.lead_label = 0, ""
 

@@ -19,7 +19,7 @@ from ui.bed.liveness import Life, Moment
 from ui.bed.low_pressure import LOW_MMHG, VERY_LOW_MMHG, LowPressure
 from ui.bed.readouts import HELD
 from ui.bed.state import DisplayState
-from ui.style.words import INVALID, duration_words
+from ui.style.words import INVALID, duration_words, range_words
 
 _NS = 1e-9
 NOT_ALONE = "do not use alone"
@@ -147,7 +147,7 @@ def _low_words(low: LowPressure, event_s: float) -> News:
     since = f"for {duration_words(max(0.0, event_s - low.since_s))}"
     if value.interval is not None:
         lo, hi = value.interval
-        return News(f"ESTIMATED {limit} ({lo:.0f}–{hi:.0f})", since, "medium")
+        return News(f"ESTIMATED {limit} ({range_words(lo, hi)})", since, "medium")
     priority = "high" if value.mean < VERY_LOW_MMHG else "medium"
     return News(f"{limit} NOW", f"{since} · {beyond(value.mean, LOW_MMHG)} mmHg", priority)
 

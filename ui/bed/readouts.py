@@ -1,6 +1,8 @@
 """What the numerics say: one readout a lane, from measured vitals or, marked, from the model. Pure.
 
-A number is measured, or it carries ``~`` and ESTIMATED, or it is ``-?-``. Nothing older than three seconds, of the
+A number is measured, or it is a range marked ESTIMATED, or it is ``-?-``. Of an estimated pressure the range of the
+mean is said, the one of the three that is treated: systolic and diastolic are a note. The mark WITHHELD stands beside a
+missing number only, and a number that another sensor gives says which. Nothing older than three seconds, of the
 patient's time or of the operator's, is shown as current (:meth:`ui.bed.liveness.Moment.fresh`). Bad news is a
 measurement: a pressure without a pulse has a mean, and the words NO PULSE beside it.
 """
@@ -18,9 +20,8 @@ from ui.bed.findings_words import NO_BEATS, NO_FINDING, Finding, pulse_finding, 
 from ui.bed.lanes import Lane
 from ui.bed.liveness import Life, Moment
 from ui.bed.state import DisplayState
-from ui.style.words import INVALID, absence_words, clock_words, duration_words, number_words
+from ui.style.words import ESTIMATED, INVALID, absence_words, clock_words, duration_words, number_words, range_words
 
-ESTIMATED = "ESTIMATED"
 HELD = {Life.PAUSED: "PAUSED", Life.PAST: "PAST"}
 """What stands beside values that are of another moment than now."""
 _NS = 1e-9
@@ -28,8 +29,9 @@ _NS = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class Readout:
-    """value: the large number; second: the one beside it (mean pressure). ``mark``: ESTIMATED, WITHHELD or "".
-    finding: bad news beside the number. held: "PAUSED" or "PAST" where it is of another moment than now, else ""."""
+    """value: the large number, or the range of an estimate; second: the one beside it (mean pressure). ``mark``:
+    ESTIMATED, WITHHELD or "". finding: bad news beside the number. held: "PAUSED" or "PAST" where it is of another
+    moment than now, else ""."""
 
     label: str
     unit: str
@@ -46,6 +48,11 @@ class Readout:
     def invalid(self) -> bool:
         """Whether the large number is ``-?-``."""
         return self.value == INVALID
+
+    @property
+    def mean(self) -> str:
+        """The mean pressure of an ABP readout, a range where it is estimated, or ``-?-``."""
+        return self.value if self.estimated else self.second or INVALID
 
 
 def limits_of(vital: str) -> str:
@@ -86,8 +93,9 @@ class _Facts:
         self.mark = "WITHHELD" if lane.absence == Absence.WITHHELD.value else ""
 
     def heart(self) -> Readout:
-        vitals, notes, finding = self.vitals, self._absent(), NO_FINDING
+        vitals, finding = self.vitals, NO_FINDING
         rate = vitals.hr if vitals else None
+        notes: list[str] = []
         if self.findings is not None and self.state.rhythm is not None:
             finding = rhythm_finding(self.state.rhythm)
             stopped = self.findings.rhythm in NO_BEATS or stands_still(self.state.rhythm)
@@ -95,8 +103,7 @@ class _Facts:
                 rate = None  # of beats that are no longer there, or were none
         if finding.reason:
             notes.append(finding.reason)
-        if rate is not None and vitals is not None and vitals.hr_source:
-            notes.append(f"source {self._named(vitals.hr_source)}")
+        notes += self._origin(vitals.hr_source if vitals is not None and rate is not None else "")
         has_resp_row = any(row.modality is Modality.RESP for row in self.state.lanes)
         if vitals is not None and vitals.resp_rate is not None and not has_resp_row:
             source_words = f" ({vitals.resp_source})" if vitals.resp_source else ""
@@ -127,25 +134,18 @@ class _Facts:
         else:
             notes.append("no value measured yet")
         pressures = prediction.pressures if prediction is not None else None
-        if lane.absence and not lane.why_not and pressures and {"sbp", "dbp", "map"} <= pressures.keys():
-            mean_, lo, hi = pressures["map"]
+        if lane.said.estimated and pressures is not None:
+            mean, sys, dia = (range_words(*pressures[name][1:]) for name in ("map", "sbp", "dbp"))
             self.mark = ESTIMATED
-            return self._readout(
-                "ABP",
-                "mmHg",
-                limits,
-                f"~{pressures['sbp'][0]:.0f}/{pressures['dbp'][0]:.0f}",
-                f"~{mean_:.0f}",
-                [f"mean {lo:.0f}–{hi:.0f} (80 %)", notes[-1]],
-                estimated=True,
-            )
+            notes = [f"sys {sys}   dia {dia}", *(notes[-1:] if last is not None else ())]
+            return self._readout("MAP", "mmHg", limits.removeprefix("MAP "), mean, notes=notes, estimated=True)
         return self._readout("ABP", "mmHg", limits, INVALID, "", notes)
 
     def pulse(self) -> Readout:
-        notes, finding = self._absent(), self._pulse_finding()
+        finding = self._pulse_finding()
         rate = self.vitals.pulse_rate if self.vitals is not None and not finding.words else None
-        if rate is not None and self.lane.absence:
-            notes.append(f"source {self._named(Modality.ABP)}")  # the only other channel that has a pulse rate
+        # The pressure is the only other channel that has a pulse rate.
+        notes = self._origin(Modality.ABP.value if rate is not None and self.lane.absence else "")
         if rate is not None and self.vitals is not None and self.vitals.rppg_delay_s is not None:
             notes.append(f"delay R–PPG {self.vitals.rppg_delay_s * 1000:.0f} ms")
         return self._readout("PR", "/min", limits_of("pulse_rate"), number_words(rate), notes=notes, finding=finding)
@@ -171,8 +171,8 @@ class _Facts:
 
     def respiration(self) -> Readout:
         vitals = self.vitals
-        notes = [f"source {vitals.resp_source}"] if vitals and vitals.resp_source else []
         rate = vitals.resp_rate if vitals else None
+        notes = self._origin(vitals.resp_source if vitals is not None and rate is not None else "")
         return self._readout("RR", "/min", limits_of("resp_rate"), number_words(rate), notes=notes)
 
     def _readout(
@@ -186,7 +186,17 @@ class _Facts:
         finding: Finding = NO_FINDING,
         estimated: bool = False,
     ) -> Readout:
-        return Readout(label, unit, limits, value, second, self.mark, estimated, tuple(notes or ()), finding, self.held)
+        mark = self.mark if estimated or value == INVALID else ""
+        return Readout(label, unit, limits, value, second, mark, estimated, tuple(notes or ()), finding, self.held)
+
+    def _origin(self, source: str) -> list[str]:
+        """Which sensor gave the number, where one did; else why the lane's own did not."""
+        if not source:
+            return self._absent()
+        lane = self.lane
+        return [
+            f"from {self._named(source)}" + (f" ({lane.title} {absence_words(lane.absence)})" if lane.absence else "")
+        ]
 
     def _absent(self) -> list[str]:
         """Why the lane is not measured and since when, if so."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.signals.absence import Absence
-from models.signals.estimable import forbidden
+from models.signals.estimable import MEASURED, forbidden
 from models.signals.findings import PULSE_CHANNELS, Findings, Pulse, Rhythm
 from models.signals.modalities import MODEL_MODALITIES, Modality
 from streams.control import ChannelInfo
@@ -30,12 +30,14 @@ from streams.records import (
 )
 from streams.sessions import is_past
 from ui.bed.alarm_view import AlarmBook
+from ui.bed.lane_words import given_by
 from ui.bed.lanes import Estimate, Lane, Trace, identity_of
 from ui.bed.liveness import Moment
 from ui.bed.low_pressure import LowPressure, Pressure, PressureWatch
 from ui.bed.playout import PlayoutClock
 from ui.bed.trends import FINE_BLOCKS, FINE_BLOCKS_OF_MANY, Trends
 from ui.style.theme import Theme
+from ui.style.words import ESTIMATED
 
 _NS = 1e-9
 _MODALITIES = frozenset(modality.value for modality in Modality)
@@ -44,7 +46,7 @@ GLIMPSE_S = 8.0
 """Seconds of a glimpse: what is kept of a bed's first ECG and pressure where its waves are not kept as a whole; 36 kB
 at 500 samples a second."""
 GLIMPSED = (Modality.ECG, Modality.ABP)
-_NOT_KNOWN = "whether there is a pulse is not known"
+_NOT_KNOWN = "not known whether there is a pulse"
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,7 +246,6 @@ class DisplayState:
             lane.absence = absence
             if not absence:
                 lane.not_estimable = ""
-
         self.absence = {m: Absence(value) if value else None for m, value in _by_modality(record.state)}
         self._gate()
 
@@ -277,18 +278,24 @@ class DisplayState:
         if record.valid and not record.abstain and record.risk:
             self.trend.append(RiskPoint(record.window_end_ns * _NS, {k: v[0] for k, v in record.risk.items()}))
         for lane in self.lanes:
-            lane.not_estimable = record.not_estimable.get(lane.modality.value, "")
+            refused = record.not_estimable.get(lane.modality.value, "")
+            # Of a channel that is back there is no estimate to be ended: its last second is still to be drawn.
+            self._bar(lane, lane.forbidden, "" if refused == MEASURED else refused)
+        self._hear(record if record.valid else None)
         self._gate()
         if not record.valid:
             return
+        for lane in self.lanes:
+            if lane.given and lane.absence and not lane.barred:
+                lane.estimated_s = record.window_end_ns * _NS
         abp = self.lane(Modality.ABP)
         mean = (record.pressures or {}).get("map")
-        if mean is not None and abp is not None and abp.absence and not abp.why_not:
+        if mean is not None and abp is not None and abp.said.estimated:
             self.pressure.see(Pressure(mean[0], record.window_end_ns * _NS, now_s, mean[1:]))
         beam = self.clock.newest_s
         for chunk in record.restored if self._keeps_waves else ():
             lane_ = self.lane(chunk.modality)
-            if lane_ is None or lane_.why_not or chunk.modality == Modality.EEG.value:  # whatever is sent
+            if lane_ is None or lane_.barred or not lane_.given:  # whatever is sent
                 continue
             if lane_.estimate is None:
                 lane_.estimate = Estimate(chunk.rate_hz, self.theme.sweep)
@@ -330,13 +337,20 @@ class DisplayState:
         """Whether the mean pressure is low, measured or by an estimate that may be shown."""
         abp = self.lane(Modality.ABP)
         self.review(moment)
-        estimates = abp is not None and bool(abp.absence) and not abp.why_not
+        estimates = abp is not None and abp.said.estimated
         return self.pressure.now(moment.event_s, moment.fresh, estimates)
 
     def review(self, moment: Moment) -> None:
         """Close the gates of the estimates where what opened them has gone stale; to be called before they are read."""
         self._gone_stale = self.findings(moment) is None
+        self._hear(self.current_prediction(moment))
         self._gate()
+
+    def _hear(self, prediction: PredictionRecord | None) -> None:
+        """What the model gives now; None: nothing."""
+        given = given_by(prediction)
+        for lane in self.lanes:
+            lane.answers, lane.given = prediction is not None, lane.modality in given
 
     def _gate(self) -> None:
         """Ask the gate that stream and exports ask, with the newest findings: the model may be slower than bad news.
@@ -348,10 +362,15 @@ class DisplayState:
             modality = lane.modality
             missing = {**self.absence, modality: self.absence.get(modality) or Absence.NO_DATA}
             why = forbidden(modality, findings, missing) if findings is not None else _NOT_KNOWN
-            if why and not lane.forbidden and lane.estimate is not None:
-                lane.estimate.cut(self.clock.position_s)
-            lane.forbidden = why
+            self._bar(lane, why, lane.not_estimable)
             lane.pulse = findings.pulse_of(modality) if findings is not None else Pulse.UNKNOWN
+            lane.rhythm = findings.rhythm if findings is not None else Rhythm.UNKNOWN
+
+    def _bar(self, lane: Lane, forbidden: str, refused: str) -> None:
+        """Why no estimate of ``lane`` may be shown; what of one is still to be drawn goes with the first reason."""
+        before, lane.forbidden, lane.not_estimable = lane.barred, forbidden, refused
+        if lane.barred and not before and lane.estimate is not None:
+            lane.estimate.cut(self.clock.position_s)
 
     def settle(self) -> None:
         """Run the display filters over what has arrived; once a frame, after the records of that frame."""
@@ -371,7 +390,7 @@ def estimate_badge(record: PredictionRecord, modality: Modality) -> str:
     """The words over an estimate: ESTIMATED, from what, how sure; pressures in mmHg as half the 80 % interval."""
     present = [name for name, row in zip(record.modalities, record.presence, strict=False) if row and row[-1]]
     made_from = [name for name in present if name != modality.value]
-    words = "ESTIMATED" + (f" from {', '.join(made_from)}" if made_from else " from the past only")
+    words = ESTIMATED + (f" from {', '.join(made_from)}" if made_from else " from the past only")
     if modality is Modality.ABP and record.pressures and "map" in record.pressures:
         _, lo, hi = record.pressures["map"]
         words += f"  ±{(hi - lo) / 2:.0f} mmHg"

@@ -11,14 +11,20 @@ from PySide6.QtWidgets import QWidget
 
 from models.signals.modalities import Modality
 from ui.bed.alarm_view import Alarm, alarm_of, colours, lit
-from ui.bed.depth_words import UNCERTAIN
+from ui.bed.depth_words import DEPTH, UNCERTAIN
 from ui.bed.findings_words import Finding
 from ui.bed.lanes import Lane
 from ui.bed.liveness import Life, Moment
-from ui.bed.readouts import ESTIMATED, Readout
+from ui.bed.readouts import Readout
 from ui.style.look import Look, draw_text, elided, mixed
+from ui.style.outlined import SHARE, cap_sized, draw_outlined
 from ui.style.theme import AlarmStyle
+from ui.style.words import ESTIMATED
 from ui.waves.geometry import Row
+
+_MEASURED = "188/88188"  # what a measured pressure fills its place with
+_WORD_SHARE = 0.42  # of the height beside an estimate, for the word
+_NOTE_GAP = 14.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +139,13 @@ class NumericsPanel(QWidget):
         tag = QFontMetricsF(tag_font).horizontalAdvance(finding.words) + 36 * unit if finding.words else 0.0
         both = readout.value + readout.second
         font = look.fitted(both, size, right - left - tag - (gap if readout.second else 0))
+        if readout.estimated:
+            measured = look.fitted(_MEASURED, size, right - left - tag - gap)
+            font = look.font(min(SHARE * measured.pixelSize(), font.pixelSize()) / unit)
+            word = cap_sized(look.font(12, True), _WORD_SHARE * 0.66 * body, right - left)
+            y = top + (_WORD_SHARE * body + QFontMetricsF(word).capHeight()) / 2
+            draw_text(painter, left, y, ESTIMATED, word, mixed(strong, look.colour("background"), 0.3))
+            top, body = top + _WORD_SHARE * body, (1.0 - _WORD_SHARE) * body
         metrics = QFontMetricsF(font)
         base = top + (body + metrics.capHeight()) / 2
         width = metrics.horizontalAdvance(both) + (gap if readout.second else 0.0)
@@ -142,23 +155,30 @@ class NumericsPanel(QWidget):
             number_box.setBottom(base + 9 * unit)
             ink = self._flash(painter, number_box, flash)
             tints = (ink, ink) if ink is not None else tints
-        x = left + draw_text(painter, left, base, readout.value, font, tints[0])
+        draw = draw_outlined if readout.estimated else draw_text
+        x = left + draw(painter, left, base, readout.value, font, tints[0])
         if readout.second:
-            draw_text(painter, x + gap, base, readout.second, font, tints[1])
+            draw(painter, x + gap, base, readout.second, font, tints[1])
         if finding.words:
             self._tag(painter, right, base - metrics.capHeight() / 2, finding, tag_font, bool(readout.held))
-        marks = [mark for mark in (readout.mark, readout.held) if mark]
+        marks = [mark for mark in (readout.mark, readout.held) if mark and mark != ESTIMATED]  # which is there, large
         if marks:
-            tint = look.colour("text") if readout.held else strong
-            if readout.mark != ESTIMATED and not readout.held:
-                tint = look.colour("withheld")
+            tint = look.colour("text" if readout.held else "withheld")
             words = " · ".join(marks)
             draw_text(painter, right, baseline + 14 * unit, words, look.font(10.5, True), tint, right=True)
-        for number, text in enumerate(notes):
-            y = top + body + line * (number + 0.75)
-            doubtful = UNCERTAIN in text and not readout.held
-            tint = look.colour("alarm_medium") if doubtful else mixed(colour, look.colour("background"), 0.15)
-            draw_text(painter, left, y, text, note_font, tint)
+        for number, row in enumerate(notes):
+            x, y = left, top + body + line * (number + 0.75)
+            for text in row:
+                tint = self._note_tint(text, lane.modality, colour, bool(readout.held))
+                text = elided(text, note_font, max(0.0, right - x))
+                x += draw_text(painter, x, y, text, note_font, tint) + _NOTE_GAP * unit
+
+    def _note_tint(self, text: str, modality: Modality, colour: QColor, held: bool) -> QColor:
+        """In amber what is doubtful, in the hue of estimates what the model says."""
+        if UNCERTAIN in text and not held:
+            return self._look.colour("alarm_medium")
+        own = self._look.estimated(modality) if text.startswith(DEPTH) and not held else colour
+        return mixed(own, self._look.colour("background"), 0.15)
 
     def _flash(self, painter: QPainter, box: QRectF, flash: Flash) -> QColor | None:
         """The box behind an alarming number; returns the colour of the number on it, None for its own."""
@@ -190,19 +210,19 @@ class NumericsPanel(QWidget):
         ink = QColor(own.held_ink if held else own.ink)
         draw_text(painter, box.left() + 9 * unit, middle + metrics.capHeight() / 2, finding.words, font, ink)
 
-    def _note_lines(self, readout: Readout, font: QFont, width: float, room: float, line: float) -> list[str]:
+    def _note_lines(self, readout: Readout, font: QFont, width: float, room: float, line: float) -> list[list[str]]:
         """The notes on one line where they fit side by side, else one below the other as far as there is room."""
         notes = [note for note in readout.notes if note]
         if not notes:
             return []
         metrics = QFontMetricsF(font)
-        joined = "     ".join(notes)
-        if metrics.horizontalAdvance(joined) <= width:
-            return [joined]
+        side_by_side = sum(map(metrics.horizontalAdvance, notes)) + _NOTE_GAP * self._look.unit * (len(notes) - 1)
+        if side_by_side <= width:
+            return [notes]
         count = max(1, int((room - 30 * self._look.unit) // line))
         if count >= len(notes):
-            return [elided(note, font, width) for note in notes]
-        return [elided("  ".join(notes), font, width)]
+            return [[note] for note in notes]
+        return [notes]
 
     def _heart(self, painter: QPainter, centre: QPointF, size: float, colour: QColor) -> None:
         path = QPainterPath()

@@ -27,6 +27,7 @@ class SweepStyle(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     speed_mm_s: float
     gap_fraction: float
     dim: float
+    artefact: float
     pen_px: float
     playout_margin_s: float
     history_s: int

@@ -9,6 +9,8 @@ from models.signals.absence import Absence
 
 INVALID = "-?-"
 UNKNOWN_TIME = "--:--:--"
+ESTIMATED = "ESTIMATED"
+"""Stands wherever an estimate does."""
 
 _ABSENCES = {
     Absence.NO_DATA.value: "no signal",
@@ -52,6 +54,11 @@ def bed_title(name: str) -> str:
     return f"Bed {name}" if name.isdigit() else name
 
 
+def range_words(lo: float, hi: float) -> str:
+    """``56–69``: an interval in whole numbers, never narrower than it is."""
+    return f"{math.floor(lo)}–{math.ceil(hi)}"
+
+
 def number_words(value: float | None, decimals: int = 0) -> str:
     """The number, or ``-?-`` where there is none."""
     if value is None or not math.isfinite(value):
@@ -66,11 +73,6 @@ def speed_words(speed: float | None, achieved: float | None = None) -> str:
     """
     asked = "max" if speed is None else f"{speed:g}×"
     return asked if achieved is None else f"{achieved:.1f}× of {asked}"
-
-
-def why_not(reason: str) -> str:
-    """A reason for the missing estimate as a clause; one that already says so is left alone."""
-    return reason if "estimated" in reason else f"no estimate: {reason}"
 
 
 def absence_words(absence: str) -> str:

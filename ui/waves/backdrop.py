@@ -10,10 +10,14 @@ from PySide6.QtGui import QFontMetricsF, QPainter, QPen
 from models.signals.absence import Absence
 from models.signals.modalities import MODALITIES
 from ui.bed.lanes import Lane
-from ui.style.look import Look, draw_text, elided
-from ui.style.words import absence_words, duration_words, why_not
+from ui.style.look import Look, draw_text, elided, mixed
+from ui.style.outlined import CAP_MM, cap_sized
+from ui.style.words import ESTIMATED, duration_words
 from ui.waves.geometry import Row
 from ui.waves.scales import LaneScale
+
+_WORD_SHARE = 0.6  # of the height of the wave, at most
+_WORD_FAINT = 0.74  # of the background in its colour: three quarters brighter than that, the wave five times the word
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +27,7 @@ class Header:
     details: str
     status: str
     withheld: bool
+    estimated: bool = False
 
 
 def header_of(lane: Lane, scale: LaneScale, speed: str, now_s: float) -> Header:
@@ -39,17 +44,15 @@ def header_of(lane: Lane, scale: LaneScale, speed: str, now_s: float) -> Header:
         details.append(lane.info.unit)
     if lane.style.filter:
         details.append(f"{lane.style.filter[0]:g}–{lane.style.filter[1]:g} Hz")
-    status = ""
-    if lane.absence == Absence.NOT_CONNECTED.value:
-        status = "NOT CONNECTED"
-    elif lane.absence:
-        status = f"{absence_words(lane.absence).upper()} {duration_words(max(0.0, now_s - lane.absent_since_s))}"
-    if lane.absence:
-        if lane.why_not:
-            status += f" · {why_not(lane.why_not)}"
-        elif lane.estimate is not None and lane.estimate.follows(now_s):
-            status += f" · the estimate lags {lane.estimate.lag_s:.1f} s"
-    return Header("   ".join(details), status, lane.absence == Absence.WITHHELD.value)
+    said = lane.said
+    status = said.state.upper()
+    if lane.absence and lane.absence != Absence.NOT_CONNECTED.value:
+        status += f" {duration_words(max(0.0, now_s - lane.absent_since_s))}"
+    if said.why_not:
+        status += f" · {said.why_not}"
+    elif said.estimated and lane.estimate is not None and lane.estimate.follows(now_s):
+        status += f" · the estimate lags {lane.estimate.lag_s:.1f} s"
+    return Header("   ".join(details), status, lane.absence == Absence.WITHHELD.value, said.estimated)
 
 
 class Backdrop:
@@ -73,6 +76,8 @@ class Backdrop:
         """Paints ground, grid, calibration and header in ``row``, over ``width`` device pixels; a line below unless
         ``last``."""
         painter.fillRect(0, row.top, width, row.height, self._look.colour("background"))
+        if header.estimated:
+            self._word(painter, row, lane, left, right)
         self._grid(painter, row, scale, lane, left, right)
         self._calibration(painter, row, scale, lane, left)
         self._header(painter, row, lane, header, left, right)
@@ -80,6 +85,15 @@ class Backdrop:
             painter.setPen(QPen(self._look.colour("line"), max(1.0, self._ratio)))
             y = row.top + row.height - 0.5
             painter.drawLine(QLineF(0, y, width, y))
+
+    def _word(self, painter: QPainter, row: Row, lane: Lane, left: int, right: int) -> None:
+        """ESTIMATED behind the wave, to be read from the door of the room."""
+        cap = min(CAP_MM * self._px_per_mm, _WORD_SHARE * row.wave_height)
+        font = cap_sized(self._look.font(12, True, self._ratio), cap, 0.9 * (right - left))
+        metrics = QFontMetricsF(font)
+        colour = mixed(self._look.estimated(lane.modality), self._look.colour("background"), _WORD_FAINT)
+        x = (left + right - metrics.horizontalAdvance(ESTIMATED)) / 2
+        draw_text(painter, x, row.wave_top + (row.wave_height + metrics.capHeight()) / 2, ESTIMATED, font, colour)
 
     def _header(self, painter: QPainter, row: Row, lane: Lane, header: Header, left: int, right: int) -> None:
         unit = self._look.unit * self._ratio

@@ -17,7 +17,7 @@ from shiboken6 import VoidPtr
 from models.signals.absence import Absence
 from ui.bed.lanes import Lane
 from ui.style.look import Look, mixed
-from ui.style.words import absence_words, why_not
+from ui.style.words import absence_words
 from ui.waves.geometry import Paper, Row
 from ui.waves.polyline import lines, runs
 from ui.waves.scales import LaneScale
@@ -249,6 +249,8 @@ class LaneInk:
             a = max(paper.column(self.second), oldest)
             b = paper.column(self.second + 1)
             if cell is not None and b > a:
+                if self.lane.fades(cell.absence):
+                    self._fade(painter, paper, round(a), round(b))
                 self._cell(painter, paper, cell.absence, round(a), round(b), current_sweep, dim)
                 if cell.absence and cell.absence != Absence.NOT_CONNECTED.value:  # that, the header says for good
                     every = self._tape_period(paper)
@@ -257,7 +259,7 @@ class LaneInk:
                         painter,
                         paper,
                         "reason",
-                        self.lane.words_of_absence(start, self._absence_words(cell.absence)),
+                        self.lane.words_of_absence(start, absence_words(cell.absence)),
                         start,
                         a,
                         b,
@@ -269,9 +271,14 @@ class LaneInk:
             self.second += 1
         return touched
 
-    def _absence_words(self, absence: str) -> str:
-        words = absence_words(absence)
-        return f"{words} · {why_not(self.lane.why_not)}" if self.lane.why_not else words
+    def _fade(self, painter: QPainter, paper: Paper, a: int, b: int) -> None:
+        """Make what is drawn in columns [a, b) of the wave dimmer."""
+        painter.save()
+        painter.setCompositionMode(QPainter.CompositionMode.CompositionMode_DestinationIn)
+        painter.setOpacity(self._look.theme.sweep.artefact)
+        for _, left, width in paper.pieces(a, b - 1):
+            painter.fillRect(QRect(left, self.row.wave_top, width, self.row.wave_height), Qt.GlobalColor.black)
+        painter.restore()
 
     def _cell(
         self, painter: QPainter, paper: Paper, absence: str, a: int, b: int, current_sweep: int, dim: float

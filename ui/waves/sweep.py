@@ -238,8 +238,8 @@ class SweepView(QWidget):
         for ink in inks:
             lag = ink.lane.estimate.lag_s if ink.lane.estimate is not None else 0.0
             for columns in (
+                ink.cells(painter, paper, beam, oldest, last, dim),  # first: it fades what is measured, not estimates
                 ink.estimated(painter, paper, beam - lag * paper.per_s, oldest, last, dim),
-                ink.cells(painter, paper, beam, oldest, last, dim),
             ):
                 if columns is not None:
                     touched.append((*columns, ink.row.top, ink.row.height))

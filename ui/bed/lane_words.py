@@ -1,0 +1,81 @@
+"""What is said of a channel that is not measured: one state and one reason, never two that contradict. Pure.
+
+Header, number, pointer and terminal all read :func:`lane_said`; none of them looks for a reason of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from models.signals.absence import Absence
+from models.signals.estimable import NEVER_CONNECTED, NEVER_MEASURED, SOURCES
+from models.signals.modalities import Modality
+from streams.records import PredictionRecord
+from ui.style.words import absence_words
+
+NO_ANSWER = "no result from the model now"
+NONE_GIVEN = "the model gives none now"
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of a lane at a moment. absence: "" while measured. forbidden: why no estimate may be shown by what
+    the sensors say now; refused: why the model gave none in its last window; answers: whether that is valid and not
+    stale; given: whether it holds an estimate of this lane. begun: whether one was shown in this absence."""
+
+    modality: Modality
+    absence: str = ""
+    forbidden: str = ""
+    refused: str = ""
+    answers: bool = False
+    given: bool = False
+    begun: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LaneSaid:
+    """state: "" while measured, else why it is not ("sensor off"). estimated: whether an estimate stands in its place.
+    why_not: the clause that says why none does, "" where one does and where ``state`` says enough."""
+
+    state: str = ""
+    estimated: bool = False
+    why_not: str = ""
+
+
+def lane_said(known: Known) -> LaneSaid:
+    """State and reason of a lane; the gravest reason first: bad news before what the model lacks."""
+    if not known.absence:
+        return LaneSaid()
+    state = absence_words(known.absence)
+    why = _why_not(known)
+    if not why:
+        return LaneSaid(state, estimated=True)
+    if known.absence == Absence.NOT_CONNECTED.value and not known.begun:
+        return LaneSaid(state)  # which is why
+    if known.modality not in SOURCES:
+        return LaneSaid(state, why_not=why)
+    return LaneSaid(state, why_not=f"estimate ended: {why}" if known.begun else f"no estimate: {why}")
+
+
+def _why_not(known: Known) -> str:
+    """Nothing if an estimate stands. What holds now comes before what held in the model's last window: of a sensor that
+    was still measured, or not yet connected, then."""
+    if known.modality not in SOURCES:
+        return f"{known.modality} is never estimated"
+    if known.forbidden:
+        return known.forbidden
+    if not known.answers:
+        return NO_ANSWER
+    if known.refused == NEVER_CONNECTED:
+        return NEVER_MEASURED
+    return known.refused or ("" if known.given else NONE_GIVEN)
+
+
+def given_by(prediction: PredictionRecord | None) -> Collection[str]:
+    """The modalities of which a prediction has an estimate; of a pressure numbers and wave come and go together."""
+    if prediction is None:
+        return frozenset()
+    waves = {chunk.modality for chunk in prediction.restored} - {Modality.ABP.value}
+    numbers = prediction.pressures is not None and {"map", "sbp", "dbp"} <= prediction.pressures.keys()
+    return waves | {Modality.ABP.value} if numbers else waves
