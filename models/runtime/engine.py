@@ -383,4 +383,4 @@ class Engine:
 
 def _too_uncertain(half_mmhg: float) -> str:
     known = math.isfinite(half_mmhg)
-    return f"too uncertain: ±{half_mmhg:.0f} mmHg" if known else "the last measured pressure is too old"
+    return f"too uncertain: ±{half_mmhg:.0f} mmHg" if known else "too long without a clean ABP"

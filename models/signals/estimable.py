@@ -30,7 +30,6 @@ _NO_RHYTHM = {
     Rhythm.UNCLEAR: "the ECG shows no beats",
 }
 NEVER_CONNECTED = "never connected"
-NEVER_MEASURED = "never measured on this patient"
 MEASURED = "it is measured"
 _AGE = CONTEXT_FIELDS.index("age_s")
 
@@ -59,6 +58,11 @@ def forbidden(modality: Modality, findings: Findings, absence: Mapping[Modality,
     return f"the next pulse on the {late[0]} is late" if late else ""
 
 
+def never_measured(modality: Modality) -> str:
+    """The reason where no second of it was clean enough for the model. A number may have come of it even so."""
+    return f"no clean {modality} of this patient yet"
+
+
 def not_estimable(modality: Modality, window: Window, spec: WindowSpec) -> str:
     """Why the absent ``modality`` must not be shown as an estimate made from ``window``; "" if it may."""
     row = {m: i for i, m in enumerate(spec.modalities)}
@@ -69,7 +73,7 @@ def not_estimable(modality: Modality, window: Window, spec: WindowSpec) -> str:
     if why:
         return why
     if not measured:
-        return NEVER_MEASURED
+        return never_measured(modality)
     # The model must have read the pulse, newest frame included; a wave is sized over its window: half of one is drawn
     # too large.
     frames = [window.presence[row[m]] for m in _pulsing(modality, window.findings) if m in row]

@@ -147,7 +147,7 @@ def test_a_pressure_that_came_back_is_not_drawn_over() -> None:
     [
         ({ABP: slice(0, 30), PPG: slice(0, 30)}, 31.0, "no pulse on PPG to estimate it from"),
         ({ABP: slice(20, 30), PPG: slice(0, 30)}, 5.0, "no pulse on PPG to estimate it from"),
-        ({ABP: slice(0, 30)}, np.nan, "never measured on this patient"),
+        ({ABP: slice(0, 30)}, np.nan, "no clean ABP of this patient yet"),
         ({EEG: slice(0, 30)}, 0.0, "never estimated"),
     ],
 )
@@ -222,7 +222,7 @@ def test_measured_half_widths_take_the_place_of_the_models_own() -> None:
     (blind,) = with_tables(pressure=TABLE).predict([window({ABP: slice(20, 30), ECG: slice(0, 30)}, age=50)])
     assert blind.pressures is not None and blind.pressures["map"].half_width == pytest.approx(6.0)
     (old,) = with_tables(pressure=TABLE).predict([window({ABP: slice(0, 30)}, age=101)])
-    assert old.pressures is None and "too old" in old.not_estimable[Modality.ABP]
+    assert old.pressures is None and "too long without" in old.not_estimable[Modality.ABP]
 
 
 def test_an_estimate_has_the_mean_of_the_table_and_the_networks_shape() -> None:
@@ -370,13 +370,13 @@ def test_non_finite_output_is_invalid(name: str) -> None:
     (prediction,) = engine(poison=name).predict([window()])
     assert not prediction.valid
     assert prediction.risk == {}
-    assert "not finite" in prediction.reason
+    assert "no usable numbers" in prediction.reason
 
 
 def test_a_restored_wave_that_is_not_finite_is_not_shown() -> None:
     (prediction,) = engine(poison="abp_wave").predict([window({ABP: slice(20, 30)}, age=10)])
     assert prediction.restored == ()
-    assert "not finite" in prediction.not_estimable[Modality.ABP]
+    assert "no usable wave" in prediction.not_estimable[Modality.ABP]
 
 
 def test_conformal_bins() -> None:

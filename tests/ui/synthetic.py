@@ -202,7 +202,7 @@ class Patient:
             if modality is Modality.EEG:
                 refused["EEG"] = "EEG is never estimated"
             elif not self.restore:
-                refused[modality.value] = "never measured on this patient"
+                refused[modality.value] = f"no clean {modality} of this patient yet"
             else:
                 times = np.arange(newest * 100 - AMENDS, end * 100) / 100.0
                 values = (wave(modality, times) - (4 if modality is Modality.ABP else 0)).astype("<f4")

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from models.signals.absence import Absence
-from models.signals.estimable import MEASURED, NEVER_CONNECTED, NEVER_MEASURED, SOURCES, forbidden
+from models.signals.estimable import MEASURED, NEVER_CONNECTED, SOURCES, forbidden
 from models.signals.findings import Findings, Pulse, Rhythm
 from models.signals.modalities import MODEL_MODALITIES, Modality
 from streams.records import RhythmRecord, StateRecord, VitalsRecord
@@ -29,7 +29,13 @@ from ui.waves.scales import LaneScale
 ROOT = Path(__file__).parents[2]
 ABP, ECG, PPG, EEG = Modality.ABP, Modality.ECG, Modality.PPG, Modality.EEG
 ABSENCES = [None, *Absence]
-REFUSALS = ["", NEVER_CONNECTED, NEVER_MEASURED, "too uncertain: ±12 mmHg", "too little of the pulse seen yet"]
+REFUSALS = [
+    "",
+    NEVER_CONNECTED,
+    "no clean ABP of this patient yet",
+    "too uncertain: ±12 mmHg",
+    "too little of the pulse seen yet",
+]
 FINDINGS = [
     Findings(rhythm, {ABP: abp, PPG: ppg}, overdue)
     for rhythm, abp, ppg, overdue in itertools.product(Rhythm, Pulse, Pulse, (frozenset(), frozenset({PPG})))
@@ -148,7 +154,7 @@ def test_header_number_and_wave_agree_whatever_is_absent(offer: str) -> None:
 def test_an_estimate_that_ends_says_so_and_the_tape_says_only_what_was_measured() -> None:
     patient = Patient(absent={ABP: [(4, 99, Absence.NO_DATA)]}, restore=False)
     state = state_of(patient, 9.5)
-    assert status(state, ABP, 9.5) == "NO SIGNAL 5 s · no estimate: never measured on this patient"
+    assert status(state, ABP, 9.5) == "NO SIGNAL 5 s · no estimate: no clean ABP of this patient yet"
     patient.restore = True
     feed(state, patient, 9.5, 14.5)
     state.review(at(14.5))
@@ -157,7 +163,7 @@ def test_an_estimate_that_ends_says_so_and_the_tape_says_only_what_was_measured(
     assert lane(state, ABP).words_of(12) == "absent: no signal; estimated"
     patient.restore = False
     feed(state, patient, 14.5, 16.5)
-    assert status(state, ABP, 16.5) == "NO SIGNAL 12 s · estimate ended: never measured on this patient"
+    assert status(state, ABP, 16.5) == "NO SIGNAL 12 s · estimate ended: no clean ABP of this patient yet"
     state.review(at(30.0))
     assert status(state, ABP, 30.0).startswith("NO SIGNAL 26 s"), "an age runs on"
 

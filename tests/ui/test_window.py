@@ -175,7 +175,7 @@ def test_eeg_never_gets_an_estimated_trace(screen: Make) -> None:
 def test_not_estimable_is_said_in_the_lane(screen: Make) -> None:
     s = screen(Patient(absent={Modality.ABP: [(3, 30, Absence.NO_DATA)]}, restore=False))
     s.run_to(7.0)
-    assert "no estimate: never measured on this patient" in s.window.sweep.headers[1].status
+    assert "no estimate: no clean ABP of this patient yet" in s.window.sweep.headers[1].status
     assert s.window.numerics.readouts["ABP"].value == "-?-"
 
 

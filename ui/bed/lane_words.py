@@ -9,7 +9,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from models.signals.absence import Absence
-from models.signals.estimable import NEVER_CONNECTED, NEVER_MEASURED, SOURCES
+from models.signals.estimable import NEVER_CONNECTED, SOURCES, never_measured
 from models.signals.modalities import Modality
 from streams.records import PredictionRecord
 from ui.style.words import absence_words
@@ -68,7 +68,7 @@ def _why_not(known: Known) -> str:
     if not known.answers:
         return NO_ANSWER
     if known.refused == NEVER_CONNECTED:
-        return NEVER_MEASURED
+        return never_measured(known.modality)
     return known.refused or ("" if known.given else NONE_GIVEN)
 
 

@@ -276,7 +276,7 @@ class LaneInk:
         painter.save()
         painter.setCompositionMode(QPainter.CompositionMode.CompositionMode_DestinationIn)
         painter.setOpacity(self._look.theme.sweep.artefact)
-        for _, left, width in paper.pieces(a, b - 1):
+        for _, left, width in paper.pieces(a, b):
             painter.fillRect(QRect(left, self.row.wave_top, width, self.row.wave_height), Qt.GlobalColor.black)
         painter.restore()
 
