@@ -52,7 +52,7 @@ def pulse_look(ppg: Floats, rate_hz: int = GRID_RATE_HZ) -> PulseLook | None:
 def departed(now: PulseLook | None, then: PulseLook | None) -> str:
     """Why the circulation is no longer the one whose pressure was measured; "" if it is."""
     if then is None:
-        return "no pleth was measured beside the last pressure"
+        return "too little of the pleth seen beside the last pressure"
     if now is None:
         return "too few pulses to estimate it from"
     change = now.rate / then.rate
