@@ -11,13 +11,14 @@ from PySide6.QtCore import QRect
 from PySide6.QtGui import QColor, QImage
 
 from models.signals.absence import Absence
+from models.signals.estimable import SOURCES
 from models.signals.findings import Rhythm
 from models.signals.modalities import Modality
 from streams.records import PredictionRecord, RestoredChunk
 from tests.ui.harness import Screen, near
 from tests.ui.synthetic import Chapter, Patient
 from ui.style.outlined import CAP_MM
-from ui.style.theme import default_theme
+from ui.style.theme import THEMES, default_theme, theme_named
 
 Make = Callable[..., Screen]
 THEME = default_theme()
@@ -86,12 +87,16 @@ def test_the_word_goes_with_the_estimate(screen: Make) -> None:
     assert "estimate ended: the next pulse on the" in s.window.sweep.headers[0].status
 
 
-def test_what_the_model_makes_of_the_eeg_has_a_hue_of_its_own(screen: Make) -> None:
-    for modality, style in THEME.lanes.items():
-        if modality is not Modality.RESP:  # of which nothing is estimated
-            assert np.abs(rgb(style.colour) - rgb(style.estimated)).max() > 60
-    hue, own = QColor(THEME.lanes[EEG].colour).hueF(), QColor(THEME.lanes[EEG].estimated).hueF()
+@pytest.mark.parametrize("name", THEMES)
+def test_what_is_estimated_has_another_colour_and_of_the_eeg_another_hue(name: str) -> None:
+    lanes = theme_named(name).lanes
+    for modality in SOURCES:
+        assert np.abs(rgb(lanes[modality].colour) - rgb(lanes[modality].estimated)).max() > 30
+    hue, own = QColor(lanes[EEG].colour).hueF(), QColor(lanes[EEG].estimated).hueF()
     assert min(abs(hue - own), 1 - abs(hue - own)) > 0.2
+
+
+def test_the_depth_is_drawn_in_the_hue_of_estimates(screen: Make) -> None:
     s = screen(size=(1600, 1000))
     s.run_to(4.0)
     tint = 0.85 * rgb(THEME.lanes[EEG].estimated) + 0.15 * rgb(THEME.colour["background"])
