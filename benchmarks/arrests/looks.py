@@ -47,14 +47,14 @@ class Look:
 
     def value(self, name: str) -> float | None:
         """HR, PR or MAP as a measured number on the screen; None for ``-?-``, an estimate and a row that is not there.
-        "~MAP" is the estimated one."""
+        "~MAP" is the middle of the estimated one's range."""
         modality = {"HR": Modality.ECG, "PR": Modality.PPG, "MAP": Modality.ABP, "~MAP": Modality.ABP}[name]
         number = self.numbers.get(modality)
         if number is None or number.estimated != name.startswith("~"):
             return None
-        words = number.second if modality is Modality.ABP else number.value
-        found = re.fullmatch(r"~?(-?\d+(?:\.\d+)?)", words)
-        return float(found.group(1)) if found else None
+        words = number.mean if modality is Modality.ABP else number.value
+        found = [float(bound) for bound in re.findall(r"-?\d+(?:\.\d+)?", words)]
+        return sum(found) / len(found) if found else None
 
 
 def looks(replayed: Replayed) -> Iterator[Look]:

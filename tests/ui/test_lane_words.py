@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import itertools
+import math
 import re
 from pathlib import Path
 
@@ -93,6 +94,8 @@ def test_numbers_and_wave_of_a_pressure_are_given_together() -> None:
     made = Patient(absent={ABP: [(3, 99, Absence.FLAT)], ECG: [(3, 99, Absence.FLAT)]}).prediction(9)
     assert set(given_by(made)) == {"ABP", "ECG"}
     assert set(given_by(msgspec.structs.replace(made, pressures=None))) == {"ECG"}
+    nothing = {**(made.pressures or {}), "sbp": (92.0, math.nan, 101.0)}
+    assert set(given_by(msgspec.structs.replace(made, pressures=nothing))) == {"ECG"}
     assert not given_by(None)
 
 

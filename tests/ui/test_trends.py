@@ -118,7 +118,7 @@ def test_the_presence_is_that_of_the_cells_with_its_reason() -> None:
 def test_an_estimate_is_kept_only_where_it_was_allowed() -> None:
     absent = {Modality.ABP: [(20, 60, Absence.NO_DATA)]}
     no_pulse = Chapter(40, 50, pulse={Modality.PPG: Pulse.NONE})
-    estimated: dict[str, object] = {"pressures": {"map": (66.0, 59.0, 73.0)}}
+    estimated: dict[str, object] = {"pressures": dict.fromkeys(("map", "sbp", "dbp"), (66.0, 59.0, 73.0))}
     everywhere = [replace(no_pulse, predicted=estimated), Chapter(0, 99, predicted=estimated)]
     got = column(told(Patient(absent=absent, story=everywhere), 1, 70).trends, "map_estimated", 0, 71)
     assert np.isnan(got[:20]).all(), "measured: whatever is sent, it is no estimate"

@@ -5,6 +5,7 @@ Header, number, pointer and terminal all read :func:`lane_said`; none of them lo
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -77,5 +78,6 @@ def given_by(prediction: PredictionRecord | None) -> Collection[str]:
     if prediction is None:
         return frozenset()
     waves = {chunk.modality for chunk in prediction.restored} - {Modality.ABP.value}
-    numbers = prediction.pressures is not None and {"map", "sbp", "dbp"} <= prediction.pressures.keys()
+    known = {name for name, values in (prediction.pressures or {}).items() if all(map(math.isfinite, values))}
+    numbers = {"map", "sbp", "dbp"} <= known
     return waves | {Modality.ABP.value} if numbers else waves

@@ -202,7 +202,7 @@ class DisplayState:
                 pass  # commands and dead letters concern the session, which counts them in its status
         if not isinstance(record, WaveTick):
             abp, eeg = self.lane(Modality.ABP), self.lane(Modality.EEG)
-            pressure = abp is not None and bool(abp.absence) and not abp.why_not
+            pressure = abp is not None and abp.said.estimated
             self.trends.apply(record, now_s, pressure=pressure, depth=eeg is not None and not eeg.absence)
 
     def _wave(self, tick: WaveTick, now_s: float) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from PySide6.QtCore import QPointF, QRect, QRectF, QSize, Qt
-from PySide6.QtGui import QBrush, QColor, QFont, QFontMetricsF, QPainter, QPainterPath, QPen, QPolygonF
+from PySide6.QtGui import QBrush, QColor, QFont, QFontMetricsF, QPainter, QPen, QPolygonF
 
 from models.signals.modalities import Modality
 from ui.bed.alarm_view import Alarm, colours
@@ -17,6 +17,7 @@ from ui.bed.bed_words import BedWords
 from ui.bed.liveness import Life
 from ui.central.tile_words import Sensor, TileNumber, TileWords
 from ui.style.look import Look, draw_text, elided, mixed
+from ui.style.outlined import draw_outlined
 from ui.style.words import INVALID
 
 LEAST = (126.0, 98.0)
@@ -257,13 +258,7 @@ class TilePainter:
             box = QRectF(x - 2 * k, base - metrics.capHeight() - 2.5 * k, width + 4 * k, metrics.capHeight() + 5 * k)
             tint = self._alarming(painter, box, alarm, held, tint)
         if number.estimated and text != INVALID:
-            tilde = draw_text(painter, x, base, "~", font, tint) if text.startswith("~") else 0.0
-            path = QPainterPath()
-            path.addText(x + tilde, base, font, text.removeprefix("~"))
-            painter.setBrush(Qt.BrushStyle.NoBrush)
-            painter.setPen(QPen(tint, max(1.0, 0.7 * k)))
-            painter.drawPath(path)
-            return width
+            return draw_outlined(painter, x, base, text, font, tint)
         return draw_text(painter, x, base, text, font, tint)
 
     def _alarming(self, painter: QPainter, box: QRectF, alarm: Alarm, held: bool, tint: QColor) -> QColor:
@@ -297,7 +292,7 @@ class TilePainter:
         soft = self._font(7.5, number.estimated)
         tint = self._tint(number, held) if number.estimated else look.colour("text_soft")
         wide = draw_text(painter, end, base - 11.5 * k, caption, soft, tint, right=True)
-        if number.value != INVALID and end - left > 20 * k:
+        if number.value != INVALID and not number.estimated and end - left > 20 * k:
             both = self._fitted(number.value, 10.5, end - left)
             wide = max(wide, draw_text(painter, end, base, number.value, both, self._tint(number, held), right=True))
         return end - wide - 2 * k

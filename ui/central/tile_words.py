@@ -75,7 +75,8 @@ def tile_words(bed: Bedside, said: BedWords) -> TileWords:
         shown = readout(state, lane, moment)
         alarm = alarm_of(modality, said.alarms, True)  # a respiratory rate has its own number here
         alarm = alarm if lane.connected or not shown.invalid else None
-        return TileNumber(label, shown.value, modality, shown.second, shown.estimated, alarm, shown.finding)
+        mean = shown.mean if shown.estimated else shown.second
+        return TileNumber(label, shown.value, modality, mean, shown.estimated, alarm, shown.finding)
 
     heart, pressure = number(Modality.ECG, "HR"), number(Modality.ABP, "ABP")
     vitals, predicted = state.current_vitals(moment), state.current_prediction(moment)

@@ -55,7 +55,9 @@ def bed_title(name: str) -> str:
 
 
 def range_words(lo: float, hi: float) -> str:
-    """``56–69``: an interval in whole numbers, never narrower than it is."""
+    """``56–69``: an interval in whole numbers, never narrower than it is; ``-?-`` where there is none."""
+    if not (math.isfinite(lo) and math.isfinite(hi)):
+        return INVALID
     return f"{math.floor(lo)}–{math.ceil(hi)}"
 
 

@@ -337,7 +337,7 @@ def newest(bed: Bedside) -> tuple[Float32 | None, Bytes | None]:
     if prediction is not None:
         row[:, len(VITALS) :] = _said(state.trends, prediction.window_end_ns)[:, len(VITALS) :]
         abp = state.lane(Modality.ABP)
-        if abp is None or not abp.absence or abp.why_not:
+        if abp is None or not abp.said.estimated:
             row[:, AT["map_estimated"] :] = np.nan
         if all(risk.value == INVALID for risk in prediction_words(state, moment).risks):
             row[:, AT["risk_5"] : AT["depth"]] = np.nan
