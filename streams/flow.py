@@ -1,6 +1,7 @@
 """From the sources to the stream within one process: who waits, and what is dropped where nobody can.
 
-A recording waits: half a second of its ticks may be under way, however fast it is played. A device cannot wait; of what
+A recording waits: half a second of its ticks may be under way, however fast it is played; of a pre-roll as many as at
+speed max, and none but the last when it ends, so that who plays on begins with nothing to be caught up. A device cannot wait; of what
 it sends ten seconds may be under way, and what finds no room then is dropped and counted, never kept without bound.
 Towards a broker there is more room, on disk (:mod:`streams.courier`).
 """
@@ -67,8 +68,10 @@ class Flow:
     def _replayed(self, source: Seekable) -> Emit:
         def emit(tick: WaveTick) -> bool:
             speed = source.speed
-            pace = None if speed is None else source.achieved_speed or speed
+            pace = None if speed is None or tick.goes_to_ns is not None else source.achieved_speed or speed
             most = most_under_way(tick.end_ns - tick.start_ns, pace, self._under_way_ns, self._least_ns)
+            if tick.end_ns == tick.goes_to_ns:
+                most = max(1, self._least_ns // max(tick.end_ns - tick.start_ns, 1))
             if not self.credits.acquire(tick_identity(tick), most=most):
                 return False
             self._send(tick)

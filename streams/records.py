@@ -105,6 +105,7 @@ class WaveTick(Record, frozen=True, tag="wave"):
 
     ``due_ns`` is the monotonic time at which the tick's last sample was due (0 at speed max) on the clock of ``host``,
     where the wall clock is ahead of it by ``clock_ns`` (:mod:`streams.host`); "" is the host that reads it.
+    ``goes_to_ns``: the moment that was sought, on the ticks of before it (:mod:`streams.preroll`); else None.
     """
 
     tick_seq: Count
@@ -115,6 +116,7 @@ class WaveTick(Record, frozen=True, tag="wave"):
     eos: bool = False
     host: MaybeName = ""
     clock_ns: TimeNs = 0
+    goes_to_ns: TimeNs | None = None
 
 
 class BedChannel(msgspec.Struct, frozen=True, array_like=True):
@@ -168,11 +170,12 @@ Leads = Annotated[
 class StateRecord(Record, frozen=True, tag="state"):
     """State of every modality from ``time_ns`` on: "" while measured, else an ``Absence`` value. Sent on change
     and once a second. leads: of a modality with several, what each one's newest cell says, the one that serves first:
-    ``state`` is that one's."""
+    ``state`` is that one's. goes_to_ns: as of the tick that it is of."""
 
     time_ns: TimeNs
     state: dict[ModalityName, StateName]
     leads: dict[ModalityName, Leads] = {}
+    goes_to_ns: TimeNs | None = None
 
 
 class CellRecord(Record, frozen=True, tag="cell"):
