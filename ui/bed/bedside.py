@@ -96,6 +96,7 @@ class Bedside:
             unanswered_s=answer.unanswered_s,
             idle_s=idle_s,
             limit_s=self._limit_s,
+            going=clock.goes_to_s is not None,
         )
         self.loss_seen = self.loss_seen and self.verdict.urgent
         running = self.verdict.life in (Life.LIVE, Life.LOST)  # what is lost ages on

@@ -107,8 +107,9 @@ class Estimate:
         """How far behind the beam the estimate is drawn: long enough that each hop is there in time."""
         return max(self._lags, default=1.0) + _LAG_SLACK_S
 
-    def append(self, chunk: RestoredChunk, cells: CellRow, beam_s: float) -> None:
-        """Take the part of ``chunk`` that is new and lies in absent cells; ``beam_s`` is the beam's time now."""
+    def append(self, chunk: RestoredChunk, cells: CellRow, beam_s: float | None) -> None:
+        """Take the part of ``chunk`` that is new and lies in absent cells; ``beam_s`` is the beam's time now, None
+        of what was not played, where nothing is late."""
         values, lo, hi = (np.frombuffer(part, "<f4") for part in (chunk.data, chunk.lo, chunk.hi))
         end = self.line.ring.end
         skip = max(0, end - chunk.first_index) if end else 0
@@ -124,7 +125,8 @@ class Estimate:
         joined = join_hop(previous, values, lo, hi, chunk.rate_hz, self._fade_s)  # type: ignore[arg-type]
         for ring, part in zip((self.line, self.lo, self.hi), joined, strict=True):
             ring.ring.write(first, part)
-        self._lags = [*self._lags, beam_s - first / chunk.rate_hz][-_LAGS_KEPT:]
+        if beam_s is not None:
+            self._lags = [*self._lags, beam_s - first / chunk.rate_hz][-_LAGS_KEPT:]
 
     def follows(self, beam_s: float) -> bool:
         """Whether hops still come, so that a beam at ``beam_s`` has something to draw."""

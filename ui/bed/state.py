@@ -216,6 +216,9 @@ class DisplayState:
             if lane.trace is None or (lane.trace.identity != identity_of(chunk) and not lane.trace.follow(chunk)):
                 lane.trace = Trace(chunk, lane.style, self.theme.sweep, self._history_s)
             lane.trace.write(chunk.first_index, _floats(chunk))
+        if tick.goes_to_ns is not None:
+            self.clock.preroll(tick.start_ns * _NS, tick.end_ns * _NS, tick.goes_to_ns * _NS, now_s)
+            return
         # Records wait up to a frame in the feed; the stamp of the replay clock tells when the tick was really due. It
         # is believed for so long only: beyond that it may be another host's clock, or the stream may be late.
         due_s = tick.due_ns * _NS if tick.due_ns else now_s
@@ -285,7 +288,8 @@ class DisplayState:
         mean = (record.pressures or {}).get("map")
         if mean is not None and abp is not None and abp.absence and not abp.why_not:
             self.pressure.see(Pressure(mean[0], record.window_end_ns * _NS, now_s, mean[1:]))
-        beam = self.clock.newest_s
+        played = self.clock.started and record.window_end_ns * _NS > self.clock.first_s
+        beam = self.clock.newest_s if played else None
         for chunk in record.restored if self._keeps_waves else ():
             lane_ = self.lane(chunk.modality)
             if lane_ is None or lane_.why_not or chunk.modality == Modality.EEG.value:  # whatever is sent

@@ -337,7 +337,7 @@ class MainWindow(QMainWindow):
         page = self._shown_page
         self._say_past(now_s)
         if page is None:
-            self.sweep.put_stamp(stamp_of(bed.verdict.life, head_s, seekable))
+            self.sweep.put_stamp(stamp_of(bed.verdict, head_s, seekable, state.clock.goes_to_s))
         self.beds.show_beds(self.ward.said, bed.name, now_s)
         self._cover()
         self.face.renew(self.ward, now_s)
