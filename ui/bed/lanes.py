@@ -153,13 +153,14 @@ class Lane:
     """A row of the screen. ``absence`` is "" while measured, else why not, since ``absent_since_s``. ``forbidden``: why
     no estimate may be shown by what the sensors say now; ``not_estimable``: why the model gives none. ``pulse``: of a
     pulse channel, as found in the newest second. ``lead``: the number of the lead that serves, ``lead_label`` its label
-    where it is not the channel of ``info``."""
+    where it is not the channel of ``info``. ``truth``: what was withheld (:mod:`ui.bed.truth`)."""
 
     key: str
     modality: Modality
     style: LaneStyle
     info: ChannelInfo | None
     trace: Trace | None = None
+    truth: Trace | None = None
     estimate: Estimate | None = None
     cells: CellRow = field(default_factory=lambda: CellRow(600))
     absence: str = ""
@@ -206,7 +207,7 @@ class Lane:
 
     def clear(self) -> None:
         """Forgets what was drawn; begins anew after a seek."""
-        self.trace = self.estimate = None
+        self.trace = self.truth = self.estimate = None
         self.cells = CellRow(600)
         self.absence = "" if self.connected else Absence.NOT_CONNECTED.value
         self.absent_since_s, self.not_estimable, self.forbidden, self.pulse = 0.0, "", "", Pulse.UNKNOWN

@@ -35,6 +35,7 @@ from ui.bed.liveness import Moment
 from ui.bed.low_pressure import LowPressure, Pressure, PressureWatch
 from ui.bed.playout import PlayoutClock
 from ui.bed.trends import FINE_BLOCKS, FINE_BLOCKS_OF_MANY, Trends
+from ui.bed.truth import Truth
 from ui.style.theme import Theme
 
 _NS = 1e-9
@@ -70,6 +71,7 @@ class DisplayState:
         self.foreign = 0
         self._drawn = self._keeps_waves = self._glimpse = True
         self._identity: tuple[str, int] | None = None
+        self.truth = Truth()
         self._clear_epoch()
 
     def _clear_epoch(self) -> None:
@@ -85,6 +87,7 @@ class DisplayState:
         self._gone_stale = False  # the rhythm record, when last looked at
         self.absence: dict[Modality, Absence | None] = {}
         self.alarms = AlarmBook()
+        self.truth.clear()
         self.pressure = PressureWatch()
         self._arrived: dict[type[AnyRecord], float] = {}
         self.beats: deque[BeatRecord] = deque(maxlen=64)
@@ -109,7 +112,7 @@ class DisplayState:
             else:
                 lane.trace = None
             if not waves:
-                lane.estimate = None
+                lane.truth = lane.estimate = None
 
     @property
     def _history_s(self) -> float:
@@ -206,16 +209,21 @@ class DisplayState:
     def _wave(self, tick: WaveTick, now_s: float) -> None:
         for chunk in tick.chunks if self.glimpsed else ():
             lane = self.lane(chunk.modality, chunk.label)
-            if (
-                lane is None
-                or not self._keeps(lane)
-                or chunk.withheld
-                or (lane.key == lane.modality.value and chunk.lead != lane.lead)
-            ):
+            if lane is None or (lane.key == lane.modality.value and chunk.lead != lane.lead):
+                continue
+            if chunk.withheld:
+                if self._keeps_waves:
+                    if lane.truth is None or lane.truth.identity != identity_of(chunk):
+                        lane.truth = Trace(chunk, lane.style, self.theme.sweep)
+                    lane.truth.write(chunk.first_index, _floats(chunk))
+                continue
+            if not self._keeps(lane):
                 continue
             if lane.trace is None or (lane.trace.identity != identity_of(chunk) and not lane.trace.follow(chunk)):
                 lane.trace = Trace(chunk, lane.style, self.theme.sweep, self._history_s)
             lane.trace.write(chunk.first_index, _floats(chunk))
+        if self._keeps_waves:
+            self.truth.see(tick)
         if tick.goes_to_ns is not None:
             self.clock.preroll(tick.start_ns * _NS, tick.end_ns * _NS, tick.goes_to_ns * _NS, now_s)
             return
@@ -288,6 +296,7 @@ class DisplayState:
         mean = (record.pressures or {}).get("map")
         if mean is not None and abp is not None and abp.absence and not abp.why_not:
             self.pressure.see(Pressure(mean[0], record.window_end_ns * _NS, now_s, mean[1:]))
+            self.truth.estimated(record.window_end_ns, mean)
         played = self.clock.started and record.window_end_ns * _NS > self.clock.first_s
         beam = self.clock.newest_s if played else None
         for chunk in record.restored if self._keeps_waves else ():
@@ -360,8 +369,9 @@ class DisplayState:
     def settle(self) -> None:
         """Run the display filters over what has arrived; once a frame, after the records of that frame."""
         for lane in self.lanes:
-            if lane.trace is not None:
-                lane.trace.settle()
+            for trace in (lane.trace, lane.truth):
+                if trace is not None:
+                    trace.settle()
 
     def drawn_until(self, time_s: float) -> list[tuple[float, int]]:
         """Take out the ticks (end, due) whose samples the beam has now passed, for the latency report."""

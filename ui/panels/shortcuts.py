@@ -45,6 +45,7 @@ SHORTCUTS: tuple[Shortcut, ...] = (
         Shortcut((str(row),), f"drop or restore the sensor of row {row}", "toggle_sensor", float(row), "Sensors")
         for row in range(1, 6)
     ),
+    Shortcut(("T",), "draw the truth of what is withheld (replay)", "toggle_truth", None, "Sensors"),
     Shortcut(("G",), "ECG gain up", "change_gain", 1.0, "Waves"),
     Shortcut(("Shift+G",), "ECG gain down", "change_gain", -1.0, "Waves"),
     Shortcut(("E",), "EEG more µV/cm", "change_sensitivity", 1.0, "Waves"),
