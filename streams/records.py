@@ -15,6 +15,7 @@ import msgspec
 from streams.fields import (
     MAX_ARGUMENTS,
     MAX_CHUNKS,
+    MAX_EVENTS,
     MAX_GAPS,
     MAX_HEAD,
     MAX_LEADS,
@@ -136,7 +137,8 @@ class BedRecord(Record, frozen=True, tag="bed"):
     title: for the screen; no patient data. channels: in the order of the screen. gaps_s: stretches [start, end)
     without data, seconds of event time, by modality. seekable: a recording, which can be paused, sought and played at
     another speed; a live device cannot. start_ns, end_ns: event time that it has; end None: open, nobody knows yet.
-    zero_unix_ns: the wall clock at event time zero, None where nobody knows.
+    zero_unix_ns: the wall clock at event time zero, None where nobody knows. events: the recording's own annotations,
+    seconds of event time and text, in order.
     """
 
     title: Text
@@ -146,6 +148,7 @@ class BedRecord(Record, frozen=True, tag="bed"):
     start_ns: TimeNs = 0
     end_ns: TimeNs | None = None
     zero_unix_ns: TimeNs | None = None
+    events: Annotated[list[tuple[Finite, Text]], at_most(MAX_EVENTS, "a bed lists events,")] = []
 
 
 def tick_identity(tick: WaveTick) -> tuple[str, str, int, int]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from streams.control import BedView, SessionStatus
 from ui.bed.liveness import Life, Moment, Verdict, judge
+from ui.bed.speed_meter import SpeedMeter
 from ui.bed.state import DisplayState
 from ui.style.theme import Theme
 
@@ -39,6 +40,7 @@ class Bedside:
         self.moment = Moment(0.0, now_s, Life.WAITING)
         self.prediction_seen: int | None = None
         self.loss_seen = False
+        self.meter = SpeedMeter()
         self._limit_s = theme.alarm.heartbeat_s
         self._unpaused_s = self._going_s = now_s
 
@@ -71,6 +73,9 @@ class Bedside:
             self._unpaused_s = now_s
         if status is None or status.paused or status.ended:
             self._going_s = now_s
+        clock = self.state.clock
+        runs = status is not None and not status.paused and not status.ended
+        self.meter.see(clock.newest_s, now_s, runs and clock.started)
 
     def advance(self, now_s: float) -> float | None:
         """Moves its beam; event time where that stands, None before the first tick."""

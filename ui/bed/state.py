@@ -33,6 +33,7 @@ from ui.bed.alarm_view import AlarmBook
 from ui.bed.lanes import Estimate, Lane, Trace, identity_of
 from ui.bed.liveness import Moment
 from ui.bed.low_pressure import LowPressure, Pressure, PressureWatch
+from ui.bed.marks import Marks
 from ui.bed.playout import PlayoutClock
 from ui.bed.trends import FINE_BLOCKS, FINE_BLOCKS_OF_MANY, Trends
 from ui.bed.truth import Truth
@@ -71,7 +72,7 @@ class DisplayState:
         self.foreign = 0
         self._drawn = self._keeps_waves = self._glimpse = True
         self._identity: tuple[str, int] | None = None
-        self.truth = Truth()
+        self.truth, self.marks = Truth(), Marks()
         self._clear_epoch()
 
     def _clear_epoch(self) -> None:
@@ -179,6 +180,10 @@ class DisplayState:
         if identity != self._identity:
             if self._identity is not None and is_past(*identity, *self._identity):
                 return
+            if record.session != self.session:
+                self.marks.clear()
+            else:
+                self.marks.jumped(self.clock.newest_s)
             self._identity = identity
             self.generation += 1
             self._clear_epoch()
@@ -197,6 +202,7 @@ class DisplayState:
                 self._prediction(record, now_s)
             case AlarmRecord():
                 self.alarms.apply(record)
+                self.marks.alarm(record)
             case BeatRecord():
                 self.beats.append(record)
             case _:
@@ -242,6 +248,7 @@ class DisplayState:
                 lane.cells.put(record.second, absence)
 
     def _state(self, record: StateRecord) -> None:
+        self.marks.state(record)
         for lane in self.lanes:
             leads = record.leads.get(lane.modality.value)
             if leads and lane.key == lane.modality.value:

@@ -23,6 +23,8 @@ SHORTCUTS: tuple[Shortcut, ...] = (
     Shortcut(("Left",), "back 10 s (of a live bed: look back)", "seek_by", -10.0),
     Shortcut(("Right",), "forward 10 s", "seek_by", 10.0),
     Shortcut(("N",), "next data, from a stretch without any", "skip_gap"),
+    Shortcut(("Ctrl+Right",), "next event that is known", "seek_mark", 1.0),
+    Shortcut(("Ctrl+Left",), "event before", "seek_mark", -1.0),
     Shortcut((".",), "step 1 s (while paused)", "step", 1.0),
     Shortcut(("+", "="), "faster", "change_speed", 1.0),
     Shortcut(("-",), "slower", "change_speed", -1.0),

@@ -349,7 +349,9 @@ class MainWindow(QMainWindow):
         self._say_numbers(head_s)
         self._say_prediction(bed)
         title = bed.snapshot.title if bed.snapshot is not None else ""
-        speeds = speed_words(bed.speed) if status is None else speed_words(status.speed, status.achieved_speed)
+        asked = bed.speed if status is None else status.speed
+        reached = bed.meter.reached(asked)
+        speeds = speed_words(asked, reached)
         source = f"{clock_words(position_s)}  ·  {speeds if seekable else 'LIVE'}  ·  {title}"
         standing = state.alarms.standing
         self.top.show_state(
@@ -358,7 +360,10 @@ class MainWindow(QMainWindow):
         self.alarms.show_alarms(standing, moment.event_s, not live)
         if status is not None:
             gaps = bed.snapshot.gaps_s if bed.snapshot is not None else {}
-            self.replay.show_state(position_s, status, gaps, self._recorded(status))
+            marks = state.marks.all(bed.snapshot.events if bed.snapshot is not None else ())
+            self.replay.show_state(
+                position_s, status, gaps, self._recorded(status), marks=marks, reached=reached
+            )
         self.replay.status.say(*status_words(status, self._feed.status))
 
     def _say_past(self, now_s: float) -> None:

@@ -24,6 +24,8 @@ MENU = (
     Entry("Open something else …", "open_other", "start"),
     Entry("ECG gain up", "change_gain", 1.0),
     Entry("ECG gain down", "change_gain", -1.0),
+    Entry("Next event", "seek_mark", 1.0),
+    Entry("Event before", "seek_mark", -1.0),
     Entry("Truth of what is withheld", "toggle_truth"),
     Entry("Look back in the recording", "toggle_history"),
     Entry("Central view: all beds", "turn_page", "central"),

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from models.signals.gaps import common, stretch_at
 from streams.control import SessionStatus
 from ui.bed.bedside import Bedside
+from ui.bed.marks import BEFORE_S, neighbour
 from ui.bed.ward import Ward
 from ui.panels.shortcuts import next_speed
 from ui.style.words import clock_words, duration_words, speed_words
@@ -107,6 +108,19 @@ class Operator:
         else:
             self.seek(math.floor(gap[1]))
             self._say(f"skipped {duration_words(gap[1] - status.position_s)} without data")
+
+    def seek_mark(self, direction: float) -> None:
+        """Go to shortly before the next alarm, loss or annotation that is known, or for a negative ``direction`` to the
+        one before."""
+        status, snapshot = self._status, self._bed.snapshot
+        if status is None or snapshot is None or self._live():
+            return
+        mark = neighbour(self._bed.state.marks.all(snapshot.events), status.position_s, int(direction))
+        if mark is None:
+            self._say(f"no event is known {'after' if direction > 0 else 'before'} this")
+        else:
+            self.seek(max(0.0, mark.begin_s - BEFORE_S))
+            self._say(f"{clock_words(mark.begin_s)}  {mark.words}")
 
     def step(self, seconds: float) -> None:
         """While paused, play so many seconds."""
