@@ -258,9 +258,7 @@ class BedWindower:
         arrived = tick.goes_to_ns is not None and tick.end_ns >= tick.goes_to_ns
         if state and ((state, leads) != now.state or second != now.state_second or arrived):
             now.state, now.state_second = (state, leads), second
-            told = StateRecord(
-                **_head(tick), time_ns=now.end_ns, state=state, leads=leads, goes_to_ns=tick.goes_to_ns
-            )
+            told = StateRecord(**_head(tick), time_ns=now.end_ns, state=state, leads=leads, goes_to_ns=tick.goes_to_ns)
             handled.records.append(told)
         for cell in output.cells:
             self._cell(handled, tick, cell, output.states)

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from models.signals.absence import Absence
+from models.signals.times import SECOND_NS
 from streams.records import AlarmRecord, StateRecord
 from ui.style.theme import PRIORITIES
 
@@ -18,7 +19,6 @@ KEPT = 512
 AGAIN_S = 2.0  # so near, the same alarm or loss is the same one seen again
 BEFORE_S = 5.0  # where a jump to a mark lands before it, so that one sees it come
 WITHHELD, EVENT = "withheld", "event"
-_NS = 1e-9
 
 Events = tuple[tuple[float, str], ...]
 """Annotations of a recording: seconds from its beginning, and the text."""
@@ -49,7 +49,7 @@ class Marks:
 
     def alarm(self, record: AlarmRecord) -> None:
         """An alarm began, changed or ended. What of a sensor's loss is of low priority other marks tell."""
-        time_s = record.time_ns * _NS
+        time_s = record.time_ns / SECOND_NS
         if not record.active:
             self._close(record.key, time_s)
         elif record.kind == "physiological" or record.priority != PRIORITIES[-1]:
@@ -61,7 +61,7 @@ class Marks:
 
     def state(self, record: StateRecord) -> None:
         """Which sensors are withheld from now on."""
-        time_s = record.time_ns * _NS
+        time_s = record.time_ns / SECOND_NS
         for modality, absence in record.state.items():
             key = f"{WITHHELD} {modality}"
             if absence != Absence.WITHHELD.value:

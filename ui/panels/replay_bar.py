@@ -36,9 +36,7 @@ class SeekBar(QWidget):
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         self.setMouseTracking(True)
 
-    def show_position(
-        self, position_s: float, duration_s: float, gaps: Gaps, marks: tuple[Mark, ...] = ()
-    ) -> None:
+    def show_position(self, position_s: float, duration_s: float, gaps: Gaps, marks: tuple[Mark, ...] = ()) -> None:
         """Draws the position, the gaps and the marks; nothing if it would look the same."""
         width = max(1, self.width())
         moved = abs(position_s - self.position_s) * width > 0.5 * max(duration_s, 1e-9)

@@ -361,9 +361,7 @@ class MainWindow(QMainWindow):
         if status is not None:
             gaps = bed.snapshot.gaps_s if bed.snapshot is not None else {}
             marks = state.marks.all(bed.snapshot.events if bed.snapshot is not None else ())
-            self.replay.show_state(
-                position_s, status, gaps, self._recorded(status), marks=marks, reached=reached
-            )
+            self.replay.show_state(position_s, status, gaps, self._recorded(status), marks=marks, reached=reached)
         self.replay.status.say(*status_words(status, self._feed.status))
 
     def _say_past(self, now_s: float) -> None:

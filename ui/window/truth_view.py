@@ -31,7 +31,9 @@ class TruthView:
         if not seekable and not self.on:
             return "a live source has no truth to show: what it withholds nobody measures"
         self.on = not self.on
-        return "the truth is drawn in dots where a sensor is withheld — T hides it" if self.on else "the truth is hidden"
+        return (
+            "the truth is drawn in dots where a sensor is withheld — T hides it" if self.on else "the truth is hidden"
+        )
 
     def renew(self, state: DisplayState, sweep: SweepView, speed: float | None, seekable: bool) -> None:
         """Brings numbers and tags up to date. state: of the bed on show; speed: event seconds a second, None: max."""
