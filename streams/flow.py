@@ -1,8 +1,9 @@
 """From the sources to the stream within one process: who waits, and what is dropped where nobody can.
 
 A recording waits: half a second of its ticks may be under way, however fast it is played; of a pre-roll as many as at
-speed max, and none but the last when it ends, so that who plays on begins with nothing to be caught up. A device cannot wait; of what
-it sends ten seconds may be under way, and what finds no room then is dropped and counted, never kept without bound.
+speed max, and none but the last when it ends, so that who plays on has nothing to catch up. A device cannot wait; of
+what it sends ten seconds may be under way, and what finds no room then is dropped and counted, never kept without
+bound.
 Towards a broker there is more room, on disk (:mod:`streams.courier`).
 """
 

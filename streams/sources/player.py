@@ -4,8 +4,8 @@ Ticks lie on an absolute grid of event time and hold the samples with ``start <=
 Only the sender waits, for the clock and for whoever takes its ticks. Where the machine cannot keep the speed, the clock
 falls back to what has been sent, and the pace is told: late samples would make every prediction late as well. At the
 end of its recording the bed sends an end-of-stream tick; a seek begins a new epoch, also after the end, with the minute
-before it at once (:mod:`streams.preroll`). As fast as possible, long stretches without any data are jumped over. A withheld channel is sent marked, so that the truth can be
-compared and nobody takes it for a measurement.
+before it at once (:mod:`streams.preroll`). As fast as possible, long stretches without any data are jumped over. A
+withheld channel is sent marked, so that the truth can be compared and nobody takes it for a measurement.
 """
 
 from __future__ import annotations

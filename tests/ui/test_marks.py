@@ -1,7 +1,8 @@
-"""Marks along a recording: what was seen is remembered once, however often it is seen; and the speed that is reached."""
+"""Marks along a recording: what was seen is remembered once, however often; and the speed that is reached."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import pytest
@@ -73,7 +74,7 @@ def test_marks_of_one_alarm_never_overlap_and_hold_all_that_was_seen(seen: list[
         marks.alarm(alarm(key, begin_s + length_s, active=False))
     for key in "abc":
         mine = [m for m in marks.all() if m.words == key]
-        for a, b in zip(mine, mine[1:], strict=False):
+        for a, b in itertools.pairwise(mine):
             assert a.end_s is not None and a.end_s < b.begin_s
         for _, begin_s, length_s in (one for one in seen if one[0] == key):
             assert any(m.begin_s <= begin_s + 1e-6 and begin_s + length_s - 1e-6 <= m.end_s for m in mine)  # type: ignore[operator]

@@ -275,7 +275,7 @@ class ReplayBar(QWidget):
         reached: float | None = None,
     ) -> None:
         """Shows position, speed, whether it is paused, and the recording's gaps; of a live source since when, and where
-        in what is ``recorded`` of it. marks: along the recording; reached: the speed, where it is less than asked for."""
+        in what is ``recorded`` of it. marks: along the recording; reached: the speed, if another."""
         live = not status.seekable
         for widget in (self.play, self.step, self.speed):
             widget.setVisible(not live)

@@ -104,8 +104,8 @@ class LaneInk:
     def truthful(
         self, painter: QPainter, paper: Paper, until: float, oldest: float, current_sweep: int, dim: float
     ) -> tuple[int, int] | None:
-        """What was withheld, up to column ``until``: dots in a colour that no channel has, dimmed where it belongs to the
-        previous sweep. Returns the columns touched, or None."""
+        """What was withheld, up to column ``until``: dots in a colour of its own, dimmed in the previous sweep.
+        Returns the columns touched, or None."""
         truth, begin = self.lane.truth, max(self._truth_column, oldest)
         self._truth_column = until
         if truth is None or not self.shows_truth or until <= begin:
