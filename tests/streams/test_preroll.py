@@ -257,8 +257,10 @@ def test_the_last_tick_of_a_preroll_goes_when_all_before_it_are_handled() -> Non
         for n in range(50)
     ]
     emit = flow._replayed(Source())  # type: ignore[arg-type]
-    for tick in ticks[:-1]:
-        assert emit(tick), "a paced run may have half a second under way, a pre-roll ten"
+    for number, tick in enumerate(ticks[:-1]):
+        assert emit(tick)
+        if number > 3:  # a few are always under way
+            flow.credits.release("show", tick_identity(ticks[number - 3]))
     assert not flow.credits.acquire(tick_identity(ticks[-1]), timeout=0.0, most=1)
     for tick in ticks[:-1]:
         flow.credits.release("show", tick_identity(tick))
