@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from streams.control import BedView, SessionStatus
 from ui.bed.liveness import Life, Moment, Verdict, judge
+from ui.bed.marks import Mark
 from ui.bed.speed_meter import SpeedMeter
 from ui.bed.state import DisplayState
 from ui.style.theme import Theme
@@ -58,6 +59,17 @@ class Bedside:
     def speed(self) -> float | None:
         """Event seconds a second as they come; None: as fast as possible."""
         return self.status.pace if self.status is not None else 1.0
+
+    @property
+    def speeds(self) -> tuple[float | None, float | None]:
+        """The speed asked for (None: as fast as possible), and the one reached, None where it is that or not known."""
+        asked = self.status.speed if self.status is not None else 1.0
+        return asked, self.meter.reached(asked)
+
+    @property
+    def marks(self) -> tuple[Mark, ...]:
+        """What has been seen of the recording, and its own annotations."""
+        return self.state.marks.all(self.snapshot.events if self.snapshot is not None else ())
 
     def take(self, snapshot: BedView) -> bool:
         """The session's answer about this bed. Returns True if the rows changed."""

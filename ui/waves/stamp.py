@@ -72,9 +72,9 @@ def paint_stamp(painter: QPainter, area: QRectF, stamp: Stamp, look: Look) -> No
         fill.setAlphaF(0.94)
         height = metrics.capHeight() + 86 * unit
         painter.fillRect(QRectF(area.left(), middle - height / 2, area.width(), height), fill)
-        ink = QColor("white")
+        ink = QColor("white") if stamp.urgent else look.colour("text")
     else:
-        ink = QColor("white")
+        ink = QColor(look.colour("text"))
         ink.setAlphaF(0.58)
         painter.setPen(QPen(ink, 3 * unit))
         painter.setBrush(Qt.BrushStyle.NoBrush)
@@ -86,7 +86,8 @@ def paint_stamp(painter: QPainter, area: QRectF, stamp: Stamp, look: Look) -> No
         back = QColor(look.colour("background"))
         back.setAlphaF(0.85)
         painter.fillRect(QRectF(centre - width / 2 - 10 * unit, line - 20 * unit, width + 20 * unit, 29 * unit), back)
-    draw_text(painter, centre - width / 2, line, stamp.more, small, QColor("white"))
+    more = QColor("white") if stamp.urgent else look.colour("text")
+    draw_text(painter, centre - width / 2, line, stamp.more, small, more)
 
 
 def _paint_past(painter: QPainter, area: QRectF, stamp: Stamp, look: Look) -> None:

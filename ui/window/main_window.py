@@ -349,9 +349,7 @@ class MainWindow(QMainWindow):
         self._say_numbers(head_s)
         self._say_prediction(bed)
         title = bed.snapshot.title if bed.snapshot is not None else ""
-        asked = bed.speed if status is None else status.speed
-        reached = bed.meter.reached(asked)
-        speeds = speed_words(asked, reached)
+        speeds = speed_words(*bed.speeds)
         source = f"{clock_words(position_s)}  ·  {speeds if seekable else 'LIVE'}  ·  {title}"
         standing = state.alarms.standing
         self.top.show_state(
@@ -360,8 +358,8 @@ class MainWindow(QMainWindow):
         self.alarms.show_alarms(standing, moment.event_s, not live)
         if status is not None:
             gaps = bed.snapshot.gaps_s if bed.snapshot is not None else {}
-            marks = state.marks.all(bed.snapshot.events if bed.snapshot is not None else ())
-            self.replay.show_state(position_s, status, gaps, self._recorded(status), marks=marks, reached=reached)
+            recorded, reached = self._recorded(status), bed.speeds[1]
+            self.replay.show_state(position_s, status, gaps, recorded, marks=bed.marks, reached=reached)
         self.replay.status.say(*status_words(status, self._feed.status))
 
     def _say_past(self, now_s: float) -> None:

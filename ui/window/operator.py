@@ -112,10 +112,10 @@ class Operator:
     def seek_mark(self, direction: float) -> None:
         """Go to shortly before the next alarm, loss or annotation that is known, or for a negative ``direction`` to the
         one before."""
-        status, snapshot = self._status, self._bed.snapshot
-        if status is None or snapshot is None or self._live():
+        status = self._status
+        if status is None or self._live():
             return
-        mark = neighbour(self._bed.state.marks.all(snapshot.events), status.position_s, int(direction))
+        mark = neighbour(self._bed.marks, status.position_s, int(direction))
         if mark is None:
             self._say(f"no event is known {'after' if direction > 0 else 'before'} this")
         else:
