@@ -189,7 +189,6 @@ class SweepView(QWidget):
             self.relayout()
         if head_s is None or self._paper is None:
             return
-        begins = self._anchor_s is None
         if self._anchor_s is None:
             self._anchor_s = min(head_s, state.clock.first_s)
             if state.clock.known_s is not None:  # what was before a seek is the sweep before this one
@@ -198,8 +197,6 @@ class SweepView(QWidget):
             for ink in self._inks:
                 ink.restart(self._paper, 0.0)
         self._head_s = head_s
-        if begins and state.clock.known_s is not None:
-            self._redraw(self._inks)
         beam = self._paper.column(head_s)
         if beam < self._beam:
             return
