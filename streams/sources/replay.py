@@ -110,6 +110,7 @@ class ReplaySource:
     def _prepare(self, channels: ChannelMap) -> BedRecord:
         span, missing = self._span(channels.duration_s), missing_s(channels)
         self._check_drops(channels, span)
+        events = _events(channels)  # before the decoder reads of the same file
         end_ns, empty_s = min(round(channels.duration_s * SECOND_NS), span.end_ns), common(missing.values())
         if isinstance(channels, RecordedMap):  # its ticks are sent as they were
             bed: Cutter = channels.replay(self._bed, self._session, end_ns, self._drops, empty_s)
@@ -134,7 +135,7 @@ class ReplaySource:
             seekable=True,
             start_ns=0,
             end_ns=round(channels.duration_s * SECOND_NS),
-            events=_events(channels),
+            events=events,
         )
 
     def run(self, emit: Emit) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -112,6 +113,8 @@ def test_next_and_before_come_to_all_marks_and_end(begins: list[float], at_s: fl
 def test_a_recordings_own_annotations_are_told_with_the_bed() -> None:
     class Annotated(CountingMap):
         def events(self) -> list[tuple[float, str]]:
+            threads = {thread.name for thread in threading.enumerate()}
+            assert "decode-1" not in threads, "two threads would read one file"
             return [(99.0, "after its end"), (5.0, " intubation "), (2.0, "x" * 500), (-1.0, "before"), (3.0, "")]
 
     recording = Annotated(10.0)
