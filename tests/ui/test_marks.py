@@ -161,16 +161,16 @@ def test_marks_are_on_the_bar_and_outlive_a_seek_but_not_another_session(screen:
 def test_the_keys_go_to_shortly_before_the_next_mark_and_the_one_before(screen: Make, qtbot: QtBot) -> None:
     s = screen(session=Annotating())  # at 1512 s
     s.run_to(0.5)
-    qtbot.keyClick(s.window, Qt.Key.Key_Right, Qt.KeyboardModifier.ControlModifier)
-    qtbot.keyClick(s.window, Qt.Key.Key_Left, Qt.KeyboardModifier.ControlModifier)
+    qtbot.keyClick(s.window, Qt.Key.Key_BracketRight)
+    qtbot.keyClick(s.window, Qt.Key.Key_BracketLeft)
     assert s.session.calls == [("seek", 1595.0), ("seek", 995.0)]
     s.session.changes = {"position_s": 1999.0}
     s.frames(12)
-    qtbot.keyClick(s.window, Qt.Key.Key_Right, Qt.KeyboardModifier.ControlModifier)
+    qtbot.keyClick(s.window, Qt.Key.Key_BracketRight)
     assert len(s.session.calls) == 2 and "no event is known after this" in s.window.toast.text()
     s.session.changes = {"seekable": False}
     s.frames(12)
-    qtbot.keyClick(s.window, Qt.Key.Key_Left, Qt.KeyboardModifier.ControlModifier)
+    qtbot.keyClick(s.window, Qt.Key.Key_BracketLeft)
     assert len(s.session.calls) == 2
 
 
