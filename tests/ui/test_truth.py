@@ -198,4 +198,4 @@ def test_a_live_source_has_no_truth(screen: Make, qtbot: QtBot) -> None:
     s.frames(12)
     qtbot.keyClick(s.window, Qt.Key.Key_T)
     s.frames(12)
-    assert not s.window.truth.on and s.window.sweep.truth is None
+    assert not s.window.operator.truth.on and s.window.sweep.truth is None

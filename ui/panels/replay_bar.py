@@ -270,7 +270,6 @@ class ReplayBar(QWidget):
         status: SessionStatus,
         gaps: Gaps,
         recorded: Recorded | None = None,
-        *,
         marks: tuple[Mark, ...] = (),
         reached: float | None = None,
     ) -> None:

@@ -64,7 +64,6 @@ from ui.window.picture import Pictures, write_picture
 from ui.window.screen import BEDSIDE, Screen
 from ui.window.sound_desk import SoundDesk
 from ui.window.trends import TRENDS, TrendsRoom
-from ui.window.truth_view import TruthView
 
 FRAME_MS = 16
 _BUDGET_S = 0.001
@@ -106,7 +105,6 @@ class MainWindow(QMainWindow):
         aside = worker or ThreadPoolExecutor(1, "display-aside")
         self.pictures = Pictures(aside)
         self.history = History(recording, self.look.theme, worker=worker, unix=unix)
-        self.truth = TruthView(worker)
         self._shown_page: Page | None = None
         self._feed = feed
         self._taken: BedView | None = None
@@ -135,6 +133,7 @@ class MainWindow(QMainWindow):
             say=self.say,
             show_bed=self.show_bed,
             history=self.history,
+            aside=aside,
             now_s=self._monotonic,
             sweep_chosen=self.menu.check_speed,
         )
@@ -340,7 +339,7 @@ class MainWindow(QMainWindow):
         self._say_past(now_s)
         if page is None:
             self.sweep.put_stamp(stamp_of(bed.verdict, head_s, seekable, state.clock.goes_to_s))
-        self.truth.renew(state, self.sweep, bed.speed, seekable)
+        self.operator.truth.renew(state, self.sweep, bed.speed, seekable)
         self.beds.show_beds(self.ward.said, bed.name, now_s)
         self._cover()
         self.face.renew(self.ward, now_s)
@@ -358,8 +357,7 @@ class MainWindow(QMainWindow):
         self.alarms.show_alarms(standing, moment.event_s, not live)
         if status is not None:
             gaps = bed.snapshot.gaps_s if bed.snapshot is not None else {}
-            recorded, reached = self._recorded(status), bed.speeds[1]
-            self.replay.show_state(position_s, status, gaps, recorded, marks=bed.marks, reached=reached)
+            self.replay.show_state(position_s, status, gaps, self._recorded(status), bed.marks, bed.speeds[1])
         self.replay.status.say(*status_words(status, self._feed.status))
 
     def _say_past(self, now_s: float) -> None:
@@ -413,11 +411,6 @@ class MainWindow(QMainWindow):
     def turn_page(self, name: str) -> None:
         """Show a page, or the bedside again where it is shown already."""
         self.face.turn_to(BEDSIDE if self.face.page == name else name)
-
-    def toggle_truth(self) -> None:
-        """Draw what is withheld, or hide it again."""
-        status = self.ward.on_show.status
-        self.say(self.truth.toggle(status is None or status.seekable))
 
     def toggle_alarms(self) -> None:
         """Show or hide the list of standing alarms."""
@@ -504,5 +497,4 @@ class MainWindow(QMainWindow):
         self.history.close()
         self.pictures.close()
         self.sound.close()
-        self.truth.close()
         super().closeEvent(event)

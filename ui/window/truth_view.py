@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future
 
 from ui.bed.state import DisplayState
 from ui.bed.truth import Mean, Truth, TruthNumbers
@@ -15,13 +15,12 @@ in a faster replay the machine has better to do."""
 
 
 class TruthView:
-    """``on``: the truth is drawn, which it is not until somebody asks. worker: computes (default: a thread of its own).
+    """``on``: the truth is drawn, which it is not until somebody asks. worker: computes.
     Call :meth:`renew` a few times a second."""
 
-    def __init__(self, worker: Executor | None = None) -> None:
+    def __init__(self, worker: Executor) -> None:
         self.on = False
-        self._worker: Executor = worker or ThreadPoolExecutor(1, "display-truth")
-        self._owns = worker is None
+        self._worker = worker
         self._of: tuple[Truth, int] | None = None
         self._numbers = TruthNumbers()
         self._job: Future[list[Mean]] | None = None
@@ -53,8 +52,3 @@ class TruthView:
         if self._of is None or self._of[0] is not truth or self._of[1] != truth.stretch:
             self._of, self._numbers = (truth, truth.stretch), TruthNumbers()
         self._job = self._worker.submit(self._numbers.take, ticks)
-
-    def close(self) -> None:
-        """Ends its thread."""
-        if self._owns and isinstance(self._worker, ThreadPoolExecutor):
-            self._worker.shutdown(wait=False, cancel_futures=True)
