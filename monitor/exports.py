@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from models.signals.times import SECOND_NS
 from streams.alarm_log import AlarmEvent, AlarmLog
+from streams.preroll import PrerollFilter
 from streams.records import NUMERICS, AnyRecord, PredictionRecord, StateRecord, VitalsRecord, WaveTick
 from streams.restored import RestoredLine
 from streams.sinks.writing import writing as writing
@@ -60,11 +61,12 @@ class PerBed:
     def __init__(self, path: Path, make: Callable[[Path], Exporter], beds: Sequence[str]) -> None:
         paths = {bed: path if len(beds) == 1 else path.with_name(f"{path.stem}-{bed}{path.suffix}") for bed in beds}
         self._exporters = {bed: make(of_bed) for bed, of_bed in paths.items()}
+        self._preroll = PrerollFilter()
 
     def __call__(self, record: AnyRecord) -> None:
-        """To the exporter of its bed."""
+        """To the exporter of its bed; what was not played is not written."""
         exporter = self._exporters.get(record.bed)
-        if exporter is not None:
+        if exporter is not None and not self._preroll(record):
             exporter(record)
 
     def close(self, *, failed: bool = False) -> None:

@@ -36,7 +36,7 @@ from streams.sinks.sink import SinkRunner
 from streams.snapshot import Snapshot, snapshot_of
 from streams.sources.source import MakeSource
 from streams.stages import SHOW, WINDOW, CommandStage, Send, ShowStage, Subscriber
-from streams.status import OnShow, channels_of, gaps_of, session_status
+from streams.status import OnShow, channels_of, events_of, gaps_of, session_status
 from streams.transport.credits import Wait
 
 if TYPE_CHECKING:
@@ -161,8 +161,8 @@ class Session(Orders, OnShow):
         """What is to be said of any bed; "" is the one on show."""
         asked = self._sources.bed(bed) if bed else self._shown
         record = asked.record
-        title = record.title if record is not None else self._source
-        return BedView(self._status(asked), channels_of(record), gaps_of(record), title, asked.name, self.beds)
+        title, events = (record.title if record is not None else self._source), events_of(record)
+        return BedView(self._status(asked), channels_of(record), gaps_of(record), title, asked.name, self.beds, events)
 
     def _status(self, bed: Bed) -> SessionStatus:
         source = status_of(bed, bed.session or self.id)

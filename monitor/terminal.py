@@ -90,7 +90,7 @@ class TerminalView:
             table.add_row(*self._row(bed, lane))
         parts: list[RenderableType] = [
             *([_beds(said, bed.name)] if len(said) > 1 else []),
-            *self._stamp(bed.verdict),
+            *self._stamp(bed.verdict, bed.state.clock.goes_to_s),
             *self._alarms(bed),
             table,
             self._prediction(bed),
@@ -102,10 +102,12 @@ class TerminalView:
         return Panel(Group(*parts), title=escape(f"{name}{title}  {_position(status)}"), expand=False)
 
     @staticmethod
-    def _stamp(verdict: Verdict) -> list[Text]:
+    def _stamp(verdict: Verdict, goes_to_s: float | None = None) -> list[Text]:
         if verdict.life is Life.ENDED:
             return [Text(" END OF RECORDING: nothing here is live ", style=NOT_LIVE)]
         words = verdict.words or STAMPS.get(verdict.life, "")
+        if verdict.life is Life.WAITING and goes_to_s is not None:
+            words = f"GOING TO {clock_words(goes_to_s)} …"
         return [Text(f" {words} ", style=ALARM_STYLES["high"] if verdict.urgent else NOT_LIVE)] if words else []
 
     @staticmethod

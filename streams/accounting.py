@@ -45,7 +45,8 @@ class Accounting:
         """The source hands this tick to the stream."""
         with self._lock:
             self._counts["ticks_sent"] += 1
-            self._counts["streamed_ns"] += tick.end_ns - tick.start_ns
+            if tick.goes_to_ns is None:
+                self._counts["streamed_ns"] += tick.end_ns - tick.start_ns
             for chunk in tick.chunks:
                 self._of(chunk.modality).sent += len(chunk.data) // 4
 

@@ -1,7 +1,8 @@
 """The replay clock: where in event time the replay is, and when a moment of it is due on the monotonic clock.
 
 Pure arithmetic over an injected ``monotonic_ns``; it never sleeps, and the caller guards it with its own lock. Event
-time is integer nanoseconds from the recording's time zero. A seek, or a step while running, begins a new epoch.
+time is integer nanoseconds from the recording's time zero. A seek, or a step while running, begins a new epoch; it may
+go there by a pre-roll, while which the clock stands at the moment sought.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from models.signals.errors import BadInput
+from models.signals.times import SECOND_NS
 
 MIN_SPEED, MAX_SPEED = 0.25, 50.0
 
@@ -51,8 +53,9 @@ class ReplayClock:
         self._epoch = 0
         self._paused = False
         self._started = False
-        self._anchor_event = self._epoch_start = span.start_ns
+        self._anchor_event = self._epoch_start = self._goes_to = span.start_ns
         self._anchor_mono = 0
+        self._going = False
 
     @property
     def span(self) -> Span:
@@ -66,8 +69,18 @@ class ReplayClock:
 
     @property
     def epoch_start_ns(self) -> int:
-        """Where the epoch began: the span's start, or where the seek went."""
+        """Where the epoch began: the span's start, or where the pre-roll of the seek does."""
         return self._epoch_start
+
+    @property
+    def goes_to_ns(self) -> int:
+        """The moment that was sought; the span's start before any seek."""
+        return self._goes_to
+
+    @property
+    def going(self) -> bool:
+        """Whether the pre-roll is being sent."""
+        return self._going
 
     @property
     def speed(self) -> float | None:
@@ -81,8 +94,8 @@ class ReplayClock:
 
     @property
     def running(self) -> bool:
-        """Whether time runs: started and not paused."""
-        return self._started and not self._paused
+        """Whether time runs: started, not paused, and where it was to go."""
+        return self._started and not self._paused and not self._going
 
     def start(self) -> None:
         """Let time run from the current position; a second call changes nothing."""
@@ -98,12 +111,20 @@ class ReplayClock:
         return self._span.clip(self._anchor_event + round(elapsed * self._speed))
 
     def reached(self, event_ns: int) -> None:
-        """At speed None: the source has sent everything before ``event_ns``."""
+        """The source has sent everything before ``event_ns``: with all of the pre-roll time runs, from now on, and at
+        speed None that is where it is."""
+        if self._going:
+            if event_ns < self._goes_to:
+                return
+            self._going, self._anchor_mono = False, self._now()
         if self._speed is None:
             self._anchor_event = self._span.clip(max(event_ns, self._anchor_event))
 
     def due_ns(self, event_ns: int) -> int | None:
-        """Monotonic time at which ``event_ns`` is due: None while the clock stands before it, 0 at speed None."""
+        """Monotonic time at which ``event_ns`` is due: None while the clock stands before it, 0 at speed None and in a
+        pre-roll, also while it is paused."""
+        if self._going:
+            return 0 if self._started and event_ns <= self._goes_to else None
         if not self.running:
             return self._anchor_mono if self._started and event_ns <= self._anchor_event else None
         if self._speed is None:
@@ -136,19 +157,23 @@ class ReplayClock:
         self._re_anchor()
         self._speed = speed
 
-    def seek(self, event_ns: int) -> None:
-        """Jump to ``event_ns`` (clipped to the span) in a new epoch; paused stays paused."""
+    def seek(self, event_ns: int, preroll_ns: int = 0) -> None:
+        """Jump to ``event_ns`` (clipped to the span) in a new epoch, which begins so much earlier, on a whole second,
+        where the span does; paused stays paused."""
         self._re_anchor()
-        self._anchor_event = self._epoch_start = self._span.clip(event_ns)
+        self._anchor_event = self._epoch_start = self._goes_to = self._span.clip(event_ns)
+        if preroll_ns:  # windows and cells lie on whole seconds
+            self._epoch_start = self._span.clip((self._goes_to - preroll_ns) // SECOND_NS * SECOND_NS)
+        self._going = self._epoch_start < self._goes_to
         self._epoch += 1
 
-    def step(self, delta_ns: int) -> None:
+    def step(self, delta_ns: int, preroll_ns: int = 0) -> None:
         """While paused, play the next ``delta_ns`` and stand again, without a jump; else seek by ``delta_ns``."""
-        if self._paused and delta_ns > 0 and self._speed is not None:
+        if self._paused and not self._going and delta_ns > 0 and self._speed is not None:
             self._re_anchor()
             self._anchor_event = self._span.clip(self._anchor_event + delta_ns)
         else:
-            self.seek(self.position_ns() + delta_ns)
+            self.seek(self.position_ns() + delta_ns, preroll_ns)
 
     def _re_anchor(self) -> None:
         """Make here and now the anchor, so that a change of pace leaves the position where it is."""

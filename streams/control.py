@@ -71,7 +71,8 @@ Gaps = dict[Modality, tuple[tuple[float, float], ...]]
 
 @dataclass(frozen=True, slots=True)
 class BedView:
-    """What the session says of ``bed`` in one go, and which ``beds`` there are."""
+    """What the session says of ``bed`` in one go, and which ``beds`` there are. events: annotations of the recording, s
+    and text."""
 
     status: SessionStatus
     channels: tuple[ChannelInfo, ...]
@@ -79,6 +80,7 @@ class BedView:
     title: str
     bed: str
     beds: tuple[str, ...]
+    events: tuple[tuple[float, str], ...] = ()
 
 
 class SessionControl(Protocol):

@@ -1,7 +1,10 @@
 """From the sources to the stream within one process: who waits, and what is dropped where nobody can.
 
-A recording waits: half a second of its ticks may be under way, however fast it is played. A device cannot wait; of what
-it sends ten seconds may be under way, and what finds no room then is dropped and counted, never kept without bound.
+A recording waits: half a second of its ticks may be under way, however fast it is played. Of a pre-roll, which comes as
+fast as it is handled, a second's worth is: more would keep other beds waiting behind it; and none but the last when it
+ends, so that who plays on has nothing to catch up. A device cannot wait; of
+what it sends ten seconds may be under way, and what finds no room then is dropped and counted, never kept without
+bound.
 Towards a broker there is more room, on disk (:mod:`streams.courier`).
 """
 
@@ -24,6 +27,7 @@ from streams.transport.credits import Credits
 MAX_UNDER_WAY = 200  # ticks of a bed sent and not yet handled: 10 s
 UNDER_WAY_NS = SECOND_NS // 2
 LEAST_UNDER_WAY = 8
+PREROLL_PACE = 2.0  # of which there may be as much under way as of a replay at this speed
 REMOTE_UNDER_WAY_NS = 5 * SECOND_NS
 REMOTE_LEAST_NS = 3 * SECOND_NS
 """Of event time, however slow it is: far consumers tell of whole seconds, and of one that has begun only with the rest
@@ -68,7 +72,11 @@ class Flow:
         def emit(tick: WaveTick) -> bool:
             speed = source.speed
             pace = None if speed is None else source.achieved_speed or speed
+            if tick.goes_to_ns is not None:
+                pace = PREROLL_PACE
             most = most_under_way(tick.end_ns - tick.start_ns, pace, self._under_way_ns, self._least_ns)
+            if tick.end_ns == tick.goes_to_ns:
+                most = max(1, self._least_ns // max(tick.end_ns - tick.start_ns, 1))
             if not self.credits.acquire(tick_identity(tick), most=most):
                 return False
             self._send(tick)

@@ -15,6 +15,7 @@ import msgspec
 from streams.fields import (
     MAX_ARGUMENTS,
     MAX_CHUNKS,
+    MAX_EVENTS,
     MAX_GAPS,
     MAX_HEAD,
     MAX_LEADS,
@@ -105,6 +106,7 @@ class WaveTick(Record, frozen=True, tag="wave"):
 
     ``due_ns`` is the monotonic time at which the tick's last sample was due (0 at speed max) on the clock of ``host``,
     where the wall clock is ahead of it by ``clock_ns`` (:mod:`streams.host`); "" is the host that reads it.
+    ``goes_to_ns``: the moment that was sought, on the ticks of before it (:mod:`streams.preroll`); else None.
     """
 
     tick_seq: Count
@@ -115,6 +117,7 @@ class WaveTick(Record, frozen=True, tag="wave"):
     eos: bool = False
     host: MaybeName = ""
     clock_ns: TimeNs = 0
+    goes_to_ns: TimeNs | None = None
 
 
 class BedChannel(msgspec.Struct, frozen=True, array_like=True):
@@ -134,7 +137,8 @@ class BedRecord(Record, frozen=True, tag="bed"):
     title: for the screen; no patient data. channels: in the order of the screen. gaps_s: stretches [start, end)
     without data, seconds of event time, by modality. seekable: a recording, which can be paused, sought and played at
     another speed; a live device cannot. start_ns, end_ns: event time that it has; end None: open, nobody knows yet.
-    zero_unix_ns: the wall clock at event time zero, None where nobody knows.
+    zero_unix_ns: the wall clock at event time zero, None where nobody knows. events: the recording's own annotations,
+    seconds of event time and text, in order.
     """
 
     title: Text
@@ -144,6 +148,7 @@ class BedRecord(Record, frozen=True, tag="bed"):
     start_ns: TimeNs = 0
     end_ns: TimeNs | None = None
     zero_unix_ns: TimeNs | None = None
+    events: Annotated[list[tuple[Finite, Text]], at_most(MAX_EVENTS, "a bed lists events,")] = []
 
 
 def tick_identity(tick: WaveTick) -> tuple[str, str, int, int]:
@@ -168,11 +173,12 @@ Leads = Annotated[
 class StateRecord(Record, frozen=True, tag="state"):
     """State of every modality from ``time_ns`` on: "" while measured, else an ``Absence`` value. Sent on change
     and once a second. leads: of a modality with several, what each one's newest cell says, the one that serves first:
-    ``state`` is that one's."""
+    ``state`` is that one's. goes_to_ns: as of the tick that it is of."""
 
     time_ns: TimeNs
     state: dict[ModalityName, StateName]
     leads: dict[ModalityName, Leads] = {}
+    goes_to_ns: TimeNs | None = None
 
 
 class CellRecord(Record, frozen=True, tag="cell"):

@@ -18,7 +18,7 @@ from streams.commands import CommandMaker, Orders
 from streams.control import BedView, SessionStatus
 from streams.latency import LatencyBook
 from streams.records import AnyRecord, BedRecord, CommandRecord, StatusRecord, WaveTick
-from streams.status import OnShow, channels_of, gaps_of, session_status
+from streams.status import OnShow, channels_of, events_of, gaps_of, session_status
 
 NO_WORKER = "waiting for a worker"
 NO_BED = "waiting for a bed"
@@ -116,7 +116,8 @@ class RemoteSession(Orders, OnShow):
         known = self._known(name)
         record = known.record if known is not None else None
         title = record.title if record is not None else ""
-        return BedView(self._status(known), channels_of(record), gaps_of(record), title, name, self.beds)
+        told = self._status(known), channels_of(record), gaps_of(record), title, name, self.beds
+        return BedView(*told, events_of(record))
 
     def _status(self, known: _Known | None) -> SessionStatus:
         if known is None or known.source is None:

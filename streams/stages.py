@@ -26,6 +26,7 @@ from streams.heritage import MOST_HERITAGES, Heritage, ToldWindows
 from streams.latency import LatencyBook
 from streams.mailbox import EndOfBed, Mailbox, WindowJob
 from streams.memories import engine_memory
+from streams.preroll import PrerollAlarms
 from streams.records import (
     AlarmRecord,
     AnyRecord,
@@ -166,7 +167,7 @@ class WindowStage:
                     await self._warm(job)
                 else:
                     job.stamps["window"] = self._now()
-                    await self._hand_over(job, paced=tick.due_ns > 0)
+                    await self._hand_over(job, tick)
             if warming:
                 if handled.ended and self._told_windows.lacks_end(tick):
                     await self._end(tick)
@@ -206,11 +207,13 @@ class WindowStage:
             self._told[tick.bed] = tick.session, tick.epoch, tick.end_ns
             await self._send("vitals", memory)
 
-    async def _hand_over(self, job: WindowJob, *, paced: bool) -> None:
+    async def _hand_over(self, job: WindowJob, tick: WaveTick) -> None:
         self._accounting.count("windows")
         if self._mailbox is None:
             return
-        if paced:
+        if tick.goes_to_ns is not None and self._mailbox.offer(job):
+            return  # of a pre-roll all that there is room for, and nobody waits for a model that is not there yet
+        if tick.due_ns > 0 or tick.goes_to_ns is not None:
             self._accounting.count("skipped_windows", self._mailbox.keep_newest(job))
             return
         await self._offer(self._mailbox, job)
@@ -252,6 +255,7 @@ class AlarmStage:
         self._send, self._make = send, make_engine
         self._renew_ns = None if renew_s is None else round(renew_s * SECOND_NS)
         self._beds: dict[str, AlarmEngine] = {}
+        self._prerolls: dict[str, PrerollAlarms] = {}
         self._standing: dict[str, dict[str, AlarmRecord]] = {}
         self._renewed_ns: dict[str, int] = {}
         self._memory_ns = None if memory_s is None else round(memory_s * SECOND_NS)
@@ -262,6 +266,7 @@ class AlarmStage:
         """Drops the state of beds."""
         for bed in beds:
             self._beds.pop(bed, None)
+            self._prerolls.pop(bed, None)
             self._standing.pop(bed, None)
             self._renewed_ns.pop(bed, None)
             self._told_ns.pop(bed, None)
@@ -280,8 +285,11 @@ class AlarmStage:
             return
         if engine is None:
             engine = self._beds[record.bed] = self._make()
+        preroll = self._prerolls.setdefault(record.bed, PrerollAlarms())
         changes: list[AlarmRecord] = []
+        reached: list[AlarmRecord] = []
         if isinstance(record, StateRecord):
+            reached = preroll.see(record)
             changes = engine.on_state(record)
         elif isinstance(record, VitalsRecord):
             changes = engine.on_vitals(record)
@@ -291,11 +299,12 @@ class AlarmStage:
             changes = engine.on_prediction(record)
         elif isinstance(record, WaveTick) and record.eos and not warming:
             await self._end(topic, record)
+        told = reached + [alarm for change in changes for alarm in preroll.take(change)]
         for change in changes:
             self._note(change)
-            if not warming:
-                await self._send("alarms", change)
-        if isinstance(record, StateRecord) and not warming and self._renew_ns is not None:
+        for alarm in told if not warming else ():
+            await self._send("alarms", alarm)
+        if isinstance(record, StateRecord) and not warming and self._renew_ns is not None and not preroll.going:
             await self._renew(record, self._renew_ns)
         if isinstance(record, StateRecord) and not warming and self._memory_ns is not None:
             await self._tell(record, engine, self._memory_ns)

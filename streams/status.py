@@ -97,3 +97,8 @@ def channels_of(record: BedRecord | None) -> tuple[ChannelInfo, ...]:
 def gaps_of(record: BedRecord | None) -> Gaps:
     """Stretches [start, end) without data in s, by modality."""
     return {Modality(name): tuple(gaps) for name, gaps in record.gaps_s.items()} if record is not None else {}
+
+
+def events_of(record: BedRecord | None) -> tuple[tuple[float, str], ...]:
+    """The recording's annotations, in s."""
+    return tuple(record.events) if record is not None else ()

@@ -255,9 +255,11 @@ class BedWindower:
         state = {m.value: (why.value if why else "") for m, why in output.states.items()}
         leads = {m.value: self._lead_states(m, serving) for m, serving in output.leads.items()}
         second = now.end_ns // SECOND_NS
-        if state and ((state, leads) != now.state or second != now.state_second):
+        arrived = tick.goes_to_ns is not None and tick.end_ns >= tick.goes_to_ns
+        if state and ((state, leads) != now.state or second != now.state_second or arrived):
             now.state, now.state_second = (state, leads), second
-            handled.records.append(StateRecord(**_head(tick), time_ns=now.end_ns, state=state, leads=leads))
+            told = StateRecord(**_head(tick), time_ns=now.end_ns, state=state, leads=leads, goes_to_ns=tick.goes_to_ns)
+            handled.records.append(told)
         for cell in output.cells:
             self._cell(handled, tick, cell, output.states)
         for window in output.windows:
@@ -277,7 +279,8 @@ class BedWindower:
     def _cell(self, handled: Handled, tick: WaveTick, cell: Cell, states: dict[Modality, Absence | None]) -> None:
         absence = {m.value: (why.value if why else "") for m, why in cell.absence.items()}
         record = CellRecord(**_head(tick), second=cell.second, absence=absence)
-        self._accounting.cell(record)
+        if tick.goes_to_ns is None:
+            self._accounting.cell(record)
         handled.records.append(record)
         assert self._now.pipeline is not None
         measured = {m: states.get(m, Absence.NOT_CONNECTED) is None for m in Modality}

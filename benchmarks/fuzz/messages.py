@@ -283,13 +283,13 @@ def _of_a_bed() -> Iterator[AnyRecord]:
 def _predictions() -> Iterator[AnyRecord]:
     names = [m.value for m in WindowSpec().modalities]
     for second in range(12, SECONDS, 4):
-        wave = [samples_to_bytes(np.linspace(60 + k, 120 + k, 100, dtype=np.float32)) for k in (0, -5, 5)]
+        data, lo, hi = (samples_to_bytes(np.linspace(60 + k, 120 + k, 100, dtype=np.float32)) for k in (0, -5, 5))
         yield PredictionRecord(
             bed="a", session=SESSION, epoch=0, window_end_ns=second * SECOND_NS, model="m", backend="onnx",
             modalities=names, presence=[[True] * 10 for _ in names], ages_s=[1.0, *[None] * (len(names) - 1)],
             valid=True, abstain=second % 8 == 0, reason="", risk={str(m): (0.9, 0.5, 1.0) for m in (5, 10, 15)},
             depth=(45.0, 40.0, 50.0), pressures={k: (70.0, 60.0, 80.0) for k in ("sys", "dia", "map")},
-            restored=[RestoredChunk("ABP", 100, (second - 1) * 100, *wave)], not_estimable={"EEG": "never"},
+            restored=[RestoredChunk("ABP", 100, (second - 1) * 100, data, lo, hi)], not_estimable={"EEG": "never"},
             stamps_ns={"due": second * SECOND_NS}, service="as chosen",
         )  # fmt: skip
         yield PredictionRecord(

@@ -59,6 +59,37 @@ class Drop:
     end_s: float
 
 
+class Withholding:
+    """Which channels are withheld: for stretches that were planned, and by the operator. What is played is withheld
+    while the operator holds it; in a pre-roll only from the event time on at which the cable was pulled, since it was
+    in before."""
+
+    def __init__(self, drops: Sequence[Drop] = ()) -> None:
+        # float: an open end is infinite
+        self._drops = [(d.modality, d.start_s * SECOND_NS, d.end_s * SECOND_NS) for d in drops]
+        self._held_from_ns: dict[Modality, int] = {}
+
+    def hold(self, modality: Modality, at_ns: int) -> None:
+        """The operator pulls the cable at an event time; a second call changes nothing."""
+        self._held_from_ns.setdefault(modality, at_ns)
+
+    def give_back(self, modality: Modality) -> None:
+        """And plugs it in again."""
+        self._held_from_ns.pop(modality, None)
+
+    def jumped(self, to_ns: int) -> None:
+        """The replay goes on from an event time: from there on what is held is out."""
+        for modality, from_ns in self._held_from_ns.items():
+            self._held_from_ns[modality] = min(from_ns, to_ns)
+
+    def of(self, modality: Modality, start_ns: int, end_ns: int, preroll: bool = False) -> bool:
+        """Whether the modality is withheld within [start_ns, end_ns)."""
+        from_ns = self._held_from_ns.get(modality)
+        if from_ns is not None and (not preroll or from_ns < end_ns):
+            return True
+        return any(m is modality and start < end_ns and start_ns < end for m, start, end in self._drops)
+
+
 class BedReplay:
     """Cuts the ticks of one bed. Pure but for ``decode``, which reads the recording.
 
@@ -78,9 +109,7 @@ class BedReplay:
         self.bed, self.session, self.end_ns = bed, session, end_ns
         self.empty_ns = [(round(a * SECOND_NS), round(b * SECOND_NS)) for a, b in empty_s]
         self._channels = channels
-        # float: an open end is infinite
-        self._drops = [(d.modality, d.start_s * SECOND_NS, d.end_s * SECOND_NS) for d in drops]
-        self.held: set[Modality] = set()  # withheld by the operator now
+        self.withheld = Withholding(drops)
 
     def decode(self, start_ns: int, end_ns: int) -> Segments:
         """The samples of ``[start_ns, end_ns)`` of every channel; on the decoding thread."""
@@ -91,13 +120,7 @@ class BedReplay:
             for channel in leads
         }
 
-    def withheld(self, modality: Modality, start_ns: int, end_ns: int) -> bool:
-        """Whether the operator or a ``--drop`` withholds the modality within [start_ns, end_ns)."""
-        return modality in self.held or any(
-            m is modality and start < end_ns and start_ns < end for m, start, end in self._drops
-        )
-
-    def chunks(self, segments: Segments, start_ns: int, end_ns: int) -> list[WaveChunk]:
+    def chunks(self, segments: Segments, start_ns: int, end_ns: int, preroll: bool = False) -> list[WaveChunk]:
         """One chunk a channel (empty where the recording has nothing), from decoded ``segments``."""
         chunks = []
         for modality, channel in ((m, channel) for m, leads in self._channels.leads.items() for channel in leads):
@@ -113,7 +136,7 @@ class BedReplay:
                     channel.origin_ns,
                     max(first, 0),
                     samples_to_bytes(values),
-                    self.withheld(modality, start_ns, end_ns),
+                    self.withheld.of(modality, start_ns, end_ns, preroll),
                     channel.lead,
                 )
             )

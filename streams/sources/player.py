@@ -3,9 +3,9 @@
 Ticks lie on an absolute grid of event time and hold the samples with ``start <= t < end``; empty ticks are sent too.
 Only the sender waits, for the clock and for whoever takes its ticks. Where the machine cannot keep the speed, the clock
 falls back to what has been sent, and the pace is told: late samples would make every prediction late as well. At the
-end of its recording the bed sends an end-of-stream tick; a seek begins a new epoch, also after the end. As fast as
-possible, long stretches without any data are jumped over. A withheld channel is sent marked, so that the truth can be
-compared and nobody takes it for a measurement.
+end of its recording the bed sends an end-of-stream tick; a seek begins a new epoch, also after the end, with the minute
+before it at once (:mod:`streams.preroll`). As fast as possible, long stretches without any data are jumped over. A
+withheld channel is sent marked, so that the truth can be compared and nobody takes it for a measurement.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ from models.signals.gaps import common, stretch_at
 from models.signals.modalities import Modality
 from models.signals.times import SECOND_NS
 from streams.clock import ReplayClock
+from streams.preroll import PREROLL_NS
 from streams.records import WaveChunk, WaveTick
-from streams.sources.bed_replay import last_sample_ns
+from streams.sources.bed_replay import Withholding, last_sample_ns
 from streams.sources.pace import BEHIND_NS, Pace
 from streams.sources.source import Emit
 
@@ -45,16 +46,13 @@ class Cutter(Protocol):
     session: str
     end_ns: int
     empty_ns: list[tuple[int, int]]
-    held: set[Modality]
+    withheld: Withholding
 
     def decode(self, start_ns: int, end_ns: int) -> Any:
         """What lies in ``[start_ns, end_ns)``, as ``chunks`` wants it; on the decoding thread."""
 
-    def withheld(self, modality: Modality, start_ns: int, end_ns: int) -> bool:
-        """Whether the modality is withheld within [start_ns, end_ns)."""
-
-    def chunks(self, segments: Any, start_ns: int, end_ns: int) -> list[WaveChunk]:
-        """One chunk a channel of the tick, from what was decoded."""
+    def chunks(self, segments: Any, start_ns: int, end_ns: int, preroll: bool = False) -> list[WaveChunk]:
+        """One chunk a channel of the tick, from what was decoded. preroll: it is not played."""
 
 
 @dataclass(slots=True)
@@ -80,7 +78,7 @@ class _Progress:
 class ReplayPlayer:
     """Replays a bed on its clock, with two threads whose bodies are :meth:`decode_ahead` and :meth:`send`.
 
-    lag_ns: how far it lags behind the clock.
+    lag_ns: how far it lags behind the clock. preroll_ns: what a seek sends of before it.
     """
 
     def __init__(
@@ -90,9 +88,11 @@ class ReplayPlayer:
         *,
         tick_ns: int = TICK_NS,
         lag_ns: int = 0,
+        preroll_ns: int = PREROLL_NS,
         monotonic_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._bed, self._clock, self._tick_ns, self._lag_ns, self._now = bed, clock, tick_ns, lag_ns, monotonic_ns
+        self._preroll_ns = preroll_ns
         self._empty_ns = common([[*bed.empty_ns, (bed.end_ns, math.inf)]])
         self._changed = Condition()
         self._blocks: deque[_Block] = deque()
@@ -118,7 +118,8 @@ class ReplayPlayer:
                     self._changed.notify_all()
                     if at_ns >= self._end_ns:
                         continue
-                block_ns = FAST_BLOCK_NS if self._clock.speed is None else BLOCK_NS
+                fast = self._clock.speed is None or at_ns < self._clock.goes_to_ns
+                block_ns = FAST_BLOCK_NS if fast else BLOCK_NS
                 end_ns = min(self._on_grid(at_ns + block_ns), self._end_ns)
             block = _Block(epoch, at_ns, end_ns, self._bed.decode(at_ns, end_ns))
             with self._changed:
@@ -143,8 +144,11 @@ class ReplayPlayer:
                 if not emit(tick):
                     return
             with self._changed:
-                if progress is self._progress:
+                if progress is self._progress and progress.epoch == self._clock.epoch:
+                    going = self._clock.going
                     self._clock.reached(progress.at_ns)
+                    if going:
+                        self._pace.restart()
                     self._pace.sent(progress.at_ns, self._now())
 
     # -- the operator ---------------------------------------------------------------------------------------------
@@ -167,16 +171,19 @@ class ReplayPlayer:
 
     def seek(self, time_s: float) -> None:
         """Go to ``time_s``, in a new epoch."""
-        self._tell(lambda: self._clock.seek(round(time_s * SECOND_NS)))
+        self._tell(lambda: self._clock.seek(round(time_s * SECOND_NS), self._preroll_ns))
 
     def step(self, seconds: float) -> None:
         """While paused, play so many seconds; else jump by them."""
-        self._tell(lambda: self._clock.step(round(seconds * SECOND_NS)))
+        self._tell(lambda: self._clock.step(round(seconds * SECOND_NS), self._preroll_ns))
 
     def set_dropped(self, modality: Modality, dropped: bool) -> None:
         """Withhold a modality, or give it back, from the next tick on."""
         with self._changed:
-            (self._bed.held.add if dropped else self._bed.held.discard)(modality)
+            if dropped:
+                self._bed.withheld.hold(modality, self._clock.position_ns())
+            else:
+                self._bed.withheld.give_back(modality)
 
     def stop(self) -> None:
         """Both threads return."""
@@ -235,7 +242,7 @@ class ReplayPlayer:
         """Modalities withheld at this moment, by the operator or by plan."""
         with self._changed:
             at_ns = self._progress.at_ns
-            return frozenset(m for m in Modality if self._bed.withheld(m, at_ns, at_ns + 1))
+            return frozenset(m for m in Modality if self._bed.withheld.of(m, at_ns, at_ns + 1))
 
     # -- inside the lock ------------------------------------------------------------------------------------------
 
@@ -262,7 +269,9 @@ class ReplayPlayer:
 
     def _tick_end(self) -> int:
         """Event time at which the next tick ends."""
-        return min(self._on_grid(self._progress.at_ns + 1), self._end_ns)
+        at_ns = self._progress.at_ns
+        most_ns = self._clock.goes_to_ns if at_ns < self._clock.goes_to_ns else self._end_ns
+        return min(self._on_grid(at_ns + 1), most_ns)
 
     def _next_due(self) -> tuple[_Block | None] | None:
         """Wait for the next tick to be due and decoded: its block, None at the very end of the recording. None, and no
@@ -270,12 +279,13 @@ class ReplayPlayer:
         while not self._stopped:
             if self._progress.epoch != self._clock.epoch:
                 self._progress = self._begin()
+                self._bed.withheld.jumped(self._clock.goes_to_ns)
             if self._skipped():
                 continue
             if self._progress.ended:
                 self._changed.wait()
                 continue
-            moment = self._tick_end() + self._lag_ns
+            moment = self._tick_end() + (0 if self._clock.going else self._lag_ns)
             due = self._clock.due_ns(moment)
             if due is None:
                 self._changed.wait()
@@ -283,7 +293,7 @@ class ReplayPlayer:
             if due > (now := self._now()):
                 self._changed.wait((due - now) / SECOND_NS)
                 continue
-            if self._clock.speed is not None and now - due > BEHIND_NS:
+            if self._clock.speed is not None and not self._clock.going and now - due > BEHIND_NS:
                 self._pace.fell_back(self._clock.fall_back(moment), now)
             at_ns = self._progress.at_ns
             self._forget_before(at_ns)
@@ -321,8 +331,10 @@ class ReplayPlayer:
         progress.at_ns = end_ns
         ticks: list[WaveTick] = []
         if start_ns < bed.end_ns and block is not None:
-            chunks = bed.chunks(block.segments, start_ns, end_ns)
-            due = self._clock.due_ns(last_sample_ns(chunks, end_ns) + self._lag_ns) or 0
+            preroll = start_ns < self._clock.goes_to_ns
+            chunks = bed.chunks(block.segments, start_ns, end_ns, preroll)
+            lag_ns = 0 if preroll else self._lag_ns
+            due = self._clock.due_ns(last_sample_ns(chunks, end_ns) + lag_ns) or 0
             ticks.append(self._tick(progress, start_ns, end_ns, due, chunks, eos=False))
         if end_ns >= bed.end_ns:
             progress.ended = True
@@ -344,4 +356,5 @@ class ReplayPlayer:
             due_ns=due_ns,
             chunks=chunks,
             eos=eos,
+            goes_to_ns=self._clock.goes_to_ns if start_ns < self._clock.goes_to_ns else None,
         )

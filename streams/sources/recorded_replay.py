@@ -19,7 +19,7 @@ from models.signals.modalities import Modality
 from models.signals.times import SECOND_NS
 from streams.codec import ROUNDING_NS, chunk_values, samples_to_bytes
 from streams.records import WaveChunk, WaveTick
-from streams.sources.bed_replay import Drop
+from streams.sources.bed_replay import Drop, Withholding
 
 Ticks = list[WaveTick]
 """What was decoded: the recorded ticks that touch a stretch of event time, in the order in which they came."""
@@ -55,27 +55,20 @@ class RecordedReplay:
         self.bed, self.session, self.end_ns = bed, session, end_ns
         self.empty_ns = [(round(a * SECOND_NS), round(b * SECOND_NS)) for a, b in empty_s]
         self._recorded = recorded
-        self._drops = [(d.modality, d.start_s * SECOND_NS, d.end_s * SECOND_NS) for d in drops]
-        self.held: set[Modality] = set()
+        self.withheld = Withholding(drops)
 
     def decode(self, start_ns: int, end_ns: int) -> Ticks:
         """The recorded ticks of ``[start_ns, end_ns)``; on the decoding thread."""
         return self._recorded.ticks(start_ns, min(end_ns, self.end_ns))
 
-    def withheld(self, modality: Modality, start_ns: int, end_ns: int) -> bool:
-        """Whether the operator or a drop withholds the modality within [start_ns, end_ns)."""
-        return modality in self.held or any(
-            m is modality and start < end_ns and start_ns < end for m, start, end in self._drops
-        )
-
-    def chunks(self, segments: Ticks, start_ns: int, end_ns: int) -> list[WaveChunk]:
+    def chunks(self, segments: Ticks, start_ns: int, end_ns: int, preroll: bool = False) -> list[WaveChunk]:
         """The chunks of the tick ``[start_ns, end_ns)``, from decoded ``segments``."""
         touching = [tick for tick in segments if tick.start_ns < end_ns and start_ns < tick.end_ns]
         same = [tick for tick in touching if (tick.start_ns, tick.end_ns) == (start_ns, end_ns)]
         found = same[-1].chunks if same else [_joined(c, touching, start_ns, end_ns) for c in self._recorded.channels]
         return [
             replace(chunk, withheld=True)
-            if not chunk.withheld and self.withheld(Modality(chunk.modality), start_ns, end_ns)
+            if not chunk.withheld and self.withheld.of(Modality(chunk.modality), start_ns, end_ns, preroll)
             else chunk
             for chunk in found
         ]

@@ -13,6 +13,7 @@ from models.signals.gaps import common
 from models.signals.modalities import Modality
 from models.signals.times import SECOND_NS
 from streams.clock import ReplayClock, Span, checked_speed
+from streams.fields import MAX_EVENTS
 from streams.records import BedChannel, BedRecord
 from streams.sources.bed_replay import BedReplay, Drop
 from streams.sources.player import TICK_NS, Cutter, ReplayPlayer
@@ -22,6 +23,7 @@ from streams.threads import WatchedThread
 
 WARD_TICK_NS = 100_000_000
 WARD_BEDS = 32
+EVENT_LENGTH = 120  # characters of an annotation that a mark has room for
 STAGGERED_BEDS = 9  # from here on beds lag by different parts of a second
 
 OpenChannels = Callable[[], ChannelMap]
@@ -108,6 +110,7 @@ class ReplaySource:
     def _prepare(self, channels: ChannelMap) -> BedRecord:
         span, missing = self._span(channels.duration_s), missing_s(channels)
         self._check_drops(channels, span)
+        events = _events(channels)  # before the decoder reads of the same file
         end_ns, empty_s = min(round(channels.duration_s * SECOND_NS), span.end_ns), common(missing.values())
         if isinstance(channels, RecordedMap):  # its ticks are sent as they were
             bed: Cutter = channels.replay(self._bed, self._session, end_ns, self._drops, empty_s)
@@ -132,6 +135,7 @@ class ReplaySource:
             seekable=True,
             start_ns=0,
             end_ns=round(channels.duration_s * SECOND_NS),
+            events=events,
         )
 
     def run(self, emit: Emit) -> None:
@@ -240,3 +244,9 @@ class ReplaySource:
                     f"{drop.modality}:{drop.start_s:g}-{drop.end_s:g}",
                     "give start and end in seconds from the recording's start",
                 )
+
+
+def _events(channels: ChannelMap) -> list[tuple[float, str]]:
+    """The recording's annotations that lie in it, in order, as many and as long as a description may have."""
+    found = sorted((at_s, text.strip()) for at_s, text in channels.events() if 0 <= at_s <= channels.duration_s)
+    return [(at_s, text[:EVENT_LENGTH]) for at_s, text in found if text][:MAX_EVENTS]

@@ -191,9 +191,11 @@ def test_a_seek_begins_an_epoch_even_after_the_end(speed: float | None) -> None:
         desk.player.seek(3.0)
         wait_until(lambda: desk.player.epoch == 3 and desk.player.ended)
     again = [t for t in desk.ticks if t.epoch == 1]
-    assert (again[0].tick_seq, again[0].start_ns, again[-1].eos) == (0, round(7.5 * S), True)
-    np.testing.assert_array_equal(samples(again, ABP), np.arange(938, 1500, dtype=np.float32))
-    last = [t for t in desk.ticks if t.epoch == 3]
+    played = [t for t in again if t.goes_to_ns is None]
+    assert (again[0].tick_seq, played[0].start_ns, again[-1].eos) == (0, round(7.5 * S), True)
+    np.testing.assert_array_equal(samples(again, ABP), np.arange(1500, dtype=np.float32))
+    np.testing.assert_array_equal(samples(played, ABP), np.arange(938, 1500, dtype=np.float32))
+    last = [t for t in desk.ticks if t.epoch == 3 and t.goes_to_ns is None]
     np.testing.assert_array_equal(samples(last, ECG), np.arange(1500, 6000, dtype=np.float32))
 
 
@@ -206,7 +208,85 @@ def test_a_seek_while_running_goes_where_it_should() -> None:
             wait_until(lambda at=epoch: desk.ticks[-1].epoch == at)
     for epoch in range(1, 8):
         first = next(t for t in desk.ticks if t.epoch == epoch)
-        assert (first.tick_seq, first.start_ns) == (0, epoch * 100 * S)
+        assert (first.tick_seq, first.start_ns) == (0, (epoch * 100 - 60) * S)
+
+
+# -- the pre-roll of a seek ---------------------------------------------------------------------------------------
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    to_s=st.floats(-5.0, 205.0), begin_s=st.floats(0.0, 3.0), speed=st.sampled_from([0.25, 50.0, None]),
+    lag_ns=st.sampled_from([0, 700_000_000]),
+)  # fmt: skip
+def test_the_minute_before_a_seek_comes_at_once_and_without_a_hole(
+    to_s: float, begin_s: float, speed: float | None, lag_ns: int
+) -> None:
+    desk = Desk(CountingMap(200.0), speed=speed, span=(begin_s, 200.0), lag_ns=lag_ns)
+    desk.player.pause()
+    with desk.playing():
+        desk.player.seek(to_s)
+        goes_to = min(max(round(to_s * S), round(begin_s * S)), 200 * S)
+        wait_until(lambda: goes_to == round(begin_s * S) or any(t.end_ns == goes_to for t in desk.ticks))
+        assert desk.player.position_s * S == pytest.approx(goes_to, abs=2), "it stands where it was to go"
+    ticks = [t for t in desk.ticks if not t.eos]
+    assert all(t.goes_to_ns == goes_to and t.due_ns == 0 for t in ticks), "nothing is played while it is paused"
+    assert [t.tick_seq for t in ticks] == list(range(len(ticks)))
+    assert all(a.end_ns == b.start_ns for a, b in itertools.pairwise(ticks))
+    if ticks:
+        assert ticks[0].start_ns == max((goes_to - 60 * S) // S * S, round(begin_s * S)) and ticks[-1].end_ns == goes_to
+        first, last = (-(-t * 500 // S) for t in (ticks[0].start_ns, goes_to))
+        np.testing.assert_array_equal(samples(ticks, ECG), np.arange(first, last, dtype=np.float32))
+
+
+def test_time_runs_from_the_moment_sought_on_once_the_preroll_is_handled() -> None:
+    desk = Desk(CountingMap(200.0), speed=2.0)
+    emit = desk.emit
+
+    def slow(tick: WaveTick) -> bool:
+        desk.cost_ns = S // 10 if tick.goes_to_ns is not None else 0  # 1200 ticks take two minutes
+        return emit(tick)
+
+    desk.emit = slow  # type: ignore[method-assign]
+    with desk.playing():
+        wait_until(lambda: len(desk.ticks) > 0)
+        desk.player.seek(100.0)
+        wait_until(lambda: desk.ticks[-1].epoch == 1 and desk.ticks[-1].goes_to_ns is None)
+    played = next(t for t in desk.ticks if t.epoch == 1 and t.goes_to_ns is None)
+    assert (played.start_ns, played.tick_seq) == (100 * S, 1200)
+    assert desk.player.given_up_s < 1.0, "the time that the pre-roll took is not time by which the replay is behind"
+
+
+def test_a_cable_that_was_in_during_the_preroll_is_in_there_and_out_in_what_is_played() -> None:
+    desk = Desk(CountingMap(400.0), speed=50.0, span=(0.0, 400.0))
+    desk.player.pause()
+
+    def held_of(epoch: int) -> set[int]:
+        wait_until(lambda: desk.ticks and desk.ticks[-1].epoch == epoch and desk.ticks[-1].end_ns == at[epoch] * S)
+        mine = [t for t in desk.ticks if t.epoch == epoch]
+        return {t.start_ns for t in mine for c in t.chunks if c.modality == "ABP" and c.withheld}
+
+    at = {1: 200, 2: 150, 3: 180, 4: 390}
+    with desk.playing():
+        desk.player.seek(200.0)
+        wait_until(lambda: desk.ticks and desk.ticks[-1].end_ns == 200 * S)
+        desk.player.set_dropped(ABP, True)
+        assert held_of(1) == set()
+        desk.player.seek(150.0)
+        assert held_of(2) == set(), "before the cable was pulled it was in"
+        desk.player.seek(180.0)
+        assert held_of(3) == set(range(150 * S, 180 * S, TICK_NS)), "played on from 150 s it was out"
+        desk.player.seek(390.0)
+        assert held_of(4) == set(range(330 * S, 390 * S, TICK_NS))
+        desk.player.resume()
+        wait_until(lambda: desk.ticks[-1].goes_to_ns is None)
+    assert all(c.withheld for t in desk.ticks if t.goes_to_ns is None for c in t.chunks if c.modality == "ABP")
+
+
+def test_a_stretch_without_data_that_is_skipped_has_no_preroll() -> None:
+    ticks = Desk(CountingMap(300.0), empty_s=((20.0, 200.0),)).play_out()
+    assert all(t.goes_to_ns is None for t in ticks)
+    assert next(t for t in ticks if t.epoch == 1).start_ns == 200 * S
 
 
 def test_without_credits_the_source_waits_and_loses_nothing() -> None:

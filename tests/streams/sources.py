@@ -66,6 +66,9 @@ class CountingMap:
     def gaps_s(self, modality: Modality, lead: int = 0) -> tuple[tuple[float, float], ...]:
         return ()
 
+    def events(self) -> list[tuple[float, str]]:
+        return []
+
     def read(self, modality: Modality, start_ns: int, end_ns: int, lead: int = 0) -> Segment:
         self.reads += 1
         c = self.channels[modality]
@@ -122,6 +125,9 @@ class PatientMap:
 
     def gaps_s(self, modality: Modality, lead: int = 0) -> tuple[tuple[float, float], ...]:
         return ()
+
+    def events(self) -> list[tuple[float, str]]:
+        return []
 
     def read(self, modality: Modality, start_ns: int, end_ns: int, lead: int = 0) -> Segment:
         if self._fail_ns is not None and end_ns > self._fail_ns:

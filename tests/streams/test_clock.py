@@ -169,3 +169,46 @@ def test_it_does_not_fall_back_without_need() -> None:
     fast.start()
     mono.now += SECOND_NS
     assert fast.fall_back(0) == 0
+
+
+# -- a seek by a pre-roll --------------------------------------------------------------------------------------------
+
+
+@given(st.sampled_from([0.25, 1.0, 50.0, None]), st.booleans(), st.integers(0, 100), st.integers(0, 30))
+def test_it_stands_at_the_moment_sought_until_all_before_it_is_sent(
+    speed: float | None, paused: bool, to_s: int, took_s: int
+) -> None:
+    clock, mono = clock_at(speed)
+    clock.start()
+    mono.now += SECOND_NS
+    if paused:
+        clock.pause()
+    clock.seek(to_s * SECOND_NS, 60 * SECOND_NS)
+    assert (clock.goes_to_ns, clock.epoch_start_ns) == (to_s * SECOND_NS, max(to_s - 60, 0) * SECOND_NS)
+    assert clock.going == (to_s > 0)
+    if clock.going:
+        assert not clock.running and clock.due_ns(clock.epoch_start_ns) == clock.due_ns(clock.goes_to_ns) == 0
+        assert clock.due_ns(clock.goes_to_ns + 1) is None
+        for change in (lambda: None, clock.pause, clock.resume, lambda: clock.set_speed(speed)):
+            mono.now += took_s * SECOND_NS
+            change()
+            clock.reached(clock.goes_to_ns - 1)
+            assert clock.position_ns() == clock.goes_to_ns and clock.going
+        (clock.pause if paused else clock.resume)()
+        clock.reached(clock.goes_to_ns)
+    assert not clock.going and clock.position_ns() == to_s * SECOND_NS and clock.paused == paused
+    mono.now += SECOND_NS
+    went_s = 0.0 if paused or speed is None else speed
+    assert clock.position_ns() == min(round((to_s + went_s) * SECOND_NS), 100 * SECOND_NS)
+
+
+def test_a_seek_without_a_preroll_and_a_step_while_paused_are_as_ever() -> None:
+    clock, _ = clock_at()
+    clock.start()
+    clock.seek(70 * SECOND_NS)
+    assert not clock.going and clock.epoch_start_ns == clock.goes_to_ns == 70 * SECOND_NS
+    clock.pause()
+    clock.step(SECOND_NS, 60 * SECOND_NS)
+    assert not clock.going and clock.epoch == 1 and clock.position_ns() == 71 * SECOND_NS
+    clock.step(-SECOND_NS, 60 * SECOND_NS)
+    assert clock.going and clock.epoch == 2 and clock.epoch_start_ns == 10 * SECOND_NS

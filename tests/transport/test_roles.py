@@ -20,14 +20,16 @@ from streams.records import (
     RhythmRecord,
     StateRecord,
     VitalsRecord,
+    WaveTick,
 )
 from streams.roles.display import DisplayProcess
 from streams.roles.process import RoleProcess
 from streams.roles.source import SourceProcess
 from streams.roles.worker import WorkerProcess
 from streams.runner import Sharing
+from streams.sources.player import TICK_NS
 from streams.sources.replay import replays
-from tests.streams.sources import FakeEngine, PatientMap, session_of, wait_until
+from tests.streams.sources import FakeEngine, PatientMap, S, session_of, wait_until
 from tests.transport.harness import Broker
 
 SECONDS = 25.0
@@ -106,7 +108,15 @@ def test_three_processes_say_what_one_says(broker: Broker, sharing: Sharing) -> 
 
 def test_a_display_elsewhere_knows_and_steers_the_beds(broker: Broker, sharing: Sharing) -> None:
     display = DisplayProcess(broker.url, sharing)
+    ticks: list[WaveTick] = []
+    alarms: list[AlarmRecord] = []
+    display.subscribe(lambda r: ticks.append(r) if isinstance(r, WaveTick) and r.bed == "b" else None)
+    display.subscribe(lambda r: alarms.append(r) if isinstance(r, AlarmRecord) and r.bed == "b" else None)
     control = display.control
+
+    def played(tick: WaveTick) -> bool:
+        return tick.epoch == 1 and tick.goes_to_ns is None
+
     worker = WorkerProcess(WindowSpec(), FakeEngine, broker.url, shared(sharing))
     source = SourceProcess(
         replays({bed: lambda: PatientMap(600.0) for bed in "ab"}, speed=1.0),
@@ -127,6 +137,11 @@ def test_a_display_elsewhere_knows_and_steers_the_beds(broker: Broker, sharing: 
         control.seek(300.0)
         wait_until(lambda: control.status().position_s >= 300.0)
         assert source.role.bed("a").position_s < 60.0
+        wait_until(lambda: any(played(tick) for tick in list(ticks)), what="what is played after the pre-roll")
+        before = [tick for tick in ticks if tick.goes_to_ns is not None]
+        assert [t.start_ns for t in before] == [240 * S + n * TICK_NS for n in range(1200)]
+        assert next(filter(played, ticks)).start_ns == 300 * S
+        assert all(a.epoch == 0 or a.time_ns >= 240 * S for a in alarms)
         control.show("a")
         assert control.status().paused and not control.status().dropped
 

@@ -37,7 +37,9 @@ def test_a_running_replay_is_live() -> None:
 ])  # fmt: skip
 def test_whatever_is_lost_is_said_aloud(found: Verdict, words: str) -> None:
     assert found.life is Life.LOST and found.urgent and words in found.words
-    assert stamp_of(found.life, 8.0).words == "NOT LIVE" and stamp_of(found.life, 8.0).dimmed
+    stopped = found.words.startswith("SESSION STOPPED")
+    stamp = stamp_of(found, 8.0)
+    assert stamp is not None and stamp.words == ("STOPPED" if stopped else "NOT LIVE") and stamp.dimmed
 
 
 def test_paused_and_ended_are_no_alarm_but_not_live_either() -> None:
@@ -46,9 +48,24 @@ def test_paused_and_ended_are_no_alarm_but_not_live_either() -> None:
     assert end.life is Life.ENDED and not end.urgent
     told = judge(_status(ended=True), "", ended=False, silent_s=9, unanswered_s=9, idle_s=9.0, limit_s=2.0)
     assert told.life is Life.ENDED and "END OF RECORDING" in told.words
-    assert stamp_of(Life.PAUSED, 8.0).words == "PAUSED" and "00:00:08" in stamp_of(Life.PAUSED, 8.0).more
-    assert stamp_of(Life.ENDED, 8.0).words == "END OF RECORDING"
-    assert stamp_of(Life.LIVE, 8.0) is stamp_of(Life.WAITING, None) is None
+    paused = stamp_of(Verdict(Life.PAUSED), 8.0)
+    assert paused is not None and paused.words == "PAUSED" and "00:00:08" in paused.more
+    assert stamp_of(Verdict(Life.ENDED), 8.0).words == "END OF RECORDING"  # type: ignore[union-attr]
+    assert stamp_of(Verdict(Life.LIVE), 8.0) is stamp_of(Verdict(Life.WAITING), None) is None
+
+
+@pytest.mark.parametrize("changes", [{}, {"paused": True}, {"ended": True}])
+def test_on_the_way_to_a_moment_nothing_is_live_and_a_stream_that_dies_there_is_lost(changes: dict[str, bool]) -> None:
+    def judged(silent_s: float, idle_s: float) -> Verdict:
+        return judge(_status(**changes), "", ended=False, silent_s=silent_s, unanswered_s=0.1, idle_s=idle_s,
+                     limit_s=2.0, going=True)  # fmt: skip
+
+    way = judged(0.1, 0.4)
+    assert way == Verdict(Life.WAITING)
+    stamp = stamp_of(way, None, goes_to_s=754.0)
+    assert stamp is not None and "00:12:34" in stamp.words and not stamp.urgent
+    assert not Moment(754.0, 0.0, way.life).fresh(754.0, 0.0), "a number of before is no number of now"
+    assert judged(2.5, 0.4).life is judged(0.1, 2.6).life is Life.LOST
 
 
 def _status(**changes: object):  # type: ignore[no-untyped-def]

@@ -22,7 +22,7 @@ GROUNDS = ("background", "panel")
 def test_words_and_lanes_stand_out_from_what_they_are_drawn_on(name: str) -> None:
     theme = theme_named(name)
     for ground in GROUNDS:
-        for ink in ("text", "text_soft", "absent", "withheld", "risk_low", "risk_middle", "risk_high"):
+        for ink in ("text", "text_soft", "absent", "withheld", "truth", "risk_low", "risk_middle", "risk_high"):
             assert contrast(theme.colour[ink], theme.colour[ground]) >= 4.5, (ink, ground)
     for modality, lane in theme.lanes.items():
         assert contrast(lane.colour, theme.colour["background"]) >= 3.0, modality

@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 
 from streams.control import BedView, SessionStatus
 from ui.bed.liveness import Life, Moment, Verdict, judge
+from ui.bed.marks import Mark
+from ui.bed.speed_meter import SpeedMeter
 from ui.bed.state import DisplayState
 from ui.style.theme import Theme
 
@@ -39,6 +41,7 @@ class Bedside:
         self.moment = Moment(0.0, now_s, Life.WAITING)
         self.prediction_seen: int | None = None
         self.loss_seen = False
+        self.meter = SpeedMeter()
         self._limit_s = theme.alarm.heartbeat_s
         self._unpaused_s = self._going_s = now_s
 
@@ -57,6 +60,17 @@ class Bedside:
         """Event seconds a second as they come; None: as fast as possible."""
         return self.status.pace if self.status is not None else 1.0
 
+    @property
+    def speeds(self) -> tuple[float | None, float | None]:
+        """The speed asked for (None: as fast as possible), and the one reached, None where it is that or not known."""
+        asked = self.status.speed if self.status is not None else 1.0
+        return asked, self.meter.reached(asked)
+
+    @property
+    def marks(self) -> tuple[Mark, ...]:
+        """What has been seen of the recording, and its own annotations."""
+        return self.state.marks.all(self.snapshot.events if self.snapshot is not None else ())
+
     def take(self, snapshot: BedView) -> bool:
         """The session's answer about this bed. Returns True if the rows changed."""
         self.snapshot = snapshot
@@ -71,6 +85,9 @@ class Bedside:
             self._unpaused_s = now_s
         if status is None or status.paused or status.ended:
             self._going_s = now_s
+        clock = self.state.clock
+        runs = status is not None and not status.paused and not status.ended
+        self.meter.see(clock.newest_s, now_s, runs and clock.started)
 
     def advance(self, now_s: float) -> float | None:
         """Moves its beam; event time where that stands, None before the first tick."""
@@ -96,6 +113,7 @@ class Bedside:
             unanswered_s=answer.unanswered_s,
             idle_s=idle_s,
             limit_s=self._limit_s,
+            going=clock.goes_to_s is not None,
         )
         self.loss_seen = self.loss_seen and self.verdict.urgent
         running = self.verdict.life in (Life.LIVE, Life.LOST)  # what is lost ages on

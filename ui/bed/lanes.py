@@ -115,12 +115,13 @@ class Estimate:
         """How far behind the beam the estimate is drawn: long enough that each sample has its last word in time."""
         return max(self._lags, default=1.0) + _LAG_SLACK_S
 
-    def append(self, chunk: RestoredChunk, cells: CellRow, beam_s: float) -> None:
-        """Take the part of ``chunk`` that is new and lies in absent cells; ``beam_s`` is the beam's time now."""
+    def append(self, chunk: RestoredChunk, cells: CellRow, beam_s: float | None) -> None:
+        """Take the part of ``chunk`` that is new and lies in absent cells; ``beam_s`` is the beam's time now, None
+        of what was not played, where nothing is late."""
         parts = [np.frombuffer(part, "<f4") for part in (chunk.data, chunk.lo, chunk.hi)]
         end, hop = self.line.ring.end, chunk.first_index + chunk.amends
         last = chunk.first_index + len(parts[0])
-        if end:
+        if end and beam_s is not None:
             self._drawn = max(self._drawn, min(end, self.line.index_at(beam_s - self.lag_s)))
         first = max(chunk.first_index if end == hop else hop, end if end > hop else self._drawn)
         if first >= last or len({len(part) for part in parts}) > 1:
@@ -140,7 +141,8 @@ class Estimate:
         joined = join_hop(previous, line, lo, hi, chunk.rate_hz, self._fade_s)
         for ring, part in zip(rings, joined, strict=True):
             ring.ring.write(first + skip, part)
-        self._lags = [*self._lags, beam_s - chunk.first_index / chunk.rate_hz][-_LAGS_KEPT:]
+        if beam_s is not None:
+            self._lags = [*self._lags, beam_s - chunk.first_index / chunk.rate_hz][-_LAGS_KEPT:]
 
     def _joint(self, index: int) -> tuple[float, float, float]:
         """Line and band to go on from at ``index``: what the hop before has there, else its sample before."""
@@ -175,13 +177,14 @@ class Lane:
     last window is valid and not stale; ``given``: with an estimate of this lane; ``estimated_s``: the end of the last
     that was shown. ``rhythm``: as found on the ECG, ``pulse``: of a pulse channel, as found in the newest second.
     ``lead``: the number of the lead that serves, ``lead_label`` its label where it is not the channel of ``info``.
-    """
+    ``truth``: what was withheld (:mod:`ui.bed.truth`)."""
 
     key: str
     modality: Modality
     style: LaneStyle
     info: ChannelInfo | None
     trace: Trace | None = None
+    truth: Trace | None = None
     estimate: Estimate | None = None
     cells: CellRow = field(default_factory=lambda: CellRow(600))
     absence: str = ""
@@ -244,7 +247,7 @@ class Lane:
 
     def clear(self) -> None:
         """Forgets what was drawn; begins anew after a seek."""
-        self.trace = self.estimate = None
+        self.trace = self.truth = self.estimate = None
         self.cells = CellRow(600)
         self.absence = "" if self.connected else Absence.NOT_CONNECTED.value
         self.absent_since_s, self.not_estimable, self.forbidden, self.pulse = 0.0, "", "", Pulse.UNKNOWN

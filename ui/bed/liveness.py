@@ -24,7 +24,7 @@ _ANSWER_S = 10.0  # for the session to give a first sign of life
 class Life(StrEnum):
     """What the screen as a whole shows."""
 
-    WAITING = "waiting"  # nothing has arrived yet
+    WAITING = "waiting"  # nothing has arrived yet, or of a seek only what was before it
     LIVE = "live"
     PAUSED = "paused"
     ENDED = "ended"
@@ -61,11 +61,12 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """life, and the sentence of the banner ("" for none) with its urgency."""
+    """life, and the sentence of the banner ("" for none) with its urgency. stopped: the session is over, by a fault."""
 
     life: Life
     words: str = ""
     urgent: bool = False
+    stopped: bool = False
 
 
 def judge(
@@ -77,15 +78,16 @@ def judge(
     unanswered_s: float,
     idle_s: float | None,
     limit_s: float,
+    going: bool = False,
 ) -> Verdict:
     """The display's own alarm.
 
     failure: of the last call to the session. ended: the last tick has arrived. silent_s: since the stream loop's last
     sign of life. unanswered_s: since the session last answered. idle_s: running and without a tick for so long, None
-    before the first. limit_s: for silence and answers.
+    before the first. limit_s: for silence and answers. going: a pre-roll is under way, which no pause holds up.
     """
     if status is not None and status.error:
-        return Verdict(Life.LOST, f"SESSION STOPPED: {status.error}", True)
+        return Verdict(Life.LOST, f"SESSION STOPPED: {status.error}", True, stopped=True)
     if failure:
         return Verdict(Life.LOST, failure, True)
     if status is None:
@@ -93,13 +95,13 @@ def judge(
         return Verdict(Life.WAITING, "THE SESSION DOES NOT START: no answer yet" if late else "", late)
     if status.ended and not status.seekable:
         return Verdict(Life.ENDED, "END OF THE LIVE SOURCE — Q to quit")
-    if status.ended:
+    if status.ended and not going:
         return Verdict(Life.ENDED, "END OF RECORDING — drag the position bar or press ← to look again, Q to quit")
     if status.broker_away_s:
         return _lost(f"NO ANSWER FROM THE BROKER for {status.broker_away_s:.0f} s")
     if unanswered_s > limit_s:
         return _lost(f"NO ANSWER FROM THE SESSION for {unanswered_s:.0f} s")
-    if status.paused:
+    if status.paused and not going:
         return Verdict(Life.PAUSED)
     if silent_s > limit_s:
         return _lost(f"NO SIGN OF LIFE FROM THE STREAM for {silent_s:.0f} s")
@@ -109,7 +111,7 @@ def judge(
         return Verdict(Life.WAITING, status.vacant)
     if idle_s > IDLE_S:
         return _lost(f"NO SAMPLES FROM THE STREAM for {idle_s:.0f} s")
-    return Verdict(Life.LIVE)
+    return Verdict(Life.WAITING if going else Life.LIVE)
 
 
 def _lost(why: str) -> Verdict:

@@ -2,7 +2,8 @@
 
 Ticks come in steps with jitter; the beam must move smoothly. The clock learns the offset between event time and the
 monotonic clock from the ticks, runs ``delay = tick + margin`` behind, never moves back, and never overtakes the
-newest tick. The margin covers the wait of the display filters. Pure: the caller gives the time.
+newest tick. The margin covers the wait of the display filters. In the pre-roll of a seek the beam is nowhere yet.
+Pure: the caller gives the time.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ class PlayoutClock:
         self._speed: float | None = 1.0
         self._newest = 0.0
         self.first_s = 0.0  # start of the first tick: where the paper begins
+        self.goes_to_s: float | None = None  # the moment that the pre-roll under way goes to
+        self.known_s: float | None = None  # where the pre-roll began, if there was one
         self._tick_s = 0.05
         self._arrived = self._heard = 0.0
         self._position: float | None = None
@@ -48,11 +51,26 @@ class PlayoutClock:
 
     def idle_s(self, now_s: float, running_since_s: float) -> float | None:
         """Wall seconds without a tick, of those in which the replay ran; None before the first tick."""
+        if self.goes_to_s is not None:
+            return now_s - self._heard  # a pre-roll goes on while the replay is paused
         return None if self._position is None else now_s - max(self._heard, running_since_s)
+
+    def preroll(self, start_s: float, end_s: float, goes_to_s: float, now_s: float) -> None:
+        """A tick [start, end) of the pre-roll has arrived; with the last one the beam stands where it was to go."""
+        self._heard = self._arrived = now_s
+        if self.known_s is None:
+            self.known_s = start_s
+        self._newest = max(self._newest, end_s)
+        if end_s < goes_to_s:
+            self.goes_to_s = goes_to_s
+        elif self._position is None:
+            self.goes_to_s = None
+            self._position = self.first_s = goes_to_s
+            self._now = now_s
 
     def tick(self, start_s: float, end_s: float, now_s: float) -> None:
         """A tick [start, end) has arrived."""
-        self._heard = now_s
+        self._heard, self.goes_to_s = now_s, None
         if end_s <= self._newest and self._position is not None:
             return
         self._newest, self._arrived = end_s, now_s

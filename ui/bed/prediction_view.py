@@ -99,7 +99,7 @@ def prediction_words(state: DisplayState, moment: Moment) -> PredictionWords:
     elif news is None and record.abstain:
         reason = f"no risk given: {record.reason}" if record.reason else "no risk given"
     words = f"STALE · {duration_words(age)} old" if stale else f"updated {age:.1f} s ago"
-    if moment.life in (Life.LOST, Life.ENDED):
+    if moment.life in (Life.LOST, Life.ENDED, Life.WAITING):
         words = "not live"
     return PredictionWords(risks, words, stale, reason, () if stale else _sources(record, state), news, held)
 

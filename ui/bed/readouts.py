@@ -210,6 +210,6 @@ class _Facts:
 
     def _ago(self, time_ns: int) -> str:
         """How long ago; event time that stands still cannot tell, so the hour is said."""
-        if self.moment.life is Life.ENDED:
+        if self.moment.life in (Life.ENDED, Life.WAITING):
             return f"at {clock_words(time_ns * _NS)}"
         return f"{duration_words(max(0.0, self.moment.event_s - time_ns * _NS))} ago"

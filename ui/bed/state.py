@@ -34,8 +34,10 @@ from ui.bed.lane_words import given_by
 from ui.bed.lanes import Estimate, Lane, Trace, identity_of
 from ui.bed.liveness import Moment
 from ui.bed.low_pressure import LowPressure, Pressure, PressureWatch
+from ui.bed.marks import Marks
 from ui.bed.playout import PlayoutClock
 from ui.bed.trends import FINE_BLOCKS, FINE_BLOCKS_OF_MANY, Trends
+from ui.bed.truth import Truth
 from ui.style.theme import Theme
 from ui.style.words import ESTIMATED
 
@@ -72,6 +74,7 @@ class DisplayState:
         self.foreign = 0
         self._drawn = self._keeps_waves = self._glimpse = True
         self._identity: tuple[str, int] | None = None
+        self.truth, self.marks = Truth(), Marks()
         self._clear_epoch()
 
     def _clear_epoch(self) -> None:
@@ -87,6 +90,7 @@ class DisplayState:
         self._gone_stale = False  # the rhythm record, when last looked at
         self.absence: dict[Modality, Absence | None] = {}
         self.alarms = AlarmBook()
+        self.truth.clear()
         self.pressure = PressureWatch()
         self._arrived: dict[type[AnyRecord], float] = {}
         self.beats: deque[BeatRecord] = deque(maxlen=64)
@@ -111,7 +115,7 @@ class DisplayState:
             else:
                 lane.trace = None
             if not waves:
-                lane.estimate = None
+                lane.truth = lane.estimate = None
 
     @property
     def _history_s(self) -> float:
@@ -178,6 +182,10 @@ class DisplayState:
         if identity != self._identity:
             if self._identity is not None and is_past(*identity, *self._identity):
                 return
+            if record.session != self.session:
+                self.marks.clear()
+            else:
+                self.marks.jumped(self.clock.newest_s)
             self._identity = identity
             self.generation += 1
             self._clear_epoch()
@@ -196,6 +204,7 @@ class DisplayState:
                 self._prediction(record, now_s)
             case AlarmRecord():
                 self.alarms.apply(record)
+                self.marks.alarm(record)
             case BeatRecord():
                 self.beats.append(record)
             case _:
@@ -208,16 +217,24 @@ class DisplayState:
     def _wave(self, tick: WaveTick, now_s: float) -> None:
         for chunk in tick.chunks if self.glimpsed else ():
             lane = self.lane(chunk.modality, chunk.label)
-            if (
-                lane is None
-                or not self._keeps(lane)
-                or chunk.withheld
-                or (lane.key == lane.modality.value and chunk.lead != lane.lead)
-            ):
+            if lane is None or (lane.key == lane.modality.value and chunk.lead != lane.lead):
+                continue
+            if chunk.withheld:
+                if self._keeps_waves:
+                    if lane.truth is None or lane.truth.identity != identity_of(chunk):
+                        lane.truth = Trace(chunk, lane.style, self.theme.sweep)
+                    lane.truth.write(chunk.first_index, _floats(chunk))
+                continue
+            if not self._keeps(lane):
                 continue
             if lane.trace is None or (lane.trace.identity != identity_of(chunk) and not lane.trace.follow(chunk)):
                 lane.trace = Trace(chunk, lane.style, self.theme.sweep, self._history_s)
             lane.trace.write(chunk.first_index, _floats(chunk))
+        if self._keeps_waves:
+            self.truth.see(tick)
+        if tick.goes_to_ns is not None:
+            self.clock.preroll(tick.start_ns * _NS, tick.end_ns * _NS, tick.goes_to_ns * _NS, now_s)
+            return
         # Records wait up to a frame in the feed; the stamp of the replay clock tells when the tick was really due. It
         # is believed for so long only: beyond that it may be another host's clock, or the stream may be late.
         due_s = tick.due_ns * _NS if tick.due_ns else now_s
@@ -233,6 +250,7 @@ class DisplayState:
                 lane.cells.put(record.second, absence)
 
     def _state(self, record: StateRecord) -> None:
+        self.marks.state(record)
         for lane in self.lanes:
             leads = record.leads.get(lane.modality.value)
             if leads and lane.key == lane.modality.value:
@@ -292,7 +310,9 @@ class DisplayState:
         mean = (record.pressures or {}).get("map")
         if mean is not None and abp is not None and abp.said.estimated:
             self.pressure.see(Pressure(mean[0], record.window_end_ns * _NS, now_s, mean[1:]))
-        beam = self.clock.newest_s
+            self.truth.estimated(record.window_end_ns, mean)
+        played = self.clock.started and record.window_end_ns * _NS > self.clock.first_s
+        beam = self.clock.newest_s if played else None
         for chunk in record.restored if self._keeps_waves else ():
             lane_ = self.lane(chunk.modality)
             if lane_ is None or lane_.barred or not lane_.given:  # whatever is sent
@@ -375,8 +395,9 @@ class DisplayState:
     def settle(self) -> None:
         """Run the display filters over what has arrived; once a frame, after the records of that frame."""
         for lane in self.lanes:
-            if lane.trace is not None:
-                lane.trace.settle()
+            for trace in (lane.trace, lane.truth):
+                if trace is not None:
+                    trace.settle()
 
     def drawn_until(self, time_s: float) -> list[tuple[float, int]]:
         """Take out the ticks (end, due) whose samples the beam has now passed, for the latency report."""

@@ -13,10 +13,12 @@ from PySide6.QtGui import QAction, QFontMetricsF, QHelpEvent, QMouseEvent, QPain
 from PySide6.QtWidgets import QHBoxLayout, QMenu, QSizePolicy, QToolButton, QToolTip, QWidget
 
 from streams.control import Gaps, SessionStatus
+from ui.bed.marks import Mark
 from ui.bed.past import day_words, wall_words
+from ui.panels.bar_marks import marks_at, paint_marks
 from ui.panels.shortcuts import REPLAY_SPEEDS
 from ui.style.look import Look, draw_text, elided
-from ui.style.words import UNKNOWN_TIME, clock_words, speed_words, tooltip_words
+from ui.style.words import UNKNOWN_TIME, clock_words, reached_words, speed_words, tooltip_words
 
 
 class SeekBar(QWidget):
@@ -29,16 +31,17 @@ class SeekBar(QWidget):
         self.words: Callable[[float], str] = clock_words
         """A time of the bar in words."""
         self._gaps: Gaps = {}
+        self._marks: tuple[Mark, ...] = ()
         self._drag: float | None = None
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         self.setMouseTracking(True)
 
-    def show_position(self, position_s: float, duration_s: float, gaps: Gaps) -> None:
-        """Draws the position and the gaps; nothing if it would look the same."""
+    def show_position(self, position_s: float, duration_s: float, gaps: Gaps, marks: tuple[Mark, ...] = ()) -> None:
+        """Draws the position, the gaps and the marks; nothing if it would look the same."""
         width = max(1, self.width())
         moved = abs(position_s - self.position_s) * width > 0.5 * max(duration_s, 1e-9)
-        if moved or duration_s != self.duration_s or gaps != self._gaps:
-            self.position_s, self.duration_s, self._gaps = position_s, duration_s, gaps
+        if moved or duration_s != self.duration_s or gaps != self._gaps or marks != self._marks:
+            self.position_s, self.duration_s, self._gaps, self._marks = position_s, duration_s, gaps, marks
             self.update()
 
     def let_go(self) -> None:
@@ -87,7 +90,8 @@ class SeekBar(QWidget):
             time_s = self.time_at(event.pos().x())
             missing = [m.value for m, gaps in self._gaps.items() if any(a <= time_s < b for a, b in gaps)]
             words = self.words(time_s) + (f"   no {', '.join(missing)}" if missing else "")
-            QToolTip.showText(event.globalPos(), words, self)
+            told = [words, *marks_at(self._marks, time_s, self.time_at(event.pos().x() + 4) - time_s, self.words)]
+            QToolTip.showText(event.globalPos(), tooltip_words("\n".join(told)), self)
             return True
         return super().event(event)
 
@@ -107,7 +111,7 @@ class SeekBar(QWidget):
         painter.drawRoundedRect(
             QRectF(groove.left(), groove.top(), x - groove.left(), groove.height()), 2 * unit, 2 * unit
         )
-        y = groove.bottom() + 2 * unit
+        y = paint_marks(painter, self._marks, self.x_of, position, groove, look)
         for modality, gaps in self._gaps.items():
             if not gaps or y + 2 * unit > self.height():
                 continue
@@ -261,10 +265,16 @@ class ReplayBar(QWidget):
         self.status.fit()
 
     def show_state(
-        self, position_s: float, status: SessionStatus, gaps: Gaps, recorded: Recorded | None = None
+        self,
+        position_s: float,
+        status: SessionStatus,
+        gaps: Gaps,
+        recorded: Recorded | None = None,
+        marks: tuple[Mark, ...] = (),
+        reached: float | None = None,
     ) -> None:
         """Shows position, speed, whether it is paused, and the recording's gaps; of a live source since when, and where
-        in what is ``recorded`` of it."""
+        in what is ``recorded`` of it. marks: along the recording; reached: the speed, if another."""
         live = not status.seekable
         for widget in (self.play, self.step, self.speed):
             widget.setVisible(not live)
@@ -285,11 +295,11 @@ class ReplayBar(QWidget):
             self._set(self.time, f"● LIVE  {clock_words(position_s)} since start")
             return
         self._set(self.play, "▶" if status.paused else "❚❚")
-        self._set(self.speed, speed_words(status.speed))
+        self._set(self.speed, speed_words(status.speed) if reached is None else reached_words(reached))
         length = clock_words(status.duration_s) if status.duration_s > 0 else UNKNOWN_TIME
         self._set(self.time, f"{clock_words(position_s)} / {length}")
         self.step.setEnabled(status.paused)
-        self.seek.show_position(position_s, status.duration_s, gaps)
+        self.seek.show_position(position_s, status.duration_s, gaps, marks)
 
     @staticmethod
     def _set(button: QToolButton, text: str) -> None:

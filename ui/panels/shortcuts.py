@@ -23,6 +23,8 @@ SHORTCUTS: tuple[Shortcut, ...] = (
     Shortcut(("Left",), "back 10 s (of a live bed: look back)", "seek_by", -10.0),
     Shortcut(("Right",), "forward 10 s", "seek_by", 10.0),
     Shortcut(("N",), "next data, from a stretch without any", "skip_gap"),
+    Shortcut(("]",), "next event that is known", "seek_mark", 1.0),
+    Shortcut(("[",), "event before", "seek_mark", -1.0),
     Shortcut((".",), "step 1 s (while paused)", "step", 1.0),
     Shortcut(("+", "="), "faster", "change_speed", 1.0),
     Shortcut(("-",), "slower", "change_speed", -1.0),
@@ -45,6 +47,7 @@ SHORTCUTS: tuple[Shortcut, ...] = (
         Shortcut((str(row),), f"drop or restore the sensor of row {row}", "toggle_sensor", float(row), "Sensors")
         for row in range(1, 6)
     ),
+    Shortcut(("T",), "draw the truth of what is withheld (replay)", "toggle_truth", None, "Sensors"),
     Shortcut(("G",), "ECG gain up", "change_gain", 1.0, "Waves"),
     Shortcut(("Shift+G",), "ECG gain down", "change_gain", -1.0, "Waves"),
     Shortcut(("E",), "EEG more µV/cm", "change_sensitivity", 1.0, "Waves"),

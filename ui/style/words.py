@@ -74,7 +74,15 @@ def speed_words(speed: float | None, achieved: float | None = None) -> str:
     ('10×', 'max', '6.3× of 10×')
     """
     asked = "max" if speed is None else f"{speed:g}×"
-    return asked if achieved is None else f"{achieved:.1f}× of {asked}"
+    return asked if achieved is None else f"{reached_words(achieved)} of {asked}"
+
+
+def reached_words(speed: float) -> str:
+    """
+    >>> reached_words(6.28), reached_words(0.4), reached_words(83.4)
+    ('6.3×', '0.4×', '83×')
+    """
+    return f"{speed:.0f}×" if speed >= 20.0 else f"{speed:.1f}×"
 
 
 def absence_words(absence: str) -> str:

@@ -26,6 +26,8 @@ Float64 = npt.NDArray[np.float64]
 
 _TAPE_SPACE_S = 3.0  # a badge is repeated so that a long absence always shows a whole one
 _DASH = (5.0, 3.5)
+_DOTS = (1.6, 2.4)  # of the truth: no dash that an estimate has
+_TRUTH_WIDTH = 0.75  # of the pen
 
 
 def polygon(points: Float64) -> QPolygonF:
@@ -49,6 +51,8 @@ class LaneInk:
         self._tapes: dict[tuple[str, str], QPixmap] = {}
         self.sample = 0
         self._trace_id: object = None
+        self.shows_truth = False
+        self._truth_column, self._dot_at = 0.0, 0.0
         self.estimate_column = 0.0
         self._dash_at = 0.0
         self.second = 0
@@ -58,8 +62,8 @@ class LaneInk:
         time_s = paper.time(column)
         self._trace_id = self.lane.trace
         self.sample = self.lane.trace.shown.index_at(time_s) if self.lane.trace else 0
-        self.estimate_column = column
-        self._dash_at = 0.0
+        self.estimate_column = self._truth_column = column
+        self._dash_at = self._dot_at = 0.0
         self.second = math.floor(time_s)
 
     @property
@@ -96,6 +100,36 @@ class LaneInk:
         pen.setCapStyle(Qt.PenCapStyle.RoundCap)
         painter.setPen(pen)
         self._strokes(painter, self._points(ring.times(from_, stop), values, paper), paper, sweep)
+
+    def truthful(
+        self, painter: QPainter, paper: Paper, until: float, oldest: float, current_sweep: int, dim: float
+    ) -> tuple[int, int] | None:
+        """What was withheld, up to column ``until``: dots in a colour of its own, dimmed in the previous sweep.
+        Returns the columns touched, or None."""
+        truth, begin = self.lane.truth, max(self._truth_column, oldest)
+        self._truth_column = until
+        if truth is None or not self.shows_truth or until <= begin:
+            return None
+        ring = truth.shown
+        i0, i1 = max(0, ring.index_at(paper.time(begin)) - 1), ring.index_at(paper.time(until))
+        values = ring.ring.read(i0, i1)
+        if not np.isfinite(values).any():
+            return None
+        pen = QPen(self._look.colour("truth"), self._pen_width * _TRUTH_WIDTH)
+        pen.setDashPattern(list(_DOTS))
+        pen.setCapStyle(Qt.PenCapStyle.FlatCap)
+        for sweep, _, _ in paper.pieces(math.floor(begin), math.ceil(until)):
+            painter.save()
+            painter.setOpacity(1.0 if sweep >= current_sweep else dim)
+            run_on = self._dot_at
+            for points in self._points(ring.times(i0, i1), values, paper):
+                pen.setDashOffset(run_on % sum(_DOTS))
+                painter.setPen(pen)
+                run_on += float(np.hypot(*np.diff(points, axis=0).T).sum()) / pen.widthF()
+                self._strokes(painter, [points], paper, sweep)
+            painter.restore()
+        self._dot_at = run_on
+        return math.floor(begin) - 2, math.ceil(until) + 2
 
     def _strokes(self, painter: QPainter, found: list[Float64], paper: Paper, sweep: int) -> None:
         top, height = self._clip

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from PySide6.QtCore import QRectF, Qt
 from PySide6.QtGui import QColor, QFontMetricsF, QPainter, QPen
 
-from ui.bed.liveness import Life
+from ui.bed.liveness import Life, Verdict
 from ui.style.look import Look, draw_text
 from ui.style.words import clock_words
 
@@ -31,18 +31,23 @@ def past_stamp(words: str, missing: str) -> Stamp:
     return Stamp(words, missing, False, False, True)
 
 
-def stamp_of(life: Life, beam_s: float | None, seekable: bool = True) -> Stamp | None:
+def stamp_of(
+    verdict: Verdict, beam_s: float | None, seekable: bool = True, goes_to_s: float | None = None
+) -> Stamp | None:
     """None while the waves are live, or there are none. beam_s: event time at which they stand. seekable: of a
-    recording."""
+    recording. goes_to_s: the moment that a seek goes to."""
     at = f"at {clock_words(beam_s)}" if beam_s is not None else ""
-    match life:
+    match verdict.life:
+        case Life.WAITING if goes_to_s is not None:
+            return Stamp(f"GOING TO {clock_words(goes_to_s)} …", "reading the minute before it", False, False)
         case Life.PAUSED if at:
             return Stamp("PAUSED", f"all values are of this moment, {at[3:]}", False, False)
         case Life.ENDED:
             words = "END OF RECORDING" if seekable else "END OF THE LIVE SOURCE"
             return Stamp(words, f"{at}; nothing on the screen is live" if at else "", False, True)
         case Life.LOST:
-            return Stamp("NOT LIVE", f"the waves stopped {at}" if at else "", True, True)
+            words = "STOPPED" if verdict.stopped else "NOT LIVE"
+            return Stamp(words, f"the waves stopped {at}" if at else "", True, True)
         case _:
             return None
 
@@ -67,9 +72,9 @@ def paint_stamp(painter: QPainter, area: QRectF, stamp: Stamp, look: Look) -> No
         fill.setAlphaF(0.94)
         height = metrics.capHeight() + 86 * unit
         painter.fillRect(QRectF(area.left(), middle - height / 2, area.width(), height), fill)
-        ink = QColor("white")
+        ink = QColor("white") if stamp.urgent else look.colour("text")
     else:
-        ink = QColor("white")
+        ink = QColor(look.colour("text"))
         ink.setAlphaF(0.58)
         painter.setPen(QPen(ink, 3 * unit))
         painter.setBrush(Qt.BrushStyle.NoBrush)
@@ -81,7 +86,8 @@ def paint_stamp(painter: QPainter, area: QRectF, stamp: Stamp, look: Look) -> No
         back = QColor(look.colour("background"))
         back.setAlphaF(0.85)
         painter.fillRect(QRectF(centre - width / 2 - 10 * unit, line - 20 * unit, width + 20 * unit, 29 * unit), back)
-    draw_text(painter, centre - width / 2, line, stamp.more, small, QColor("white"))
+    more = QColor("white") if stamp.urgent else look.colour("text")
+    draw_text(painter, centre - width / 2, line, stamp.more, small, more)
 
 
 def _paint_past(painter: QPainter, area: QRectF, stamp: Stamp, look: Look) -> None:

@@ -26,6 +26,7 @@ from ui.waves.geometry import MM_PER_INCH, Paper, Row, ScreenScale, rows, screen
 from ui.waves.ink import LaneInk
 from ui.waves.scales import LaneScale
 from ui.waves.stamp import Stamp, paint_stamp
+from ui.waves.truth_tags import TruthTags, paint_truth
 
 _RANGE_S = 8.0
 _EMPTY_SHARE = 0.45
@@ -60,6 +61,7 @@ class SweepView(QWidget):
         self._waves = QPixmap()
         self._back = QPixmap()
         self.stamp: Stamp | None = None
+        self.truth: TruthTags | None = None
         self.repaints = 0
 
     def show_bed(self, state: DisplayState) -> None:
@@ -158,6 +160,7 @@ class SweepView(QWidget):
                 scale = self._scales[lane.key] = LaneScale(lane.style, row.wave_height / px_per_mm)
             scale.set_height(row.wave_height / px_per_mm)
             self._inks.append(LaneInk(lane, row, scale, self._look, ratio))
+            self._inks[-1].shows_truth = self.truth is not None
         self._waves = QPixmap(columns, height)
         self._waves.fill(Qt.GlobalColor.transparent)
         self._back = QPixmap(width, height)
@@ -188,6 +191,8 @@ class SweepView(QWidget):
             return
         if self._anchor_s is None:
             self._anchor_s = min(head_s, state.clock.first_s)
+            if state.clock.known_s is not None:  # what was before a seek is the sweep before this one
+                self._anchor_s -= self._paper.width / self._paper.per_s
             self._paper = Paper(self._paper.width, self._paper.per_s, self._paper.gap, self._anchor_s)
             for ink in self._inks:
                 ink.restart(self._paper, 0.0)
@@ -239,6 +244,7 @@ class SweepView(QWidget):
             lag = ink.lane.estimate.lag_s if ink.lane.estimate is not None else 0.0
             for columns in (
                 ink.cells(painter, paper, beam, oldest, last, dim),  # first: it fades what is measured, not estimates
+                ink.truthful(painter, paper, beam, oldest, last, dim),
                 ink.estimated(painter, paper, beam - lag * paper.per_s, oldest, last, dim),
             ):
                 if columns is not None:
@@ -359,6 +365,17 @@ class SweepView(QWidget):
             self.stamp = stamp
             self.update()
 
+    def put_truth(self, tags: TruthTags | None) -> None:
+        """Draw what was withheld, with words over its lanes; None: do not."""
+        if tags == self.truth:
+            return
+        turned, self.truth = (tags is None) != (self.truth is None), tags
+        for ink in self._inks:
+            ink.shows_truth = tags is not None
+        if turned:
+            self._redraw(self._inks)
+        self.update()
+
     # Qt ---------------------------------------------------------------------------------------------------------
 
     def paintEvent(self, event: QPaintEvent) -> None:
@@ -374,6 +391,9 @@ class SweepView(QWidget):
                 painter.translate(left / ratio, 0)
                 painter.drawPixmap(0, 0, self._waves)
                 painter.translate(-left / ratio, 0)
+                if self.truth is not None:
+                    rows_of = {ink.lane.key: ink.row for ink in self._inks}
+                    paint_truth(painter, QRectF(self.rect()), self.truth, rows_of, ratio, self._look)
                 if self.stamp is not None:
                     paint_stamp(painter, QRectF(self.rect()), self.stamp, self._look)
         painter.end()

@@ -133,6 +133,7 @@ class MainWindow(QMainWindow):
             say=self.say,
             show_bed=self.show_bed,
             history=self.history,
+            aside=aside,
             now_s=self._monotonic,
             sweep_chosen=self.menu.check_speed,
         )
@@ -337,7 +338,8 @@ class MainWindow(QMainWindow):
         page = self._shown_page
         self._say_past(now_s)
         if page is None:
-            self.sweep.put_stamp(stamp_of(bed.verdict.life, head_s, seekable))
+            self.sweep.put_stamp(stamp_of(bed.verdict, head_s, seekable, state.clock.goes_to_s))
+        self.operator.truth.renew(state, self.sweep, bed.speed, seekable)
         self.beds.show_beds(self.ward.said, bed.name, now_s)
         self._cover()
         self.face.renew(self.ward, now_s)
@@ -346,7 +348,7 @@ class MainWindow(QMainWindow):
         self._say_numbers(head_s)
         self._say_prediction(bed)
         title = bed.snapshot.title if bed.snapshot is not None else ""
-        speeds = speed_words(bed.speed) if status is None else speed_words(status.speed, status.achieved_speed)
+        speeds = speed_words(*bed.speeds)
         source = f"{clock_words(position_s)}  ·  {speeds if seekable else 'LIVE'}  ·  {title}"
         standing = state.alarms.standing
         self.top.show_state(
@@ -355,7 +357,7 @@ class MainWindow(QMainWindow):
         self.alarms.show_alarms(standing, moment.event_s, not live)
         if status is not None:
             gaps = bed.snapshot.gaps_s if bed.snapshot is not None else {}
-            self.replay.show_state(position_s, status, gaps, self._recorded(status))
+            self.replay.show_state(position_s, status, gaps, self._recorded(status), bed.marks, bed.speeds[1])
         self.replay.status.say(*status_words(status, self._feed.status))
 
     def _say_past(self, now_s: float) -> None:

@@ -8,22 +8,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from concurrent.futures import Executor
 
 from models.signals.gaps import common, stretch_at
 from streams.control import SessionStatus
 from ui.bed.bedside import Bedside
+from ui.bed.marks import BEFORE_S, neighbour
 from ui.bed.ward import Ward
 from ui.panels.shortcuts import next_speed
 from ui.style.words import clock_words, duration_words, speed_words
 from ui.waves.sweep import SweepView
 from ui.window.control_link import ControlLink
 from ui.window.history import FIRST_LOOK_S, History
+from ui.window.truth_view import TruthView
 
 LIVE_SOURCE = "a live source cannot be paused, sought or played at another speed"
 
 
 class Operator:
-    """say: tells the operator a few words. show_bed: puts the bed of a name on show. history: of this run. now_s:
+    """say: tells the operator a few words. show_bed: puts the bed of a name on show. history: of this run.
+    aside: does what would hold up the screen. now_s:
     monotonic seconds. sweep_chosen: told the millimetres a second after a change."""
 
     def __init__(
@@ -35,12 +39,14 @@ class Operator:
         say: Callable[[str], None],
         show_bed: Callable[[str], None],
         history: History,
+        aside: Executor,
         now_s: Callable[[], float],
         sweep_chosen: Callable[[float], None],
     ) -> None:
         self._link, self._ward, self._sweep = link, ward, sweep
         self._say, self._show_bed, self._sweep_chosen = say, show_bed, sweep_chosen
         self._history, self._now = history, now_s
+        self.truth = TruthView(aside)
         self.door: Callable[[str], None] = lambda how: say("nothing else can be opened in this window")
 
     @property
@@ -108,6 +114,19 @@ class Operator:
             self.seek(math.floor(gap[1]))
             self._say(f"skipped {duration_words(gap[1] - status.position_s)} without data")
 
+    def seek_mark(self, direction: float) -> None:
+        """Go to shortly before the next alarm, loss or annotation that is known, or for a negative ``direction`` to the
+        one before."""
+        status = self._status
+        if status is None or self._live():
+            return
+        mark = neighbour(self._bed.marks, status.position_s, int(direction))
+        if mark is None:
+            self._say(f"no event is known {'after' if direction > 0 else 'before'} this")
+        else:
+            self.seek(max(0.0, mark.begin_s - BEFORE_S))
+            self._say(f"{clock_words(mark.begin_s)}  {mark.words}")
+
     def step(self, seconds: float) -> None:
         """While paused, play so many seconds."""
         if not self._live() and self._status is not None and self._status.paused:
@@ -173,6 +192,10 @@ class Operator:
             lambda control: control.set_dropped(lane.modality, drop),
         )
         self._say(f"{lane.title} WITHHELD — press {number + 1} to restore" if drop else f"{lane.title} restored")
+
+    def toggle_truth(self) -> None:
+        """Draw what is withheld, or hide it again."""
+        self._say(self.truth.toggle(self._status is None or self._status.seekable))
 
     def acknowledge(self) -> None:
         """Standing alarms of the bed on show stop flashing and sounding; so does that it is lost."""
