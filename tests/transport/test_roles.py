@@ -16,6 +16,7 @@ from streams.records import (
     AlarmRecord,
     AnyRecord,
     CellRecord,
+    ExplainRecord,
     PredictionRecord,
     RhythmRecord,
     StateRecord,
@@ -107,6 +108,8 @@ def test_three_processes_say_what_one_says(broker: Broker, sharing: Sharing) -> 
 def test_a_display_elsewhere_knows_and_steers_the_beds(broker: Broker, sharing: Sharing) -> None:
     display = DisplayProcess(broker.url, sharing)
     control = display.control
+    records: list[AnyRecord] = []
+    display.subscribe(records.append)
     worker = WorkerProcess(WindowSpec(), FakeEngine, broker.url, shared(sharing))
     source = SourceProcess(
         replays({bed: lambda: PatientMap(600.0) for bed in "ab"}, speed=1.0),
@@ -127,6 +130,11 @@ def test_a_display_elsewhere_knows_and_steers_the_beds(broker: Broker, sharing: 
         control.seek(300.0)
         wait_until(lambda: control.status().position_s >= 300.0)
         assert source.role.bed("a").position_s < 60.0
+        wait_until(lambda: any(isinstance(r, PredictionRecord) and (r.bed, r.epoch) == ("b", 1) for r in list(records)))
+        control.explain()
+        wait_until(lambda: any(isinstance(r, ExplainRecord) for r in list(records)), what="what each sensor is worth")
+        answer = next(r for r in records if isinstance(r, ExplainRecord))
+        assert (answer.bed, answer.epoch, len(answer.rows)) == ("b", 1, 5) and answer.window_end_ns > 300 * 10**9
         control.show("a")
         assert control.status().paused and not control.status().dropped
 
