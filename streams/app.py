@@ -3,7 +3,7 @@
     waves ──▶ window ──▶ vitals ──▶ alarm ──▶ alarms ──┐
       │          └─ mailbox ─ inference ─▶ predictions ─┼─▶ show ─▶ feeds, subscribers
       └────────────────────────────────────────────────┘
-    commands ──▶ command      beds ──▶ show      whatever cannot be read ──▶ deadletters
+    commands ──▶ command, explain      beds ──▶ show      whatever cannot be read ──▶ deadletters
 
 The same factory builds it on ``embedded://NAME`` for one process and on ``kafka://`` for many workers. Topics are raw:
 agents decode, validate and dead-letter. Whatever leaves an agent takes the app down, visibly.
@@ -148,6 +148,7 @@ def create_app(
 
     if (window := stages.window) is not None:
         agent("waves", "window", _ticks_only(window.handle), owner=True, refuses=(BadInput, DecodeError))
+        agent("commands", "explain", _new(window.explain), owner=False)
     if (alarm := stages.alarm) is not None:
         for source in ("vitals", "predictions"):
             agent(source, "alarm", partial(alarm.handle, source), owner=True)

@@ -28,6 +28,7 @@ from streams.records import (
     WIRE_VERSION,
     AnyRecord,
     BedRecord,
+    ExplainRecord,
     MemoryRecord,
     PredictionRecord,
     RestoredChunk,
@@ -135,6 +136,16 @@ def _prediction(record: PredictionRecord) -> None:
         _restored(chunk)
 
 
+def _explanation(record: ExplainRecord) -> None:
+    names = [row.without for row in record.rows]
+    _need(len(set(names)) == len(names), "an explanation has one row a sensor")
+    _need(not names or names[0] == "", "the first row is that with all sensors")
+    _need(not (record.rows and record.reason), "an explanation that is refused has no rows")
+    for row in record.rows:
+        said = row.risk or row.map_mmhg or row.depth
+        _need(not (row.reason and said), "a row that is refused has no values")
+
+
 def _restored(chunk: RestoredChunk) -> None:
     _need(len(chunk.data) % 4 == 0, "the data is no whole number of float32 samples")
     _need(len(chunk.data) == len(chunk.lo) == len(chunk.hi), "a restored wave and its band differ in length")
@@ -187,5 +198,6 @@ _CHECKS: dict[type, Callable[[Any], None]] = {
     BedRecord: _bed,
     WaveTick: _wave,
     PredictionRecord: _prediction,
+    ExplainRecord: _explanation,
     MemoryRecord: _memory,
 }

@@ -70,6 +70,10 @@ class Orders(ABC):
         """Withholds the modality, or gives it back."""
         self._order("drop" if dropped else "restore", modality=modality.value)
 
+    def explain(self) -> None:
+        """Asks what each sensor is worth to the newest prediction; the answer comes as a record."""
+        self._order("explain")
+
 
 class CommandApplier:
     """Applies each command once, in order (delivery is at least once); BadInput for arguments that make no sense, and
@@ -89,8 +93,8 @@ class CommandApplier:
         match command.name:
             case "drop" | "restore":
                 self._source.set_dropped(_modality(command), command.name == "drop")
-            case "acknowledge":
-                pass  # the display's own; here it only passes to whoever listens
+            case "acknowledge" | "explain":
+                pass  # the display's own, and the worker's; here they only pass to whoever listens
             case _ if not isinstance(self._source, Seekable):
                 raise BadInput(
                     "drop or restore, for a live source", f"the command {command.name!r}", "send it to a recording"

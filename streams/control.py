@@ -133,6 +133,10 @@ class SessionControl(Protocol):
     def set_dropped(self, modality: Modality, dropped: bool) -> None:
         """Withhold a modality, or give it back."""
 
+    def explain(self) -> None:
+        """Ask what each sensor is worth to the newest prediction; the answer comes by the feed
+        (:class:`streams.records.ExplainRecord`), or never: a worker may be gone."""
+
     def shown(self, stage: str, due_ns: int, shown_ns: int) -> None:
         """The display reports the end of paint of a tick's samples (stage ``sample_to_screen``) or of a prediction
         (``window_to_screen``), monotonic nanoseconds."""

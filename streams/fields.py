@@ -32,11 +32,12 @@ MAX_TEXT = 1024
 MAX_NAME = 128
 MAX_ARGUMENTS = 16
 MAX_HEAD = 1024
-COMMANDS = ("drop", "restore", "pause", "resume", "seek", "speed", "step", "acknowledge")
+COMMANDS = ("drop", "restore", "pause", "resume", "seek", "speed", "step", "acknowledge", "explain")
 
 if TYPE_CHECKING:
     # Callers give these as the values of their enums, or as what was read of the wire: text to them.
     ModalityName = str
+    MaybeModality = str
     StateName = str
     RhythmName = str
     PulseName = str
@@ -54,6 +55,7 @@ else:
         return Annotated[Literal[known], Meta(description=f"the {what} is one of {told}")]
 
     ModalityName = _one_of("modality", (m.value for m in Modality))
+    MaybeModality = _one_of("modality", ("", *(m.value for m in Modality)))
     StateName = _one_of("state", ("", *(a.value for a in Absence)))
     RhythmName = _one_of("rhythm", (r.value for r in Rhythm))
     PulseName = _one_of("pulse", (p.value for p in Pulse))

@@ -16,17 +16,20 @@ from msgspec.structs import replace
 
 from models.runtime.backend import BackendInfo
 from models.runtime.guard import Service
+from models.runtime.leave_out import LeftOut
 from models.runtime.memory import EngineMemory
 from models.runtime.prediction import Interval, Prediction, lost
 from models.signals.errors import BackendFailed, VigilError
+from models.signals.leave_out import WindowPast
 from models.signals.times import SECOND_NS
 from models.signals.windows import Window, WindowSpec
 from streams.accounting import Accounting
 from streams.codec import samples_to_bytes
+from streams.explain import MOVED_ON, explained, refused_job
 from streams.latency import LatencyBook
-from streams.mailbox import EndOfBed, Item, Mailbox, SkippedWindow, WindowJob
+from streams.mailbox import EndOfBed, ExplainJob, Item, Mailbox, SkippedWindow, WindowJob
 from streams.memories import told_model
-from streams.records import MemoryRecord, PredictionRecord, RestoredChunk
+from streams.records import ExplainRecord, MemoryRecord, PredictionRecord, RestoredChunk
 
 LOADING = "loading the model"
 
@@ -54,6 +57,13 @@ class Engine(Protocol):
     def predict(self, windows: Sequence[Window], /, keys: Sequence[Hashable] = ()) -> list[Prediction]:
         """A prediction a window; ``keys``: what each may be remembered by."""
 
+    def leave_out(self, past: WindowPast, key: Hashable, /) -> list[LeftOut]:
+        """What would be said of the newest window of this key without each of its sensors; raises as ``predict``."""
+
+    @property
+    def given(self) -> Sequence[str]:
+        """Names of the model's outputs."""
+
     def memory_of(self, key: Hashable, /) -> EngineMemory:
         """What is remembered of this key."""
 
@@ -71,7 +81,7 @@ class InferenceError(VigilError):
     """The model cannot go on; the session ends with this sentence."""
 
 
-Result = PredictionRecord | EndOfBed | MemoryRecord
+Result = PredictionRecord | EndOfBed | MemoryRecord | ExplainRecord
 
 
 class InferenceThread:
@@ -166,6 +176,9 @@ class InferenceThread:
             if isinstance(item, SkippedWindow):
                 handled.append(skipped_record(item, self._spec, engine.model, engine.backend.name, engine.service))
                 continue
+            if isinstance(item, ExplainJob):
+                handled.append(self._explained(engine, item))
+                continue
             before = self._beds.get(item.bed, item.key)
             if before != item.key:
                 engine.forget(before)
@@ -182,6 +195,20 @@ class InferenceThread:
         self._accounting.count("predictions", len(made))
         self._accounting.count("invalid_predictions", sum(not record.valid for record in made))
         return handled + self._memories(engine, jobs)
+
+    def _explained(self, engine: Engine, job: ExplainJob) -> ExplainRecord:
+        """The answer to a question; one about a stretch of time that the model has left is not answered any more."""
+        if reason := job.refused or (MOVED_ON if self._beds.get(job.bed, job.key) != job.key else ""):
+            return refused_job(job, reason)
+        begin = self._now()
+        try:
+            rows = engine.leave_out(job.past, job.key)
+        except BackendFailed as error:
+            return refused_job(job, str(error))
+        finally:
+            self._latency.add_ns("explanation", begin, self._now())
+            self.backend, self.service = engine.backend, engine.service
+        return explained(job, rows, engine.given, engine.model, engine.backend.name)
 
     def _memories(self, engine: Engine, jobs: list[WindowJob]) -> list[MemoryRecord]:
         """What is remembered of the beds of which it is time to tell that, after their newest windows of ``jobs``."""

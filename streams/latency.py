@@ -8,6 +8,7 @@ A histogram with logarithmic buckets (as in HdrHistogram; Tene 2012): quantiles 
 ``window_to_prediction``  the end of the window is due → its prediction is in the display feed
 ``window_to_screen``      the same → end of the paint that shows it (told by the display)
 ``inference``             the model alone, a micro-batch
+``explanation``           the model alone, a leave-one-out of one window
 ``mailbox``               the window waits for the inference thread
 
 A tick's oldest sample has waited one tick longer than its last one.

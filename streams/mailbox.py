@@ -8,14 +8,17 @@ be told from one that is still to come.
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field, replace
+from statistics import median
 from threading import Condition
 
-from models.runtime.memory import EngineMemory
+from models.runtime.memory import EngineMemory, Remembered
 from models.runtime.prediction import Prediction, lost
+from models.signals.leave_out import WindowPast
 from models.signals.times import SECOND_NS
 from models.signals.windows import Window
 
@@ -25,6 +28,18 @@ next: up to here older windows are computed too. It is well below 1, so that a m
 not drag a queue behind it."""
 BEHIND = "skipped: the model was behind"
 NOT_LOADED = "skipped: the model was not loaded yet"
+
+NEVER = (-math.inf, -math.inf)
+QUIET_S = 1.2
+"""Without a window for so long, none is about to come."""
+PATIENCE_S = 4.0
+"""A question that the model has had no time for by then is refused."""
+MOST_QUESTIONS = 8
+QUESTION_WINDOWS = 8
+"""What a question takes, in windows: its rows in one batch, and what they are made of. Measured: 4 to 5."""
+PACES = 9  # batches of which the middle one tells what a window takes
+BUSY = "the model has no time for it at this speed"
+LOADING = "the model is not loaded yet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +86,26 @@ class EndOfBed:
     time_ns: int
 
 
-Item = WindowJob | SkippedWindow | EndOfBed
+@dataclass(frozen=True, slots=True)
+class ExplainJob:
+    """A question: what is each sensor worth to what is said of the newest window? ``stretch`` as of a window; asked_ns:
+    event time of the command. refused: why it is not answered."""
+
+    bed: str
+    session: str
+    epoch: int
+    past: WindowPast
+    stretch: int
+    asked_ns: int
+    refused: str = ""
+
+    @property
+    def key(self) -> Hashable:
+        """That of the window."""
+        return self.bed, self.session, self.epoch, self.stretch
+
+
+Item = WindowJob | SkippedWindow | EndOfBed | ExplainJob
 
 
 @dataclass(slots=True)
@@ -82,21 +116,34 @@ class _Place:
     skipped: list[SkippedWindow] = field(default_factory=list)
 
 
+@dataclass(slots=True)
+class _Question:
+    """asked_s: monotonic. heard: whether the model has had a window of the bed since."""
+
+    job: ExplainJob
+    asked_s: float
+    heard: bool = False
+
+
 class Mailbox:
-    """Bounded, thread-safe.
+    """Bounded, thread-safe. Questions are answered between windows: right after one of their bed, when the next is
+    still to come, and never while one waits.
 
     capacity: windows that wait at speed max, and up to which a paced run keeps older ones. It holds one window a bed,
     whatever the capacity.
     """
 
-    def __init__(self, capacity: int = 64) -> None:
-        self._capacity = capacity
+    def __init__(self, capacity: int = 64, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._capacity, self._monotonic = capacity, monotonic
+        self._questions: dict[str, _Question] = {}  # by bed
+        self._put_s: Remembered[tuple[float, float]] = Remembered()  # when each bed's last two windows came
         self._places: deque[_Place] = deque()
         self._condition = Condition()
         self._closed = False
         self._begun = False  # the model has asked for windows
         self._in_hand: set[str] = set()  # beds whose windows it has now
         self._window_s: float | None = None
+        self._windows_s: deque[float] = deque(maxlen=PACES)
         self._on_space: Callable[[], None] = lambda: None
         self._on_skipped: Callable[[Sequence[SkippedWindow]], None] | None = None
 
@@ -113,6 +160,7 @@ class Mailbox:
         """How long the model took for a window, the last time."""
         with self._condition:
             self._window_s = window_s
+            self._windows_s.append(window_s)
 
     def keep_newest(self, job: WindowJob) -> int:
         """Put the newest window of its bed; returns how many older ones were skipped for it, the oldest first.
@@ -123,6 +171,7 @@ class Mailbox:
         with self._condition:
             if self._closed:
                 return 0
+            self._came(job.bed)
             mine = [n for n, place in enumerate(self._places) if place.item.bed == job.bed]
             skipped = self._too_many(job)
             left = _overtaken([self._places[n] for n in mine], job, skipped, BEHIND if self._begun else NOT_LOADED)
@@ -138,6 +187,42 @@ class Mailbox:
                 left[0].skipped = []
             self._condition.notify()
             return skipped
+
+    def ask(self, job: ExplainJob) -> str:
+        """Put a question; one that waits for the same bed goes. Why it is refused, "" where it is not."""
+        with self._condition:
+            if not self._begun or self._closed:
+                return LOADING
+            if job.bed not in self._questions and len(self._questions) >= MOST_QUESTIONS:
+                return BUSY
+            self._questions[job.bed] = _Question(job, self._monotonic())
+            self._condition.notify()
+            return ""
+
+    def _came(self, bed: str) -> None:
+        """A window of the bed has come."""
+        _, last_s = self._put_s.get(bed) or NEVER
+        self._put_s.put(bed, (last_s, self._monotonic()))
+
+    def _answerable(self) -> tuple[list[Item], float | None]:
+        """Questions whose turn it is, or that are refused; else how long until that may be, None: until news."""
+        now_s, wait_s = self._monotonic(), None
+        for bed, question in list(self._questions.items()):
+            before_s, last_s = self._put_s.get(bed) or NEVER
+            quiet_s = last_s + QUIET_S - now_s
+            late = now_s - question.asked_s > PATIENCE_S
+            if self._places and not late:
+                continue
+            between_s = last_s - before_s if math.isfinite(before_s) else math.inf
+            costs_s = QUESTION_WINDOWS * (median(self._windows_s) if self._windows_s else 0.0)
+            if late or (quiet_s > 0.0 and costs_s > between_s):
+                del self._questions[bed]
+                return [replace(question.job, refused=BUSY)], None
+            if question.heard or quiet_s <= 0.0:
+                del self._questions[bed]
+                return [question.job], None
+            wait_s = quiet_s if wait_s is None else min(wait_s, quiet_s)
+        return [], wait_s
 
     def _too_many(self, job: WindowJob) -> int:
         """How many windows of the job's bed must go before it may come."""
@@ -155,21 +240,30 @@ class Mailbox:
         with self._condition:
             if len(self._places) >= self._capacity and isinstance(item, WindowJob):
                 return False
+            if isinstance(item, WindowJob):
+                self._came(item.bed)
+            else:
+                self._put_s.forget(item.bed)
             self._places.append(_Place(item))
             self._condition.notify()
             return True
 
     def take(self, limit: int, gather_s: float = 0.0, beds: int = 1) -> list[Item]:
-        """Wait for items and take at most ``limit``, before each what was skipped for it; empty once closed. What was
-        taken before has been told by now.
+        """Wait for items and take at most ``limit``, before each what was skipped for it, or a question in its turn;
+        empty once closed. What was taken before has been told by now.
 
         With several beds in step, wait up to ``gather_s`` more for the windows of all ``beds``.
         """
         with self._condition:
             self._begun = True
             self._in_hand.clear()
-            while not self._places and not self._closed:
-                self._condition.wait()
+            while not self._closed:
+                answerable, wait_s = self._answerable()
+                if answerable:
+                    return answerable
+                if self._places:
+                    break
+                self._condition.wait(wait_s)
             deadline = time.monotonic() + gather_s
             while gather_s and not self._closed and len(self._places) < min(limit, beds):
                 left = deadline - time.monotonic()
@@ -181,6 +275,8 @@ class Mailbox:
             for place in [self._places.popleft() for _ in range(min(limit, len(self._places)))]:
                 taken += [*place.skipped, place.item]
             self._in_hand = {item.bed for item in taken}
+            for bed in self._in_hand & set(self._questions):
+                self._questions[bed].heard = True
         self._on_space()
         return taken
 
@@ -194,6 +290,7 @@ class Mailbox:
         with self._condition:
             self._closed = True
             self._places.clear()
+            self._questions.clear()
             self._condition.notify_all()
 
     def __len__(self) -> int:

@@ -27,6 +27,7 @@ from streams.fields import (
     Index,
     Kind,
     Lead,
+    MaybeModality,
     MaybeName,
     Missed,
     ModalityName,
@@ -37,6 +38,7 @@ from streams.fields import (
     RhythmName,
     Role,
     Second,
+    Seconds,
     StateName,
     Text,
     TimeNs,
@@ -299,6 +301,35 @@ class PredictionRecord(Record, frozen=True, tag="prediction"):
     missed: Missed = ""
 
 
+class LeftOutRow(msgspec.Struct, frozen=True, array_like=True):
+    """What would be said of a window without one of its sensors. without: "" is with all that are there. reason: why
+    there is no row at all (it is not there). no_risk, no_map, no_depth: why that is not given; "measured" of a mean
+    pressure that needs no estimate. risk: by horizon in minutes; map_mmhg, depth: the estimate."""
+
+    without: MaybeModality
+    reason: Text = ""
+    risk: Annotated[dict[str, Interval], at_most(MAX_ARGUMENTS, "a row has horizons,")] = {}
+    no_risk: Text = ""
+    map_mmhg: Interval | None = None
+    no_map: Text = ""
+    depth: Interval | None = None
+    no_depth: Text = ""
+
+
+class ExplainRecord(Record, frozen=True, tag="explain"):
+    """The answer to a command "explain": what each sensor is worth to what is said of the window that ended at
+    ``window_end_ns``, as if it had been lost for all of its ``window_s``. rows: the first with all sensors; none where
+    there is no answer, for the ``reason``. asked_ns: event time of the command."""
+
+    window_end_ns: TimeNs
+    asked_ns: TimeNs
+    window_s: Seconds = 0
+    model: Text = ""
+    backend: Text = ""
+    rows: Annotated[list[LeftOutRow], at_most(MAX_CHUNKS, "an explanation has rows,")] = []
+    reason: Text = ""
+
+
 class AlarmRecord(Record, frozen=True, tag="alarm"):
     """An alarm condition that began, changed or ended. priority: high, medium, low; kind: physiological, technical.
 
@@ -358,6 +389,7 @@ AnyRecord = (
     | RhythmRecord
     | BeatRecord
     | PredictionRecord
+    | ExplainRecord
     | AlarmRecord
     | MemoryRecord
     | CommandRecord

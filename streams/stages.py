@@ -21,6 +21,7 @@ from models.signals.times import SECOND_NS
 from models.signals.windows import WindowSpec
 from streams.accounting import Accounting
 from streams.alarms import AlarmEngine
+from streams.explain import NO_MODEL, NO_WINDOW, refused
 from streams.feed import DisplayFeed
 from streams.heritage import MOST_HERITAGES, Heritage, ToldWindows
 from streams.latency import LatencyBook
@@ -230,6 +231,22 @@ class WindowStage:
             await self._room.wait()
             self._room.clear()
         self.waiting = False
+
+    async def explain(self, record: AnyRecord) -> None:
+        """Puts a command "explain" about one of its beds to the model; where that cannot be, the answer says so."""
+        if not isinstance(record, CommandRecord) or record.name != "explain":
+            return
+        windower = self._beds.get(record.bed)
+        if windower is None or windower.session != record.session:
+            return  # of another worker, or another patient
+        question = windower.question(record.time_ns) if self._mailbox is not None else None
+        if self._mailbox is None:
+            why = NO_MODEL
+        else:
+            why = NO_WINDOW if question is None else self._mailbox.ask(question)
+        if why:
+            epoch = self._seen[record.bed].epoch
+            await self._send("predictions", refused(record.bed, record.session, epoch, record.time_ns, why))
 
     async def _end(self, tick: WaveTick) -> None:
         if self._mailbox is None:

@@ -19,14 +19,15 @@ from models.signals.absence import Absence
 from models.signals.bed_memory import PipelineState
 from models.signals.findings import Findings
 from models.signals.leads import Serving
+from models.signals.leave_out import WindowPast
 from models.signals.modalities import Modality
 from models.signals.pipeline import BedPipeline, Cell, Chunk, PipelineOutput, clock_jumped
 from models.signals.times import SECOND_NS
-from models.signals.windows import WindowSpec
+from models.signals.windows import Window, WindowSpec
 from streams.accounting import Accounting
 from streams.alarms.arrhythmia import ArrhythmiaMonitor, Call
 from streams.codec import chunk_values
-from streams.mailbox import WindowJob
+from streams.mailbox import ExplainJob, WindowJob
 from streams.memories import pipeline_state, told_signals, usual_state
 from streams.pasts import SignalsPast
 from streams.records import (
@@ -66,6 +67,9 @@ class Pipeline(Protocol):
 
     def restore(self, state: PipelineState, /) -> None:
         """Before the push after which ``state`` was exported elsewhere: go on with it."""
+
+    def past(self, window: Window, /) -> WindowPast:
+        """What was known when ``window``, the newest, began."""
 
     def grid(
         self, modality: Modality, first_g: int, last_g: int, lead: int | None = None, /
@@ -108,6 +112,7 @@ class _Epoch:
     vitals: VitalsMonitor = field(default_factory=VitalsMonitor)
     arrhythmias: ArrhythmiaMonitor = field(default_factory=ArrhythmiaMonitor)
     jumps: int = 0  # of the clock
+    newest: Window | None = None
 
 
 class BedWindower:
@@ -120,11 +125,24 @@ class BedWindower:
         self._spec, self._accounting, self._make_pipeline = spec, accounting, make_pipeline
         self._now = _Epoch("", -1, 0)
         self._inherited: MemoryRecord | None = None
+        self._bed = ""
 
     @property
     def stretch(self) -> int:
         """How often the clock has jumped within the epoch."""
         return self._now.jumps
+
+    @property
+    def session(self) -> str:
+        """Of the newest tick."""
+        return self._now.session
+
+    def question(self, asked_ns: int) -> ExplainJob | None:
+        """What the newest window is made of, for who asks what each sensor is worth to it; None before the first."""
+        now = self._now
+        if now.pipeline is None or now.newest is None:
+            return None
+        return ExplainJob(self._bed, now.session, now.number, now.pipeline.past(now.newest), now.jumps, asked_ns)
 
     def export(self, tick: WaveTick) -> MemoryRecord | None:
         """What is known once ``tick``, the newest, is handled, for who takes over; None where nothing is yet."""
@@ -145,6 +163,7 @@ class BedWindower:
 
     def handle(self, tick: WaveTick, received_ns: int) -> Handled:
         """received_ns: monotonic time at which the tick arrived, for the stamps."""
+        self._bed = tick.bed
         now, past = self._now, is_past(tick.session, tick.epoch, self._now.session, self._now.number)
         if not past and (tick.session, tick.epoch) != (now.session, now.number):
             now = self._now = _Epoch(tick.session, tick.epoch, tick.start_ns)
@@ -267,6 +286,7 @@ class BedWindower:
             stamps = {"due": due, "received": received}
             job = WindowJob(tick.bed, tick.session, tick.epoch, window, stamps, now.jumps, tick_seq=tick.tick_seq)
             handled.windows.append(job)
+            now.newest = window
 
     def _lead_states(self, modality: Modality, serving: Serving) -> list[LeadState]:
         """All leads of a modality, the one that serves first."""

@@ -33,6 +33,7 @@ from streams.records import (
     CellRecord,
     CommandRecord,
     DeadLetter,
+    ExplainRecord,
     PredictionRecord,
     RhythmRecord,
     StateRecord,
@@ -224,7 +225,7 @@ def _in_time(records: Iterable[AnyRecord]) -> list[tuple[float, AnyRecord]]:
 
 
 def _there_s(record: AnyRecord) -> float:
-    assert not isinstance(record, DeadLetter | BedRecord | StatusRecord)
+    assert not isinstance(record, DeadLetter | BedRecord | StatusRecord | ExplainRecord)
     if isinstance(record, WaveTick):
         return record.end_ns / SECOND_NS
     if isinstance(record, CellRecord):

@@ -41,6 +41,8 @@ from streams.records import (
     BedRecord,
     CommandRecord,
     DeadLetter,
+    ExplainRecord,
+    LeftOutRow,
     PredictionRecord,
     RestoredChunk,
     StatusRecord,
@@ -248,7 +250,7 @@ def base_messages() -> list[tuple[str, bytes]]:
         for number, (begin, end) in enumerate(pairwise(edges))
     ]  # fmt: skip
     made = asyncio.run(_worked(ticks))
-    others = [("beds", r) for r in _of_a_bed()] + [("predictions", r) for r in _predictions()]
+    others = [("beds", r) for r in _of_a_bed()] + [("predictions", r) for r in (*_predictions(), *_explanations())]
     others += [("commands", r) for r in _commands()] + [("deadletters", r) for r in _dead_letters()]
     return [(topic, encode(record)) for topic, record in [*(("waves", t) for t in ticks), *made, *others]]
 
@@ -297,6 +299,21 @@ def _predictions() -> Iterator[AnyRecord]:
             modalities=names, presence=[[True] * 10 for _ in names], ages_s=[None] * len(names), valid=False,
             abstain=False, reason="skipped: the model was behind", risk={}, missed="skipped",
         )  # fmt: skip
+
+
+def _explanations() -> Iterator[AnyRecord]:
+    rows = [
+        LeftOutRow(name, risk={"5": (0.2, 0.1, 0.3)}, no_map="measured", depth=(45.0, 40.0, 50.0))
+        for name in ("", "ECG", "PPG")
+    ]
+    rows += [LeftOutRow("ABP", no_risk="no ABP now", map_mmhg=(70.0, 60.0, 80.0), no_depth="no EEG")]
+    yield ExplainRecord(
+        bed="a", session=SESSION, epoch=0, window_end_ns=9 * SECOND_NS, asked_ns=9 * SECOND_NS, window_s=30, model="m",
+        backend="onnx", rows=[*rows, LeftOutRow("EEG", "it is not there")],
+    )  # fmt: skip
+    yield ExplainRecord(
+        bed="a", session=SESSION, epoch=0, window_end_ns=0, asked_ns=0, reason="the model is not loaded yet"
+    )
 
 
 def _commands() -> Iterator[AnyRecord]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,16 @@ from models.runtime.backend import Arrays, Backend, BackendInfo
 from models.runtime.bundle import Bundle
 from models.runtime.calibration import half_width, pressure_half_widths
 from models.runtime.guard import Service
+from models.runtime.leave_out import (
+    NO_OTHER,
+    NOT_KNOWN,
+    NOT_THERE,
+    Histories,
+    LeftOut,
+    Remembrance,
+    gated,
+    memory_without,
+)
 from models.runtime.memory import BedMemory, EngineMemory, Remembered, rounds
 from models.runtime.pleth_look import PlethLook, PlethLooks, pleth_look, pleth_of
 from models.runtime.prediction import AMENDED_S, Interval, Prediction, RestoredWave, lost
@@ -28,6 +39,7 @@ from models.runtime.risk_policy import risk_abstains, risk_bounds
 from models.runtime.spec import AUTO, CHOICE_INPUT, MEMORY_INPUT, SELFMASK, PressureMoves
 from models.signals.errors import BackendFailed
 from models.signals.estimable import NEVER_CONNECTED, not_estimable
+from models.signals.leave_out import WindowPast
 from models.signals.modalities import Modality
 from models.signals.windows import CONTEXT_FIELDS, Window, WindowSpec
 
@@ -62,6 +74,7 @@ class Engine:
         self._anchors = Anchors() if self._restores and Modality.PPG in self._row else None
         self._pasts: Remembered[PressurePast] = Remembered()
         self._looks = PlethLooks() if self._anchors is not None and bundle.spec.pressure is not None else None
+        self._histories = Histories(self._spec)
 
     @property
     def window_spec(self) -> WindowSpec:
@@ -84,6 +97,11 @@ class Engine:
         name = self._bundle.spec.name
         return f"{name}, {self.imputer}" if len(self._bundle.spec.imputers) > 1 else name
 
+    @property
+    def given(self) -> Sequence[str]:
+        """Names of the bundle's outputs."""
+        return tuple(self._given)
+
     def close(self) -> None:
         """Gives the backend's memory and devices back."""
         self._backend.close()
@@ -95,16 +113,19 @@ class Engine:
 
     def forget(self, key: Hashable) -> None:
         """Drop the memory of ``key``: its windows have ended."""
-        for kept in (self._memory, self._forms, self._anchors, self._looks, self._pasts):
+        for kept in (self._memory, self._forms, self._anchors, self._looks, self._pasts, self._histories):
             if kept is not None:
                 kept.forget(key)
 
     def memory_of(self, key: Hashable) -> EngineMemory:
         """What is remembered of ``key`` after its windows so far, to be given to :meth:`remember` elsewhere."""
+        return self._known(key)
+
+    def _known(self, key: Hashable, look_at_pleth: bool = True) -> EngineMemory:
         tokens = self._memory.export(key) if self._memory is not None else None
         form = self._forms.recall(key) if self._forms is not None else None
         look = self._anchors.export(key) if self._anchors is not None else None
-        pleth = self._looks.recall(key) if self._looks is not None else None
+        pleth = self._looks.recall(key) if self._looks is not None and look_at_pleth else None
         past = self._past(key).numbers() if self._looks is not None else None
         return EngineMemory(
             self._bundle.fingerprint, tokens, form, (look.rate, look.height) if look else None,
@@ -129,6 +150,7 @@ class Engine:
         if self._looks is not None:
             self._looks.restore(key, PlethLook(*memory.pleth) if memory.pleth else None)
             self._pasts.put(key, past)
+        self._histories.begin_anew(key)
         return True
 
     def predict(self, windows: Sequence[Window], keys: Sequence[Hashable] = ()) -> list[Prediction]:
@@ -157,6 +179,52 @@ class Engine:
                 return found + [lost(window, str(error)) for window in windows[part.start :]]
         return found
 
+    def leave_out(self, past: WindowPast, key: Hashable) -> list[LeftOut]:
+        """What is said of a window, the newest of ``key``, and what would be said had each of its sensors been lost
+        from its beginning on: one batch. Nothing is learnt of it. Raises BackendFailed where it is lost."""
+        window, model = past.window, self._bundle.fingerprint
+        now = self._histories.at(key, window.end_s - self._spec.hop_s, model)
+        then = self._histories.at(key, past.began_s, model)
+        rows: list[tuple[Modality | None, Window, EngineMemory]] = []
+        reasons: dict[Modality | None, str] = {}
+        if now is None:
+            reasons[None] = NOT_KNOWN
+        else:
+            memory = now.memory
+            if now.unread and Modality.ABP in self._absent_now(window):
+                memory = replace(memory, pleth=self.memory_of(key).pleth)
+            rows.append((None, window, memory))
+        for left in self._row:
+            if not past.measures(left):
+                reasons[left] = NOT_THERE
+            elif now is None or then is None or past.context is None:
+                reasons[left] = NOT_KNOWN
+            elif (without := past.without(left)) is None:
+                reasons[left] = NO_OTHER
+            else:
+                rows.append((left, without, memory_without(left, memory, then, past)))
+        said: dict[Modality | None, Prediction] = {}
+        for (modality, _, _), row in zip(rows, self._apart(key, rows) if rows else [], strict=True):
+            said[modality] = row if modality is None else gated(row, window, self._spec, modality)
+        return [LeftOut(m, said.get(m), reasons.get(m, "")) for m in (None, *self._row)]
+
+    def _apart(self, key: Hashable, rows: Sequence[tuple[Modality | None, Window, EngineMemory]]) -> list[Prediction]:
+        """Predictions of windows, each with a memory of its own that is forgotten again."""
+        keys = [("left out", key, modality) for modality, _, _ in rows]
+        try:
+            for own, (_, _, memory) in zip(keys, rows, strict=True):
+                self.remember(own, memory)
+            return self._batch([window for _, window, _ in rows], keys)
+        finally:
+            for own in keys:
+                self.forget(own)
+
+    def _remembrance(self, window: Window, key: Hashable) -> Remembrance:
+        """What is remembered of ``key`` after ``window``; a pleth that nobody has looked at yet is left so."""
+        absent = self._absent_now(window)
+        unread = self._looks is not None and Modality.ABP not in absent and Modality.PPG not in absent
+        return Remembrance(window.end_s, self._known(key, look_at_pleth=not unread), unread)
+
     def _batch(self, windows: Sequence[Window], keys: Sequence[Hashable]) -> list[Prediction]:
         inputs = self.inputs(windows, keys)
         outputs = self._backend.run(inputs)
@@ -167,6 +235,8 @@ class Engine:
         if self._looks is not None and self._bundle.spec.pressure is not None:
             outputs = self._moved(self._looks, self._bundle.spec.pressure.moves, windows, keys, outputs)
         left = self._left_anchor(windows, keys)
+        for key, window in dict(zip(keys, windows, strict=False)).items():  # the last of each key
+            self._histories.add(key, self._remembrance(window, key))
         return [self._prediction(window, outputs, i, left[i]) for i, window in enumerate(windows)]
 
     def _left_anchor(self, windows: Sequence[Window], keys: Sequence[Hashable]) -> list[str]:

@@ -32,12 +32,16 @@ def risk_abstains(window: Window, spec: WindowSpec, table: RiskTable | None = No
     Without a table only a measured pressure will do.
     """
     return (
-        _bad_news(window)
-        or _low_already(window, spec)
+        bad_already(window, spec)
         or _too_little(window, spec)
         or _untrusted(window, spec)
         or _too_old(window, spec, table)
     )
+
+
+def bad_already(window: Window, spec: WindowSpec) -> str:
+    """What is the case already, so that a probability of it is no answer; "" where nothing is."""
+    return _bad_news(window) or _low_already(window, spec)
 
 
 def sensors_there(window: Window, spec: WindowSpec) -> str:

@@ -30,6 +30,8 @@ Grid = Callable[[Modality, int, int], npt.NDArray[np.float32]]
 
 MEMORY_S = 600
 AMENDABLE_S = 16
+KEPT_S = 60
+"""How far back the memory can be asked what it had taken in, for a context without one of the sensors."""
 PPG_MEMORY_S, WAVE_MEMORY_S, PRESSURE_S = 60, 10, 5
 _DECIMATE_PPG = 4  # a distribution needs no 100 Hz
 
@@ -59,6 +61,41 @@ class ContextState:
     tracks: Mapping[Modality, DelayTrack]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Heard:
+    """What one cell brought to a memory. Nothing that is said of one modality hangs on another one.
+
+    measured: by present modality level and scale. beats: by modality, s of event time, in present cells only; of one
+    that is not present itself they are not looked at. anew: another lead of the ECG serves than in the cell before.
+    """
+
+    measured: Mapping[Modality, tuple[float, float]]
+    beats: Mapping[Modality, Floats]
+    anew: bool = False
+
+    def without(self, modality: Modality) -> Heard:
+        """The same cell, of a bed whose ``modality`` was not measured."""
+        measured = {m: said for m, said in self.measured.items() if m is not modality}
+        return Heard(measured, self.beats, self.anew and modality is not Modality.ECG)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ContextPast:
+    """A memory as it was before the cell ``state.second``, and what each cell since has brought."""
+
+    modalities: tuple[Modality, ...]
+    state: ContextState
+    heard: tuple[Heard, ...]
+
+    def without(self, modality: Modality) -> npt.NDArray[np.float32]:
+        """The context [M, C] after the last of the cells, had ``modality`` been lost in all of them."""
+        memory = ContextMemory(self.modalities)
+        memory.restore(self.state)
+        for heard in self.heard:
+            memory.take(heard.without(modality))
+        return memory.at(self.state.second + len(self.heard))
+
+
 class ContextMemory:
     """Context of one bed. Cells must be added in order; ``forget`` takes back the newest ones.
 
@@ -80,21 +117,23 @@ class ContextMemory:
         self._rows: dict[int, tuple[Floats, Floats, dict[Modality, DelayTrack]]] = {
             start_s - 1: (*unknown, {Modality.ABP: DelayTrack(), Modality.PPG: DelayTrack()})
         }
+        self._heard: dict[int, Heard] = {}
+        self._begun_s: int | None = start_s  # None: nobody here saw the beginning
 
     def forget(self, second: int) -> None:
         """Take back the cells from ``second`` on (at most 16 of the newest)."""
         if second >= self._next_s:
             return
-        if second - 1 not in self._rows:
+        if second - 1 not in self._rows or second < self._next_s - AMENDABLE_S:
             raise ValueError(f"cell {second} is too old to be amended; the next is {self._next_s}")
         self._level[:, second - self._base_s :] = np.nan
         self._ppg_delay[second - self._base_s :] = np.nan
         for old in range(second, self._next_s):
-            del self._rows[old]
+            del self._rows[old], self._heard[old]
         self._next_s = second
 
     def export(self, second: int) -> ContextState:
-        """What the cells before ``second`` have left; ValueError where that is no longer known (16 s)."""
+        """What the cells before ``second`` have left; ValueError where that is no longer known (60 s)."""
         if second - 1 not in self._rows:
             raise ValueError(f"what was known before cell {second} is forgotten; the next is {self._next_s}")
         rows, ends, tracks = self._rows[second - 1]
@@ -117,6 +156,17 @@ class ContextMemory:
         self._ppg_delay[:MEMORY_S] = state.delays_s
         _, _, none = self._rows[state.second - 1]
         self._rows[state.second - 1] = state.rows.copy(), state.ends_s.copy(), none | dict(state.tracks)
+        self._begun_s = None
+
+    def past(self, since_s: int, end_s: int) -> ContextPast | None:
+        """What the cells from ``since_s`` to ``end_s`` have brought to what was known before them; of a bed that began
+        later, from its beginning. None where it is not known: too long ago, or another memory's (:meth:`restore`)."""
+        if self._begun_s is not None:
+            since_s = max(since_s, self._begun_s)
+        if since_s - 1 not in self._rows or not since_s <= end_s <= self._next_s:
+            return None
+        heard = tuple(self._heard[second] for second in range(since_s, end_s))
+        return ContextPast(self._modalities, self.export(since_s), heard)
 
     def add(
         self,
@@ -133,19 +183,27 @@ class ContextMemory:
         cell before: its beats lie a little otherwise in time, so delays begin anew.
         """
         second = self._next_s
+        trusted = {m: _trusted(beats[m], present[m], second) for m in beats if m in present}
+        measured = {
+            m: self._measure(m, present[m], trusted.get(m), grid, second) for m in self._modalities if present[m][-1]
+        }
+        self.take(Heard(measured, trusted, Modality.ECG in other_lead))
+
+    def take(self, heard: Heard) -> None:
+        """Complete the next cell with what it brought."""
+        second = self._next_s
         self._slide(second)
         old_rows, old_ends, old_tracks = self._rows[second - 1]
         rows, ends, tracks = old_rows.copy(), old_ends.copy(), dict(old_tracks)
-        if Modality.ECG in other_lead:
+        if heard.anew:
             tracks = {m: DelayTrack(since_s=second) for m in tracks}
             rows[:, _OWN] = np.nan
         here = second - self._base_s
-        trusted = {m: _trusted(beats[m], present[m], second) for m in beats if m in present}
         delays: dict[Modality, float] = {}
-        if Modality.ECG in trusted and present[Modality.ECG][-1]:
+        if Modality.ECG in heard.beats and Modality.ECG in heard.measured:
             for m in tracks:
-                if m in self._modalities and m in trusted and present[m][-1]:
-                    tracks[m], delays[m] = follow_delay(tracks[m], trusted[Modality.ECG], trusted[m], second)
+                if m in self._modalities and m in heard.beats and m in heard.measured:
+                    tracks[m], delays[m] = follow_delay(tracks[m], heard.beats[Modality.ECG], heard.beats[m], second)
         ppg_delay = delays.get(Modality.PPG, np.nan)
         ppg_since = tracks[Modality.PPG].since_s
         if ppg_since != old_tracks[Modality.PPG].since_s:
@@ -153,11 +211,12 @@ class ContextMemory:
             rows[:, _PPG_DELAY] = np.nan
         self._ppg_delay[here] = ppg_delay
         for i, modality in enumerate(self._modalities):
-            if not present[modality][-1]:
+            said = heard.measured.get(modality)
+            if said is None:
                 continue
             row = rows[i]
             ends[i] = second + 1
-            row[_LEVEL], row[_SCALE] = self._measure(modality, present[modality], trusted.get(modality), grid, second)
+            row[_LEVEL], row[_SCALE] = said
             self._level[i, here] = row[_LEVEL]
             for column, span in _MEANS:
                 row[column] = _mean(self._level[i, here + 1 - span : here + 1])
@@ -169,8 +228,9 @@ class ContextMemory:
             if modality is Modality.ABP:
                 past = slice(max(here + 1 - MEMORY_S, ppg_since - self._base_s), here + 1)
                 row[_SLOPE] = delay_slope(self._ppg_delay[past], self._level[i, past])
-        self._rows[second] = rows, ends, tracks
-        self._rows.pop(second - AMENDABLE_S - 1, None)
+        self._rows[second], self._heard[second] = (rows, ends, tracks), heard
+        self._rows.pop(second - KEPT_S - 1, None)
+        self._heard.pop(second - KEPT_S, None)
         self._next_s = second + 1
 
     def at(self, end_s: int) -> npt.NDArray[np.float32]:
@@ -188,7 +248,7 @@ class ContextMemory:
     def _slide(self, second: int) -> None:
         if second - self._base_s >= 2 * MEMORY_S:
             # Cells that are taken back look back as far as ever.
-            shift = second - MEMORY_S - AMENDABLE_S - self._base_s
+            shift = second - MEMORY_S - KEPT_S - self._base_s
             keep = 2 * MEMORY_S - shift
             for memory in (self._level, self._ppg_delay):
                 memory[..., :keep] = memory[..., shift:].copy()

@@ -36,6 +36,7 @@ from models.signals.errors import BadInput
 from models.signals.findings import PULSE_CHANNELS, Findings, Pulse, Rhythm
 from models.signals.found_beats import FoundBeats
 from models.signals.leads import SEVERAL, LeadChoice, LeadVerdict, Serving
+from models.signals.leave_out import WindowPast
 from models.signals.modalities import GRID_RATE_HZ, Modality
 from models.signals.presence import LOOK_BACK_SAMPLES, frame_presence
 from models.signals.pulse import overdue
@@ -256,6 +257,15 @@ class BedPipeline:
         if channel is None:
             return np.empty(0, dtype=np.float32), 0.0
         return channel.native(second * SECOND_NS, (second + 1) * SECOND_NS)
+
+    def past(self, window: Window) -> WindowPast:
+        """What was known when ``window``, the newest, began."""
+        spec, began_s = self.spec, window.end_s - self.spec.window_s
+        pleth = np.full(spec.samples, np.nan, dtype=np.float32)
+        if Modality.PPG in spec.modalities:
+            pleth = np.array(self._view(Modality.PPG, (began_s - spec.window_s) * GRID_RATE_HZ, began_s * GRID_RATE_HZ))
+            pleth[~np.repeat(self._cells(Modality.PPG, began_s, spec.window_s), GRID_RATE_HZ)] = np.nan
+        return WindowPast(spec, window, self._context.past(began_s, window.end_s), pleth)
 
     def push(self, chunks: Sequence[Chunk], start_ns: int, end_ns: int) -> PipelineOutput:
         """Take in what arrived for ``[start_ns, end_ns)`` and close what is complete.

@@ -43,6 +43,7 @@ from streams.records import (
     CellRecord,
     CommandRecord,
     DeadLetter,
+    ExplainRecord,
     PredictionRecord,
     StatusRecord,
     WaveTick,
@@ -84,6 +85,7 @@ _TOPICS: dict[type, str] = {
     StatusRecord: "beds",
     WaveTick: "waves",
     PredictionRecord: "predictions",
+    ExplainRecord: "predictions",
     AlarmRecord: "alarms",
     CommandRecord: "commands",
     DeadLetter: "deadletters",
@@ -94,7 +96,7 @@ def event_ns(record: AnyRecord) -> int | None:
     """Event time of a record, of a tick where it begins; None where it has none."""
     if isinstance(record, WaveTick | BedRecord):
         return record.start_ns
-    if isinstance(record, PredictionRecord):
+    if isinstance(record, PredictionRecord | ExplainRecord):
         return record.window_end_ns
     if isinstance(record, CellRecord):
         return record.second * SECOND_NS

@@ -345,7 +345,7 @@ def _events(records: Iterable[AnyRecord]) -> Iterable[tuple[float, str]]:
                 missed = []
             if record.missed:
                 missed.append(record)
-        if isinstance(record, CommandRecord):
+        if isinstance(record, CommandRecord) and record.name != "explain":
             words = " ".join([record.name, *(plain(str(value)) for value in record.args.values())])
             yield record.time_ns / SECOND_NS, f"operator: {words}"
         for event in log.follow(record):

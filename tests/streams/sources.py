@@ -14,9 +14,11 @@ import numpy as np
 from models.data.simulator import open_demo
 from models.runtime.backend import BackendInfo
 from models.runtime.guard import Service
+from models.runtime.leave_out import LeftOut
 from models.runtime.memory import EngineMemory
 from models.runtime.prediction import Interval, Prediction, RestoredWave
 from models.signals.channels import Channel, map_channels
+from models.signals.leave_out import WindowPast
 from models.signals.modalities import MODALITIES, Modality
 from models.signals.recording import Segment
 from models.signals.windows import Window, WindowSpec
@@ -154,6 +156,7 @@ class FakeEngine:
         self.keys: list[Hashable] = []
         self.forgotten: list[Hashable] = []
         self.remembered: list[tuple[Hashable, EngineMemory, int]] = []  # and how many windows came before
+        self.questions: list[tuple[WindowPast, Hashable, int]] = []  # and how many windows came before
         self.closed = False
         self._fail_at, self._wait = fail_at, wait
 
@@ -166,6 +169,15 @@ class FakeEngine:
         self.keys += keys
         self.batches.append(len(windows))
         return [prediction(w) for w in windows]
+
+    @property
+    def given(self) -> Sequence[str]:
+        return ("risk", "depth", "pressure")
+
+    def leave_out(self, past: WindowPast, key: Hashable) -> list[LeftOut]:
+        self.questions.append((past, key, len(self.windows)))
+        rows = [None, *self.window_spec.modalities]
+        return [LeftOut(m, prediction(past.window)) for m in rows]
 
     def memory_of(self, key: Hashable) -> EngineMemory:
         return EngineMemory("fake", form=float(len(self.windows)))

@@ -202,6 +202,34 @@ model_pasts = st.builds(
     st.none() | arrays(NUMBERS),
 )
 
+
+@st.composite
+def explanations(draw: st.DrawFn) -> records.ExplainRecord:
+    values = st.fixed_dictionaries(
+        {
+            "risk": st.dictionaries(st.sampled_from(["5", "10", "15"]), intervals),
+            "no_risk": names,
+            "map_mmhg": st.none() | intervals,
+            "no_map": names,
+            "depth": st.none() | intervals,
+            "no_depth": names,
+        }
+    )
+    lacking = st.fixed_dictionaries({"reason": names})
+    sensors = draw(st.lists(modalities, unique=True))
+    rows = [records.LeftOutRow(m, **draw(values | lacking)) for m in ("", *sensors)] if draw(st.booleans()) else []
+    return records.ExplainRecord(
+        **{key: draw(value) for key, value in common.items()},
+        window_end_ns=draw(times),
+        asked_ns=draw(times),
+        window_s=draw(st.integers(0, 120)),
+        model=draw(names),
+        backend=draw(names),
+        rows=rows,
+        reason="" if rows else draw(names),
+    )
+
+
 any_record = (
     wave_ticks()
     | st.builds(
@@ -216,6 +244,7 @@ any_record = (
         zero_unix_ns=st.none() | times,
     )
     | predictions()
+    | explanations()
     | st.builds(
         records.StatusRecord,
         **common,

@@ -16,6 +16,7 @@ from streams.records import (
     AlarmRecord,
     AnyRecord,
     CellRecord,
+    ExplainRecord,
     PredictionRecord,
     RhythmRecord,
     StateRecord,
@@ -113,9 +114,14 @@ def test_a_display_elsewhere_knows_and_steers_the_beds(broker: Broker, sharing: 
     display.subscribe(lambda r: ticks.append(r) if isinstance(r, WaveTick) and r.bed == "b" else None)
     display.subscribe(lambda r: alarms.append(r) if isinstance(r, AlarmRecord) and r.bed == "b" else None)
     control = display.control
+    records: list[AnyRecord] = []
+    display.subscribe(records.append)
 
     def played(tick: WaveTick) -> bool:
         return tick.epoch == 1 and tick.goes_to_ns is None
+
+    def predicted(record: AnyRecord) -> bool:
+        return isinstance(record, PredictionRecord) and record.bed == "b" and record.window_end_ns > 300 * S
 
     worker = WorkerProcess(WindowSpec(), FakeEngine, broker.url, shared(sharing))
     source = SourceProcess(
@@ -142,6 +148,11 @@ def test_a_display_elsewhere_knows_and_steers_the_beds(broker: Broker, sharing: 
         assert [t.start_ns for t in before] == [240 * S + n * TICK_NS for n in range(1200)]
         assert next(filter(played, ticks)).start_ns == 300 * S
         assert all(a.epoch == 0 or a.time_ns >= 240 * S for a in alarms)
+        wait_until(lambda: any(predicted(r) for r in list(records)), what="a prediction")
+        control.explain()
+        wait_until(lambda: any(isinstance(r, ExplainRecord) for r in list(records)), what="what each sensor is worth")
+        answer = next(r for r in records if isinstance(r, ExplainRecord))
+        assert (answer.bed, answer.epoch, len(answer.rows)) == ("b", 1, 5) and answer.window_end_ns > 300 * S
         control.show("a")
         assert control.status().paused and not control.status().dropped
 

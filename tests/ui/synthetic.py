@@ -377,6 +377,9 @@ class FakeSession:
     def set_dropped(self, modality: Modality, dropped: bool) -> None:
         self._call("drop", modality, dropped)
 
+    def explain(self) -> None:
+        self._call("explain")
+
     def shown(self, stage: str, due_ns: int, shown_ns: int) -> None:
         self.reports.append((stage, due_ns, shown_ns))
         self.reported_for.append(self.bed)

@@ -50,11 +50,13 @@ class SourceWords:
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """What is the case now, in place of a risk. priority: of its colours, "" for a value of a while ago."""
+    """What is the case now, in place of a risk. priority: of its colours, "" for a value of a while ago. pressure:
+    that it is low; else the circulation is in doubt."""
 
     headline: str
     detail: str
     priority: str
+    pressure: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,7 @@ def band_of(risk_100: float, bands: tuple[float, float]) -> str:
 def prediction_words(state: DisplayState, moment: Moment) -> PredictionWords:
     """The tile at a moment."""
     record, held = state.prediction, HELD.get(moment.life, "")
-    news = _news(state, moment)
+    news = news_of(state, moment)
     blank = tuple(RiskWords(INVALID, f"{minutes} min", "", "") for minutes in HORIZONS)
     if record is None:
         reason = _not_valid(state.missed) if state.missed is not None and news is None else ""
@@ -122,7 +124,7 @@ def _risks(record: PredictionRecord, bands: tuple[float, float], plain: bool) ->
     return tuple(out)
 
 
-def _news(state: DisplayState, moment: Moment) -> News | None:
+def news_of(state: DisplayState, moment: Moment) -> News | None:
     """No circulation, then a low pressure; None where neither is known to be the case."""
     if moment.life not in (Life.LIVE, *HELD):
         return None
@@ -143,13 +145,15 @@ def _low_words(low: LowPressure, event_s: float) -> News:
     value, limit = low.value, f"MAP < {LOW_MMHG:.0f}"
     if not low.current:
         ago = duration_words(max(0.0, event_s - value.at_s))
-        return News(f"LAST KNOWN MAP {beyond(value.mean, LOW_MMHG)} < {LOW_MMHG:.0f}", f"{ago} ago; not known now", "")
+        return News(
+            f"LAST KNOWN MAP {beyond(value.mean, LOW_MMHG)} < {LOW_MMHG:.0f}", f"{ago} ago; not known now", "", True
+        )
     since = f"for {duration_words(max(0.0, event_s - low.since_s))}"
     if value.interval is not None:
         lo, hi = value.interval
-        return News(f"ESTIMATED {limit} ({range_words(lo, hi)})", since, "medium")
+        return News(f"ESTIMATED {limit} ({range_words(lo, hi)})", since, "medium", True)
     priority = "high" if value.mean < VERY_LOW_MMHG else "medium"
-    return News(f"{limit} NOW", f"{since} · {beyond(value.mean, LOW_MMHG)} mmHg", priority)
+    return News(f"{limit} NOW", f"{since} · {beyond(value.mean, LOW_MMHG)} mmHg", priority, True)
 
 
 def _sources(record: PredictionRecord, state: DisplayState) -> tuple[SourceWords, ...]:

@@ -7,7 +7,6 @@ trends as :mod:`ui.bed.series` says).
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -21,6 +20,7 @@ from streams.records import (
     AnyRecord,
     BeatRecord,
     CellRecord,
+    ExplainRecord,
     PredictionRecord,
     RhythmRecord,
     StateRecord,
@@ -36,6 +36,7 @@ from ui.bed.liveness import Moment
 from ui.bed.low_pressure import LowPressure, Pressure, PressureWatch
 from ui.bed.marks import Marks
 from ui.bed.playout import PlayoutClock
+from ui.bed.risk_history import MapPoint, RiskPoint
 from ui.bed.trends import FINE_BLOCKS, FINE_BLOCKS_OF_MANY, Trends
 from ui.bed.truth import Truth
 from ui.style.theme import Theme
@@ -49,14 +50,6 @@ GLIMPSE_S = 8.0
 at 500 samples a second."""
 GLIMPSED = (Modality.ECG, Modality.ABP)
 _NOT_KNOWN = "not known whether there is a pulse"
-
-
-@dataclass(frozen=True, slots=True)
-class RiskPoint:
-    """One point of the trend: end of the window in seconds, risk 0-1 per horizon in minutes."""
-
-    time_s: float
-    risk: dict[str, float]
 
 
 class DisplayState:
@@ -86,6 +79,9 @@ class DisplayState:
         self.missed: PredictionRecord | None = None
         """The newest window that was late or skipped, where that is newer than ``prediction``."""
         self.trend: deque[RiskPoint] = deque(maxlen=int(self.theme.prediction.trend_s))
+        self.maps: deque[MapPoint] = deque(maxlen=int(self.theme.prediction.trend_s))
+        self.explained: ExplainRecord | None = None
+        self.explained_s = 0.0  # monotonic, when that came
         self.rhythm: RhythmRecord | None = None
         self._gone_stale = False  # the rhythm record, when last looked at
         self.absence: dict[Modality, Absence | None] = {}
@@ -202,6 +198,8 @@ class DisplayState:
                 self._rhythm(record, now_s)
             case PredictionRecord():
                 self._prediction(record, now_s)
+            case ExplainRecord():
+                self.explained, self.explained_s = record, now_s
             case AlarmRecord():
                 self.alarms.apply(record)
                 self.marks.alarm(record)
@@ -274,6 +272,7 @@ class DisplayState:
         if record.abp_map is not None:
             self.last_pressure = record
             self.pressure.see(Pressure(record.abp_map, record.time_ns * _NS, now_s))
+            self.maps.append(MapPoint(record.time_ns * _NS, record.abp_map))
 
     def _rhythm(self, record: RhythmRecord, now_s: float) -> None:
         if self.rhythm is not None and record.time_ns < self.rhythm.time_ns:
@@ -294,7 +293,7 @@ class DisplayState:
         self.prediction, self._arrived[PredictionRecord] = record, now_s
         self.missed = None
         if record.valid and not record.abstain and record.risk:
-            self.trend.append(RiskPoint(record.window_end_ns * _NS, {k: v[0] for k, v in record.risk.items()}))
+            self.trend.append(RiskPoint(record.window_end_ns * _NS, dict(record.risk)))
         for lane in self.lanes:
             refused = record.not_estimable.get(lane.modality.value, "")
             # Of a channel that is back there is no estimate to be ended: its last second is still to be drawn.
@@ -311,6 +310,7 @@ class DisplayState:
         if mean is not None and abp is not None and abp.said.estimated:
             self.pressure.see(Pressure(mean[0], record.window_end_ns * _NS, now_s, mean[1:]))
             self.truth.estimated(record.window_end_ns, mean)
+            self.maps.append(MapPoint(record.window_end_ns * _NS, mean[0], estimated=True))
         played = self.clock.started and record.window_end_ns * _NS > self.clock.first_s
         beam = self.clock.newest_s if played else None
         for chunk in record.restored if self._keeps_waves else ():

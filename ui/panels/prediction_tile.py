@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-import numpy as np
-from PySide6.QtCore import QLineF, QPointF, QRectF, Qt
-from PySide6.QtGui import QColor, QFontMetricsF, QPainter, QPaintEvent, QPen
+from PySide6.QtCore import QPointF, QRectF, Qt
+from PySide6.QtGui import QColor, QFont, QFontMetricsF, QMouseEvent, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QWidget
 
 from models.signals.modalities import Modality
 from ui.bed.prediction_view import NOT_ALONE, News, PredictionWords
-from ui.bed.state import RiskPoint
-from ui.style.look import Look, draw_text, elided, mixed
-from ui.waves.ink import polygon
+from ui.bed.risk_history import MapPoint, RiskPoint
+from ui.panels.risk_marks import band_colour, draw_mark
+from ui.panels.risk_picture import RiskPicture
+from ui.style.look import Look, draw_text, elided
+from ui.style.words import INVALID
 
 
 def _panel(painter: QPainter, widget: QWidget, look: Look) -> QRectF:
@@ -35,23 +36,29 @@ class PredictionTile(QWidget):
         self._look = look
         self.words: PredictionWords | None = None
         self._trend: list[RiskPoint] = []
+        self._maps: list[MapPoint] = []
+        self._picture = RiskPicture(look)
         self._now_s = 0.0
         self.setToolTip(
             "Risk of mean arterial pressure below 65 mmHg for at least one minute, with 10–90 % interval."
             " It must not be used alone."
         )
 
-    def show_prediction(self, words: PredictionWords, trend: Sequence[RiskPoint], now_s: float) -> None:
-        """Draws these words and the trend of risks up to ``now_s``; nothing if they are the same."""
-        if words != self.words or len(trend) != len(self._trend):
-            self.words, self._trend, self._now_s = words, list(trend), now_s
+    def show_prediction(
+        self, words: PredictionWords, trend: Sequence[RiskPoint], maps: Sequence[MapPoint], now_s: float
+    ) -> None:
+        """Draws these words, and the risks and pressures up to ``now_s``; nothing if they are the same."""
+        if (
+            words != self.words
+            or trend_key(trend) != trend_key(self._trend)
+            or trend_key(maps) != trend_key(self._maps)
+        ):
+            self.words, self._trend, self._maps, self._now_s = words, list(trend), list(maps), now_s
             self.update()
 
-    def _colour(self, band: str) -> QColor:
-        words = self.words
-        if not band or (words is not None and (words.stale or words.held)):
-            return self._look.colour("stale")
-        return self._look.colour("text" if band == "plain" else f"risk_{band}")
+    @property
+    def _dim(self) -> bool:
+        return self.words is not None and bool(self.words.stale or self.words.held)
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """Draws the tile."""
@@ -63,35 +70,56 @@ class PredictionTile(QWidget):
         if words is None:
             painter.end()
             return
-        title = look.font(11.5, True)
+        title, small = look.font(11.5, True), look.font(11)
         base = inside.top() + QFontMetricsF(title).ascent()
         x = inside.left() + draw_text(
             painter, inside.left(), base, "HYPOTENSION  MAP < 65", title, look.colour("text_soft")
         )
-        draw_text(painter, x + 12 * unit, base, NOT_ALONE, look.font(11), look.colour("text_faint"))
-        stale_tint = look.colour("alarm_medium") if words.stale or words.reason else look.colour("text_soft")
+        x += 12 * unit + draw_text(painter, x + 12 * unit, base, NOT_ALONE, small, look.colour("text_faint"))
+        tint = look.colour("alarm_medium") if words.stale else look.colour("text_soft")
         age = f"{words.held} · {words.age}" if words.held else words.age
-        note = f"{words.reason} · {age}" if words.reason else age
-        room = inside.right() - x - 140 * unit
-        draw_text(
-            painter,
-            inside.right(),
-            base,
-            elided(note, look.font(11), max(60.0, room)),
-            look.font(11),
-            stale_tint,
-            right=True,
-        )
-        top = base + 4 * unit
+        room = max(60.0, inside.right() - x - 14 * unit)
+        draw_text(painter, inside.right(), base, elided(age, small, room), small, tint, right=True)
+        top = base + 5 * unit
         body = QRectF(inside.left(), top, inside.width(), inside.bottom() - top)
+        column = self._column(body)
+        left = QRectF(body.left(), body.top(), 3 * column, body.height())
+        picture = QRectF(left.right() + 4 * unit, body.top(), body.right() - left.right() - 4 * unit, body.height())
+        shown = picture.width() > 100 * unit
         if words.news is not None:
-            self._news(painter, body.adjusted(0, 2 * unit, 0, 0), words.news, bool(words.held))
-            painter.end()
-            return
-        end = self._numbers(painter, body, words)
-        if body.right() - end > 90 * unit:
-            self._paint_trend(painter, QRectF(end, body.top() + 3 * unit, body.right() - end, body.height() - 3 * unit))
+            shown = shown and words.news.pressure
+            place = left if shown else body
+            self._news(painter, place.adjusted(0, 2 * unit, -8 * unit if shown else 0, 0), words.news, bool(words.held))
+        elif words.reason and not any(risk.band for risk in words.risks):
+            self._why(painter, left if shown else body, words.reason)
+        else:
+            self._numbers(painter, left, column, words)
+        if shown:
+            dim = self._dim or words.news is not None
+            self._picture.paint(painter, picture, self._trend, self._maps, self._now_s, dim)
         painter.end()
+
+    def _column(self, body: QRectF) -> float:
+        """Width of a horizon: its mark, its number and its interval."""
+        look, unit = self._look, self._look.unit
+        number = QFontMetricsF(self._big(body)).horizontalAdvance("100")
+        note = max(QFontMetricsF(look.font(11)).horizontalAdvance("100–100"), 44 * unit)
+        return min(18 * unit + number + note + 16 * unit, body.width() / 3.0)
+
+    def _big(self, body: QRectF) -> QFont:
+        return self._look.font(min(46.0, body.height() / self._look.unit * 0.8))
+
+    def _why(self, painter: QPainter, body: QRectF, reason: str) -> None:
+        """No number, and one plain sentence."""
+        look, unit = self._look, self._look.unit
+        big = self._big(body)
+        base = body.center().y() + QFontMetricsF(big).capHeight() / 2
+        x = body.left() + draw_text(painter, body.left(), base, INVALID, big, look.colour("stale")) + 14 * unit
+        painter.setFont(look.font(14))
+        painter.setPen(look.colour("alarm_medium"))
+        place = QRectF(x, body.top(), max(40.0, body.right() - x - 8 * unit), body.height())
+        flags = Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft | Qt.TextFlag.TextWordWrap
+        painter.drawText(place, int(flags), reason)
 
     def _news(self, painter: QPainter, body: QRectF, news: News, held: bool) -> None:
         """A sentence of now over the whole tile, in the colours of its alarm."""
@@ -112,79 +140,39 @@ class PredictionTile(QWidget):
         x += draw_text(painter, x, base, news.headline, big, ink) + 18 * unit
         draw_text(painter, x, base, elided(news.detail, detail, body.right() - x - 6), detail, ink)
 
-    def _numbers(self, painter: QPainter, body: QRectF, words: PredictionWords) -> float:
+    def _numbers(self, painter: QPainter, body: QRectF, column: float, words: PredictionWords) -> None:
         look, unit = self._look, self._look.unit
-        big = look.font(min(38.0, body.height() / unit * 0.95))
-        small = look.font(11)
+        big, small = self._big(body), look.font(11)
         base = body.center().y() + QFontMetricsF(big).capHeight() / 2
         number_width = QFontMetricsF(big).horizontalAdvance("100")
-        note_width = max(QFontMetricsF(small).horizontalAdvance("100–100"), 46 * unit)
         x = body.left()
         for risk in words.risks:
-            draw_text(
-                painter,
-                x,
-                base,
-                risk.value,
-                look.fitted(risk.value, big.pixelSize() / unit, number_width),
-                self._colour(risk.band),
-            )
-            at = x + min(number_width, QFontMetricsF(big).horizontalAdvance(risk.value)) + 7 * unit
+            tint = band_colour(look, risk.band, self._dim)
+            if risk.band:
+                draw_mark(painter, QPointF(x + 7 * unit, body.center().y()), 6.5 * unit, risk.band, look, tint)
+            at = x + 18 * unit
+            font = look.fitted(risk.value, big.pixelSize() / unit, number_width)
+            draw_text(painter, at, base, risk.value, font, tint)
+            at += min(number_width, QFontMetricsF(big).horizontalAdvance(risk.value)) + 6 * unit
             draw_text(painter, at, body.center().y() - 2 * unit, risk.horizon, small, look.colour("text"))
             draw_text(painter, at, body.center().y() + 12 * unit, risk.interval, small, look.colour("text_soft"))
-            x += number_width + note_width + 20 * unit
-        return x
+            x += column
 
-    def _paint_trend(self, painter: QPainter, area: QRectF) -> None:
-        """Ten minutes of the longest horizon; broken where no prediction was made."""
-        look, unit = self._look, self._look.unit
-        span = look.theme.prediction.trend_s
-        label = look.font(10)
-        bottom = area.bottom() - QFontMetricsF(label).height() * 0.9
-        plot = QRectF(area.left(), area.top(), area.width(), max(8.0, bottom - area.top()))
-        painter.fillRect(plot, mixed(look.colour("panel"), look.colour("background"), 0.5))
-        for limit in look.theme.prediction.bands:
-            y = plot.bottom() - limit / 100.0 * plot.height()
-            pen = QPen(look.colour("panel_edge"), 1, Qt.PenStyle.DashLine)
-            painter.setPen(pen)
-            painter.drawLine(QLineF(plot.left(), y, plot.right(), y))
-        if self._trend:
-            horizon = max(self._trend[-1].risk, key=float)
-            times = np.array([point.time_s for point in self._trend])
-            risk = np.array([100.0 * point.risk.get(horizon, np.nan) for point in self._trend])
-            x = plot.right() - (self._now_s - times) / span * plot.width()
-            y = plot.bottom() - np.clip(risk, 0, 100) / 100.0 * plot.height()
-            painter.save()
-            painter.setClipRect(plot.adjusted(0, -1, 1, 1))
-            tint = self._colour(self.words.risks[-1].band if self.words and self.words.risks else "")
-            painter.setPen(QPen(tint, 1.4 * max(1.0, unit)))
-            cuts = np.flatnonzero((np.diff(times) > 3.0) | ~np.isfinite(np.diff(risk))) + 1
-            for part in np.split(np.arange(len(times)), cuts):
-                points = np.column_stack((x[part], y[part]))
-                points = points[np.isfinite(points).all(axis=1)]
-                if len(points) > 1:
-                    painter.drawPolyline(polygon(points))
-                elif len(points) == 1:
-                    painter.drawPoint(QPointF(*points[0]))
-            painter.restore()
-            base = area.bottom() - 1
-            draw_text(painter, plot.left(), base, f"{span / 60:.0f} min ago", label, look.colour("text_faint"))
-            draw_text(
-                painter,
-                plot.right(),
-                base,
-                f"{horizon} min risk, now",
-                label,
-                look.colour("text_faint"),
-                right=True,
-            )
+
+def trend_key(points: Sequence[RiskPoint] | Sequence[MapPoint]) -> tuple[int, float]:
+    """Whether it is the same: how many, and of when."""
+    return len(points), points[-1].time_s if points else 0.0
 
 
 class MadeFromTile(QWidget):
-    """Which modalities the newest prediction was made from, with the percentage of frames present."""
+    """Which modalities the newest prediction was made from, with the percentage of frames present. ask: called by a
+    click, for what each of them is worth."""
 
-    def __init__(self, look: Look, parent: QWidget | None = None) -> None:
+    def __init__(self, look: Look, ask: Callable[[], None], parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self._ask = ask
+        self.setCursor(Qt.CursorShape.PointingHandCursor)
+        self.setToolTip("What each sensor is worth to the prediction: a click, or X.")
         self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
         self._look = look
         self.words: PredictionWords | None = None
@@ -196,6 +184,10 @@ class MadeFromTile(QWidget):
             self.words = words
             self.update()
 
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        """Asks."""
+        self._ask()
+
     def paintEvent(self, event: QPaintEvent) -> None:
         """Draws the tile."""
         look, unit = self._look, self._look.unit
@@ -205,6 +197,8 @@ class MadeFromTile(QWidget):
         title = look.font(11.5, True)
         base = inside.top() + QFontMetricsF(title).ascent()
         draw_text(painter, inside.left(), base, "MADE FROM", title, look.colour("text_soft"))
+        hint, small = "what each is worth: X", look.font(11)
+        draw_text(painter, inside.right(), base, hint, small, look.colour("text_faint"), right=True)
         sources = self.words.sources if self.words else ()
         name_font, font = look.font(12, True), look.font(11)
         need = max(

@@ -65,6 +65,8 @@ SHORTCUTS: tuple[Shortcut, ...] = (
     Shortcut(("Shift+B",), "central view by name, or by urgency", "sort_central", None, "Screen"),
     Shortcut(("A",), "acknowledge this bed's alarms (no flash, no sound)", "acknowledge", None, "Screen"),
     Shortcut(("L",), "list of the standing alarms", "toggle_alarms", None, "Screen"),
+    Shortcut(("X",), "what each sensor is worth to the prediction", "toggle_worth", None, "Screen"),
+    Shortcut(("Shift+X",), "the same, asked again", "ask_worth", None, "Screen"),
     Shortcut(("S",), "save a picture of the screen", "screenshot", None, "Screen"),
     Shortcut(("F", "F11"), "full screen", "toggle_full_screen", None, "Screen"),
     Shortcut(("?", "F1"), "this help", "toggle_help", None, "Screen"),

@@ -7,7 +7,7 @@ import tomllib
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -54,10 +54,13 @@ class LaneStyle(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PredictionStyle(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``bands``: risks in percent up to which one is low, and middle; how far the trend reaches back in s."""
+    """``bands``: risks in percent up to which one is low, and middle; how far the trend reaches back in s, and between
+    which mean pressures in mmHg it is drawn; the shape of each band beside its colour."""
 
     bands: tuple[float, float]
     trend_s: float
+    map_mmhg: tuple[float, float]
+    shapes: dict[str, Literal["circle", "triangle", "square"]]
 
 
 class AlarmColours(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

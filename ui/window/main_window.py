@@ -9,6 +9,7 @@
     trends        a page of its own                                        trends.py, ui/trends/
     prediction    risk, trend, age; made from                              panels/prediction_tile.py
     central       all beds as tiles, in place of the four above (B)        central/
+    worth         over the waves: what each sensor is worth (X)            panels/worth_table.py, prediction_desk.py
     replay bar    pause, speed, position, status                           panels/replay_bar.py, bed/status_words.py
 
 What keys, buttons and menu do is in window/operator.py; what is known of each bed in bed/ward.py and bed/bedside.py;
@@ -34,10 +35,9 @@ from streams.control import BedView, SessionControl, SessionStatus
 from streams.feed import DisplayFeed
 from ui.bed.alarm_view import fields
 from ui.bed.bed_words import bed_words
-from ui.bed.bedside import Answer, Bedside
+from ui.bed.bedside import Answer
 from ui.bed.liveness import Life
 from ui.bed.past import Page, ago_words, day_words, wall_words, whose_words
-from ui.bed.prediction_view import prediction_words
 from ui.bed.readouts import readout
 from ui.bed.state import DisplayState
 from ui.bed.status_words import status_words
@@ -61,6 +61,7 @@ from ui.window.leaving import Leaving
 from ui.window.menu import MainMenu
 from ui.window.operator import Operator
 from ui.window.picture import Pictures, write_picture
+from ui.window.prediction_desk import PredictionDesk
 from ui.window.screen import BEDSIDE, Screen
 from ui.window.sound_desk import SoundDesk
 from ui.window.trends import TRENDS, TrendsRoom
@@ -141,6 +142,8 @@ class MainWindow(QMainWindow):
         self.trends = TrendsRoom(self.look, self._visit, lambda: self.history.unix_s, self.pictures, aside)
         face.add_page(TRENDS, self.trends)
         self.on_trends = self.trends.do
+        self.foresight = PredictionDesk(self.link, self.ward, face, self._monotonic)
+        self.toggle_worth, self.ask_worth = self.foresight.toggle_worth, self.foresight.ask_worth
         self._give_orders()
         self.resize(1456, 819)
         self.setMinimumSize(1024, 640)
@@ -346,7 +349,7 @@ class MainWindow(QMainWindow):
         self.face.sound.say(*self.sound.words())
         position_s = head_s if head_s is not None else (status.position_s if status is not None else 0.0)
         self._say_numbers(head_s)
-        self._say_prediction(bed)
+        self.foresight.say(bed, page)
         title = bed.snapshot.title if bed.snapshot is not None else ""
         speeds = speed_words(*bed.speeds)
         source = f"{clock_words(position_s)}  ·  {speeds if seekable else 'LIVE'}  ·  {title}"
@@ -394,18 +397,6 @@ class MainWindow(QMainWindow):
         flashes = flashes_of(state.lanes, readouts, state.alarms.standing, moment, self.look.theme.alarm)
         self.numerics.show_readouts(state.lanes, self.sweep.lane_rows, readouts, beating, flashes)
 
-    def _say_prediction(self, bed: Bedside) -> None:
-        page, record = self._shown_page, bed.state.prediction
-        state, moment = (bed.state, bed.moment) if page is None else (page.state, page.moment)
-        words = prediction_words(state, moment)
-        self.prediction.show_prediction(words, state.trend, moment.event_s)
-        self.made_from.show_prediction(words)
-        if page is None and record is not None and record.window_end_ns != bed.prediction_seen:
-            bed.prediction_seen = record.window_end_ns
-            due = record.stamps_ns.get("due", 0)
-            if due:
-                self.link.report_shown("window_to_screen", due, round(self._monotonic() * 1e9))
-
     # The window itself ------------------------------------------------------------------------------------------
 
     def turn_page(self, name: str) -> None:
@@ -431,7 +422,7 @@ class MainWindow(QMainWindow):
 
     def escape(self) -> None:
         """Close what lies over the waves, the topmost first; with nothing open, back from the past to live."""
-        for open_one in (self.help, self.alarms):
+        for open_one in (self.help, self.face.worth, self.alarms):
             if open_one.isVisible():
                 open_one.hide()
                 return

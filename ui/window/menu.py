@@ -37,6 +37,7 @@ MENU = (
     Entry("Softer", "change_volume", -1.0),
     Entry("Beat tone on or off", "toggle_beat_tone"),
     Entry("Sound on or off", "toggle_sound"),
+    Entry("What each sensor is worth", "toggle_worth"),
     Entry("Save a picture", "screenshot"),
     Entry("Full screen", "toggle_full_screen"),
     Entry("Keys …", "toggle_help"),

@@ -28,12 +28,13 @@ from ui.panels.sound_sign import WIDTH as SOUND_WIDTH
 from ui.panels.sound_sign import SoundSign
 from ui.panels.toast import Toast
 from ui.panels.top_bar import Banner, TopBar
+from ui.panels.worth_table import WorthTable
 from ui.style.look import Look
 from ui.waves.sweep import SweepView
 from ui.window.menu import MainMenu
 
 BEDSIDE = "bedside"
-_TOP_HEIGHT, _BANNER_HEIGHT, _TILES_HEIGHT, _REPLAY_HEIGHT = 60, 28, 90, 36
+_TOP_HEIGHT, _BANNER_HEIGHT, _TILES_HEIGHT, _REPLAY_HEIGHT = 60, 28, 110, 36
 
 
 class Page(Protocol):
@@ -66,7 +67,7 @@ class Screen(QWidget):
         self.sweep = SweepView(state, look)
         self.numerics = NumericsPanel(look)
         self.prediction = PredictionTile(look)
-        self.made_from = MadeFromTile(look)
+        self.made_from = MadeFromTile(look, partial(act, "toggle_worth"))
         self.replay = ReplayBar(
             look,
             partial(act, "toggle_pause"),
@@ -88,14 +89,15 @@ class Screen(QWidget):
         column.addWidget(self._stack, 1)
         column.addWidget(self.replay)
         self.alarms = AlarmList(look, self)
+        self.worth = WorthTable(look, self)
         self.help = HelpOverlay(look, self)
         self.toast = Toast(look, self)
 
     def _bedside(self) -> QWidget:
         self.tiles = QWidget()
         tiles = self._row = QHBoxLayout(self.tiles)
-        tiles.addWidget(self.prediction, 6)
-        tiles.addWidget(self.made_from, 5)
+        tiles.addWidget(self.prediction, 7)
+        tiles.addWidget(self.made_from, 4)
         waves = QHBoxLayout()
         waves.setSpacing(0)
         waves.addWidget(self.sweep, 1)
@@ -174,6 +176,8 @@ class Screen(QWidget):
         room = QRect(0, top, window.width() - self.numerics.width(), round(window.height() * 0.6))
         if self.alarms.room != room:
             self.alarms.give_room(room)
+        floor = self._stack.geometry().bottom() - self.tiles.height()
+        self.worth.give_room(QRect(0, top, room.width(), max(1, floor - top)))
         self.toast.place()
 
     def settle(self) -> None:

@@ -55,7 +55,7 @@ def test_everything_arrives_in_order_and_is_flushed_before_the_end() -> None:
     runner.close()
     assert sink.records == records and sink.flushed[-1] == len(records) and sink.closed == 1
     status = runner.status
-    assert (status.pushed, status.written, status.dropped, status.waiting_bytes, status.failure) == (512, 512, 0, 0, "")
+    assert (status.pushed, status.written, status.dropped, status.waiting_bytes, status.failure) == (513, 513, 0, 0, "")
 
 
 def test_a_full_queue_leaves_out_new_waves_first_counts_them_and_says_so() -> None:

@@ -61,7 +61,7 @@ class Room:
         nothing: Any = None
         self.operator = Operator(
             nothing, self.ward, nothing, say=lambda words: None, show_bed=nothing, history=nothing,
-            now_s=lambda: self.now, sweep_chosen=nothing,
+            now_s=lambda: self.now, sweep_chosen=nothing, aside=nothing,
         )  # fmt: skip
         self.seq, self.answers, self.begin, self.frames = 0, True, self.now, 0
         self.run(2.0)
