@@ -3,7 +3,7 @@
     waves ──▶ window ──▶ vitals ──▶ alarm ──▶ alarms ──┐
       │          └─ mailbox ─ inference ─▶ predictions ─┼─▶ show ─▶ feeds, subscribers
       └────────────────────────────────────────────────┘
-    commands ──▶ command      beds ──▶ show      whatever cannot be read ──▶ deadletters
+    commands ──▶ command, alarm      beds ──▶ show      whatever cannot be read ──▶ deadletters
 
 The same factory builds it on ``embedded://NAME`` for one process and on ``kafka://`` for many workers. Topics are raw:
 agents decode, validate and dead-letter. Whatever leaves an agent takes the app down, visibly.
@@ -151,6 +151,7 @@ def create_app(
     if (alarm := stages.alarm) is not None:
         for source in ("vitals", "predictions"):
             agent(source, "alarm", partial(alarm.handle, source), owner=True)
+        agent("commands", "alarm", partial(alarm.handle, "commands"), owner=False, refuses=(BadInput,))
     if (show := stages.show) is not None:
         # Who reads a topic alone answers for its dead letters; nobody does for those of the dead letters themselves.
         alone = {"beds": True, "waves": window is None, "vitals": alarm is None, "predictions": alarm is None,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from models.signals.modalities import Modality
+from streams.limit_settings import LimitSetting
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +132,12 @@ class SessionControl(Protocol):
 
     def set_dropped(self, modality: Modality, dropped: bool) -> None:
         """Withhold a modality, or give it back."""
+
+    def set_limits(self, limits: Iterable[LimitSetting]) -> None:
+        """Judge the alarms by these from now on."""
+
+    def acknowledge(self, alarms: Mapping[str, float]) -> None:
+        """Somebody has seen these alarms: key -> event time in seconds at which it began."""
 
     def shown(self, stage: str, due_ns: int, shown_ns: int) -> None:
         """The display reports the end of paint of a tick's samples (stage ``sample_to_screen``) or of a prediction

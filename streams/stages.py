@@ -20,10 +20,11 @@ from models.runtime.memory import Remembered
 from models.signals.times import SECOND_NS
 from models.signals.windows import WindowSpec
 from streams.accounting import Accounting
-from streams.alarms import AlarmEngine
+from streams.alarms import AlarmEngine, limits_from
 from streams.feed import DisplayFeed
 from streams.heritage import MOST_HERITAGES, Heritage, ToldWindows
 from streams.latency import LatencyBook
+from streams.limit_settings import DEFAULT_SETTINGS, LimitSetting, checked
 from streams.mailbox import EndOfBed, Mailbox, WindowJob
 from streams.memories import engine_memory
 from streams.records import (
@@ -33,6 +34,7 @@ from streams.records import (
     CellRecord,
     CommandRecord,
     DeadLetter,
+    LimitsRecord,
     MemoryRecord,
     PredictionRecord,
     RhythmRecord,
@@ -235,8 +237,19 @@ class WindowStage:
             self._mailbox.offer(EndOfBed(tick.bed, tick.session, tick.epoch, tick.end_ns))
 
 
+@dataclass(frozen=True, slots=True)
+class LimitsInForce:
+    """By which a bed's alarms are judged, and who has set them; "" while nobody has."""
+
+    settings: tuple[LimitSetting, ...] = DEFAULT_SETTINGS
+    set_by: str = ""
+
+
 class AlarmStage:
-    """States, vitals and predictions of all beds of this worker: alarm records.
+    """States, vitals, predictions and commands of all beds of this worker: alarm records, and by which limits.
+
+    What an operator has set for a bed holds until somebody sets something else, whoever its patient is; the worker that
+    takes the bed over goes on with it.
 
     renew_s: seconds of event time after which what stands is said again, for displays that came later; None where
     every display was there from the beginning. memory_s: as of :class:`WindowStage`, for what the alarms hang on.
@@ -257,6 +270,8 @@ class AlarmStage:
         self._memory_ns = None if memory_s is None else round(memory_s * SECOND_NS)
         self._told_ns: dict[str, int] = {}
         self._ended: dict[tuple[str, str, int], set[str]] = {}
+        self._limits: dict[str, LimitsInForce] = {}
+        self._at: dict[str, StateRecord] = {}  # the newest of each bed
 
     def forget(self, beds: Iterable[str]) -> None:
         """Drops the state of beds."""
@@ -265,6 +280,8 @@ class AlarmStage:
             self._standing.pop(bed, None)
             self._renewed_ns.pop(bed, None)
             self._told_ns.pop(bed, None)
+            self._limits.pop(bed, None)
+            self._at.pop(bed, None)
 
     def standing(self) -> dict[str, int]:
         """How many alarms stand now, by priority; from any thread."""
@@ -275,11 +292,22 @@ class AlarmStage:
         before, by another worker, and nothing goes out."""
         engine = self._beds.get(record.bed)
         if isinstance(record, MemoryRecord):
-            if warming and engine is not None and record.alarms is not None:
-                engine.inherit(record, record.time_ns, record.alarms)
+            if warming and record.alarms is not None:
+                if record.alarms.limits and record.bed not in self._limits:
+                    self._use(record.bed, LimitsInForce(checked(record.alarms.limits), record.alarms.limits_by))
+                if engine is not None:
+                    engine.inherit(record, record.time_ns, record.alarms)
+            return
+        if isinstance(record, CommandRecord):
+            if record.name == "limits":
+                self._use(record.bed, LimitsInForce(checked(record.limits), record.operator or "operator"))
+                self._told_ns.pop(record.bed, None)  # who takes over is told at once
+                if (at := self._at.get(record.bed)) is not None:
+                    await self._say_limits(at)
             return
         if engine is None:
             engine = self._beds[record.bed] = self._make()
+            engine.set_limits(limits_from(self.limits(record.bed).settings))
         changes: list[AlarmRecord] = []
         if isinstance(record, StateRecord):
             changes = engine.on_state(record)
@@ -295,22 +323,51 @@ class AlarmStage:
             self._note(change)
             if not warming:
                 await self._send("alarms", change)
+        if isinstance(record, StateRecord):
+            before, self._at[record.bed] = self._at.get(record.bed), record
+            new = before is None or (before.session, before.epoch) != (record.session, record.epoch)
+            if new and not warming:
+                await self._say_limits(record)
         if isinstance(record, StateRecord) and not warming and self._renew_ns is not None:
             await self._renew(record, self._renew_ns)
         if isinstance(record, StateRecord) and not warming and self._memory_ns is not None:
             await self._tell(record, engine, self._memory_ns)
 
+    def limits(self, bed: str) -> LimitsInForce:
+        """By which the alarms of a bed are judged."""
+        return self._limits.get(bed, _NOBODYS)
+
+    def _use(self, bed: str, limits: LimitsInForce) -> None:
+        self._limits[bed] = limits
+        if (engine := self._beds.get(bed)) is not None:
+            engine.set_limits(limits_from(limits.settings))
+
+    async def _say_limits(self, at: StateRecord) -> None:
+        limits = self.limits(at.bed)
+        record = LimitsRecord(
+            bed=at.bed,
+            session=at.session,
+            epoch=at.epoch,
+            time_ns=at.time_ns,
+            limits=list(limits.settings),
+            set_by=limits.set_by,
+        )
+        await self._send("alarms", record)
+
     async def _tell(self, record: StateRecord, engine: AlarmEngine, every_ns: int) -> None:
         if abs(record.time_ns - self._told_ns.get(record.bed, record.time_ns - every_ns)) < every_ns:
             return
         self._told_ns[record.bed] = record.time_ns
+        alarms, limits = engine.export(), self.limits(record.bed)
+        if limits.set_by:
+            alarms = replace(alarms, limits=list(limits.settings), limits_by=limits.set_by)
         memory = MemoryRecord(
             bed=record.bed,
             session=record.session,
             epoch=record.epoch,
             time_ns=record.time_ns,
             tick_seq=0,
-            alarms=engine.export(),
+            alarms=alarms,
         )
         await self._send("vitals", memory)
 
@@ -325,6 +382,7 @@ class AlarmStage:
         if abs(record.time_ns - self._renewed_ns.get(record.bed, record.time_ns - every_ns)) < every_ns:
             return
         self._renewed_ns[record.bed] = record.time_ns
+        await self._say_limits(record)
         standing = self._standing.get(record.bed, {})
         for key in list(standing):
             if (alarm := standing.get(key)) is not None:
@@ -338,6 +396,9 @@ class AlarmStage:
         if ended >= {"vitals", "predictions"}:
             del self._ended[key]
             await self._send("alarms", end_of_stream(tick, tick.end_ns))
+
+
+_NOBODYS = LimitsInForce()
 
 
 class ShowStage:

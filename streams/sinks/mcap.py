@@ -43,6 +43,7 @@ from streams.records import (
     CellRecord,
     CommandRecord,
     DeadLetter,
+    LimitsRecord,
     PredictionRecord,
     StatusRecord,
     WaveTick,
@@ -85,6 +86,7 @@ _TOPICS: dict[type, str] = {
     WaveTick: "waves",
     PredictionRecord: "predictions",
     AlarmRecord: "alarms",
+    LimitsRecord: "alarms",
     CommandRecord: "commands",
     DeadLetter: "deadletters",
 }
