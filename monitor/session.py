@@ -236,11 +236,15 @@ class Session(Orders, OnShow):
         self._stream.post(topic, record.bed, encode(record))
 
     def _order(
-        self, name: str, args: Mapping[str, str | float] | None = None, limits: Iterable[LimitSetting] = ()
+        self,
+        name: str,
+        args: Mapping[str, str | float] | None = None,
+        limits: Iterable[LimitSetting] = (),
+        bed: str = "",
     ) -> None:
-        bed = self._shown
-        at_ns = round(bed.position_s * SECOND_NS)
-        self._post("commands", self._command(bed.name, bed.session or self.id, at_ns, name, args or {}, limits))
+        asked = self._sources.bed(bed) if bed else self._shown
+        at_ns = round(asked.position_s * SECOND_NS)
+        self._post("commands", self._command(asked.name, asked.session or self.id, at_ns, name, args, limits))
 
     def _apply(self, command: CommandRecord) -> None:
         if self._sources.apply(command):

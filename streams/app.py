@@ -150,7 +150,7 @@ def create_app(
         agent("waves", "window", _ticks_only(window.handle), owner=True, refuses=(BadInput, DecodeError))
     if (alarm := stages.alarm) is not None:
         for source in ("vitals", "predictions"):
-            agent(source, "alarm", partial(alarm.handle, source), owner=True)
+            agent(source, "alarm", partial(alarm.handle, source), owner=True, refuses=(BadInput,))
         agent("commands", "alarm", partial(alarm.handle, "commands"), owner=False, refuses=(BadInput,))
     if (show := stages.show) is not None:
         # Who reads a topic alone answers for its dead letters; nobody does for those of the dead letters themselves.

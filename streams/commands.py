@@ -32,7 +32,7 @@ class CommandMaker:
         session: str,
         time_ns: int,
         name: str,
-        args: Mapping[str, str | float],
+        args: Mapping[str, str | float] | None = None,
         limits: Iterable[LimitSetting] = (),
     ) -> CommandRecord:
         """The next command to a bed of a session, which is at ``time_ns`` of event time; ``args`` as the applier reads
@@ -45,7 +45,7 @@ class CommandMaker:
             operator=self._operator,
             time_ns=time_ns,
             name=name,
-            args=dict(args),
+            args=dict(args or {}),
             limits=list(limits),
         )
 
@@ -56,9 +56,13 @@ class Orders(ABC):
 
     @abstractmethod
     def _order(
-        self, name: str, args: Mapping[str, str | float] | None = None, limits: Iterable[LimitSetting] = ()
+        self,
+        name: str,
+        args: Mapping[str, str | float] | None = None,
+        limits: Iterable[LimitSetting] = (),
+        bed: str = "",
     ) -> None:
-        """Sends the command."""
+        """Sends the command; "" is the bed on show."""
 
     def pause(self) -> None:
         """Stands still; what is under way arrives."""
@@ -84,9 +88,9 @@ class Orders(ABC):
         """Withholds the modality, or gives it back."""
         self._order("drop" if dropped else "restore", {"modality": modality.value})
 
-    def set_limits(self, limits: Iterable[LimitSetting]) -> None:
-        """Judges the alarms by these from now on; BadInput for limits that make no sense."""
-        self._order("limits", limits=checked(limits))
+    def set_limits(self, limits: Iterable[LimitSetting], bed: str = "") -> None:
+        """Judges the alarms by these from now on, of any bed; BadInput for limits that make no sense."""
+        self._order("limits", limits=checked(limits), bed=bed)
 
     def acknowledge(self, alarms: Mapping[str, float]) -> None:
         """Tells whoever listens which alarms (key -> event time in seconds at which it began) somebody has seen."""

@@ -133,8 +133,8 @@ class SessionControl(Protocol):
     def set_dropped(self, modality: Modality, dropped: bool) -> None:
         """Withhold a modality, or give it back."""
 
-    def set_limits(self, limits: Iterable[LimitSetting]) -> None:
-        """Judge the alarms by these from now on."""
+    def set_limits(self, limits: Iterable[LimitSetting], bed: str = "") -> None:
+        """Judge the alarms of a bed by these from now on; "" is the one on show."""
 
     def acknowledge(self, alarms: Mapping[str, float]) -> None:
         """Somebody has seen these alarms: key -> event time in seconds at which it began."""

@@ -157,9 +157,13 @@ class RemoteSession(Orders, OnShow):
         self.latency.add_ns(stage, due_ns, shown_ns)
 
     def _order(
-        self, name: str, args: Mapping[str, str | float] | None = None, limits: Iterable[LimitSetting] = ()
+        self,
+        name: str,
+        args: Mapping[str, str | float] | None = None,
+        limits: Iterable[LimitSetting] = (),
+        bed: str = "",
     ) -> None:
-        known = self._known(self.bed)
+        known = self._known(bed or self.bed)
         if known is None:
             raise BadInput("a bed to order", "none yet", "wait until one has announced itself")
         if away_s := self._away_s():  # an order that is carried out minutes later is another one
@@ -167,7 +171,7 @@ class RemoteSession(Orders, OnShow):
                 "a broker to send the order by", f"none that has answered for {away_s:.0f} s", "wait until it is back"
             )
         at_ns = round((known.source.position_s if known.source is not None else 0.0) * SECOND_NS)
-        self._post(self._command(known.record.bed, known.record.session, at_ns, name, args or {}, limits))
+        self._post(self._command(known.record.bed, known.record.session, at_ns, name, args, limits))
 
     def _known(self, bed: str) -> _Known | None:
         with self._lock:

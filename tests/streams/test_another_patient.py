@@ -27,6 +27,7 @@ from streams.records import (
     BedChannel,
     BedRecord,
     CommandRecord,
+    LimitsRecord,
     PredictionRecord,
     StateRecord,
     StatusRecord,

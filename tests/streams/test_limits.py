@@ -29,6 +29,7 @@ from streams.limit_settings import (
     moved,
     setting_of,
 )
+from streams.pasts import AlarmsPast
 from streams.records import (
     AlarmRecord,
     AnyRecord,
@@ -296,3 +297,12 @@ def test_only_a_breathing_signal_is_trusted_with_an_alarm() -> None:
     engine = AlarmEngine()
     assert not [r for s in range(30) for r in engine.on_vitals(vitals(s, resp_rate=3.0, resp_source="ECG+PPG"))]
     assert [r for s in range(30, 60) for r in engine.on_vitals(vitals(s, resp_rate=3.0, resp_source=Modality.RESP))]
+
+
+def test_a_memory_with_limits_that_make_no_sense_is_refused_before_anything_is_taken_of_it() -> None:
+    heir = Desk()
+    wild = AlarmsPast(limits=list(changed("hr", low=500.0)), limits_by="anna")
+    memory = MemoryRecord(**HEAD, time_ns=0, tick_seq=0, alarms=wild)
+    with pytest.raises(BadInput, match="Heart rate"):
+        heir.take(memory, warming=True)
+    assert heir.stage.limits("1").settings == DEFAULT_SETTINGS

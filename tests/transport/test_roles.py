@@ -12,10 +12,12 @@ import pytest
 from models.signals.errors import BadInput
 from models.signals.modalities import Modality
 from models.signals.windows import WindowSpec
+from streams.limit_settings import checked, default_setting, moved
 from streams.records import (
     AlarmRecord,
     AnyRecord,
     CellRecord,
+    LimitsRecord,
     PredictionRecord,
     RhythmRecord,
     StateRecord,
@@ -107,6 +109,8 @@ def test_three_processes_say_what_one_says(broker: Broker, sharing: Sharing) -> 
 def test_a_display_elsewhere_knows_and_steers_the_beds(broker: Broker, sharing: Sharing) -> None:
     display = DisplayProcess(broker.url, sharing)
     control = display.control
+    limits: dict[str, LimitsRecord] = {}
+    display.subscribe(lambda r: limits.update({r.bed: r}) if isinstance(r, LimitsRecord) else None)
     worker = WorkerProcess(WindowSpec(), FakeEngine, broker.url, shared(sharing))
     source = SourceProcess(
         replays({bed: lambda: PatientMap(600.0) for bed in "ab"}, speed=1.0),
@@ -129,6 +133,12 @@ def test_a_display_elsewhere_knows_and_steers_the_beds(broker: Broker, sharing: 
         assert source.role.bed("a").position_s < 60.0
         control.show("a")
         assert control.status().paused and not control.status().dropped
+        tight = checked([moved(default_setting("hr"), 45.0, 60.0)])
+        control.set_limits(tight, "b")
+        wait_until(
+            lambda: "b" in limits and tuple(limits["b"].limits) == tight, what="the limits of the one that plays"
+        )
+        assert limits["b"].set_by == "operator" and not limits["a"].set_by
 
 
 def test_two_sources_of_one_bed_are_refused_and_the_first_plays_on(broker: Broker, sharing: Sharing) -> None:

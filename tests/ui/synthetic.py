@@ -379,8 +379,8 @@ class FakeSession:
     def set_dropped(self, modality: Modality, dropped: bool) -> None:
         self._call("drop", modality, dropped)
 
-    def set_limits(self, limits: Iterable[LimitSetting]) -> None:
-        self._call("limits", checked(limits))
+    def set_limits(self, limits: Iterable[LimitSetting], bed: str = "") -> None:
+        self._call("limits", checked(limits), bed)
 
     def acknowledge(self, alarms: Mapping[str, float]) -> None:
         self._call("acknowledge", dict(alarms))

@@ -21,6 +21,7 @@ from ui.panels.bed_strip import BedStrip
 from ui.panels.help_overlay import HelpOverlay
 from ui.panels.history_band import HEIGHT as BAND_HEIGHT
 from ui.panels.history_band import HistoryBand
+from ui.panels.limits_panel import LimitsPanel
 from ui.panels.numerics import NumericsPanel
 from ui.panels.prediction_tile import MadeFromTile, PredictionTile
 from ui.panels.replay_bar import ReplayBar
@@ -58,13 +59,13 @@ class Screen(QWidget):
         super().__init__()
         self._look = look
         self.setStyleSheet(f"background: {look.theme.colour['background']};")
-        self.top = TopBar(look, partial(act, "toggle_alarms"))
+        self.top = TopBar(look, partial(act, "toggle_alarms"), partial(act, "acknowledge_alarm"))
         self.sound = SoundSign(look, self.top)
         self.banner = Banner(look)
         self.beds = BedStrip(look, partial(act, "show_bed"))
         self.past = HistoryBand(look, partial(act, "back_to_live"))
         self.sweep = SweepView(state, look)
-        self.numerics = NumericsPanel(look)
+        self.numerics = NumericsPanel(look, partial(act, "toggle_limits"))
         self.prediction = PredictionTile(look)
         self.made_from = MadeFromTile(look)
         self.replay = ReplayBar(
@@ -87,7 +88,8 @@ class Screen(QWidget):
             column.addWidget(bar)
         column.addWidget(self._stack, 1)
         column.addWidget(self.replay)
-        self.alarms = AlarmList(look, self)
+        self.alarms = AlarmList(look, self, partial(act, "acknowledge_alarm"))
+        self.limits = LimitsPanel(look, self, partial(act, "set_limits"))
         self.help = HelpOverlay(look, self)
         self.toast = Toast(look, self)
 
@@ -174,6 +176,7 @@ class Screen(QWidget):
         room = QRect(0, top, window.width() - self.numerics.width(), round(window.height() * 0.6))
         if self.alarms.room != room:
             self.alarms.give_room(room)
+        self.limits.place(self.rect().adjusted(0, top, -self.numerics.width(), -self.replay.height()))
         self.toast.place()
 
     def settle(self) -> None:
