@@ -232,6 +232,6 @@ def alarm_of(lane: Modality, standing: Iterable[Alarm], has_resp: bool) -> Alarm
         about = _LANES.get(alarm.record.key.split(".")[0], ())
         if Modality.RESP in about and not has_resp:
             about = (Modality.ECG,)
-        if lane in about and alarm.record.kind == "physiological":
+        if lane in about and alarm.record.kind == "physiological" and alarm.ended_s is None:
             return alarm
     return None
