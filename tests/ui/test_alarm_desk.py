@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from PySide6.QtCore import QPoint, QRect, Qt
+from PySide6.QtCore import QPoint, QRect, QRectF, Qt
 from PySide6.QtGui import QColor
 from PySide6.QtWidgets import QApplication, QWidget
 from pytestqt.qtbot import QtBot
@@ -133,6 +133,7 @@ def test_every_silence_is_on_the_screen_and_ends_as_it_says(
         press()
         s.frames(8)
     assert s.window.top.silence.startswith(words) and audible_level(s.window.ward.beds) == ""
+    assert not s.window.top.silence_place.intersects(QRectF(s.window.face.sound.geometry())), "no sign covers another"
     assert s.window.top.silence_place.isValid() and {"asystole", "map.low"} == set(seen(s))
     image = s.window.top.grab().toImage().convertToFormat(s.image().format())
     said = s.pixels(s.window.top.silence_place.toAlignedRect(), image)

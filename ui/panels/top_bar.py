@@ -90,14 +90,16 @@ class TopBar(QWidget):
 
     @property
     def signs_left(self) -> float:
-        """Where what is ``reserved`` begins."""
-        return self._sides()[1] + 8 * self._look.unit
+        """Where what is ``reserved`` begins: at the same place whether there is a silence before it or not."""
+        return self._sides()[1] + self._silence_room() + 8 * self._look.unit
+
+    def _silence_room(self) -> float:
+        return (_SILENCE_WIDTH + 8) * self._look.unit if self.silence else 0.0
 
     def _sides(self) -> tuple[float, float]:
         unit = self._look.unit
         words = max(QFontMetricsF(self._look.font(11)).horizontalAdvance(line) for line in _DISCLAIMER_LINES)
-        silence = (_SILENCE_WIDTH + 8) * unit if self.silence else 0.0
-        return 196 * unit, self.width() - words - 32 * unit - self.reserved - silence
+        return 196 * unit, self.width() - words - 32 * unit - self.reserved - self._silence_room()
 
     @property
     def silence_place(self) -> QRectF:
