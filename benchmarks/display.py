@@ -18,7 +18,7 @@ import resource
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from models.signals.times import SECOND_NS
 from streams.codec import decode, encode
 from streams.control import BedView, ChannelInfo, SessionStatus
 from streams.feed import DisplayFeed
+from streams.limit_settings import LimitSetting
 from streams.records import (
     AnyRecord,
     CellRecord,
@@ -99,6 +100,10 @@ class _Session:
     def set_dropped(self, modality: Modality, dropped: bool) -> None: ...
 
     def explain(self) -> None: ...
+
+    def set_limits(self, limits: Iterable[LimitSetting], bed: str = "") -> None: ...
+
+    def acknowledge(self, alarms: Mapping[str, float]) -> None: ...
 
     def shown(self, stage: str, due_ns: int, shown_ns: int) -> None: ...
 

@@ -18,6 +18,7 @@ from models.signals.errors import BadInput, VigilError
 from monitor.config import InForce
 from monitor.config_uses import appearance_of, sound_of
 from monitor.events import EventLog
+from monitor.kept import alarm_files
 from monitor.logs import log_path
 from monitor.recent import Entry, RecentFile
 from monitor.redaction import HIDDEN
@@ -74,7 +75,7 @@ class FrontDoor:
                 self._turn_to(running)
                 running.session.wait_opened()
                 opened = _opened(self._first, running)
-            code = run_door(self, opened, sound=sound_of(self._force), **look)
+            code = run_door(self, opened, sound=sound_of(self._force), make_files=alarm_files, **look)
         if self._current is not None and self._current.session.failure is not None:
             self._current.session.wait(0)  # raises it, in one sentence
         return code

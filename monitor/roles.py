@@ -16,6 +16,7 @@ from models.signals.errors import BadInput
 from monitor.config import InForce
 from monitor.config_uses import appearance_of, broker_of, limits_of, recordings_of, sharing_of, sound_of, spool_of
 from monitor.events import EventLog, Watcher
+from monitor.kept import alarm_files
 from monitor.reach import ReachWords
 from monitor.recorder import default_path, recorder
 from monitor.redaction import HIDDEN
@@ -114,7 +115,7 @@ def run_display(force: InForce, bed: str) -> int:
         make_application(look["theme"])  # Qt loads while the broker is asked
         process.wait_ready()
         _say_other_wards(process, force)
-        code = show(process.control, feed, sound=sound_of(force), **look)
+        code = show(process.control, feed, sound=sound_of(force), files=alarm_files(), **look)
     finally:
         process.stop()
     process.crew.raise_failure()

@@ -9,6 +9,7 @@ from monitor.config import InForce
 from monitor.config_uses import Appearance, appearance_of, sound_of
 from monitor.events import EventLog
 from monitor.front_door import FrontDoor
+from monitor.kept import alarm_files
 from monitor.running import Running, begin
 from monitor.screen import UNSET, no_screen
 from monitor.session import Session
@@ -61,6 +62,7 @@ def _look(
             close_at_end=True,
             recording=running.recording,
             sound=sound,
+            files=alarm_files(),
             **look,
         )
         session.stop()

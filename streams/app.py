@@ -3,7 +3,7 @@
     waves ──▶ window ──▶ vitals ──▶ alarm ──▶ alarms ──┐
       │          └─ mailbox ─ inference ─▶ predictions ─┼─▶ show ─▶ feeds, subscribers
       └────────────────────────────────────────────────┘
-    commands ──▶ command, explain      beds ──▶ show      whatever cannot be read ──▶ deadletters
+    commands ──▶ command, alarm, explain      beds ──▶ show      whatever cannot be read ──▶ deadletters
 
 The same factory builds it on ``embedded://NAME`` for one process and on ``kafka://`` for many workers. Topics are raw:
 agents decode, validate and dead-letter. Whatever leaves an agent takes the app down, visibly.
@@ -23,11 +23,12 @@ import faust
 from faust.types import TP, EventT
 
 from models.signals.errors import BadInput, VigilError
+from streams.alarm_stage import AlarmStage
 from streams.codec import DecodeError
 from streams.faust_settings import faust_settings
 from streams.records import TOPICS, AnyRecord, MemoryRecord, PredictionRecord, WaveTick
 from streams.sessions import same_source
-from streams.stages import AlarmStage, CommandStage, FollowStage, ShowStage, WindowStage
+from streams.stages import CommandStage, FollowStage, ShowStage, WindowStage
 from streams.transport import Rewind, install
 from streams.transport.kafka_options import KafkaOptions
 from streams.wire import Outbox, Wire
@@ -151,7 +152,8 @@ def create_app(
         agent("commands", "explain", _new(window.explain), owner=False)
     if (alarm := stages.alarm) is not None:
         for source in ("vitals", "predictions"):
-            agent(source, "alarm", partial(alarm.handle, source), owner=True)
+            agent(source, "alarm", partial(alarm.handle, source), owner=True, refuses=(BadInput,))
+        agent("commands", "alarm", partial(alarm.handle, "commands"), owner=False, refuses=(BadInput,))
     if (show := stages.show) is not None:
         # Who reads a topic alone answers for its dead letters; nobody does for those of the dead letters themselves.
         alone = {"beds": True, "waves": window is None, "vitals": alarm is None, "predictions": alarm is None,

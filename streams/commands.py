@@ -5,10 +5,13 @@ from __future__ import annotations
 import itertools
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
 
 from models.signals.errors import BadInput
 from models.signals.modalities import Modality
 from streams.clock import checked_speed
+from streams.fields import MAX_ARGUMENTS
+from streams.limit_settings import LimitSetting, checked
 from streams.records import CommandRecord
 from streams.sources.source import Seekable, Source
 
@@ -23,7 +26,15 @@ class CommandMaker:
         self._desk, self._operator = desk, operator
         self._numbers = itertools.count(1)
 
-    def __call__(self, bed: str, session: str, time_ns: int, name: str, **args: str | float) -> CommandRecord:
+    def __call__(
+        self,
+        bed: str,
+        session: str,
+        time_ns: int,
+        name: str,
+        args: Mapping[str, str | float] | None = None,
+        limits: Iterable[LimitSetting] = (),
+    ) -> CommandRecord:
         """The next command to a bed of a session, which is at ``time_ns`` of event time; ``args`` as the applier reads
         them."""
         return CommandRecord(
@@ -34,7 +45,8 @@ class CommandMaker:
             operator=self._operator,
             time_ns=time_ns,
             name=name,
-            args=args,
+            args=dict(args or {}),
+            limits=list(limits),
         )
 
 
@@ -43,8 +55,14 @@ class Orders(ABC):
     show."""
 
     @abstractmethod
-    def _order(self, name: str, **args: str | float) -> None:
-        """Sends the command."""
+    def _order(
+        self,
+        name: str,
+        args: Mapping[str, str | float] | None = None,
+        limits: Iterable[LimitSetting] = (),
+        bed: str = "",
+    ) -> None:
+        """Sends the command; "" is the bed on show."""
 
     def pause(self) -> None:
         """Stands still; what is under way arrives."""
@@ -56,19 +74,29 @@ class Orders(ABC):
 
     def set_speed(self, speed: float) -> None:
         """Event seconds a second from here on."""
-        self._order("speed", speed=speed)
+        self._order("speed", {"speed": speed})
 
     def seek(self, time_s: float) -> None:
         """Goes on from ``time_s`` in a new epoch; everything begins anew there."""
-        self._order("seek", time_s=time_s)
+        self._order("seek", {"time_s": time_s})
 
     def step(self, seconds: float) -> None:
         """Plays ``seconds`` and stands again if paused, else jumps by them."""
-        self._order("step", seconds=seconds)
+        self._order("step", {"seconds": seconds})
 
     def set_dropped(self, modality: Modality, dropped: bool) -> None:
         """Withholds the modality, or gives it back."""
-        self._order("drop" if dropped else "restore", modality=modality.value)
+        self._order("drop" if dropped else "restore", {"modality": modality.value})
+
+    def set_limits(self, limits: Iterable[LimitSetting], bed: str = "") -> None:
+        """Judges the alarms by these from now on, of any bed; BadInput for limits that make no sense."""
+        self._order("limits", limits=checked(limits), bed=bed)
+
+    def acknowledge(self, alarms: Mapping[str, float]) -> None:
+        """Tells whoever listens which alarms (key -> event time in seconds at which it began) somebody has seen."""
+        told = list(alarms.items())
+        for first in range(0, len(told), MAX_ARGUMENTS):
+            self._order("acknowledge", dict(told[first : first + MAX_ARGUMENTS]))
 
     def explain(self) -> None:
         """Asks what each sensor is worth to the newest prediction; the answer comes as a record."""
@@ -93,8 +121,8 @@ class CommandApplier:
         match command.name:
             case "drop" | "restore":
                 self._source.set_dropped(_modality(command), command.name == "drop")
-            case "acknowledge" | "explain":
-                pass  # the display's own, and the worker's; here they only pass to whoever listens
+            case "acknowledge" | "explain" | "limits":
+                pass  # of the displays, of the worker, and of who judges the alarms; here they only pass
             case _ if not isinstance(self._source, Seekable):
                 raise BadInput(
                     "drop or restore, for a live source", f"the command {command.name!r}", "send it to a recording"

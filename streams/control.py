@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from models.signals.modalities import Modality
+from streams.limit_settings import LimitSetting
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +138,12 @@ class SessionControl(Protocol):
     def explain(self) -> None:
         """Ask what each sensor is worth to the newest prediction; the answer comes by the feed
         (:class:`streams.records.ExplainRecord`), or never: a worker may be gone."""
+
+    def set_limits(self, limits: Iterable[LimitSetting], bed: str = "") -> None:
+        """Judge the alarms of a bed by these from now on; "" is the one on show."""
+
+    def acknowledge(self, alarms: Mapping[str, float]) -> None:
+        """Somebody has seen these alarms: key -> event time in seconds at which it began."""
 
     def shown(self, stage: str, due_ns: int, shown_ns: int) -> None:
         """The display reports the end of paint of a tick's samples (stage ``sample_to_screen``) or of a prediction

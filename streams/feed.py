@@ -11,7 +11,7 @@ from collections import Counter, deque
 from dataclasses import dataclass
 from threading import Lock
 
-from streams.records import AlarmRecord, AnyRecord, WaveTick
+from streams.records import AlarmRecord, AnyRecord, LimitsRecord, WaveTick
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class DisplayFeed:
         # Each record with its number, so that they leave in the order in which they came.
         self._waves: deque[tuple[int, AnyRecord]] = deque()
         self._others: deque[tuple[int, AnyRecord]] = deque()
-        self._alarms: deque[tuple[int, AlarmRecord]] = deque()
+        self._alarms: deque[tuple[int, AlarmRecord | LimitsRecord]] = deque()
         self._capacity = capacity
         self._lock = Lock()
         self._pushed = 0
@@ -46,7 +46,7 @@ class DisplayFeed:
         """Adds a record; the oldest are dropped, and counted, where there is no room."""
         with self._lock:
             self._pushed += 1
-            if isinstance(record, AlarmRecord):
+            if isinstance(record, AlarmRecord | LimitsRecord):
                 self._alarms.append((self._pushed, record))
             elif isinstance(record, WaveTick):
                 self._waves.append((self._pushed, record))
@@ -86,5 +86,5 @@ class DisplayFeed:
             del self._alarms[old]
 
 
-def _condition(alarm: AlarmRecord) -> tuple[str, str]:
-    return alarm.bed, alarm.key
+def _condition(alarm: AlarmRecord | LimitsRecord) -> tuple[str, str]:
+    return alarm.bed, alarm.key if isinstance(alarm, AlarmRecord) else ""

@@ -26,6 +26,7 @@ from streams.fields import (
     TimeNs,
     at_most,
 )
+from streams.limit_settings import Settings
 
 FEWER_TOKENS = f"a model has at most {MAX_TOKENS[0]} tokens of {MAX_TOKENS[1]} numbers"
 
@@ -131,10 +132,13 @@ class StandingPast(msgspec.Struct, frozen=True, array_like=True):
 class AlarmsPast(msgspec.Struct, frozen=True):
     """What the alarms of a bed hang on and may be older than the last minutes: the limits that are violated, the worst
     risk of the run that goes on, and what sensors said of a lost pulse before they fell silent
-    (:class:`streams.alarms.circulation.LastSaid`); values of Rhythm and Pulse."""
+    (:class:`streams.alarms.circulation.LastSaid`); values of Rhythm and Pulse. limits: those that
+    ``limits_by`` has set; none while nobody has."""
 
     standing: Annotated[dict[MaybeName, StandingPast], at_most(MAX_CHUNKS, "a bed has standing alarms,")] = {}
     worst_risk: Finite = 0.0
     rhythm: RhythmName = ""
     pulse: dict[ModalityName, PulseName] = {}
     abp_mean: Finite | None = None
+    limits: Settings = []
+    limits_by: MaybeName = ""

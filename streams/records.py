@@ -45,6 +45,7 @@ from streams.fields import (
     Verdict,
     at_most,
 )
+from streams.limit_settings import Settings
 from streams.pasts import AlarmsPast, ModelPast, SignalsPast
 
 WIRE_VERSION = 1
@@ -334,7 +335,8 @@ class AlarmRecord(Record, frozen=True, tag="alarm"):
     """An alarm condition that began, changed or ended. priority: high, medium, low; kind: physiological, technical.
 
     text: with the worst value and the limit. now: the present value, "" where there is none. reason: what the other
-    sensors say of it, in a clause. A record in which only ``now`` differs renews what is on show and is no event."""
+    sensors say of it, in a clause. since_ns: when it began, None where that is not told. A record in which only ``now``
+    differs renews what is on show and is no event."""
 
     time_ns: TimeNs
     key: Name
@@ -344,16 +346,27 @@ class AlarmRecord(Record, frozen=True, tag="alarm"):
     active: bool
     reason: Text = ""
     now: Text = ""
+    since_ns: TimeNs | None = None
+
+
+class LimitsRecord(Record, frozen=True, tag="limits"):
+    """The limits by which the alarms of the bed are judged from ``time_ns`` on; said with the first second of an epoch,
+    on change, and now and then for displays that came later. set_by: the operator, "" while nobody has set any."""
+
+    time_ns: TimeNs
+    limits: Settings
+    set_by: MaybeName = ""
 
 
 class CommandRecord(Record, frozen=True, tag="command"):
-    """An operator's action."""
+    """An operator's action. limits: of the command "limits", all that are to hold from now on."""
 
     id: Name
     operator: MaybeName
     time_ns: TimeNs
     name: CommandName
     args: Annotated[dict[str, Text | Finite], at_most(MAX_ARGUMENTS, "a command has arguments,")] = {}
+    limits: Settings = []
 
 
 class DeadLetter(Record, frozen=True, tag="deadletter"):
@@ -391,6 +404,7 @@ AnyRecord = (
     | PredictionRecord
     | ExplainRecord
     | AlarmRecord
+    | LimitsRecord
     | MemoryRecord
     | CommandRecord
     | DeadLetter

@@ -9,8 +9,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import time
-from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Hashable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Hashable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -20,16 +19,13 @@ from models.runtime.memory import Remembered
 from models.signals.times import SECOND_NS
 from models.signals.windows import WindowSpec
 from streams.accounting import Accounting
-from streams.alarms import AlarmEngine
 from streams.explain import NO_MODEL, NO_WINDOW, refused
 from streams.feed import DisplayFeed
 from streams.heritage import MOST_HERITAGES, Heritage, ToldWindows
 from streams.latency import LatencyBook
 from streams.mailbox import EndOfBed, Mailbox, WindowJob
 from streams.memories import engine_memory
-from streams.preroll import PrerollAlarms
 from streams.records import (
-    AlarmRecord,
     AnyRecord,
     BedRecord,
     CellRecord,
@@ -37,10 +33,7 @@ from streams.records import (
     DeadLetter,
     MemoryRecord,
     PredictionRecord,
-    RhythmRecord,
-    StateRecord,
     StatusRecord,
-    VitalsRecord,
     WaveTick,
     tick_identity,
 )
@@ -253,117 +246,6 @@ class WindowStage:
             await self._send("predictions", end_of_stream(tick, tick.end_ns))
         else:
             self._mailbox.offer(EndOfBed(tick.bed, tick.session, tick.epoch, tick.end_ns))
-
-
-class AlarmStage:
-    """States, vitals and predictions of all beds of this worker: alarm records.
-
-    renew_s: seconds of event time after which what stands is said again, for displays that came later; None where
-    every display was there from the beginning. memory_s: as of :class:`WindowStage`, for what the alarms hang on.
-    """
-
-    def __init__(
-        self,
-        send: Send,
-        renew_s: float | None = None,
-        make_engine: Callable[[], AlarmEngine] = AlarmEngine,
-        memory_s: float | None = None,
-    ) -> None:
-        self._send, self._make = send, make_engine
-        self._renew_ns = None if renew_s is None else round(renew_s * SECOND_NS)
-        self._beds: dict[str, AlarmEngine] = {}
-        self._prerolls: dict[str, PrerollAlarms] = {}
-        self._standing: dict[str, dict[str, AlarmRecord]] = {}
-        self._renewed_ns: dict[str, int] = {}
-        self._memory_ns = None if memory_s is None else round(memory_s * SECOND_NS)
-        self._told_ns: dict[str, int] = {}
-        self._ended: dict[tuple[str, str, int], set[str]] = {}
-
-    def forget(self, beds: Iterable[str]) -> None:
-        """Drops the state of beds."""
-        for bed in beds:
-            self._beds.pop(bed, None)
-            self._prerolls.pop(bed, None)
-            self._standing.pop(bed, None)
-            self._renewed_ns.pop(bed, None)
-            self._told_ns.pop(bed, None)
-
-    def standing(self) -> dict[str, int]:
-        """How many alarms stand now, by priority; from any thread."""
-        return dict(Counter(a.priority for bed in list(self._standing.values()) for a in list(bed.values())))
-
-    async def handle(self, topic: str, record: AnyRecord, warming: bool = False) -> None:
-        """Takes a record of any topic; the alarms that it begins, changes or ends go out. warming: it was handled
-        before, by another worker, and nothing goes out."""
-        engine = self._beds.get(record.bed)
-        if isinstance(record, MemoryRecord):
-            if warming and engine is not None and record.alarms is not None:
-                engine.inherit(record, record.time_ns, record.alarms)
-            return
-        if engine is None:
-            engine = self._beds[record.bed] = self._make()
-        preroll = self._prerolls.setdefault(record.bed, PrerollAlarms())
-        changes: list[AlarmRecord] = []
-        reached: list[AlarmRecord] = []
-        if isinstance(record, StateRecord):
-            reached = preroll.see(record)
-            changes = engine.on_state(record)
-        elif isinstance(record, VitalsRecord):
-            changes = engine.on_vitals(record)
-        elif isinstance(record, RhythmRecord):
-            changes = engine.on_rhythm(record)
-        elif isinstance(record, PredictionRecord):
-            changes = engine.on_prediction(record)
-        elif isinstance(record, WaveTick) and record.eos and not warming:
-            await self._end(topic, record)
-        told = reached + [alarm for change in changes for alarm in preroll.take(change)]
-        for change in changes:
-            self._note(change)
-        for alarm in told if not warming else ():
-            await self._send("alarms", alarm)
-        if isinstance(record, StateRecord) and not warming and self._renew_ns is not None and not preroll.going:
-            await self._renew(record, self._renew_ns)
-        if isinstance(record, StateRecord) and not warming and self._memory_ns is not None:
-            await self._tell(record, engine, self._memory_ns)
-
-    async def _tell(self, record: StateRecord, engine: AlarmEngine, every_ns: int) -> None:
-        if abs(record.time_ns - self._told_ns.get(record.bed, record.time_ns - every_ns)) < every_ns:
-            return
-        self._told_ns[record.bed] = record.time_ns
-        memory = MemoryRecord(
-            bed=record.bed,
-            session=record.session,
-            epoch=record.epoch,
-            time_ns=record.time_ns,
-            tick_seq=0,
-            alarms=engine.export(),
-        )
-        await self._send("vitals", memory)
-
-    def _note(self, change: AlarmRecord) -> None:
-        standing = self._standing.setdefault(change.bed, {})
-        standing.pop(change.key, None)
-        if change.active:
-            standing[change.key] = change
-
-    async def _renew(self, record: StateRecord, every_ns: int) -> None:
-        """Say again what stands. What ends meanwhile, by another topic, is not said after its end."""
-        if abs(record.time_ns - self._renewed_ns.get(record.bed, record.time_ns - every_ns)) < every_ns:
-            return
-        self._renewed_ns[record.bed] = record.time_ns
-        standing = self._standing.get(record.bed, {})
-        for key in list(standing):
-            if (alarm := standing.get(key)) is not None:
-                await self._send("alarms", alarm)
-
-    async def _end(self, topic: str, tick: WaveTick) -> None:
-        """The alarms of a bed end when both of the topics that feed them have ended."""
-        key = (tick.bed, tick.session, tick.epoch)
-        ended = self._ended.setdefault(key, set())
-        ended.add(topic)
-        if ended >= {"vitals", "predictions"}:
-            del self._ended[key]
-            await self._send("alarms", end_of_stream(tick, tick.end_ns))
 
 
 class ShowStage:

@@ -93,6 +93,14 @@ FIRST = (
 """Begun first, of the slow ones: long with few tests, so that by number, as xdist orders them, they would come last,
 and one process would wait for the other."""
 
+
+@pytest.fixture(autouse=True, scope="session")
+def a_home_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What a display keeps is kept here, and nobody's limits or silence are found."""
+    for kind in ("CONFIG", "STATE"):
+        os.environ[f"XDG_{kind}_HOME"] = str(tmp_path_factory.mktemp(kind.lower()))
+
+
 # A busy machine is no failure, and the same examples come on every machine.
 settings.register_profile("vigil", deadline=None, derandomize=True)
 settings.load_profile("vigil")

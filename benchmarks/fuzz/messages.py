@@ -27,6 +27,7 @@ from models.signals.times import SECOND_NS
 from models.signals.windows import Window, WindowSpec
 from streams.accounting import Accounting
 from streams.alarm_log import AlarmLog
+from streams.alarm_stage import AlarmStage
 from streams.app import Stages, create_app
 from streams.codec import encode, samples_to_bytes
 from streams.commands import CommandApplier
@@ -51,7 +52,7 @@ from streams.records import (
 from streams.remote import RemoteSession
 from streams.sources.bed_replay import BedReplay
 from streams.sources.replay import ReplaySource
-from streams.stages import AlarmStage, CommandStage, FollowStage, ShowStage, WindowStage
+from streams.stages import CommandStage, FollowStage, ShowStage, WindowStage
 from streams.wire import Outbox
 from ui.bed.bedside import Answer
 from ui.bed.prediction_view import prediction_words

@@ -4,7 +4,8 @@ Pure and clock-free: all timing is event time. Only measurements raise physiolog
 them. A sensor that is lost has a technical condition, and takes nothing from the alarms of the others; a limit that was
 violated when its numeric became unknown, an arrhythmia whose ECG did, stands for a while (``HOLD_S``). Where one alarm
 takes the place of another there is no second with neither. Priorities, texts and kinds follow
-IEC 60601-1-8 as far as a research display needs; sounds, pauses and acknowledgement are the display's.
+IEC 60601-1-8 as far as a research display needs. Limits are what the bed's operator has set
+(:mod:`streams.limit_settings`); sounds, pauses and acknowledgement are the display's (:mod:`ui.bed.alarm_states`).
 """
 
 from __future__ import annotations
@@ -61,6 +62,7 @@ class AlarmEngine:
         self._risk = risk or RiskLimit()
         self._session, self._epoch = "", -1
         self._active: dict[str, Condition] = {}
+        self._began_ns: dict[str, int] = {}
         self._standing: dict[str, _Standing] = {}
         self._wanted: dict[str, Condition | None] = {}
         self._since_ns: dict[str, int] = {}
@@ -71,6 +73,11 @@ class AlarmEngine:
         self._worst_risk = 0.0
         self._last_window_ns: int | None = None
         self._last_vitals_ns: int | None = None
+
+    def set_limits(self, limits: tuple[Limit, ...]) -> None:
+        """Judge by these from the next second on: what stands by a limit that is no longer crossed, or off, ends
+        then."""
+        self._limits = limits
 
     @property
     def active(self) -> dict[str, str]:
@@ -216,7 +223,7 @@ class AlarmEngine:
             return None
         sign = "<" if limit.below else ">"
         text = f"{limit.text} {beyond(standing.worst, limit.value)} {sign} {limit.value:.0f}"
-        return Condition("high" if extreme else "medium", "physiological", text, now=f"{measured:.0f}")
+        return Condition("high" if extreme else limit.priority, "physiological", text, now=f"{measured:.0f}")
 
     def _unless_replaced(self, key: str) -> Condition | None:
         """The condition of a limit, None where a standing alarm of the rhythm says more."""
@@ -270,9 +277,9 @@ class AlarmEngine:
         if wanted is None:
             assert standing is not None
             del self._active[key]
-            return [_record(source, time_ns, key, standing, active=False)]
+            return [_record(source, time_ns, key, standing, self._began_ns.pop(key), active=False)]
         self._active[key] = wanted
-        return [_record(source, time_ns, key, wanted, active=True)]
+        return [_record(source, time_ns, key, wanted, self._began_ns.setdefault(key, time_ns), active=True)]
 
     def _is_past(self, record: Record) -> bool:
         return is_past(record.session, record.epoch, self._session, self._epoch)
@@ -285,8 +292,9 @@ class AlarmEngine:
 
     def _end_all(self, record: Record, time_ns: int) -> Iterator[AlarmRecord]:
         for key, alarm in self._active.items():
-            yield _record(record, time_ns, key, alarm, active=False)
+            yield _record(record, time_ns, key, alarm, self._began_ns[key], active=False)
         self._active.clear()
+        self._began_ns.clear()
         self._standing.clear()
         self._wanted.clear()
         self._since_ns.clear()
@@ -301,7 +309,7 @@ def _service(record: PredictionRecord) -> Condition | None:
     return Condition(priority, "technical", text) if priority else None
 
 
-def _record(source: Record, time_ns: int, key: str, alarm: Condition, *, active: bool) -> AlarmRecord:
+def _record(source: Record, time_ns: int, key: str, alarm: Condition, since_ns: int, *, active: bool) -> AlarmRecord:
     return AlarmRecord(
         bed=source.bed,
         session=source.session,
@@ -314,4 +322,5 @@ def _record(source: Record, time_ns: int, key: str, alarm: Condition, *, active:
         active=active,
         reason=alarm.reason,
         now=alarm.now if active else "",
+        since_ns=since_ns,
     )

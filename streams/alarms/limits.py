@@ -1,11 +1,12 @@
-"""Limits on measured numerics and on the predicted risk, as data."""
+"""Limits on measured numerics and on the predicted risk, as the engine judges by them."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from models.signals.modalities import Modality
+from streams.limit_settings import DEFAULT_SETTINGS, LIMITED, LimitSetting, bound
 from streams.records import VitalsRecord
 
 
@@ -13,9 +14,10 @@ from streams.records import VitalsRecord
 class Limit:
     """A limit on one measured numeric.
 
-    vital: field of VitalsRecord. below: True for a lower limit. extreme: the value from which the priority is high.
-    delay_s: the condition must have stood so long before it is an alarm. extreme_delay_s: shorter, beyond ``extreme``.
-    source: field of VitalsRecord that names the source, and the one source that is trusted with an alarm.
+    vital: field of VitalsRecord. below: True for a lower limit. value: an infinite one is never crossed, as of a limit
+    that is off. extreme: the value from which the priority is high. delay_s: the condition must have stood so long
+    before it is an alarm. extreme_delay_s: shorter, beyond ``extreme``. source: field of VitalsRecord that names the
+    source, and the one source that is trusted with an alarm.
     """
 
     key: str
@@ -27,6 +29,7 @@ class Limit:
     delay_s: float
     extreme_delay_s: float
     source: tuple[str, str] | None = None
+    priority: str = "medium"
 
     def measured(self, record: VitalsRecord) -> float | None:
         """The numeric, None where it is unknown or comes from another source."""
@@ -38,6 +41,31 @@ class Limit:
     def violated(self, measured: float, threshold: float) -> bool:
         """Whether the value lies beyond ``threshold``."""
         return measured < threshold if self.below else measured > threshold
+
+
+def limits_from(settings: Iterable[LimitSetting]) -> tuple[Limit, ...]:
+    """A low and a high limit for each setting, also where it is off: so what stands by it ends."""
+    found = []
+    for setting in settings:
+        row = LIMITED[setting.vital]
+        for side, extreme in (("low", setting.extreme_low), ("high", setting.extreme_high)):
+            below, value = side == "low", bound(setting, side)
+            never = -math.inf if below else math.inf
+            found.append(
+                Limit(
+                    f"{row.key}.{side}",
+                    f"{row.text} {side.upper()}",
+                    row.vital,
+                    below,
+                    value,
+                    extreme if extreme is not None and math.isfinite(value) else never,
+                    setting.delay_s,
+                    min(row.extreme_delay_s, setting.delay_s),
+                    row.source,
+                    setting.priority,
+                )
+            )
+    return tuple(found)
 
 
 def beyond(value: float, limit: float) -> str:
@@ -52,19 +80,7 @@ def beyond(value: float, limit: float) -> str:
     return f"{toward(value * 10) / 10:.1f}"
 
 
-_RESP = ("resp_source", Modality.RESP.value)
-"""A rate read from the modulation of ECG and pulse is worth showing; in an irregular heart it cannot be relied on."""
-
-DEFAULT_LIMITS: tuple[Limit, ...] = (
-    # key         text             field        below  limit extreme delays: HR within 10 s, pressure 20 s of the onset
-    Limit("hr.low", "HR LOW", "hr", True, 50.0, 40.0, 3.0, 1.0),
-    Limit("hr.high", "HR HIGH", "hr", False, 120.0, 150.0, 3.0, 1.0),
-    Limit("map.low", "ABP LOW", "abp_map", True, 65.0, 50.0, 5.0, 5.0),
-    Limit("map.high", "ABP HIGH", "abp_map", False, 110.0, 130.0, 5.0, 5.0),
-    Limit("resp.low", "RR LOW", "resp_rate", True, 6.0, 4.0, 10.0, 10.0, _RESP),
-    Limit("resp.high", "RR HIGH", "resp_rate", False, 30.0, 40.0, 10.0, 10.0, _RESP),
-)
-"""Adult defaults, common on monitors; the low pressure limit is the hypotension that the model predicts."""
+DEFAULT_LIMITS: tuple[Limit, ...] = limits_from(DEFAULT_SETTINGS)
 
 HOLD_S = 10.0
 """A violated limit whose numeric has become unknown (a flush, a seek of the beat detector) stands for so long: what is

@@ -12,6 +12,7 @@ from models.runtime.guard import Service
 from models.signals.times import SECOND_NS
 from models.signals.windows import WindowSpec
 from streams.accounting import Accounting
+from streams.alarm_stage import AlarmStage
 from streams.crew import Crew
 from streams.host import clock_offset_ns, stamped, this_host
 from streams.inference import LOADING, Engine, InferenceThread, Result, skipped_record
@@ -22,7 +23,7 @@ from streams.roles.process import RoleProcess
 from streams.roles.source import Post
 from streams.runner import Sharing
 from streams.snapshot import Snapshot, snapshot_of
-from streams.stages import AlarmStage, Releases, Send, WindowStage, end_of_stream
+from streams.stages import Releases, Send, WindowStage, end_of_stream
 
 if TYPE_CHECKING:
     from streams.app import Stages

@@ -44,6 +44,7 @@ from streams.records import (
     CommandRecord,
     DeadLetter,
     ExplainRecord,
+    LimitsRecord,
     PredictionRecord,
     StatusRecord,
     WaveTick,
@@ -87,6 +88,7 @@ _TOPICS: dict[type, str] = {
     PredictionRecord: "predictions",
     ExplainRecord: "predictions",
     AlarmRecord: "alarms",
+    LimitsRecord: "alarms",
     CommandRecord: "commands",
     DeadLetter: "deadletters",
 }

@@ -15,11 +15,15 @@ from streams.codec import encode
 from streams.commands import CommandMaker
 from streams.control import SessionControl
 from streams.crew import SessionError
+from streams.limit_settings import DEFAULT_SETTINGS, default_setting, moved
 from streams.records import (
+    AlarmRecord,
     AnyRecord,
     DeadLetter,
+    LimitsRecord,
     PredictionRecord,
     StateRecord,
+    VitalsRecord,
 )
 from streams.sources.bed_replay import Drop
 from tests.monitor.sessions import BROKER, Make, arrives, collected, held_up, ticks
@@ -51,6 +55,28 @@ def _is_there(session: Session) -> None:
     assert session.status().duration_s == pytest.approx(600, abs=0.1)
     wait_until(lambda: session.status().model == "fake")
     assert session.status().backend == "fake"
+
+
+def test_limits_are_judged_by_from_the_moment_they_are_set(make: Make) -> None:
+    session = make()
+    records = collected(session)
+    session.start()
+
+    def rates() -> list[float]:
+        return [r.hr for r in list(records) if isinstance(r, VitalsRecord) and r.hr is not None]
+
+    def told() -> list[LimitsRecord]:
+        return [r for r in list(records) if isinstance(r, LimitsRecord)]
+
+    wait_until(lambda: len(rates()) > 5, what="a heart rate")
+    assert [(r.set_by, tuple(r.limits)) for r in told()] == [("", DEFAULT_SETTINGS)]
+    high = float(round(rates()[-1]) - 10)
+    session.set_limits([moved(default_setting("hr"), 20.0, high)])
+    wait_until(lambda: any(isinstance(r, AlarmRecord) and r.key == "hr.high" for r in list(records)), what="the alarm")
+    alarm = next(r for r in records if isinstance(r, AlarmRecord) and r.key == "hr.high")
+    assert f"> {high:.0f}" in alarm.text and told()[-1].set_by == "operator"
+    with pytest.raises(BadInput, match="a low limit"):
+        session.set_limits([moved(default_setting("hr"), 90.0, 80.0)])
 
 
 def test_stop_may_be_called_twice(make: Make) -> None:
@@ -153,7 +179,7 @@ def test_a_malformed_message_is_a_dead_letter_and_stops_nothing(make: Make) -> N
         ("commands", b"\x00"),
     ]:  # fmt: skip
         arrives(topic, message)
-    arrives("commands", encode(command("bed1", session.id, 0, "seek", time_s=float("1e300"))))
+    arrives("commands", encode(command("bed1", session.id, 0, "seek", {"time_s": float("1e300")})))
     arrives("waves", encode(command("bed1", session.id, 0, "pause")))
     wait_until(lambda: session.report()["dead_letters"] == 7, what="seven dead letters")
     letters = [r for r in records if isinstance(r, DeadLetter)]

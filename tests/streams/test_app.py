@@ -10,6 +10,7 @@ import pytest
 from models.signals.errors import BadInput
 from models.signals.modalities import Modality
 from streams.accounting import Accounting
+from streams.alarm_stage import AlarmStage
 from streams.app import Stages, create_app
 from streams.codec import encode
 from streams.commands import CommandApplier
@@ -30,7 +31,7 @@ from streams.records import (
     WaveTick,
 )
 from streams.sources.source import Emit
-from streams.stages import END_TOPICS, AlarmStage, CommandStage, ShowStage, end_of_stream
+from streams.stages import END_TOPICS, CommandStage, ShowStage, end_of_stream
 from streams.transport.credits import Credits
 from streams.transport.hub import hub
 from streams.wire import Outbox

@@ -21,6 +21,7 @@ from models.signals.resample import Resampler
 from models.signals.windows import CONTEXT_FIELDS
 from streams import pasts, records
 from streams.codec import MAX_MESSAGE_BYTES, DecodeError, chunk_values, decode, encode, samples_to_bytes
+from streams.limit_settings import LIMITED, LimitSetting
 from streams.memories import engine_memory, pipeline_state, told_model, told_signals, usual_state
 from streams.memories import numbers as numbers_of
 
@@ -202,6 +203,20 @@ model_pasts = st.builds(
     st.none() | arrays(NUMBERS),
 )
 
+settings_of_limits = st.lists(
+    st.builds(
+        LimitSetting,
+        vital=st.sampled_from(sorted(LIMITED)),
+        on=st.booleans(),
+        low=maybe,
+        extreme_high=maybe,
+        delay_s=numbers,
+        priority=st.sampled_from(["high", "medium", "low"]),
+        latch=st.booleans(),
+    ),
+    max_size=4,
+)
+
 
 @st.composite
 def explanations(draw: st.DrawFn) -> records.ExplainRecord:
@@ -285,6 +300,8 @@ any_record = (
             st.sampled_from([r.value for r in Rhythm]),
             st.dictionaries(modalities, st.sampled_from([p.value for p in Pulse])),
             maybe,
+            settings_of_limits,
+            names,
         ),
     )
     | st.builds(
@@ -298,15 +315,18 @@ any_record = (
         active=st.booleans(),
         reason=st.text(max_size=40),
         now=st.text(max_size=10),
+        since_ns=st.none() | times,
     )
+    | st.builds(records.LimitsRecord, **common, time_ns=times, limits=settings_of_limits, set_by=names)
     | st.builds(
         records.CommandRecord,
         **common,
         id=names,
         operator=names,
         time_ns=times,
-        name=st.sampled_from(["drop", "seek", "acknowledge"]),
+        name=st.sampled_from(["drop", "seek", "acknowledge", "limits"]),
         args=st.dictionaries(names, names | numbers, max_size=4),
+        limits=settings_of_limits,
     )
     | st.builds(
         records.DeadLetter,

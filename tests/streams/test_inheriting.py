@@ -15,6 +15,7 @@ from models.runtime.memory import EngineMemory
 from models.signals.windows import WindowSpec
 from streams import app as topology
 from streams.accounting import Accounting
+from streams.alarm_stage import AlarmStage
 from streams.codec import decode, encode
 from streams.feed import DisplayFeed
 from streams.heritage import Heritage
@@ -22,7 +23,7 @@ from streams.latency import LatencyBook
 from streams.mailbox import EndOfBed, Mailbox, WindowJob
 from streams.memories import told_model
 from streams.records import AlarmRecord, AnyRecord, MemoryRecord, PredictionRecord, StateRecord, VitalsRecord, WaveTick
-from streams.stages import AlarmStage, ShowStage, WindowStage
+from streams.stages import ShowStage, WindowStage
 from streams.windower import BedWindower
 from tests.streams.test_windower import make_ticks
 from ui.bed.state import DisplayState

@@ -15,6 +15,7 @@ from models.signals.modalities import Modality
 from models.signals.windows import Window, WindowSpec
 from monitor.exports import PerBed, VitalsCsv
 from streams.accounting import Accounting
+from streams.alarm_stage import AlarmStage
 from streams.codec import decode, encode, samples_to_bytes
 from streams.flow import Flow
 from streams.mailbox import Mailbox, WindowJob
@@ -29,7 +30,7 @@ from streams.records import (
     WaveTick,
     tick_identity,
 )
-from streams.stages import AlarmStage, WindowStage
+from streams.stages import WindowStage
 from tests.signals.waves import RATE
 from tests.streams.bedside import ABP, ECG, PPG, S, arrest, well
 
@@ -63,8 +64,8 @@ class Stream:
     async def _send(self, topic: str, record: AnyRecord) -> None:
         record = decode(encode(record))
         if topic == "alarms":
-            assert isinstance(record, AlarmRecord)
-            self.alarms.append((self._at_s, record))
+            if isinstance(record, AlarmRecord):  # and not by which limits they are judged
+                self.alarms.append((self._at_s, record))
         elif topic == "vitals":
             self.vitals.append(record)
             await self._alarm.handle("vitals", record)

@@ -12,11 +12,13 @@ import pytest
 from models.signals.errors import BadInput
 from models.signals.modalities import Modality
 from models.signals.windows import WindowSpec
+from streams.limit_settings import checked, default_setting, moved
 from streams.records import (
     AlarmRecord,
     AnyRecord,
     CellRecord,
     ExplainRecord,
+    LimitsRecord,
     PredictionRecord,
     RhythmRecord,
     StateRecord,
@@ -114,6 +116,8 @@ def test_a_display_elsewhere_knows_and_steers_the_beds(broker: Broker, sharing: 
     display.subscribe(lambda r: ticks.append(r) if isinstance(r, WaveTick) and r.bed == "b" else None)
     display.subscribe(lambda r: alarms.append(r) if isinstance(r, AlarmRecord) and r.bed == "b" else None)
     control = display.control
+    limits: dict[str, LimitsRecord] = {}
+    display.subscribe(lambda r: limits.update({r.bed: r}) if isinstance(r, LimitsRecord) else None)
     records: list[AnyRecord] = []
     display.subscribe(records.append)
 
@@ -155,6 +159,12 @@ def test_a_display_elsewhere_knows_and_steers_the_beds(broker: Broker, sharing: 
         assert (answer.bed, answer.epoch, len(answer.rows)) == ("b", 1, 5) and answer.window_end_ns > 300 * S
         control.show("a")
         assert control.status().paused and not control.status().dropped
+        tight = checked([moved(default_setting("hr"), 45.0, 60.0)])
+        control.set_limits(tight, "b")
+        wait_until(
+            lambda: "b" in limits and tuple(limits["b"].limits) == tight, what="the limits of the one that plays"
+        )
+        assert limits["b"].set_by == "operator" and not limits["a"].set_by
 
 
 def test_two_sources_of_one_bed_are_refused_and_the_first_plays_on(broker: Broker, sharing: Sharing) -> None:

@@ -22,7 +22,7 @@ from models.runtime.select import select_engine
 from models.signals.channels import map_channels
 from models.signals.modalities import Modality
 from models.signals.windows import Window
-from streams import stages
+from streams import alarm_stage, stages
 from streams.codec import decode, encode
 from streams.records import (
     AnyRecord,
@@ -220,14 +220,14 @@ KINDS = (PredictionRecord, VitalsRecord, RhythmRecord, CellRecord)
 
 def test_who_takes_over_goes_on_bit_for_bit(ward: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where the vitals are slow to be read again: the waves wait for what is among them."""
-    handle = stages.AlarmStage.handle
+    handle = alarm_stage.AlarmStage.handle
 
-    async def slowly(self: stages.AlarmStage, topic: str, record: AnyRecord, warming: bool = False) -> None:
+    async def slowly(self: alarm_stage.AlarmStage, topic: str, record: AnyRecord, warming: bool = False) -> None:
         if warming:
             await asyncio.sleep(0.004)
         await handle(self, topic, record, warming)
 
-    monkeypatch.setattr(stages.AlarmStage, "handle", slowly)
+    monkeypatch.setattr(alarm_stage.AlarmStage, "handle", slowly)
     replaced(ward, ward.worker(), ward.worker)
     expected = undisturbed()
     for kind in KINDS:
@@ -250,10 +250,10 @@ def test_what_was_told_counts_though_the_one_before_had_not_read_it(
     ward: Ward, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its alarms lag far behind its windows: it has committed nothing of what it remembers of the last minutes."""
-    handle = stages.AlarmStage.handle
+    handle = alarm_stage.AlarmStage.handle
     lagging = asyncio.Event()
 
-    async def held_up(self: stages.AlarmStage, topic: str, record: AnyRecord, warming: bool = False) -> None:
+    async def held_up(self: alarm_stage.AlarmStage, topic: str, record: AnyRecord, warming: bool = False) -> None:
         if lagging.is_set() and event_ns(record) > 2 * LOST_S * S:
             await asyncio.Event().wait()
         await handle(self, topic, record, warming)
@@ -262,7 +262,7 @@ def test_what_was_told_counts_though_the_one_before_had_not_read_it(
         lagging.clear()
         return ward.worker()
 
-    monkeypatch.setattr(stages.AlarmStage, "handle", held_up)
+    monkeypatch.setattr(alarm_stage.AlarmStage, "handle", held_up)
     lagging.set()
     replaced(ward, ward.worker(), heir)
     for kind in KINDS:

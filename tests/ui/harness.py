@@ -20,6 +20,7 @@ from ui.bed.lanes import Lane
 from ui.sound.choice import SILENT, SoundChoice
 from ui.sound.output import MiniaudioOutput, OpenOutput
 from ui.style.theme import Theme
+from ui.window.alarm_files import AlarmFiles
 from ui.window.app import make_application
 from ui.window.main_window import MainWindow
 
@@ -67,7 +68,8 @@ class Later(Executor):
 
 class Screen:
     """``run_to`` plays a patient's records into the window up to an event time, frame by frame; those of ``others``,
-    in other beds, between them. recording: of the run, begun at ``unix_s``."""
+    in other beds, between them. recording: of the run, begun at ``unix_s``. kept: the folder of what is kept of
+    alarms."""
 
     def __init__(
         self,
@@ -82,6 +84,7 @@ class Screen:
         font_scale: float = 1.0,
         sound: SoundChoice = SILENT,
         open_output: OpenOutput = MiniaudioOutput,
+        kept: Path | None = None,
     ) -> None:
         self.application: QApplication = make_application()
         self.patient, self.others = patient or Patient(), list(others)
@@ -103,6 +106,7 @@ class Screen:
             unix=lambda: unix_s + self.now - (self.begin or self.now),
             sound=sound,
             open_output=open_output,
+            files=AlarmFiles(kept, kept, self.worker),
         )
         self.window.resize(*size)
         self.window.show()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import msgspec
@@ -19,12 +19,14 @@ from models.signals.findings import Pulse, Rhythm
 from models.signals.modalities import Modality
 from streams.control import BedView, ChannelInfo, SessionStatus
 from streams.feed import DisplayFeed
+from streams.limit_settings import DEFAULT_SETTINGS, LimitSetting, checked
 from streams.records import (
     AlarmRecord,
     AnyRecord,
     ArrhythmiaCall,
     BeatRecord,
     CellRecord,
+    LimitsRecord,
     PredictionRecord,
     RestoredChunk,
     RhythmRecord,
@@ -100,6 +102,8 @@ class Patient:
     risk_15: float = 0.81
     restore: bool = True
     story: list[Chapter] = field(default_factory=list)
+    limits: tuple[LimitSetting, ...] = DEFAULT_SETTINGS
+    limits_by: str = ""
 
     def chapter(self, second: float) -> Chapter:
         return next((c for c in self.story if c.begin <= second < c.end), _ORDINARY)
@@ -169,8 +173,10 @@ class Patient:
             rppg_delay_s=0.412,
             openibis=None if now["EEG"] else 50.0,
         )
+        limits = list(self.limits)
         return [
             StateRecord(**self._head(), time_ns=second * NS, state=now),
+            LimitsRecord(**self._head(), time_ns=second * NS, limits=limits, set_by=self.limits_by),
             CellRecord(**self._head(), second=second - 1, absence=reasons),
             msgspec.structs.replace(vitals, **chapter.vitals),
             RhythmRecord(
@@ -379,6 +385,12 @@ class FakeSession:
 
     def explain(self) -> None:
         self._call("explain")
+
+    def set_limits(self, limits: Iterable[LimitSetting], bed: str = "") -> None:
+        self._call("limits", checked(limits), bed)
+
+    def acknowledge(self, alarms: Mapping[str, float]) -> None:
+        self._call("acknowledge", dict(alarms))
 
     def shown(self, stage: str, due_ns: int, shown_ns: int) -> None:
         self.reports.append((stage, due_ns, shown_ns))

@@ -156,7 +156,7 @@ def test_an_end_is_an_end_and_worst_and_present_value_stand_together() -> None:
 
 def test_acknowledged_alarms_stay_and_one_that_gets_worse_speaks_up_again() -> None:
     alarms = book(record("map.low", "medium"), record("hr.low"))
-    assert alarms.acknowledge() == 2
+    assert alarms.acknowledge() == {"map.low": 0.0, "hr.low": 0.0}
     alarms.apply(record("map.low", "medium", now="55"))
     assert [a.acknowledged for a in alarms.standing] == [True, True] and len(shown(alarms)["high"].alarms) == 1
     alarms.apply(record("map.low", "high", now="45"))

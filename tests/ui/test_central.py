@@ -364,6 +364,9 @@ def test_a_bed_that_is_not_on_show_flashes_in_step_with_the_top_bar_and_comes_fo
     assert s.window.central.words_of("Bed 4").heart.alarm is None, "what it says follows at once"
     assert s.window.central.shown[1] == "Bed 4", "its place later"
     s.run_to(7.0)
+    assert s.window.central.shown[1] == "Bed 4", "nobody has seen that it was: before those that are well"
+    s.window.ward.beds[3].state.alarms.acknowledge()
+    s.run_to(10.0)
     assert s.window.central.shown == tuple(f"Bed {n}" for n in range(1, 5))
 
 

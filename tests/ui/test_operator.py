@@ -56,7 +56,7 @@ def test_every_shortcut_has_its_method_and_a_line_in_the_help(screen: Make, qtbo
 
 def test_esc_closes_what_is_open_from_the_top(screen: Make, qtbot: QtBot) -> None:
     s = screen()
-    s.window.toggle_alarms()
+    s.window.alarm_room.toggle_alarms()
     s.window.toggle_help()
     for left in ((False, True), (False, False), (False, False)):
         qtbot.keyClick(s.window, Qt.Key.Key_Escape)

@@ -156,7 +156,7 @@ def test_measured_pressure_then_estimate_then_nothing() -> None:
     state = state_of(patient, 4.5)
     measured = readout(state, lane(state, Modality.ABP), at(4.5))
     assert (measured.value, measured.second, measured.mark) == ("118/71", "86", "")
-    assert measured.limits == "MAP 110 / 65"
+    assert measured.limits.text == "MAP 110 / 65"
     feed(state, patient, 4.5, 12.5)
     estimated = readout(state, lane(state, Modality.ABP), at(12.5))
     assert (estimated.label, estimated.value, estimated.second, estimated.mean) == ("MAP", "59–73", "", "59–73")
@@ -176,7 +176,7 @@ def test_the_source_of_the_heart_rate_is_named() -> None:
     state = state_of(Patient(absent={Modality.ECG: [(2, 9, Absence.LEAD_OFF)]}), 5.5)
     assert readout(state, lane(state, Modality.ECG), at(5.5)).notes == (
         "from ABP ART (ECG sensor off)",
-        "RR 12 /min (ECG)",
+        "RR 12 /min (ECG), no alarm",
     )
     state = state_of(Patient(absent={Modality.EEG: [(2, 9, Absence.ARTEFACT)]}), 5.5)
     eeg = readout(state, lane(state, Modality.EEG), at(5.5))

@@ -376,7 +376,7 @@ def test_alarms_stand_in_their_fields_until_they_end(screen: Make) -> None:
     for _ in range(60):
         s.frames(5)
         assert fields_of(s) == {"high": ["*** ABP LOW 48 < 65"], "medium": [], "technical": ["ABP NO SIGNAL"]}
-    s.window.operator.acknowledge()
+    s.window.desk.acknowledge()
     s.frames(10)
     assert s.window.top.fields[0].alarms[0].acknowledged and fields_of(s)["high"] == ["*** ABP LOW 48 < 65"]
     s.feed.push(s.patient.alarm(*low, active=False))
@@ -426,14 +426,14 @@ def test_more_alarms_than_room_are_counted_and_listed(screen: Make) -> None:
     assert fields_of(s)["high"][:3] == ["*** ASYSTOLE", "*** NO_PULSE", "*** ABP.DISCONNECT"]
     assert s.window.top.fields[0].more == 2
     assert not s.window.alarms.isVisible()
-    s.window.toggle_alarms()
+    s.window.alarm_room.toggle_alarms()
     s.frames(12)
     panel = s.window.alarms
     assert panel.isVisible() and len(panel.alarms) == 6 and panel.alarms[0].record.reason == "because"
     assert panel.geometry().right() < s.window.numerics.geometry().left(), "it never covers a number"
     red = s.pixels(panel.rect(), panel.grab().toImage().convertToFormat(s.image().format()))
     assert near(red, THEME.alarm.colours["high"].lit, 12).mean() > 0.2
-    s.window.toggle_alarms()
+    s.window.alarm_room.toggle_alarms()
     assert not panel.isVisible()
 
 

@@ -7,12 +7,15 @@ and counts the rest; the text is the same in both phases of the flash. Times are
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from models.signals.modalities import Modality
+from streams.limit_settings import LimitSetting
 from streams.records import AlarmRecord
+from ui.bed.latching import latches
 from ui.style.theme import PRIORITIES, AlarmStyle
+from ui.style.words import clock_words
 
 STARS = {"high": "*** ", "medium": "** ", "low": "* "}
 FIELDS = ("high", "medium", "technical")
@@ -42,6 +45,9 @@ _LANES: dict[str, tuple[Modality, ...]] = {
     "vfib": (Modality.ECG,),
     "no_pulse": (Modality.ABP, Modality.PPG),
     "map": (Modality.ABP,),
+    "sys": (Modality.ABP,),
+    "dia": (Modality.ABP,),
+    "pr": (Modality.PPG,),
     "abp": (Modality.ABP,),
     "ppg": (Modality.PPG,),
     "resp": (Modality.RESP,),
@@ -50,18 +56,26 @@ _LANES: dict[str, tuple[Modality, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """A standing alarm, since when (seconds of event time), and whether the operator has seen it."""
+    """An alarm, since when (seconds of event time), and whether the operator has seen it. ended_s: None while its
+    condition holds; one that latches says when that ended until it has been seen."""
 
     record: AlarmRecord
     since_s: float
     acknowledged: bool = False
+    ended_s: float | None = None
 
     @property
     def words(self) -> str:
         """The text with its stars, where it has none of its own."""
         text = self.record.text
         stars = STARS.get(self.record.priority, "") if self.record.kind == "physiological" else ""
-        return text if text.startswith("*") else stars + text
+        text = text if text.startswith("*") else stars + text
+        return text if self.ended_s is None else f"{text} — ended {clock_words(self.ended_s)}"
+
+    @property
+    def quiet(self) -> bool:
+        """Whether it neither flashes nor sounds: seen, or over."""
+        return self.acknowledged or self.ended_s is not None
 
     @property
     def now(self) -> str:
@@ -73,53 +87,93 @@ class Alarm:
 @dataclass(frozen=True, slots=True)
 class AlarmField:
     """One field: its alarms in order with the phase of the flash of each, and how many others have no room. ``held``:
-    what it says is not live."""
+    what it says is not live. ``still``: it does not flash, since alarms are paused or off."""
 
     name: str
     alarms: tuple[Alarm, ...] = ()
     lit: tuple[bool, ...] = ()
     more: int = 0
     held: bool = False
+    still: bool = False
 
 
 class AlarmBook:
-    """Folds the alarm records of one bed: what stands, since when, and what was acknowledged."""
+    """Folds the alarm records of one bed: what stands, since when, what was acknowledged, and what has ended and not
+    been seen. seen: acknowledged already (key -> since, event time in seconds), before this display began, or by
+    another one."""
 
     KEPT = 256
 
-    def __init__(self) -> None:
+    def __init__(self, seen: Mapping[str, float] | None = None) -> None:
         self._alarms: dict[str, Alarm] = {}
+        self._ended: dict[str, Alarm] = {}
+        self._seen = dict(seen or {})
 
     def clear(self) -> None:
         """Nothing stands any more, and nothing was seen."""
-        self._alarms = {}
+        self._alarms, self._ended, self._seen = {}, {}, {}
 
     def __len__(self) -> int:
         return len(self._alarms)
 
-    def apply(self, record: AlarmRecord) -> None:
-        """An ended alarm is gone at once. One that gets worse must be acknowledged anew."""
+    def apply(self, record: AlarmRecord, settings: Iterable[LimitSetting] = ()) -> None:
+        """An ended alarm is gone at once, unless it latches (by ``settings``, where it is of a limit) and nobody has
+        seen it. One that gets worse must be acknowledged anew."""
+        known = self._alarms.pop(record.key, None)
         if not record.active:
-            self._alarms.pop(record.key, None)
+            if known is not None and not known.acknowledged and latches(known.record, settings):
+                self._ended[record.key] = replace(known, ended_s=record.time_ns / 1e9)
             return
-        known = self._alarms.get(record.key)
+        self._ended.pop(record.key, None)
         if known is None:
-            self._alarms[record.key] = Alarm(record, record.time_ns / 1e9)
+            since_s = (record.time_ns if record.since_ns is None else record.since_ns) / 1e9
+            self._alarms[record.key] = Alarm(record, since_s, _same(self._seen.pop(record.key, None), since_s))
         else:
             worse = _severity(record) < _severity(known.record)
             self._alarms[record.key] = Alarm(record, known.since_s, known.acknowledged and not worse)
         while len(self._alarms) > self.KEPT:
             del self._alarms[max(self._alarms, key=lambda key: _order(self._alarms[key]))]
 
-    def acknowledge(self) -> int:
-        """Acknowledge all that stands; returns how many."""
-        self._alarms = {key: replace(alarm, acknowledged=True) for key, alarm in self._alarms.items()}
-        return len(self._alarms)
+    def acknowledge(self, keys: Collection[str] | None = None) -> dict[str, float]:
+        """Acknowledge what stands and what has ended unseen, all of it or some; those for which it is new, and since
+        when (seconds of event time) they stood."""
+        new: dict[str, float] = {}
+        for alarms in (self._alarms, self._ended):
+            for key, alarm in alarms.items():
+                if not alarm.acknowledged and (keys is None or key in keys):
+                    new[key] = alarm.since_s
+        for key, since_s in new.items():
+            self.see(key, since_s)
+        return new
+
+    def see(self, key: str, since_s: float) -> None:
+        """The alarm of ``key`` that began at ``since_s`` has been seen, here or elsewhere."""
+        ended, alarm = self._ended.get(key), self._alarms.get(key)
+        if ended is not None and _same(since_s, ended.since_s):
+            del self._ended[key]
+        if alarm is not None and _same(since_s, alarm.since_s):
+            self._alarms[key] = replace(alarm, acknowledged=True)
+        elif alarm is None and ended is None and len(self._seen) < self.KEPT:
+            self._seen[key] = since_s  # it is told of in a moment
 
     @property
     def standing(self) -> tuple[Alarm, ...]:
-        """All of them, worst first."""
+        """All whose condition holds, worst first."""
         return tuple(sorted(self._alarms.values(), key=_order))
+
+    @property
+    def unseen(self) -> tuple[Alarm, ...]:
+        """Those that have ended and nobody has seen, worst first."""
+        return tuple(sorted(self._ended.values(), key=_order))
+
+    @property
+    def shown(self) -> tuple[Alarm, ...]:
+        """All that the alarm area shows: what stands before what has ended."""
+        return self.standing + self.unseen
+
+
+def _same(since_s: float | None, other_s: float) -> bool:
+    return since_s is not None and abs(since_s - other_s) < 1e-3
 
 
 def _severity(record: AlarmRecord) -> int:
@@ -139,19 +193,21 @@ def field_of(record: AlarmRecord) -> str:
     return "technical" if record.kind == "technical" else "medium"
 
 
-def fields(standing: Iterable[Alarm], now_s: float, style: AlarmStyle, live: bool = True) -> tuple[AlarmField, ...]:
-    """The three fields; ``standing`` worst first."""
-    alarms = tuple(standing)
+def fields(
+    shown: Iterable[Alarm], now_s: float, style: AlarmStyle, live: bool = True, still: bool = False
+) -> tuple[AlarmField, ...]:
+    """The three fields; ``shown``: what stands, worst first, then what has ended. ``still``: nothing flashes."""
+    alarms = tuple(shown)
     out = []
     for name in FIELDS:
         mine = tuple(alarm for alarm in alarms if field_of(alarm.record) == name)
-        shown = mine[: ROOM[name]]
-        if len(mine) > len(shown):
-            newest = max(mine, key=lambda alarm: alarm.since_s)
-            if newest.since_s > max(alarm.since_s for alarm in shown):
-                shown = (*shown[:-1], newest)
-        phases = tuple(lit(alarm.record.priority, now_s, style) for alarm in shown)
-        out.append(AlarmField(name, shown, phases, len(mine) - len(shown), not live))
+        room = mine[: ROOM[name]]
+        if len(mine) > len(room):
+            newest = max(mine, key=lambda alarm: (alarm.ended_s is None, alarm.since_s))
+            if newest not in room:
+                room = (*room[:-1], newest)
+        phases = tuple(still or lit(alarm.record.priority, now_s, style) for alarm in room)
+        out.append(AlarmField(name, room, phases, len(mine) - len(room), not live, still))
     return tuple(out)
 
 
@@ -161,16 +217,11 @@ def lit(priority: str, now_s: float, style: AlarmStyle) -> bool:
     return rate == 0.0 or (now_s * rate) % 1.0 < style.duty
 
 
-def sounding(standing: Iterable[Alarm]) -> str:
-    """The highest priority among alarms that nobody has acknowledged, "" for none."""
-    loud = {alarm.record.priority for alarm in standing if not alarm.acknowledged}
-    return next((priority for priority in PRIORITIES if priority in loud), "")
-
-
-def colours(alarm: Alarm, lit: bool, held: bool, style: AlarmStyle) -> tuple[str, str]:
-    """Background and text of an alarm in one phase. ``held``: not live, hence steady as if it were acknowledged."""
+def colours(alarm: Alarm, lit: bool, held: bool, style: AlarmStyle, still: bool = False) -> tuple[str, str]:
+    """Background and text of an alarm in one phase. ``held``: not live, hence steady as if it were acknowledged.
+    ``still``: alarms are paused or off, which leaves high ones their colour."""
     own = style.colours.get(alarm.record.priority, style.colours["low"])
-    if held or alarm.acknowledged:
+    if held or alarm.quiet or (still and alarm.record.priority != "high"):
         return own.held, own.held_ink
     return (own.lit if lit else own.dark), own.ink
 
@@ -181,6 +232,6 @@ def alarm_of(lane: Modality, standing: Iterable[Alarm], has_resp: bool) -> Alarm
         about = _LANES.get(alarm.record.key.split(".")[0], ())
         if Modality.RESP in about and not has_resp:
             about = (Modality.ECG,)
-        if lane in about and alarm.record.kind == "physiological":
+        if lane in about and alarm.record.kind == "physiological" and alarm.ended_s is None:
             return alarm
     return None

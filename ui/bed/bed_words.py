@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from models.signals.modalities import Modality
+from ui.bed.alarm_states import STILL
 from ui.bed.alarm_view import Alarm
 from ui.bed.bedside import Bedside
 from ui.bed.liveness import Life
@@ -19,7 +20,8 @@ from ui.style.words import INVALID, bed_title
 _LIVES = {Life.WAITING: "NO SAMPLES YET", Life.PAUSED: "PAUSED", Life.ENDED: "ENDED", Life.LOST: "NOT LIVE"}
 
 _LOST_RANK = 1  # after the high alarms
-_QUIET_RANK = len(PRIORITIES) + 1
+_UNSEEN_RANK = len(PRIORITIES) + 1  # of what has ended and nobody has seen
+_QUIET_RANK = _UNSEEN_RANK + 1
 _QUIET = (Life.PAUSED, Life.PAST, Life.ENDED, Life.LIVE, Life.WAITING)
 
 
@@ -27,7 +29,8 @@ _QUIET = (Life.PAUSED, Life.PAST, Life.ENDED, Life.LIVE, Life.WAITING)
 class BedWords:
     """bed: its name as the session has it, title: as the screen has it. life: whether its data is live, life_words:
     what there is to say of that. rate: the heart rate, or ``-?-``, rate_source: the channel that it comes from. mean:
-    the mean pressure, or ``-?-``; a range where it is estimated. alarms: all that stand, worst first."""
+    the mean pressure, or ``-?-``; a range where it is estimated. alarms: all that stand, worst first, then what has
+    ended unseen. silence: why it makes no sound, "" where it may."""
 
     bed: str
     title: str
@@ -39,6 +42,7 @@ class BedWords:
     mean: str
     estimated: bool
     alarms: tuple[Alarm, ...]
+    silence: str = ""
 
     @property
     def worst(self) -> Alarm | None:
@@ -56,18 +60,25 @@ class BedWords:
         return self.life is not Life.LIVE
 
     @property
+    def still(self) -> bool:
+        """Whether its alarms do not flash by order."""
+        return self.silence in STILL
+
+    @property
     def rank(self) -> tuple[int, bool]:
         """The smaller, the sooner somebody should look: high alarms, then beds that are lost, then other alarms, then
-        what stands or is over, what is well, and who has never sent; what was acknowledged, or is not live, after its
-        equals."""
+        what has ended unseen, what stands or is over, what is well, and who has never sent; what was acknowledged, or
+        is not live, after its equals."""
         worst = self.worst
         quiet = _LOST_RANK if self.life is Life.LOST else _QUIET_RANK + _QUIET.index(self.life)
         if worst is None:
             return quiet, False
+        if worst.ended_s is not None:  # nothing stands any more, but nobody has looked
+            return min(quiet, _UNSEEN_RANK), False
         priority = worst.record.priority
         place = PRIORITIES.index(priority) if priority in PRIORITIES else len(PRIORITIES) - 1
         alarming = place if place < _LOST_RANK else place + 1
-        return min(quiet, alarming), worst.acknowledged or self.held
+        return min(quiet, alarming), worst.quiet or self.held
 
     @property
     def told(self) -> str:
@@ -96,7 +107,8 @@ def bed_words(bed: Bedside) -> BedWords:
         rate_source=vitals.hr_source if vitals is not None and rate != INVALID else "",
         mean=pressure.mean if pressure is not None else INVALID,
         estimated=pressure is not None and pressure.estimated,
-        alarms=state.alarms.standing,
+        alarms=state.alarms.shown,
+        silence=bed.switch.silence.at(moment.wall_s).value,
     )
 
 
@@ -125,7 +137,7 @@ def matters(said: Iterable[BedWords]) -> list[str]:
     for words in said:
         if words.life is Life.LOST:
             by[_LIVES[Life.LOST]] = by.get(_LIVES[Life.LOST], 0) + 1
-        if words.worst is not None:
+        if words.worst is not None and words.worst.ended_s is None:
             by[words.worst.record.priority] = by.get(words.worst.record.priority, 0) + 1
     order = (PRIORITIES[0], _LIVES[Life.LOST], *PRIORITIES[1:])
     return [f"{by[name]} {name.upper()}" for name in order if name in by]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from streams.control import BedView, SessionStatus
+from ui.bed.alarm_states import SilenceSwitch
 from ui.bed.liveness import Life, Moment, Verdict, judge
 from ui.bed.marks import Mark
 from ui.bed.speed_meter import SpeedMeter
@@ -36,6 +37,7 @@ class Bedside:
 
     def __init__(self, name: str, theme: Theme, now_s: float) -> None:
         self.state = DisplayState(theme, name)
+        self.switch = SilenceSwitch()
         self.snapshot: BedView | None = None
         self.verdict = Verdict(Life.WAITING)
         self.moment = Moment(0.0, now_s, Life.WAITING)

@@ -9,10 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from streams.alarms import DEFAULT_LIMITS
-
-_MAP = next(limit for limit in DEFAULT_LIMITS if limit.vital == "abp_map" and limit.below)
-LOW_MMHG, VERY_LOW_MMHG = _MAP.value, _MAP.extreme
+LOW_MMHG, VERY_LOW_MMHG = 65.0, 50.0
+"""What the model predicts is a mean below 65 mmHg, whatever limit of the alarm is set; below 50 it is grave."""
 _UNBROKEN_S = 3.0  # between two low values of one stretch
 _REMEMBERED_S = 600.0
 

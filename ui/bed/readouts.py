@@ -13,29 +13,31 @@ from dataclasses import dataclass
 
 from models.signals.absence import Absence
 from models.signals.modalities import Modality
-from streams.alarms import DEFAULT_LIMITS
+from streams.limit_settings import setting_of
 from streams.records import PredictionRecord, VitalsRecord
 from ui.bed.depth_words import depth_note
 from ui.bed.findings_words import NO_BEATS, NO_FINDING, Finding, pulse_finding, rhythm_finding, stands_still
 from ui.bed.lanes import Lane
+from ui.bed.limit_words import NO_LIMITS, LimitWords, limit_words
 from ui.bed.liveness import Life, Moment
 from ui.bed.state import DisplayState
 from ui.style.words import ESTIMATED, INVALID, absence_words, clock_words, duration_words, number_words, range_words
 
 HELD = {Life.PAUSED: "PAUSED", Life.PAST: "PAST"}
 """What stands beside values that are of another moment than now."""
+_PRESSURES = (("S", "abp_sys"), ("D", "abp_dia"))
 _NS = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
 class Readout:
     """value: the large number, or the range of an estimate; second: the one beside it (mean pressure). ``mark``:
-    ESTIMATED, WITHHELD or "". finding: bad news beside the number. held: "PAUSED" or "PAST" where it is of another
-    moment than now, else ""."""
+    ESTIMATED, WITHHELD or "". limits: those that the stream judges by. finding: bad news beside the number. held:
+    "PAUSED" or "PAST" where it is of another moment than now, else ""."""
 
     label: str
     unit: str
-    limits: str
+    limits: LimitWords
     value: str
     second: str = ""
     mark: str = ""
@@ -53,15 +55,6 @@ class Readout:
     def mean(self) -> str:
         """The mean pressure of an ABP readout, a range where it is estimated, or ``-?-``."""
         return self.value if self.estimated else self.second or INVALID
-
-
-def limits_of(vital: str) -> str:
-    """``120 / 45`` (high / low) of the alarm stage's limits for a vital, "" where it has none."""
-    high = [limit.value for limit in DEFAULT_LIMITS if limit.vital == vital and not limit.below]
-    low = [limit.value for limit in DEFAULT_LIMITS if limit.vital == vital and limit.below]
-    if not high and not low:
-        return ""
-    return f"{high[0]:g} / {low[0]:g}" if high and low else f"{'<' if low else '>'} {(low or high)[0]:g}"
 
 
 def readout(state: DisplayState, lane: Lane, moment: Moment) -> Readout:
@@ -107,8 +100,9 @@ class _Facts:
         has_resp_row = any(row.modality is Modality.RESP for row in self.state.lanes)
         if vitals is not None and vitals.resp_rate is not None and not has_resp_row:
             source_words = f" ({vitals.resp_source})" if vitals.resp_source else ""
-            notes.append(f"RR {vitals.resp_rate:.0f} /min{source_words}")
-        return self._readout("HR", "/min", limits_of("hr"), number_words(rate), notes=notes, finding=finding)
+            alarm = ", no alarm" if self._limits("resp_rate").silent else ""
+            notes.append(f"RR {vitals.resp_rate:.0f} /min{source_words}{alarm}")
+        return self._readout("HR", "/min", self._limits("hr"), number_words(rate), notes=notes, finding=finding)
 
     def _named(self, modality: str) -> str:
         source = self.state.lane(modality)
@@ -117,8 +111,7 @@ class _Facts:
 
     def pressure(self) -> Readout:
         vitals, prediction, lane = self.vitals, self.prediction, self.lane
-        limits = limits_of("abp_map")
-        limits = f"MAP {limits}" if limits else ""
+        limits = self._pressure_limits()
         if vitals is not None and vitals.abp_map is not None:
             both = vitals.abp_sys is not None and vitals.abp_dia is not None
             value = f"{number_words(vitals.abp_sys)}/{number_words(vitals.abp_dia)}" if both else INVALID
@@ -138,7 +131,7 @@ class _Facts:
             mean, sys, dia = (range_words(*pressures[name][1:]) for name in ("map", "sbp", "dbp"))
             self.mark = ESTIMATED
             notes = [f"sys {sys}   dia {dia}", *(notes[-1:] if last is not None else ())]
-            return self._readout("MAP", "mmHg", limits.removeprefix("MAP "), mean, notes=notes, estimated=True)
+            return self._readout("MAP", "mmHg", self._limits("abp_map"), mean, notes=notes, estimated=True)
         return self._readout("ABP", "mmHg", limits, INVALID, "", notes)
 
     def pulse(self) -> Readout:
@@ -148,7 +141,7 @@ class _Facts:
         notes = self._origin(Modality.ABP.value if rate is not None and self.lane.absence else "")
         if rate is not None and self.vitals is not None and self.vitals.rppg_delay_s is not None:
             notes.append(f"delay R–PPG {self.vitals.rppg_delay_s * 1000:.0f} ms")
-        return self._readout("PR", "/min", limits_of("pulse_rate"), number_words(rate), notes=notes, finding=finding)
+        return self._readout("PR", "/min", self._limits("pulse_rate"), number_words(rate), notes=notes, finding=finding)
 
     def _pulse_finding(self) -> Finding:
         """Of the lane's own channel, which must be measured to have one."""
@@ -163,23 +156,25 @@ class _Facts:
         if vitals is not None and vitals.emg_db is not None:
             notes.append(f"EMG {vitals.emg_db:.0f} dB ({vitals.emg_band})")
         if self.lane.absence or vitals is None:
-            return self._readout("SEF", "Hz", "", INVALID, notes=notes)
+            return self._readout("SEF", "Hz", NO_LIMITS, INVALID, notes=notes)
         if vitals.bsr is not None:
             notes.append(f"BSR {vitals.bsr * 100:.0f} %")
         notes.append(depth_note(vitals, prediction))
-        return self._readout("SEF", "Hz", "", number_words(vitals.sef95, 1), notes=[note for note in notes if note])
+        return self._readout(
+            "SEF", "Hz", NO_LIMITS, number_words(vitals.sef95, 1), notes=[note for note in notes if note]
+        )
 
     def respiration(self) -> Readout:
         vitals = self.vitals
         rate = vitals.resp_rate if vitals else None
         notes = self._origin(vitals.resp_source if vitals is not None and rate is not None else "")
-        return self._readout("RR", "/min", limits_of("resp_rate"), number_words(rate), notes=notes)
+        return self._readout("RR", "/min", self._limits("resp_rate"), number_words(rate), notes=notes)
 
     def _readout(
         self,
         label: str,
         unit: str,
-        limits: str,
+        limits: LimitWords,
         value: str,
         second: str = "",
         notes: list[str] | None = None,
@@ -197,6 +192,20 @@ class _Facts:
         return [
             f"from {self._named(source)}" + (f" ({lane.title} {absence_words(lane.absence)})" if lane.absence else "")
         ]
+
+    def _limits(self, vital: str) -> LimitWords:
+        """What stands beside a number of its limits; a page of the past has those recorded with it, if any."""
+        if self.state.limits is None and self.moment.life is Life.PAST:
+            return NO_LIMITS
+        return limit_words(self.state.limits, vital, self.vitals)
+
+    def _pressure_limits(self) -> LimitWords:
+        """Of the mean, and of systole and diastole where those are on."""
+        mean = self._limits("abp_map")
+        others = [(name, setting_of(self.state.limits or (), vital)) for name, vital in _PRESSURES]
+        also = [f"{name} {self._limits(s.vital).text}" for name, s in others if s is not None and s.on]
+        text = "   ".join([*also, f"MAP {mean.text}"]) if mean.text else ""
+        return LimitWords(text, mean.silent)
 
     def _absent(self) -> list[str]:
         """Why the lane is not measured and since when, if so."""

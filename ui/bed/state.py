@@ -7,6 +7,7 @@ trends as :mod:`ui.bed.series` says).
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -15,12 +16,15 @@ from models.signals.estimable import MEASURED, forbidden
 from models.signals.findings import PULSE_CHANNELS, Findings, Pulse, Rhythm
 from models.signals.modalities import MODEL_MODALITIES, Modality
 from streams.control import ChannelInfo
+from streams.limit_settings import LimitSetting
 from streams.records import (
     AlarmRecord,
     AnyRecord,
     BeatRecord,
     CellRecord,
+    CommandRecord,
     ExplainRecord,
+    LimitsRecord,
     PredictionRecord,
     RhythmRecord,
     StateRecord,
@@ -68,6 +72,10 @@ class DisplayState:
         self._drawn = self._keeps_waves = self._glimpse = True
         self._identity: tuple[str, int] | None = None
         self.truth, self.marks = Truth(), Marks()
+        self.limits: tuple[LimitSetting, ...] | None = None
+        """By which the stream judges, as it last said; None before."""
+        self.limits_by = ""
+        self._seen: dict[tuple[str, str], float] = {}
         self._clear_epoch()
 
     def _clear_epoch(self) -> None:
@@ -85,7 +93,7 @@ class DisplayState:
         self.rhythm: RhythmRecord | None = None
         self._gone_stale = False  # the rhythm record, when last looked at
         self.absence: dict[Modality, Absence | None] = {}
-        self.alarms = AlarmBook()
+        self.alarms = AlarmBook({key: since_s for (whose, key), since_s in self._seen.items() if whose == self.session})
         self.truth.clear()
         self.pressure = PressureWatch()
         self._arrived: dict[type[AnyRecord], float] = {}
@@ -161,6 +169,13 @@ class DisplayState:
         """Of what is shown; "" before the first record."""
         return self._identity[0] if self._identity is not None else ""
 
+    def remember(self, seen: Mapping[tuple[str, str], float]) -> None:
+        """Alarms that were acknowledged before this display began: (session, key) -> since, event time in seconds."""
+        self._seen = dict(seen)
+        for (session, key), since_s in seen.items():
+            if session == self.session:
+                self.alarms.see(key, since_s)
+
     def lane(self, modality: str, label: str = "") -> Lane | None:
         """The row of a modality (its first), or of one labelled channel of it."""
         by_key = {lane.key: lane for lane in self.lanes}
@@ -173,6 +188,9 @@ class DisplayState:
             self.bed = record.bed
         if record.bed != self.bed:
             self.foreign += 1
+            return
+        if isinstance(record, CommandRecord):
+            self._command(record)
             return
         identity = (record.session, record.epoch)
         if identity != self._identity:
@@ -201,16 +219,25 @@ class DisplayState:
             case ExplainRecord():
                 self.explained, self.explained_s = record, now_s
             case AlarmRecord():
-                self.alarms.apply(record)
+                self.alarms.apply(record, self.limits or ())
                 self.marks.alarm(record)
+            case LimitsRecord():
+                self.limits, self.limits_by = tuple(record.limits), record.set_by
             case BeatRecord():
                 self.beats.append(record)
             case _:
-                pass  # commands and dead letters concern the session, which counts them in its status
+                pass  # dead letters concern the session, which counts them in its status
         if not isinstance(record, WaveTick):
             abp, eeg = self.lane(Modality.ABP), self.lane(Modality.EEG)
             pressure = abp is not None and abp.said.estimated
             self.trends.apply(record, now_s, pressure=pressure, depth=eeg is not None and not eeg.absence)
+
+    def _command(self, record: CommandRecord) -> None:
+        """What was acknowledged at another display has been seen; the rest concerns the session."""
+        if record.name == "acknowledge" and record.session == self.session:
+            for key, since_s in record.args.items():
+                if isinstance(since_s, float | int):
+                    self.alarms.see(key, float(since_s))
 
     def _wave(self, tick: WaveTick, now_s: float) -> None:
         for chunk in tick.chunks if self.glimpsed else ():

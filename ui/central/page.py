@@ -251,12 +251,12 @@ class CentralPage(QWidget):
         """The parts of a tile that are not as they were."""
         said, words, shape = tile.said, tile.words, self._shape
         worst = said.worst
-        phase = worst is None or said.held or worst.acknowledged or self._lit.get(worst.record.priority, True)
+        phase = worst is None or said.held or worst.quiet or said.still or self._lit.get(worst.record.priority, True)
         chosen = said.bed == self._chosen
         seen, tile.painted = tile.painted, (said, words, phase, chosen)
         if seen is not None and seen[0] is said and seen[1] is words and seen[2:] == (phase, chosen):
             return
-        quiet = worst is not None and worst.acknowledged
+        quiet = worst is not None and worst.quiet
         frame = (chosen, said.life, worst.record.priority if worst is not None else "", quiet)
         head = (
             said.title,
@@ -381,7 +381,7 @@ class CentralPage(QWidget):
         if worst is None:
             return None
         alarm = worst.worst
-        if alarm is not None and not alarm.acknowledged and not worst.held:
+        if alarm is not None and not alarm.quiet and not worst.held:
             own = style.colours.get(alarm.record.priority, style.colours["low"])
             return (own.lit if self._lit.get(alarm.record.priority, True) else own.dark), own.ink
         if worst.life is Life.LOST:

@@ -83,7 +83,7 @@ class TilePainter:
             pen = QPen(QColor(style.colours["high"].lit), width)
         elif worst is not None and worst.record.priority in _FILLS:
             own = style.colours[worst.record.priority]
-            pen = QPen(QColor(own.dark if worst.acknowledged or said.held else own.lit), width)
+            pen = QPen(QColor(own.dark if worst.quiet or said.held else own.lit), width)
         elif said.held:
             pen = QPen(look.colour("text_faint"), width / 2, Qt.PenStyle.DashLine)
         if selected:
@@ -263,7 +263,7 @@ class TilePainter:
 
     def _alarming(self, painter: QPainter, box: QRectF, alarm: Alarm, held: bool, tint: QColor) -> QColor:
         fill, ink = (QColor(name) for name in colours(alarm, True, held, self._look.theme.alarm))
-        if held or alarm.acknowledged:
+        if held or alarm.quiet:
             painter.setPen(QPen(ink, max(1.0, 0.8 * self._k)))
             painter.setBrush(Qt.BrushStyle.NoBrush)
             painter.drawRect(box)

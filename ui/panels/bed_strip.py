@@ -18,6 +18,7 @@ from models.signals.modalities import Modality
 from ui.bed.alarm_view import Alarm, colours, lit
 from ui.bed.bed_words import BedWords, in_room, rest_words
 from ui.bed.liveness import Life
+from ui.panels.bell import draw_bell_off
 from ui.style.look import Look, draw_text, elided
 from ui.style.words import tooltip_words
 
@@ -86,7 +87,7 @@ class BedStrip(QWidget):
             Chip(
                 QRectF(left + number * (each + _GAP * unit), top, each, height),
                 words,
-                self._phase(words.worst),
+                words.still or self._phase(words.worst),
                 words.bed == self._on_show,
             )
             for number, words in enumerate(shown)
@@ -153,8 +154,8 @@ class BedStrip(QWidget):
             painter.setBrush(look.colour("background"))
             painter.drawRoundedRect(box, 3 * unit, 3 * unit)
             return None
-        fill, ink = (QColor(name) for name in colours(worst, lit, words.held, look.theme.alarm))
-        painter.setPen(QPen(ink, unit) if words.held or worst.acknowledged else Qt.PenStyle.NoPen)
+        fill, ink = (QColor(name) for name in colours(worst, lit, words.held, look.theme.alarm, words.still))
+        painter.setPen(QPen(ink, unit) if words.held or worst.quiet else Qt.PenStyle.NoPen)
         painter.setBrush(fill)
         painter.drawRoundedRect(box, 3 * unit, 3 * unit)
         return ink
@@ -169,11 +170,14 @@ class BedStrip(QWidget):
         left, right = place.left() + 8 * unit, place.right() - 8 * unit
         upper, lower = place.top() + 16 * unit, place.top() + 33 * unit
         title = look.font(13, True)
+        if words.silence:
+            draw_bell_off(painter, QRectF(left, upper - 12 * unit, 14 * unit, 14 * unit), ink or look.colour("text"))
+            left += 18 * unit
         need = QFontMetricsF(title).horizontalAdvance(words.title) + 9 * unit
         numbers = self._numbers(painter, right, upper, words, ink, right - left - need)
         room = right - left - numbers - 6 * unit
         draw_text(painter, left, upper, elided(words.title, title, room), title, ink or look.colour("text"))
-        self._alarms(painter, left, right, lower, chip, ink)
+        self._alarms(painter, place.left() + 8 * unit, right, lower, chip, ink)
 
     def _numbers(
         self, painter: QPainter, right: float, base: float, words: BedWords, ink: QColor | None, room: float
@@ -243,7 +247,7 @@ class BedStrip(QWidget):
         size = look.fitted(text, 13.0, 0.97 * (right - left), True).pixelSize() / unit
         font = look.font(max(_SMALLEST, size), True)
         if ink is None:  # of low priority: a tag of its own, so that a high one stays the loudest
-            fill, ink = (QColor(name) for name in colours(worst, chip.lit, words.held, look.theme.alarm))
+            fill, ink = (QColor(name) for name in colours(worst, chip.lit, words.held, look.theme.alarm, words.still))
             metrics = QFontMetricsF(font)
             width = min(metrics.horizontalAdvance(text), right - left) + 8 * unit
             box = QRectF(left - 4 * unit, base - metrics.capHeight() - 4 * unit, width, metrics.capHeight() + 8 * unit)

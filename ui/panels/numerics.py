@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from PySide6.QtCore import QLineF, QPointF, QRectF, Qt
-from PySide6.QtGui import QColor, QFont, QFontMetricsF, QPainter, QPainterPath, QPaintEvent, QPen
+from PySide6.QtGui import QColor, QFont, QFontMetricsF, QMouseEvent, QPainter, QPainterPath, QPaintEvent, QPen
 from PySide6.QtWidgets import QWidget
 
 from models.signals.modalities import Modality
@@ -16,6 +16,7 @@ from ui.bed.findings_words import Finding
 from ui.bed.lanes import Lane
 from ui.bed.liveness import Life, Moment
 from ui.bed.readouts import Readout
+from ui.panels.bell import draw_bell_off
 from ui.style.look import Look, draw_text, elided, mixed
 from ui.style.outlined import SHARE, cap_sized, draw_outlined
 from ui.style.theme import AlarmStyle
@@ -37,9 +38,15 @@ class Flash:
 
 
 def flashes_of(
-    lanes: Sequence[Lane], readouts: Sequence[Readout], standing: Sequence[Alarm], moment: Moment, style: AlarmStyle
+    lanes: Sequence[Lane],
+    readouts: Sequence[Readout],
+    standing: Sequence[Alarm],
+    moment: Moment,
+    style: AlarmStyle,
+    still: bool = False,
 ) -> list[Flash | None]:
-    """With which of the standing alarms the number of each lane flashes; a sensor that is not connected has none."""
+    """With which of the standing alarms the number of each lane flashes; a sensor that is not connected has none.
+    still: none flashes, since alarms are paused or off; a high one stays lit."""
     has_resp = any(lane.modality is Modality.RESP for lane in lanes)
     out: list[Flash | None] = []
     for lane, said in zip(lanes, readouts, strict=True):
@@ -47,16 +54,17 @@ def flashes_of(
         if alarm is None:
             out.append(None)
         else:
-            held = moment.life is not Life.LIVE
-            out.append(Flash(alarm, lit(alarm.record.priority, moment.wall_s, style), held))
+            held = moment.life is not Life.LIVE or (still and alarm.record.priority != "high")
+            out.append(Flash(alarm, still or lit(alarm.record.priority, moment.wall_s, style), held))
     return out
 
 
 class NumericsPanel(QWidget):
-    """Shows a readout a lane, in the rows of the sweep beside it."""
+    """Shows a readout a lane, in the rows of the sweep beside it. ``on_limits``: the limits of one were clicked."""
 
-    def __init__(self, look: Look, parent: QWidget | None = None) -> None:
+    def __init__(self, look: Look, on_limits: Callable[[], None] = lambda: None, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self._on_limits = on_limits
         self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
         self._look = look
         self._shown: list[tuple[Lane, Row, Readout, Flash | None]] = []
@@ -123,8 +131,7 @@ class NumericsPanel(QWidget):
         )
         if heart and self._beat:
             self._heart(painter, QPointF(x + 14 * unit, baseline - 5 * unit), 5.5 * unit, colour)
-        if readout.limits:
-            draw_text(painter, right, baseline, readout.limits, look.font(11), look.colour("text_faint"), right=True)
+        self._limits(painter, right, baseline, readout)
         notes_height = 0.0
         note_font = look.font(12.5)
         line = QFontMetricsF(note_font).height() * 1.05
@@ -179,6 +186,29 @@ class NumericsPanel(QWidget):
             return self._look.colour("alarm_medium")
         own = self._look.estimated(modality) if text.startswith(DEPTH) and not held else colour
         return mixed(own, self._look.colour("background"), 0.15)
+
+    def _limits(self, painter: QPainter, right: float, baseline: float, readout: Readout) -> None:
+        """The limits, ending at ``right``, and the crossed bell where they cannot fire."""
+        look, unit, limits = self._look, self._look.unit, readout.limits
+        width = draw_text(painter, right, baseline, limits.text, look.font(11), look.colour("text_faint"), right=True)
+        if limits.silent:
+            box = QRectF(right - width - 21 * unit, baseline - 12 * unit, 15 * unit, 15 * unit)
+            draw_bell_off(painter, box, look.colour("text_soft"))
+
+    def limits_at(self, place: QPointF) -> bool:
+        """Whether the limits of a lane stand there."""
+        unit = self._look.unit
+        for _, row, readout, _ in self._shown:
+            area = self._area(row)
+            width = QFontMetricsF(self._look.font(11)).horizontalAdvance(readout.limits.text) + 44 * unit
+            if readout.limits.text and QRectF(self.width() - width, area.top(), width, 24 * unit).contains(place):
+                return True
+        return False
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        """Opens the list of limits from those of a lane."""
+        if event.button() == Qt.MouseButton.LeftButton and self.limits_at(event.position()):
+            self._on_limits()
 
     def _flash(self, painter: QPainter, box: QRectF, flash: Flash) -> QColor | None:
         """The box behind an alarming number; returns the colour of the number on it, None for its own."""

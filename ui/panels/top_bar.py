@@ -1,4 +1,8 @@
-"""The top line: what is on show, the alarm area with its three fixed fields, and what this program is not for."""
+"""The top line: what is on show, the alarm area with its three fixed fields, and what this program is not for.
+
+Where alarms are silent the area says so at its end, with the time that is left; the fields make room for it. A click on
+an alarm acknowledges it, one beside alarms opens their list.
+"""
 
 from __future__ import annotations
 
@@ -9,40 +13,68 @@ from PySide6.QtGui import QColor, QFontMetricsF, QMouseEvent, QPainter, QPaintEv
 from PySide6.QtWidgets import QWidget
 
 from ui.bed.alarm_view import FIELDS, Alarm, AlarmField, colours
+from ui.panels.bell import draw_bell_off
 from ui.style.look import Look, draw_text, elided, mixed
 from ui.style.words import tooltip_words
 
 DISCLAIMER = "Research and teaching only — not for clinical decisions"
-_HINT = f"{DISCLAIMER}. Click for the list of standing alarms."
+_HINT = f"{DISCLAIMER}. A click on an alarm acknowledges it, one beside them opens their list."
 _DISCLAIMER_LINES = ("Research and teaching only", "not for clinical decisions")
 _SHARES = {"high": 0.50, "medium": 0.28, "technical": 0.22}
 _SMALLEST, _SMALLEST_SOURCE = 9.0, 11.0
+_SILENCE_WIDTH = 138.0
 _CAPTIONS = {"high": "HIGH", "medium": "MEDIUM", "technical": "TECHNICAL"}
 
 
 class TopBar(QWidget):
-    """``on_click``: the alarm area was clicked."""
+    """``on_click``: the alarm area was clicked beside alarms; ``on_alarm``: an alarm of that key was."""
 
-    def __init__(self, look: Look, on_click: Callable[[], None] = lambda: None, parent: QWidget | None = None) -> None:
+    def __init__(
+        self,
+        look: Look,
+        on_click: Callable[[], None] = lambda: None,
+        on_alarm: Callable[[str], None] = lambda key: None,
+        parent: QWidget | None = None,
+    ) -> None:
         super().__init__(parent)
         self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
-        self._look, self._on_click = look, on_click
+        self._look, self._on_click, self._on_alarm = look, on_click, on_alarm
         self._bed = self._source = ""
         self.reserved = 0.0  # logical pixels between the alarm area and the disclaimer, for somebody else's sign
         self.fields: tuple[AlarmField, ...] = tuple(AlarmField(name) for name in FIELDS)
+        self.silence, self._reminds = "", False
         self.setToolTip(_HINT)
 
-    def show_state(self, bed: str, source: str, fields: tuple[AlarmField, ...]) -> None:
-        """Draws bed, source and alarms; nothing if they are the same."""
-        if (bed, source, fields) != (self._bed, self._source, self.fields):
-            self._bed, self._source, self.fields = bed, source, fields
+    def show_state(
+        self, bed: str, source: str, fields: tuple[AlarmField, ...], silence: str = "", reminds: bool = False
+    ) -> None:
+        """Draws bed, source and alarms; nothing if they are the same. silence: why alarms make no sound, "" where they
+        do; reminds: more than ordinarily."""
+        shown = (bed, source, fields, silence, reminds)
+        if shown != (self._bed, self._source, self.fields, self.silence, self._reminds):
+            self._bed, self._source, self.fields, self.silence, self._reminds = shown
             said = [": ".join(filter(None, (a.words, a.record.reason))) for field in fields for a in field.alarms]
             self.setToolTip(tooltip_words("\n".join([*said, _HINT])))
             self.update()
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
-        """Calls ``on_click``."""
-        self._on_click()
+        """Acknowledges the alarm under the pointer, or opens the list."""
+        if event.button() != Qt.MouseButton.LeftButton:
+            return
+        found = next((alarm for alarm, cell in self.cells() if cell.contains(event.position())), None)
+        if found is not None and not found.acknowledged:
+            self._on_alarm(found.record.key)
+        else:
+            self._on_click()
+
+    def cells(self) -> list[tuple[Alarm, QRectF]]:
+        """Every alarm on show, and where."""
+        places = self.places()
+        return [
+            pair
+            for field in self.fields
+            for pair in zip(field.alarms, self._cells(field, places[field.name]), strict=True)
+        ]
 
     def places(self) -> dict[str, QRectF]:
         """Where the fields are: the same whatever stands in them."""
@@ -58,13 +90,24 @@ class TopBar(QWidget):
 
     @property
     def signs_left(self) -> float:
-        """Where what is ``reserved`` begins."""
-        return self._sides()[1] + 8 * self._look.unit
+        """Where what is ``reserved`` begins: at the same place whether there is a silence before it or not."""
+        return self._sides()[1] + self._silence_room() + 8 * self._look.unit
+
+    def _silence_room(self) -> float:
+        return (_SILENCE_WIDTH + 8) * self._look.unit if self.silence else 0.0
 
     def _sides(self) -> tuple[float, float]:
         unit = self._look.unit
         words = max(QFontMetricsF(self._look.font(11)).horizontalAdvance(line) for line in _DISCLAIMER_LINES)
-        return 196 * unit, self.width() - words - 32 * unit - self.reserved
+        return 196 * unit, self.width() - words - 32 * unit - self.reserved - self._silence_room()
+
+    @property
+    def silence_place(self) -> QRectF:
+        """Where the silence is said, right of the fields; empty where there is none."""
+        if not self.silence:
+            return QRectF()
+        unit, right = self._look.unit, self._sides()[1]
+        return QRectF(right + 8 * unit, 4 * unit, _SILENCE_WIDTH * unit, self.height() - 8 * unit)
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """Draws the bar."""
@@ -92,7 +135,52 @@ class TopBar(QWidget):
         places = self.places()
         for field in self.fields:
             self._field(painter, places[field.name], field)
+        if self.silence:
+            self._silence(painter, self.silence_place)
         painter.end()
+
+    def _silence(self, painter: QPainter, place: QRectF) -> None:
+        """The crossed bell, the state, and what is left of it."""
+        look, unit = self._look, self._look.unit
+        own = look.theme.alarm.colours["medium"]
+        ground, ink = (own.lit, own.ink) if self._reminds else (own.held, own.held_ink)
+        painter.setPen(QPen(QColor(own.lit), 1.5 * unit))
+        painter.setBrush(QColor(ground))
+        painter.drawRoundedRect(place.adjusted(0.75, 0.75, -0.75, -0.75), 3 * unit, 3 * unit)
+        words, _, left = self.silence.partition(":")
+        timed = bool(left)
+        name, left = (words.rsplit(" ", 1)[0], f"{words.rsplit(' ', 1)[1]}:{left}") if timed else (words, "")
+        bell = QRectF(place.left() + 5 * unit, place.center().y() - 11 * unit, 22 * unit, 22 * unit)
+        draw_bell_off(painter, bell, QColor(ink), dashed=timed)
+        x, room = bell.right() + 7 * unit, place.right() - bell.right() - 14 * unit
+
+        def width(size: float) -> float:
+            return QFontMetricsF(look.font(size, True)).horizontalAdvance(name)
+
+        font = look.font(self._largest(width, 12.5, room), True)
+        high = QFontMetricsF(font).capHeight()
+        middle = place.center().y()
+        draw_text(painter, x, middle - 5 * unit if timed else middle + high / 2, name, font, QColor(ink))
+        if timed:
+            draw_text(painter, x, middle + 16 * unit, left, look.font(16, True), QColor(ink))
+
+    def _cells(self, field: AlarmField, place: QRectF) -> list[QRectF]:
+        """Where the alarms of a field lie."""
+        unit = self._look.unit
+        if field.more:
+            place = place.adjusted(0, 0, -self._more_width(field), 0)
+        columns = 2 if len(field.alarms) > 2 else 1
+        lines = max(1, -(-len(field.alarms) // columns))
+        gap = 3 * unit
+        width, height = (place.width() - gap * (columns - 1)) / columns, (place.height() - gap * (lines - 1)) / lines
+        out = []
+        for number in range(len(field.alarms)):
+            row, column = divmod(number, columns)
+            out.append(QRectF(place.left() + column * (width + gap), place.top() + row * (height + gap), width, height))
+        return out
+
+    def _more_width(self, field: AlarmField) -> float:
+        return QFontMetricsF(self._look.font(15, True)).horizontalAdvance(f"+{field.more}") + 14 * self._look.unit
 
     def _field(self, painter: QPainter, place: QRectF, field: AlarmField) -> None:
         look, unit = self._look, self._look.unit
@@ -106,23 +194,16 @@ class TopBar(QWidget):
             tint = mixed(look.colour("text_faint"), look.colour("panel"), 0.35)
             draw_text(painter, place.center().x() - width / 2, base, _CAPTIONS[field.name], font, tint)
             return
-        inside = place
         if field.more:
             font = look.font(15, True)
-            words = f"+{field.more}"
-            width = QFontMetricsF(font).horizontalAdvance(words) + 14 * unit
-            inside = place.adjusted(0, 0, -width, 0)
             base = place.center().y() + QFontMetricsF(font).capHeight() / 2
-            draw_text(painter, inside.right() + 8 * unit, base, words, font, look.colour("text"))
-        columns = 2 if len(field.alarms) > 2 else 1
-        lines = -(-len(field.alarms) // columns)
-        gap = 3 * unit
-        width, height = (inside.width() - gap * (columns - 1)) / columns, (inside.height() - gap * (lines - 1)) / lines
-        size = self._size(field, width - 17 * unit, 17.0 if lines == 1 else 14.0)
-        for number, (alarm, lit) in enumerate(zip(field.alarms, field.lit, strict=True)):
-            row, column = divmod(number, columns)
-            cell = QRectF(inside.left() + column * (width + gap), inside.top() + row * (height + gap), width, height)
-            self._alarm(painter, cell, alarm, lit, field.held, size)
+            x = place.right() - self._more_width(field) + 8 * unit
+            draw_text(painter, x, base, f"+{field.more}", font, look.colour("text"))
+        cells = self._cells(field, place)
+        tall = cells[0].height() > 40 * unit
+        size = self._size(field, cells[0].width() - 17 * unit, 17.0 if tall else 14.0)
+        for alarm, lit, cell in zip(field.alarms, field.lit, cells, strict=True):
+            self._alarm(painter, cell, alarm, lit, field, size)
 
     def _words(self, alarm: Alarm) -> tuple[str, str]:
         """In bold, and the present value after it."""
@@ -130,16 +211,27 @@ class TopBar(QWidget):
 
     def _size(self, field: AlarmField, room: float, size: float) -> float:
         """The letters of a field: as large as lets every alarm in it be read in full."""
-        bold, plain = QFontMetricsF(self._look.font(size, True)), QFontMetricsF(self._look.font(size))
-        pairs = (self._words(alarm) for alarm in field.alarms)
-        widest = max(bold.horizontalAdvance(words) + plain.horizontalAdvance(now) for words, now in pairs)
-        return max(_SMALLEST, min(size, 0.95 * size * room / widest))
+        pairs = [self._words(alarm) for alarm in field.alarms]
 
-    def _alarm(self, painter: QPainter, cell: QRectF, alarm: Alarm, lit: bool, held: bool, size: float) -> None:
+        def widest(size: float) -> float:
+            bold, plain = QFontMetricsF(self._look.font(size, True)), QFontMetricsF(self._look.font(size))
+            return max(bold.horizontalAdvance(words) + plain.horizontalAdvance(now) for words, now in pairs)
+
+        return self._largest(widest, size, room)
+
+    @staticmethod
+    def _largest(width: Callable[[float], float], size: float, room: float) -> float:
+        """The largest letters that leave ``width`` within ``room``: fonts have whole pixels, so it is tried."""
+        while size > _SMALLEST and width(size) > room:
+            size -= 0.5
+        return max(_SMALLEST, size)
+
+    def _alarm(self, painter: QPainter, cell: QRectF, alarm: Alarm, lit: bool, field: AlarmField, size: float) -> None:
         """One alarm: its text and present value; what the others say of it below, or behind where there is room."""
         look, unit = self._look, self._look.unit
-        fill, ink = (QColor(name) for name in colours(alarm, lit, held, look.theme.alarm))
-        painter.setPen(QPen(ink, unit) if held or alarm.acknowledged else Qt.PenStyle.NoPen)
+        fill, ink = (QColor(name) for name in colours(alarm, lit, field.held, look.theme.alarm, field.still))
+        edge = QPen(ink, unit, Qt.PenStyle.DashLine if alarm.ended_s is not None else Qt.PenStyle.SolidLine)
+        painter.setPen(edge if field.held or alarm.quiet else Qt.PenStyle.NoPen)
         painter.setBrush(fill)
         painter.drawRoundedRect(cell.adjusted(0.5, 0.5, -0.5, -0.5), 3 * unit, 3 * unit)
         left, right = cell.left() + 9 * unit, cell.right() - 8 * unit

@@ -20,6 +20,7 @@ from streams.feed import DisplayFeed
 from ui.sound.choice import SILENT, SoundChoice
 from ui.start.opening import Opened, Opener
 from ui.style.theme import Theme, default_theme
+from ui.window.alarm_files import AlarmFiles
 from ui.window.door import Door
 from ui.window.main_window import MainWindow
 
@@ -64,18 +65,22 @@ def run_display(
     theme: Theme | None = None,
     font_scale: float = 1.0,
     sound: SoundChoice = SILENT,
+    files: AlarmFiles | None = None,
 ) -> int:
     """Show the session until the window is closed; returns the exit code (0; 1 if the session failed).
 
     screenshot: save a picture when the run ends (or the window is closed before), then close. close_at_end: close
     when the run ends also without a picture. size: of the window in logical pixels. recording: the file that the run
     is being recorded into, to look back in. font_scale: of all that is written. sound: what is to be heard of a window
-    that can be seen. Ctrl-C and SIGTERM close it.
+    that can be seen. files: where what is set and done about alarms is kept, by default nowhere. Ctrl-C and SIGTERM
+    close it.
     Raises BadInput where the picture cannot be written.
     """
     application = make_application(theme)
     heard = _heard(application, sound)
-    window = MainWindow(control, feed, theme=theme, font_scale=font_scale, recording=recording, sound=heard)
+    window = MainWindow(
+        control, feed, theme=theme, font_scale=font_scale, recording=recording, sound=heard, files=files
+    )
     if size is not None:
         window.resize(*size)
     if full_screen:
@@ -120,15 +125,25 @@ def run_door(
     font_scale: float = 1.0,
     full_screen: bool = False,
     sound: SoundChoice = SILENT,
+    make_files: Callable[[], AlarmFiles | None] = lambda: None,
 ) -> int:
     """Show ``first``, or the start page, and whatever else is opened from there, until the window is closed; the exit
-    code, of what was shown last. Ctrl-C and SIGTERM close it. At the end everything that was opened has been ended."""
+    code, of what was shown last. Ctrl-C and SIGTERM close it. At the end everything that was opened has been ended.
+    make_files: of each window, where what is set and done about alarms is kept."""
     application = make_application(theme)
     heard = _heard(application, sound)
 
     def make_window(opened: Opened) -> MainWindow:
         control, feed = opened.control, opened.feed
-        return MainWindow(control, feed, theme=theme, font_scale=font_scale, recording=opened.recording, sound=heard)
+        return MainWindow(
+            control,
+            feed,
+            theme=theme,
+            font_scale=font_scale,
+            recording=opened.recording,
+            sound=heard,
+            files=make_files(),
+        )
 
     door = Door(opener, make_window, first, theme=theme, font_scale=font_scale)
     if full_screen:

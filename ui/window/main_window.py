@@ -12,8 +12,8 @@
     worth         over the waves: what each sensor is worth (X)            panels/worth_table.py, prediction_desk.py
     replay bar    pause, speed, position, status                           panels/replay_bar.py, bed/status_words.py
 
-What keys, buttons and menu do is in window/operator.py; what is known of each bed in bed/ward.py and bed/bedside.py;
-what lies where in window/screen.py.
+What keys, buttons and menu do is in window/operator.py, for alarms in window/alarm_desk.py; what is known of each bed
+in bed/ward.py and bed/bedside.py; what lies where in window/screen.py.
 
 A frame (:meth:`MainWindow.frame`): drain the feed within a budget, fold the records into their beds, move the beam,
 and every tenth of a second renew what is said in words. The window never waits for the session (control_link.py).
@@ -33,7 +33,6 @@ from PySide6.QtWidgets import QMainWindow, QToolTip
 
 from streams.control import BedView, SessionControl, SessionStatus
 from streams.feed import DisplayFeed
-from ui.bed.alarm_view import fields
 from ui.bed.bed_words import bed_words
 from ui.bed.bedside import Answer
 from ui.bed.liveness import Life
@@ -52,9 +51,12 @@ from ui.sound.choice import SILENT, SoundChoice
 from ui.sound.output import MiniaudioOutput, OpenOutput
 from ui.style.look import Look
 from ui.style.theme import Theme, default_theme
-from ui.style.words import bed_title, clock_words, speed_words
+from ui.style.words import clock_words, speed_words
 from ui.waves.geometry import Row
 from ui.waves.stamp import past_stamp, stamp_of
+from ui.window.alarm_desk import AlarmDesk
+from ui.window.alarm_files import AlarmFiles
+from ui.window.alarm_room import AlarmRoom
 from ui.window.control_link import ControlLink
 from ui.window.history import History
 from ui.window.leaving import Leaving
@@ -79,7 +81,7 @@ _BEAT_LIT_S = 0.12
 
 class MainWindow(QMainWindow):
     """The display of one session. recording: the file that the run is being recorded into, to look back in. sound: what
-    is to be heard, through what ``open_output`` opens.
+    is to be heard, through what ``open_output`` opens. files: where what is set and done about alarms is kept.
     ``start=False`` leaves the frames to the caller (tests, which also bring their clocks and the worker that calls the
     session)."""
 
@@ -97,6 +99,7 @@ class MainWindow(QMainWindow):
         unix: Callable[[], float] = time.time,
         sound: SoundChoice = SILENT,
         open_output: OpenOutput = MiniaudioOutput,
+        files: AlarmFiles | None = None,
     ) -> None:
         super().__init__()
         self._monotonic = monotonic
@@ -122,7 +125,7 @@ class MainWindow(QMainWindow):
         self.top, self.banner, self.beds, self.past = face.top, face.banner, face.beds, face.past
         self.sweep, self.numerics, self.replay = face.sweep, face.numerics, face.replay
         self.prediction, self.made_from = face.prediction, face.made_from
-        self.alarms, self.help, self.toast = face.alarms, face.help, face.toast
+        self.alarms, self.limits, self.help, self.toast = face.alarms, face.limits, face.help, face.toast
         self.central = CentralPage(self.look, self.open_bed, self.show_bed)
         face.add_page(CENTRAL, self.central)
         self.setCentralWidget(face)
@@ -139,6 +142,9 @@ class MainWindow(QMainWindow):
             sweep_chosen=self.menu.check_speed,
         )
         self.sound = SoundDesk(self.ward, sound, open_output, say=self.say, monotonic=monotonic, start=start)
+        kept = files or AlarmFiles(None, None, worker)
+        self.desk = AlarmDesk(self.link, self.ward, kept, say=self.say, now_s=monotonic, unix=unix)
+        self.alarm_room = AlarmRoom(face, self.desk, self.look)
         self.trends = TrendsRoom(self.look, self._visit, lambda: self.history.unix_s, self.pictures, aside)
         face.add_page(TRENDS, self.trends)
         self.on_trends = self.trends.do
@@ -175,8 +181,8 @@ class MainWindow(QMainWindow):
                 QShortcut(QKeySequence(key), self).activated.connect(lambda action=action: action())
 
     def action_of(self, name: str) -> Callable[..., object]:
-        """The method behind an action of the keyboard: the operator's, the sound's, or one about the window itself."""
-        owner = next(owner for owner in (self.operator, self.sound, self) if hasattr(owner, name))
+        """The method behind an action of the keyboard: of the operator, of sound or alarms, or of the window itself."""
+        owner = next(o for o in (self.operator, self.sound, self.desk, self.alarm_room, self) if hasattr(o, name))
         found: Callable[..., object] = getattr(owner, name)
         return found
 
@@ -234,6 +240,7 @@ class MainWindow(QMainWindow):
             now_s = self._monotonic()
             for record in records:
                 self.ward.apply(record, now_s)
+                self.desk.follow(record)
             if self._monotonic() - started >= budget:
                 return
 
@@ -333,16 +340,17 @@ class MainWindow(QMainWindow):
     # Ten times a second -----------------------------------------------------------------------------------------
 
     def _say_all(self, now_s: float, head_s: float | None) -> None:
-        answer, bed, state = self._answer(now_s), self.ward.on_show, self.state
+        answer, bed = self._answer(now_s), self.ward.on_show
         self.ward.judge(now_s, answer)
-        status, moment, live = bed.status, bed.moment, bed.verdict.life is Life.LIVE
+        self.desk.poll()
+        status = bed.status
         seekable = status is None or status.seekable
         self.banner.say(bed.verdict.words, bed.verdict.urgent)
         page = self._shown_page
         self._say_past(now_s)
         if page is None:
-            self.sweep.put_stamp(stamp_of(bed.verdict, head_s, seekable, state.clock.goes_to_s))
-        self.operator.truth.renew(state, self.sweep, bed.speed, seekable)
+            self.sweep.put_stamp(stamp_of(bed.verdict, head_s, seekable, self.state.clock.goes_to_s))
+        self.operator.truth.renew(self.state, self.sweep, bed.speed, seekable)
         self.beds.show_beds(self.ward.said, bed.name, now_s)
         self._cover()
         self.face.renew(self.ward, now_s)
@@ -353,11 +361,7 @@ class MainWindow(QMainWindow):
         title = bed.snapshot.title if bed.snapshot is not None else ""
         speeds = speed_words(*bed.speeds)
         source = f"{clock_words(position_s)}  ·  {speeds if seekable else 'LIVE'}  ·  {title}"
-        standing = state.alarms.standing
-        self.top.show_state(
-            bed_title(bed.name) or "Vigil", source, fields(standing, now_s, self.look.theme.alarm, live)
-        )
-        self.alarms.show_alarms(standing, moment.event_s, not live)
+        self.alarm_room.say(bed, source, now_s, self.history.unix_s)
         if status is not None:
             gaps = bed.snapshot.gaps_s if bed.snapshot is not None else {}
             self.replay.show_state(position_s, status, gaps, self._recorded(status), bed.marks, bed.speeds[1])
@@ -394,7 +398,8 @@ class MainWindow(QMainWindow):
         beating = moving and any(
             0.0 <= beam - beat.time_ns * 1e-9 < _BEAT_LIT_S * max(1.0, moment.speed or 1.0) for beat in state.beats
         )
-        flashes = flashes_of(state.lanes, readouts, state.alarms.standing, moment, self.look.theme.alarm)
+        still = self.desk.silence.still(self._monotonic())
+        flashes = flashes_of(state.lanes, readouts, state.alarms.standing, moment, self.look.theme.alarm, still)
         self.numerics.show_readouts(state.lanes, self.sweep.lane_rows, readouts, beating, flashes)
 
     # The window itself ------------------------------------------------------------------------------------------
@@ -402,11 +407,6 @@ class MainWindow(QMainWindow):
     def turn_page(self, name: str) -> None:
         """Show a page, or the bedside again where it is shown already."""
         self.face.turn_to(BEDSIDE if self.face.page == name else name)
-
-    def toggle_alarms(self) -> None:
-        """Show or hide the list of standing alarms."""
-        self.alarms.setVisible(not self.alarms.isVisible())
-        self.alarms.raise_()
 
     def toggle_full_screen(self) -> None:
         """Fill the screen, or go back to a window."""
@@ -422,7 +422,7 @@ class MainWindow(QMainWindow):
 
     def escape(self) -> None:
         """Close what lies over the waves, the topmost first; with nothing open, back from the past to live."""
-        for open_one in (self.help, self.face.worth, self.alarms):
+        for open_one in (self.help, self.limits, self.face.worth, self.alarms):
             if open_one.isVisible():
                 open_one.hide()
                 return
@@ -484,6 +484,7 @@ class MainWindow(QMainWindow):
             return
         self.frame_timer.stop()
         self.closing()
+        self.desk.close()
         self.link.close()
         self.history.close()
         self.pictures.close()

@@ -1,4 +1,6 @@
-"""What the operator can do to the bed on show, by key, button or menu: to its replay, its sensors, waves and alarms.
+"""What the operator can do to the bed on show, by key, button or menu: to its replay, its sensors and waves.
+
+What is about alarms is in window/alarm_desk.py.
 
 Nothing here waits: an action is handed to the session's helper thread, in order, and so goes to the bed that was on
 show when it was asked for. What cannot be done is said in a few words.
@@ -196,11 +198,6 @@ class Operator:
     def toggle_truth(self) -> None:
         """Draw what is withheld, or hide it again."""
         self._say(self.truth.toggle(self._status is None or self._status.seekable))
-
-    def acknowledge(self) -> None:
-        """Standing alarms of the bed on show stop flashing and sounding; so does that it is lost."""
-        lost = self._bed.loss_seen = self._bed.verdict.urgent
-        self._say("alarms acknowledged" if self._bed.state.alarms.acknowledge() or lost else "no alarm to acknowledge")
 
     # Waves --------------------------------------------------------------------------------------------------------
 

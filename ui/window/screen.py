@@ -21,6 +21,7 @@ from ui.panels.bed_strip import BedStrip
 from ui.panels.help_overlay import HelpOverlay
 from ui.panels.history_band import HEIGHT as BAND_HEIGHT
 from ui.panels.history_band import HistoryBand
+from ui.panels.limits_panel import LimitsPanel
 from ui.panels.numerics import NumericsPanel
 from ui.panels.prediction_tile import MadeFromTile, PredictionTile
 from ui.panels.replay_bar import ReplayBar
@@ -59,13 +60,13 @@ class Screen(QWidget):
         super().__init__()
         self._look = look
         self.setStyleSheet(f"background: {look.theme.colour['background']};")
-        self.top = TopBar(look, partial(act, "toggle_alarms"))
+        self.top = TopBar(look, partial(act, "toggle_alarms"), partial(act, "acknowledge_alarm"))
         self.sound = SoundSign(look, self.top)
         self.banner = Banner(look)
         self.beds = BedStrip(look, partial(act, "show_bed"))
         self.past = HistoryBand(look, partial(act, "back_to_live"))
         self.sweep = SweepView(state, look)
-        self.numerics = NumericsPanel(look)
+        self.numerics = NumericsPanel(look, partial(act, "toggle_limits"))
         self.prediction = PredictionTile(look)
         self.made_from = MadeFromTile(look, partial(act, "toggle_worth"))
         self.replay = ReplayBar(
@@ -88,7 +89,8 @@ class Screen(QWidget):
             column.addWidget(bar)
         column.addWidget(self._stack, 1)
         column.addWidget(self.replay)
-        self.alarms = AlarmList(look, self)
+        self.alarms = AlarmList(look, self, partial(act, "acknowledge_alarm"))
+        self.limits = LimitsPanel(look, self, partial(act, "set_limits"))
         self.worth = WorthTable(look, self)
         self.help = HelpOverlay(look, self)
         self.toast = Toast(look, self)
@@ -178,6 +180,7 @@ class Screen(QWidget):
             self.alarms.give_room(room)
         floor = self._stack.geometry().bottom() - self.tiles.height()
         self.worth.give_room(QRect(0, top, room.width(), max(1, floor - top)))
+        self.limits.place(self.rect().adjusted(0, top, -self.numerics.width(), -self.replay.height()))
         self.toast.place()
 
     def settle(self) -> None:

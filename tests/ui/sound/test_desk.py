@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,12 @@ from pytestqt.qtbot import QtBot
 
 from models.signals.modalities import Modality
 from streams.records import BeatRecord
-from tests.ui.harness import FRAME_S, Screen
+from tests.ui.harness import FRAME_S, Inline, Screen
 from tests.ui.sound.outputs import Ear
 from tests.ui.synthetic import TICK_S, FakeSession, Patient
 from tests.ui.test_alarm_view import record
-from ui.bed.alarm_view import Alarm, sounding
+from ui.bed.alarm_states import Mode, Silence, sounding
+from ui.bed.alarm_view import Alarm
 from ui.bed.audible import audible_level
 from ui.bed.bedside import Answer, Bedside
 from ui.bed.liveness import Life, Verdict
@@ -29,9 +31,10 @@ from ui.sound.choice import SoundChoice
 from ui.sound.figures import default_figures
 from ui.sound.sign import SoundWords
 from ui.style.theme import default_theme
+from ui.window.alarm_desk import AlarmDesk
+from ui.window.alarm_files import AlarmFiles
 from ui.window.control_link import ask_all
 from ui.window.menu import MENU
-from ui.window.operator import Operator
 from ui.window.sound_desk import SoundDesk
 
 Make = Callable[..., Screen]
@@ -58,10 +61,10 @@ class Room:
             monotonic=lambda: self.now,
             start=False,
         )
-        nothing: Any = None
-        self.operator = Operator(
-            nothing, self.ward, nothing, say=lambda words: None, show_bed=nothing, history=nothing,
-            now_s=lambda: self.now, sweep_chosen=nothing, aside=nothing,
+        link: Any = SimpleNamespace(do=lambda what, action: None)
+        self.operator = AlarmDesk(
+            link, self.ward, AlarmFiles(None, None, Inline()), say=lambda words: None,
+            now_s=lambda: self.now, unix=lambda: self.now,
         )  # fmt: skip
         self.seq, self.answers, self.begin, self.frames = 0, True, self.now, 0
         self.run(2.0)
@@ -108,6 +111,23 @@ class Room:
     @property
     def sign(self) -> str:
         return text_of(self.desk.words()[0])
+
+
+def test_a_bed_that_is_silenced_is_not_heard_and_another_is() -> None:
+    room = Room(beds=(A, B))
+    room.alarm(ASYSTOLE)
+    assert room.run(1.0) > 0.0
+    room.operator.silence_alarms(Mode.AUDIO_PAUSED.value)
+    room.run(3.0)  # what has begun is heard to its end, since another bed may sound
+    assert room.run(8.0) == 0.0 and room.sign == "SOUND ON: 100 %"
+    room.alarm(LOW, bed=B)
+    assert room.run(1.0) > 0.0, "of the other bed"
+    room.show(B)
+    room.operator.silence_alarms(Mode.ALARM_PAUSED.value)
+    room.run(0.2)
+    assert room.run(8.0) == 0.0 and "PAUSED" in room.sign, "all are: the sign says so"
+    room.run(112.0)
+    assert room.run(8.0) > 0.0, "and it ends by itself"
 
 
 def text_of(words: SoundWords | None) -> str:
@@ -360,7 +380,9 @@ PRIORITIES = ["high", "medium", "low"]
 def test_the_highest_of_what_nobody_has_acknowledged_sounds(alarms: list[tuple[str, bool]]) -> None:
     standing = [Alarm(record(f"k{i}", priority), 0.0, seen) for i, (priority, seen) in enumerate(alarms)]
     open_ones = [priority for priority, seen in alarms if not seen]
-    assert sounding(standing) == next((priority for priority in PRIORITIES if priority in open_ones), "")
+    assert sounding(standing, Silence(), 0.0) == next(
+        (priority for priority in PRIORITIES if priority in open_ones), ""
+    )
 
 
 @pytest.mark.parametrize("life", list(Life))
