@@ -10,6 +10,7 @@ import pytest
 
 from benchmarks.tour.eyes import KINDS
 from models.signals.errors import BadInput
+from models.signals.modalities import Modality
 from tests.ui.harness import Screen
 from tests.ui.test_alarm_view import contrast
 from ui.style.look import Look
@@ -73,3 +74,26 @@ def test_a_font_scale_enlarges_what_is_written_and_leaves_the_rest_to_the_waves(
     w = s.window
     assert w.sweep.height() > 0.4 * w.height() and w.sweep.width() > 0.5 * w.width()
     assert w.menu.font().pixelSize() == w.look.font(13).pixelSize() == round(13 * 1.5 * 0.84)
+
+
+@pytest.mark.parametrize("scale", [1.2, 1.5, 1.6])
+def test_larger_words_make_no_number_smaller(screen: Callable[..., Screen], scale: float) -> None:
+    """Where there is no room below it, what is noted of a number stands beside it."""
+
+    def height_px(font_scale: float) -> float:
+        s = screen(size=(1456, 819), font_scale=font_scale)
+        s.run_to(3.0)
+        w = s.window
+        image = w.numerics.grab().toImage()
+        row, unit = w.sweep.lane_rows[0], w.look.unit
+        colour = w.look.theme.lanes[Modality.ECG].colour
+        top, left = row.top + round(22 * unit), round(10 * unit)
+        drawn = [
+            y
+            for y in range(top, row.top + row.height)
+            if any(image.pixelColor(x, y).name() == colour for x in range(left, left + round(60 * unit)))
+        ]
+        runs = np.split(np.array(drawn), np.flatnonzero(np.diff(drawn) > 1) + 1)
+        return float(max(len(run) for run in runs))
+
+    assert height_px(scale) >= height_px(1.0)

@@ -26,6 +26,7 @@ from ui.waves.geometry import Row
 _MEASURED = "188/88188"  # what a measured pressure fills its place with
 _WORD_SHARE = 0.42  # of the height beside an estimate, for the word
 _NOTE_GAP = 14.0
+_LOW = 92.0  # interface pixels; in a lower tile the notes stand beside the number, which would else be made small
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,10 +136,14 @@ class NumericsPanel(QWidget):
         notes_height = 0.0
         note_font = look.font(12.5)
         line = QFontMetricsF(note_font).height() * 1.05
-        notes = self._note_lines(readout, note_font, right - left, area.height() - 44 * unit, line)
-        notes_height = line * len(notes)
+        beside = area.height() < _LOW * unit
+        if beside:
+            notes = [[note] for note in readout.notes if note][: max(1, int((area.height() - 28 * unit) // line))]
+        else:
+            notes = self._note_lines(readout, note_font, right - left, area.height() - 44 * unit, line)
+            notes_height = line * len(notes)
         top = area.top() + 22 * unit
-        body = max(14.0, area.height() - 22 * unit - notes_height - 9 * unit)
+        body = max(14.0, area.height() - 22 * unit - notes_height - (6 if beside else 9) * unit)
         size = min(64.0, body / unit * 0.86)
         gap = 22 * unit
         finding = readout.finding
@@ -165,7 +170,7 @@ class NumericsPanel(QWidget):
         draw = draw_outlined if readout.estimated else draw_text
         x = left + draw(painter, left, base, readout.value, font, tints[0])
         if readout.second:
-            draw(painter, x + gap, base, readout.second, font, tints[1])
+            x += gap + draw(painter, x + gap, base, readout.second, font, tints[1])
         if finding.words:
             self._tag(painter, right, base - metrics.capHeight() / 2, finding, tag_font, bool(readout.held))
         marks = [mark for mark in (readout.mark, readout.held) if mark and mark != ESTIMATED]  # which is there, large
@@ -173,8 +178,10 @@ class NumericsPanel(QWidget):
             tint = look.colour("text" if readout.held else "withheld")
             words = " · ".join(marks)
             draw_text(painter, right, baseline + 14 * unit, words, look.font(10.5, True), tint, right=True)
+        first, under = (x + gap, top + (body - line * len(notes)) / 2) if beside else (left, top + body)
+        right -= tag if beside else 0.0
         for number, row in enumerate(notes):
-            x, y = left, top + body + line * (number + 0.75)
+            x, y = first, under + line * (number + 0.75)
             for text in row:
                 tint = self._note_tint(text, lane.modality, colour, bool(readout.held))
                 text = elided(text, note_font, max(0.0, right - x))
