@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from PySide6.QtGui import QColor, QImage
 
+from benchmarks.tour.command import _page
 from benchmarks.tour.eyes import KINDS, seen_by
-from benchmarks.tour.scenes import read_scenes
+from benchmarks.tour.scenes import Scene, read_scenes
 from models.signals.errors import BadInput
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -24,6 +25,13 @@ def test_the_table_is_read_and_a_wrong_field_named(tmp_path: Path) -> None:
     wrong.write_text('[one]\nsource = "demo"\nat_s = 3.0\nheigth = 3\n')
     with pytest.raises(BadInput, match="heigth"):
         read_scenes(wrong)
+
+
+def test_the_page_has_each_scene_that_has_words_and_finds_its_picture(tmp_path: Path) -> None:
+    (tmp_path / "docs" / "tour").mkdir(parents=True)
+    scenes = {"one": Scene("demo", 9.0, words="First."), "two": Scene("demo", 9.0)}
+    page = _page(scenes, tmp_path / "docs" / "tour", tmp_path / "docs")
+    assert page.endswith("First.\n\n![one](tour/one.png)\n") and "two" not in page
 
 
 @pytest.mark.parametrize("kind", KINDS)

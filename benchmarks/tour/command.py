@@ -30,6 +30,7 @@ def main(argv: list[str]) -> int:
     pictures.add_argument("--out", type=Path, default=Path("tour"), help="the folder of the pictures")
     pictures.add_argument("--scenes", type=Path, help="another table of scenes")
     pictures.add_argument("--recording", default="", help="what scenes call RECORDING")
+    pictures.add_argument("--page", type=Path, help="also write a page of Markdown with the pictures and their words")
     pictures.add_argument("--here", action="store_true", help=argparse.SUPPRESS)  # in this process
     events = parts.add_parser("events", help="random keys, clicks, drags and sizes")
     events.add_argument("--count", type=int, default=10_000)
@@ -64,7 +65,16 @@ def _pictures(args: argparse.Namespace) -> int:
     failed = [name for name in args.names or scenes if not _elsewhere(name, scenes[name], args)]
     for name in failed:
         print(f"no picture of {name}", file=sys.stderr)
+    if args.page is not None:
+        args.page.write_text(_page(scenes, args.out, args.page.parent), encoding="utf-8")
     return bool(failed)
+
+
+def _page(scenes: dict[str, Scene], folder: Path, here: Path) -> str:
+    """The scenes that have words, one below the other; links as seen from ``here``."""
+    place = Path(os.path.relpath(folder, here)).as_posix()
+    parts = [f"{scene.words}\n\n![{name}]({place}/{name}.png)\n" for name, scene in scenes.items() if scene.words]
+    return "# A tour in pictures\n\n" + "\n".join(parts)
 
 
 def _elsewhere(name: str, scene: Scene, args: argparse.Namespace) -> bool:
