@@ -15,6 +15,9 @@ from streams.limit_settings import LimitSetting, checked
 from streams.records import CommandRecord
 from streams.sources.source import Seekable, Source
 
+MARK = "mark"
+"""The command, and how its note in a recording begins."""
+
 
 class CommandMaker:
     """Numbers the commands of one operator at one desk.
@@ -102,6 +105,10 @@ class Orders(ABC):
         """Asks what each sensor is worth to the newest prediction; the answer comes as a record."""
         self._order("explain")
 
+    def mark(self, time_s: float, word: str) -> None:
+        """Marks a moment of event time, with a word or ""; it goes to all who read the commands, and is recorded."""
+        self._order(MARK, {"time_s": time_s, "word": word})
+
 
 class CommandApplier:
     """Applies each command once, in order (delivery is at least once); BadInput for arguments that make no sense, and
@@ -121,7 +128,7 @@ class CommandApplier:
         match command.name:
             case "drop" | "restore":
                 self._source.set_dropped(_modality(command), command.name == "drop")
-            case "acknowledge" | "explain" | "limits":
+            case "acknowledge" | "explain" | "limits" | "mark":
                 pass  # of the displays, of the worker, and of who judges the alarms; here they only pass
             case _ if not isinstance(self._source, Seekable):
                 raise BadInput(
@@ -152,3 +159,20 @@ def _modality(command: CommandRecord) -> Modality:
         known = ", ".join(Modality)
         raise BadInput(f"one of {known} with the command {command.name!r}", f"{value!r}", "send it again with one")
     return Modality(value)
+
+
+def mark_of(command: CommandRecord) -> tuple[float, str] | None:
+    """Event time in s and word of a mark; None of another command, and of one that says no time."""
+    time_s, word = command.args.get("time_s"), command.args.get("word", "")
+    if command.name != MARK or isinstance(time_s, str) or time_s is None:
+        return None
+    return float(time_s), str(word)
+
+
+def mark_words(word: str) -> str:
+    """A mark among the notes of a recording.
+
+    >>> mark_words("incision"), mark_words("")
+    ('mark: incision', 'mark')
+    """
+    return f"{MARK}: {word}" if word else MARK

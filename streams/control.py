@@ -145,6 +145,9 @@ class SessionControl(Protocol):
     def acknowledge(self, alarms: Mapping[str, float]) -> None:
         """Somebody has seen these alarms: key -> event time in seconds at which it began."""
 
+    def mark(self, time_s: float, word: str) -> None:
+        """Mark a moment of event time, with a word or ""; it comes back by the feed, as it is recorded."""
+
     def shown(self, stage: str, due_ns: int, shown_ns: int) -> None:
         """The display reports the end of paint of a tick's samples (stage ``sample_to_screen``) or of a prediction
         (``window_to_screen``), monotonic nanoseconds."""

@@ -32,7 +32,7 @@ MAX_TEXT = 1024
 MAX_NAME = 128
 MAX_ARGUMENTS = 16
 MAX_HEAD = 1024
-COMMANDS = ("drop", "restore", "pause", "resume", "seek", "speed", "step", "acknowledge", "explain", "limits")
+COMMANDS = ("drop", "restore", "pause", "resume", "seek", "speed", "step", "acknowledge", "explain", "limits", "mark")
 
 if TYPE_CHECKING:
     # Callers give these as the values of their enums, or as what was read of the wire: text to them.

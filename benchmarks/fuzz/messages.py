@@ -320,7 +320,7 @@ def _explanations() -> Iterator[AnyRecord]:
 def _commands() -> Iterator[AnyRecord]:
     arguments: dict[str, dict[str, str | float]] = {
         "drop": {"modality": "ABP"}, "restore": {"modality": "ABP"}, "seek": {"time_s": 5.0}, "speed": {"speed": 2.0},
-        "step": {"seconds": 1.0},
+        "step": {"seconds": 1.0}, "mark": {"time_s": 5.0, "word": "incision"},
     }  # fmt: skip
     for number, name in enumerate(sorted(COMMANDS)):
         yield CommandRecord(bed="a", session=SESSION, epoch=0, id=f"c{number}", operator="o", time_ns=SECOND_NS,

@@ -20,7 +20,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from models.signals.times import SECOND_NS
-from streams.records import AlarmRecord, AnyRecord, BedRecord, CommandRecord, DeadLetter, StatusRecord
+from streams.records import AlarmRecord, AnyRecord, BedRecord, DeadLetter, StatusRecord
 from streams.sinks.mcap import part_path
 from streams.sources.mcap_file import HEAD_BYTES, McapFile, Names, Place
 
@@ -36,7 +36,7 @@ MOST_BYTES = 64 << 20
 """Of the file, read for one look for what was said before its waves: hours of a bed, a minute of a hundred."""
 SLICE_BYTES = 32 << 20
 """Of the file, gone through in one call of :meth:`LookBack.follow`."""
-_TOPICS = frozenset({"waves", "vitals", "predictions", "alarms"})
+_TOPICS = frozenset({"waves", "vitals", "predictions", "alarms", "commands"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,4 +191,4 @@ class LookBack:
             bed.alarms.append((taken_ns, record))
 
 
-_ASIDE = (BedRecord, StatusRecord, CommandRecord, DeadLetter)
+_ASIDE = (BedRecord, StatusRecord, DeadLetter)

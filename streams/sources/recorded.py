@@ -35,6 +35,7 @@ from models.signals.recording import Segment, Track, TrackKind
 from models.signals.times import SECOND_NS
 from streams.alarm_log import AlarmLog
 from streams.codec import chunk_values
+from streams.commands import mark_of, mark_words
 from streams.records import TOPICS, AnyRecord, BedRecord, CommandRecord, PredictionRecord, WaveTick
 from streams.sources.bed_replay import Drop
 from streams.sources.mcap_file import McapFile, Place
@@ -345,7 +346,9 @@ def _events(records: Iterable[AnyRecord]) -> Iterable[tuple[float, str]]:
                 missed = []
             if record.missed:
                 missed.append(record)
-        if isinstance(record, CommandRecord) and record.name != "explain":
+        if isinstance(record, CommandRecord) and (mark := mark_of(record)) is not None:
+            yield mark[0], plain(mark_words(mark[1]))
+        elif isinstance(record, CommandRecord) and record.name != "explain":
             words = " ".join([record.name, *(plain(str(value)) for value in record.args.values())])
             yield record.time_ns / SECOND_NS, f"operator: {words}"
         for event in log.follow(record):

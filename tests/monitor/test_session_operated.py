@@ -10,11 +10,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from models.signals.modalities import Modality
 from models.signals.recording import Segment
 from models.signals.windows import WindowSpec
 from streams.codec import encode
+from streams.commands import mark_of
 from streams.feed import DisplayFeed
 from streams.records import (
     AlarmRecord,
@@ -47,6 +49,21 @@ def test_pause_resume_speed_and_step(make: Make) -> None:
     commands = [r.name for r in records if isinstance(r, CommandRecord)]
     assert commands == ["pause", "step", "speed", "resume"]
     assert {t.epoch for t in ticks(records)} == {0}
+
+
+def test_a_mark_goes_to_all_who_listen_and_changes_nothing(make: Make) -> None:
+    session = make(speed=10.0)
+    records = collected(session)
+    session.start()
+    wait_until(lambda: len(ticks(records)) > 5)
+    session.mark(0.25, "incision")
+    wait_until(lambda: any(isinstance(r, CommandRecord) for r in records))
+    (mark,) = [r for r in records if isinstance(r, CommandRecord)]
+    assert mark_of(mark) == (0.25, "incision") and mark.session == ticks(records)[0].session
+    assert mark_of(replace(mark, args={"word": "x"})) is None and mark_of(replace(mark, name="seek")) is None
+    seen = len(ticks(records))
+    wait_until(lambda: len(ticks(records)) > seen + 5)
+    assert {t.epoch for t in ticks(records)} == {0} and not session.status().paused
 
 
 def test_a_seek_begins_an_epoch_and_glues_nothing(make: Make) -> None:

@@ -26,6 +26,7 @@ from streams.records import (
     ArrhythmiaCall,
     BeatRecord,
     CellRecord,
+    CommandRecord,
     LimitsRecord,
     PredictionRecord,
     RestoredChunk,
@@ -276,6 +277,12 @@ class Patient:
             now=now,
         )
 
+    def mark(self, time_s: float, word: str) -> CommandRecord:
+        """As it comes back by the stream: commands know no epoch."""
+        head = {**self._head(), "epoch": 0}
+        args: dict[str, str | float] = {"time_s": time_s, "word": word}
+        return CommandRecord(**head, id="desk-1", operator="o", time_ns=round(time_s * NS), name="mark", args=args)
+
     def run(self, feed: DisplayFeed, begin_s: float, end_s: float) -> None:
         """Push all records of [begin, end) at once."""
         for seq in range(round(begin_s / TICK_S), round(end_s / TICK_S)):
@@ -302,6 +309,7 @@ class FakeSession:
         self.reported_for: list[str] = []
         self.delay_s = 0.0
         self.failing: Exception | None = None
+        self.events: tuple[tuple[float, str], ...] = ()
         self.frozen_heartbeat: int | None = None
         self.changes: dict[str, object] = {}
         self._channels = tuple(
@@ -355,7 +363,7 @@ class FakeSession:
     def view(self, bed: str = "") -> BedView:
         shown, self.bed = self.bed, bed or self.bed
         try:
-            return BedView(self.status(), self.channels, self.gaps_s, self.title, self.bed, self.beds)
+            return BedView(self.status(), self.channels, self.gaps_s, self.title, self.bed, self.beds, self.events)
         finally:
             self.bed = shown
 
@@ -391,6 +399,9 @@ class FakeSession:
 
     def acknowledge(self, alarms: Mapping[str, float]) -> None:
         self._call("acknowledge", dict(alarms))
+
+    def mark(self, time_s: float, word: str) -> None:
+        self._call("mark", time_s, word)
 
     def shown(self, stage: str, due_ns: int, shown_ns: int) -> None:
         self.reports.append((stage, due_ns, shown_ns))

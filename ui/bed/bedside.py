@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from streams.control import BedView, SessionStatus
 from ui.bed.alarm_states import SilenceSwitch
 from ui.bed.liveness import Life, Moment, Verdict, judge
-from ui.bed.marks import Mark
+from ui.bed.marks import Events, Mark
 from ui.bed.speed_meter import SpeedMeter
 from ui.bed.state import DisplayState
 from ui.style.theme import Theme
@@ -71,7 +71,12 @@ class Bedside:
     @property
     def marks(self) -> tuple[Mark, ...]:
         """What has been seen of the recording, and its own annotations."""
-        return self.state.marks.all(self.snapshot.events if self.snapshot is not None else ())
+        return self.state.marks.all((*self.events, *self.state.flags.events(self.state.session)))
+
+    @property
+    def events(self) -> Events:
+        """Annotations of the recording that it is."""
+        return self.snapshot.events if self.snapshot is not None else ()
 
     def take(self, snapshot: BedView) -> bool:
         """The session's answer about this bed. Returns True if the rows changed."""

@@ -125,6 +125,12 @@ class CellRow:
     def __len__(self) -> int:
         return len(self._cells)
 
+    def held(self) -> CellRow:
+        """A copy that takes in nothing more."""
+        other = CellRow(self._history_s)
+        other._cells, other.newest = dict(self._cells), self.newest
+        return other
+
     def put(self, second: int, absence: str) -> None:
         """The cell of a second is known now, or was amended; the oldest are dropped."""
         before = self._cells.get(second - 1)

@@ -34,6 +34,7 @@ from streams.records import (
 )
 from streams.sessions import is_past
 from ui.bed.alarm_view import AlarmBook
+from ui.bed.flags import Flags
 from ui.bed.lane_words import given_by
 from ui.bed.lanes import Estimate, Lane, Trace, identity_of
 from ui.bed.liveness import Moment
@@ -71,7 +72,7 @@ class DisplayState:
         self.foreign = 0
         self._drawn = self._keeps_waves = self._glimpse = True
         self._identity: tuple[str, int] | None = None
-        self.truth, self.marks = Truth(), Marks()
+        self.truth, self.marks, self.flags = Truth(), Marks(), Flags()
         self.limits: tuple[LimitSetting, ...] | None = None
         """By which the stream judges, as it last said; None before."""
         self.limits_by = ""
@@ -190,6 +191,7 @@ class DisplayState:
             self.foreign += 1
             return
         if isinstance(record, CommandRecord):
+            self.flags.apply(record)
             self._command(record)
             return
         identity = (record.session, record.epoch)

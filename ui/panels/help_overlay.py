@@ -37,9 +37,14 @@ class HelpOverlay(QWidget):
         for shortcut in SHORTCUTS:
             groups.setdefault(shortcut.group, []).append(shortcut)
         line = 24 * unit
-        columns = [("Replay", "Past of a live bed", "Sensors"), ("Waves", "Screen"), ("Alarms", "Sound", "Trends")]
+        columns = [
+            ("Replay", "Past of a live bed", "Sensors"),
+            ("Frozen waves", "Waves"),
+            ("Screen",),
+            ("Alarms", "Sound", "Trends"),
+        ]
         height = 92 * unit + line * max(sum(len(groups[name]) + 2 for name in column) for column in columns)
-        box = QRectF(0, 0, min(self.width() - 40, 1200 * unit), min(self.height() - 20, height))
+        box = QRectF(0, 0, min(self.width() - 40, 1440 * unit), min(self.height() - 20, height))
         box.moveCenter(QRectF(self.rect()).center())
         painter.setPen(QPen(look.colour("panel_edge"), 1))
         painter.setBrush(look.colour("panel"))

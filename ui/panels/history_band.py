@@ -14,6 +14,9 @@ from PySide6.QtGui import QColor, QFontMetricsF, QMouseEvent, QPainter, QPaintEv
 from PySide6.QtWidgets import QWidget
 
 from ui.bed.alarm_view import Alarm
+from ui.bed.bed_words import bed_words
+from ui.bed.bedside import Bedside
+from ui.bed.past import Page, ago_words, day_words, whose_words
 from ui.style.look import Look, draw_text, elided
 
 HEIGHT = 52
@@ -35,6 +38,16 @@ def then_words(alarms: tuple[Alarm, ...], missing: str) -> str:
     stood = " · ".join(alarm.words + (f" ({alarm.record.now})" if alarm.record.now else "") for alarm in alarms)
     parts = [missing, f"alarms then: {stood}" if stood else "" if missing else "no alarm then"]
     return "  —  ".join(part for part in parts if part)
+
+
+def band_words(page: Page, bed: Bedside, unix_s: float) -> BandWords:
+    """Over a page of the past of a bed, at the wall clock ``unix_s``."""
+    whose = whose_words(page.state.session, bed.state.session)
+    title = "  ·  ".join(part for part in (whose, f"HISTORY {day_words(page.at_s, unix_s)}") if part)
+    said = bed_words(bed)
+    now = "   ".join(part for part in (f"HR {said.rate}", f"mean {said.mean}", said.life_words) if part)
+    then = then_words(page.state.alarms.standing, page.missing)
+    return BandWords(title, ago_words(unix_s - page.at_s), then, now)
 
 
 class HistoryBand(QWidget):

@@ -42,6 +42,33 @@ SHORTCUTS: tuple[Shortcut, ...] = (
     Shortcut(("Ctrl+End",), "now, and go on with it", "on_trends", "now", "Trends"),
     Shortcut(("Return", "Enter"), "go to the cross-hair", "on_trends", "go", "Trends"),
     Shortcut(("Ctrl+E",), "save as PNG, SVG and CSV", "on_trends", "save", "Trends"),
+    Shortcut(("Z",), "freeze the waves, and let them go on", "toggle_freeze", None, "Frozen waves"),
+    Shortcut(("Home",), "the first page there is (← →: page by page)", "to_begin", None, "Frozen waves"),
+    Shortcut(("End",), "where it was frozen, or the newest page", "to_end", None, "Frozen waves"),
+    Shortcut(("C",), "calipers (or drag), their next line", "next_line", None, "Frozen waves"),
+    Shortcut(("Shift+C",), "calipers of the next lane", "next_lane", None, "Frozen waves"),
+    *(
+        Shortcut(
+            (f"Alt+{shift}{key}",),
+            f"{words}, ten steps" if shift else words,
+            action,
+            by * far,
+            "Frozen waves",
+        )
+        for key, words, action, by in (
+            ("Left", "line back", "move_across", -1.0),
+            ("Right", "line on", "move_across", 1.0),
+            ("Up", "line up", "move_up", 1.0),
+            ("Down", "line down", "move_up", -1.0),
+        )
+        for shift, far in (("", 1.0), ("Shift+", 10.0))
+    ),
+    Shortcut(("K",), "line snaps to the wave (Shift while dragging)", "snap", None, "Frozen waves"),
+    Shortcut(("Del",), "no calipers", "clear_calipers", None, "Frozen waves"),
+    Shortcut(("Y",), "mark this moment, with a word if wanted", "mark_now", None, "Screen"),
+    Shortcut(("Ctrl+S",), "strip as PDF: the page that stands, else 10 s", "print_strip", None, "Screen"),
+    Shortcut(("Ctrl+Shift+S",), "strip as PDF: the last 30 s", "print_strip", 30.0, "Screen"),
+    Shortcut(("Ctrl+D",), "the same 10 s or page as CSV", "save_table", None, "Screen"),
     Shortcut(("Esc",), "close what is open; else back to live", "escape", None, "Screen"),
     *(
         Shortcut((str(row),), f"drop or restore the sensor of row {row}", "toggle_sensor", float(row), "Sensors")

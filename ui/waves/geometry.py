@@ -58,7 +58,7 @@ class Paper:
             begin = stop
         return out
 
-    def time_at(self, screen_column: int, beam_column: float) -> float | None:
+    def time_at(self, screen_column: float, beam_column: float) -> float | None:
         """Event time shown at a screen column while the beam stands at ``beam_column``; None in the erase gap."""
         sweep = math.floor(beam_column / self.width)
         absolute = sweep * self.width + screen_column
@@ -67,6 +67,14 @@ class Paper:
             if absolute < 0 or absolute + self.width <= beam_column + self.gap:
                 return None
         return self.time(absolute)
+
+    def place(self, time_s: float, beam_column: float) -> float | None:
+        """Screen column that shows an event time while the beam stands at ``beam_column``; None where it is not on the
+        paper: to come, in the erase gap, or written over. The way back of :meth:`time_at`."""
+        absolute = self.column(time_s)
+        if absolute < 0 or absolute > beam_column or absolute + self.width <= beam_column + self.gap:
+            return None
+        return absolute % self.width
 
 
 @dataclass(frozen=True, slots=True)

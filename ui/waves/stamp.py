@@ -26,9 +26,9 @@ class Stamp:
     past: bool = False
 
 
-def past_stamp(words: str, missing: str) -> Stamp:
-    """Over waves of the past. words: of when; missing: what is not there."""
-    return Stamp(words, missing, False, False, True)
+def past_stamp(words: str, more: str, *, urgent: bool = False) -> Stamp:
+    """Over waves of the past. words: of when; more: what is not there, or, where ``urgent``, what is the case now."""
+    return Stamp(words, more, urgent, False, True)
 
 
 def stamp_of(
@@ -104,5 +104,5 @@ def _paint_past(painter: QPainter, area: QRectF, stamp: Stamp, look: Look) -> No
     if stamp.more:
         width = QFontMetricsF(small).horizontalAdvance(stamp.more) + 28 * unit
         box = QRectF(area.center().x() - width / 2, area.center().y() - 18 * unit, width, 36 * unit)
-        painter.fillRect(box, edge)
+        painter.fillRect(box, QColor(look.theme.alarm.colours["high"].lit) if stamp.urgent else edge)
         draw_text(painter, box.left() + 14 * unit, box.center().y() + 6 * unit, stamp.more, small, QColor("white"))

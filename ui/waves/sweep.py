@@ -64,9 +64,11 @@ class SweepView(QWidget):
         self.truth: TruthTags | None = None
         self.repaints = 0
 
-    def show_bed(self, state: DisplayState) -> None:
-        """Another bed's waves, in the scales that they had; of the one before nothing is left."""
+    def show_bed(self, state: DisplayState, like: DisplayState | None = None) -> None:
+        """Another bed's waves, in the scales that they had or those of ``like``; of the one before nothing is left."""
         self._state = state
+        if like is not None:
+            self._scales_of[state] = self._scales_of.setdefault(like, {})
         self._scales = self._scales_of.setdefault(state, {})
         self._begin()
 
@@ -123,6 +125,11 @@ class SweepView(QWidget):
     def lane_rows(self) -> list[Row]:
         """Where each lane lies, in device pixels."""
         return self._rows
+
+    @property
+    def lanes(self) -> list[Lane]:
+        """The lanes that are drawn, as the rows."""
+        return [ink.lane for ink in self._inks]
 
     @property
     def headers(self) -> list[Header]:

@@ -15,8 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.signals.errors import VigilError
+from streams.control import SessionStatus
 from streams.sources.look_back import LookBack
 from ui.bed.past import LEAD_S, LONGEST_PAGE_S, WORDS_S, Page, page_of
+from ui.panels.replay_bar import Recorded
 from ui.style.theme import Theme
 
 FIRST_LOOK_S = 30.0
@@ -91,6 +93,12 @@ class History:
         """Whether another moment than now is on the screen, or asked for."""
         return self.page is not None or self._asked_s is not None
 
+    def recorded_span(self, status: SessionStatus) -> Recorded | None:
+        """What the bar shows of a live bed's recording; None for one that is sought, unless its past is on show."""
+        if self.span_s is None or (status.seekable and self.page is None):
+            return None
+        return Recorded(self.span_s[0], self.unix_s, self.page.at_s if self.page is not None else None)
+
     # What is asked for ------------------------------------------------------------------------------------------
 
     def look(self, by_s: float, bed: str, seconds: float, now_s: float) -> bool:
@@ -108,6 +116,10 @@ class History:
         self._wanted = Request(bed, at_s, min(seconds, LONGEST_PAGE_S))
         self._submit()
         return True
+
+    def touch(self, now_s: float) -> None:
+        """Somebody is at work on what is on the screen."""
+        self._touched_s = now_s
 
     def renew(self, seconds: float) -> None:
         """The page on the screen has another length now; read it again."""

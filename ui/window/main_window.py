@@ -31,20 +31,18 @@ from PySide6.QtCore import Qt, QTimer
 from PySide6.QtGui import QCloseEvent, QImage, QKeySequence, QResizeEvent, QShortcut
 from PySide6.QtWidgets import QMainWindow, QToolTip
 
-from streams.control import BedView, SessionControl, SessionStatus
+from streams.control import BedView, SessionControl
 from streams.feed import DisplayFeed
-from ui.bed.bed_words import bed_words
 from ui.bed.bedside import Answer
 from ui.bed.liveness import Life
-from ui.bed.past import Page, ago_words, day_words, wall_words, whose_words
+from ui.bed.past import Page, wall_words, whose_words
 from ui.bed.readouts import readout
 from ui.bed.state import DisplayState
 from ui.bed.status_words import status_words
 from ui.bed.ward import Ward
 from ui.central.page import CENTRAL, CentralPage
-from ui.panels.history_band import BandWords, then_words
+from ui.panels.history_band import band_words
 from ui.panels.numerics import flashes_of
-from ui.panels.replay_bar import Recorded
 from ui.panels.shortcuts import SHORTCUTS
 from ui.panels.toast import STAYS_S
 from ui.sound.choice import SILENT, SoundChoice
@@ -62,6 +60,7 @@ from ui.window.history import History
 from ui.window.leaving import Leaving
 from ui.window.menu import MainMenu
 from ui.window.operator import Operator
+from ui.window.paper_desk import PaperDesk
 from ui.window.picture import Pictures, write_picture
 from ui.window.prediction_desk import PredictionDesk
 from ui.window.screen import BEDSIDE, Screen
@@ -150,6 +149,10 @@ class MainWindow(QMainWindow):
         self.on_trends = self.trends.do
         self.foresight = PredictionDesk(self.link, self.ward, face, self._monotonic)
         self.toggle_worth, self.ask_worth = self.foresight.toggle_worth, self.foresight.ask_worth
+        self.paper = PaperDesk(
+            self.link, self.ward, self.history, self.operator, self.pictures, self.look, face, self.say, monotonic
+        )
+        self.freeze, self._frozen = self.paper.freeze, self.paper.freeze.view
         self._give_orders()
         self.resize(1456, 819)
         self.setMinimumSize(1024, 640)
@@ -182,8 +185,8 @@ class MainWindow(QMainWindow):
 
     def action_of(self, name: str) -> Callable[..., object]:
         """The method behind an action of the keyboard: of the operator, of sound or alarms, or of the window itself."""
-        owner = next(o for o in (self.operator, self.sound, self.desk, self.alarm_room, self) if hasattr(o, name))
-        found: Callable[..., object] = getattr(owner, name)
+        owners = (*self.paper.desks, self.operator, self.sound, self.desk, self.alarm_room, self)
+        found: Callable[..., object] = getattr(next(owner for owner in owners if hasattr(owner, name)), name)
         return found
 
     def resizeEvent(self, event: QResizeEvent) -> None:
@@ -216,7 +219,7 @@ class MainWindow(QMainWindow):
         if self.face.page != BEDSIDE:
             self.state.undrawn.clear()  # nobody sees these ticks drawn
             self.face.advance(self.ward, now_s)
-        elif self._shown_page is None:
+        elif self._shown_page is None and self._frozen is None:
             self.sweep.advance(head_s)
         self.frames += 1
         if turned or now_s - self._words_s >= _WORDS_EVERY_S:
@@ -267,18 +270,19 @@ class MainWindow(QMainWindow):
     def _turn_page(self, now_s: float) -> bool:
         """What has been read of the past comes on the screen, or what is live comes back; whether that changed."""
         history = self.history
-        if sentence := history.poll(now_s):
-            self.say(sentence)
+        self.say(history.poll(now_s))
+        self.say(self.freeze.poll(now_s))
         history.renew(self.sweep.page_s)
-        page = history.page
-        if page is not None:
+        page, frozen = history.page, self.freeze.view
+        shown = page or frozen
+        if shown is not None:
             self.state.undrawn.clear()  # nobody sees these ticks, so there is nothing to be told of their drawing
-        if page is self._shown_page:
+        if page is self._shown_page and frozen is self._frozen:
             return False
-        self._shown_page = page
-        self.sweep.show_bed(self.state if page is None else page.state)
-        if page is not None:
-            self.sweep.advance(page.head_s)
+        self._shown_page, self._frozen = page, frozen
+        self.sweep.show_bed(self.state if shown is None else shown.state, self.state if page is None else None)
+        if shown is not None:
+            self.sweep.advance(shown.head_s)
         return True
 
     def go_to(self, time_s: float) -> None:
@@ -320,8 +324,9 @@ class MainWindow(QMainWindow):
     def _turn_to_bed(self, now_s: float) -> None:
         """Nothing of the bed before is left on the screen, and the other one is live."""
         self.replay.seek.let_go()
+        self.paper.put_away()
         self.history.back()
-        self._shown_page = None
+        self._shown_page = self._frozen = None
         self.sweep.show_bed(self.state)
         self.state.settle()
         self.ward.keep_time(now_s)
@@ -332,7 +337,7 @@ class MainWindow(QMainWindow):
     def _painted(self, shown_ns: int) -> None:
         """End of a paint of the waves: report the ticks it completed."""
         head_s = self.sweep.head_s
-        if head_s is None or self._shown_page is not None:
+        if head_s is None or self._shown_page is not None or self._frozen is not None:
             return
         for _, due_ns in self.state.drawn_until(head_s):
             self.link.report_shown("sample_to_screen", due_ns, shown_ns)
@@ -349,8 +354,10 @@ class MainWindow(QMainWindow):
         page = self._shown_page
         self._say_past(now_s)
         if page is None:
-            self.sweep.put_stamp(stamp_of(bed.verdict, head_s, seekable, self.state.clock.goes_to_s))
-        self.operator.truth.renew(self.state, self.sweep, bed.speed, seekable)
+            live_stamp = stamp_of(bed.verdict, head_s, seekable, self.state.clock.goes_to_s)
+            self.sweep.put_stamp(self.freeze.stamp() or live_stamp)
+        if self._frozen is None:  # what is said of the truth is of now
+            self.operator.truth.renew(self.state, self.sweep, bed.speed, seekable)
         self.beds.show_beds(self.ward.said, bed.name, now_s)
         self._cover()
         self.face.renew(self.ward, now_s)
@@ -364,29 +371,18 @@ class MainWindow(QMainWindow):
         self.alarm_room.say(bed, source, now_s, self.history.unix_s)
         if status is not None:
             gaps = bed.snapshot.gaps_s if bed.snapshot is not None else {}
-            self.replay.show_state(position_s, status, gaps, self._recorded(status), bed.marks, bed.speeds[1])
+            self.replay.show_state(
+                position_s, status, gaps, self.history.recorded_span(status), bed.marks, bed.speeds[1]
+            )
         self.replay.status.say(*status_words(status, self._feed.status))
 
     def _say_past(self, now_s: float) -> None:
         """Of when the page is that is looked at, and beside it the numbers of now."""
-        page, history = self._shown_page, self.history
-        if page is None:
-            self.past.say(None)
-            return
-        whose = whose_words(page.state.session, self.ward.on_show.state.session)
-        title = "  ·  ".join(part for part in (whose, f"HISTORY {day_words(page.at_s, history.unix_s)}") if part)
-        then = then_words(page.state.alarms.standing, page.missing)
-        said = bed_words(self.ward.on_show)
-        now = "   ".join(part for part in (f"HR {said.rate}", f"mean {said.mean}", said.life_words) if part)
-        self.past.say(BandWords(title, ago_words(history.unix_s - page.at_s), then, now))
-        self.sweep.put_stamp(past_stamp(f"{whose or 'PAST'} {wall_words(page.at_s)}", page.missing))
-
-    def _recorded(self, status: SessionStatus) -> Recorded | None:
-        """What the bar shows of a live bed's recording."""
-        history = self.history
-        if history.span_s is None or (status.seekable and self._shown_page is None):
-            return None
-        return Recorded(history.span_s[0], history.unix_s, self._shown_page.at_s if self._shown_page else None)
+        page = self._shown_page
+        self.past.say(None if page is None else band_words(page, self.ward.on_show, self.history.unix_s))
+        if page is not None:
+            whose = whose_words(page.state.session, self.state.session) or "PAST"
+            self.sweep.put_stamp(past_stamp(f"{whose} {wall_words(page.at_s)}{self.freeze.left}", page.missing))
 
     def _say_numbers(self, head_s: float | None) -> None:
         page = self._shown_page
@@ -422,14 +418,14 @@ class MainWindow(QMainWindow):
 
     def escape(self) -> None:
         """Close what lies over the waves, the topmost first; with nothing open, back from the past to live."""
-        for open_one in (self.help, self.limits, self.face.worth, self.alarms):
+        for open_one in (self.paper.marking.entry, self.help, self.limits, self.face.worth, self.alarms):
             if open_one.isVisible():
                 open_one.hide()
                 return
         if self.face.page != BEDSIDE:
             self.face.turn_to(BEDSIDE)
             return
-        if self.history.looking or not self.face.back():
+        if not self.freeze.end() and (self.history.looking or not self.face.back()):
             self.operator.back_to_live()
 
     def sort_central(self) -> None:

@@ -1,0 +1,34 @@
+"""Marks that the operator sets: a key, a word if wanted, and a command to the bed, by which it is recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from PySide6.QtWidgets import QWidget
+
+from ui.bed.ward import Ward
+from ui.panels.mark_entry import MarkEntry
+from ui.style.look import Look
+from ui.style.words import clock_words
+from ui.window.control_link import ControlLink
+
+
+class Marking:
+    """say: tells the operator a few words. A mark is drawn when it has come back by the stream."""
+
+    def __init__(self, link: ControlLink, ward: Ward, look: Look, over: QWidget, say: Callable[[str], None]) -> None:
+        self._link, self._ward, self._say = link, ward, say
+        self.entry = MarkEntry(look, self._set, over)
+
+    def mark_now(self) -> None:
+        """Asks for the word of a mark at this moment."""
+        clock = self._ward.on_show.state.clock
+        if clock.started:
+            self.entry.ask(clock.position_s)
+        else:
+            self._say("nothing has arrived yet that could be marked")
+
+    def _set(self, time_s: float, word: str) -> None:
+        at = clock_words(time_s)
+        self._link.do(f"mark at {at}", lambda control: control.mark(time_s, word))
+        self._say(f"marked at {at}" + (f": {word}" if word else ""))
