@@ -151,7 +151,7 @@ def measure(sending: int, announced: int, seconds: float, size: tuple[int, int],
     from PySide6.QtCore import QEvent, QObject, QTimer
 
     from ui.central.page import CENTRAL
-    from ui.window.app import make_application
+    from ui.window.application import make_application
     from ui.window.main_window import MainWindow
 
     beds = tuple(f"Bed {number}" for number in range(1, sending + announced + 1))

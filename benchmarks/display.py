@@ -214,7 +214,7 @@ def measure(seconds: float, size: tuple[int, int], estimate: bool, beside: str) 
     that runs in this process."""
     from PySide6.QtCore import QTimer
 
-    from ui.window.app import make_application
+    from ui.window.application import make_application
     from ui.window.main_window import MainWindow
 
     application = make_application()
@@ -270,7 +270,7 @@ def measure_pyqtgraph(seconds: float, size: tuple[int, int]) -> dict[str, float]
     import pyqtgraph as pg
     from PySide6.QtCore import Qt, QTimer
 
-    from ui.window.app import make_application
+    from ui.window.application import make_application
 
     application = make_application()
     window = pg.GraphicsLayoutWidget(size=size)
@@ -324,7 +324,7 @@ def hour_of_memory(size: tuple[int, int], frames_hz: int = 10) -> list[tuple[int
     """Minute and resident MB, while an hour is played as fast as it goes, a frame every tenth of a second of it."""
     import psutil
 
-    from ui.window.app import make_application
+    from ui.window.application import make_application
     from ui.window.main_window import MainWindow
 
     application, process = make_application(), psutil.Process()

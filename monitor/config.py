@@ -18,6 +18,7 @@ import msgspec
 from msgspec import Meta
 
 from models.signals.errors import BadInput
+from monitor.config_file import users_own
 from monitor.config_keys import Keys, Section
 from monitor.settings import parse_broker, parse_precision, parse_prefix
 from streams.transport.kafka_options import RETENTION_H
@@ -53,10 +54,12 @@ _PARSERS: dict[str, Callable[[str], object]] = {
 
 @dataclass(frozen=True, slots=True)
 class InForce:
-    """keys: what holds. origin: key, as ``broker.url``, → the flag, variable or file it is from, or "default"."""
+    """keys: what holds. origin: key, as ``broker.url``, → the flag, variable or file it is from, or "default". file:
+    the one that was read, None where there was none."""
 
     keys: Keys
     origin: Mapping[str, str]
+    file: Path | None = None
 
 
 def in_force(
@@ -64,9 +67,12 @@ def in_force(
     flags: Mapping[str, object] | None = None,
     environment: Mapping[str, str] = os.environ,
 ) -> InForce:
-    """The settings that hold. config: the file that ``--config`` names; else the one of ``VIGIL_CONFIG``, else none.
-    flags: key → what the command line says of it, None where it says nothing. Raises BadInput."""
+    """The settings that hold. config: the file that ``--config`` names; else the one of ``VIGIL_CONFIG``, else the
+    user's own (:func:`monitor.config_file.users_own`) where there is one. flags: key → what the command line says of
+    it, None where it says nothing. Raises BadInput."""
     file = config or (Path(environment[CONFIG]) if environment.get(CONFIG) else None)
+    if file is None and os.path.isfile(users_own()):
+        file = users_own()
     values: dict[str, dict[str, object]] = {name: {} for name in _sections()}
     origin: dict[str, str] = {}
     said = [*(_of_file(file) if file is not None else ()), *_of_environment(environment), *_of_flags(flags or {})]
@@ -76,7 +82,7 @@ def in_force(
         values[section][name] = {**RETENTION_H, **value} if isinstance(value, dict) else value
         origin[key] = where
     keys = msgspec.convert(values, Keys)  # each was checked alone; this one forbids what none of them saw
-    return InForce(keys, {key: origin.get(key, DEFAULT) for key in _all_keys()})
+    return InForce(keys, {key: origin.get(key, DEFAULT) for key in _all_keys()}, file)
 
 
 Said = list[tuple[str, object, str]]
@@ -118,7 +124,7 @@ def _of_file(path: Path) -> Said:
                     _near(name, kind.__struct_fields__, f"those are {', '.join(kind.__struct_fields__)}"),
                 )
             key = f"{section}.{name}"
-            said.append((key, _checked(key, value, where, strict=True, folder=path.parent), str(path)))
+            said.append((key, checked(key, value, where, strict=True, folder=path.parent), str(path)))
     return said
 
 
@@ -141,21 +147,21 @@ def _of_environment(environment: Mapping[str, str]) -> Said:
             )
         key = variables[name]
         value = _pairs(text, name) if key == "broker.retention_hours" else text
-        said.append((key, _checked(key, value, name, strict=False), name))
+        said.append((key, checked(key, value, name, strict=False), name))
     return said
 
 
 def _of_flags(flags: Mapping[str, object]) -> Said:
     return [
-        (key, _checked(key, value, FLAGS[key], strict=False), FLAGS[key])
+        (key, checked(key, value, FLAGS[key], strict=False), FLAGS[key])
         for key, value in flags.items()
         if value is not None
     ]
 
 
-def _checked(key: str, value: object, where: str, *, strict: bool, folder: Path | None = None) -> object:
+def checked(key: str, value: object, where: str, *, strict: bool, folder: Path | None = None) -> Any:
     """``value`` as the key has it; BadInput says what it may be. folder: from which a path is seen."""
-    kind, meta = _kinds()[key]
+    kind, meta = key_type(key)
     try:
         found = msgspec.convert(str(value) if isinstance(value, Path) else value, kind, strict=strict)
         if (parse := _PARSERS.get(key)) is not None and found != "":
@@ -184,6 +190,11 @@ def _near(word: str, known: Mapping[str, object] | list[str] | tuple[str, ...], 
 
 def _variable(key: str) -> str:
     return f"VIGIL_{key.replace('.', '_').upper()}"
+
+
+def key_type(key: str) -> tuple[Any, Meta]:
+    """The type of a key, and what is said of it. KeyError for what is no key."""
+    return _kinds()[key]
 
 
 def _sections() -> dict[str, type[Section]]:

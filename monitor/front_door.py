@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 from models.signals.errors import BadInput, VigilError
 from monitor.config import InForce
@@ -20,10 +21,12 @@ from monitor.config_uses import appearance_of, sound_of
 from monitor.events import EventLog
 from monitor.kept import alarm_files
 from monitor.logs import log_path
+from monitor.problem_report import ProblemReport
 from monitor.recent import Entry, RecentFile
 from monitor.redaction import HIDDEN
 from monitor.running import Running, begin
 from monitor.settings import RunSettings
+from monitor.settings_store import StoredSettings
 from monitor.sources import driver_of
 from monitor.watchpoint import watched
 from streams.feed import DisplayFeed
@@ -65,7 +68,9 @@ class FrontDoor:
     def show(self, running: Running | None = None) -> int:
         """Show what runs, or the start page, and all that is opened from there, until the window is closed; the exit
         code. Raises what is wrong with ``running``'s sources, and what ended the session that was shown last."""
-        from ui.window.app import make_application, run_door  # Qt loads while the recording opens and Faust starts
+        from ui.window.app import run_door  # Qt loads while the recording opens and Faust starts
+        from ui.window.application import make_application
+        from ui.window.manners import Surroundings
 
         look = appearance_of(self._force)
         make_application(look["theme"])
@@ -75,7 +80,10 @@ class FrontDoor:
                 self._turn_to(running)
                 running.session.wait_opened()
                 opened = _opened(self._first, running)
-            code = run_door(self, opened, sound=sound_of(self._force), make_files=alarm_files, **look)
+            report = ProblemReport(self._force, self._report, self._names)
+            around = Surroundings(store=StoredSettings(self._force), report=report.save)
+            sound = sound_of(self._force)
+            code = run_door(self, opened, sound=sound, make_files=alarm_files, around=around, **look)
         if self._current is not None and self._current.session.failure is not None:
             self._current.session.wait(0)  # raises it, in one sentence
         return code
@@ -89,6 +97,13 @@ class FrontDoor:
         """How the session on the screen stands."""
         assert self._current is not None, "watched from the first one on"
         return self._current.session.snapshot()
+
+    def _report(self) -> Mapping[str, Any] | None:
+        """Of the session on the screen in numbers; None before the first."""
+        return self._current.session.report() if self._current is not None else None
+
+    def _names(self) -> Sequence[str]:
+        return self._current.session.beds if self._current is not None else ()
 
     # What the display asks for ------------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ Whoever opens a recording or hears of a bed says its words here; whatever is log
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,6 +15,8 @@ from models.signals.modalities import Modality
 from streams.records import AnyRecord, BedRecord
 
 MARK = "[hidden]"
+_LONG = 5
+"""Letters from which on a name is looked for inside of other words."""
 _OWN = frozenset(modality.value for modality in Modality)  # Vigil's own words for signals say nothing of anybody
 
 
@@ -53,6 +56,18 @@ class Redactor:
         """A subscriber of records: what beds are called by their recordings, and their channels by theirs."""
         if isinstance(record, BedRecord):
             self.hide([record.title, *(channel.label for channel in record.channels)])
+
+    def everywhere(self, text: str, names: Iterable[str] = ()) -> str:
+        """``text`` without what is hidden and without ``names``, also inside of other words and in other letters: what
+        leaves the house may lose more than it must. Short ones only as words, else little would be left."""
+        with self._lock:
+            words = self._words | {name for name in names if name.strip()}
+        for word in sorted(words, key=len, reverse=True):
+            inside = len(word) >= _LONG
+            for form in {word, repr(word)[1:-1], json.dumps(word)[1:-1]}:
+                pattern = re.escape(form) if inside else rf"(?<![^\W_]){re.escape(form)}(?![^\W_])"
+                text = re.sub(pattern, MARK, text, flags=re.IGNORECASE)
+        return text
 
     def __call__(self, text: str) -> str:
         """``text`` with whatever is hidden left out."""

@@ -23,6 +23,7 @@ from monitor.redaction import HIDDEN
 from monitor.running import chosen_engine
 from monitor.screen import no_screen
 from monitor.settings import RunSettings
+from monitor.settings_store import StoredSettings
 from monitor.sources import beds
 from monitor.spooling import SpoolFolder
 from monitor.termination import INTERRUPTED, termination_as_interrupt
@@ -106,8 +107,9 @@ def run_display(force: InForce, bed: str) -> int:
         raise BadInput("a screen for `vigil display`", f"none ({lacking})", "set DISPLAY, or use `vigil record`")
     feed = DisplayFeed()
     process = DisplayProcess(broker_of(force), sharing_of(force, only_own=False), [feed], bed)
-    from ui.window.app import make_application
     from ui.window.app import run_display as show
+    from ui.window.application import make_application
+    from ui.window.manners import Surroundings
 
     process.start()
     try:
@@ -115,7 +117,9 @@ def run_display(force: InForce, bed: str) -> int:
         make_application(look["theme"])  # Qt loads while the broker is asked
         process.wait_ready()
         _say_other_wards(process, force)
-        code = show(process.control, feed, sound=sound_of(force), files=alarm_files(), **look)
+        report = ProblemReport(force, lambda: None, lambda: process.control.beds)
+        around = Surroundings(store=StoredSettings(force), report=report.save)
+        code = show(process.control, feed, sound=sound_of(force), files=alarm_files(), around=around, **look)
     finally:
         process.stop()
     process.crew.raise_failure()

@@ -6,17 +6,18 @@ import sys
 import time
 
 from monitor.config import InForce
-from monitor.config_uses import Appearance, appearance_of, sound_of
+from monitor.config_uses import appearance_of, sound_of
 from monitor.events import EventLog
 from monitor.front_door import FrontDoor
 from monitor.kept import alarm_files
+from monitor.problem_report import ProblemReport
 from monitor.running import Running, begin
 from monitor.screen import UNSET, no_screen
 from monitor.session import Session
 from monitor.settings import RunSettings, check_outputs
+from monitor.settings_store import StoredSettings
 from monitor.termination import INTERRUPTED, termination_as_interrupt
 from streams.feed import DisplayFeed
-from ui.sound.choice import SoundChoice
 
 REFRESH_S = 0.25
 
@@ -41,18 +42,19 @@ def run_session(settings: RunSettings, force: InForce, say: EventLog | None = No
     with running, termination_as_interrupt():
         if front is not None:
             return front.show(running)
-        return _look(settings, running, appearance_of(force), sound_of(force), display=display, terminal=terminal)
+        return _look(settings, running, force, display=display, terminal=terminal)
 
 
-def _look(
-    settings: RunSettings, running: Running, look: Appearance, sound: SoundChoice, *, display: bool, terminal: bool
-) -> int:
+def _look(settings: RunSettings, running: Running, force: InForce, *, display: bool, terminal: bool) -> int:
     """Show the session until it is over. Raises what ended it, if something did."""
     session, feed, watcher = running.session, running.feed, running.watcher
     if display:
         assert feed is not None
-        from ui.window.app import make_application, run_display  # Qt loads while the recording opens and Faust starts
+        from ui.window.app import run_display  # Qt loads while the recording opens and Faust starts
+        from ui.window.application import make_application
+        from ui.window.manners import Surroundings
 
+        look = appearance_of(force)
         make_application(look["theme"])
         session.wait_opened()
         code = run_display(
@@ -61,8 +63,11 @@ def _look(
             screenshot=settings.screenshot,
             close_at_end=True,
             recording=running.recording,
-            sound=sound,
+            sound=sound_of(force),
             files=alarm_files(),
+            around=Surroundings(
+                store=StoredSettings(force), report=ProblemReport(force, session.report, lambda: session.beds).save
+            ),
             **look,
         )
         session.stop()

@@ -14,6 +14,7 @@ from hypothesis import settings
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 ROOT = Path(__file__).resolve().parent.parent
+os.environ["XDG_CONFIG_HOME"] = str(ROOT / "tests" / "no-settings")  # whoever runs the tests has settings of their own
 RECORDINGS = Path(os.environ.get("VIGIL_RECORDINGS", ROOT.parent / "shared" / "data"))
 
 TOGETHER = (

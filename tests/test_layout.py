@@ -28,6 +28,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "ui.waves": ("ui.waves", "ui.bed", "ui.style", "streams", "models.signals"),
     "ui.central": ("ui.central", "ui.waves", "ui.bed", "ui.style", "streams", "models.signals"),
     "ui.sound": ("ui.sound", "streams", "models.signals"),
+    "ui.manners": ("ui.manners", "ui.style", "models.signals"),
     "ui.panels": ("ui.panels", "ui.waves", "ui.sound", "ui.bed", "ui.style", "streams", "models.signals"),
     "ui.trends": ("ui.trends", "ui.bed", "ui.style", "streams", "models.signals"),
     "ui.start": ("ui.start", "ui.style", "streams", "models.signals"),
@@ -101,7 +102,7 @@ def test_the_stream_and_what_is_known_of_a_bed_meet_qt_nowhere() -> None:
     pure = ("streams", "ui.bed", "ui.style.theme", "ui.style.words", "ui.window.control_link", "ui.sound",
             "ui.window.sound_desk", "ui.central.order", "ui.central.grid", "ui.central.scale",
             "ui.central.tile_words", "ui.window.helpers", "ui.start.opening",
-            "ui.start.choices")  # fmt: skip
+            "ui.start.choices", "ui.manners.store")  # fmt: skip
     wrong = [
         f"{module} imports {name}"
         for module, path in modules()

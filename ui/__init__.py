@@ -3,6 +3,7 @@
 Start with ``ui/window/main_window.py``. The rooms, each knowing only those above it:
 
     style     colours, fonts, sizes and words
+    manners   settings, the screen kept awake, sleep
     bed       what is known of a bed and what is said of it: no Qt, no clock
     sound     what is heard: bursts, beat tone, the way to the loudspeaker
     waves     the sweep: geometry, scales and ink

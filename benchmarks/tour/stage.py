@@ -18,7 +18,7 @@ from monitor.running import open_session
 from monitor.settings import RunSettings, parse_drops
 from streams.feed import DisplayFeed
 from ui.style.theme import theme_named
-from ui.window.app import make_application
+from ui.window.application import make_application
 from ui.window.main_window import MainWindow
 
 RUSH, LAST_S = 8.0, 3.0

@@ -15,7 +15,7 @@ from streams.feed import DisplayFeed
 from tests.ui.harness import Inline, Later
 from tests.ui.synthetic import FakeSession
 from ui.start.opening import Choice, Found, Opened, Recent
-from ui.window.app import make_application
+from ui.window.application import make_application
 from ui.window.door import Door
 from ui.window.main_window import MainWindow
 

@@ -21,7 +21,7 @@ from ui.sound.choice import SILENT, SoundChoice
 from ui.sound.output import MiniaudioOutput, OpenOutput
 from ui.style.theme import Theme
 from ui.window.alarm_files import AlarmFiles
-from ui.window.app import make_application
+from ui.window.application import make_application
 from ui.window.main_window import MainWindow
 
 FRAME_S = 1 / 60
@@ -69,7 +69,7 @@ class Later(Executor):
 class Screen:
     """``run_to`` plays a patient's records into the window up to an event time, frame by frame; those of ``others``,
     in other beds, between them. recording: of the run, begun at ``unix_s``. kept: the folder of what is kept of
-    alarms."""
+    alarms. more: for the window."""
 
     def __init__(
         self,
@@ -85,6 +85,7 @@ class Screen:
         sound: SoundChoice = SILENT,
         open_output: OpenOutput = MiniaudioOutput,
         kept: Path | None = None,
+        **more: Any,
     ) -> None:
         self.application: QApplication = make_application()
         self.patient, self.others = patient or Patient(), list(others)
@@ -107,6 +108,7 @@ class Screen:
             sound=sound,
             open_output=open_output,
             files=AlarmFiles(kept, kept, self.worker),
+            **more,
         )
         self.window.resize(*size)
         self.window.show()

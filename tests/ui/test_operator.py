@@ -173,9 +173,9 @@ def test_the_picture_key_saves_a_picture_and_says_where(screen: Make, tmp_path: 
 
 def test_full_screen_and_back(screen: Make) -> None:
     s = screen()
-    s.window.toggle_full_screen()
+    s.window.manners.toggle_full_screen()
     assert s.window.isFullScreen()
-    s.window.toggle_full_screen()
+    s.window.manners.toggle_full_screen()
     assert not s.window.isFullScreen()
 
 

@@ -7,6 +7,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+from PySide6.QtWidgets import QMenu, QToolTip
 
 from benchmarks.tour.eyes import KINDS
 from models.signals.errors import BadInput
@@ -74,6 +75,8 @@ def test_a_font_scale_enlarges_what_is_written_and_leaves_the_rest_to_the_waves(
     w = s.window
     assert w.sweep.height() > 0.4 * w.height() and w.sweep.width() > 0.5 * w.width()
     assert w.menu.font().pixelSize() == w.look.font(13).pixelSize() == round(13 * 1.5 * 0.84)
+    assert all(menu.font() == w.menu.font() for menu in w.menu.findChildren(QMenu)) and w.menu.findChildren(QMenu)
+    assert QToolTip.font() == w.menu.font()
 
 
 @pytest.mark.parametrize("scale", [1.2, 1.5, 1.6])
@@ -97,3 +100,12 @@ def test_larger_words_make_no_number_smaller(screen: Callable[..., Screen], scal
         return float(max(len(run) for run in runs))
 
     assert height_px(scale) >= height_px(1.0)
+
+
+def test_menus_and_tooltips_grow_with_the_window(screen: Callable[..., Screen]) -> None:
+    w = screen(size=(3840, 2160)).window
+    for one in (w.menu, *w.menu.findChildren(QMenu), QToolTip):
+        assert one.font().pixelSize() == round(13 * 2.6)
+    w.resize(1024, 640)
+    for one in (w.menu, *w.menu.findChildren(QMenu), QToolTip):
+        assert one.font().pixelSize() == round(13 * w.look.unit) < 13

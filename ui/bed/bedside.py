@@ -6,6 +6,7 @@ the caller says when.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 from streams.control import BedView, SessionStatus
@@ -46,6 +47,7 @@ class Bedside:
         self.meter = SpeedMeter()
         self._limit_s = theme.alarm.heartbeat_s
         self._unpaused_s = self._going_s = now_s
+        self._woke_s = -math.inf
 
     @property
     def name(self) -> str:
@@ -125,8 +127,16 @@ class Bedside:
         self.loss_seen = self.loss_seen and self.verdict.urgent
         running = self.verdict.life in (Life.LIVE, Life.LOST)  # what is lost ages on
         event_s = clock.source_now(now_s, self._going_s if running else None)
-        self.moment = Moment(event_s, now_s, self.verdict.life, self._unpaused_s, self.speed)
+        self.moment = Moment(event_s, now_s, self.verdict.life, self._unpaused_s, self.speed, self._woke_s)
         return self.verdict
+
+    def wake(self, now_s: float) -> None:
+        """This machine has slept until now: nothing that came before is current, and no wave goes on from before. A
+        replay that stands by order has missed nothing."""
+        if self.status is not None and (self.status.paused or self.status.ended):
+            return
+        self._woke_s = now_s
+        self.state.break_waves()
 
     def moves(self, now_s: float, within_s: float = 1.0) -> bool:
         """Whether it goes on: a tick came within that time, or it stands by order and may be told to go on."""

@@ -36,22 +36,24 @@ class Life(StrEnum):
 class Moment:
     """Now. event_s: event time that the source has reached. wall_s: monotonic seconds. running_since_s: since when the
     replay has run without a pause, monotonic (now, while it is paused). speed: event seconds per second, None for as
-    fast as possible."""
+    fast as possible. woke_s: when this machine last woke from sleep, monotonic."""
 
     event_s: float
     wall_s: float
     life: Life = Life.LIVE
     running_since_s: float = -math.inf
     speed: float | None = 1.0
+    woke_s: float = -math.inf
 
     def fresh(self, at_s: float, arrived_s: float) -> bool:
         """Whether a value of event time ``at_s`` that arrived at monotonic ``arrived_s`` may be shown as current.
 
         Three seconds on either clock. In a slow replay a second of the patient takes longer than one of the operator,
         so the clock on the wall has as much longer; in one faster than 4× the stream's own delay would be more than
-        three seconds of the patient, so it is 0.75 s of the operator there.
+        three seconds of the patient, so it is 0.75 s of the operator there. What arrived before the machine slept is
+        not current, however little of that the clocks have noticed.
         """
-        if self.life in (Life.LOST, Life.WAITING):
+        if self.life in (Life.LOST, Life.WAITING) or arrived_s <= self.woke_s:
             return False
         speed = _FASTEST if self.speed is None else max(self.speed, 1e-3)
         if self.event_s - at_s > STALE_S * max(1.0, speed / 4.0):

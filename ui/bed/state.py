@@ -103,6 +103,13 @@ class DisplayState:
         for lane in self.lanes:
             lane.clear()
 
+    def break_waves(self) -> None:
+        """Waves and estimates begin anew, on empty paper; what is known besides stays, alarms above all."""
+        self.generation += 1
+        self.undrawn.clear()
+        for lane in self.lanes:
+            lane.trace = lane.estimate = None
+
     def keep(self, *, drawn: bool, waves: bool, glimpse: bool = False) -> None:
         """drawn: somebody paints its waves and reports when; what came before that is not reported. waves: measured and
         estimated samples are kept, some MB of them; else they go, all or, for a ``glimpse``, all but the last seconds

@@ -91,6 +91,11 @@ class Ward:
         for bed in self._beds.values() or (self.on_show,):
             bed.keep_time(now_s)
 
+    def wake(self, now_s: float) -> None:
+        """See :meth:`ui.bed.bedside.Bedside.wake`; of all beds."""
+        for bed in self._beds.values() or (self.on_show,):
+            bed.wake(now_s)
+
     def judge(self, now_s: float, answer: Answer) -> None:
         """Judge the bed on show, and the others after bringing their beams and waves up to date; of a very large ward
         a part of them, each in its turn."""

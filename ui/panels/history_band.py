@@ -19,7 +19,8 @@ from ui.bed.bedside import Bedside
 from ui.bed.past import Page, ago_words, day_words, whose_words
 from ui.style.look import Look, draw_text, elided
 
-HEIGHT = 52
+HEIGHT = 48
+"""The banner's room and the heading of a lane: below it begin the waves."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,6 +103,8 @@ SHORTCUTS: tuple[Shortcut, ...] = (
     Shortcut(("Shift+X",), "the same, asked again", "ask_worth", None, "Screen"),
     Shortcut(("S",), "save a picture of the screen", "screenshot", None, "Screen"),
     Shortcut(("F", "F11"), "full screen", "toggle_full_screen", None, "Screen"),
+    Shortcut(("Ctrl+,",), "settings", "open_settings", None, "Screen"),
+    Shortcut(("Ctrl+Shift+P",), "save a problem report", "save_problem_report", None, "Screen"),
     Shortcut(("?", "F1"), "this help", "toggle_help", None, "Screen"),
     Shortcut(("Q",), "quit (twice while something runs)", "quit", None, "Screen"),
 )

@@ -16,10 +16,14 @@ class Look:
     which the user chooses; the waves have what is left."""
 
     def __init__(self, theme: Theme, scale: float = 1.0) -> None:
-        self.theme = theme
-        self._scale = scale
         self.unit = 1.0
         self._fonts: dict[tuple[float, bool], QFont] = {}
+        self.choose(theme, scale)
+
+    def choose(self, theme: Theme, scale: float) -> None:
+        """Another theme and size of what is written; what is painted anew has them, after :meth:`set_window`."""
+        self.theme = theme
+        self._scale = scale
         self._colours: dict[str, QColor] = {name: QColor(value) for name, value in theme.colour.items()}
 
     def set_window(self, width: float, height: float) -> None:

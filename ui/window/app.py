@@ -11,7 +11,6 @@ from pathlib import Path
 from types import TracebackType
 
 from PySide6.QtCore import QTimer
-from PySide6.QtGui import QColor, QPalette
 from PySide6.QtWidgets import QApplication, QMainWindow
 
 from models.signals.errors import BadInput
@@ -19,38 +18,14 @@ from streams.control import SessionControl
 from streams.feed import DisplayFeed
 from ui.sound.choice import SILENT, SoundChoice
 from ui.start.opening import Opened, Opener
-from ui.style.theme import Theme, default_theme
+from ui.style.theme import Theme
 from ui.window.alarm_files import AlarmFiles
+from ui.window.application import make_application
 from ui.window.door import Door
 from ui.window.main_window import MainWindow
+from ui.window.manners import ALONE, Surroundings, chosen
 
 _END_CHECK_MS = 100
-
-
-def make_application(theme: Theme | None = None) -> QApplication:
-    """The process's Qt application in the colours of the theme (the running one, where there is one)."""
-    existing = QApplication.instance()
-    application = existing if isinstance(existing, QApplication) else QApplication(["vigil"])
-    application.setApplicationName("Vigil")
-    if application.style().name().lower() != "fusion":  # setting it again styles every widget there is anew
-        application.setStyle("Fusion")
-    colours = (theme or default_theme()).colour
-    palette = QPalette()
-    for role, name in (
-        (QPalette.ColorRole.Window, "background"),
-        (QPalette.ColorRole.Base, "panel"),
-        (QPalette.ColorRole.Button, "panel"),
-        (QPalette.ColorRole.WindowText, "text"),
-        (QPalette.ColorRole.Text, "text"),
-        (QPalette.ColorRole.ButtonText, "text"),
-        (QPalette.ColorRole.ToolTipBase, "panel"),
-        (QPalette.ColorRole.ToolTipText, "text"),
-        (QPalette.ColorRole.Highlight, "accent"),
-        (QPalette.ColorRole.HighlightedText, "text"),
-    ):
-        palette.setColor(role, QColor(colours[name]))
-    application.setPalette(palette)
-    return application
 
 
 def run_display(
@@ -66,20 +41,28 @@ def run_display(
     font_scale: float = 1.0,
     sound: SoundChoice = SILENT,
     files: AlarmFiles | None = None,
+    around: Surroundings = ALONE,
 ) -> int:
     """Show the session until the window is closed; returns the exit code (0; 1 if the session failed).
 
     screenshot: save a picture when the run ends (or the window is closed before), then close. close_at_end: close
     when the run ends also without a picture. size: of the window in logical pixels. recording: the file that the run
     is being recorded into, to look back in. font_scale: of all that is written. sound: what is to be heard of a window
-    that can be seen. files: where what is set and done about alarms is kept, by default nowhere. Ctrl-C and SIGTERM
-    close it.
+    that can be seen. files: where what is set and done about alarms is kept, by default nowhere. around: what the
+    window has besides. Ctrl-C and SIGTERM close it.
     Raises BadInput where the picture cannot be written.
     """
     application = make_application(theme)
     heard = _heard(application, sound)
     window = MainWindow(
-        control, feed, theme=theme, font_scale=font_scale, recording=recording, sound=heard, files=files
+        control,
+        feed,
+        theme=theme,
+        font_scale=font_scale,
+        recording=recording,
+        sound=heard,
+        files=files,
+        around=around,
     )
     if size is not None:
         window.resize(*size)
@@ -126,6 +109,7 @@ def run_door(
     full_screen: bool = False,
     sound: SoundChoice = SILENT,
     make_files: Callable[[], AlarmFiles | None] = lambda: None,
+    around: Surroundings = ALONE,
 ) -> int:
     """Show ``first``, or the start page, and whatever else is opened from there, until the window is closed; the exit
     code, of what was shown last. Ctrl-C and SIGTERM close it. At the end everything that was opened has been ended.
@@ -134,15 +118,16 @@ def run_door(
     heard = _heard(application, sound)
 
     def make_window(opened: Opened) -> MainWindow:
-        control, feed = opened.control, opened.feed
+        now, scale = chosen(around, theme, font_scale)  # which may have been changed in the window before
         return MainWindow(
-            control,
-            feed,
-            theme=theme,
-            font_scale=font_scale,
+            opened.control,
+            opened.feed,
+            theme=now,
+            font_scale=scale,
             recording=opened.recording,
             sound=heard,
             files=make_files(),
+            around=around,
         )
 
     door = Door(opener, make_window, first, theme=theme, font_scale=font_scale)

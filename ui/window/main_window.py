@@ -26,6 +26,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from PySide6.QtCore import Qt, QTimer
 from PySide6.QtGui import QCloseEvent, QImage, QKeySequence, QResizeEvent, QShortcut
@@ -44,7 +45,6 @@ from ui.central.page import CENTRAL, CentralPage
 from ui.panels.history_band import band_words
 from ui.panels.numerics import flashes_of
 from ui.panels.shortcuts import SHORTCUTS
-from ui.panels.toast import STAYS_S
 from ui.sound.choice import SILENT, SoundChoice
 from ui.sound.output import MiniaudioOutput, OpenOutput
 from ui.style.look import Look
@@ -55,9 +55,11 @@ from ui.waves.stamp import past_stamp, stamp_of
 from ui.window.alarm_desk import AlarmDesk
 from ui.window.alarm_files import AlarmFiles
 from ui.window.alarm_room import AlarmRoom
+from ui.window.application import make_application
 from ui.window.control_link import ControlLink
 from ui.window.history import History
-from ui.window.leaving import Leaving
+from ui.window.intake import take_records
+from ui.window.manners import ALONE, Manners, Surroundings
 from ui.window.menu import MainMenu
 from ui.window.operator import Operator
 from ui.window.paper_desk import PaperDesk
@@ -68,19 +70,14 @@ from ui.window.sound_desk import SoundDesk
 from ui.window.trends import TRENDS, TrendsRoom
 
 FRAME_MS = 16
-_BUDGET_S = 0.001
-_BACKLOG_BUDGET_S = 0.006  # behind by so much that dropping records is near: waves before smoothness
-_BACKLOG = 256
-_NEAR_LOSS_BUDGET_S = 0.03  # a second of a large ward waits, and two more fit: losing none before smoothness
-_NEAR_LOSS = 1536
-_BATCH = 16
 _WORDS_EVERY_S = 0.1
 _BEAT_LIT_S = 0.12
 
 
 class MainWindow(QMainWindow):
     """The display of one session. recording: the file that the run is being recorded into, to look back in. sound: what
-    is to be heard, through what ``open_output`` opens. files: where what is set and done about alarms is kept.
+    is to be heard, through what ``open_output`` opens. files: where what is set and done about alarms is kept. around:
+    what there is besides.
     ``start=False`` leaves the frames to the caller (tests, which also bring their clocks and the worker that calls the
     session)."""
 
@@ -99,6 +96,7 @@ class MainWindow(QMainWindow):
         sound: SoundChoice = SILENT,
         open_output: OpenOutput = MiniaudioOutput,
         files: AlarmFiles | None = None,
+        around: Surroundings = ALONE,
     ) -> None:
         super().__init__()
         self._monotonic = monotonic
@@ -116,7 +114,6 @@ class MainWindow(QMainWindow):
         self._said_beam = 0.0
         self._said_rows: list[Row] = []
         self.frames = 0
-        self._leaving = Leaving(STAYS_S)
         self.closing: Callable[[], None] = lambda: None
         self.setWindowTitle("Vigil")
         self.menu = MainMenu(self)
@@ -153,6 +150,8 @@ class MainWindow(QMainWindow):
             self.link, self.ward, self.history, self.operator, self.pictures, self.look, face, self.say, monotonic
         )
         self.freeze, self._frozen = self.paper.freeze, self.paper.freeze.view
+        more: dict[str, Any] = {"files": self.pictures, "say": self.say, "now_s": monotonic, "restyled": self._restyle}
+        self.manners = Manners(self, self.look, around, worker, writer=aside, ward=self.ward, **more)
         self._give_orders()
         self.resize(1456, 819)
         self.setMinimumSize(1024, 640)
@@ -185,19 +184,32 @@ class MainWindow(QMainWindow):
 
     def action_of(self, name: str) -> Callable[..., object]:
         """The method behind an action of the keyboard: of the operator, of sound or alarms, or of the window itself."""
-        owners = (*self.paper.desks, self.operator, self.sound, self.desk, self.alarm_room, self)
+        owners = (*self.paper.desks, self.operator, self.sound, self.desk, self.alarm_room, self.manners, self)
         found: Callable[..., object] = getattr(next(owner for owner in owners if hasattr(owner, name)), name)
         return found
 
+    def _restyle(self) -> None:
+        """Everything is painted anew: theme or font scale are others now."""
+        make_application(self.look.theme)
+        self.trends.restyle()
+        size = self.central.size()
+        self.central.resizeEvent(QResizeEvent(size, size))  # lays all of it out anew
+        self._fit()
+        self.sweep.relayout()
+        self._words_s = 0.0
+
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Fits heights, margins and fonts to the window."""
+        self._fit()
+        super().resizeEvent(event)
+        self._cover()
+
+    def _fit(self) -> None:
         self.look.set_window(self.width(), self.height())
         self.face.fit(self.width())
         small = self.look.font(13)
-        self.menu.setFont(small)
+        self.menu.fit(small)
         QToolTip.setFont(small)
-        super().resizeEvent(event)
-        self._cover()
 
     def _cover(self) -> None:
         self.face.cover(self.size(), beds=len(self.ward.names) > 1)
@@ -209,7 +221,8 @@ class MainWindow(QMainWindow):
         now_s = self._monotonic()
         for sentence in self.link.poll(now_s):
             self.say(sentence)
-        self._take_records()
+        take_records(self._feed, self.ward, self.desk.follow, self._monotonic)
+        self.manners.frame(now_s)
         self._take_answer(now_s)
         self.ward.keep_time(now_s)
         self.state.settle()
@@ -226,26 +239,10 @@ class MainWindow(QMainWindow):
             self._words_s = now_s
             for sentence in self.pictures.done():
                 self.say(sentence)
+            self.manners.renew()
             self._say_all(now_s, head_s)
         elif self._said_rows is not self.sweep.lane_rows:  # laid out anew: the numerics must not lag behind
             self._say_numbers(head_s)
-
-    def _take_records(self) -> None:
-        """Fold records in until the feed is empty or the frame's budget is spent."""
-        started = self._monotonic()
-        waiting = self._feed.status.waiting
-        budget = _BUDGET_S if waiting < _BACKLOG else _BACKLOG_BUDGET_S
-        budget = budget if waiting < _NEAR_LOSS else _NEAR_LOSS_BUDGET_S
-        while waiting > 0:
-            records = self._feed.drain(_BATCH)
-            if not records:
-                return
-            now_s = self._monotonic()
-            for record in records:
-                self.ward.apply(record, now_s)
-                self.desk.follow(record)
-            if self._monotonic() - started >= budget:
-                return
 
     def _take_answer(self, now_s: float) -> None:
         """What the session says of the bed on show; what it said of another one is no longer asked for."""
@@ -350,7 +347,7 @@ class MainWindow(QMainWindow):
         self.desk.poll()
         status = bed.status
         seekable = status is None or status.seekable
-        self.banner.say(bed.verdict.words, bed.verdict.urgent)
+        self.banner.say(*self.manners.banner(bed.verdict, now_s))
         page = self._shown_page
         self._say_past(now_s)
         if page is None:
@@ -404,12 +401,6 @@ class MainWindow(QMainWindow):
         """Show a page, or the bedside again where it is shown already."""
         self.face.turn_to(BEDSIDE if self.face.page == name else name)
 
-    def toggle_full_screen(self) -> None:
-        """Fill the screen, or go back to a window."""
-        if self.isFullScreen():
-            self.showNormal()
-        else:
-            self.showFullScreen()
 
     def toggle_help(self) -> None:
         """Show or hide the keys."""
@@ -458,24 +449,11 @@ class MainWindow(QMainWindow):
         """A few words to the operator."""
         self.toast.say(sentence)
 
-    def quit(self) -> None:
-        """Close the window; what still runs is asked about first."""
-        if not self._asks():
-            self.close()
-
-    def _asks(self) -> bool:
-        bed = self.ward.on_show
-        runs = any(b.verdict.life is not Life.ENDED for b in self.ward.beds or (bed,))
-        recorded = bed.status is not None and bed.status.recording
-        words = self._leaving.asked(self.now_s, runs, recorded)
-        self.say(words)
-        return bool(words)
-
     def closeEvent(self, event: QCloseEvent) -> None:
         """Stops the frames, the link and the thread of pictures. A window that is closed from outside while its run is
         being recorded asks first; who is told to end (a signal, the end of the run) ends."""
         status = self.ward.on_show.status
-        if event.spontaneous() and status is not None and status.recording and self._asks():
+        if event.spontaneous() and status is not None and status.recording and self.manners.asks():
             event.ignore()
             return
         self.frame_timer.stop()
@@ -485,4 +463,5 @@ class MainWindow(QMainWindow):
         self.history.close()
         self.pictures.close()
         self.sound.close()
+        self.manners.awake.close()
         super().closeEvent(event)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from PySide6.QtGui import QAction, QActionGroup
+from PySide6.QtGui import QAction, QActionGroup, QFont
 from PySide6.QtWidgets import QMenu, QWidget
 
 
@@ -50,6 +50,8 @@ MENU = (
     Entry("What each sensor is worth", "toggle_worth"),
     Entry("Save a picture", "screenshot"),
     Entry("Full screen", "toggle_full_screen"),
+    Entry("Settings …", "open_settings"),
+    Entry("Save a problem report", "save_problem_report"),
     Entry("Keys …", "toggle_help"),
     Entry("Quit", "quit"),
 )
@@ -84,6 +86,19 @@ class MainMenu(QMenu):
             if entry.argument is not None:
                 does = partial(does, entry.argument)
             self.addAction(entry.title).triggered.connect(lambda _checked=False, does=does: does())
+
+    def fit(self, font: QFont) -> None:
+        """Letters of it and of the menus in it, which are windows of their own and inherit none."""
+        size = font.pixelSize()
+        for menu in (self, *self.findChildren(QMenu)):
+            menu.setFont(font)
+            # Without its own padding the style reckons with small letters, and cuts large ones.
+            menu.setStyleSheet(
+                f"QMenu::item {{ padding: {size // 3}px {2 * size}px {size // 3}px {2 * size}px; }}"
+                "QMenu::item:selected { background: palette(highlight); }"
+                f"QMenu::indicator, QMenu::right-arrow {{ width: {size}px; height: {size}px; }}"
+                f"QMenu::indicator {{ left: {size // 2}px; }}"
+            )
 
     def check_speed(self, mm_s: float) -> None:
         """The sweep speed is another now."""

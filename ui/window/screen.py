@@ -59,7 +59,6 @@ class Screen(QWidget):
     def __init__(self, look: Look, state: DisplayState, act: Callable[..., Any], menu: MainMenu) -> None:
         super().__init__()
         self._look = look
-        self.setStyleSheet(f"background: {look.theme.colour['background']};")
         self.top = TopBar(look, partial(act, "toggle_alarms"), partial(act, "acknowledge_alarm"))
         self.sound = SoundSign(look, self.top)
         self.banner = Banner(look)
@@ -85,10 +84,14 @@ class Screen(QWidget):
         column = self._column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
-        for bar in (self.top, self.beds, self.banner, self.past):
+        self._room = QWidget()
+        for bar in (self.top, self.beds, self._room):
             column.addWidget(bar)
         column.addWidget(self._stack, 1)
         column.addWidget(self.replay)
+        for over in (self.banner, self.past):
+            over.setParent(self)
+            over.hide()
         self.alarms = AlarmList(look, self, partial(act, "acknowledge_alarm"))
         self.limits = LimitsPanel(look, self, partial(act, "set_limits"))
         self.worth = WorthTable(look, self)
@@ -158,10 +161,12 @@ class Screen(QWidget):
     def fit(self, width: int) -> None:
         """Heights, margins and fonts for a window so wide."""
         look = self._look
+        sheet = f"background: {look.theme.colour['background']};"
+        if self.styleSheet() != sheet:
+            self.setStyleSheet(sheet)
         self.top.setFixedHeight(look.px(_TOP_HEIGHT))
         self.beds.setFixedHeight(look.px(BEDS_HEIGHT))
-        self.banner.setFixedHeight(look.px(_BANNER_HEIGHT))
-        self.past.setFixedHeight(look.px(BAND_HEIGHT))
+        self._room.setFixedHeight(look.px(_BANNER_HEIGHT))
         self.top.reserved = look.px(SOUND_WIDTH) + 8 * look.unit
         self.replay.setFixedHeight(look.px(_REPLAY_HEIGHT))
         self.tiles.setFixedHeight(look.px(_TILES_HEIGHT))
@@ -171,15 +176,24 @@ class Screen(QWidget):
         self.replay.restyle()
 
     def cover(self, window: QSize, *, beds: bool) -> None:
-        """Places what lies over the pages. The list of alarms covers waves: neither a number nor the ``beds``."""
+        """Places what lies over the pages. The list of alarms covers waves: neither a number nor the ``beds``. The
+        banner has room of its own, the band of the past covers the headings of the first row besides: lanes keep place
+        and size, and alarms stay free."""
         self.help.setGeometry(self.rect())
         self.sound.setGeometry(round(self.top.signs_left), 0, self._look.px(SOUND_WIDTH), self.top.height())
         top = self._look.px(_TOP_HEIGHT) + (self._look.px(BEDS_HEIGHT) if beds else 0)
-        room = QRect(0, top, window.width() - self.numerics.width(), round(window.height() * 0.6))
-        if self.alarms.room != room:
-            self.alarms.give_room(room)
+        room, band = self._look.px(_BANNER_HEIGHT), self._look.px(BAND_HEIGHT)
+        said = 0 if self.banner.isHidden() else room
+        self.banner.setGeometry(0, top, window.width(), room)
+        self.past.setGeometry(0, top + said, window.width(), band)
+        over = 0 if self.page == BEDSIDE or self.past.isHidden() else said + band - room  # no lanes, but buttons
+        self._room.setFixedHeight(room + over)
+        top += room
+        waves = QRect(0, top, window.width() - self.numerics.width(), round(window.height() * 0.6))
+        if self.alarms.room != waves:
+            self.alarms.give_room(waves)
         floor = self._stack.geometry().bottom() - self.tiles.height()
-        self.worth.give_room(QRect(0, top, room.width(), max(1, floor - top)))
+        self.worth.give_room(QRect(0, top, waves.width(), max(1, floor - top)))
         self.limits.place(self.rect().adjusted(0, top, -self.numerics.width(), -self.replay.height()))
         self.toast.place()
 

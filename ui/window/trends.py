@@ -55,6 +55,14 @@ class TrendsRoom(QWidget):
         if self.page is not None:
             self.page.renew(ward, now_s)
 
+    def restyle(self) -> None:
+        """pyqtgraph has its colours from when it was made: the page is made anew when it is next shown."""
+        if self.page is not None:
+            self._column.removeWidget(self.page)
+            self.page.hide()
+            self.page.deleteLater()
+            self.page = None
+
     def do(self, order: str) -> None:
         """An order of the keyboard (:mod:`ui.panels.shortcuts`); none while the page is not on show."""
         if self.page is None or not self.isVisible():
