@@ -55,8 +55,8 @@ def _own(path: str) -> bool:
 
 
 class ProblemReport:
-    """force: the settings. report: the run in numbers (:mod:`monitor.report`), None where there is none. names: of beds,
-    to be left out."""
+    """force: the settings. report: the run in numbers (:mod:`monitor.report`), None where there is none. names: of
+    beds, to be left out."""
 
     def __init__(
         self,

@@ -17,6 +17,7 @@ from monitor.config import InForce
 from monitor.config_uses import appearance_of, broker_of, limits_of, recordings_of, sharing_of, sound_of, spool_of
 from monitor.events import EventLog, Watcher
 from monitor.kept import alarm_files
+from monitor.problem_report import ProblemReport
 from monitor.reach import ReachWords
 from monitor.recorder import default_path, recorder
 from monitor.redaction import HIDDEN

@@ -1,4 +1,4 @@
-"""A problem report says what is needed to help, and nothing of a patient, whatever beds, files and tracks are called."""
+"""A problem report says what is needed to help, and no name of a patient, whatever things are called."""
 
 from __future__ import annotations
 

@@ -401,7 +401,6 @@ class MainWindow(QMainWindow):
         """Show a page, or the bedside again where it is shown already."""
         self.face.turn_to(BEDSIDE if self.face.page == name else name)
 
-
     def toggle_help(self) -> None:
         """Show or hide the keys."""
         self.help.setVisible(not self.help.isVisible())

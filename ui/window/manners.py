@@ -37,8 +37,8 @@ NO_STORE = "this window was opened without a settings file"
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What the window has besides the session. store: of the settings, None where there is none. holder: keeps the
-    screen awake, None for that of the system. asleep_s: as of :mod:`ui.manners.sleep`. report: writes a report for who is to help with a
-    problem, without anything of a patient; tells whether it could."""
+    screen awake, None for that of the system. asleep_s: as of :mod:`ui.manners.sleep`. report: writes a report for who
+    is to help with a problem, without anything of a patient; tells whether it could."""
 
     store: SettingsStore | None = None
     holder: Holder | None = None
