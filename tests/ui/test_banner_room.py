@@ -61,5 +61,5 @@ def test_the_list_of_alarms_and_the_help_lie_over_the_banner(screen: Callable[..
     assert w.face.childAt(w.banner.geometry().center()) is w.help
     w.toggle_help()
     assert w.face.childAt(w.banner.geometry().center()) is w.banner
-    w.toggle_alarms()
+    w.alarm_room.toggle_alarms()
     assert w.alarms.room.top() > w.banner.geometry().bottom()
