@@ -112,6 +112,7 @@ class DisplayKeys(Section, frozen=True):
 
     theme: Annotated[Literal["dark", "light", "colour-blind"], Meta(description="dark, light or colour-blind")] = "dark"
     font_scale: Annotated[float, Meta(ge=0.8, le=1.6, description="0.8 to 1.6, as a number")] = 1.0
+    language: Annotated[Literal["en", "de", "auto"], Meta(description="en, de or auto")] = "en"
     dpi: Annotated[float, Meta(ge=0, le=1000, description="device pixels an inch, or 0 for what the screen says")] = 0.0
     full_screen: Annotated[bool, Meta(description="true or false")] = False
 

@@ -32,6 +32,7 @@ from monitor.watchpoint import watched
 from streams.feed import DisplayFeed
 from streams.snapshot import Snapshot
 from ui.start.opening import Choice, Found, Opened, Recent
+from ui.style.language import speak
 
 LOOK_S = 0.1
 """So often it is seen whether what opens is still wanted."""
@@ -72,6 +73,7 @@ class FrontDoor:
         from ui.window.application import make_application
         from ui.window.manners import Surroundings
 
+        speak(self._force.keys.display.language)
         look = appearance_of(self._force)
         make_application(look["theme"])
         with self._watched:

@@ -36,6 +36,7 @@ from streams.roles.process import RoleProcess, session_name
 from streams.roles.source import SourceProcess
 from streams.roles.worker import WorkerProcess
 from streams.snapshot import Snapshot
+from ui.style.language import speak
 
 WORKERS = "vigil-workers"
 WARM_S = 110.0
@@ -114,6 +115,7 @@ def run_display(force: InForce, bed: str) -> int:
 
     process.start()
     try:
+        speak(force.keys.display.language)
         look = appearance_of(force)
         make_application(look["theme"])  # Qt loads while the broker is asked
         process.wait_ready()

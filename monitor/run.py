@@ -18,6 +18,7 @@ from monitor.settings import RunSettings, check_outputs
 from monitor.settings_store import StoredSettings
 from monitor.termination import INTERRUPTED, termination_as_interrupt
 from streams.feed import DisplayFeed
+from ui.style.language import speak
 
 REFRESH_S = 0.25
 
@@ -54,6 +55,7 @@ def _look(settings: RunSettings, running: Running, force: InForce, *, display: b
         from ui.window.application import make_application
         from ui.window.manners import Surroundings
 
+        speak(force.keys.display.language)
         look = appearance_of(force)
         make_application(look["theme"])
         session.wait_opened()

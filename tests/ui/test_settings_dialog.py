@@ -28,6 +28,7 @@ class Stored:
         self.values: dict[str, Value] = {
             "display.theme": "dark",
             "display.font_scale": 1.0,
+            "display.language": "en",
             "display.dpi": 0.0,
             "display.full_screen": False,
             "sound.on": True,
@@ -39,7 +40,7 @@ class Stored:
         self.saved: list[dict[str, Value]] = []
 
     def setting(self, key: str) -> Setting:
-        choices = THEMES if key == "display.theme" else ()
+        choices = {"display.theme": THEMES, "display.language": ("en", "de", "auto")}.get(key, ())
         return Setting(self.values[key], choices, "what it may be", "--mute" if key == "sound.on" else "")
 
     def save(self, changes: Mapping[str, Value]) -> None:

@@ -27,6 +27,7 @@ from PySide6.QtWidgets import (
 
 from models.signals.errors import BadInput
 from ui.manners.store import ENTRIES, Entry, Setting, SettingsStore, Value
+from ui.style.language import tr
 from ui.style.look import Look
 from ui.style.words import tooltip_words
 
@@ -48,7 +49,7 @@ class SettingsDialog(QDialog):
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
-        self.setWindowTitle(TITLE)
+        self.setWindowTitle(tr(TITLE))
         self._look, self._store, self._writer, self._saved = look, store, writer, saved
         self._writing: tuple[frozenset[str], Future[None]] | None = None
         self.fields: dict[str, QWidget] = {}
@@ -59,7 +60,7 @@ class SettingsDialog(QDialog):
         self._grid.setColumnStretch(2, 1)
         row = 0
         for heading, entries in ENTRIES.items():
-            self._headings.append(_label(heading))
+            self._headings.append(_label(tr(heading)))
             self._grid.addWidget(self._headings[-1], row, 0, 1, 3)
             row += 1
             for entry in entries:
@@ -75,10 +76,10 @@ class SettingsDialog(QDialog):
         self.said = _label("")
         self.said.setWordWrap(True)
         self.said.setAccessibleName("message")
-        self.save_button = QPushButton("Save")
+        self.save_button = QPushButton(tr("Save"))
         self.save_button.setDefault(True)
         self.save_button.clicked.connect(self.save)
-        close = QPushButton("Close")
+        close = QPushButton(tr("Close"))
         close.setAutoDefault(False)
         close.clicked.connect(self.reject)
         foot = QHBoxLayout()
@@ -94,14 +95,20 @@ class SettingsDialog(QDialog):
 
     def _line(self, row: int, entry: Entry) -> None:
         setting = self._store.setting(entry.key)
-        name, field = _label(entry.label), _field(setting)
+        name, field = _label(tr(entry.label)), _field(setting)
         name.setBuddy(field)
-        field.setAccessibleName(entry.label)
+        field.setAccessibleName(tr(entry.label))
         field.setToolTip(tooltip_words(setting.expects))
         field.setEnabled(not setting.fixed_by)
         self._before[entry.key] = _read(field, setting)
         self.fields[entry.key] = field
-        note = f"set by {setting.fixed_by}" if setting.fixed_by else "" if entry.at_once else AT_NEXT_START
+        note = (
+            tr("set by {what}", what=setting.fixed_by)
+            if setting.fixed_by
+            else ""
+            if entry.at_once
+            else tr(AT_NEXT_START)
+        )
         self._soft.append(_label(note))
         for column, widget in enumerate((name, field, self._soft[-1])):
             self._grid.addWidget(widget, row, column)
@@ -140,7 +147,7 @@ class SettingsDialog(QDialog):
         """What was read or written last is said where it goes."""
         self._place()
         if not self.said.text():
-            self._say(f"Save writes into {self._store.place}")
+            self._say(tr("Save writes into {file}", file=self._store.place))
         super().showEvent(event)
 
     def _place(self) -> None:
@@ -166,7 +173,7 @@ class SettingsDialog(QDialog):
         """Have what is other written; :meth:`poll` says what came of it."""
         changes = self.changes()
         if not changes:
-            self._say("nothing was changed")
+            self._say(tr("nothing was changed"))
         elif self._writing is None:
             self.save_button.setEnabled(False)
             self._writing = frozenset(changes), self._writer.submit(self._store.save, changes)
@@ -188,7 +195,8 @@ class SettingsDialog(QDialog):
             self._before[key] = _read(self.fields[key], self._store.setting(key))
         self._saved(keys)
         later = [e for entries in ENTRIES.values() for e in entries if e.key in keys and not e.at_once]
-        self._say(f"saved into {self._store.place}" + (f"; {later[0].label} counts {AT_NEXT_START}" if later else ""))
+        words = tr("saved into {file}", file=self._store.place)
+        self._say(f"{words}; {tr(later[0].label)}: {tr(AT_NEXT_START)}" if later else words)
 
     def _say(self, sentence: str, bad: bool = False) -> None:
         colours = self._look.theme.colour
@@ -212,13 +220,13 @@ def _field(setting: Setting) -> QWidget:
         return box
     if isinstance(value, bool):
         check = QCheckBox()
-        check.toggled.connect(lambda on: check.setText(_ON[on]))
-        check.setText(_ON[value])
+        check.toggled.connect(lambda on: check.setText(tr(_ON[on])))
+        check.setText(tr(_ON[value]))
         check.setChecked(value)
         return check
     line = QLineEdit(value if isinstance(value, str) else f"{value:g}")
     if value == "":
-        line.setPlaceholderText("the usual one")
+        line.setPlaceholderText(tr("the usual one"))
     return line
 
 

@@ -50,6 +50,7 @@ ENTRIES: dict[str, tuple[Entry, ...]] = {
     "Screen": (
         Entry("display.theme", "Colours", at_once=True),
         Entry("display.font_scale", "Size of writing (0.8–1.6)", at_once=True),
+        Entry("display.language", "Language"),
         Entry("display.dpi", "Dots an inch of this screen"),
         Entry("display.full_screen", "Full screen at the start"),
     ),

@@ -7,6 +7,7 @@ from PySide6.QtGui import QColor, QFontMetricsF, QMouseEvent, QPainter, QPaintEv
 from PySide6.QtWidgets import QWidget
 
 from ui.panels.shortcuts import SHORTCUTS, Shortcut
+from ui.style.language import tr
 from ui.style.look import Look, draw_text
 
 _FOOT = (
@@ -53,7 +54,7 @@ class HelpOverlay(QWidget):
             painter,
             box.left() + 26 * unit,
             box.top() + 36 * unit,
-            "Keys",
+            tr("Keys"),
             look.font(18, True),
             look.colour("text"),
         )
@@ -61,7 +62,7 @@ class HelpOverlay(QWidget):
             x = box.left() + 26 * unit + number * (box.width() - 40 * unit) / len(columns)
             y = box.top() + 66 * unit
             for name in column:
-                draw_text(painter, x, y, name.upper(), look.font(10.5, True), look.colour("text_faint"))
+                draw_text(painter, x, y, tr(name).upper(), look.font(10.5, True), look.colour("text_faint"))
                 y += line
                 for shortcut in groups[name]:
                     self._line(painter, x, y, shortcut, (box.width() - 40 * unit) / len(columns) - 12 * unit)
@@ -71,7 +72,7 @@ class HelpOverlay(QWidget):
         painter.setFont(font)
         painter.setPen(look.colour("text_soft"))
         foot = QRectF(box.left() + 26 * unit, box.bottom() - 44 * unit, box.width() - 52 * unit, 36 * unit)
-        painter.drawText(foot, int(Qt.TextFlag.TextWordWrap), _FOOT)
+        painter.drawText(foot, int(Qt.TextFlag.TextWordWrap), tr(_FOOT))
         painter.end()
 
     def _line(self, painter: QPainter, x: float, y: float, shortcut: Shortcut, room: float) -> None:
@@ -95,5 +96,5 @@ class HelpOverlay(QWidget):
             )
             at += width + 5 * unit
         left = max(x + 96 * unit, at + 4 * unit)
-        words = look.fitted(shortcut.words, 12, x + room - left)
-        draw_text(painter, left, y, shortcut.words, words, look.colour("text_soft"))
+        said = tr(shortcut.words)
+        draw_text(painter, left, y, said, look.fitted(said, 12, x + room - left), look.colour("text_soft"))

@@ -104,7 +104,7 @@ SHORTCUTS: tuple[Shortcut, ...] = (
     Shortcut(("S",), "save a picture of the screen", "screenshot", None, "Screen"),
     Shortcut(("F", "F11"), "full screen", "toggle_full_screen", None, "Screen"),
     Shortcut(("Ctrl+,",), "settings", "open_settings", None, "Screen"),
-    Shortcut(("Ctrl+Shift+P",), "save a problem report", "save_problem_report", None, "Screen"),
+    Shortcut(("Ctrl+Shift+R",), "save a problem report", "save_problem_report", None, "Screen"),
     Shortcut(("?", "F1"), "this help", "toggle_help", None, "Screen"),
     Shortcut(("Q",), "quit (twice while something runs)", "quit", None, "Screen"),
 )

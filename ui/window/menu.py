@@ -9,6 +9,8 @@ from functools import partial
 from PySide6.QtGui import QAction, QActionGroup, QFont
 from PySide6.QtWidgets import QMenu, QWidget
 
+from ui.style.language import tr
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -72,7 +74,7 @@ class MainMenu(QMenu):
         action_of: Callable[[str], Callable[..., object]],
     ) -> None:
         """speeds_mm_s: sweep speeds to choose from, ``speed_mm_s`` the present one. action_of: as of the window."""
-        speeds = self.addMenu("Sweep speed")
+        speeds = self.addMenu(tr("Sweep speed"))
         group = QActionGroup(speeds)
         for mm_s in speeds_mm_s:
             action = speeds.addAction(f"{mm_s:g} mm/s")
@@ -85,7 +87,7 @@ class MainMenu(QMenu):
             does = action_of(entry.action)
             if entry.argument is not None:
                 does = partial(does, entry.argument)
-            self.addAction(entry.title).triggered.connect(lambda _checked=False, does=does: does())
+            self.addAction(tr(entry.title)).triggered.connect(lambda _checked=False, does=does: does())
 
     def fit(self, font: QFont) -> None:
         """Letters of it and of the menus in it, which are windows of their own and inherit none."""

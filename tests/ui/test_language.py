@@ -1,0 +1,78 @@
+"""Every word that can be said in another language has its German, and that fits."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.ui.harness import Screen
+from tests.ui.test_settings_dialog import Stored
+from ui.manners import dialog
+from ui.manners.store import ENTRIES
+from ui.panels import help_overlay
+from ui.panels.shortcuts import SHORTCUTS
+from ui.style.language import LANGUAGES, catalogue, chosen, speak, tr
+from ui.window.manners import Surroundings
+from ui.window.menu import MENU
+
+
+@pytest.fixture(autouse=True)
+def english() -> Iterator[None]:
+    yield
+    speak("en")
+
+
+def used() -> set[str]:
+    """What is given to ``tr``: words that stand there, and those of the tables."""
+    found = {entry.title for entry in MENU}
+    found |= {shortcut.words for shortcut in SHORTCUTS} | {shortcut.group for shortcut in SHORTCUTS}
+    found |= {*ENTRIES, *(entry.label for entries in ENTRIES.values() for entry in entries)}
+    found |= {help_overlay._FOOT, dialog.TITLE, dialog.AT_NEXT_START, *dialog._ON}
+    for path in Path("ui").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "tr":
+                first = node.args[0]
+                assert not isinstance(first, ast.JoinedStr), f"{path}: values go beside the words, not into them"
+                if isinstance(first, ast.Constant):
+                    found.add(first.value)
+    return found
+
+
+def test_every_word_has_a_translation_and_none_is_left_over() -> None:
+    for language in LANGUAGES[1:]:
+        words = catalogue(language)
+        assert used() - set(words) == set()
+        assert set(words) - used() == set()
+        for english, other in words.items():
+            assert other.strip() and sorted(re.findall(r"{\w+}", english)) == sorted(re.findall(r"{\w+}", other))
+
+
+def test_what_has_no_translation_is_said_in_english() -> None:
+    speak("de")
+    assert tr("Quit") == "Beenden" and tr("never written") == "never written"
+    assert tr("saved into {file}", file="{x}") == "gespeichert in {x}"
+    speak("en")
+    assert tr("Quit") == "Quit"
+
+
+@pytest.mark.parametrize(
+    ("system", "language"), [("de_AT", "de"), ("German_Germany", "de"), ("fr_FR", "en"), (None, "en")]
+)
+def test_auto_is_the_language_of_the_system(monkeypatch, system, language) -> None:
+    monkeypatch.setattr("ui.style.language.locale.getlocale", lambda: (system, "UTF-8"))
+    assert chosen("auto") == language and chosen("de") == "de"
+
+
+def test_a_window_speaks_german_from_its_menu_to_its_settings(screen, qtbot) -> None:
+    speak("de")
+    s: Screen = screen(around=Surroundings(store=Stored()), size=(1024, 700))
+    s.run_to(2.0)
+    said = [action.text() for action in s.window.menu.actions()]
+    assert said[0] == "Schreibgeschwindigkeit" and "Beenden" in said and "Quit" not in said
+    s.window.manners.open_settings()
+    assert s.window.manners.settings.windowTitle() == "Einstellungen"
+    assert s.window.manners.settings.save_button.text() == "Speichern"
