@@ -61,9 +61,9 @@ def test_one_bed_has_no_strip_and_its_room_is_the_waves(screen: Make) -> None:
     s.run_to(2.0)
     w = s.window
     assert not w.beds.isVisible() and w.beds.chips and w.ward.names == (A,)
-    assert w.sweep.mapTo(w.face, QPoint()).y() == w.top.geometry().bottom() + 1 == w.look.px(60)
+    assert w.sweep.mapTo(w.face, QPoint()).y() - w.look.px(28) == w.top.geometry().bottom() + 1 == w.look.px(60)
     heights = w.top.height() + w.sweep.height() + w.face.tiles.height() + w.replay.height()
-    assert heights == w.height()
+    assert heights + w.look.px(28) == w.height(), "the rest is the room of the banner"
     s.window.operator.next_bed(1.0)
     assert "no other bed" in w.toast.text() and s.session.calls == []
 
@@ -73,7 +73,7 @@ def test_two_beds_have_a_strip_below_the_top_bar(screen: Make) -> None:
     s.run_to(2.2)
     w = s.window
     assert w.beds.isVisible() and w.beds.geometry().top() == w.look.px(60)
-    assert w.sweep.mapTo(w.face, QPoint()).y() == w.beds.geometry().bottom() + 1
+    assert w.sweep.mapTo(w.face, QPoint()).y() - w.look.px(28) == w.beds.geometry().bottom() + 1
     words = {c.words.bed: (c.words.rate, c.words.mean, c.on_show) for c in w.beds.chips}
     assert words == {A: ("75", "86", True), B: ("41", "70", False)}
     outline = pixels(s, chip(s, A).place.adjusted(-4, -4, 4, 4))
