@@ -10,6 +10,7 @@ from typing import TypedDict
 from urllib.parse import urlsplit
 
 import msgspec
+import platformdirs
 
 from models.signals.errors import BadInput
 from monitor.config import PASSWORD, InForce
@@ -57,15 +58,17 @@ class Appearance(TypedDict):
     theme: Theme
     font_scale: float
     full_screen: bool
+    kept: Path
 
 
 def appearance_of(settings: InForce) -> Appearance:
-    """Colours, sizes and place of the window."""
+    """Colours, sizes and place of the window, and where it keeps what is chosen on it."""
     display = settings.keys.display
     theme = theme_named(display.theme)
     if display.dpi:
         theme = replace(theme, sweep=msgspec.structs.replace(theme.sweep, dpi=display.dpi))
-    return Appearance(theme=theme, font_scale=display.font_scale, full_screen=display.full_screen)
+    kept = platformdirs.user_config_path("vigil", appauthor=False)
+    return Appearance(theme=theme, font_scale=display.font_scale, full_screen=display.full_screen, kept=kept)
 
 
 def security_of(keys: Keys, environment: Mapping[str, str] = os.environ) -> Security:

@@ -55,6 +55,7 @@ from ui.waves.stamp import past_stamp, stamp_of
 from ui.window.alarm_desk import AlarmDesk
 from ui.window.alarm_files import AlarmFiles
 from ui.window.alarm_room import AlarmRoom
+from ui.window.choices import ScreenChoices
 from ui.window.control_link import ControlLink
 from ui.window.history import History
 from ui.window.leaving import Leaving
@@ -80,7 +81,8 @@ _BEAT_LIT_S = 0.12
 
 class MainWindow(QMainWindow):
     """The display of one session. recording: the file that the run is being recorded into, to look back in. sound: what
-    is to be heard, through what ``open_output`` opens. files: where what is set and done about alarms is kept.
+    is to be heard, through what ``open_output`` opens. files: of what is set and done about alarms, kept: folder of
+    what else is chosen; by default nowhere.
     ``start=False`` leaves the frames to the caller (tests, which also bring their clocks and the worker that calls the
     session)."""
 
@@ -99,6 +101,7 @@ class MainWindow(QMainWindow):
         sound: SoundChoice = SILENT,
         open_output: OpenOutput = MiniaudioOutput,
         files: AlarmFiles | None = None,
+        kept: Path | None = None,
     ) -> None:
         super().__init__()
         self._monotonic = monotonic
@@ -153,6 +156,7 @@ class MainWindow(QMainWindow):
             self.link, self.ward, self.history, self.operator, self.pictures, self.look, face, self.say, monotonic
         )
         self.freeze, self._frozen = self.paper.freeze, self.paper.freeze.view
+        self.choices = ScreenChoices(self.sweep, self.look, kept, aside, self.say, self.menu, self)
         self._give_orders()
         self.resize(1456, 819)
         self.setMinimumSize(1024, 640)
@@ -185,7 +189,7 @@ class MainWindow(QMainWindow):
 
     def action_of(self, name: str) -> Callable[..., object]:
         """The method behind an action of the keyboard: of the operator, of sound or alarms, or of the window itself."""
-        owners = (*self.paper.desks, self.operator, self.sound, self.desk, self.alarm_room, self)
+        owners = (*self.paper.desks, self.operator, self.sound, self.desk, self.alarm_room, self.choices, self)
         found: Callable[..., object] = getattr(next(owner for owner in owners if hasattr(owner, name)), name)
         return found
 
@@ -280,7 +284,8 @@ class MainWindow(QMainWindow):
         if page is self._shown_page and frozen is self._frozen:
             return False
         self._shown_page, self._frozen = page, frozen
-        self.sweep.show_bed(self.state if shown is None else shown.state, self.state if page is None else None)
+        like = self.state if page is None else None
+        self.sweep.show_bed(self.state if shown is None else shown.state, like, still=shown is not None)
         if shown is not None:
             self.sweep.advance(shown.head_s)
         return True
@@ -348,6 +353,7 @@ class MainWindow(QMainWindow):
         answer, bed = self._answer(now_s), self.ward.on_show
         self.ward.judge(now_s, answer)
         self.desk.poll()
+        self.choices.poll()
         status = bed.status
         seekable = status is None or status.seekable
         self.banner.say(bed.verdict.words, bed.verdict.urgent)
@@ -388,15 +394,16 @@ class MainWindow(QMainWindow):
         page = self._shown_page
         state, moment = (self.state, self.ward.on_show.moment) if page is None else (page.state, page.moment)
         self._said_rows = self.sweep.lane_rows
-        readouts = [readout(state, lane, moment) for lane in state.lanes]
+        lanes = [*self.sweep.lanes, *self.sweep.hidden]
+        readouts = [readout(state, lane, moment) for lane in lanes]
         beam = (head_s or 0.0) if page is None else self._said_beam
         moving, self._said_beam = beam != self._said_beam, beam
         beating = moving and any(
             0.0 <= beam - beat.time_ns * 1e-9 < _BEAT_LIT_S * max(1.0, moment.speed or 1.0) for beat in state.beats
         )
         still = self.desk.silence.still(self._monotonic())
-        flashes = flashes_of(state.lanes, readouts, state.alarms.standing, moment, self.look.theme.alarm, still)
-        self.numerics.show_readouts(state.lanes, self.sweep.lane_rows, readouts, beating, flashes)
+        flashes = flashes_of(lanes, readouts, state.alarms.standing, moment, self.look.theme.alarm, still)
+        self.face.show_numbers(lanes, readouts, beating, flashes)
 
     # The window itself ------------------------------------------------------------------------------------------
 
