@@ -77,7 +77,7 @@ def parse_layouts(text: str, where: str) -> Layouts:
         found = msgspec.convert(tomllib.loads(text), _File)
         for saved in (*found.layout, *found.last):
             if not all(math.isfinite(n) for row in saved.rows for n in (row.height, row.speed_mm_s, row.gain)):
-                raise ValueError(f"a number that is not finite in layout {saved.name!r}")
+                raise ValueError(f"a number that is none in layout {saved.name!r}")
             if saved in found.layout and not saved.name:
                 raise ValueError("a layout without a name")
     except (tomllib.TOMLDecodeError, msgspec.ValidationError, ValueError) as error:

@@ -1,9 +1,10 @@
-"""A dialog beside the waves whose keys are its own: none of them pauses, drops a sensor or quits behind it."""
+"""A dialog beside the waves whose keys are its own: none of them pauses, drops a sensor or quits behind it; and its
+labels."""
 
 from __future__ import annotations
 
-from PySide6.QtCore import QEvent
-from PySide6.QtWidgets import QDialog
+from PySide6.QtCore import QEvent, Qt
+from PySide6.QtWidgets import QDialog, QLabel
 
 
 class OwnKeysDialog(QDialog):
@@ -15,3 +16,10 @@ class OwnKeysDialog(QDialog):
             event.accept()
             return True
         return super().event(event)
+
+
+def plain_label(words: str = "") -> QLabel:
+    """A label that shows its words as they are: they are no markup."""
+    label = QLabel(words)
+    label.setTextFormat(Qt.TextFormat.PlainText)
+    return label

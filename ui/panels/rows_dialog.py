@@ -27,7 +27,7 @@ from PySide6.QtWidgets import (
 
 from ui.bed.lanes import Lane
 from ui.bed.layout import RowChoice
-from ui.panels.own_keys import OwnKeysDialog
+from ui.panels.own_keys import OwnKeysDialog, plain_label
 from ui.style.look import Look
 
 _KEYS = (
@@ -109,7 +109,7 @@ class RowsDialog(OwnKeysDialog):
         self.name.setMaxLength(40)
         self.name.setPlaceholderText("name for this layout")
         self.name.returnPressed.connect(self._save)
-        self._keys = QLabel(_KEYS)
+        self._keys = plain_label(_KEYS)
         palette = self.name.palette()
         palette.setColor(QPalette.ColorRole.PlaceholderText, look.colour("text_soft"))
         self.name.setPalette(palette)
@@ -117,7 +117,7 @@ class RowsDialog(OwnKeysDialog):
         column.addWidget(self.table, 1)
         column.addLayout(self._buttons())
         named = QHBoxLayout()
-        for widget in (QLabel("Layout"), self.layouts, self.name):
+        for widget in (plain_label("Layout"), self.layouts, self.name):
             named.addWidget(widget, 0 if isinstance(widget, QLabel) else 1)
         named.addWidget(self._button("Save", self._save))
         named.addWidget(self._button("Delete", lambda: rows.delete_layout(self.layouts.currentText())))

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from PySide6.QtCore import QLineF, QSize
 from PySide6.QtGui import QPainter, QPaintEvent, QPen, QScreen
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
-from ui.panels.own_keys import OwnKeysDialog
+from ui.panels.own_keys import OwnKeysDialog, plain_label
 from ui.style.look import Look
 from ui.waves.screen_sizes import measured_scale, parse_sizes, sizes_text, with_screen
 from ui.waves.sweep import SweepView, screen_name
@@ -54,12 +54,12 @@ class RulerDialog(OwnKeysDialog):
         self._look, self._takes = look, takes
         self.setWindowTitle("Size of this screen")
         self.line = Line(look)
-        self.now, self.told = QLabel(), QLabel()
+        self.now, self.told = plain_label(), plain_label()
         self.length = QLineEdit()
         self.length.setPlaceholderText("mm")
         self.length.returnPressed.connect(self._take)
         asked = QHBoxLayout()
-        for widget in (QLabel("Length of this line by a ruler, in mm:"), self.length):
+        for widget in (plain_label("Length of this line by a ruler, in mm:"), self.length):
             asked.addWidget(widget)
         for words, does in (("Keep", self._take), ("As the screen says", lambda: self._give(None))):
             button = QPushButton(words)
