@@ -84,7 +84,7 @@ class PaperLayer(QWidget):
         return None if column is None else (self._sweep.margins[0] + column) / self._sweep.ratio
 
     def time_of(self, x: float, lane: Lane | None = None) -> float | None:
-        """The event time shown at ``x`` of a lane, by default the uppermost; None in the erase gap and off the paper."""
+        """The event time shown at ``x`` of a lane, by default the uppermost; None in the gap and off the paper."""
         paper, head_s = self._paper(lane), self._sweep.head_s
         column = x * self._sweep.ratio - self._sweep.margins[0]
         if paper is None or head_s is None or not 0 <= column < paper.width:

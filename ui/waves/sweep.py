@@ -262,22 +262,23 @@ class SweepView(QWidget):
         if self._head_s is not None and head_s < self._head_s:
             return
         self._head_s = head_s
-        for sheet in self._sheets:
-            beam = sheet.paper.column(head_s)
-            if beam - sheet.beam >= sheet.paper.width - sheet.paper.gap:
-                self._redraw(sheet.inks)  # the beam has been all the way round since the last frame
-            else:
-                self._step(sheet, beam)
+        beams = [(sheet, sheet.paper.column(head_s)) for sheet in self._sheets]
+        round_ = [sheet for sheet, beam in beams if beam - sheet.beam >= sheet.paper.width - sheet.paper.gap]
+        for sheet in round_:  # the beam has been all the way round since the last frame
+            self._redraw(sheet.inks)
+        painter = self._painter()
+        for sheet, beam in beams:
+            if sheet not in round_:
+                self._step(painter, sheet, beam)
+        painter.end()
         self._observe_scales(head_s)
         self._refresh_backdrop()
 
-    def _step(self, sheet: Sheet, beam: float) -> None:
+    def _step(self, painter: QPainter, sheet: Sheet, beam: float) -> None:
         paper, before = sheet.paper, sheet.beam
-        painter = self._painter()
         gap_end = math.floor(beam) + 1 + paper.gap
         self._clear(painter, paper, max(sheet.gap_end, math.floor(before)), gap_end, sheet.bands)
         touched = self._draw(painter, sheet, sheet.inks, before, beam)
-        painter.end()
         turned = math.floor(beam / paper.width) != math.floor(before / paper.width)
         for top, height in sheet.bands:
             touched.append((0, paper.width, top, height) if turned else (math.floor(before) - 3, gap_end, top, height))
