@@ -10,11 +10,11 @@ from typing import TypedDict
 from urllib.parse import urlsplit
 
 import msgspec
-import platformdirs
 
 from models.signals.errors import BadInput
 from monitor.config import PASSWORD, InForce
 from monitor.config_keys import MB, Keys
+from monitor.kept import config_folder
 from streams.runner import EMBEDDED, Sharing
 from streams.sinks.mcap import Limits
 from streams.transport.kafka_options import KafkaOptions
@@ -67,8 +67,7 @@ def appearance_of(settings: InForce) -> Appearance:
     theme = theme_named(display.theme)
     if display.dpi:
         theme = replace(theme, sweep=msgspec.structs.replace(theme.sweep, dpi=display.dpi))
-    kept = platformdirs.user_config_path("vigil", appauthor=False)
-    return Appearance(theme=theme, font_scale=display.font_scale, full_screen=display.full_screen, kept=kept)
+    return Appearance(theme=theme, font_scale=display.font_scale, full_screen=display.full_screen, kept=config_folder())
 
 
 def security_of(keys: Keys, environment: Mapping[str, str] = os.environ) -> Security:

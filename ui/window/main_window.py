@@ -144,8 +144,8 @@ class MainWindow(QMainWindow):
             sweep_chosen=self.menu.check_speed,
         )
         self.sound = SoundDesk(self.ward, sound, open_output, say=self.say, monotonic=monotonic, start=start)
-        kept = files or AlarmFiles(None, None, worker)
-        self.desk = AlarmDesk(self.link, self.ward, kept, say=self.say, now_s=monotonic, unix=unix)
+        files = files or AlarmFiles(None, None, worker)
+        self.desk = AlarmDesk(self.link, self.ward, files, say=self.say, now_s=monotonic, unix=unix)
         self.alarm_room = AlarmRoom(face, self.desk, self.look)
         self.trends = TrendsRoom(self.look, self._visit, lambda: self.history.unix_s, self.pictures, aside)
         face.add_page(TRENDS, self.trends)
