@@ -143,16 +143,20 @@ def test_each_paper_has_its_own_beam_and_gap_and_is_the_picture_drawn_at_once(sc
     s = screen(*five())
     for lane in ("ABP", "PPG"):
         s.window.choices.rows.toggle_row(lane)
+    s.window.choices.rows.move_row("RESP", -1)
+    assert shown(s) == ["ECG", "RESP", "EEG"], "a slow row between two of another speed"
     seconds = s.window.sweep.paper.width / s.window.sweep.paper.per_s
     s.run_to(1.3 * seconds)
     sweep = s.window.sweep
-    for modality in (Modality.ECG, Modality.RESP):
+    for modality in (Modality.ECG, Modality.RESP, Modality.EEG):
         paper = sweep.paper_of(s.lane(modality))
         at = paper.column(sweep.head_s)
         columns = drawn(s, modality)
         beam = int(at) % paper.width
         assert not columns[beam + 3 : beam + paper.gap - 3].any(), "ink in the gap"
         assert columns[5 : beam - 3].mean() > 0.85
+        bright = near(s.pixels(s.wave_area(modality)), THEME.lanes[modality].colour, 60).any(axis=0)
+        assert bright[5 : beam - 12].mean() > 0.8, "dimmed by the turn of another beam"
         later = columns[beam + paper.gap + 4 : -4]
         assert (later.mean() > 0.85) if at > paper.width else not later.any()
     before = s.pixels(sweep.rect(), s.image())
