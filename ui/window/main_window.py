@@ -285,7 +285,7 @@ class MainWindow(QMainWindow):
             return False
         self._shown_page, self._frozen = page, frozen
         like = self.state if page is None else None
-        self.sweep.show_bed(self.state if shown is None else shown.state, like, still=shown is not None)
+        self.sweep.show_bed(self.state if shown is None else shown.state, like, still=page is not None)
         if shown is not None:
             self.sweep.advance(shown.head_s)
         return True
