@@ -14,6 +14,7 @@ import msgspec
 from models.signals.errors import BadInput
 from monitor.config import PASSWORD, InForce
 from monitor.config_keys import MB, Keys
+from monitor.kept import config_folder
 from streams.runner import EMBEDDED, Sharing
 from streams.sinks.mcap import Limits
 from streams.transport.kafka_options import KafkaOptions
@@ -57,15 +58,16 @@ class Appearance(TypedDict):
     theme: Theme
     font_scale: float
     full_screen: bool
+    kept: Path
 
 
 def appearance_of(settings: InForce) -> Appearance:
-    """Colours, sizes and place of the window."""
+    """Colours, sizes and place of the window, and where it keeps what is chosen on it."""
     display = settings.keys.display
     theme = theme_named(display.theme)
     if display.dpi:
         theme = replace(theme, sweep=msgspec.structs.replace(theme.sweep, dpi=display.dpi))
-    return Appearance(theme=theme, font_scale=display.font_scale, full_screen=display.full_screen)
+    return Appearance(theme=theme, font_scale=display.font_scale, full_screen=display.full_screen, kept=config_folder())
 
 
 def security_of(keys: Keys, environment: Mapping[str, str] = os.environ) -> Security:

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ui.window.alarm_files import AlarmFiles
+
+
+def config_folder() -> Path:
+    """Of what its user chooses (``~/.config/vigil``)."""
+    import platformdirs
+
+    return platformdirs.user_config_path("vigil", appauthor=False)
 
 
 def alarm_files() -> AlarmFiles:
@@ -15,6 +23,4 @@ def alarm_files() -> AlarmFiles:
 
     from ui.window.alarm_files import AlarmFiles
 
-    return AlarmFiles(
-        platformdirs.user_config_path("vigil", appauthor=False), platformdirs.user_state_path("vigil", appauthor=False)
-    )
+    return AlarmFiles(config_folder(), platformdirs.user_state_path("vigil", appauthor=False))

@@ -54,7 +54,7 @@ def test_what_is_not_known_is_no_ground_for_an_estimate() -> None:
     anchors = Anchors()
     anchors.learn("bed", pleth(75.0))
     assert anchors.departed("bed", pleth(80.0)) == ""
-    assert "no pleth" in anchors.departed("another", pleth(80.0))
+    assert "too little of the pleth" in anchors.departed("another", pleth(80.0))
     anchors.forget("bed")
     assert anchors.departed("bed", pleth(80.0))
 

@@ -150,7 +150,7 @@ def test_in_the_first_seconds_a_row_knows_nothing_of_before() -> None:
     real = bed((M.ABP, 0.0, 99.0), end_s=8)
     found = early.rows()[M.ABP].prediction
     assert found is not None and found.abstain and found.pressures is None
-    assert found.not_estimable[M.ABP] == "never measured on this patient"  # never connected, where it was withheld
+    assert found.not_estimable[M.ABP] == "no clean ABP of this patient yet"  # never connected, where it was withheld
     assert found.reason == real.said.reason
 
 

@@ -16,7 +16,7 @@ from models.signals.modalities import Modality
 from models.signals.windows import Window, WindowSpec
 from monitor.recorder import recorder
 from streams.codec import encode
-from streams.records import AlarmRecord, AnyRecord, BedRecord, PredictionRecord, StatusRecord
+from streams.records import AlarmRecord, AnyRecord, BedRecord, LimitsRecord, PredictionRecord, StatusRecord
 from streams.roles.display import DisplayProcess
 from streams.roles.source import SourceProcess
 from streams.roles.worker import WorkerProcess
@@ -65,6 +65,7 @@ def told(records: Iterable[AnyRecord], bed: str) -> dict[str, Counter[bytes]]:
     """The same of records."""
     said: dict[str, Counter[bytes]] = {}
     standing: dict[str, AlarmRecord] = {}
+    limits: object = None
     for record in records:
         if record.bed != bed or isinstance(record, StatusRecord | BedRecord):
             continue
@@ -72,6 +73,10 @@ def told(records: Iterable[AnyRecord], bed: str) -> dict[str, Counter[bytes]]:
             if standing.get(record.key) == record:
                 continue
             standing[record.key] = record
+        if isinstance(record, LimitsRecord):  # said again for displays that came later
+            if (record.epoch, record.limits, record.set_by) == limits:
+                continue
+            limits = record.epoch, record.limits, record.set_by
         said.setdefault(type(record).__name__, Counter())[plain(record)] += 1
     return said
 

@@ -109,6 +109,7 @@ class Screen:
             open_output=open_output,
             files=AlarmFiles(kept, kept, self.worker),
             **more,
+            kept=kept,
         )
         self.window.resize(*size)
         self.window.show()
@@ -156,14 +157,14 @@ class Screen:
     def wave_area(self, modality: Modality) -> QRect:
         """The wave area of a lane in the grabbed image."""
         sweep = self.window.sweep
-        index = self.window.state.lanes.index(self.lane(modality))
+        index = [lane.key for lane in self.window.sweep.lanes].index(modality.value)
         row, (left, _) = sweep.lane_rows[index], sweep.margins
         assert sweep.paper is not None
         return QRect(left, row.wave_top, sweep.paper.width, row.wave_height)
 
     def strip_area(self, modality: Modality) -> QRect:
         sweep = self.window.sweep
-        row = sweep.lane_rows[self.window.state.lanes.index(self.lane(modality))]
+        row = sweep.lane_rows[[lane.key for lane in sweep.lanes].index(modality.value)]
         assert sweep.paper is not None
         return QRect(sweep.margins[0], row.strip_top, sweep.paper.width, row.strip_height)
 

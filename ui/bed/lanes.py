@@ -39,10 +39,22 @@ class Trace:
         self.identity = identity_of(chunk)
         history_s = sweep.history_s if history_s is None else history_s
         self.raw = SampleRing(chunk.rate_hz, origin_s, history_s)
-        self._filter_args = (chunk.rate_hz, *style.filter, sweep.playout_margin_s) if style.filter else None
-        self.shown = SampleRing(chunk.rate_hz, origin_s, history_s) if style.filter else self.raw
+        self._delay_s = sweep.playout_margin_s
+        self._corners: list[float] = []
+        self.shown = self.raw
         self._filter: DisplayFilter | None = None
         self._filtered_to = 0
+        self.show_through(style.filter)
+
+    def show_through(self, corners: list[float]) -> None:
+        """Show what is held, and what comes, through this high-pass and low-pass in Hz from now on; [] as it came."""
+        if corners == self._corners:
+            return
+        self._corners = list(corners)
+        raw = self.raw
+        self.shown = SampleRing(raw.rate_hz, raw.origin_s, raw.ring.capacity / raw.rate_hz) if corners else raw
+        self._filter, self._filtered_to = None, 0
+        self.settle()
 
     def hold(self, history_s: float) -> None:
         """Keep so many seconds from now on; of what is there, the newest."""
@@ -75,11 +87,12 @@ class Trace:
 
     def settle(self) -> None:
         """Bring the displayed ring up to date with the raw one."""
-        if self._filter_args is None:
+        if not self._corners:
             return
         ring = self.raw.ring
         if self._filter is None:
-            self._filter = DisplayFilter(*self._filter_args)
+            low_hz, high_hz = self._corners
+            self._filter = DisplayFilter(self.raw.rate_hz, low_hz, high_hz, self._delay_s)
             self._filtered_to = max(self._filtered_to, ring.start)
         begin = max(self._filtered_to, ring.start)
         if ring.end <= begin:
@@ -235,6 +248,14 @@ class Lane:
         look like an artefact: fibrillation, a line without a pulse."""
         bad_news = self.modality is Modality.ECG and self.rhythm not in (Rhythm.BEATS, Rhythm.UNKNOWN)
         return absence in _ARTEFACTS and not bad_news and self.pulse is not Pulse.NONE
+
+    def draw_as(self, style: LaneStyle) -> None:
+        """As the operator wants it drawn: what is held is filtered anew where that is otherwise."""
+        if style != self.style:
+            self.style = style
+            for trace in (self.trace, self.truth):
+                if trace is not None:
+                    trace.show_through(style.filter)
 
     def words_of(self, second: int) -> str:
         """Whether a second was measured, and why not."""

@@ -39,7 +39,8 @@ class SweepStyle(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class LaneStyle(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How one modality is drawn. ``choices`` are mm per unit (gain) or unit per cm (sensitivity); ``baseline`` is the
-    height of zero as a fraction of the lane from below; ``filter`` is empty or [high-pass, low-pass] in Hz."""
+    height of zero as a fraction of the lane from below; ``filter`` is empty or [high-pass, low-pass] in Hz, one of
+    ``filters`` by name where there are some to choose from. ``speed_mm_s``: of its own sweep, 0: as the others."""
 
     colour: str
     estimated: str
@@ -51,6 +52,13 @@ class LaneStyle(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     baseline: float = 0.5
     calibration: float = 0.0
     reference: float | None = None
+    filters: dict[str, list[float]] = {}
+    speed_mm_s: float = 0.0
+
+    @property
+    def filter_name(self) -> str:
+        """What the present filter is called; "" where it has no name."""
+        return next((name for name, corners in self.filters.items() if corners == self.filter), "")
 
 
 class PredictionStyle(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -125,12 +133,13 @@ def parse_theme(text: str, changes: str = "") -> Theme:
                 f"{lane.scale!r} in [lane.{modality.value}]",
                 "correct the theme",
             )
-        if lane.filter and (len(lane.filter) != 2 or not 0 < lane.filter[0] < lane.filter[1]):
-            raise BadInput(
-                "filter corners [high-pass, low-pass] in Hz",
-                f"{lane.filter} in [lane.{modality.value}]",
-                "correct the theme",
-            )
+        for corners in (lane.filter, *lane.filters.values()):
+            if corners and (len(corners) != 2 or not 0 < corners[0] < corners[1]):
+                raise BadInput(
+                    "filter corners [high-pass, low-pass] in Hz",
+                    f"{corners} in [lane.{modality.value}]",
+                    "correct the theme",
+                )
         if lane.scale in ("gain", "sensitivity") and lane.choice not in lane.choices:
             raise BadInput(
                 "a choice among the lane's choices",

@@ -90,6 +90,9 @@ def absence_words(absence: str) -> str:
     return _ABSENCES.get(absence, absence)
 
 
-def sweep_words(speed_mm_s: float, known: bool) -> str:
-    """Speed of the sweep; no millimetre is claimed where the screen states no size that can be true (not ``known``)."""
-    return f"{speed_mm_s:g} mm/s" if known else f"about {speed_mm_s:g} mm/s, size of the screen unknown"
+def sweep_words(speed_mm_s: float, known: bool, short: bool = False) -> str:
+    """Speed of the sweep; no millimetre is claimed where the screen states no size that can be true (not ``known``).
+    short: without the reason, which stands above it."""
+    if known:
+        return f"{speed_mm_s:g} mm/s"
+    return f"about {speed_mm_s:g} mm/s" + ("" if short else ", size of the screen unknown")

@@ -31,7 +31,7 @@ class Header:
 
 
 def header_of(lane: Lane, scale: LaneScale, speed: str, now_s: float) -> Header:
-    """Channel, ``speed`` in words (where it is said), unit or scale, filter; and, while absent, since when, why no
+    """Channel, ``speed`` in words, unit or scale, filter; and, while absent, since when, why no
     estimate, and how far one lags."""
     details = []
     if lane.label and lane.label != lane.title:
@@ -42,8 +42,11 @@ def header_of(lane: Lane, scale: LaneScale, speed: str, now_s: float) -> Header:
         details.append(scale.scale.caption)
     elif lane.info is not None and lane.info.unit not in ("", "au"):
         details.append(lane.info.unit)
+    name = lane.style.filter_name
     if lane.style.filter:
-        details.append(f"{lane.style.filter[0]:g}–{lane.style.filter[1]:g} Hz")
+        details.append(f"{name} {lane.style.filter[0]:g}–{lane.style.filter[1]:g} Hz".lstrip())
+    elif name:
+        details.append(f"filter {name}")
     said = lane.said
     status = said.state.upper()
     if lane.absence and lane.absence != Absence.NOT_CONNECTED.value:

@@ -7,9 +7,12 @@ Column ``c`` of the paper lies at screen column ``c mod width``, in sweep number
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 MM_PER_INCH = 25.4
+
+_ROUNDING = 1e-6  # of a column, on the way to seconds and back
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,7 @@ class Paper:
         """Screen column that shows an event time while the beam stands at ``beam_column``; None where it is not on the
         paper: to come, in the erase gap, or written over. The way back of :meth:`time_at`."""
         absolute = self.column(time_s)
-        if absolute < 0 or absolute > beam_column or absolute + self.width <= beam_column + self.gap:
+        if absolute < 0 or absolute > beam_column + _ROUNDING or absolute + self.width <= beam_column + self.gap:
             return None
         return absolute % self.width
 
@@ -89,7 +92,23 @@ class Row:
     strip_height: int
 
 
-def rows(height: int, weights: list[float], unit: float) -> list[Row]:
+def shares(height: float, weights: Sequence[float], needs: Sequence[float | None]) -> list[float]:
+    """``height`` among lanes by weight, where one that needs less than its share takes what it needs and leaves the
+    rest to those without a need (None), if there are any. Sums to ``height``."""
+    total = sum(weights)
+    fair = [height * weight / total for weight in weights]
+    takers = sum(weight for weight, need in zip(weights, needs, strict=True) if need is None)
+    if not takers:
+        return fair
+    out = [share if need is None else min(share, need) for share, need in zip(fair, needs, strict=True)]
+    left = height - sum(share for share, need in zip(out, needs, strict=True) if need is not None)
+    return [
+        left * weight / takers if need is None else share
+        for share, weight, need in zip(out, weights, needs, strict=True)
+    ]
+
+
+def rows(height: int, weights: Sequence[float], unit: float) -> list[Row]:
     """Share ``height`` among lanes by weight; ``unit`` is one interface pixel in device pixels."""
     if not weights:
         return []

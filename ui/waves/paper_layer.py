@@ -17,6 +17,7 @@ from ui.bed.calipers import Calipers, peak, reading
 from ui.bed.flags import Flag
 from ui.bed.lanes import Lane
 from ui.style.look import Look, draw_text, elided
+from ui.waves.geometry import Paper
 from ui.waves.sweep import SweepView
 
 _NEAR_PX = 6.0
@@ -71,17 +72,20 @@ class PaperLayer(QWidget):
 
     # Where things lie, in logical pixels ------------------------------------------------------------------------
 
-    def x_of(self, time_s: float) -> float | None:
-        """Where an event time is shown; None off the paper."""
-        paper, head_s = self._sweep.paper, self._sweep.head_s
+    def _paper(self, lane: Lane | None) -> Paper | None:
+        return self._sweep.paper if lane is None else self._sweep.paper_of(lane)
+
+    def x_of(self, time_s: float, lane: Lane | None = None) -> float | None:
+        """Where an event time is shown in a lane, by default the uppermost; None off the paper."""
+        paper, head_s = self._paper(lane), self._sweep.head_s
         if paper is None or head_s is None:
             return None
         column = paper.place(time_s, paper.column(head_s))
         return None if column is None else (self._sweep.margins[0] + column) / self._sweep.ratio
 
-    def time_of(self, x: float) -> float | None:
-        """The event time shown at ``x``; None in the erase gap and off the paper."""
-        paper, head_s = self._sweep.paper, self._sweep.head_s
+    def time_of(self, x: float, lane: Lane | None = None) -> float | None:
+        """The event time shown at ``x`` of a lane, by default the uppermost; None in the gap and off the paper."""
+        paper, head_s = self._paper(lane), self._sweep.head_s
         column = x * self._sweep.ratio - self._sweep.margins[0]
         if paper is None or head_s is None or not 0 <= column < paper.width:
             return None
@@ -142,7 +146,8 @@ class PaperLayer(QWidget):
             self.chosen = near
             self.update()
             return
-        lane, time_s = self.lane_at(at.y()), self.time_of(at.x())
+        lane = self.lane_at(at.y())
+        time_s = self.time_of(at.x(), lane)
         if lane is None or time_s is None:
             self._drag = None
             return
@@ -155,7 +160,8 @@ class PaperLayer(QWidget):
             return
         self._touched()
         key, line = self.chosen
-        lane, calipers, time_s = self.lane_of(key), self.calipers.get(key), self.time_of(event.position().x())
+        lane, calipers = self.lane_of(key), self.calipers.get(key)
+        time_s = self.time_of(event.position().x(), lane)
         if lane is None or calipers is None:
             return
         level = self.level_of(lane, event.position().y())
@@ -188,7 +194,7 @@ class PaperLayer(QWidget):
         calipers = self.calipers.get(lane.key) if lane is not None else None
         if lane is None or calipers is None:
             return None
-        away = {name: x for name in ("begin", "end") if (x := self.x_of(getattr(calipers, name))) is not None}
+        away = {name: x for name in ("begin", "end") if (x := self.x_of(getattr(calipers, name), lane)) is not None}
         found = [(abs(x - at.x()), name) for name, x in away.items()]
         within = not away or min(away.values()) - _NEAR_PX <= at.x() <= max(away.values()) + _NEAR_PX
         if within:
@@ -222,7 +228,10 @@ class PaperLayer(QWidget):
         pen = QPen(colour, max(1.0, unit))
         pen.setDashPattern([2.0, 4.0])
         painter.setPen(pen)
-        painter.drawLine(QLineF(x, top, x, self.height()))
+        for lane, row in zip(self._sweep.lanes, self._sweep.lane_rows, strict=True):
+            at, ratio = self.x_of(mark.time_s, lane), self._sweep.ratio  # lanes of another speed have it elsewhere
+            if at is not None:
+                painter.drawLine(QLineF(at, max(top, row.top / ratio), at, (row.top + row.height) / ratio))
         width = QFontMetricsF(font).horizontalAdvance(mark.word) + 10 * unit if mark.word else 10 * unit
         right = x + width < self.width()
         side = 1.0 if right else -1.0
@@ -239,7 +248,7 @@ class PaperLayer(QWidget):
     def _calipers(self, painter: QPainter, lane: Lane, calipers: Calipers) -> None:
         unit, area = self._look.unit, self._area(lane)
         chosen = self.chosen[1] if self.chosen is not None and self.chosen[0] == lane.key else None
-        xs = {name: self.x_of(getattr(calipers, name)) for name in ("begin", "end")}
+        xs = {name: self.x_of(getattr(calipers, name), lane) for name in ("begin", "end")}
         ys = {name: self.y_of(lane, getattr(calipers, name)) for name in ("first", "second")}
         there = [x for x in xs.values() if x is not None]
         if not there:
@@ -255,7 +264,7 @@ class PaperLayer(QWidget):
             painter.setPen(self._pen(name == chosen))
             painter.drawLine(QLineF(x, area.top(), x, area.bottom()))
         earlier, later = sorted((calipers.begin, calipers.end))
-        x0, x1 = self.x_of(earlier), self.x_of(later)
+        x0, x1 = self.x_of(earlier, lane), self.x_of(later, lane)
         seam = x0 is not None and x1 is not None and x1 < x0
         for name, y in ys.items():
             painter.setPen(self._pen(name == chosen))

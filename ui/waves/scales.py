@@ -15,6 +15,9 @@ from ui.style.theme import LaneStyle
 _NARROW_AFTER_S = 8.0
 _NARROW_BELOW = 0.5
 _PULSELESS = 5.0
+_SETTLED_S = 8.0  # of a signal, before a lane is as high as that needs
+_AIR = 1.25
+_SPANS = (0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0)  # of what a lane at a fixed gain has room for
 _STEPS = (10.0, 20.0, 25.0, 50.0, 100.0)
 
 
@@ -79,6 +82,9 @@ class LaneScale:
         self._roomy_since: float | None = None
         self._pulse_span = 0.0
         self._auto_choice = style.choice
+        self._first_seen_s: float | None = None
+        self._room: float | None = None
+        self._wanted = 0.0
         self.scale = self._make()
 
     def _make(self) -> Scale:
@@ -97,6 +103,20 @@ class LaneScale:
         self._height_mm = max(1.0, height_mm)
         self.scale = self._make()
 
+    @property
+    def need_mm(self) -> float | None:
+        """Height that a lane at a fixed gain needs for what it has shown; None where any height does, or is not known
+        yet. It grows in steps with the signal and never shrinks, so that rows do not dance."""
+        return self._room * (self.choice or self.style.choice) if self._room is not None else None
+
+    def want(self, choice: float) -> None:
+        """The choice of a layout, 0 for none. It is taken when it changes: what was chosen since then stays."""
+        if choice == self._wanted:
+            return
+        self._wanted = choice
+        self.choice = choice if choice in self.style.choices else None
+        self.scale = self._make()
+
     def choose(self, step: int) -> bool:
         """One choice up or down the list; False if the lane has none or the list ends."""
         choices = self.style.choices
@@ -110,19 +130,28 @@ class LaneScale:
         self.scale = self._make()
         return True
 
-    def observe(self, found: tuple[float, float] | None, now_s: float, pulse: Pulse | None = None) -> bool:
+    def observe(
+        self, found: tuple[float, float] | None, now_s: float, pulse: Pulse | None = None, absent: bool = False
+    ) -> bool:
         """Take in the signal's present range; True if the scale changed and the lane must be drawn anew.
 
-        pulse: of a pulse channel. An automatic scale must not blow up noise until it looks like a pulse: without one it
-        keeps the span of the last pulses, and where there were none gives the noise a fifth of its height.
+        pulse: of a pulse channel. An automatic scale must not blow up noise until it looks like a pulse: where none is
+        found, or nobody knows, it keeps the span of the last pulses, and where there were none gives what there is a
+        fifth of its height. absent: what is seen is no measurement, and no lane is made higher for it.
         """
-        if found is None or self.style.scale == "gain":
+        if found is None:
             return False
         low, high = found
+        if self.style.scale == "gain":
+            if not absent:
+                self._make_room(low, high, now_s)
+            return False
+        first = self._seen is None
         if self.style.scale == "auto":
             if pulse is Pulse.PRESENT:
+                first = first or not self._pulse_span
                 self._pulse_span = high - low
-            elif pulse is Pulse.NONE:
+            elif pulse is not None:
                 half = max(self._pulse_span or _PULSELESS * (high - low), high - low) / 2.0
                 middle = (low + high) / 2.0
                 low, high = found = (middle - half, middle + half)
@@ -130,10 +159,20 @@ class LaneScale:
             return self.choice is None and self._observe_sensitivity(high - low, now_s)
         span = self.scale.high - self.scale.low
         outside = low < self.scale.low or high > self.scale.high
-        if self._seen is None or outside or self._roomy((high - low) / span < _NARROW_BELOW, now_s):
+        if first or outside or self._roomy((high - low) / span < _NARROW_BELOW, now_s):
             self._seen = found
             return self._renew()
         return False
+
+    def _make_room(self, low: float, high: float, now_s: float) -> None:
+        if self._first_seen_s is None or now_s < self._first_seen_s:
+            self._first_seen_s = now_s
+        if now_s - self._first_seen_s < _SETTLED_S:
+            return
+        below, above = self.style.baseline, 1.0 - self.style.baseline
+        span = _AIR * max(high / above, -low / below)
+        step = next((step for step in _SPANS if step >= span), _SPANS[-1])
+        self._room = max(step, self._room or 0.0)
 
     def _observe_sensitivity(self, extent: float, now_s: float) -> bool:
         need = extent / (0.9 * self._height_mm / 10.0)

@@ -1,4 +1,4 @@
-"""The sweep area: all waves on one paper, drawn incrementally.
+"""The sweep area: the lanes that the operator wants to see, on a paper for each speed, drawn incrementally.
 
 Each frame clears the few columns that enter the erase gap, adds the few columns the beam has passed, and repaints
 only those (design: incremental painting held 62 frames/s where redrawn curves gave 26-32). When the beam comes round,
@@ -10,52 +10,67 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from weakref import WeakKeyDictionary
 
 from PySide6.QtCore import QEvent, QPoint, QRect, QRectF, Qt
-from PySide6.QtGui import QHelpEvent, QPainter, QPaintEvent, QPixmap, QResizeEvent
+from PySide6.QtGui import QHelpEvent, QPainter, QPaintEvent, QPixmap, QResizeEvent, QScreen
 from PySide6.QtWidgets import QToolTip, QWidget
 
+from models.signals.findings import PULSE_CHANNELS
 from ui.bed.lanes import Lane
+from ui.bed.layout import Layout
 from ui.bed.state import DisplayState
 from ui.style.look import Look
 from ui.style.words import clock_words, sweep_words
+from ui.waves.arrangement import Arrangement
 from ui.waves.backdrop import Backdrop, Header, header_of
-from ui.waves.geometry import MM_PER_INCH, Paper, Row, ScreenScale, rows, screen_scale
+from ui.waves.geometry import MM_PER_INCH, Paper, Row, ScreenScale, rows, screen_scale, shares
 from ui.waves.ink import LaneInk
 from ui.waves.scales import LaneScale
+from ui.waves.sheet import Sheet
 from ui.waves.stamp import Stamp, paint_stamp
 from ui.waves.truth_tags import TruthTags, paint_truth
 
 _RANGE_S = 8.0
-_EMPTY_SHARE = 0.45
 _OBSERVE_EVERY_S = 1.0
 _OBSERVE_FIRST_S = 0.25
 
 
+def screen_name(screen: QScreen) -> str:
+    """A screen by maker, model, serial number, connector and pixels."""
+    size, ratio = screen.size(), screen.devicePixelRatio()
+    pixels = f"{round(size.width() * ratio)}x{round(size.height() * ratio)}"
+    return " ".join(filter(None, (screen.manufacturer(), screen.model(), screen.serialNumber(), screen.name(), pixels)))
+
+
 class SweepView(QWidget):
     """Draws the lanes of one bed's state. :meth:`advance` moves the beam; ``painted`` is called at the end of every
-    paint with the monotonic time in nanoseconds."""
+    paint with the monotonic time in nanoseconds. ``layout_for``: says how the rows of these keys are to be shown; asked
+    at each :meth:`relayout`. ``speed_mm_s``: of the lanes that have no speed of their own. ``measured``: device pixels
+    a millimetre, by :func:`screen_name`, of the screens that the operator measured."""
 
     def __init__(self, state: DisplayState, look: Look, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
         self.setMinimumSize(240, 160)
         self.painted: Callable[[int], None] = lambda now_ns: None
+        self.layout_for: Callable[[Sequence[str]], Layout] = lambda keys: Layout()
         self.speed_mm_s = look.theme.sweep.speed_mm_s
+        self.measured: Mapping[str, float] = {}
         self._state, self._look = state, look
         self._inks: list[LaneInk] = []
+        self._arranged = Arrangement((), Layout(), {})
         self._headers: list[Header] = []
         self._scales: dict[str, LaneScale] = {}
         self._scales_of = WeakKeyDictionary({state: self._scales})
         self._rows: list[Row] = []
-        self._weights: list[float] = []
-        self._paper: Paper | None = None
-        self._beam = 0.0
+        self._weights: tuple[list[float], list[float | None]] = ([], [])
+        self._sheets: list[Sheet] = []
         self._head_s: float | None = None
         self._anchor_s: float | None = None
-        self._gap_end = 0
+        self._began_s = 0.0
+        self._still = self._led = False
         self._generation = -1
         self._observed_s = -math.inf
         self._waves = QPixmap()
@@ -64,9 +79,10 @@ class SweepView(QWidget):
         self.truth: TruthTags | None = None
         self.repaints = 0
 
-    def show_bed(self, state: DisplayState, like: DisplayState | None = None) -> None:
-        """Another bed's waves, in the scales that they had or those of ``like``; of the one before nothing is left."""
-        self._state = state
+    def show_bed(self, state: DisplayState, like: DisplayState | None = None, still: bool = False) -> None:
+        """Another bed's waves, in the scales that they had or those of ``like``; of the one before nothing is left.
+        still: a page of the past, which ends at the right edge at every speed."""
+        self._state, self._still = state, still
         if like is not None:
             self._scales_of[state] = self._scales_of.setdefault(like, {})
         self._scales = self._scales_of.setdefault(state, {})
@@ -75,7 +91,7 @@ class SweepView(QWidget):
     def _begin(self) -> None:
         self._generation = self._state.generation
         self._anchor_s = self._head_s = None
-        self._beam, self._gap_end, self._observed_s = 0.0, 0, -math.inf
+        self._observed_s = -math.inf
         self.relayout()
 
     # Geometry ---------------------------------------------------------------------------------------------------
@@ -91,6 +107,9 @@ class SweepView(QWidget):
         sweep, screen = self._look.theme.sweep, self.screen()
         if sweep.dpi:
             return ScreenScale(sweep.dpi / MM_PER_INCH, True)
+        measured = self.measured.get(screen_name(screen)) if self.measured else None
+        if measured is not None:
+            return ScreenScale(measured, True)
         says = screen.physicalDotsPerInch() if screen is not None else 0.0
         return screen_scale(says, self.ratio, sweep.dpi_range, sweep.dpi_fallback)
 
@@ -106,15 +125,41 @@ class SweepView(QWidget):
         return round(34 * unit), round(38 * unit)
 
     @property
+    def lanes(self) -> list[Lane]:
+        """Those on show, from the top."""
+        return self._arranged.shown
+
+    @property
+    def all_lanes(self) -> list[Lane]:
+        """Also those that are hidden, in their usual order."""
+        return self._arranged.all
+
+    @property
+    def hidden(self) -> list[Lane]:
+        """Those that the operator does not want to see."""
+        return self._arranged.hidden
+
+    @property
+    def speeds_mm_s(self) -> list[float]:
+        """Sweep speeds to choose from."""
+        return self._look.theme.sweep.speeds_mm_s
+
+    def _sheet_of(self, ink: LaneInk) -> Sheet:
+        return next(sheet for sheet in self._sheets if ink in sheet.inks)
+
+    @property
     def paper(self) -> Paper | None:
-        """The geometry of the sweep; None before the first layout."""
-        return self._paper
+        """The geometry of the uppermost lane; None before the first layout."""
+        return self._sheets[0].paper if self._sheets else None
+
+    def paper_of(self, lane: Lane) -> Paper:
+        """The geometry of a lane on show."""
+        return self._sheet_of(next(ink for ink in self._inks if ink.lane is lane)).paper
 
     @property
     def page_s(self) -> float:
-        """Seconds that fit on the paper, before the beam comes to where it began."""
-        paper = self._paper
-        return (paper.width - paper.gap - 2) / paper.per_s if paper is not None else 10.0
+        """Seconds that fit on the slowest paper."""
+        return max((sheet.page_s for sheet in self._sheets), default=10.0)
 
     @property
     def head_s(self) -> float | None:
@@ -127,11 +172,6 @@ class SweepView(QWidget):
         return self._rows
 
     @property
-    def lanes(self) -> list[Lane]:
-        """The lanes that are drawn, as the rows."""
-        return [ink.lane for ink in self._inks]
-
-    @property
     def headers(self) -> list[Header]:
         """What is written over the rows, from the top."""
         return self._headers
@@ -140,34 +180,33 @@ class SweepView(QWidget):
         """The scale of a lane."""
         return self._scales[lane.key]
 
-    def _weigh(self) -> list[float]:
-        """Share of the height a lane gets: little where there is nothing to draw."""
-        return [
-            lane.style.height * (1.0 if lane.connected or lane.estimate is not None else _EMPTY_SHARE)
-            for lane in self._state.lanes
-        ]
+    def speed_of(self, lane: Lane) -> float:
+        """Millimetres a second of a lane: its own, or that of the screen."""
+        return lane.style.speed_mm_s or self.speed_mm_s
+
+    def _weigh(self) -> tuple[list[float], list[float | None]]:
+        return self._arranged.heights(self._scales, self.px_per_mm, self._look.unit * self.ratio)
 
     def relayout(self) -> None:
-        """Make everything anew for the present size, rows, sweep speed or scales."""
+        """Make everything anew for the present size, rows, layout, sweep speeds or scales."""
         ratio = self.ratio
         width, height = round(self.width() * ratio), round(self.height() * ratio)
         left, right = self.margins
         columns = max(16, width - left - right)
         px_per_mm = self.px_per_mm
-        sweep = self._look.theme.sweep
-        lanes = self._state.lanes
+        state, styles = self._state, self._look.theme.lanes
+        layout = self.layout_for([lane.key for lane in state.lanes])
+        self._arranged = Arrangement(state.lanes, layout, styles)
+        self._arranged.scaled(self._scales)
         self._weights = self._weigh()
-        self._rows = rows(height, self._weights, self._look.unit * ratio)
-        gap = max(3, round(columns * sweep.gap_fraction))
-        self._paper = Paper(columns, self.speed_mm_s * px_per_mm, gap, self._anchor_s or 0.0)
+        self._rows = rows(height, shares(height, *self._weights), self._look.unit * ratio) if self.lanes else []
         self._inks = []
-        for lane, row in zip(lanes, self._rows, strict=True):
-            scale = self._scales.get(lane.key)
-            if scale is None:
-                scale = self._scales[lane.key] = LaneScale(lane.style, row.wave_height / px_per_mm)
+        for lane, row in zip(self.lanes, self._rows, strict=True):
+            scale = self._scales[lane.key]
             scale.set_height(row.wave_height / px_per_mm)
             self._inks.append(LaneInk(lane, row, scale, self._look, ratio))
             self._inks[-1].shows_truth = self.truth is not None
+        self._cut_sheets(columns, px_per_mm)
         self._waves = QPixmap(columns, height)
         self._waves.fill(Qt.GlobalColor.transparent)
         self._back = QPixmap(width, height)
@@ -180,6 +219,25 @@ class SweepView(QWidget):
             self._redraw(self._inks)
         self.update()
 
+    def _cut_sheets(self, columns: int, px_per_mm: float) -> None:
+        """A paper for each speed, that of the uppermost lane first."""
+        gap = max(3, round(columns * self._look.theme.sweep.gap_fraction))
+        by_speed: dict[float, list[LaneInk]] = {} if self._inks else {self.speed_mm_s: []}
+        for ink in self._inks:
+            by_speed.setdefault(self.speed_of(ink.lane), []).append(ink)
+        self._sheets = []
+        for speed, inks in by_speed.items():
+            sheet = Sheet(speed, Paper(columns, speed * px_per_mm, gap, 0.0), inks)
+            sheet.begin(self._anchor_of(sheet))
+            self._sheets.append(sheet)
+
+    def _anchor_of(self, sheet: Sheet) -> float:
+        """Where the paper of a sheet begins. What was before a seek is the sweep before this one."""
+        begin = self._anchor_s or 0.0
+        if self._led:
+            begin -= sheet.paper.width / sheet.paper.per_s
+        return max(begin, self._began_s - sheet.page_s) if self._still else begin
+
     def set_sweep_speed(self, mm_s: float) -> None:
         """Millimetres of paper a second; everything is drawn anew."""
         self.speed_mm_s = mm_s
@@ -190,53 +248,49 @@ class SweepView(QWidget):
     def advance(self, head_s: float | None) -> None:
         """Move the beam to ``head_s`` (event time) and draw what it passed; None: nothing has arrived yet."""
         state = self._state
-        if self._generation != state.generation or len(self._inks) != len(state.lanes):
+        if self._generation != state.generation or len(self.all_lanes) != len(state.lanes):
             self._begin()
-        elif self._weights != self._weigh():  # the first estimate of a channel that is not connected
+        elif self._weights != self._weigh():  # the first estimate of a channel that is not connected; a need
             self.relayout()
-        if head_s is None or self._paper is None:
+        if head_s is None or not self._sheets:
             return
         if self._anchor_s is None:
-            self._anchor_s = min(head_s, state.clock.first_s)
-            if state.clock.known_s is not None:  # what was before a seek is the sweep before this one
-                self._anchor_s -= self._paper.width / self._paper.per_s
-            self._paper = Paper(self._paper.width, self._paper.per_s, self._paper.gap, self._anchor_s)
-            for ink in self._inks:
-                ink.restart(self._paper, 0.0)
-        self._head_s = head_s
-        beam = self._paper.column(head_s)
-        if beam < self._beam:
+            self._anchor_s, self._began_s = min(head_s, state.clock.first_s), head_s
+            self._led = state.clock.known_s is not None
+            for sheet in self._sheets:
+                sheet.begin(self._anchor_of(sheet))
+        if self._head_s is not None and head_s < self._head_s:
             return
-        if beam - self._beam >= self._paper.width - self._paper.gap:
-            self._redraw(self._inks)  # the beam has been all the way round since the last frame
-        else:
-            self._step(beam)
+        self._head_s = head_s
+        beams = [(sheet, sheet.paper.column(head_s)) for sheet in self._sheets]
+        round_ = [sheet for sheet, beam in beams if beam - sheet.beam >= sheet.paper.width - sheet.paper.gap]
+        for sheet in round_:  # the beam has been all the way round since the last frame
+            self._redraw(sheet.inks)
+        painter = self._painter()
+        for sheet, beam in beams:
+            if sheet not in round_:
+                self._step(painter, sheet, beam)
+        painter.end()
         self._observe_scales(head_s)
         self._refresh_backdrop()
 
-    def _step(self, beam: float) -> None:
-        paper = self._paper
-        assert paper is not None
-        before = self._beam
-        painter = self._painter()
+    def _step(self, painter: QPainter, sheet: Sheet, beam: float) -> None:
+        paper, before = sheet.paper, sheet.beam
         gap_end = math.floor(beam) + 1 + paper.gap
-        self._clear(painter, max(self._gap_end, math.floor(before)), gap_end, None)
-        touched = self._draw(painter, self._inks, before, beam)
-        painter.end()
-        if math.floor(beam / paper.width) != math.floor(before / paper.width):
-            self.update()
-        else:
-            touched.append((math.floor(before) - 3, gap_end, 0, self._waves.height()))
-            for a, b, top, height in touched:
-                self._update_columns(a, b, top, height)
-        self._beam, self._gap_end = beam, gap_end
+        self._clear(painter, paper, max(sheet.gap_end, math.floor(before)), gap_end, sheet.bands)
+        touched = self._draw(painter, sheet, sheet.inks, before, beam)
+        turned = math.floor(beam / paper.width) != math.floor(before / paper.width)
+        for top, height in sheet.bands:
+            touched.append((0, paper.width, top, height) if turned else (math.floor(before) - 3, gap_end, top, height))
+        for a, b, top, height in touched:
+            self._update_columns(paper, a, b, top, height)
+        sheet.stand(beam)
 
     def _draw(
-        self, painter: QPainter, inks: list[LaneInk], before: float, beam: float
+        self, painter: QPainter, sheet: Sheet, inks: list[LaneInk], before: float, beam: float
     ) -> list[tuple[int, int, int, int]]:
         """Measured lines from ``before`` to ``beam`` (dimming at each turn), then what lags behind it."""
-        paper = self._paper
-        assert paper is not None
+        paper = sheet.paper
         dim = self._look.theme.sweep.dim
         first, last = math.floor(before / paper.width), math.floor(beam / paper.width)
         oldest = max(0.0, beam - paper.width + paper.gap + 2)
@@ -245,7 +299,7 @@ class SweepView(QWidget):
             for ink in inks:
                 ink.measured(painter, paper, sweep, until, oldest)
             if sweep < last:
-                self._dim(painter, inks)
+                self._dim(painter, paper, inks)
         touched = []
         for ink in inks:
             lag = ink.lane.estimate.lag_s if ink.lane.estimate is not None else 0.0
@@ -258,23 +312,24 @@ class SweepView(QWidget):
                     touched.append((*columns, ink.row.top, ink.row.height))
         return touched
 
-    def _redraw(self, inks: list[LaneInk]) -> None:
+    def _redraw(self, inks: Sequence[LaneInk]) -> None:
         """Draw the visible past of ``inks`` anew from the buffers."""
-        paper = self._paper
-        if paper is None or self._head_s is None or self._anchor_s is None:
+        if self._head_s is None or self._anchor_s is None:
             return
         self.repaints += 1
-        if paper.anchor_s != self._anchor_s:
-            paper = self._paper = Paper(paper.width, paper.per_s, paper.gap, self._anchor_s)
-        beam = max(0.0, paper.column(self._head_s))
-        begin = max(0.0, beam - paper.width + paper.gap + 2)
-        painter = self._painter()
-        for ink in inks:
-            self._clear(painter, 0, paper.width, ink.row)
-            ink.restart(paper, begin)
-        self._draw(painter, inks, begin, beam)
-        painter.end()
-        self._beam, self._gap_end = beam, math.floor(beam) + 1 + paper.gap
+        for sheet in self._sheets:
+            mine, paper = [ink for ink in sheet.inks if ink in inks], sheet.paper
+            if not mine:
+                continue
+            beam = max(0.0, paper.column(self._head_s))
+            begin = max(0.0, beam - paper.width + paper.gap + 2)
+            painter = self._painter()
+            for ink in mine:
+                self._clear(painter, paper, 0, paper.width, [(ink.row.top, ink.row.height)])
+                ink.restart(paper, begin)
+            self._draw(painter, sheet, mine, begin, beam)
+            painter.end()
+            sheet.stand(beam)
         self.update()
 
     def _painter(self) -> QPainter:
@@ -283,28 +338,25 @@ class SweepView(QWidget):
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         return painter
 
-    def _clear(self, painter: QPainter, begin: int, end: int, row: Row | None) -> None:
-        assert self._paper is not None
-        top, height = (0, self._waves.height()) if row is None else (row.top, row.height)
+    def _clear(self, painter: QPainter, paper: Paper, begin: int, end: int, bands: Sequence[tuple[int, int]]) -> None:
         painter.setCompositionMode(QPainter.CompositionMode.CompositionMode_Clear)
-        for _, left, width in self._paper.pieces(begin, min(end, begin + self._paper.width)):
-            painter.fillRect(QRect(left, top, width, height), Qt.GlobalColor.transparent)
+        for _, left, width in paper.pieces(begin, min(end, begin + paper.width)):
+            for top, height in bands:
+                painter.fillRect(QRect(left, top, width, height), Qt.GlobalColor.transparent)
         painter.setCompositionMode(QPainter.CompositionMode.CompositionMode_SourceOver)
 
-    def _dim(self, painter: QPainter, inks: list[LaneInk]) -> None:
-        assert self._paper is not None
+    def _dim(self, painter: QPainter, paper: Paper, inks: list[LaneInk]) -> None:
         fade = Qt.GlobalColor.black
         painter.setCompositionMode(QPainter.CompositionMode.CompositionMode_DestinationIn)
         painter.setOpacity(self._look.theme.sweep.dim)
         for ink in inks:
-            painter.fillRect(QRect(0, ink.row.top, self._paper.width, ink.row.height), fade)
+            painter.fillRect(QRect(0, ink.row.top, paper.width, ink.row.height), fade)
         painter.setOpacity(1.0)
         painter.setCompositionMode(QPainter.CompositionMode.CompositionMode_SourceOver)
 
-    def _update_columns(self, begin: int, end: int, top: int, height: int) -> None:
-        assert self._paper is not None
+    def _update_columns(self, paper: Paper, begin: int, end: int, top: int, height: int) -> None:
         ratio, left = self.ratio, self.margins[0]
-        for _, x, width in self._paper.pieces(max(0, begin), end):
+        for _, x, width in paper.pieces(max(0, begin), end):
             x0, y0 = math.floor((left + x) / ratio), math.floor(top / ratio)
             x1, y1 = math.ceil((left + x + width) / ratio), math.ceil((top + height) / ratio)
             self.update(QRect(x0, y0, x1 - x0, y1 - y0))
@@ -319,7 +371,12 @@ class SweepView(QWidget):
         changed = [
             ink
             for ink in self._inks
-            if ink.scale.observe(ink.lane.range_of(head_s - _RANGE_S, head_s), head_s, ink.lane.pulse)
+            if ink.scale.observe(
+                ink.lane.range_of(head_s - _RANGE_S, head_s),
+                head_s,
+                ink.lane.pulse if ink.lane.modality in PULSE_CHANNELS else None,
+                bool(ink.lane.absence),
+            )
         ]
         self.rescale(changed)
 
@@ -344,9 +401,10 @@ class SweepView(QWidget):
         if self._back.isNull():
             return
         now_s = self._head_s or 0.0
-        speed = sweep_words(self.speed_mm_s, self.screen_scale.known)
+        known = self.screen_scale.known
         headers = [
-            header_of(ink.lane, ink.scale, "" if number else speed, now_s) for number, ink in enumerate(self._inks)
+            header_of(ink.lane, ink.scale, sweep_words(self.speed_of(ink.lane), known, bool(number)), now_s)
+            for number, ink in enumerate(self._inks)
         ]
         if headers == self._headers:
             return
@@ -431,13 +489,12 @@ class SweepView(QWidget):
 
     def words_at(self, position: QPoint) -> str:
         """What the pointer is on: channel, time, and whether that second was measured and why not."""
-        if self._paper is None:
-            return ""
         x, y = position.x() * self.ratio - self.margins[0], position.y() * self.ratio
         ink = next((ink for ink in self._inks if ink.row.top <= y < ink.row.top + ink.row.height), None)
-        if ink is None or not 0 <= x < self._paper.width:
+        if ink is None:
             return ""
-        time_s = self._paper.time_at(int(x), self._beam)
+        sheet = self._sheet_of(ink)
+        time_s = sheet.paper.time_at(int(x), sheet.beam) if 0 <= x < sheet.paper.width else None
         if time_s is None:
             return ""
         return f"{ink.lane.title}  {clock_words(time_s)}  {ink.lane.words_of(math.floor(time_s))}"

@@ -42,14 +42,15 @@ def run_display(
     sound: SoundChoice = SILENT,
     files: AlarmFiles | None = None,
     around: Surroundings = ALONE,
+    kept: Path | None = None,
 ) -> int:
     """Show the session until the window is closed; returns the exit code (0; 1 if the session failed).
 
     screenshot: save a picture when the run ends (or the window is closed before), then close. close_at_end: close
     when the run ends also without a picture. size: of the window in logical pixels. recording: the file that the run
     is being recorded into, to look back in. font_scale: of all that is written. sound: what is to be heard of a window
-    that can be seen. files: where what is set and done about alarms is kept, by default nowhere. around: what the
-    window has besides. Ctrl-C and SIGTERM close it.
+    that can be seen. files: where what is set and done about alarms is kept, kept: the folder of what else is chosen on
+    the screen; by default nowhere. around: what the window has besides. Ctrl-C and SIGTERM close it.
     Raises BadInput where the picture cannot be written.
     """
     application = make_application(theme)
@@ -63,6 +64,7 @@ def run_display(
         sound=heard,
         files=files,
         around=around,
+        kept=kept,
     )
     if size is not None:
         window.resize(*size)
@@ -110,10 +112,11 @@ def run_door(
     sound: SoundChoice = SILENT,
     make_files: Callable[[], AlarmFiles | None] = lambda: None,
     around: Surroundings = ALONE,
+    kept: Path | None = None,
 ) -> int:
     """Show ``first``, or the start page, and whatever else is opened from there, until the window is closed; the exit
     code, of what was shown last. Ctrl-C and SIGTERM close it. At the end everything that was opened has been ended.
-    make_files: of each window, where what is set and done about alarms is kept."""
+    make_files: of each window, where what is set and done about alarms is kept; kept: as of :func:`run_display`."""
     application = make_application(theme)
     heard = _heard(application, sound)
 
@@ -128,6 +131,7 @@ def run_door(
             sound=heard,
             files=make_files(),
             around=around,
+            kept=kept,
         )
 
     door = Door(opener, make_window, first, theme=theme, font_scale=font_scale)

@@ -294,7 +294,7 @@ class Freeze:
         if lane is not None and calipers is not None:
             line = line if line in ("begin", "end") else "end"
             moved = calipers.moved(line, steps * max(step_s(lane), 0.002))
-            if self.layer.x_of(getattr(moved, line)) is not None:
+            if self.layer.x_of(getattr(moved, line), lane) is not None:
                 self.layer.put(moved, line)
 
     def move_up(self, steps: float) -> None:

@@ -56,6 +56,7 @@ from ui.window.alarm_desk import AlarmDesk
 from ui.window.alarm_files import AlarmFiles
 from ui.window.alarm_room import AlarmRoom
 from ui.window.application import make_application
+from ui.window.choices import ScreenChoices
 from ui.window.control_link import ControlLink
 from ui.window.history import History
 from ui.window.intake import take_records
@@ -76,10 +77,9 @@ _BEAT_LIT_S = 0.12
 
 class MainWindow(QMainWindow):
     """The display of one session. recording: the file that the run is being recorded into, to look back in. sound: what
-    is to be heard, through what ``open_output`` opens. files: where what is set and done about alarms is kept. around:
-    what there is besides.
-    ``start=False`` leaves the frames to the caller (tests, which also bring their clocks and the worker that calls the
-    session)."""
+    is to be heard, through what ``open_output`` opens. files: of what is set and done about alarms, kept: folder of
+    what else is chosen; by default nowhere. around: what there is besides. ``start=False`` leaves the frames to the
+    caller (tests, which also bring their clocks and the worker that calls the session)."""
 
     def __init__(
         self,
@@ -97,6 +97,7 @@ class MainWindow(QMainWindow):
         open_output: OpenOutput = MiniaudioOutput,
         files: AlarmFiles | None = None,
         around: Surroundings = ALONE,
+        kept: Path | None = None,
     ) -> None:
         super().__init__()
         self._monotonic = monotonic
@@ -138,8 +139,8 @@ class MainWindow(QMainWindow):
             sweep_chosen=self.menu.check_speed,
         )
         self.sound = SoundDesk(self.ward, sound, open_output, say=self.say, monotonic=monotonic, start=start)
-        kept = files or AlarmFiles(None, None, worker)
-        self.desk = AlarmDesk(self.link, self.ward, kept, say=self.say, now_s=monotonic, unix=unix)
+        files = files or AlarmFiles(None, None, worker)
+        self.desk = AlarmDesk(self.link, self.ward, files, say=self.say, now_s=monotonic, unix=unix)
         self.alarm_room = AlarmRoom(face, self.desk, self.look)
         self.trends = TrendsRoom(self.look, self._visit, lambda: self.history.unix_s, self.pictures, aside)
         face.add_page(TRENDS, self.trends)
@@ -152,6 +153,7 @@ class MainWindow(QMainWindow):
         self.freeze, self._frozen = self.paper.freeze, self.paper.freeze.view
         more: dict[str, Any] = {"files": self.pictures, "say": self.say, "now_s": monotonic, "restyled": self._restyle}
         self.manners = Manners(self, self.look, around, worker, writer=aside, ward=self.ward, **more)
+        self.choices = ScreenChoices(self.sweep, self.look, kept, aside, self.say, self.menu, self)
         self._give_orders()
         self.resize(1456, 819)
         self.setMinimumSize(1024, 640)
@@ -184,7 +186,16 @@ class MainWindow(QMainWindow):
 
     def action_of(self, name: str) -> Callable[..., object]:
         """The method behind an action of the keyboard: of the operator, of sound or alarms, or of the window itself."""
-        owners = (*self.paper.desks, self.operator, self.sound, self.desk, self.alarm_room, self.manners, self)
+        owners = (
+            *self.paper.desks,
+            self.operator,
+            self.sound,
+            self.desk,
+            self.alarm_room,
+            self.manners,
+            self.choices,
+            self,
+        )
         found: Callable[..., object] = getattr(next(owner for owner in owners if hasattr(owner, name)), name)
         return found
 
@@ -277,7 +288,8 @@ class MainWindow(QMainWindow):
         if page is self._shown_page and frozen is self._frozen:
             return False
         self._shown_page, self._frozen = page, frozen
-        self.sweep.show_bed(self.state if shown is None else shown.state, self.state if page is None else None)
+        like = self.state if page is None else None
+        self.sweep.show_bed(self.state if shown is None else shown.state, like, still=page is not None)
         if shown is not None:
             self.sweep.advance(shown.head_s)
         return True
@@ -345,6 +357,7 @@ class MainWindow(QMainWindow):
         answer, bed = self._answer(now_s), self.ward.on_show
         self.ward.judge(now_s, answer)
         self.desk.poll()
+        self.choices.poll()
         status = bed.status
         seekable = status is None or status.seekable
         self.banner.say(*self.manners.banner(bed.verdict, now_s))
@@ -385,15 +398,16 @@ class MainWindow(QMainWindow):
         page = self._shown_page
         state, moment = (self.state, self.ward.on_show.moment) if page is None else (page.state, page.moment)
         self._said_rows = self.sweep.lane_rows
-        readouts = [readout(state, lane, moment) for lane in state.lanes]
+        lanes = [*self.sweep.lanes, *self.sweep.hidden]
+        readouts = [readout(state, lane, moment) for lane in lanes]
         beam = (head_s or 0.0) if page is None else self._said_beam
         moving, self._said_beam = beam != self._said_beam, beam
         beating = moving and any(
             0.0 <= beam - beat.time_ns * 1e-9 < _BEAT_LIT_S * max(1.0, moment.speed or 1.0) for beat in state.beats
         )
         still = self.desk.silence.still(self._monotonic())
-        flashes = flashes_of(state.lanes, readouts, state.alarms.standing, moment, self.look.theme.alarm, still)
-        self.numerics.show_readouts(state.lanes, self.sweep.lane_rows, readouts, beating, flashes)
+        flashes = flashes_of(lanes, readouts, state.alarms.standing, moment, self.look.theme.alarm, still)
+        self.face.show_numbers(lanes, readouts, beating, flashes)
 
     # The window itself ------------------------------------------------------------------------------------------
 

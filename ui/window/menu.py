@@ -29,6 +29,8 @@ MENU = (
     Entry("Next event", "seek_mark", 1.0),
     Entry("Event before", "seek_mark", -1.0),
     Entry("Truth of what is withheld", "toggle_truth"),
+    Entry("Rows and layouts …", "choose_rows"),
+    Entry("Size of this screen …", "measure_screen"),
     Entry("Look back in the recording", "toggle_history"),
     Entry("Freeze the waves", "toggle_freeze"),
     Entry("Mark this moment …", "mark_now"),

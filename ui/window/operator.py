@@ -181,7 +181,7 @@ class Operator:
     def toggle_sensor(self, row: float) -> None:
         """Drop the sensor of a row, or give it back; what is withheld is marked so wherever it would be shown."""
         number = int(row) - 1
-        status, lanes = self._status, self._bed.state.lanes
+        status, lanes = self._status, self._sweep.lanes
         if status is None or number >= len(lanes):
             return
         lane = lanes[number]

@@ -6,23 +6,27 @@ with alarms and status stay over every page.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
 from PySide6.QtCore import QRect, QSize
 from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 
+from ui.bed.lanes import Lane
+from ui.bed.readouts import Readout
 from ui.bed.state import DisplayState
 from ui.bed.ward import Ward
 from ui.panels.alarm_list import AlarmList
 from ui.panels.bed_strip import HEIGHT as BEDS_HEIGHT
 from ui.panels.bed_strip import BedStrip
 from ui.panels.help_overlay import HelpOverlay
+from ui.panels.hidden_rows import HEIGHT as HIDDEN_HEIGHT
+from ui.panels.hidden_rows import HiddenRows, hidden_row
 from ui.panels.history_band import HEIGHT as BAND_HEIGHT
 from ui.panels.history_band import HistoryBand
 from ui.panels.limits_panel import LimitsPanel
-from ui.panels.numerics import NumericsPanel
+from ui.panels.numerics import Flash, NumericsPanel
 from ui.panels.prediction_tile import MadeFromTile, PredictionTile
 from ui.panels.replay_bar import ReplayBar
 from ui.panels.sound_sign import WIDTH as SOUND_WIDTH
@@ -66,6 +70,7 @@ class Screen(QWidget):
         self.past = HistoryBand(look, partial(act, "back_to_live"))
         self.sweep = SweepView(state, look)
         self.numerics = NumericsPanel(look, partial(act, "toggle_limits"))
+        self.hidden = HiddenRows(look, partial(act, "choose_rows"))
         self.prediction = PredictionTile(look)
         self.made_from = MadeFromTile(look, partial(act, "toggle_worth"))
         self.replay = ReplayBar(
@@ -112,6 +117,7 @@ class Screen(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
         column.addLayout(waves, 1)
+        column.addWidget(self.hidden)
         column.addWidget(self.tiles)
         return bedside
 
@@ -156,6 +162,16 @@ class Screen(QWidget):
             self.turn_to(page)
         return bool(page)
 
+    def show_numbers(
+        self, lanes: list[Lane], readouts: list[Readout], beat: bool, flashes: Sequence[Flash | None]
+    ) -> None:
+        """Of all lanes, those on show first: beside their waves, and of the hidden ones in a line below."""
+        rows = self.sweep.lane_rows
+        shown = len(rows)
+        self.numerics.show_readouts(lanes[:shown], rows, readouts[:shown], beat, flashes[:shown])
+        hidden = zip(lanes[shown:], readouts[shown:], flashes[shown:], strict=True)
+        self.hidden.show_rows([hidden_row(*one) for one in hidden])
+
     # Sizes --------------------------------------------------------------------------------------------------------
 
     def fit(self, width: int) -> None:
@@ -167,6 +183,7 @@ class Screen(QWidget):
         self.top.setFixedHeight(look.px(_TOP_HEIGHT))
         self.beds.setFixedHeight(look.px(BEDS_HEIGHT))
         self._room.setFixedHeight(look.px(_BANNER_HEIGHT))
+        self.hidden.setFixedHeight(look.px(HIDDEN_HEIGHT))
         self.top.reserved = look.px(SOUND_WIDTH) + 8 * look.unit
         self.replay.setFixedHeight(look.px(_REPLAY_HEIGHT))
         self.tiles.setFixedHeight(look.px(_TILES_HEIGHT))
