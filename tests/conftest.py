@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import importlib.util
 import logging
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -14,7 +17,9 @@ from hypothesis import settings
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 ROOT = Path(__file__).resolve().parent.parent
-os.environ["XDG_CONFIG_HOME"] = str(ROOT / "tests" / "no-settings")  # whoever runs the tests has settings of their own
+# Whoever runs the tests has settings of their own, and Qt writes where its windows were before a fixture can say where.
+os.environ["XDG_CONFIG_HOME"] = tempfile.mkdtemp(prefix="vigil-tests-")
+atexit.register(shutil.rmtree, os.environ["XDG_CONFIG_HOME"], ignore_errors=True)
 RECORDINGS = Path(os.environ.get("VIGIL_RECORDINGS", ROOT.parent / "shared" / "data"))
 
 TOGETHER = (
@@ -98,7 +103,7 @@ and one process would wait for the other."""
 @pytest.fixture(autouse=True, scope="session")
 def a_home_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> None:
     """What a display keeps is kept here, and nobody's limits or silence are found."""
-    for kind in ("CONFIG", "STATE"):
+    for kind in ("CONFIG", "DATA", "STATE"):
         os.environ[f"XDG_{kind}_HOME"] = str(tmp_path_factory.mktemp(kind.lower()))
 
 
