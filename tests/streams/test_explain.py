@@ -136,14 +136,26 @@ def answers(desk: Desk) -> list[ExplainRecord]:
     return [r for r in desk.delivered if isinstance(r, ExplainRecord)]
 
 
+class AtItsPace(Desk):
+    """Its windows come a second apart by the mailbox's clock, however long this machine takes for them."""
+
+    def __init__(self, engine: FakeEngine) -> None:
+        self.now_s = 0.0
+        super().__init__(engine, lambda: self.now_s, monotonic_ns=lambda: round(self.now_s * S))
+
+    def offer(self, item: WindowJob) -> None:
+        self.now_s = float(item.window.end_s)
+        self.mailbox.offer(item)
+
+
 def test_the_thread_answers_with_the_rows_after_the_window() -> None:
     engine = FakeEngine()
-    desk = Desk(engine)
+    desk = AtItsPace(engine)
     with desk.running():  # type: ignore[attr-defined]
-        desk.mailbox.offer(job(5))
+        desk.offer(job(5))
         wait_until(lambda: len(engine.windows) == 1)
         assert desk.mailbox.ask(question(5)) == ""
-        desk.mailbox.offer(job(6))
+        desk.offer(job(6))
         wait_until(lambda: bool(answers(desk)))
     (answer,) = answers(desk)
     assert decode(encode(answer)) == answer and answer.window_end_ns == 5 * S and answer.window_s == SPEC.window_s
@@ -153,12 +165,12 @@ def test_the_thread_answers_with_the_rows_after_the_window() -> None:
 
 def test_a_question_about_an_epoch_that_was_left_is_not_answered_as_of_now() -> None:
     engine = FakeEngine()
-    desk = Desk(engine)
+    desk = AtItsPace(engine)
     with desk.running():  # type: ignore[attr-defined]
-        desk.mailbox.offer(replace(job(5), epoch=1))
+        desk.offer(replace(job(5), epoch=1))
         wait_until(lambda: len(engine.windows) == 1)
         desk.mailbox.ask(question(5, epoch=0))
-        desk.mailbox.offer(replace(job(6), epoch=1))
+        desk.offer(replace(job(6), epoch=1))
         wait_until(lambda: bool(answers(desk)))
     assert (answers(desk)[0].reason, answers(desk)[0].epoch) == (MOVED_ON, 0) and not engine.questions
 
@@ -169,14 +181,14 @@ def test_a_batch_that_is_lost_is_an_answer_without_rows_and_the_thread_goes_on()
             raise BackendFailed("the device is gone")
 
     engine = Breaks()
-    desk = Desk(engine)
+    desk = AtItsPace(engine)
     with desk.running():  # type: ignore[attr-defined]
-        desk.mailbox.offer(job(5))
+        desk.offer(job(5))
         wait_until(lambda: len(engine.windows) == 1)
         desk.mailbox.ask(question(5))
-        desk.mailbox.offer(job(6))
+        desk.offer(job(6))
         wait_until(lambda: bool(answers(desk)))
-        desk.mailbox.offer(job(7))
+        desk.offer(job(7))
         wait_until(lambda: len(engine.windows) == 3)
     assert answers(desk)[0].reason == "the device is gone" and answers(desk)[0].rows == []
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
@@ -49,10 +50,10 @@ def job(end_s: int, bed: str = "bed1", due: int = 0) -> WindowJob:
 class Desk:
     """An inference thread with its mailbox; collects what it delivers."""
 
-    def __init__(self, engine: FakeEngine, **options: object) -> None:
+    def __init__(self, engine: FakeEngine, monotonic: Callable[[], float] = time.monotonic, **options: object) -> None:
         self.load: Callable[[], FakeEngine] = lambda: engine
         self.deliver: Callable[[Sequence[Result]], None] = lambda told: self.delivered.extend(told)
-        self.engine, self.mailbox, self.accounting = engine, Mailbox(8), Accounting()
+        self.engine, self.mailbox, self.accounting = engine, Mailbox(8, monotonic), Accounting()
         self.latency = LatencyBook(lambda: 0.0)
         self.delivered: list[Result] = []
         self.thread = InferenceThread(
