@@ -111,7 +111,7 @@ def a_home_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 @pytest.fixture(autouse=True)
 def no_word_stays_hidden() -> Iterator[None]:
-    """What a log must not say is one list for the whole process; a patient of one test may be called what another logs."""
+    """What a log must not say is one list of the process; a patient of one test may be called what another one logs."""
     yield
     if (module := sys.modules.get("monitor.redaction")) is not None:
         vars(module.HIDDEN).update(vars(module.Redactor()))
