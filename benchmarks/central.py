@@ -11,23 +11,21 @@ offscreen platform.
 from __future__ import annotations
 
 import argparse
-import os
 import resource
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.display import TICK_S, _Session, busy_thread, wave_values
+from benchmarks.frames import BESIDE, TICK_S, Frames, Playing, beside_words, size_of, wave_values
 from benchmarks.tables import machine, publish, table
 from models.signals.modalities import Modality
 from models.signals.times import SECOND_NS
 from streams.codec import decode, encode
-from streams.control import BedView, ChannelInfo
+from streams.control import ChannelInfo
 from streams.feed import DisplayFeed
 from streams.records import (
     AlarmRecord,
@@ -50,32 +48,6 @@ CHANNELS = (
 )
 _WARM_S = 3.0
 _LATER_S = 0.5  # between the first frame and the first record
-
-
-class _Ward(_Session):
-    """Many beds that play by themselves; ``bed``: the one on show."""
-
-    def __init__(self, beds: tuple[str, ...]) -> None:
-        self._beds = beds
-        self._bed = beds[0]
-
-    @property
-    def beds(self) -> tuple[str, ...]:
-        return self._beds
-
-    @property
-    def bed(self) -> str:
-        return self._bed
-
-    @property
-    def channels(self) -> tuple[ChannelInfo, ...]:
-        return CHANNELS
-
-    def show(self, bed: str) -> None:
-        self._bed = bed
-
-    def view(self, bed: str = "") -> BedView:
-        return BedView(self.status(), CHANNELS, {}, self.title, bed or self._bed, self._beds)
 
 
 def made(beds: tuple[str, ...], seconds: float) -> list[list[bytes]]:
@@ -145,10 +117,9 @@ def _play(feed: DisplayFeed, ticks: list[list[bytes]], stop: threading.Event) ->
             feed.push(decode(message))
 
 
-def measure(sending: int, announced: int, seconds: float, size: tuple[int, int], busy: Callable[..., None] | None
-            ) -> dict[str, float]:  # fmt: skip
-    """Run the window for ``seconds`` after three of warming up; times in milliseconds, CPU as share of one core."""
-    from PySide6.QtCore import QEvent, QObject, QTimer
+def measure(sending: int, announced: int, seconds: float, size: tuple[int, int], beside: str) -> dict[str, float]:
+    """Run the window for ``seconds`` after three of warming up; as of :meth:`benchmarks.frames.Frames.run`."""
+    from PySide6.QtCore import QEvent, QObject
 
     from ui.central.page import CENTRAL
     from ui.window.application import make_application
@@ -156,61 +127,30 @@ def measure(sending: int, announced: int, seconds: float, size: tuple[int, int],
 
     beds = tuple(f"Bed {number}" for number in range(1, sending + announced + 1))
     ticks = made(beds[:sending], seconds + _WARM_S + 2.0)
-    application = make_application()
+    make_application()
     feed, stop = DisplayFeed(), threading.Event()
-    window = MainWindow(_Ward(beds), feed)
-    paints: list[float] = []
-    work: list[float] = []
+    window = MainWindow(Playing(CHANNELS, beds), feed)
+    frames = Frames(window)
 
     class Watch(QObject):
         def eventFilter(self, watched: QObject, event: QEvent) -> bool:
             if event.type() == QEvent.Type.Paint:
-                paints.append(time.perf_counter())
+                frames.paint()
             return False
-
-    frame = window.frame
-
-    def timed_frame() -> None:
-        begun = time.perf_counter()
-        frame()
-        work.append(time.perf_counter() - begun)
 
     watch = Watch()
     window.central.installEventFilter(watch)
-    window.frame_timer.timeout.disconnect()
-    window.frame_timer.timeout.connect(timed_frame)
     window.resize(*size)
     window.show()
     window.face.turn_to(CENTRAL)
-    threads = [threading.Thread(target=_play, args=(feed, ticks, stop), daemon=True)]
-    if busy is not None:
-        threads.append(threading.Thread(target=busy, args=(stop,), daemon=True))
-    for thread in threads:
-        thread.start()
-    marks: list[tuple[float, float, int, int]] = []
-
-    def mark() -> None:
-        usage = resource.getrusage(resource.RUSAGE_SELF)
-        marks.append((time.perf_counter(), usage.ru_utime + usage.ru_stime, len(paints), len(work)))
-
-    def end() -> None:
-        mark()
-        window.close()
-
-    QTimer.singleShot(round(1000 * _WARM_S), mark)
-    QTimer.singleShot(round(1000 * (_WARM_S + seconds)), end)
-    application.exec()
-    stop.set()
-    for thread in threads:
-        thread.join()
-    (t0, cpu0, p0, w0), (t1, cpu1, p1, w1) = marks
-    took, gaps = np.array(work[w0:w1]) * 1e3, np.diff(paints[p0:p1]) * 1e3
-    return {
-        "frames": (p1 - p0) / (t1 - t0), "p50": float(np.percentile(took, 50)), "p99": float(np.percentile(took, 99)),
-        "gap_p50": float(np.percentile(gaps, 50)), "gap_p99": float(np.percentile(gaps, 99)),
-        "cpu": (cpu1 - cpu0) / (t1 - t0), "dropped": float(feed.status.dropped),
-        "rss": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-    }  # fmt: skip
+    with BESIDE[beside](stop):
+        player = threading.Thread(target=_play, args=(feed, ticks, stop), daemon=True)
+        player.start()
+        found = frames.run(_WARM_S, seconds)
+        stop.set()
+        player.join()
+    rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return found | {"dropped": float(feed.status.dropped), "rss": rss}
 
 
 def main(argv: list[str]) -> int:
@@ -220,17 +160,13 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--announced", type=int, default=0, help="further beds of which nothing comes")
     parser.add_argument("--seconds", type=float, default=15.0)
     parser.add_argument("--size", default="1920x1080", help="WIDTHxHEIGHT in pixels")
-    parser.add_argument("--busy", action="store_true", help="beside a thread that keeps the interpreter busy")
+    parser.add_argument("--beside", choices=BESIDE, default="none", help="what else runs in this process")
     parser.add_argument("--out", type=Path, help="also write the table to this file")
     args = parser.parse_args(argv)
-    if not any(name in os.environ for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")):
-        os.environ["QT_QPA_PLATFORM"] = "offscreen"
-    width, _, height = args.size.partition("x")
+    here = size_of(args.size)
     rows = []
     for beds in args.beds:
-        found = measure(
-            beds, args.announced, args.seconds, (int(width), int(height)), busy_thread if args.busy else None
-        )
+        found = measure(beds, args.announced, args.seconds, here, args.beside)
         keys = ("frames", "p50", "p99", "gap_p50", "gap_p99")
         rows.append([beds, args.announced, *(round(found[key], 1) for key in keys), f"{100 * found['cpu']:.0f} %",
                      round(found["rss"]), int(found["dropped"])])  # fmt: skip
@@ -239,7 +175,7 @@ def main(argv: list[str]) -> int:
     head = ["beds", "announced", "frames/s", "work p50 ms", "work p99 ms", "gap p50 ms", "gap p99 ms"]
     text = table([*head, "CPU of one core", "peak RSS MB", "records dropped"], rows)
     platform = QGuiApplication.platformName()
-    beside = ", beside a busy thread" if args.busy else ""
+    beside = beside_words(args.beside)
     publish(f"{text}\n\n{args.size} on Qt platform {platform}{beside}; {machine()}", args.out)
     return 0
 

@@ -5,33 +5,30 @@ Counted are frames in which the beam moved and the window was painted; a frame's
 drawing into the pixmap included. ``--beside worker`` lets a whole session (the built-in patient, its stream and the
 model) run in the same process, ``thread`` something that keeps the interpreter busy without a break. ``--hour`` plays
 an hour as fast as it goes and says what the memory grew by after the buffers were full. ``--peer pyqtgraph`` draws the
-same waves as curves of pyqtgraph. Without a screen it runs on Qt's offscreen platform (no window system to copy to, so
-a little less work than on a real one); the last line says which.
+same waves as curves of pyqtgraph; their work has the paint in it. Without a screen it runs on Qt's offscreen platform
+(no window system to copy to, so a little less work than on a real one); the last line says which.
 """
 
 from __future__ import annotations
 
 import argparse
 import gc
-import os
 import resource
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks.frames import BESIDE, SHAPE, TICK_S, Frames, Playing, beside_words, figures, size_of, wave_values, wire
 from benchmarks.tables import machine, publish, table
 from models.signals.modalities import Modality
 from models.signals.times import SECOND_NS
-from streams.codec import decode, encode
-from streams.control import BedView, ChannelInfo, SessionStatus
+from streams.control import ChannelInfo
 from streams.feed import DisplayFeed
-from streams.limit_settings import LimitSetting
 from streams.records import (
     AnyRecord,
     CellRecord,
@@ -44,7 +41,6 @@ from streams.records import (
     WaveTick,
 )
 
-TICK_S = 0.05
 CHANNELS = (
     ChannelInfo(Modality.ECG, "II", "mV", 500.0),
     ChannelInfo(Modality.ECG, "V", "mV", 500.0),
@@ -55,67 +51,6 @@ CHANNELS = (
     ChannelInfo(Modality.EEG, "EEG2", "uV", 128.0),
     ChannelInfo(Modality.RESP, "RESP", "au", 62.5),
 )
-_SHAPE = {"ECG": (0.0, 1.0), "ABP": (90.0, 30.0), "PPG": (0.0, 1.0), "EEG": (0.0, 30.0), "RESP": (0.0, 1.0)}
-
-
-class _Session:
-    """A control for a feed that plays by itself."""
-
-    title = "benchmark"
-
-    @property
-    def channels(self) -> tuple[ChannelInfo, ...]:
-        return CHANNELS
-
-    @property
-    def bed(self) -> str:
-        return "Bed 1"
-
-    @property
-    def beds(self) -> tuple[str, ...]:
-        return ("Bed 1",)
-
-    def show(self, bed: str) -> None: ...
-
-    @property
-    def gaps_s(self) -> dict[Modality, tuple[tuple[float, float], ...]]:
-        return {}
-
-    def status(self) -> SessionStatus:
-        return SessionStatus(0.0, 3600.0, 1.0, False, False, "none", "none", "benchmark", 0, False, time.monotonic_ns())
-
-    def view(self, bed: str = "") -> BedView:
-        return BedView(self.status(), self.channels, self.gaps_s, self.title, self.bed, self.beds)
-
-    def pause(self) -> None: ...
-
-    def resume(self) -> None: ...
-
-    def set_speed(self, speed: float) -> None: ...
-
-    def seek(self, time_s: float) -> None: ...
-
-    def step(self, seconds: float) -> None: ...
-
-    def set_dropped(self, modality: Modality, dropped: bool) -> None: ...
-
-    def explain(self) -> None: ...
-
-    def mark(self, time_s: float, word: str) -> None: ...
-
-    def set_limits(self, limits: Iterable[LimitSetting], bed: str = "") -> None: ...
-
-    def acknowledge(self, alarms: Mapping[str, float]) -> None: ...
-
-    def shown(self, stage: str, due_ns: int, shown_ns: int) -> None: ...
-
-
-def wave_values(modality: str, times: np.ndarray) -> np.ndarray:
-    """A beat every 0.8 s and some noise, float32, at ``times`` in seconds."""
-    offset, amplitude = _SHAPE[modality]
-    beat = np.exp(-(((np.mod(times, 0.8) - 0.4) / 0.03) ** 2))
-    wave: np.ndarray = (offset + amplitude * (beat + 0.2 * np.sin(2 * np.pi * 11.0 * times))).astype("<f4")
-    return wave
 
 
 def _play(send: Callable[[AnyRecord], None], stop: threading.Event, estimate: bool) -> None:
@@ -167,102 +102,30 @@ def _second(head: dict[str, Any], second: int, estimate: bool) -> Iterator[AnyRe
     )  # fmt: skip
 
 
-def wire(feed: DisplayFeed) -> Callable[[AnyRecord], None]:
-    """Sends a record to the feed as it would come from another process."""
-    return lambda record: feed.push(decode(encode(record)))
-
-
-def busy_thread(stop: threading.Event) -> None:
-    """Keeps the interpreter busy until told to ``stop``."""
-    while not stop.is_set():
-        sum(range(2000))
-
-
-@contextmanager
-def _thread(stop: threading.Event) -> Iterator[None]:
-    thread = threading.Thread(target=busy_thread, args=(stop,), daemon=True)
-    thread.start()
-    yield
-    stop.set()
-    thread.join()
-
-
-@contextmanager
-def _worker(stop: threading.Event) -> Iterator[None]:
-    """A whole session of the built-in patient, which is predicting when this is entered."""
-    from monitor.running import open_session
-    from monitor.settings import RunSettings
-
-    session = open_session(RunSettings(sources=("demo",), headless=True))
-    session.start()
-    session.wait_opened()
-    while session.snapshot().counts["predictions"] < 3:
-        stop.wait(0.2)
-    yield
-    session.stop()
-
-
-def _nobody(stop: threading.Event) -> AbstractContextManager[None]:
-    return nullcontext()
-
-
-BESIDE = {"none": _nobody, "thread": _thread, "worker": _worker}
-
-
 def measure(seconds: float, size: tuple[int, int], estimate: bool, beside: str) -> dict[str, float]:
-    """Run the window for ``seconds`` after two of warming up; work in milliseconds, CPU as share of one core, of all
-    that runs in this process."""
-    from PySide6.QtCore import QTimer
-
+    """Run the window for ``seconds`` after two of warming up; as of :meth:`benchmarks.frames.Frames.run`."""
     from ui.window.application import make_application
     from ui.window.main_window import MainWindow
 
-    application = make_application()
+    make_application()
     feed, stop = DisplayFeed(), threading.Event()
-    window = MainWindow(_Session(), feed)
+    window = MainWindow(Playing(CHANNELS), feed)
     window.resize(*size)
     window.show()
-    paints: list[float] = []
-    work: list[float] = []
-    frame, painted = window.frame, window.sweep.painted
+    frames, painted = Frames(window), window.sweep.painted
 
-    def timed_frame() -> None:
-        begun = time.perf_counter()
-        frame()
-        work.append(time.perf_counter() - begun)
-
-    def timed_paint(shown_ns: int) -> None:
-        paints.append(time.perf_counter())
+    def paint(shown_ns: int) -> None:
+        frames.paint()
         painted(shown_ns)
 
-    window.frame_timer.timeout.disconnect()
-    window.frame_timer.timeout.connect(timed_frame)
-    window.sweep.painted = timed_paint
-    marks: list[tuple[float, float, int, int]] = []
-
-    def mark() -> None:
-        usage = resource.getrusage(resource.RUSAGE_SELF)
-        marks.append((time.perf_counter(), usage.ru_utime + usage.ru_stime, len(paints), len(work)))
-
-    def end() -> None:
-        mark()
-        window.close()
-
+    window.sweep.painted = paint
     with BESIDE[beside](stop):
         player = threading.Thread(target=_play, args=(wire(feed), stop, estimate), daemon=True)
         player.start()
-        QTimer.singleShot(2000, mark)
-        QTimer.singleShot(round(2000 + 1000 * seconds), end)
-        application.exec()
+        found = frames.run(2.0, seconds)
         stop.set()
         player.join()
-    (t0, cpu0, p0, w0), (t1, cpu1, p1, w1) = marks
-    took, gaps = np.array(work[w0:w1]) * 1e3, np.diff(paints[p0:p1]) * 1e3
-    return {
-        "frames": (p1 - p0) / (t1 - t0), "p50": float(np.percentile(took, 50)), "p99": float(np.percentile(took, 99)),
-        "gap_p99": float(np.percentile(gaps, 99)), "cpu": (cpu1 - cpu0) / (t1 - t0),
-        "dropped": float(feed.status.dropped),
-    }  # fmt: skip
+    return found | {"dropped": float(feed.status.dropped)}
 
 
 def measure_pyqtgraph(seconds: float, size: tuple[int, int]) -> dict[str, float]:
@@ -278,9 +141,8 @@ def measure_pyqtgraph(seconds: float, size: tuple[int, int]) -> dict[str, float]
     for row, channel in enumerate(CHANNELS):
         plot = window.addPlot(row=row, col=0)
         plot.setXRange(0, 10)
-        plot.setYRange(
-            float(np.sum(_SHAPE[channel.modality.value])) - 60, float(np.sum(_SHAPE[channel.modality.value]))
-        )
+        offset, height = SHAPE[channel.modality.value]
+        plot.setYRange(offset - height, offset + 2 * height)
         curves.append(plot.plot(pen=pg.mkPen(width=1.6), antialias=True))
     kept = [np.zeros(round(10 * channel.rate_hz), np.float32) for channel in CHANNELS]
     paints: list[float] = []
@@ -289,12 +151,14 @@ def measure_pyqtgraph(seconds: float, size: tuple[int, int]) -> dict[str, float]
     drawn = [0] * len(CHANNELS)
 
     def frame() -> None:
-        begun = time.perf_counter()
-        for number, channel in enumerate(CHANNELS):
-            last = int((begun - started) * channel.rate_hz)
+        now_s = time.perf_counter() - started
+        for number, channel in enumerate(CHANNELS):  # ours come by another thread: not counted as the frame's work
+            last = int(now_s * channel.rate_hz)
             fresh = wave_values(channel.modality.value, np.arange(drawn[number], last) / channel.rate_hz)
             kept[number] = np.concatenate((kept[number], fresh))[-round(10 * channel.rate_hz) :]
             drawn[number] = last
+        begun = time.perf_counter()
+        for number, channel in enumerate(CHANNELS):
             curves[number].setData(np.arange(len(kept[number])) / channel.rate_hz, kept[number])
         application.processEvents()  # the paint of this frame
         work.append(time.perf_counter() - begun)
@@ -312,12 +176,8 @@ def measure_pyqtgraph(seconds: float, size: tuple[int, int]) -> dict[str, float]
     application.exec()
     timer.stop()
     usage = resource.getrusage(resource.RUSAGE_SELF)
-    took, gaps = np.array(work) * 1e3, np.diff(paints) * 1e3
-    return {
-        "frames": len(paints) / (paints[-1] - started), "p50": float(np.percentile(took, 50)),
-        "p99": float(np.percentile(took, 99)), "gap_p99": float(np.percentile(gaps, 99)),
-        "cpu": (usage.ru_utime + usage.ru_stime - cpu0) / (paints[-1] - started), "dropped": 0.0,
-    }  # fmt: skip
+    cpu_s = usage.ru_utime + usage.ru_stime - cpu0
+    return figures(work, paints, paints[-1] - started, cpu_s) | {"dropped": 0.0}
 
 
 def hour_of_memory(size: tuple[int, int], frames_hz: int = 10) -> list[tuple[int, float]]:
@@ -329,7 +189,7 @@ def hour_of_memory(size: tuple[int, int], frames_hz: int = 10) -> list[tuple[int
 
     application, process = make_application(), psutil.Process()
     clock_s, feed = [0.0], DisplayFeed()
-    window = MainWindow(_Session(), feed, start=False, monotonic=lambda: clock_s[0])
+    window = MainWindow(Playing(CHANNELS), feed, start=False, monotonic=lambda: clock_s[0])
     window.resize(*size)
     window.show()
     send, found = wire(feed), []
@@ -358,10 +218,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--hour", action="store_true", help="memory over a simulated hour instead")
     parser.add_argument("--out", type=Path, help="also write the table to this file")
     args = parser.parse_args(argv)
-    if not any(name in os.environ for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")):
-        os.environ["QT_QPA_PLATFORM"] = "offscreen"
-    width, _, height = args.size.partition("x")
-    here = int(width), int(height)
+    here = size_of(args.size)
     if args.hour:
         grown = hour_of_memory(here)
         lines = [[minute, round(mb, 1)] for minute, mb in grown if minute in (1, 5, 15, 30, 45, 60)]
@@ -383,7 +240,7 @@ def main(argv: list[str]) -> int:
         rows,
     )
     platform = QGuiApplication.platformName()
-    beside = {"thread": ", beside a busy thread", "worker": ", beside a session with its model"}.get(args.beside, "")
+    beside = beside_words(args.beside)
     publish(f"{text}\n\n{args.size} on Qt platform {platform}{beside}; {machine()}", args.out)
     return 0
 

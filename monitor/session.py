@@ -8,7 +8,7 @@ that. A thread, agent or task that dies ends the session with a sentence, never 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from threading import Event, Lock
 from typing import TYPE_CHECKING, Any
@@ -19,14 +19,13 @@ from monitor.report import run_report
 from streams.accounting import Accounting
 from streams.alarm_log import AlarmCounts
 from streams.codec import encode
-from streams.commands import CommandMaker, Orders
+from streams.commands import CommandMaker, Order, Orders
 from streams.control import BedView, SessionStatus
 from streams.crew import Crew
 from streams.feed import DisplayFeed
 from streams.flow import Flow
 from streams.inference import Engine
 from streams.latency import LatencyBook
-from streams.limit_settings import LimitSetting
 from streams.records import AnyRecord, CommandRecord, WaveTick
 from streams.roles.bed import Bed
 from streams.roles.process import session_name
@@ -235,16 +234,10 @@ class Session(Orders, OnShow):
     def _post(self, topic: str, record: AnyRecord) -> None:
         self._stream.post(topic, record.bed, encode(record))
 
-    def _order(
-        self,
-        name: str,
-        args: Mapping[str, str | float] | None = None,
-        limits: Iterable[LimitSetting] = (),
-        bed: str = "",
-    ) -> None:
-        asked = self._sources.bed(bed) if bed else self._shown
+    def _order(self, order: Order) -> None:
+        asked = self._sources.bed(order.bed) if order.bed else self._shown
         at_ns = round(asked.position_s * SECOND_NS)
-        self._post("commands", self._command(asked.name, asked.session or self.id, at_ns, name, args, limits))
+        self._post("commands", self._command(asked.name, asked.session or self.id, at_ns, order))
 
     def _apply(self, command: CommandRecord) -> None:
         if self._sources.apply(command):

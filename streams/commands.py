@@ -6,6 +6,7 @@ import itertools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 from models.signals.errors import BadInput
 from models.signals.modalities import Modality
@@ -19,6 +20,16 @@ MARK = "mark"
 """The command, and how its note in a recording begins."""
 
 
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What an operator wants: ``args`` as the applier reads them, ``limits`` of alarms; bed: "" is the one on show."""
+
+    name: str
+    args: Mapping[str, str | float] = field(default_factory=dict)
+    limits: tuple[LimitSetting, ...] = ()
+    bed: str = ""
+
+
 class CommandMaker:
     """Numbers the commands of one operator at one desk.
 
@@ -29,17 +40,8 @@ class CommandMaker:
         self._desk, self._operator = desk, operator
         self._numbers = itertools.count(1)
 
-    def __call__(
-        self,
-        bed: str,
-        session: str,
-        time_ns: int,
-        name: str,
-        args: Mapping[str, str | float] | None = None,
-        limits: Iterable[LimitSetting] = (),
-    ) -> CommandRecord:
-        """The next command to a bed of a session, which is at ``time_ns`` of event time; ``args`` as the applier reads
-        them."""
+    def __call__(self, bed: str, session: str, time_ns: int, order: Order) -> CommandRecord:
+        """The next command to a bed of a session, which is at ``time_ns`` of event time."""
         return CommandRecord(
             bed=bed,
             session=session,
@@ -47,9 +49,9 @@ class CommandMaker:
             id=f"{self._desk}-{next(self._numbers)}",
             operator=self._operator,
             time_ns=time_ns,
-            name=name,
-            args=dict(args or {}),
-            limits=list(limits),
+            name=order.name,
+            args=dict(order.args),
+            limits=list(order.limits),
         )
 
 
@@ -58,56 +60,50 @@ class Orders(ABC):
     show."""
 
     @abstractmethod
-    def _order(
-        self,
-        name: str,
-        args: Mapping[str, str | float] | None = None,
-        limits: Iterable[LimitSetting] = (),
-        bed: str = "",
-    ) -> None:
-        """Sends the command; "" is the bed on show."""
+    def _order(self, order: Order) -> None:
+        """Sends the command."""
 
     def pause(self) -> None:
         """Stands still; what is under way arrives."""
-        self._order("pause")
+        self._order(Order("pause"))
 
     def resume(self) -> None:
         """Goes on from where it stands."""
-        self._order("resume")
+        self._order(Order("resume"))
 
     def set_speed(self, speed: float) -> None:
         """Event seconds a second from here on."""
-        self._order("speed", {"speed": speed})
+        self._order(Order("speed", {"speed": speed}))
 
     def seek(self, time_s: float) -> None:
         """Goes on from ``time_s`` in a new epoch; everything begins anew there."""
-        self._order("seek", {"time_s": time_s})
+        self._order(Order("seek", {"time_s": time_s}))
 
     def step(self, seconds: float) -> None:
         """Plays ``seconds`` and stands again if paused, else jumps by them."""
-        self._order("step", {"seconds": seconds})
+        self._order(Order("step", {"seconds": seconds}))
 
     def set_dropped(self, modality: Modality, dropped: bool) -> None:
         """Withholds the modality, or gives it back."""
-        self._order("drop" if dropped else "restore", {"modality": modality.value})
+        self._order(Order("drop" if dropped else "restore", {"modality": modality.value}))
 
     def set_limits(self, limits: Iterable[LimitSetting], bed: str = "") -> None:
         """Judges the alarms by these from now on, of any bed; BadInput for limits that make no sense."""
-        self._order("limits", limits=checked(limits), bed=bed)
+        self._order(Order("limits", limits=checked(limits), bed=bed))
 
     def acknowledge(self, alarms: Mapping[str, float]) -> None:
         """Tells whoever listens which alarms (key -> event time in seconds at which it began) somebody has seen."""
         told = list(alarms.items())
         for first in range(0, len(told), MAX_ARGUMENTS):
-            self._order("acknowledge", dict(told[first : first + MAX_ARGUMENTS]))
+            self._order(Order("acknowledge", dict(told[first : first + MAX_ARGUMENTS])))
 
     def explain(self) -> None:
         """Asks what each sensor is worth to the newest prediction; the answer comes as a record."""
-        self._order("explain")
+        self._order(Order("explain"))
 
     def mark(self, time_s: float, word: str) -> None:
         """Marks a moment of event time, with a word or ""; it goes to all who read the commands, and is recorded."""
-        self._order(MARK, {"time_s": time_s, "word": word})
+        self._order(Order(MARK, {"time_s": time_s, "word": word}))
 
 
 class CommandApplier:

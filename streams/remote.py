@@ -8,16 +8,15 @@ nothing was heard for longest.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from threading import Lock
 
 from models.signals.errors import BadInput
 from models.signals.times import SECOND_NS
-from streams.commands import CommandMaker, Orders
+from streams.commands import CommandMaker, Order, Orders
 from streams.control import BedView, SessionStatus
 from streams.latency import LatencyBook
-from streams.limit_settings import LimitSetting
 from streams.records import AnyRecord, BedRecord, CommandRecord, StatusRecord, WaveTick
 from streams.status import OnShow, channels_of, events_of, gaps_of, session_status
 
@@ -157,14 +156,8 @@ class RemoteSession(Orders, OnShow):
         """Counts the latency of what was painted."""
         self.latency.add_ns(stage, due_ns, shown_ns)
 
-    def _order(
-        self,
-        name: str,
-        args: Mapping[str, str | float] | None = None,
-        limits: Iterable[LimitSetting] = (),
-        bed: str = "",
-    ) -> None:
-        known = self._known(bed or self.bed)
+    def _order(self, order: Order) -> None:
+        known = self._known(order.bed or self.bed)
         if known is None:
             raise BadInput("a bed to order", "none yet", "wait until one has announced itself")
         if away_s := self._away_s():  # an order that is carried out minutes later is another one
@@ -172,7 +165,7 @@ class RemoteSession(Orders, OnShow):
                 "a broker to send the order by", f"none that has answered for {away_s:.0f} s", "wait until it is back"
             )
         at_ns = round((known.source.position_s if known.source is not None else 0.0) * SECOND_NS)
-        self._post(self._command(known.record.bed, known.record.session, at_ns, name, args, limits))
+        self._post(self._command(known.record.bed, known.record.session, at_ns, order))
 
     def _known(self, bed: str) -> _Known | None:
         with self._lock:

@@ -12,7 +12,7 @@ from models.signals.modalities import Modality
 from models.signals.windows import WindowSpec
 from monitor.session import Session
 from streams.codec import encode
-from streams.commands import CommandMaker
+from streams.commands import CommandMaker, Order
 from streams.control import SessionControl
 from streams.crew import SessionError
 from streams.limit_settings import DEFAULT_SETTINGS, default_setting, moved
@@ -179,8 +179,8 @@ def test_a_malformed_message_is_a_dead_letter_and_stops_nothing(make: Make) -> N
         ("commands", b"\x00"),
     ]:  # fmt: skip
         arrives(topic, message)
-    arrives("commands", encode(command("bed1", session.id, 0, "seek", {"time_s": float("1e300")})))
-    arrives("waves", encode(command("bed1", session.id, 0, "pause")))
+    arrives("commands", encode(command("bed1", session.id, 0, Order("seek", {"time_s": float("1e300")}))))
+    arrives("waves", encode(command("bed1", session.id, 0, Order("pause"))))
     wait_until(lambda: session.report()["dead_letters"] == 7, what="seven dead letters")
     letters = [r for r in records if isinstance(r, DeadLetter)]
     assert sorted(x.topic for x in letters) == [

@@ -17,7 +17,7 @@ from streams.alarm_stage import AlarmStage
 from streams.alarms import AlarmEngine, limits_from
 from streams.alarms.limits import HOLD_S
 from streams.codec import decode, encode
-from streams.commands import CommandMaker
+from streams.commands import CommandMaker, Order
 from streams.feed import DisplayFeed
 from streams.limit_settings import (
     DEFAULT_SETTINGS,
@@ -59,7 +59,7 @@ def changed(which: str, **values: Any) -> tuple[LimitSetting, ...]:
 
 
 def command(limits: tuple[LimitSetting, ...], bed: str = "1") -> CommandRecord:
-    return CommandMaker("desk", "anna")(bed, "s", 0, "limits", {}, limits)
+    return CommandMaker("desk", "anna")(bed, "s", 0, Order("limits", limits=tuple(limits)))
 
 
 class Desk:

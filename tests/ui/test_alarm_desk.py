@@ -18,7 +18,7 @@ from pytestqt.qtbot import QtBot
 from models.signals.absence import Absence
 from models.signals.errors import BadInput
 from models.signals.modalities import Modality
-from streams.commands import CommandMaker
+from streams.commands import CommandMaker, Order
 from streams.limit_settings import DEFAULT_SETTINGS, LimitSetting, checked, default_setting, moved
 from tests.ui.harness import Inline, Screen, near
 from tests.ui.synthetic import FakeSession, Patient
@@ -79,8 +79,8 @@ def test_a_click_on_an_alarm_acknowledges_that_one_and_beside_it_opens_the_list(
 def test_what_another_display_has_acknowledged_is_acknowledged_here(screen: Make) -> None:
     s = with_alarms(screen(Patient(epoch=3)))
     make = CommandMaker("desk", "anna")
-    s.feed.push(make(s.patient.bed, "s", 0, "acknowledge", {"asystole": 1.0, "map.low": 0.5}))
-    s.feed.push(make(s.patient.bed, "another", 0, "acknowledge", {"map.low": 1.0}))
+    s.feed.push(make(s.patient.bed, "s", 0, Order("acknowledge", {"asystole": 1.0, "map.low": 0.5})))
+    s.feed.push(make(s.patient.bed, "another", 0, Order("acknowledge", {"map.low": 1.0})))
     s.frames(12)
     assert seen(s) == {"asystole": True, "map.low": False}, "and one that began before is another"
 
