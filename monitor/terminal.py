@@ -32,14 +32,13 @@ from ui.bed.prediction_view import prediction_words
 from ui.bed.readouts import readout
 from ui.bed.ward import Ward
 from ui.style.theme import default_theme
-from ui.style.words import bed_title, clock_words
+from ui.style.words import DISCLAIMER, bed_title, clock_words
 from ui.window.control_link import ask_all
 
 COLOURS = {Modality.ECG: "green", Modality.ABP: "red", Modality.PPG: "cyan", Modality.EEG: "yellow"}
 ALARM_STYLES = {"high": "bold white on red", "medium": "black on yellow", "low": "black on cyan", "": "yellow"}
 NOT_LIVE = "black on white"
 STAMPS = {Life.WAITING: "WAITING FOR THE FIRST SAMPLES", Life.PAUSED: "PAUSED: all values are of this moment"}
-DISCLAIMER = "Research and teaching only — not for clinical decisions"
 STRIP_S = 40
 _BATCH, _BATCHES = 4096, 4
 

@@ -22,7 +22,7 @@ from tests.ui.harness import Screen, near
 from tests.ui.synthetic import Chapter, FakeSession, Patient
 from ui.bed.risk_history import LowStretch, MapPoint, low_stretches, measured_at, unbroken
 from ui.bed.worth_view import ASKING, NO_ANSWER, NOT_ASKED, NOT_NOW, WorthWords
-from ui.panels.risk_marks import draw_mark
+from ui.style.risk_marks import draw_mark
 from ui.style.theme import default_theme, parse_theme
 
 M = Modality

@@ -16,6 +16,7 @@ from msgspec import Meta
 
 from models.signals.errors import BadInput
 from ui.bed.layout import MOST_ROWS, Layout, RowChoice
+from ui.style.words import quoted
 
 MOST_NAMED, MOST_LAST = 100, 100
 LONGEST_NAME = 40
@@ -113,5 +114,5 @@ def _rows(layout: Layout) -> str:
 
 
 def _toml(value: Any) -> str:
-    """A string, number or truth value; of strings, JSON's escapes are TOML's, but for DEL."""
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    """A string, number or truth value."""
+    return quoted(value) if isinstance(value, str) else json.dumps(value)

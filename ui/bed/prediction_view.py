@@ -72,6 +72,11 @@ class PredictionWords:
     held: str = ""
 
 
+def beside_high(state: DisplayState) -> bool:
+    """Whether an alarm of high priority stands: beside that no risk has a colour."""
+    return any(alarm.record.priority == "high" for alarm in state.alarms.standing)
+
+
 def band_of(risk_100: float, bands: tuple[float, float]) -> str:
     """<= 50 low, 50-85 middle, > 85 high, by the number as shown."""
     shown = round(risk_100)
@@ -91,8 +96,7 @@ def prediction_words(state: DisplayState, moment: Moment) -> PredictionWords:
     stale = record.valid and current is None
     risks = blank
     if news is None and current is not None and not current.abstain:
-        plain = any(alarm.record.priority == "high" for alarm in state.alarms.standing)
-        risks = _risks(current, state.theme.prediction.bands, plain)
+        risks = _risks(current, state.theme.prediction.bands, beside_high(state))
     reason = ""
     if news is None and state.missed is not None and current is None:
         reason = _not_valid(state.missed)

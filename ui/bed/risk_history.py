@@ -91,3 +91,8 @@ def measured_at(points: Sequence[MapPoint], time_s: float) -> float | None:
     """The mean pressure that was measured at ``time_s``, within a second; None where none was."""
     near = [p for p in points if not p.estimated and abs(p.time_s - time_s) <= 1.0]
     return min(near, key=lambda p: abs(p.time_s - time_s)).mmhg if near else None
+
+
+def trend_key(points: Sequence[RiskPoint] | Sequence[MapPoint]) -> tuple[int, float]:
+    """Whether it is the same: how many, and of when."""
+    return len(points), points[-1].time_s if points else 0.0

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from models.signals.modalities import Modality
 from streams.records import ExplainRecord, LeftOutRow
 from ui.bed.liveness import Life, Moment
-from ui.bed.prediction_view import HORIZONS, News, band_of, news_of
+from ui.bed.prediction_view import HORIZONS, News, band_of, beside_high, news_of
 from ui.bed.risk_history import measured_at
 from ui.bed.state import DisplayState
 from ui.style.words import INVALID, clock_words, duration_words
@@ -101,16 +101,17 @@ def _row(
         return WorthRow(title, row.without, (), Cell(""), Cell(""), row.reason)
     no_risk = news.headline if news is not None else row.no_risk
     bands = state.theme.prediction.bands
-    risks = tuple(_risk(row, horizon, bands, no_risk) for horizon in horizons)
+    plain = beside_high(state)
+    risks = tuple(_risk(row, horizon, bands, no_risk, plain) for horizon in horizons)
     return WorthRow(title, row.without, risks, _mean(row, record, state), _depth(row))
 
 
-def _risk(row: LeftOutRow, horizon: str, bands: tuple[float, float], no_risk: str) -> Cell:
+def _risk(row: LeftOutRow, horizon: str, bands: tuple[float, float], no_risk: str, plain: bool) -> Cell:
     said = row.risk.get(horizon)
     if no_risk or said is None:
         return Cell(INVALID, no_risk or "not given")
     value, lo, hi = (100.0 * v for v in said)
-    return Cell(f"{value:.0f}", "", value, lo, hi, band_of(value, bands))
+    return Cell(f"{value:.0f}", "", value, lo, hi, "plain" if plain else band_of(value, bands))
 
 
 def _mean(row: LeftOutRow, record: ExplainRecord, state: DisplayState) -> Cell:

@@ -26,7 +26,7 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QToolTip, QWidget
 
 from models.signals.modalities import Modality
-from ui.bed.alarm_view import lit
+from ui.bed.alarm_view import colours, lit
 from ui.bed.bed_words import BedWords, matters, standstills
 from ui.bed.bedside import Bedside
 from ui.bed.liveness import Life
@@ -382,8 +382,8 @@ class CentralPage(QWidget):
             return None
         alarm = worst.worst
         if alarm is not None and not alarm.quiet and not worst.held:
-            own = style.colours.get(alarm.record.priority, style.colours["low"])
-            return (own.lit if self._lit.get(alarm.record.priority, True) else own.dark), own.ink
+            phase = worst.still or self._lit.get(alarm.record.priority, True)
+            return colours(alarm, phase, worst.held, style, worst.still)
         if worst.life is Life.LOST:
             return style.colours["high"].lit, style.colours["high"].ink
         if alarm is not None:

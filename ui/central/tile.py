@@ -1,7 +1,7 @@
 """How one tile is painted, part by part: head (name, sensors, alarm), numbers, and the room of the waves.
 
 Nothing is said by a colour alone: stars and words before an alarm, a hatched ground and a word across it where nothing
-is live, a mark of its own for each band of risk, ``~`` and an outline for an estimate.
+is live, a mark of its own for each band of risk, an outline for an estimate.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from PySide6.QtCore import QPointF, QRect, QRectF, QSize, Qt
-from PySide6.QtGui import QBrush, QColor, QFont, QFontMetricsF, QPainter, QPen, QPolygonF
+from PySide6.QtGui import QBrush, QColor, QFont, QFontMetricsF, QPainter, QPen
 
 from models.signals.modalities import Modality
 from ui.bed.alarm_view import Alarm, colours
@@ -17,7 +17,8 @@ from ui.bed.bed_words import BedWords
 from ui.bed.liveness import Life
 from ui.central.tile_words import Sensor, TileNumber, TileWords
 from ui.style.look import Look, draw_text, elided, mixed
-from ui.style.outlined import draw_outlined
+from ui.style.outlined import SHARE, draw_outlined
+from ui.style.risk_marks import band_colour, draw_mark
 from ui.style.words import INVALID
 
 LEAST = (126.0, 98.0)
@@ -108,7 +109,7 @@ class TilePainter:
         ink: QColor | None = None
         fill = look.colour("panel")
         if worst is not None and worst.record.priority in _FILLS:
-            fill, ink = (QColor(name) for name in colours(worst, lit, said.held, style))
+            fill, ink = (QColor(name) for name in colours(worst, lit, said.held, style, said.still))
         painter.fillRect(area, fill)
         left, right = area.left() + 4 * k, area.right() - 4 * k
         upper, lower = area.top() + 12.5 * k, area.top() + 28 * k
@@ -194,7 +195,7 @@ class TilePainter:
             )
         text = ("✓ " if worst.acknowledged else "") + worst.words
         if ink is None:
-            fill, own_ink = (QColor(name) for name in colours(worst, lit, said.held, look.theme.alarm))
+            fill, own_ink = (QColor(name) for name in colours(worst, lit, said.held, look.theme.alarm, said.still))
             self._tag(painter, left, right, base, text, fill, own_ink)
             return
         font = self._fitted(text, 12.0, right - left, True)
@@ -284,7 +285,7 @@ class TilePainter:
         """The mean large, the other two before it; an estimate says so. Returns where they begin."""
         k, look = self._k, self._look
         mean = number.mean or INVALID
-        font = self._fitted(mean, 24.0, right - left, True)
+        font = self._fitted(mean, 24.0 * (SHARE if number.estimated else 1.0), right - left, True)
         width = QFontMetricsF(font).horizontalAdvance(mean)
         self._number(painter, right - width, base, mean, font, number, held)
         end = right - width - 4 * k
@@ -313,27 +314,12 @@ class TilePainter:
             return right - width - 2 * k
         if words.risk == INVALID:
             return right
-        tint = look.colour("stale") if held else look.colour(f"risk_{words.band}" if words.band != "plain" else "text")
+        tint = band_colour(look, words.band, held)
         start = right - draw_text(painter, right, base, words.risk, self._font(11.5, True), tint, right=True)
         mark = QRectF(start - 11 * k, base - 8.2 * k, 8 * k, 8 * k)
-        self._mark(painter, mark, words.band, tint)
+        draw_mark(painter, mark.center(), 4 * k, words.band, look, tint)
         start = mark.left() - 2.5 * k
         return start - draw_text(painter, start, base, "RISK", self._font(7.0), look.colour("text_soft"), right=True)
-
-    def _mark(self, painter: QPainter, box: QRectF, band: str, tint: QColor) -> None:
-        """A ring for a low risk, a full diamond for a middle one, a full triangle for a high one."""
-        painter.setPen(QPen(tint, max(1.0, 1.2 * self._k)))
-        painter.setBrush(tint)
-        middle = box.center()
-        if band == "high":
-            painter.drawPolygon(QPolygonF([QPointF(middle.x(), box.top()), box.bottomRight(), box.bottomLeft()]))
-        elif band == "middle":
-            corners = [QPointF(middle.x(), box.top()), QPointF(box.right(), middle.y())]
-            corners += [QPointF(middle.x(), box.bottom()), QPointF(box.left(), middle.y())]
-            painter.drawPolygon(QPolygonF(corners))
-        elif band == "low":
-            painter.setBrush(Qt.BrushStyle.NoBrush)
-            painter.drawEllipse(box.adjusted(1, 1, -1, -1))
 
     # Where a wave would be ------------------------------------------------------------------------------------------
 

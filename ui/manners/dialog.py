@@ -14,7 +14,6 @@ from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import (
     QCheckBox,
     QComboBox,
-    QDialog,
     QGridLayout,
     QHBoxLayout,
     QLabel,
@@ -27,8 +26,10 @@ from PySide6.QtWidgets import (
 
 from models.signals.errors import BadInput
 from ui.manners.store import ENTRIES, Entry, Setting, SettingsStore, Value
+from ui.style.labels import plain_label
 from ui.style.language import tr
 from ui.style.look import Look
+from ui.style.own_keys import OwnKeysDialog
 from ui.style.words import tooltip_words
 
 TITLE = "Settings"
@@ -37,7 +38,7 @@ _ON = ("off", "on")
 _WIDTH, _FIELD = 700, 210
 
 
-class SettingsDialog(QDialog):
+class SettingsDialog(OwnKeysDialog):
     """saved: told the keys that were written. writer: where the file is written."""
 
     def __init__(
@@ -60,7 +61,7 @@ class SettingsDialog(QDialog):
         self._grid.setColumnStretch(2, 1)
         row = 0
         for heading, entries in ENTRIES.items():
-            self._headings.append(_label(tr(heading)))
+            self._headings.append(plain_label(tr(heading)))
             self._grid.addWidget(self._headings[-1], row, 0, 1, 3)
             row += 1
             for entry in entries:
@@ -73,7 +74,7 @@ class SettingsDialog(QDialog):
         self._scroll.setWidgetResizable(True)
         self._scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self._scroll.setFrameShape(QScrollArea.Shape.NoFrame)
-        self.said = _label("")
+        self.said = plain_label("")
         self.said.setWordWrap(True)
         self.said.setAccessibleName("message")
         self.save_button = QPushButton(tr("Save"))
@@ -95,7 +96,7 @@ class SettingsDialog(QDialog):
 
     def _line(self, row: int, entry: Entry) -> None:
         setting = self._store.setting(entry.key)
-        name, field = _label(tr(entry.label)), _field(setting)
+        name, field = plain_label(tr(entry.label)), _field(setting)
         name.setBuddy(field)
         field.setAccessibleName(tr(entry.label))
         field.setToolTip(tooltip_words(setting.expects))
@@ -109,7 +110,7 @@ class SettingsDialog(QDialog):
             if entry.at_once
             else tr(AT_NEXT_START)
         )
-        self._soft.append(_label(note))
+        self._soft.append(plain_label(note))
         for column, widget in enumerate((name, field, self._soft[-1])):
             self._grid.addWidget(widget, row, column)
 
@@ -202,12 +203,6 @@ class SettingsDialog(QDialog):
         colours = self._look.theme.colour
         self.said.setText(sentence)
         self.said.setStyleSheet(f"color: {colours['absent' if bad else 'text_soft']};")
-
-
-def _label(text: str) -> QLabel:
-    label = QLabel(text)
-    label.setTextFormat(Qt.TextFormat.PlainText)
-    return label
 
 
 def _field(setting: Setting) -> QWidget:

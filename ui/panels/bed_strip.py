@@ -15,7 +15,7 @@ from PySide6.QtGui import QColor, QFontMetricsF, QHelpEvent, QMouseEvent, QPaint
 from PySide6.QtWidgets import QToolTip, QWidget
 
 from models.signals.modalities import Modality
-from ui.bed.alarm_view import Alarm, colours, lit
+from ui.bed.alarm_view import colours, lit
 from ui.bed.bed_words import BedWords, in_room, rest_words
 from ui.bed.liveness import Life
 from ui.panels.bell import draw_bell_off
@@ -87,7 +87,7 @@ class BedStrip(QWidget):
             Chip(
                 QRectF(left + number * (each + _GAP * unit), top, each, height),
                 words,
-                words.still or self._phase(words.worst),
+                self._phase(words),
                 words.bed == self._on_show,
             )
             for number, words in enumerate(shown)
@@ -105,8 +105,8 @@ class BedStrip(QWidget):
         left = self.width() - (_SIDE + _REST) * unit
         return QRectF(left, 2 * unit, _REST * unit, self.height() - 6 * unit)
 
-    def _phase(self, alarm: Alarm | None) -> bool:
-        return alarm is None or self._lit.get(alarm.record.priority, True)
+    def _phase(self, words: BedWords) -> bool:
+        return words.still or words.worst is None or self._lit.get(words.worst.record.priority, True)
 
     def _bed_at(self, x: float, y: float) -> BedWords | None:
         for chip in self.chips:
@@ -260,7 +260,7 @@ class BedStrip(QWidget):
 
     def _rest(self, painter: QPainter, rest: tuple[BedWords, ...]) -> None:
         look, unit, place = self._look, self._look.unit, self.rest_place
-        ink = self._fill(painter, place, rest[0], self._phase(rest[0].worst))
+        ink = self._fill(painter, place, rest[0], self._phase(rest[0]))
         count, matter = rest_words(rest)
         if (ink is None or rest[0].held) and any(words.life is Life.LOST for words in rest):
             own = look.theme.alarm.colours["high"]

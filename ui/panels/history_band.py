@@ -18,6 +18,7 @@ from ui.bed.bed_words import bed_words
 from ui.bed.bedside import Bedside
 from ui.bed.past import Page, ago_words, day_words, whose_words
 from ui.style.look import Look, draw_text, elided
+from ui.style.words import ESTIMATED
 
 HEIGHT = 48
 """The banner's room and the heading of a lane: below it begin the waves."""
@@ -46,7 +47,8 @@ def band_words(page: Page, bed: Bedside, unix_s: float) -> BandWords:
     whose = whose_words(page.state.session, bed.state.session)
     title = "  ·  ".join(part for part in (whose, f"HISTORY {day_words(page.at_s, unix_s)}") if part)
     said = bed_words(bed)
-    now = "   ".join(part for part in (f"HR {said.rate}", f"mean {said.mean}", said.life_words) if part)
+    mean = f"{ESTIMATED if said.estimated else 'mean'} {said.mean}"
+    now = "   ".join(part for part in (f"HR {said.rate}", mean, said.life_words) if part)
     then = then_words(page.state.alarms.standing, page.missing)
     return BandWords(title, ago_words(unix_s - page.at_s), then, now)
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import cast
 
 from msgspec.structs import replace
-from PySide6.QtCore import QEvent, QRect, Qt
+from PySide6.QtCore import QEvent, QObject, QRect, Qt
 from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import (
     QComboBox,
@@ -18,7 +18,6 @@ from PySide6.QtWidgets import (
     QFrame,
     QGridLayout,
     QHBoxLayout,
-    QLabel,
     QPushButton,
     QVBoxLayout,
     QWidget,
@@ -37,18 +36,14 @@ from streams.limit_settings import (
     setting_of,
 )
 from streams.records import VitalsRecord
+from ui.style.labels import plain_label
 from ui.style.look import Look
+from ui.style.theme import Theme
 from ui.style.words import number_words
 
 _COLUMNS = ("", "Now", "Alarm", "Low", "High", "Very", "Priority", "Delay", "Latch")
 _PASSED_ON = (Qt.Key.Key_A, Qt.Key.Key_P)
 _HINT = "Very: beyond these an alarm is of high priority. Latch: its message stays until somebody has seen it."
-
-
-def _label(words: str = "") -> QLabel:
-    label = QLabel(words)
-    label.setTextFormat(Qt.TextFormat.PlainText)
-    return label
 
 
 def _switch(on: str, off: str) -> QPushButton:
@@ -66,8 +61,8 @@ class _Row:
     def __init__(self, vital: str) -> None:
         row = LIMITED[vital]
         self.vital = vital
-        self.name = _label(f"{row.label}  {row.unit}")
-        self.now = _label()
+        self.name = plain_label(f"{row.label}  {row.unit}")
+        self.now = plain_label()
         self.setting = default_setting(vital)
         self.on, self.latch = _switch("on", "off"), _switch("yes", "no")
         self.low, self.high = QDoubleSpinBox(), QDoubleSpinBox()
@@ -81,7 +76,7 @@ class _Row:
         self.delay.setDecimals(0)
         self.delay.setRange(0, LONGEST_DELAY_S)
         self.delay.setSuffix(" s")
-        self.very = _label()
+        self.very = plain_label()
         for changed in (self.low.valueChanged, self.high.valueChanged):
             changed.connect(lambda _value: self._show_very())
         for what, field in (("on", self.on), ("low", self.low), ("high", self.high), ("priority", self.priority),
@@ -131,17 +126,20 @@ class LimitsPanel(QFrame):
         self._look, self._on_apply = look, on_apply
         self.setObjectName("limits")
         self._place = QRect()
-        self._unit = 0.0
+        self._styled: tuple[float, Theme] | None = None
         self._bed = ""
-        self.title, hint, self.error = _label(), _label(_HINT), _label()
+        self.title, hint, self.error = plain_label(), plain_label(_HINT), plain_label()
         self.title.setObjectName("title")
         self.error.setObjectName("error")
         for label in (hint, self.error):
             label.setWordWrap(True)
         self.rows = [_Row(setting.vital) for setting in DEFAULT_SETTINGS]
+        for row in self.rows:
+            for field in (row.low, row.high, row.delay):
+                field.installEventFilter(self)
         grid = self._grid = QGridLayout()
         for column, words in enumerate(_COLUMNS):
-            grid.addWidget(_label(words), 0, column)
+            grid.addWidget(plain_label(words), 0, column)
         for number, row in enumerate(self.rows, 1):
             for column, widget in enumerate(row.widgets):
                 grid.addWidget(widget, number, column)
@@ -187,6 +185,8 @@ class LimitsPanel(QFrame):
             self.hide()
             return
         self.title.setText(f"Alarm limits of {bed}")
+        if settings is not None and not self.apply.isEnabled():
+            self._put(settings)  # what stood there were the defaults, which nobody has set
         self.apply.setEnabled(settings is not None)
         for row in self.rows:
             row.now.setText(number_words(getattr(vitals, row.vital) if vitals is not None else None))
@@ -212,8 +212,8 @@ class LimitsPanel(QFrame):
 
     def place(self, room: QRect) -> None:
         """In the middle of ``room``, no larger than it needs."""
-        if self._unit != self._look.unit:
-            self._unit = self._look.unit
+        if self._styled != (self._look.unit, self._look.theme):
+            self._styled = self._look.unit, self._look.theme
             self._restyle()
         size = self.sizeHint()
         width, height = min(size.width(), room.width()), min(size.height(), room.height())
@@ -243,6 +243,13 @@ class LimitsPanel(QFrame):
         )
         self._grid.setHorizontalSpacing(look.px(12))
         self._grid.setVerticalSpacing(look.px(5))
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """A number's field would take letters for its own, those that quiet an alarm too."""
+        if event.type() == QEvent.Type.ShortcutOverride and cast(QKeyEvent, event).key() in _PASSED_ON:
+            event.ignore()
+            return True
+        return super().eventFilter(watched, event)
 
     def event(self, event: QEvent) -> bool:
         """Keys of the window are none while a field has the keyboard, but for those that quiet an alarm."""

@@ -10,10 +10,10 @@ from PySide6.QtWidgets import QWidget
 
 from models.signals.modalities import Modality
 from ui.bed.prediction_view import NOT_ALONE, News, PredictionWords
-from ui.bed.risk_history import MapPoint, RiskPoint
-from ui.panels.risk_marks import band_colour, draw_mark
+from ui.bed.risk_history import MapPoint, RiskPoint, trend_key
 from ui.panels.risk_picture import RiskPicture
 from ui.style.look import Look, draw_text, elided
+from ui.style.risk_marks import band_colour, draw_mark
 from ui.style.words import INVALID
 
 
@@ -157,11 +157,6 @@ class PredictionTile(QWidget):
             draw_text(painter, at, body.center().y() - 2 * unit, risk.horizon, small, look.colour("text"))
             draw_text(painter, at, body.center().y() + 12 * unit, risk.interval, small, look.colour("text_soft"))
             x += column
-
-
-def trend_key(points: Sequence[RiskPoint] | Sequence[MapPoint]) -> tuple[int, float]:
-    """Whether it is the same: how many, and of when."""
-    return len(points), points[-1].time_s if points else 0.0
 
 
 class MadeFromTile(QWidget):

@@ -18,9 +18,9 @@ from PySide6.QtGui import QColor, QFontMetricsF, QPainter, QPen, QPixmap
 from models.signals.modalities import Modality
 from ui.bed.low_pressure import LOW_MMHG
 from ui.bed.prediction_view import band_of
-from ui.bed.risk_history import MapPoint, RiskPoint, low_stretches, unbroken
-from ui.panels.risk_marks import band_colour, draw_mark
+from ui.bed.risk_history import MapPoint, RiskPoint, low_stretches, trend_key, unbroken
 from ui.style.look import Look, draw_text, mixed
+from ui.style.risk_marks import band_colour, draw_mark
 from ui.waves.ink import polygon
 
 Floats = npt.NDArray[np.float64]
@@ -42,8 +42,9 @@ class RiskPicture:
     ) -> None:  # fmt: skip
         """dim: what is drawn is not of now."""
         ratio = painter.device().devicePixelRatio()
-        ends = [(len(points), points[-1].time_s) if points else None for points in (risks, maps)]
-        key = (area.width(), area.height(), ratio, self._look.unit, *ends, int(now_s), dim)
+        look = self._look
+        ends = trend_key(risks), trend_key(maps)
+        key = (area.width(), area.height(), ratio, look.unit, id(look.theme), *ends, int(now_s), dim)
         if self._made is None or self._made[0] != key:
             sheet = QPixmap((area.size() * ratio).toSize())
             sheet.setDevicePixelRatio(ratio)

@@ -27,8 +27,9 @@ from PySide6.QtWidgets import (
 
 from ui.bed.lanes import Lane
 from ui.bed.layout import RowChoice
-from ui.panels.own_keys import OwnKeysDialog, plain_label
+from ui.style.labels import plain_label
 from ui.style.look import Look
+from ui.style.own_keys import OwnKeysDialog
 
 _KEYS = (
     "Up, Down: choose   Shift+Up, Shift+Down: move   Space: show or hide   +, −: taller, lower\n"

@@ -15,11 +15,10 @@ from PySide6.QtWidgets import QWidget
 from ui.bed.alarm_view import FIELDS, Alarm, AlarmField, colours
 from ui.panels.bell import draw_bell_off
 from ui.style.look import Look, draw_text, elided, mixed
-from ui.style.words import tooltip_words
+from ui.style.words import DISCLAIMER, tooltip_words
 
-DISCLAIMER = "Research and teaching only — not for clinical decisions"
 _HINT = f"{DISCLAIMER}. A click on an alarm acknowledges it, one beside them opens their list."
-_DISCLAIMER_LINES = ("Research and teaching only", "not for clinical decisions")
+_DISCLAIMER_LINES = tuple(DISCLAIMER.split(" — "))
 _SHARES = {"high": 0.50, "medium": 0.28, "technical": 0.22}
 _SMALLEST, _SMALLEST_SOURCE = 9.0, 11.0
 _SILENCE_WIDTH = 138.0

@@ -18,8 +18,8 @@ from models.signals.modalities import Modality
 from ui.bed.low_pressure import LOW_MMHG
 from ui.bed.prediction_view import NOT_ALONE
 from ui.bed.worth_view import Cell, WorthRow, WorthWords
-from ui.panels.risk_marks import band_colour, draw_mark
 from ui.style.look import Look, draw_text, elided, mixed
+from ui.style.risk_marks import band_colour, draw_mark
 
 _LINE, _HEAD, _FOOT = 31, 78, 44
 _RISK_MOST, _DEPTH_MOST = 100.0, 100.0

@@ -9,6 +9,7 @@ from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt
 from PySide6.QtGui import QKeyEvent, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QComboBox, QLabel, QPushButton, QSizePolicy, QWidget
 
+from ui.style.labels import plain_label
 from ui.style.look import Look, draw_text, elided, mixed
 from ui.style.words import tooltip_words
 
@@ -114,10 +115,9 @@ class Choosing(QComboBox):
         painter.end()
 
 
-def plain_label() -> QLabel:
-    """A label of one or more lines; names of files are no markup."""
-    label = QLabel()
-    label.setTextFormat(Qt.TextFormat.PlainText)
+def wrapped_label() -> QLabel:
+    """A plain label of one or more lines."""
+    label = plain_label()
     label.setWordWrap(True)
     return label
 

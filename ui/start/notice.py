@@ -9,7 +9,7 @@ from PySide6.QtCore import QEvent, QPointF, QRectF, Qt
 from PySide6.QtGui import QKeyEvent, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QApplication, QFrame, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
-from ui.start.cards import OWN_KEYS, field_style, keeps, plain_label
+from ui.start.cards import OWN_KEYS, field_style, keeps, wrapped_label
 from ui.start.opening import Notice, Stage
 from ui.style.look import Look
 
@@ -60,7 +60,7 @@ class NoticePanel(QFrame):
         self.setObjectName("notice")
         self.notice: Notice | None = None
         self._had_focus: QWidget | None = None
-        self._title, self._words = plain_label(), plain_label()
+        self._title, self._words = wrapped_label(), wrapped_label()
         self._column, self._row = QVBoxLayout(self), QHBoxLayout()
         self._column.addWidget(self._title)
         self._column.addWidget(self._words)

@@ -27,7 +27,7 @@ from PySide6.QtWidgets import (
 )
 
 from models.signals.errors import BadInput
-from ui.start.cards import HEIGHT, OWN_KEYS, Card, Choosing, field_style, keeps, plain_label
+from ui.start.cards import HEIGHT, OWN_KEYS, Card, Choosing, field_style, keeps, wrapped_label
 from ui.start.choices import demo, goes_on, recent_words, resumed, typed, vitaldb
 from ui.start.opening import Choice, Found, Recent
 from ui.style.look import Look, draw_text, elided
@@ -163,7 +163,7 @@ class StartPage(QWidget):
         return field
 
     def _make_right(self) -> None:
-        self.heading = plain_label()
+        self.heading = wrapped_label()
         self.clear = self._small("Clear", "Forget all that was open before", self._asks.forget)
         self.back = self._small("Recent", "Back to what was open before", self._say_recents)
         self.again = self._small(
@@ -173,7 +173,7 @@ class StartPage(QWidget):
         head.addWidget(self.heading, 1)
         for button in (self.again, self.back, self.clear):
             head.addWidget(button)
-        self.empty = plain_label()
+        self.empty = wrapped_label()
         self.cards: list[Card] = []
         inside = QWidget()
         self._list = QVBoxLayout(inside)

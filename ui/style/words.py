@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import html
+import json
 import math
 
 from models.signals.absence import Absence
 
+DISCLAIMER = "Research and teaching only — not for clinical decisions"
 INVALID = "-?-"
 UNKNOWN_TIME = "--:--:--"
 ESTIMATED = "ESTIMATED"
@@ -96,3 +98,12 @@ def sweep_words(speed_mm_s: float, known: bool, short: bool = False) -> str:
     if known:
         return f"{speed_mm_s:g} mm/s"
     return f"about {speed_mm_s:g} mm/s" + ("" if short else ", size of the screen unknown")
+
+
+def quoted(words: str) -> str:
+    """A basic string of TOML: that of JSON, which lets DEL stand.
+
+    >>> print(quoted('a "b"'))
+    "a \\"b\\""
+    """
+    return json.dumps(words, ensure_ascii=False).replace("\x7f", "\\u007f")

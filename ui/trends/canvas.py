@@ -16,6 +16,7 @@ from PySide6.QtGui import QColor, QTransform
 from PySide6.QtWidgets import QFrame, QGraphicsLineItem
 
 from models.signals.modalities import Modality
+from streams.limit_settings import LimitSetting
 from ui.bed.series import HI, LO, MID, Float32, Stretch
 from ui.bed.trends import AT, AlarmSpan
 from ui.style.look import Look, mixed
@@ -46,11 +47,8 @@ class _Panel:
         self.bands = [Strokes() for _ in range(3)] if plot.risk else []
         for shape in (self.grid, *self.spread, self.between, *self.strokes, *self.bands):
             item.addItem(shape)
-        limits = [value for vital in plot.limits for value in limits_of(vital)]
-        self.limits = [pg.InfiniteLine(value, angle=0, movable=False) for value in limits]
+        self.limits: list[Any] = []
         self.edges: list[Any] = []
-        for limit in self.limits:
-            item.addItem(limit, ignoreBounds=True)
 
     def restyle(self, look: Look) -> None:
         """Colours and widths."""
@@ -68,10 +66,25 @@ class _Panel:
         names = ("risk_low", "risk_middle", "risk_high")
         for number, (shape, name) in enumerate(zip(self.bands, names, strict=False)):
             shape.restyle(pen(look.colour(name), (1.4 + 0.9 * number) * unit))
-        for limit in self.limits:
-            limit.setPen(pen(mixed(look.colour("text_faint"), look.colour("background"), 0.35), 1.0))
+        self._colour_limits(look)
         for edge_line, name in zip(self.edges, names[1:], strict=False):
             edge_line.setPen(pen(mixed(look.colour(name), look.colour("background"), 0.5), 1.0, Qt.PenStyle.DashLine))
+
+    def show_limits(self, settings: Sequence[LimitSetting] | None, look: Look) -> None:
+        """A line at each alarm limit in force."""
+        values = [value for vital in self.plot.limits for value in limits_of(settings, vital)]
+        if values == [limit.value() for limit in self.limits]:
+            return
+        for limit in self.limits:
+            self.item.removeItem(limit)
+        self.limits = [pg.InfiniteLine(value, angle=0, movable=False) for value in values]
+        for limit in self.limits:
+            self.item.addItem(limit, ignoreBounds=True)
+        self._colour_limits(look)
+
+    def _colour_limits(self, look: Look) -> None:
+        for limit in self.limits:
+            limit.setPen(pen(mixed(look.colour("text_faint"), look.colour("background"), 0.35), 1.0))
 
     def draw(self, stretch: Stretch, dash: int, bands: tuple[float, float]) -> None:
         """The lines of a stretch; the scale holds them."""
@@ -249,6 +262,7 @@ class Canvas(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         modalities: tuple[Modality, ...],
         unconnected: frozenset[Modality],
         now_s: float,
+        limits: Sequence[LimitSetting] | None,
     ) -> None:
         """All of a stretch, within the present range. modalities: rows of the presence."""
         self._find_idle(stretch, unconnected)
@@ -257,6 +271,7 @@ class Canvas(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         (begin_s, end_s), _ = self.strip.vb.viewRange()
         times = self.axis.tickValues(begin_s, end_s, self.strip.vb.width())[0][1]
         for panel in self.panels:
+            panel.show_limits(limits, self._look)
             panel.draw(stretch, dash, self._look.theme.prediction.bands)
             panel.rule(begin_s, end_s, times)
         if modalities != self._modalities:

@@ -109,12 +109,8 @@ class Export:
     sheet: Sheet
 
     def write(self, path: Path) -> bool:
-        """Writes ``path`` with the endings .png, .svg and .csv, and makes its folder; False where that cannot be."""
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.with_suffix(".svg").write_bytes(self.svg)
-            with path.with_suffix(".csv").open("w", newline="", encoding="utf-8") as file:
-                csv.writer(file).writerows(self.sheet.rows())
-        except OSError:
-            return False
+        """Writes ``path`` with the endings .png, .svg and .csv; False where the picture cannot be, else OSError."""
+        path.with_suffix(".svg").write_bytes(self.svg)
+        with path.with_suffix(".csv").open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows(self.sheet.rows())
         return QImageWriter(str(path.with_suffix(".png")), b"PNG").write(self.image)

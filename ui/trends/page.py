@@ -187,13 +187,15 @@ class TrendsPage(QWidget):
             return  # less than a pixel of news
         self._drawn, self._drawn_s = drawn, self._clock_s
         self._until_s = math.floor(present_s / quantum) * quantum + quantum
-        words = self._words(bed, trends)
+        words = self._words(bed)
         self.canvas.axis.words = words
         self.canvas.axis.shift_s = self._shift_s(bed, trends)
         self.canvas.ci.layout.activate()  # else what was just resized is drawn for its old size
         self.canvas.show_range(*range_s)
         self._stretch = trends.stretch(*range_s, max(200, round(width / BUCKET_PX)))
-        self.canvas.draw(self._stretch, trends.alarms(*range_s), _rows(bed), _unconnected(bed), present_s)
+        self.canvas.draw(
+            self._stretch, trends.alarms(*range_s), _rows(bed), _unconnected(bed), present_s, bed.state.limits
+        )
 
     # Words --------------------------------------------------------------------------------------------------------
 
@@ -207,7 +209,7 @@ class TrendsPage(QWidget):
         ahead_s = self._bed.state.trends.ahead_s(time_s) or 0.0
         return self._unix() - (self._clock_s - (time_s + ahead_s))
 
-    def _words(self, bed: Bedside, trends: Trends) -> Callable[[float], str]:
+    def _words(self, bed: Bedside) -> Callable[[float], str]:
         return (lambda time_s: wall_words(self.unix_s(time_s))) if self._live(bed) else _in_recording
 
     def _shift_s(self, bed: Bedside, trends: Trends) -> float:
@@ -218,7 +220,7 @@ class TrendsPage(QWidget):
         return unix_s + time.localtime(unix_s).tm_gmtoff - trends.now_s
 
     def _say(self, bed: Bedside, trends: Trends) -> None:
-        words, present_s = self._words(bed, trends), self._present_s
+        words, present_s = self._words(bed), self._present_s
         self.canvas.mark(self.cross_s, present_s)
         stretch, at_s = self._stretch, self.cross_s
         if at_s is None:

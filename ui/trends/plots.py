@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from models.signals.modalities import Modality
-from streams.alarms import DEFAULT_LIMITS
+from streams.limit_settings import LimitSetting, setting_of
 from ui.bed.trends import UNITS
 
 
@@ -120,6 +121,9 @@ PLOTS: tuple[Plot, ...] = (
 )
 
 
-def limits_of(vital: str) -> tuple[float, ...]:
-    """Where the alarm limits of a vital lie."""
-    return tuple(limit.value for limit in DEFAULT_LIMITS if limit.vital == vital)
+def limits_of(settings: Sequence[LimitSetting] | None, vital: str) -> tuple[float, ...]:
+    """Where the alarm limits of a vital lie by which the stream judges; none where it has not said, or they are off."""
+    setting = setting_of(settings or (), vital)
+    if setting is None or not setting.on:
+        return ()
+    return tuple(value for value in (setting.low, setting.high) if value is not None)

@@ -1,6 +1,6 @@
 """The values at one moment beside their plots: of the cross-hair, or of now. They are what the plots' colours mean.
 
-Every value has its unit, what is unknown is ``-?-``, and what is of the model says ESTIMATED. Of a bucket of several
+Every value has its unit, what is unknown is ``-?-``, and an estimated pressure says ESTIMATED. Of a bucket of several
 seconds the middle is told, and between what the values of it lay.
 """
 

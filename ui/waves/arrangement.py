@@ -30,11 +30,10 @@ class Arrangement:
         for lane in lanes:
             lane.draw_as(_styled(styles[lane.modality], self._choices[lane.key]))
 
-    def scaled(self, scales: dict[str, LaneScale]) -> dict[str, LaneScale]:
-        """``scales`` by key, with one for each lane, in the gain that is wanted."""
+    def scaled(self, scales: dict[str, LaneScale]) -> None:
+        """Puts one into ``scales``, by key, for each lane, in the gain that is wanted."""
         for lane in self.all:
             scales.setdefault(lane.key, LaneScale(lane.style, 1.0)).want(self._choices[lane.key].gain)
-        return scales
 
     def heights(
         self, scales: Mapping[str, LaneScale], px_per_mm: float, unit: float

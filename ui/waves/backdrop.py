@@ -164,10 +164,8 @@ class Backdrop:
         size = lane.style.calibration
         if not size or lane.info is None:
             return
-        span = scale.scale.high - scale.scale.low
-        while size > 0.8 * span:
-            size /= 2
-        pixels = size / span * row.wave_height
+        size = scale.scale.bar(size)
+        pixels = size / (scale.scale.high - scale.scale.low) * row.wave_height
         unit = self._look.unit * self._ratio
         middle = row.wave_top + row.wave_height / 2
         x, cap = left - 8 * unit, 3 * unit

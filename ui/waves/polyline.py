@@ -43,8 +43,7 @@ def lines(columns: Float64, values: npt.NDArray[np.floating]) -> list[Float64]:
     points = np.column_stack((x, y))
     if there.all():
         return [points]
-    edges = np.flatnonzero(np.diff(np.concatenate(([False], there, [False])).astype(np.int8)))
-    return [points[a:b] for a, b in zip(edges[::2], edges[1::2], strict=True)]
+    return [points[a:b] for a, b in runs(there)]
 
 
 def runs(mask: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:

@@ -23,12 +23,20 @@ _STEPS = (10.0, 20.0, 25.0, 50.0, 100.0)
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Values at the bottom and top of the wave area, grid lines to number, and the caption of the header."""
+    """Values at the bottom and top of the wave area, grid lines to number, the caption of the header, and what of the
+    lane's choices it is, 0 where it is none."""
 
     low: float
     high: float
     ticks: tuple[float, ...] = ()
     caption: str = ""
+    choice: float = 0.0
+
+    def bar(self, calibration: float) -> float:
+        """How high the bar in the margin is: as the lane's style says, halved until it fits."""
+        while calibration > 0.8 * (self.high - self.low):
+            calibration /= 2
+        return calibration
 
     def y(self, value: float, top: float, height: float) -> float:
         """Where a value lies in the area from ``top`` down, ``height`` high; outside of it for values off the scale."""
@@ -42,13 +50,13 @@ def _number(value: float) -> str:
 def gain_scale(style: LaneStyle, choice: float, height_mm: float) -> Scale:
     """``choice`` mm per unit, true to the screen; ×1 is the theme's own choice (10 mm/mV for ECG)."""
     span = height_mm / choice
-    return Scale(-style.baseline * span, (1 - style.baseline) * span, (), f"×{_number(choice / style.choice)}")
+    return Scale(-style.baseline * span, (1 - style.baseline) * span, (), f"×{_number(choice / style.choice)}", choice)
 
 
 def sensitivity_scale(style: LaneStyle, choice: float, height_mm: float) -> Scale:
     """``choice`` units per centimetre of the screen."""
     span = choice * height_mm / 10.0
-    return Scale(-style.baseline * span, (1 - style.baseline) * span, (), f"{_number(choice)} µV/cm")
+    return Scale(-style.baseline * span, (1 - style.baseline) * span, (), f"{_number(choice)} µV/cm", choice)
 
 
 def pressure_scale(low: float, high: float, room: int = 4) -> Scale:

@@ -6,12 +6,12 @@ size.
 
 from __future__ import annotations
 
-import json
 import math
 import tomllib
 from collections.abc import Mapping
 
 from models.signals.errors import BadInput
+from ui.style.words import quoted
 from ui.waves.geometry import MM_PER_INCH
 
 PX_PER_MM = (30.0 / MM_PER_INCH, 1000.0 / MM_PER_INCH)
@@ -42,12 +42,8 @@ def parse_sizes(text: str, where: str) -> dict[str, float]:
 
 def sizes_text(sizes: Mapping[str, float]) -> str:
     """As TOML."""
-    lines = "".join(f"{_quoted(name)} = {float(size)!r}\n" for name, size in sizes.items())
+    lines = "".join(f"{quoted(name)} = {float(size)!r}\n" for name, size in sizes.items())
     return f"# Device pixels a millimetre, as measured with a ruler (menu: Size of this screen).\n[px_per_mm]\n{lines}"
-
-
-def _quoted(name: str) -> str:
-    return json.dumps(name, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def measured_scale(pixels: float, typed: str) -> float | None:

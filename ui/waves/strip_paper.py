@@ -19,7 +19,7 @@ from PySide6.QtGui import QColor, QFont, QFontMetricsF, QPageLayout, QPageSize, 
 from models.signals.absence import Absence
 from ui.bed.strip import Strip, StripLane
 from ui.style.theme import Theme
-from ui.style.words import absence_words, clock_words
+from ui.style.words import DISCLAIMER, absence_words, clock_words
 from ui.waves.geometry import MM_PER_INCH
 from ui.waves.ink import polygon
 from ui.waves.polyline import runs
@@ -28,7 +28,6 @@ from ui.waves.scales import Scale, gain_scale, sensitivity_scale
 SPEED_MM_S = 25.0
 PAGE_S = 10.4
 """Seconds that fit on a page: the screen's usual ten and a bit."""
-DISCLAIMER = "Research and teaching only — not for clinical decisions"
 _PAGE_MM = (297.0, 210.0)  # A4, landscape
 _LEFT_MM, _TOP_MM, _BOTTOM_MM = 26.0, 22.0, 17.0
 WIDTH_MM = PAGE_S * SPEED_MM_S
@@ -64,8 +63,7 @@ def areas(strip: Strip, theme: Theme, shown: Sequence[Scale]) -> list[Area]:
         if style.scale == "gain":
             scale = gain_scale(style, style.choice, height)
         elif style.scale == "sensitivity":
-            choice = float(scale.caption.split()[0])
-            scale = sensitivity_scale(style, choice, height)
+            scale = sensitivity_scale(style, scale.choice, height)
         out.append(Area(_TOP_MM + number * each + _HEADER_MM, height, scale))
     return out
 
@@ -130,7 +128,7 @@ class _Sheet:
     def _header(self, lane: StripLane, area: Area) -> None:
         parts = [area.scale.caption or lane.unit]
         if self._theme.lanes[lane.modality].scale == "gain":
-            parts = [f"10 mm/{lane.unit}"]
+            parts = [f"{area.scale.choice:g} mm/{lane.unit}"]
         if lane.filter_hz:
             parts.append(f"{lane.filter_hz[0]:g}–{lane.filter_hz[1]:g} Hz")
         self._text(_LEFT_MM, area.top - 1.2, lane.name, 3.4, bold=True)
@@ -180,8 +178,7 @@ class _Sheet:
         size, span = self._theme.lanes[lane.modality].calibration, area.scale.high - area.scale.low
         if not size:
             return
-        while size > 0.8 * span:
-            size /= 2
+        size = area.scale.bar(size)
         half, middle = size / span * area.height / 2.0, area.top + area.height / 2.0
         x = _LEFT_MM - 6.0
         self._p.setPen(self._pen(_INK, 0.3))

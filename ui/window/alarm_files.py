@@ -10,7 +10,6 @@ cannot be read is said and left as it is; nothing is written over it.
 
 from __future__ import annotations
 
-import json
 import os
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
@@ -26,6 +25,7 @@ from models.signals.errors import BadInput
 from streams.limit_settings import LimitSetting, checked
 from ui.bed.alarm_journal import KEPT, Entry
 from ui.bed.alarm_states import Mode
+from ui.style.words import quoted
 
 JOURNAL_BYTES = 400_000
 """From here on a journal is cut to its newest half."""
@@ -193,7 +193,7 @@ def limits_toml(limits: Limits) -> str:
     lines = [_HEAD]
     for bed, settings in limits.items():
         for setting in settings:
-            lines.append(f"[{_quoted(bed)}.{setting.vital}]")
+            lines.append(f"[{quoted(bed)}.{setting.vital}]")
             for name, value in msgspec.structs.asdict(setting).items():
                 if name != "vital" and value is not None:
                     lines.append(f"{name} = {_toml(value)}")
@@ -202,9 +202,4 @@ def limits_toml(limits: Limits) -> str:
 
 
 def _toml(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else _quoted(value) if isinstance(value, str) else repr(value)
-
-
-def _quoted(text: str) -> str:
-    """A basic string of TOML: that of JSON, which lets DEL stand."""
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return str(value).lower() if isinstance(value, bool) else quoted(value) if isinstance(value, str) else repr(value)

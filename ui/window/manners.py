@@ -10,7 +10,6 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from datetime import datetime
 from pathlib import Path
 
 from PySide6.QtGui import QGuiApplication
@@ -141,8 +140,7 @@ class Manners:
         if self._around.report is None:
             self._say("this window has nothing to report")
             return
-        name = Path(f"vigil-problem-{datetime.now():%Y%m%d-%H%M%S}.zip")
-        self._files.write(name, self._around.report, "(no waves, no names)")
+        self._files.write("zip", self._around.report, "(no waves, no names)", "vigil-problem")
 
     # The window ---------------------------------------------------------------------------------------------------
 

@@ -21,14 +21,14 @@ class Pictures:
 
     def take(self, image: QImage) -> None:
         """Save a picture under a name of this second; :meth:`done` says where."""
-        name = Path(f"vigil-{datetime.now():%Y%m%d-%H%M%S}.png")
-        self.write(name, lambda path: write_picture(image, path))
+        self.write("png", lambda path: _png(image, path))
 
-    def write(self, name: Path, write: Callable[[Path], bool], more: str = "") -> None:
-        """Have ``write`` write a file of a name; it tells whether it could. more: to be said besides where it is."""
+    def write(self, suffix: str, write: Callable[[Path], bool], more: str = "", what: str = "vigil") -> None:
+        """Have ``write`` write a file with a name of this second, in a folder that is there; it tells whether it could,
+        or raises OSError. more: to be said besides where it is. what: the name begins so."""
         usual = QStandardPaths.writableLocation(QStandardPaths.StandardLocation.PicturesLocation)
-        path = (self.folder or Path(usual or ".")) / name
-        self._writing.append((path, f" {more}" if more else "", self._writer.submit(write, path)))
+        path = (self.folder or Path(usual or ".")) / f"{what}-{datetime.now():%Y%m%d-%H%M%S}.{suffix}"
+        self._writing.append((path, f" {more}" if more else "", self._writer.submit(_written, write, path)))
 
     def done(self) -> list[str]:
         """A sentence for each that has been written, or could not be, since the last call."""
@@ -45,8 +45,16 @@ class Pictures:
 
 def write_picture(image: QImage, path: Path) -> bool:
     """Write a PNG, making its folder; False where that cannot be done."""
+    return _written(lambda path: _png(image, path), path)
+
+
+def _png(image: QImage, path: Path) -> bool:
+    return QImageWriter(str(path), b"PNG").write(image)
+
+
+def _written(write: Callable[[Path], bool], path: Path) -> bool:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        return write(path)
     except OSError:
         return False
-    return QImageWriter(str(path), b"PNG").write(image)

@@ -10,8 +10,9 @@ from PySide6.QtCore import QLineF, QSize
 from PySide6.QtGui import QPainter, QPaintEvent, QPen, QScreen
 from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
-from ui.panels.own_keys import OwnKeysDialog, plain_label
+from ui.style.labels import plain_label
 from ui.style.look import Look
+from ui.style.own_keys import OwnKeysDialog
 from ui.waves.screen_sizes import measured_scale, parse_sizes, sizes_text, with_screen
 from ui.waves.sweep import SweepView, screen_name
 from ui.window.kept_file import KeptFile

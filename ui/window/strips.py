@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 
@@ -32,13 +31,13 @@ class Strips:
         """A PDF of the page that stands, else of the last ``seconds``."""
         taken = self._take(seconds)
         if taken is not None:
-            self._pictures.write(_name("pdf"), partial(_write_pdf, *taken, self._theme))
+            self._pictures.write("pdf", partial(_write_pdf, *taken, self._theme))
 
     def save_table(self, seconds: float = STRIP_S) -> None:
         """The same as CSV."""
         taken = self._take(seconds)
         if taken is not None:
-            self._pictures.write(_name("csv"), partial(_write_csv, taken[0]))
+            self._pictures.write("csv", partial(_write_csv, taken[0]))
 
     def _take(self, seconds: float) -> tuple[Strip, list[Scale]] | None:
         bed, head_s, page = self._ward.on_show, self._sweep.head_s, self._history.page
@@ -65,31 +64,14 @@ class Strips:
         return f"{what} {event}{wall}{missing} · printed {wall_words(unix_s)}"
 
 
-def _name(suffix: str) -> Path:
-    return Path(f"vigil-{datetime.now():%Y%m%d-%H%M%S}.{suffix}")
-
-
 def _source(snapshot: BedView | None) -> str:
     return "live source" if snapshot is not None and not snapshot.status.seekable else "recording"
 
 
 def _write_pdf(strip: Strip, scales: list[Scale], theme: Theme, path: Path) -> bool:
-    return _room_for(path) and write_strip(strip, theme, scales, str(path))
+    return write_strip(strip, theme, scales, str(path))
 
 
 def _write_csv(strip: Strip, path: Path) -> bool:
-    if not _room_for(path):
-        return False
-    try:
-        path.write_text(table(strip), encoding="utf-8")
-    except OSError:
-        return False
-    return True
-
-
-def _room_for(path: Path) -> bool:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return False
+    path.write_text(table(strip), encoding="utf-8")
     return True

@@ -5,9 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
-from datetime import datetime
 from importlib import import_module
-from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -70,5 +68,4 @@ class TrendsRoom(QWidget):
         if order != "save":
             self.page.do(order)
         elif (export := self.page.export()) is not None:
-            name = Path(f"vigil-trends-{datetime.now():%Y%m%d-%H%M%S}.csv")
-            self._pictures.write(name, export.write, "with .svg and .png beside it")
+            self._pictures.write("csv", export.write, "with .svg and .png beside it", "vigil-trends")
