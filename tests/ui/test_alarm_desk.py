@@ -25,7 +25,7 @@ from tests.ui.synthetic import FakeSession, Patient
 from ui.bed.alarm_journal import Entry
 from ui.bed.alarm_states import PAUSE_S, Mode
 from ui.bed.audible import audible_level
-from ui.style.theme import default_theme
+from ui.style.theme import default_theme, theme_named
 from ui.window.alarm_files import JOURNAL_BYTES, AlarmFiles, KeptState, limits_of, limits_toml
 
 Make = Callable[..., Screen]
@@ -260,6 +260,42 @@ def test_the_panel_has_the_value_of_now_and_goes_with_its_bed(screen: Make) -> N
     s.window.show_bed("B")
     s.frames(8)
     assert not s.window.limits.isVisible(), "else A's would be set for B"
+
+
+def test_a_panel_that_was_opened_early_takes_the_limits_of_the_bed(screen: Make) -> None:
+    patient = Patient()
+    patient.limits = tight()
+    s = screen(patient)
+    s.window.alarm_room.toggle_limits()
+    assert s.window.limits.error.text()
+    s.run_to(1.3)
+    assert s.window.limits.apply.isEnabled() and not s.window.limits.error.text()
+    s.window.limits.take()
+    assert s.session.calls[-1][:2] == ("limits", tight()), "and not the defaults, which nobody has set"
+
+
+@pytest.mark.parametrize("field", ["low", "high", "delay"])
+def test_the_keys_that_quiet_an_alarm_are_theirs_in_every_field(screen: Make, qtbot: QtBot, field: str) -> None:
+    s = with_alarms(screen())
+    s.window.alarm_room.toggle_limits()
+    box = getattr(s.window.limits.rows[0], field)
+    box.setFocus()
+    qtbot.keyClick(box, Qt.Key.Key_P)
+    qtbot.keyClick(box, Qt.Key.Key_A)
+    qtbot.keyClick(box, Qt.Key.Key_S)
+    s.frames(12)
+    assert s.window.top.silence.startswith("AUDIO PAUSED") and all(seen(s).values())
+    assert s.window.limits.isVisible() and not s.window.pictures.done()
+
+
+def test_the_panel_follows_the_theme(screen: Make) -> None:
+    s = screen()
+    s.run_to(1.2)
+    s.window.alarm_room.toggle_limits()
+    s.frames(8)
+    s.window.look.theme = theme_named("light")
+    s.frames(8)
+    assert theme_named("light").colour["panel"] in s.window.limits.styleSheet()
 
 
 def test_defaults_are_one_press_and_forget_what_was_kept(screen: Make, tmp_path: Path) -> None:

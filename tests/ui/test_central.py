@@ -293,8 +293,6 @@ def test_the_bands_of_risk_have_shapes_of_their_own(screen: Make) -> None:
     filled = {band: float(mark.mean()) for band, mark in shapes.items()}
     assert 0.65 < filled["low"] < 0.9 and 0.35 < filled["middle"] < 0.65, "a circle, a triangle"
     assert filled["high"] > 0.9, "a square"
-        "circle, triangle, square"
-    )
 
 
 # Live, lost, ended, never seen ------------------------------------------------------------------------------------
@@ -491,3 +489,16 @@ def test_withheld_and_unconnected_sensors_are_marked(screen: Make) -> None:
     states = {sensor.modality.value: sensor.state for sensor in s.window.central.words_of("Bed 1").sensors}
     assert states == {"ECG": "on", "ABP": "on", "PPG": "withheld", "EEG": "none"}
     assert "DEPTH" not in {number.label for number in s.window.central.words_of("Bed 1").small}
+
+
+def test_where_alarms_are_paused_a_tile_does_not_flash(screen: Make) -> None:
+    patient = Patient(bed="Bed 1")
+    s = ward(screen, patient, Patient(bed="Bed 2"))
+    s.run_to(1.0)
+    s.feed.push(patient.alarm("map.low", "ABP LOW 60 < 65", "medium", "physiological", time_s=1.0))
+    s.window.desk.silence_alarms("ALARM PAUSED")
+    style = THEME.alarm.colours["medium"]
+    for tenth in range(1, 22):
+        s.run_to(1.2 + 0.1 * tenth)
+        assert near(head(s, "Bed 1"), style.held, 12).mean() > 0.4
+        assert near(head(s, "Bed 1"), style.lit, 12).mean() < 0.05

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import msgspec
 import numpy as np
@@ -17,6 +18,7 @@ from models.signals.modalities import Modality
 from streams.records import PredictionRecord, RestoredChunk
 from tests.ui.harness import Screen, near
 from tests.ui.synthetic import Chapter, Patient
+from ui.panels.history_band import band_words
 from ui.style.outlined import CAP_MM
 from ui.style.theme import THEMES, default_theme, theme_named
 
@@ -150,3 +152,12 @@ def test_a_band_is_drawn_wherever_the_model_gives_one(screen: Make, modality: Mo
         wave = s.pixels(s.wave_area(modality))[:, s.columns(3.2, 6.0)]
         covered.append(float((np.abs(wave - band).max(axis=2) < 8).mean()))
     assert covered[1] > covered[0] + 0.05
+
+
+def test_over_a_page_of_the_past_an_estimate_of_now_says_so(screen: Callable[..., Screen]) -> None:
+    s = screen(Patient(absent={Modality.ABP: [(14, 99, Absence.NO_DATA)]}))
+    s.run_to(10.0)
+    page = SimpleNamespace(state=s.window.state, at_s=0.0, missing="")
+    assert "mean 86" in band_words(page, s.window.ward.on_show, 0.0).now  # type: ignore[arg-type]
+    s.run_to(20.0)
+    assert "ESTIMATED 59–73" in band_words(page, s.window.ward.on_show, 0.0).now  # type: ignore[arg-type]

@@ -10,6 +10,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from PySide6.QtCore import QEvent, QPoint, QPointF, Qt
@@ -19,6 +20,7 @@ from PySide6.QtWidgets import QApplication
 
 from models.signals.absence import Absence
 from models.signals.modalities import Modality
+from streams.limit_settings import checked, default_setting, moved
 from tests.ui.harness import Screen, hue_like
 from tests.ui.recorded import UNIX_S, Recorder
 from tests.ui.synthetic import Chapter, FakeSession, Patient
@@ -415,3 +417,18 @@ def test_nothing_of_it_is_loaded_before_it_is_opened() -> None:
     code = "import sys, ui.window.main_window; print([m for m in ('pyqtgraph', 'ui.trends.page') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_limits_drawn_are_those_that_the_stream_judges_by(screen: Make) -> None:
+    patient = Patient()
+    s, page = opened(screen, 60, patient)
+
+    def drawn() -> list[list[float]]:
+        return [sorted(limit.value() for limit in panel.limits) for panel in page.canvas.panels]
+
+    assert drawn()[:3] == [[65.0, 110.0], [50.0, 120.0], [6.0, 30.0]]
+    mine = moved(default_setting("hr"), 45.0, 105.0), msgspec.structs.replace(default_setting("abp_map"), on=False)
+    patient.limits = checked(mine)
+    s.run_to(64.0)
+    s.frames(40)
+    assert drawn()[:2] == [[], [45.0, 105.0]]

@@ -262,3 +262,14 @@ def test_a_theme_with_a_shape_that_nobody_draws_is_refused() -> None:
     text = resources.files("ui.style").joinpath("theme.toml").read_text("utf-8")
     with pytest.raises(BadInput, match="star"):
         parse_theme(text.replace('high = "square"', 'high = "star"'))
+
+
+def test_beside_a_high_alarm_no_risk_has_a_colour(screen: Make) -> None:
+    s = screen()
+    s.run_to(4.0)
+    s.window.toggle_worth()
+    answered(s, 3.0)
+    assert {cell.band for row in words(s).rows[:2] for cell in row.risks} == {"low", "middle", "high"}
+    s.feed.push(s.patient.alarm("tachy", "TACHY", "high", "physiological", time_s=4.0))
+    s.frames(12)
+    assert words(s).rows and {cell.band for row in words(s).rows[:2] for cell in row.risks} == {"plain"}
