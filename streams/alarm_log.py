@@ -14,6 +14,7 @@ from threading import Lock
 
 from models.signals.times import SECOND_NS
 from streams.records import AlarmRecord, AnyRecord, WaveTick
+from streams.sessions import is_past
 
 PRIORITIES = ("low", "medium", "high")
 JUMPED = "the replay jumped"
@@ -40,8 +41,9 @@ class AlarmEvent:
 
 @dataclass(slots=True)
 class _Bed:
-    """What stands, of which epoch, and how far each epoch was played."""
+    """What stands, of which session and epoch, and how far each epoch was played."""
 
+    session: str = ""
     epoch: int = -1
     standing: dict[str, AlarmRecord] = field(default_factory=dict)
     played_ns: dict[int, int] = field(default_factory=dict)
@@ -59,11 +61,19 @@ class AlarmLog:
 
     def follow(self, record: AnyRecord) -> list[AlarmEvent]:
         """What the record makes known, in the order of event time."""
+        if not isinstance(record, WaveTick | AlarmRecord):
+            return []
+        bed, events = self._beds.setdefault(record.bed, _Bed(record.session)), []
+        if record.session != bed.session:
+            if is_past(record.session, record.epoch, bed.session, bed.epoch):
+                return []
+            events = [AlarmEvent(bed.last_ns(alarm), Event.ENDED, alarm, JUMPED) for alarm in bed.standing.values()]
+            bed = self._beds[record.bed] = _Bed(record.session, record.epoch)
         if isinstance(record, WaveTick):
-            self._played(self._bed(record), record)
-        elif isinstance(record, AlarmRecord):
-            return list(self._alarm(self._bed(record), record))
-        return []
+            self._played(bed, record)
+        else:
+            events += self._alarm(bed, record)
+        return events
 
     def standing(self) -> list[AlarmEvent]:
         """Those that stand now, at the last moment played."""
@@ -72,9 +82,6 @@ class AlarmLog:
             for bed in self._beds.values()
             for alarm in bed.standing.values()
         ]
-
-    def _bed(self, record: AnyRecord) -> _Bed:
-        return self._beds.setdefault(record.bed, _Bed())
 
     @staticmethod
     def _played(bed: _Bed, tick: WaveTick) -> None:

@@ -166,3 +166,18 @@ def test_began_and_ended_take_turns_and_seconds_add_up(steps: list[tuple[str, bo
         assert (len(mine) % 2 == 1) == (key in now) == any(event.alarm.key == key for event in log.standing())
         report = counts.report().get(key, {"count": 0, "seconds_active": 0.0})
         assert (report["count"], report["seconds_active"]) == (len(mine[::2]), stood[key])
+
+
+def test_another_session_of_the_bed_ends_what_stood_and_has_a_log_of_its_own() -> None:
+    """Its epochs begin anew, and the same alarm of it is another one."""
+    old = alarm(10, session="7-1-a", epoch=2)
+    assert told(old, alarm(3, session="8-1-b"), alarm(4, session="8-1-b", active=False)) == [
+        (10, Event.BEGAN, "ABP LOW 60 < 65", ""),
+        (10, Event.ENDED, "ABP LOW 60 < 65", JUMPED),
+        (3, Event.BEGAN, "ABP LOW 60 < 65", ""),
+        (4, Event.ENDED, "ABP LOW 60 < 65", ""),
+    ]
+    later = alarm(20, session="7-1-a+2", epoch=3)
+    assert [e for _, e, _, _ in told(old, later, alarm(11, session="7-1-a", epoch=2, active=False))] == [
+        Event.BEGAN, Event.ENDED, Event.BEGAN, Event.STANDING,
+    ], "what comes late of the patient before is nothing"  # fmt: skip

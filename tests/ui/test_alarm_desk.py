@@ -418,3 +418,24 @@ def test_a_journal_on_disk_is_bounded_and_survives_a_torn_line(tmp_path: Path) -
     files.load_journal("Theatre 2/..", got.extend)
     files.keep_states({"1": KeptState()})
     assert files.poll() == [] and got[-1].unix_s == 5999.0 and len(got) > 100
+
+
+def test_what_is_silenced_of_a_bed_that_is_lost_is_in_its_log(screen: Make) -> None:
+    s = screen()
+    s.run_to(2.0)
+    s.alive = False
+    s.frames(300)
+    assert s.window.ward.on_show.verdict.urgent
+    journal = s.window.desk.journal(s.patient.bed)
+    for _ in range(2):
+        s.window.desk.acknowledge()
+    assert [entry.what for entry in journal.entries] == ["acknowledged"], "once"
+
+
+def test_nobody_without_data_has_a_log(screen: Make) -> None:
+    s = screen()
+    s.window.desk.silence_alarms("AUDIO PAUSED")
+    for number in range(3):
+        s.feed.push(CommandMaker("desk", "anna")(f"stranger {number}", "s", 0, Order("pause")))
+    s.run_to(1.5)
+    assert set(s.window.desk._journals) == {s.patient.bed}

@@ -566,3 +566,27 @@ def test_numerics_stand_beside_their_waves_after_a_change_of_layout(screen: Make
             s.window.frame()
             assert [row for _, row, _, _ in s.window.numerics._shown] == s.window.sweep.lane_rows
         assert s.window.banner.isVisible() == bool(error)
+
+
+def test_a_fault_in_every_frame_is_on_the_screen(screen: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    s = screen()
+    s.run_to(3.0)
+
+    def breaks(*_: object) -> None:
+        raise ArithmeticError("a fault")
+
+    monkeypatch.setattr(s.window.ward, "judge", breaks)
+    with pytest.raises(ArithmeticError):
+        s.frames(30)
+    assert s.window.banner.isVisible() and "not live" in s.window.banner.words
+
+
+def test_a_beam_that_stands_paints_nothing(screen: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    s = screen()
+    s.run_to(3.0)
+    s.session.changes = {"paused": True}
+    s.frames(60)
+    painted: list[int] = []
+    monkeypatch.setattr(s.window.sweep, "painted", painted.append)
+    s.frames(30)
+    assert not painted

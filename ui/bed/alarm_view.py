@@ -108,10 +108,7 @@ class AlarmBook:
         self._alarms: dict[str, Alarm] = {}
         self._ended: dict[str, Alarm] = {}
         self._seen = dict(seen or {})
-
-    def clear(self) -> None:
-        """Nothing stands any more, and nothing was seen."""
-        self._alarms, self._ended, self._seen = {}, {}, {}
+        self._sorted: tuple[tuple[Alarm, ...], tuple[Alarm, ...]] | None = None
 
     def __len__(self) -> int:
         return len(self._alarms)
@@ -119,6 +116,7 @@ class AlarmBook:
     def apply(self, record: AlarmRecord, settings: Iterable[LimitSetting] = ()) -> None:
         """An ended alarm is gone at once, unless it latches (by ``settings``, where it is of a limit) and nobody has
         seen it. One that gets worse must be acknowledged anew."""
+        self._sorted = None
         known = self._alarms.pop(record.key, None)
         if not record.active:
             if known is not None and not known.acknowledged and latches(known.record, settings):
@@ -148,6 +146,7 @@ class AlarmBook:
 
     def see(self, key: str, since_s: float) -> None:
         """The alarm of ``key`` that began at ``since_s`` has been seen, here or elsewhere."""
+        self._sorted = None
         ended, alarm = self._ended.get(key), self._alarms.get(key)
         if ended is not None and _same(since_s, ended.since_s):
             del self._ended[key]
@@ -159,12 +158,19 @@ class AlarmBook:
     @property
     def standing(self) -> tuple[Alarm, ...]:
         """All whose condition holds, worst first."""
-        return tuple(sorted(self._alarms.values(), key=_order))
+        return self._in_order()[0]
 
     @property
     def unseen(self) -> tuple[Alarm, ...]:
         """Those that have ended and nobody has seen, worst first."""
-        return tuple(sorted(self._ended.values(), key=_order))
+        return self._in_order()[1]
+
+    def _in_order(self) -> tuple[tuple[Alarm, ...], tuple[Alarm, ...]]:
+        """Read many times a frame, sorted when something has changed."""
+        if self._sorted is None:
+            standing, unseen = (tuple(sorted(a.values(), key=_order)) for a in (self._alarms, self._ended))
+            self._sorted = standing, unseen
+        return self._sorted
 
     @property
     def shown(self) -> tuple[Alarm, ...]:

@@ -19,11 +19,11 @@ from ui.bed.liveness import Life, Moment
 from ui.bed.low_pressure import LOW_MMHG, VERY_LOW_MMHG, LowPressure
 from ui.bed.readouts import HELD
 from ui.bed.state import DisplayState
+from ui.bed.trends import HORIZONS
 from ui.style.words import INVALID, duration_words, range_words
 
 _NS = 1e-9
 NOT_ALONE = "do not use alone"
-HORIZONS = ("5", "10", "15")
 
 
 @dataclass(frozen=True, slots=True)

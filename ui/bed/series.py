@@ -99,7 +99,7 @@ class _Block:
         if found is None:
             found = self._buckets(step_s)
             if step_s > 1:  # seconds are quickly had, and large
-                self.cache[step_s] = found
+                self.cache = {step_s: found}  # of one length at a time
         return found
 
     def _buckets(self, step_s: int) -> tuple[Float32, Bytes]:

@@ -52,7 +52,7 @@ _MODALITIES = frozenset(modality.value for modality in Modality)
 _CREDIT_S = 0.020
 GLIMPSE_S = 8.0
 """Seconds of a glimpse: what is kept of a bed's first ECG and pressure where its waves are not kept as a whole; 36 kB
-at 500 samples a second."""
+with 500 samples a second of the ECG and 125 of the pressure."""
 GLIMPSED = (Modality.ECG, Modality.ABP)
 _NOT_KNOWN = "not known whether there is a pulse"
 
@@ -69,9 +69,9 @@ class DisplayState:
         self.generation = 0
         self.bed = bed
         self.ended = False
-        self.foreign = 0
         self._drawn = self._keeps_waves = self._glimpse = True
         self._identity: tuple[str, int] | None = None
+        self._reviewed: Moment | None = None
         self.truth, self.marks, self.flags = Truth(), Marks(), Flags()
         self.limits: tuple[LimitSetting, ...] | None = None
         """By which the stream judges, as it last said; None before."""
@@ -192,10 +192,11 @@ class DisplayState:
     def apply(self, record: AnyRecord, now_s: float) -> None:
         """Fold one record in; ``now_s`` is the monotonic time of its arrival. Records of an older epoch, another bed
         or an earlier session or patient are not shown."""
+        if not isinstance(record, WaveTick):
+            self._reviewed = None
         if not self.bed:
             self.bed = record.bed
         if record.bed != self.bed:
-            self.foreign += 1
             return
         if isinstance(record, CommandRecord):
             self.flags.apply(record)
@@ -398,6 +399,9 @@ class DisplayState:
 
     def review(self, moment: Moment) -> None:
         """Close the gates of the estimates where what opened them has gone stale; to be called before they are read."""
+        if moment is self._reviewed:  # several numbers are read at one moment
+            return
+        self._reviewed = moment
         self._gone_stale = self.findings(moment) is None
         self._hear(self.current_prediction(moment))
         self._gate()

@@ -76,7 +76,6 @@ class Strip:
 def strip_of(
     state: DisplayState,
     begin_s: float,
-    end_s: float,
     head_s: float,
     *,
     bed: str,
@@ -84,20 +83,19 @@ def strip_of(
     when: str,
     marks: Iterable[Flag] = (),
 ) -> Strip:
-    """What a state has of [begin_s, end_s), as far as a beam at ``head_s`` has drawn it."""
-    end_s = min(end_s, head_s)
-    lanes = tuple(_lane(lane, begin_s, end_s, head_s) for lane in state.lanes)
-    return Strip(bed, title, when, begin_s, end_s, lanes, tuple(marks))
+    """What a state has from ``begin_s`` to a beam at ``head_s``, as far as that has drawn it."""
+    lanes = tuple(_lane(lane, begin_s, head_s) for lane in state.lanes)
+    return Strip(bed, title, when, begin_s, head_s, lanes, tuple(marks))
 
 
-def _lane(lane: Lane, begin_s: float, end_s: float, head_s: float) -> StripLane:
-    seconds = range(math.floor(begin_s), math.ceil(end_s))
+def _lane(lane: Lane, begin_s: float, head_s: float) -> StripLane:
+    seconds = range(math.floor(begin_s), math.ceil(head_s))
     cells = {second: cell.absence for second in seconds if (cell := lane.cells.get(second)) and second + 1 <= head_s}
     empty = Line(np.empty(0), np.empty(0, np.float32))
-    measured = _read(lane.trace.shown, begin_s, end_s) if lane.trace is not None else empty
+    measured = _read(lane.trace.shown, begin_s, head_s) if lane.trace is not None else empty
     estimated, low, high = empty, empty.values, empty.values
     if lane.estimate is not None:
-        drawn_s = min(end_s, head_s - lane.estimate.lag_s)
+        drawn_s = head_s - lane.estimate.lag_s
         estimated = _read(lane.estimate.line, begin_s, drawn_s)
         low, high = (_read(ring, begin_s, drawn_s).values for ring in (lane.estimate.lo, lane.estimate.hi))
     badges = {second: badge.words for second in seconds if (badge := lane.badges.get(second)) is not None}

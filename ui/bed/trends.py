@@ -19,8 +19,8 @@ from ui.bed.findings_words import NO_BEATS, stands_still
 from ui.bed.liveness import STALE_S
 from ui.bed.series import Series, Stretch, code_of
 
-HORIZONS = ("5", "10", "15")
 VITALS = ("hr", "pulse_rate", "resp_rate", "abp_sys", "abp_dia", "abp_map", "sef95", "bsr", "openibis")
+HORIZONS = ("5", "10", "15")
 INTERVALS = (*(f"risk_{minutes}" for minutes in HORIZONS), "depth", "map_estimated")
 """Of the model; each is followed by what it may lie between, ``…_lo`` and ``…_hi``."""
 COLUMNS: tuple[str, ...] = (*VITALS, *(f"{name}{end}" for name in INTERVALS for end in ("", "_lo", "_hi")))

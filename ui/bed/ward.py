@@ -17,7 +17,7 @@ from ui.style.theme import Theme
 KEPT_WAVES = 8
 """Beds up to which each keeps its waves, some MB of them; of more, the one on show, and of the others a glimpse."""
 GLIMPSES = 128
-"""Beds up to which there are glimpses, 36 kB and about a thousandth of a core each."""
+"""Beds up to which there are glimpses, 36 to 48 kB and about a thousandth of a core each."""
 _AT_ONCE = 40  # beds judged in one go, a millisecond for ten
 
 
@@ -40,8 +40,8 @@ class Ward:
 
     @property
     def beds(self) -> tuple[Bedside, ...]:
-        """The beds in the order of their names."""
-        return tuple(self._beds.values())
+        """In the order of their names; before the first has one, that on show."""
+        return tuple(self._beds.values()) or (self.on_show,)
 
     def apply(self, record: AnyRecord, now_s: float) -> None:
         """Fold a record into its bed."""
@@ -88,12 +88,12 @@ class Ward:
 
     def keep_time(self, now_s: float) -> None:
         """See :meth:`ui.bed.bedside.Bedside.keep_time`; of all beds."""
-        for bed in self._beds.values() or (self.on_show,):
+        for bed in self.beds:
             bed.keep_time(now_s)
 
     def wake(self, now_s: float) -> None:
         """See :meth:`ui.bed.bedside.Bedside.wake`; of all beds."""
-        for bed in self._beds.values() or (self.on_show,):
+        for bed in self.beds:
             bed.wake(now_s)
 
     def judge(self, now_s: float, answer: Answer) -> None:
@@ -101,7 +101,7 @@ class Ward:
         a part of them, each in its turn."""
         parts = 1 + len(self._beds) // _AT_ONCE
         self._turn = (self._turn + 1) % parts
-        for number, bed in enumerate(self._beds.values() or (self.on_show,)):
+        for number, bed in enumerate(self.beds):
             if bed is self.on_show or number % parts == self._turn or bed.name not in self._said:
                 if bed is not self.on_show:
                     bed.advance(now_s)

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from models.signals.modalities import Modality
 from streams.records import ExplainRecord, LeftOutRow
 from ui.bed.liveness import Life, Moment
-from ui.bed.prediction_view import HORIZONS, News, band_of, beside_high, news_of
+from ui.bed.prediction_view import News, band_of, beside_high, news_of
 from ui.bed.risk_history import measured_at
 from ui.bed.state import DisplayState
+from ui.bed.trends import HORIZONS
 from ui.style.words import INVALID, clock_words, duration_words
 
 _NS = 1e-9

@@ -158,7 +158,7 @@ class CentralPage(QWidget):
         style = self._look.theme.alarm
         self._lit = {priority: lit(priority, now_s, style) for priority in PRIORITIES}
         self._turn = (self._turn + 1) % _TURNS
-        beds = {bed.name: bed for bed in ward.beds or (ward.on_show,)}
+        beds = {bed.name: bed for bed in ward.beds}
         painter = self._begin()
         for number, name in enumerate(self.shown):
             tile, words = self._tiles.get(name), self._said[name]

@@ -280,7 +280,7 @@ class SweepView(QWidget):
         self._clear(painter, paper, max(sheet.gap_end, math.floor(before)), gap_end, sheet.bands)
         touched = self._draw(painter, sheet, sheet.inks, before, beam)
         turned = math.floor(beam / paper.width) != math.floor(before / paper.width)
-        for top, height in sheet.bands:
+        for top, height in sheet.bands if beam != before else ():  # of one that stands nothing is to be painted anew
             touched.append((0, paper.width, top, height) if turned else (math.floor(before) - 3, gap_end, top, height))
         for a, b, top, height in touched:
             self._update_columns(paper, a, b, top, height)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Sequence
 
 from streams.control import SessionControl
 from streams.limit_settings import DEFAULT_SETTINGS, LimitSetting
-from streams.records import AnyRecord
+from streams.records import AlarmRecord, AnyRecord, WaveTick
 from ui.bed.alarm_journal import Entry, Journal, changes
 from ui.bed.alarm_states import Mode, Silence
 from ui.bed.bedside import Bedside
@@ -61,8 +61,10 @@ class AlarmDesk:
         """What has happened to the alarms of a bed; what is on disk of it comes soon."""
         found = self._journals.get(bed)
         if found is None:
-            found = self._journals[bed] = Journal()
-            self._files.load_journal(bed, found.before)
+            found = Journal()
+            if bed:  # else it is nobody's yet
+                self._journals[bed] = found
+                self._files.load_journal(bed, found.before)
         return found
 
     @property
@@ -78,7 +80,9 @@ class AlarmDesk:
         words = {alarm.record.key: (alarm.words, alarm.record.priority) for alarm in alarms.shown}
         new = alarms.acknowledge(keys)
         lost = keys is None and self._bed.verdict.urgent
-        self._bed.loss_seen = self._bed.loss_seen or lost
+        if lost and not self._bed.loss_seen:
+            self._bed.loss_seen = True
+            self._note(self._bed, "acknowledged", self._bed.verdict.words)
         if not new and lost:
             self._say("that this bed is lost has been seen")
             return
@@ -124,8 +128,8 @@ class AlarmDesk:
     # What happens by itself -------------------------------------------------------------------------------------------
 
     def follow(self, record: AnyRecord) -> None:
-        """Every record that the window folds."""
-        if record.bed:
+        """Every record that the window folds; of a bed that has no data there is nothing to keep."""
+        if isinstance(record, AlarmRecord | WaveTick):
             self.journal(record.bed).follow(record, self._unix())
 
     def poll(self) -> None:
@@ -134,7 +138,7 @@ class AlarmDesk:
         now_s = self._now()
         for sentence in self._files.poll():
             self._say(sentence)
-        for bed in self._ward.beds or (self._bed,):
+        for bed in self._ward.beds:
             if not bed.name:
                 continue
             if self._loaded and bed.name not in self._greeted:
@@ -194,7 +198,7 @@ class AlarmDesk:
 
     def _keep_states(self) -> None:
         ahead_s = self._now() - self._unix()
-        for bed in self._ward.beds or (self._bed,):
+        for bed in self._ward.beds:
             silence = bed.switch.silence
             until = silence.until_s - ahead_s if math.isfinite(silence.until_s) else None
             since = silence.since_s - ahead_s if math.isfinite(silence.since_s) else 0.0
@@ -209,6 +213,6 @@ class AlarmDesk:
     def _note(
         self, bed: Bedside, what: str, words: str, priority: str = "", key: str = "", since_s: float | None = None
     ) -> None:
-        self.journal(bed.name).note(
-            Entry(self._unix(), bed.state.session, bed.moment.event_s, what, words, priority, key, since_s)
-        )
+        if bed.name:  # before the first record nobody is there
+            entry = Entry(self._unix(), bed.state.session, bed.moment.event_s, what, words, priority, key, since_s)
+            self.journal(bed.name).note(entry)

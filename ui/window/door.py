@@ -158,7 +158,7 @@ class Door(QObject):
         window = self.window
         if not isinstance(window, MainWindow):
             return ""
-        for bed in window.ward.beds or (window.ward.on_show,):
+        for bed in window.ward.beds:
             if bed.verdict.life is Life.ENDED or bed.status is None:
                 continue
             if bed.status.recording:

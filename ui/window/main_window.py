@@ -228,7 +228,16 @@ class MainWindow(QMainWindow):
     # Sixty times a second ---------------------------------------------------------------------------------------
 
     def frame(self) -> None:
-        """One frame: see the module's first lines."""
+        """One frame: see the module's first lines. A fault that ends it is on the screen while it lasts, since all else
+        there stands as it was."""
+        try:
+            self._frame()
+        except Exception as error:
+            self.banner.say(f"THIS DISPLAY HAS A FAULT ({type(error).__name__}) — what you see is not live", True)
+            self._cover()
+            raise
+
+    def _frame(self) -> None:
         now_s = self._monotonic()
         for sentence in self.link.poll(now_s):
             self.say(sentence)

@@ -106,7 +106,7 @@ class Manners:
 
     def renew(self) -> None:
         """Ten times a second."""
-        beds = self._ward.beds or (self._ward.on_show,)
+        beds = self._ward.beds
         self.awake.want(any(bed.verdict.life in _WATCHED for bed in beds))
         if self.settings is not None:
             self.settings.poll()
@@ -159,7 +159,7 @@ class Manners:
     def asks(self) -> bool:
         """Whether who wants to leave is asked once more first, which is said."""
         bed = self._ward.on_show
-        runs = any(b.verdict.life is not Life.ENDED for b in self._ward.beds or (bed,))
+        runs = any(b.verdict.life is not Life.ENDED for b in self._ward.beds)
         recorded = bed.status is not None and bed.status.recording
         words = self._leaving.asked(self._now(), runs, recorded)
         self._say(words)

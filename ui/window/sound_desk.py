@@ -53,7 +53,7 @@ class SoundDesk:
 
     @property
     def _beds(self) -> Sequence[Bedside]:
-        return self._ward.beds or (self._ward.on_show,)
+        return self._ward.beds
 
     def frame(self, now_s: float, head_s: float | None) -> None:
         """head_s: where the beam of the bed on show stands, None where its waves of now are not on the screen."""

@@ -33,9 +33,9 @@ class Strips:
         if taken is not None:
             self._pictures.write("pdf", partial(_write_pdf, *taken, self._theme))
 
-    def save_table(self, seconds: float = STRIP_S) -> None:
-        """The same as CSV."""
-        taken = self._take(seconds)
+    def save_table(self) -> None:
+        """The page that stands, else the last ten seconds, as CSV."""
+        taken = self._take(STRIP_S)
         if taken is not None:
             self._pictures.write("csv", partial(_write_csv, taken[0]))
 
@@ -51,7 +51,7 @@ class Strips:
         scales = [self._sweep.scale_of(lane).scale for lane in self._sweep.lanes]
         when = self._when(bed, page, begin_s, head_s)
         marks = self._freeze.flags(begin_s, head_s)
-        strip = strip_of(state, begin_s, head_s, head_s, bed=bed_title(bed.name), title=title, when=when, marks=marks)
+        strip = strip_of(state, begin_s, head_s, bed=bed_title(bed.name), title=title, when=when, marks=marks)
         return strip, scales
 
     def _when(self, bed: Bedside, page: Page | None, begin_s: float, head_s: float) -> str:
