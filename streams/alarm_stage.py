@@ -62,6 +62,7 @@ class AlarmStage:
         self._told_ns: dict[str, int] = {}
         self._ended: dict[tuple[str, str, int], set[str]] = {}
         self._limits: dict[str, LimitsInForce] = {}
+        self._ordered: set[str] = set()  # beds of which others' memories are older than the limits here
         self._at: dict[str, StateRecord] = {}  # the newest of each bed
 
     def forget(self, beds: Iterable[str]) -> None:
@@ -73,6 +74,7 @@ class AlarmStage:
             self._renewed_ns.pop(bed, None)
             self._told_ns.pop(bed, None)
             self._limits.pop(bed, None)
+            self._ordered.discard(bed)
             self._at.pop(bed, None)
 
     def standing(self) -> dict[str, int]:
@@ -85,7 +87,7 @@ class AlarmStage:
         engine = self._beds.get(record.bed)
         if isinstance(record, MemoryRecord):
             if warming and record.alarms is not None:
-                if record.alarms.limits and record.bed not in self._limits:
+                if record.alarms.limits and record.bed not in self._ordered:
                     self._use(record.bed, LimitsInForce(checked(record.alarms.limits), record.alarms.limits_by))
                 if engine is not None:
                     engine.inherit(record, record.time_ns, record.alarms)
@@ -93,6 +95,7 @@ class AlarmStage:
         if isinstance(record, CommandRecord):
             if record.name == "limits":
                 self._use(record.bed, LimitsInForce(checked(record.limits), record.operator or "operator"))
+                self._ordered.add(record.bed)
                 self._told_ns.pop(record.bed, None)  # who takes over is told at once
                 if (at := self._at.get(record.bed)) is not None:
                     await self._say_limits(at)
@@ -114,18 +117,23 @@ class AlarmStage:
             changes = engine.on_prediction(record)
         elif isinstance(record, WaveTick) and record.eos and not warming:
             await self._end(topic, record)
-        told = reached + [alarm for change in changes for alarm in preroll.take(change)]
+        predicted = isinstance(record, PredictionRecord)
+        told = reached + [alarm for change in changes for alarm in preroll.take(change, predicted=predicted)]
+        if isinstance(record, PredictionRecord):
+            told += preroll.see_window(record)
         for change in changes:
             self._note(change)
         for alarm in told if not warming else ():
             await self._send("alarms", alarm)
+        if isinstance(record, StateRecord) and not warming:
+            self._ordered.discard(record.bed)  # should it be taken over here again, others have the newer ones
         if isinstance(record, StateRecord):
             before, self._at[record.bed] = self._at.get(record.bed), record
             new = before is None or (before.session, before.epoch) != (record.session, record.epoch)
             if new and not warming:
                 await self._say_limits(record)
         if isinstance(record, StateRecord) and not warming and self._renew_ns is not None and not preroll.going:
-            await self._renew(record, self._renew_ns)
+            await self._renew(record, self._renew_ns, preroll)
         if isinstance(record, StateRecord) and not warming and self._memory_ns is not None:
             await self._tell(record, engine, self._memory_ns)
 
@@ -173,15 +181,15 @@ class AlarmStage:
         if change.active:
             standing[change.key] = change
 
-    async def _renew(self, record: StateRecord, every_ns: int) -> None:
-        """Say again what stands. What ends meanwhile, by another topic, is not said after its end."""
+    async def _renew(self, record: StateRecord, every_ns: int, preroll: PrerollAlarms) -> None:
+        """Say again what stands and was told. What ends meanwhile, by another topic, is not said after its end."""
         if abs(record.time_ns - self._renewed_ns.get(record.bed, record.time_ns - every_ns)) < every_ns:
             return
         self._renewed_ns[record.bed] = record.time_ns
         await self._say_limits(record)
         standing = self._standing.get(record.bed, {})
         for key in list(standing):
-            if (alarm := standing.get(key)) is not None:
+            if (alarm := standing.get(key)) is not None and not preroll.keeps(key):
                 await self._send("alarms", alarm)
 
     async def _end(self, topic: str, tick: WaveTick) -> None:

@@ -10,6 +10,7 @@ IEC 60601-1-8 as far as a research display needs. Limits are what the bed's oper
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -75,8 +76,8 @@ class AlarmEngine:
         self._last_vitals_ns: int | None = None
 
     def set_limits(self, limits: tuple[Limit, ...]) -> None:
-        """Judge by these from the next second on: what stands by a limit that is no longer crossed, or off, ends
-        then."""
+        """Judge by these from the next second on: what stands by one that is off ends then, by one that is no longer
+        crossed when the numeric is known."""
         self._limits = limits
 
     @property
@@ -205,6 +206,9 @@ class AlarmEngine:
     def _check(self, limit: Limit, record: VitalsRecord) -> Condition | None:
         measured = limit.measured(record)
         standing = self._standing.get(limit.key)
+        if math.isinf(limit.value):  # off
+            self._standing.pop(limit.key, None)
+            return None
         if measured is None:
             if standing is None or record.time_ns - standing.known_ns > HOLD_S * SECOND_NS:
                 self._standing.pop(limit.key, None)
@@ -222,7 +226,7 @@ class AlarmEngine:
         if record.time_ns - standing.since_ns < (limit.extreme_delay_s if extreme else limit.delay_s) * SECOND_NS:
             return None
         sign = "<" if limit.below else ">"
-        text = f"{limit.text} {beyond(standing.worst, limit.value)} {sign} {limit.value:.0f}"
+        text = f"{limit.text} {beyond(standing.worst, limit.value)} {sign} {limit.value:g}"
         return Condition("high" if extreme else limit.priority, "physiological", text, now=f"{measured:.0f}")
 
     def _unless_replaced(self, key: str) -> Condition | None:

@@ -178,6 +178,27 @@ def test_the_text_is_worst_value_and_limit() -> None:
     assert said[0].text == "ABP LOW 52 < 65" and said[-1].text == "ABP LOW 52 < 65", "the worst, then the limit"
 
 
+def test_a_limit_between_two_whole_numbers_is_said_as_it_is() -> None:
+    engine = AlarmEngine(limits_from(changed("abp_map", low=64.5, delay_s=0.0)))
+    assert [r.text for r in engine.on_vitals(vitals(0, abp_map=64.4))] == ["ABP LOW 64.4 < 64.5"]
+
+
+def test_a_limit_that_is_put_off_ends_its_alarm_also_while_nothing_is_measured() -> None:
+    """One that is no longer crossed may still be: that is seen with the next value."""
+    for limits, ended_s in ((changed("hr", on=False), 6), (changed("hr", high=140.0), 8)):
+        engine = AlarmEngine()
+        said = [r for second in range(5) for r in engine.on_vitals(vitals(second, hr=130.0))]
+        said += engine.on_vitals(vitals(5))
+        engine.set_limits(limits_from(limits))
+        said += [r for second in (6, 7) for r in engine.on_vitals(vitals(second))]
+        said += engine.on_vitals(vitals(8, hr=130.0))
+        assert [(r.time_ns // S, r.active, r.now) for r in said] == [
+            (3, True, "130"),
+            (5, True, "-?-"),
+            (ended_s, False, ""),
+        ]
+
+
 def test_beyond_the_extreme_it_is_high_whatever_the_priority() -> None:
     engine = AlarmEngine(limits_from(changed("hr", priority="low")))
     said = [r for second in range(9) for r in engine.on_vitals(vitals(second, hr=45.0 if second < 6 else 30.0))]
@@ -264,6 +285,39 @@ def test_who_takes_the_bed_over_goes_on_with_its_limits() -> None:
     stranger = Desk()
     stranger.take(memories[0], state(1), warming=True)
     assert stranger.stage.limits("1").settings == DEFAULT_SETTINGS, "before they were set"
+
+
+def remembered(high: float, by: str = "anna") -> MemoryRecord:
+    past = AlarmsPast(limits=list(checked(changed("hr", high=high))), limits_by=by)
+    return MemoryRecord(**HEAD, time_ns=0, tick_seq=0, alarms=past)
+
+
+def high_of(desk: Desk) -> float | None:
+    setting = setting_of(desk.stage.limits("1").settings, "hr")
+    return setting.high if setting is not None else None
+
+
+def test_of_several_memories_the_newest_counts_and_an_order_that_came_meanwhile_before_all() -> None:
+    heir = Desk()
+    heir.take(remembered(90.0), state(0), remembered(80.0), state(1), warming=True)
+    assert high_of(heir) == 80.0
+    heir.take(command(checked(changed("hr", high=70.0))))
+    heir.take(remembered(85.0), state(2), warming=True)
+    assert high_of(heir) == 70.0, "all that is read again is older"
+    heir.take(state(3))
+    assert heir.limits[-1].set_by == "anna" and high_of(heir) == 70.0
+
+
+@pytest.mark.parametrize("forgotten", [False, True])
+def test_who_gets_a_bed_back_goes_on_with_what_was_set_elsewhere_meanwhile(forgotten: bool) -> None:
+    desk = Desk()
+    desk.take(state(0), command(checked(changed("hr", high=90.0))))
+    if forgotten:
+        desk.stage.forget(["1"])
+    else:
+        desk.take(state(1))
+    desk.take(remembered(80.0, "eva"), state(9), warming=True)
+    assert high_of(desk) == 80.0 and desk.stage.limits("1").set_by == "eva"
 
 
 def test_a_display_elsewhere_sends_them_and_refuses_what_makes_no_sense() -> None:

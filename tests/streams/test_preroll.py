@@ -209,6 +209,52 @@ def test_what_stands_at_the_moment_is_told_there_with_the_time_at_which_it_began
     assert alarms.take(_alarm("c", 101.0)) == [_alarm("c", 101.0)] and alarms.see(_state(101.0, None)) == []
 
 
+def _window(end_s: float, risk: float, epoch: int = 1) -> PredictionRecord:
+    return PredictionRecord(**HEAD, epoch=epoch, window_end_ns=round(end_s * S), model="", backend="", modalities=[],
+                            presence=[], ages_s=[], valid=True, abstain=False, reason="",
+                            risk={"15": (risk, risk, risk)})  # fmt: skip
+
+
+def _told(*records: AnyRecord, renew_s: float | None = None) -> list[AlarmRecord]:
+    """What an alarm stage tells of those, in their order."""
+    told: list[AlarmRecord] = []
+
+    async def send(topic: str, record: AnyRecord) -> None:
+        told.extend([record] if isinstance(record, AlarmRecord) else [])
+
+    async def feed() -> None:
+        stage = AlarmStage(send, renew_s)
+        for record in records:
+            await stage.handle("predictions" if isinstance(record, PredictionRecord) else "vitals", record)
+
+    asyncio.run(feed())
+    return told
+
+
+TO_100 = [*(_state(float(second), 100.0) for second in range(40, 100)), _state(100.0, None)]
+
+
+def test_a_risk_of_the_preroll_that_a_slow_model_tells_of_later_and_that_is_over_alarms_nobody() -> None:
+    high, low = [_window(second, 0.95) for second in range(70, 75)], [_window(80, 0.05), _window(101, 0.05)]
+    assert _told(*TO_100, *high, *low) == []
+    assert _told(*TO_100, *high, *(_state(float(second), None) for second in range(101, 120)), renew_s=5.0) == []
+    assert _told(*TO_100, *high, _window(101, 0.05)) == []
+
+
+def test_a_risk_that_stands_when_a_slow_model_has_come_to_the_moment_is_told_once_with_its_begin() -> None:
+    for beyond in (0.95, 0.97):  # the same, or worse
+        told = _told(*TO_100, *(_window(second, 0.95) for second in range(90, 101)), _window(101, beyond))
+        assert [(a.key, a.time_ns // S, a.active) for a in told] == [("risk.hypotension", 91, True)]
+    live = _told(*TO_100, *(_window(second, 0.95) for second in (101, 102)))
+    assert [a.time_ns // S for a in live] == [102]
+
+
+def test_a_risk_that_was_told_at_the_moment_and_ended_before_it_ends() -> None:
+    early, ended = [_window(60, 0.95), _window(61, 0.95)], [_window(62, 0.97), _window(80, 0.05), _window(101, 0.05)]
+    told = _told(*TO_100[:-1], *early, TO_100[-1], *ended)
+    assert [(a.time_ns // S, a.active) for a in told] == [(61, True), (62, True), (80, False)]
+
+
 def test_exports_and_counts_have_only_what_was_played(tmp_path) -> None:  # type: ignore[no-untyped-def]
     stream = Stream({m: x.astype(np.float32) for m, x in well(65).items()}).play(62, seek_s=60.0, epoch=1)
     exporter = PerBed(tmp_path / "v.csv", VitalsCsv, ["a"])
@@ -221,6 +267,14 @@ def test_exports_and_counts_have_only_what_was_played(tmp_path) -> None:  # type
     assert max(stream.accounting.cells().values()) <= 2
     seen = PrerollFilter()
     assert seen(_state(50.0, 110.0)) and not seen(_state(110.0, 110.0)) and not seen(_state(50.0, None, epoch=2))
+
+
+def test_of_a_seek_that_was_given_up_for_another_nothing_is_exported() -> None:
+    """The model is behind, and tells of the first while the second one is under way, and after it."""
+    seen = PrerollFilter()
+    assert seen(_state(50.0, 110.0)) and seen(_state(10.0, 70.0, epoch=2)) and seen(_window(80.0, 0.5))
+    assert not seen(_state(70.0, None, epoch=2)) and seen(_window(110.0, 0.5))
+    assert seen(_window(70.0, 0.5, epoch=2)) and not seen(_window(71.0, 0.5, epoch=2))
 
 
 # -- nobody waits for the model; the one who plays waits for the pre-roll ----------------------------------------------
