@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PySide6.QtCore import QMimeData, QPointF, Qt, QTimer, QUrl
-from PySide6.QtGui import QDragEnterEvent, QDragLeaveEvent, QDropEvent, QImage
+from PySide6.QtGui import QDragEnterEvent, QDragLeaveEvent, QDropEvent, QImage, QKeySequence, QShortcut
 from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
@@ -22,6 +22,7 @@ from models.signals.errors import BadInput
 from tests.ui.doors import DoorScreen, FakeOpener
 from tests.ui.harness import Inline, Later
 from tests.ui.synthetic import Patient
+from ui.panels.shortcuts import SHORTCUTS
 from ui.start.notice import NoticePanel
 from ui.start.opening import Choice, Found, Opening, Recent, Stage
 from ui.window.app import run_door
@@ -482,6 +483,32 @@ def test_the_start_page_lies_over_a_running_display_and_esc_leaves_it(door: Make
     qtbot.keyClick(QApplication.focusWidget(), Qt.Key.Key_Escape)
     s.ticks()
     assert window.face.page == "bedside" and s.at == ("a.vital",)
+
+
+@pytest.mark.parametrize(
+    "key", [key for s in SHORTCUTS if s.group in ("Alarms", "Sound") or s.action == "toggle_help" for key in s.keys]
+)
+def test_alarms_and_sound_are_at_hand_on_the_start_page(door: Make, qtbot: QtBot, key: str) -> None:
+    s = door(first="a.vital")
+    s.ticks(10)
+    window = s.door.window
+    assert isinstance(window, MainWindow)
+    qtbot.waitExposed(window)
+    window.turn_page("start")
+    s.ticks()
+    focused = QApplication.focusWidget()
+    assert focused is s.door.page.demo
+    shortcut = next(one for one in window.findChildren(QShortcut) if one.key() == QKeySequence(key))
+    pressed: list[str] = []
+    shortcut.activated.connect(lambda: pressed.append(key))
+    at = QKeySequence(key)[0]
+    qtbot.keyClick(focused, at.key(), at.keyboardModifiers())
+    arrow = key in ("Up", "Down")  # the page's own
+    assert pressed == ([] if arrow else [key])
+    s.door.page.scenario.setFocus()
+    if len(key) == 1 and key.isalpha():
+        qtbot.keyClick(s.door.page.scenario, at.key())
+        assert pressed == [key], "a letter finds a scenario there"
 
 
 def test_a_window_without_a_door_says_so(screen) -> None:  # type: ignore[no-untyped-def]

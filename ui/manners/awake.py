@@ -13,7 +13,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor
 from typing import Protocol
 
 WHY = "a patient is being monitored"
@@ -23,7 +23,8 @@ log = logging.getLogger(__name__)
 
 
 class Holder(Protocol):
-    """Keeps the screen awake between the two calls, which come from one thread. Raises OSError where it cannot."""
+    """Keeps the screen awake between the two calls, which come from one thread. Raises OSError or ImportError where it
+    cannot."""
 
     def hold(self) -> None:
         """From now on."""
@@ -38,13 +39,12 @@ class KeepAwake:
     def __init__(self, holder: Holder, worker: Executor) -> None:
         self._holder, self._worker = holder, worker
         self._wanted = self._held = self._told = False
-        self._doing: Future[None] | None = None
 
     def want(self, awake: bool) -> None:
         """To be called again and again with what is wanted now; waits for nothing."""
         if awake != self._wanted:
             self._wanted = awake
-            self._doing = self._worker.submit(self._do)
+            self._worker.submit(self._do)
 
     def _do(self) -> None:
         wanted = self._wanted
@@ -52,7 +52,7 @@ class KeepAwake:
             return
         try:
             (self._holder.hold if wanted else self._holder.release)()
-        except OSError as error:
+        except (OSError, ImportError) as error:
             if not self._told:
                 self._told = True
                 log.info("the screen may be blanked while somebody is monitored: %s", error)

@@ -14,7 +14,7 @@ import time
 from ui.style.words import duration_words
 
 LEAST_S = 1.0
-"""Less is no sleep: the two clocks are read one after the other."""
+"""Less from one call to the next is no sleep: the two clocks are read one after the other, and drift apart."""
 SAID_S = 60.0
 """For so long after it the screen says that the machine slept, unless something is worse."""
 
@@ -44,12 +44,11 @@ class SleepWatch:
 
     def slept_s(self, now_s: float, asleep_s: float) -> float:
         """How long it has slept since the last call; 0 for not."""
-        slept_s = asleep_s - self._asleep_s
+        before_s, self._asleep_s = self._asleep_s, asleep_s
+        slept_s = asleep_s - before_s
         if not slept_s >= LEAST_S:
-            if math.isfinite(slept_s) and slept_s < 0.0:
-                self._asleep_s = asleep_s
             return 0.0
-        self._asleep_s, self._slept_s, self._woke_s = asleep_s, slept_s, now_s
+        self._slept_s, self._woke_s = slept_s, now_s
         return slept_s
 
     def words(self, now_s: float) -> str:

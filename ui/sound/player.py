@@ -31,12 +31,15 @@ def volume_gain(volume: int) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What should sound, said at monotonic ``at_s``: the priority of alarms ("" for none), the volume in percent."""
+    """What should sound, said at monotonic ``at_s``: the priority of alarms ("" for none), the volume in percent.
+    audible: whether anything may, by what is known of the beds. on: whether there is sound at all; a screen that hangs
+    is heard by that alone."""
 
     at_s: float
     level: str = ""
     volume: int = LOUDEST
     audible: bool = True
+    on: bool = True
 
 
 class _Voice:
@@ -65,7 +68,7 @@ class Player:
         self.filled_s = float("-inf")
         self._figures = figures
         self._schedule = Schedule(figures)
-        self._wanted = Wanted(now_s, audible=False)
+        self._wanted = Wanted(now_s, audible=False, on=False)
         self._beats: deque[tuple[float, float]] = deque(maxlen=8)
         self._voices: list[_Voice] = []
         self._alarm: _Voice | None = None
@@ -93,9 +96,11 @@ class Player:
     def fill(self, frames: int, now_s: float) -> Samples:
         """The next ``frames`` samples."""
         wanted, self.filled_s = self._wanted, now_s
-        hung = wanted.audible and now_s - wanted.at_s > HUNG_S
-        level = "medium" if hung and rank(wanted.level) < rank("medium") else wanted.level
-        start, cut = self._schedule.step(now_s, level, wanted.audible)
+        hung = wanted.on and now_s - wanted.at_s > HUNG_S
+        audible = wanted.audible or hung
+        level = wanted.level if wanted.audible else ""
+        level = "medium" if hung and rank(level) < rank("medium") else level
+        start, cut = self._schedule.step(now_s, level, audible)
         if cut and self._alarm is not None:
             self._alarm.cut()
             self._alarm = None
@@ -107,7 +112,7 @@ class Player:
                 self._sound(self._beat_tone(pitch))
         block = np.zeros(frames, np.float32)
         self._voices = [voice for voice in self._voices if voice.add_to(block)]
-        gain = volume_gain(wanted.volume) if wanted.audible else 0.0
+        gain = volume_gain(wanted.volume) if audible else 0.0
         if self._gain == 0.0 and gain > 0.0:
             self._gain = gain  # there was nothing to be heard of: a pulse begins at its height
         block *= np.linspace(self._gain, gain, frames, dtype=np.float32)

@@ -7,7 +7,7 @@ from typing import cast
 
 from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt
 from PySide6.QtGui import QKeyEvent, QPainter, QPaintEvent, QPen
-from PySide6.QtWidgets import QComboBox, QLabel, QPushButton, QSizePolicy, QWidget
+from PySide6.QtWidgets import QComboBox, QLabel, QPushButton, QSizePolicy
 
 from ui.style.labels import plain_label
 from ui.style.look import Look, draw_text, elided, mixed
@@ -22,13 +22,20 @@ OWN_KEYS = (
 """Of whoever has the focus here, rather than of the display's shortcuts."""
 
 
+def asked_key(event: QEvent) -> QKeyEvent | None:
+    """The key of which the event asks whether it is for who has the focus; None where it asks nothing, or the key is
+    pressed with more than Shift."""
+    if event.type() != QEvent.Type.ShortcutOverride:
+        return None
+    key = cast(QKeyEvent, event)
+    more = key.modifiers() & ~(Qt.KeyboardModifier.ShiftModifier | Qt.KeyboardModifier.KeypadModifier)
+    return None if more else key
+
+
 def keeps(event: QEvent, keys: Iterable[Qt.Key] = OWN_KEYS) -> bool:
     """Whether the event asks if a key is one of ``keys``, which then comes to who has the focus."""
-    if event.type() != QEvent.Type.ShortcutOverride:
-        return False
-    key = cast(QKeyEvent, event)
-    plain = not key.modifiers() & ~(Qt.KeyboardModifier.ShiftModifier | Qt.KeyboardModifier.KeypadModifier)
-    if not plain or key.key() not in [int(one) for one in keys]:
+    key = asked_key(event)
+    if key is None or key.key() not in [int(one) for one in keys]:
         return False
     event.accept()
     return True
@@ -37,22 +44,16 @@ def keeps(event: QEvent, keys: Iterable[Qt.Key] = OWN_KEYS) -> bool:
 class Card(QPushButton):
     """Two lines to press: ``title`` and, softer, ``detail``. Return and Space press it, as a click does."""
 
-    def __init__(self, look: Look, title: str, detail: str, tip: str = "", parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._look = look
+    def __init__(self, look: Look, title: str, detail: str, tip: str = "") -> None:
+        super().__init__()
+        self._look, self.title, self.detail = look, title, detail
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
         self.setAutoDefault(True)  # Return presses it outside of dialogs too
         self.setAttribute(Qt.WidgetAttribute.WA_Hover)
-        self.say(title, detail, tip)
-
-    def say(self, title: str, detail: str, tip: str = "") -> None:
-        """Other words."""
-        self.title, self.detail = title, detail
         self.setToolTip(tooltip_words(tip or f"{title}\n{detail}"))
         self.setAccessibleName(title)
         self.setAccessibleDescription(detail)
-        self.update()
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """The arrows are the page's, which knows where the cards lie."""

@@ -10,10 +10,8 @@ It knows what to ask for and how to say what it is told (:class:`Asks`); who ope
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import cast
-
 from PySide6.QtCore import QEvent, QRectF, Qt
 from PySide6.QtGui import QKeyEvent, QPainter, QPaintEvent, QPen, QPolygonF, QResizeEvent, QShowEvent
 from PySide6.QtWidgets import (
@@ -27,7 +25,7 @@ from PySide6.QtWidgets import (
 )
 
 from models.signals.errors import BadInput
-from ui.start.cards import HEIGHT, OWN_KEYS, Card, Choosing, field_style, keeps, wrapped_label
+from ui.start.cards import HEIGHT, OWN_KEYS, Card, Choosing, asked_key, field_style, keeps, wrapped_label
 from ui.start.choices import demo, goes_on, recent_words, resumed, typed, vitaldb
 from ui.start.opening import Choice, Found, Recent
 from ui.style.look import Look, draw_text, elided
@@ -39,7 +37,6 @@ SCHEMES = (
     ("sdc", "SDC device", "live, from IEEE 11073 SDC"),
 )
 _KEYS = "Drop files anywhere   ·   Ctrl+O a file   ·   arrows and Return   ·   "
-ALARM_KEYS = ("a", "l", "?")
 _STEPS: dict[int, tuple[int, int]] = {
     Qt.Key.Key_Up: (-1, 0), Qt.Key.Key_Down: (1, 0), Qt.Key.Key_Left: (0, -1), Qt.Key.Key_Right: (0, 1),
 }  # fmt: skip
@@ -76,11 +73,14 @@ class Asks:
 
 
 class StartPage(QWidget):
-    """scenarios: of the built-in patient, by name. leave: what Esc does."""
+    """scenarios: of the built-in patient, by name. leave: what Esc does. passed: keys of the display that are pressed
+    here too, as ``P``, ``Shift+P`` or ``?``: what is done to alarms and sound."""
 
-    def __init__(self, look: Look, asks: Asks, scenarios: Sequence[str], leave: str) -> None:
+    def __init__(
+        self, look: Look, asks: Asks, scenarios: Sequence[str], leave: str, passed: Collection[str] = ()
+    ) -> None:
         super().__init__()
-        self._look, self._asks, self._leave = look, asks, leave
+        self._look, self._asks, self._leave, self._passed = look, asks, leave, passed
         self._recents: tuple[Recent, ...] | None = None
         self._unix_s = 0.0
         self._finding = ""
@@ -288,14 +288,13 @@ class StartPage(QWidget):
 
     def _is_written(self, event: QEvent) -> bool:
         """Whether the event asks if a letter or digit is for the page: those would be done to waves that nobody sees.
-        What is done to alarms, in the bar above, is done here too."""
-        if event.type() != QEvent.Type.ShortcutOverride:
+        What is done to alarms and sound is done here too."""
+        key = asked_key(event)
+        if key is None or not key.text().isprintable() or not key.text():
             return False
-        key = cast(QKeyEvent, event)
-        plain = not key.modifiers() & ~(Qt.KeyboardModifier.ShiftModifier | Qt.KeyboardModifier.KeypadModifier)
-        if not plain or not key.text().isprintable() or not key.text():
-            return False
-        if key.text().casefold() in ALARM_KEYS and not self.scenario.hasFocus():
+        shift = key.modifiers() & Qt.KeyboardModifier.ShiftModifier and key.text().isalpha()
+        name = ("Shift+" if shift else "") + key.text().upper()
+        if name in self._passed and not self.scenario.hasFocus():
             return False
         event.accept()
         return True

@@ -21,6 +21,7 @@ from PySide6.QtWidgets import QFileDialog, QMainWindow, QWidget
 
 from models.signals.errors import BadInput
 from ui.bed.liveness import Life
+from ui.panels.shortcuts import SHORTCUTS
 from ui.start.choices import FILTERS, dropped, folder_of
 from ui.start.notice import DropFrame, NoticePanel
 from ui.start.opening import Choice, Found, Opened, Opener, Opening, Recent
@@ -35,6 +36,13 @@ log = logging.getLogger("vigil.door")
 
 START = "start"
 """Name of the start page among the pages of a display."""
+ALARM_KEYS = frozenset(
+    key
+    for shortcut in SHORTCUTS
+    if shortcut.group in ("Alarms", "Sound") or shortcut.action == "toggle_help"
+    for key in shortcut.keys
+)
+"""What they do is done on the start page too, over a patient."""
 TICK_MS = 50
 KEEP_S = 30.0
 """So often where it stands is kept, for a session that ends without a word."""
@@ -88,7 +96,7 @@ class Door(QObject):
 
     def _page(self, look: Look, leave: str) -> StartPage:
         asks = Asks(self.ask, self.opening.refuse, self.show_dialog, self._find, self._forget, self._look_up)
-        return StartPage(look, asks, self._opener.scenarios, leave)
+        return StartPage(look, asks, self._opener.scenarios, leave, ALARM_KEYS)
 
     def _start_window(self) -> StartWindow:
         window = StartWindow(

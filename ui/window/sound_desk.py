@@ -59,7 +59,7 @@ class SoundDesk:
         """head_s: where the beam of the bed on show stands, None where its waves of now are not on the screen."""
         bed, beds, choice = self._ward.on_show, self._beds, self.choice
         audible = choice.on and not why_silent(beds, bed)
-        self.player.want(Wanted(now_s, audible_level(beds) if audible else "", choice.volume, audible))
+        self.player.want(Wanted(now_s, audible_level(beds) if audible else "", choice.volume, audible, choice.on))
         self._head_s = head_s if bed.verdict.life is Life.LIVE else None
         whose = bed.name, bed.state.generation
         due = self._clock.due(whose, bed.state.beats, self._head_s, bed.speed)
@@ -109,7 +109,7 @@ class SoundDesk:
 
     def close(self) -> None:
         """Silence; waits for nothing."""
-        self.player.want(Wanted(self._monotonic(), audible=False))
+        self.player.want(Wanted(self._monotonic(), audible=False, on=False))
         self.keeper.close()
 
     def join(self) -> None:

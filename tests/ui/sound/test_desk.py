@@ -212,6 +212,23 @@ def test_a_stream_that_is_lost_is_heard_until_acknowledged_and_anew_when_it_is_l
     assert room.stand(5.0) == pytest.approx(MEDIUM, rel=1e-3)
 
 
+def test_a_screen_that_hangs_is_heard_unless_all_sound_is_off() -> None:
+    room = Room()
+    room.operator.silence_alarms(Mode.AUDIO_PAUSED.value)
+    room.run(1.0)
+
+    def hang() -> float:
+        begin_s = room.now
+        for _ in range(round(8.0 / FRAME_S)):  # the audio library asks on, and no frame comes
+            room.now += FRAME_S
+            room.ear.pull(room.now, FRAME_S)
+        return float(np.abs(room.ear.heard(begin_s, 1e9)).max(initial=0.0))
+
+    assert hang() == pytest.approx(MEDIUM, rel=1e-3)
+    room.desk.close()
+    assert hang() == 0.0, "a window that is closed does not hang"
+
+
 def test_a_high_alarm_outlasts_the_stream_that_told_of_it() -> None:
     room = Room()
     room.alarm(ASYSTOLE)

@@ -109,6 +109,17 @@ def test_a_screen_that_says_nothing_any_more_is_heard() -> None:
     assert level_of(heard) == pytest.approx(level_of(medium), rel=1e-3)
 
 
+def test_a_screen_that_hangs_is_heard_though_its_beds_are_silenced_but_not_where_sound_is_off() -> None:
+    desk = Desk()
+    desk.run(1.0, "high", audible=False)
+    assert level_of(desk.run(HUNG_S - 0.1, says=False)) == 0.0
+    medium = burst_samples(FIGURES.burst["medium"], FIGURES)
+    assert level_of(desk.run(2.0, says=False)) == pytest.approx(level_of(medium), rel=1e-3)
+    assert level_of(desk.run(8.0, audible=False)) == 0.0, "and ends when it goes on"
+    desk.player.want(Wanted(desk.now, "high", audible=False, on=False))
+    assert level_of(desk.run(HUNG_S + 3.0, says=False)) == 0.0
+
+
 def test_a_screen_that_hangs_with_an_alarm_leaves_it_as_high_as_it_was() -> None:
     desk = Desk()
     desk.run(1.0, "high")
