@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+
 from PySide6.QtCore import QEvent, QRectF, Qt
 from PySide6.QtGui import QKeyEvent, QPainter, QPaintEvent, QPen, QPolygonF, QResizeEvent, QShowEvent
 from PySide6.QtWidgets import (
@@ -29,9 +30,8 @@ from ui.start.cards import HEIGHT, OWN_KEYS, Card, Choosing, asked_key, field_st
 from ui.start.choices import demo, goes_on, recent_words, resumed, typed, vitaldb
 from ui.start.opening import Choice, Found, Recent
 from ui.style.look import Look, draw_text, elided
-from ui.style.words import clock_words, tooltip_words
+from ui.style.words import DISCLAIMER, clock_words, tooltip_words
 
-DISCLAIMER = "For research and teaching, not for clinical decisions."
 SCHEMES = (
     ("lsl", "LSL stream", "live, from LabStreamingLayer"),
     ("sdc", "SDC device", "live, from IEEE 11073 SDC"),
