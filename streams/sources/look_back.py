@@ -118,8 +118,8 @@ class LookBack:
         for block in self._around(since_ns, waves_ns, at_ns):
             told.extend(self._read(block, bed, since_ns, waves_ns, at_ns))
         # Limits come first at a tie: by them it is decided whether an alarm that ends stays to be seen.
-        said = sorted((*known.limits, *known.alarms), key=lambda pair: pair[0])
-        before = [(ns, record) for ns, record in said if ns < since_ns]
+        said: list[tuple[int, AlarmRecord | LimitsRecord]] = [*known.limits, *known.alarms]
+        before = sorted(((ns, record) for ns, record in said if ns < since_ns), key=lambda pair: pair[0])
         described = [record for ns, record in known.described if ns <= at_ns] or [r for _, r in known.described]
         return Past(bed, at_ns, (*before, *told), described[-1] if described else None)
 
