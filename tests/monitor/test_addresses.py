@@ -29,11 +29,11 @@ def logged(folder: Path) -> Iterator[str]:
     """The format of every log call below a folder."""
     for path in folder.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in LEVELS:
-                whose = ast.unparse(node.func.value)
-                if whose.rpartition(".")[2] in ("log", "_log", "logger") and node.args:
-                    if isinstance(node.args[0], ast.Constant) and isinstance(node.args[0].value, str):
-                        yield node.args[0].value
+            match node:
+                case ast.Call(ast.Attribute(whose, level), [ast.Constant(str(words)), *_]) if (
+                    level in LEVELS and ast.unparse(whose).rpartition(".")[2] in ("log", "_log", "logger")
+                ):
+                    yield words
 
 
 OURS = [words for folder in ("monitor", "streams", "models", "ui") for words in logged(ROOT / folder)]
