@@ -87,6 +87,9 @@ class Stage:
     def picture(self) -> QImage:
         """The scene, as it is to be seen."""
         self.play_to(self.scene.at_s)
+        if self.scene.keys:
+            self.window.activateWindow()
+            self.until(self.window.isActiveWindow, "the window's focus, which takes a window manager,")
         for keys in self.scene.keys:
             self.press(keys)
             self.live(0.1)

@@ -67,7 +67,8 @@ def pressure_scale(low: float, high: float, room: int = 4) -> Scale:
         bottom = -10.0  # a pressure this near to zero is read against the line of zero
     top = math.ceil((high + room_above) / 10.0) * 10.0
     top = max(top, bottom + 40.0)
-    step = next((s for s in _STEPS if (top - bottom) / s <= room), _STEPS[-1])
+    least = (top - bottom) / room
+    step = next((s for s in _STEPS if s >= least), 10.0 ** math.ceil(math.log10(least)))
     first = math.ceil((bottom + 1e-6) / step) * step
     ticks = tuple(first + i * step for i in range(int((top - 1e-6 - first) // step) + 1))
     return Scale(bottom, top, ticks)
