@@ -15,6 +15,7 @@ import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from functools import partial
+from os import SEEK_END
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -133,7 +134,11 @@ class AlarmFiles:
         if path is None:
             return
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("ab") as file:
+        with path.open("a+b") as file:
+            if file.tell():
+                file.seek(-1, SEEK_END)
+                if file.read(1) != b"\n":
+                    file.write(b"\n")  # a power cut left half a line
             file.write(b"".join(msgspec.json.encode(entry) + b"\n" for entry in entries))
             full = file.tell() > JOURNAL_BYTES
         if full:
