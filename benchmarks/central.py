@@ -2,7 +2,7 @@
 
 Every record comes through the codec: those of all beds (four waves each, numerics, cells, rhythm, predictions, beats)
 are encoded beforehand and decoded as they fall due, in a thread of this process, as ``vigil display`` does it. Three
-beds have an alarm of high priority and five one of medium, which come and go, so tiles flash and change places. Counted
+beds have an alarm of high priority and six one of medium, which come and go, so tiles flash and change places. Counted
 are paints of the view; a frame's work is the time its handler took, drawing into the pixmap included, its gap the time
 between two paints. "announced" are beds of which the session knows and nothing comes. Without a screen it runs on Qt's
 offscreen platform.

@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Meta
@@ -195,6 +195,12 @@ def _variable(key: str) -> str:
 def key_type(key: str) -> tuple[Any, Meta]:
     """The type of a key, and what is said of it. KeyError for what is no key."""
     return _kinds()[key]
+
+
+def choices(key: str) -> tuple[str, ...]:
+    """The words that a key may have; none where it takes more than words out of a list. KeyError for what is no key."""
+    kind = get_args(key_type(key)[0])[0]  # each is Annotated
+    return get_args(kind) if get_origin(kind) is Literal else ()
 
 
 def _sections() -> dict[str, type[Section]]:

@@ -2,28 +2,32 @@
 
 The standard library reads TOML and writes none. A key is one line of text here, and nothing but that line changes:
 comments, order and what was written by hand stay. The result is read back before it takes the file's place; where it
-does not say what was wanted (a value over several lines), nothing is written.
+does not say what was wanted (a value over several lines), nothing is written. Line ends stay what they are.
 """
 
 from __future__ import annotations
 
-import os
 import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Any
 
 import msgspec
 from platformdirs import user_config_path
 
 from models.signals.errors import BadInput
+from models.signals.files import write_whole
+
+
+def config_folder() -> Path:
+    """Of what its user chooses (``~/.config/vigil``)."""
+    return user_config_path("vigil", appauthor=False)
 
 
 def users_own() -> Path:
     """The file that is read where none is named."""
-    return user_config_path("vigil", appauthor=False) / "settings.toml"
+    return config_folder() / "settings.toml"
 
 
 def toml_words(value: object) -> str:
@@ -85,19 +89,9 @@ def _comment(rest: str) -> str:
 def write_changes(path: Path, changes: Mapping[str, object]) -> None:
     """Change keys of the file at ``path``, which is made where there is none. BadInput where it cannot be written."""
     try:
-        text = path.read_text(encoding="utf-8") if path.exists() else ""
-        out = changed(text, changes)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        target = path.resolve()  # where a link leads, so that it stays one
-        with NamedTemporaryFile(
-            "w", encoding="utf-8", dir=target.parent, prefix=".settings-", suffix=".toml", delete=False
-        ) as file:
-            file.write(out)
-            file.flush()
-            os.fsync(file.fileno())
-        if target.exists():
-            os.chmod(file.name, target.stat().st_mode & 0o777)
-        os.replace(file.name, target)
+        text = path.read_bytes().decode("utf-8") if path.exists() else ""
+        out = changed(text.replace("\r\n", "\n"), changes)
+        write_whole(path, (out.replace("\n", "\r\n") if "\r\n" in text else out).encode())
     except OSError as error:
         raise BadInput(
             "a settings file that can be written", f"{path} ({error.strerror})", "look there, or name another"

@@ -13,8 +13,8 @@ import msgspec
 
 from models.signals.errors import BadInput
 from monitor.config import PASSWORD, InForce
+from monitor.config_file import config_folder
 from monitor.config_keys import MB, Keys
-from monitor.kept import config_folder
 from streams.runner import EMBEDDED, Sharing
 from streams.sinks.mcap import Limits
 from streams.transport.kafka_options import KafkaOptions

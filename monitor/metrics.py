@@ -9,7 +9,7 @@ from prometheus_client.core import CollectorRegistry, CounterMetricFamily, Gauge
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
-from streams.alarm_log import PRIORITIES
+from streams.fields import PRIORITIES
 from streams.snapshot import Snapshot, unwell
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST

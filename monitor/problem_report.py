@@ -19,14 +19,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import distributions, version
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Any
 from zipfile import ZIP_DEFLATED, ZipFile
 
 import msgspec
 
 from models.signals.install import DISTRIBUTION
 from monitor.addresses import without_addresses, without_urls
-from monitor.config import DEFAULT, InForce, key_type
+from monitor.config import DEFAULT, InForce, choices
 from monitor.config_file import toml_words
 from monitor.config_keys import Keys
 from monitor.logs import log_path
@@ -115,7 +115,7 @@ def _of_this_place(force: InForce) -> list[str]:
     for key, origin in force.origin.items():
         section, _, name = key.partition(".")
         value = getattr(getattr(force.keys, section), name)
-        if isinstance(value, str) and origin != DEFAULT and not _listed(key):
+        if isinstance(value, str) and origin != DEFAULT and not choices(key):
             _, scheme, place = value.partition("://")
             found += [value, *(re.split(r"[^\w.-]+", place) if scheme else ())]
     return [name for name in found if any(letter.isalpha() for letter in name)]
@@ -149,17 +149,11 @@ def _settings(force: InForce) -> list[str]:
             key = f"{section}.{name}"
             origin = force.origin[key]
             origin = "the settings file" if origin == str(force.file) else origin
-            shown = not isinstance(value, str) or value == "" or _listed(key) or origin == DEFAULT
+            shown = not isinstance(value, str) or value == "" or choices(key) or origin == DEFAULT
             words = f"{name} = {toml_words(value)}" if shown else f"# {name} is set, not shown"
             lines.append(f"{words:<44} # {origin}")
         lines.append("")
     return lines
-
-
-def _listed(key: str) -> bool:
-    """Whether the value is a word out of a list."""
-    hint = get_args(key_type(key)[0])[0]
-    return get_origin(hint) is Literal
 
 
 def _numbers(report: object, names: Sequence[str], key: str = "") -> object:

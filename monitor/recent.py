@@ -7,8 +7,6 @@ nothing. A file that cannot be read is none: the next session begins it anew.
 from __future__ import annotations
 
 import logging
-import os
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from threading import Lock
@@ -17,6 +15,7 @@ import msgspec
 from platformdirs import user_data_path
 
 from models.signals.errors import BadInput
+from models.signals.files import write_whole
 
 MOST = 10
 MOST_BYTES = 1 << 20
@@ -87,20 +86,10 @@ class RecentFile:
         return tuple(whole[:MOST])
 
     def _write(self, entries: tuple[Entry, ...]) -> None:
-        """Beside it, and then in its place: a file that is cut short would be none. mkstemp's is its owner's alone."""
-        partial = ""
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            handle, partial = tempfile.mkstemp(dir=self._path.parent, prefix=f".{self._path.name}.")
-            with os.fdopen(handle, "wb") as file:
-                file.write(msgspec.json.format(msgspec.json.encode(_Kept(entries))) + b"\n")
-            os.replace(partial, self._path)
-            partial = ""
+            write_whole(self._path, msgspec.json.format(msgspec.json.encode(_Kept(entries))) + b"\n", private=True)
         except OSError as error:
             raise self._wrong(error) from error
-        finally:
-            if partial:
-                Path(partial).unlink(missing_ok=True)
 
     def _wrong(self, error: OSError) -> BadInput:
         return BadInput(

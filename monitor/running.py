@@ -46,7 +46,6 @@ class Running:
         self.session, self.feed, self.watcher, self.recording = session, feed, watcher, recording
         self._stack = stack
         self._lock = threading.Lock()
-        self.closed = False
 
     def close(self) -> None:
         """Stop the session and finish its files, and wait for both; once. Raises what could not be written."""
@@ -59,7 +58,6 @@ class Running:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with self._lock:  # who comes second waits until the files are whole
-            self.closed = True
             self._stack.pop_all().__exit__(kind, error, trace)
 
 

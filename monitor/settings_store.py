@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import UnionType
-from typing import Annotated, Literal, get_args, get_origin
 
 import msgspec
 
-from monitor.config import DEFAULT, InForce, checked, key_type
+from monitor.config import DEFAULT, InForce, checked, choices, key_type
 from monitor.config_file import users_own, write_changes
 from ui.manners.store import Setting, Value
 
@@ -33,9 +31,9 @@ class StoredSettings:
     def setting(self, key: str) -> Setting:
         """See the protocol. KeyError for what is no key."""
         origin = self._origin[key]
-        hint, meta = key_type(key)
+        meta = key_type(key)[1]
         fixed = "" if origin in (DEFAULT, str(self._file)) else origin
-        return Setting(self._values[key], _choices(hint), meta.description or "", fixed)
+        return Setting(self._values[key], choices(key), meta.description or "", fixed)
 
     def save(self, changes: Mapping[str, Value]) -> None:
         """See the protocol. What a flag or a variable holds cannot be changed."""
@@ -46,10 +44,3 @@ class StoredSettings:
             found[key] = checked(key, value, where, strict=False, folder=self._file.parent)
         write_changes(self._file, found)
         self._values |= found
-
-
-def _choices(hint: object) -> tuple[str, ...]:
-    """The words of ``Annotated[Literal[...], ...]``."""
-    kind = get_args(hint)[0] if get_origin(hint) is Annotated else hint
-    assert not isinstance(kind, UnionType)
-    return get_args(kind) if get_origin(kind) is Literal else ()

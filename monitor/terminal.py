@@ -103,7 +103,7 @@ class TerminalView:
         return Panel(Group(*parts), title=escape(f"{name}{title}  {_position(status)}"), expand=False)
 
     @staticmethod
-    def _stamp(verdict: Verdict, goes_to_s: float | None = None) -> list[Text]:
+    def _stamp(verdict: Verdict, goes_to_s: float | None) -> list[Text]:
         if verdict.life is Life.ENDED:
             return [Text(" END OF RECORDING: nothing here is live ", style=NOT_LIVE)]
         words = verdict.words or STAMPS.get(verdict.life, "")

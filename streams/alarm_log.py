@@ -13,10 +13,10 @@ from enum import StrEnum
 from threading import Lock
 
 from models.signals.times import SECOND_NS
+from streams.fields import PRIORITIES
 from streams.records import AlarmRecord, AnyRecord, WaveTick
 from streams.sessions import is_past
 
-PRIORITIES = ("low", "medium", "high")
 JUMPED = "the replay jumped"
 
 

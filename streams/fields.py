@@ -33,6 +33,7 @@ MAX_TEXT = 1024
 MAX_NAME = 128
 MAX_ARGUMENTS = 16
 MAX_HEAD = 1024
+PRIORITIES = ("low", "medium", "high")
 COMMANDS = ("drop", "restore", "pause", "resume", "seek", "speed", "step", "acknowledge", "explain", "limits", "mark")
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ else:
     RhythmName = _one_of("rhythm", (r.value for r in Rhythm))
     PulseName = _one_of("pulse", (p.value for p in Pulse))
     Verdict = _one_of("verdict", ("confirmed", "unopposed", "contradicted"))
-    Priority = _one_of("priority", ("high", "medium", "low"))
+    Priority = _one_of("priority", PRIORITIES[::-1])
     Kind = _one_of("kind", ("physiological", "technical"))
     Role = _one_of("role", ("source", "worker"))
     Missed = _one_of("miss", ("", "late", "skipped"))

@@ -18,9 +18,8 @@ from msgspec.structs import replace
 
 from models.signals.errors import BadInput
 from models.signals.modalities import Modality
-from streams.fields import Finite, Name, Priority, at_most
+from streams.fields import PRIORITIES, Finite, Name, Priority, at_most
 
-PRIORITIES = ("low", "medium", "high")
 LONGEST_DELAY_S = 15.0
 """With the numeric's own delay a pressure alarm then comes within 20 s of the onset, as the conventions have it."""
 

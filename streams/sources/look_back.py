@@ -30,7 +30,7 @@ MOST_BEDS = 4096
 ALARMS_KEPT = 4096
 """Of a bed: changes of its alarms, of which what stood at a moment is told."""
 LIMITS_KEPT = 256
-"""Of a bed: changes of its limits, which are said anew only where they change, or a seek begins an epoch."""
+"""Of a bed: changes of its limits; where they are only said again is none."""
 DESCRIPTIONS_KEPT = 256
 MOST_RECORDS = 40_000
 """Of one look; the newest count."""
@@ -115,11 +115,13 @@ class LookBack:
         since_ns = min(waves_ns, at_ns - round(words_s * SECOND_NS))
         known = self._beds.get(bed) or _Bed()
         told: deque[tuple[int, AnyRecord]] = deque(maxlen=MOST_RECORDS)
-        for block in self._around(since_ns, waves_ns, at_ns):
+        blocks = self._around(since_ns, waves_ns, at_ns)
+        for block in blocks:
             told.extend(self._read(block, bed, since_ns, waves_ns, at_ns))
         # Limits come first at a tie: by them it is decided whether an alarm that ends stays to be seen.
         said: list[tuple[int, AlarmRecord | LimitsRecord]] = [*known.limits, *known.alarms]
-        before = sorted(((ns, record) for ns, record in said if ns < since_ns), key=lambda pair: pair[0])
+        read_ns = max(since_ns, blocks[0].begin_ns) if blocks else since_ns  # what is too much is not read
+        before = sorted(((ns, record) for ns, record in said if ns < read_ns), key=lambda pair: pair[0])
         described = [record for ns, record in known.described if ns <= at_ns] or [r for _, r in known.described]
         return Past(bed, at_ns, (*before, *told), described[-1] if described else None)
 

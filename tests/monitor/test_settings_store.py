@@ -44,6 +44,14 @@ def test_a_change_touches_its_line_and_no_other(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["ward.toml"], "nothing is left beside it"
 
 
+def test_line_ends_stay_what_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "ward.toml"
+    path.write_bytes(HAND.replace("\n", "\r\n").encode())
+    StoredSettings(in_force(path, environment={})).save({"display.theme": "light", "display.font_scale": 1.25})
+    wanted = HAND.replace('"dark"', '"light"').replace("dpi = 96\n", "dpi = 96\nfont_scale = 1.25\n")
+    assert path.read_bytes() == wanted.replace("\n", "\r\n").encode()
+
+
 def test_without_a_file_the_users_own_is_made_and_read_from_then_on(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     force = in_force(environment={})

@@ -10,7 +10,7 @@ import pytest
 from models.signals.errors import BadInput
 from streams.codec import encode
 from streams.limit_settings import checked, default_setting, moved
-from streams.records import AlarmRecord, AnyRecord, BedRecord, LimitsRecord, WaveTick
+from streams.records import AlarmRecord, AnyRecord, BeatRecord, BedRecord, LimitsRecord, WaveTick
 from streams.sources import look_back
 from streams.sources.look_back import LookBack
 from tests.ui.recorded import UNIX_S, Recorder, alarm
@@ -109,6 +109,18 @@ def test_limits_that_were_set_before_are_told_first_and_those_of_later_are_not(t
     for moment, said in ((8, sets[:1]), (35, sets[:2]), (59, sets)):
         told = [tuple(r.limits) for _, r in found.past("Bed 3", at(moment), 0.1).told if isinstance(r, LimitsRecord)]
         assert list(dict.fromkeys(told)) == said, f"at {moment} s"
+
+
+def test_an_alarm_that_began_where_the_file_is_too_large_to_be_read_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(look_back, "MOST_BYTES", 1)
+    began = alarm(20, "HR 171 > 120")
+    recorder = Recorder(tmp_path / "x.mcap", Patient(), [began])
+    recorder.run_to(60)
+    told = followed(tmp_path / "x.mcap").past("Bed 3", at(60), 5, 50).told
+    assert [record for _, record in told if isinstance(record, AlarmRecord)] == [began]
+    assert min(ns for ns, record in told if isinstance(record, BeatRecord)) >= at(50), "all else is not read"
 
 
 def test_each_bed_has_its_own_past(tmp_path: Path) -> None:

@@ -19,11 +19,11 @@ from streams.alarms.limits import HOLD_S
 from streams.codec import decode, encode
 from streams.commands import CommandMaker, Order
 from streams.feed import DisplayFeed
+from streams.fields import PRIORITIES
 from streams.limit_settings import (
     DEFAULT_SETTINGS,
     LIMITED,
     LONGEST_DELAY_S,
-    PRIORITIES,
     LimitSetting,
     checked,
     default_setting,

@@ -20,7 +20,7 @@ from models.signals.errors import BadInput
 from models.signals.modalities import Modality
 from streams.commands import CommandMaker, Order
 from streams.limit_settings import DEFAULT_SETTINGS, LimitSetting, checked, default_setting, moved
-from tests.ui.harness import Inline, Screen, near
+from tests.ui.harness import Inline, Later, Screen, near
 from tests.ui.synthetic import FakeSession, Patient
 from ui.bed.alarm_journal import Entry
 from ui.bed.alarm_states import PAUSE_S, Mode
@@ -436,15 +436,67 @@ def test_limits_that_get_lost_are_sent_again(screen: Make, tmp_path: Path) -> No
 )
 def test_what_cannot_be_read_is_said_and_never_written_over(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
-    files, got = AlarmFiles(tmp_path, tmp_path, Inline()), []
-    files.load(got.append)
-    files.keep_limits({"1": tight()})
-    files.keep_states({"1": KeptState(Mode.AUDIO_OFF)})
-    (said,) = files.poll()
-    assert name in said and "\n" not in said and not got[0].limits and not got[0].states
+    files = AlarmFiles(tmp_path, tmp_path, Inline())
+    said = files.poll()
+    assert not files.limits.value and not files.states.value
+    for _ in range(2):
+        files.keep_limits("1", tight())
+        files.keep_state("1", KeptState(Mode.AUDIO_OFF))
+        said += files.poll()
+    (said_once,) = said
+    assert name in said_once and "\n" not in said_once
+    assert files.limits.value == {"1": tight()} and files.states.value == {"1": KeptState(Mode.AUDIO_OFF)}
     assert (tmp_path / name).read_bytes() == content, "and what is beside it goes on:"
     other = next(path for path in tmp_path.iterdir() if path.name != name)
     assert "1" in other.read_text()
+
+
+def test_two_displays_keep_each_others_beds(tmp_path: Path) -> None:
+    one, two = (AlarmFiles(tmp_path, tmp_path, Inline()) for _ in range(2))
+    one.keep_limits("1", tight())
+    one.keep_state("1", KeptState(Mode.AUDIO_OFF))
+    two.keep_limits("2", tight(high=115.0))
+    two.keep_state("2", KeptState(Mode.ALARM_PAUSED))
+    one.keep_limits("1", None)
+    later = AlarmFiles(tmp_path, tmp_path, Inline())
+    assert [*one.poll(), *two.poll(), *later.poll()] == []
+    assert later.limits.value == {"2": tight(high=115.0)}
+    assert later.states.value == {"1": KeptState(Mode.AUDIO_OFF), "2": KeptState(Mode.ALARM_PAUSED)}
+
+
+def test_a_display_leaves_the_silence_of_other_beds_as_another_display_has_it(screen: Make, tmp_path: Path) -> None:
+    one, two = (screen(others=[Patient(bed="Bed 4")], kept=tmp_path) for _ in range(2))
+    for s in (one, two):
+        s.run_to(1.0)
+    two.window.show_bed("Bed 4")
+    two.window.desk.silence_alarms("AUDIO PAUSED")
+    one.window.desk.silence_alarms("ALARM PAUSED")
+    kept = AlarmFiles(tmp_path, tmp_path, Inline())
+    kept.poll()
+    assert {bed: state.mode for bed, state in kept.states.value.items()} == {
+        "Bed 3": Mode.ALARM_PAUSED, "Bed 4": Mode.AUDIO_PAUSED,
+    }  # fmt: skip
+
+
+def test_what_is_set_before_the_file_was_read_leaves_the_rest_of_it(tmp_path: Path) -> None:
+    (tmp_path / "limits.toml").write_text(limits_toml({"Bed 3": tight()}))
+    worker = Later()
+    files = AlarmFiles(tmp_path, tmp_path, worker)
+    files.keep_limits("Bed 4", tight(high=115.0))
+    assert not files.limits.settled
+    worker.run()
+    assert files.poll() == [] and files.limits.settled
+    assert files.limits.value == {"Bed 3": tight(), "Bed 4": tight(high=115.0)}
+    assert limits_of((tmp_path / "limits.toml").read_text()) == files.limits.value
+
+
+def test_a_journal_that_cannot_be_written_is_said_once(tmp_path: Path) -> None:
+    (tmp_path / "alarm-journal").write_text("")
+    files, said = AlarmFiles(tmp_path, tmp_path, Inline()), []
+    for n in range(3):
+        files.add_to_journal("1", [Entry(float(n), "s", 1.0, "began", "X", "high", "k")])
+        said += files.poll()
+    assert len(said) == 1 and said[0].startswith("the journal of alarms is not kept")
 
 
 @given(st.dictionaries(st.text(min_size=1, max_size=12), st.sampled_from([tight(), tight(on=False, latch=True)])))
@@ -466,9 +518,10 @@ def test_a_journal_on_disk_is_bounded_and_survives_a_torn_line(tmp_path: Path) -
     assert path.stat().st_size <= JOURNAL_BYTES + 20_000
     with path.open("ab") as file:
         file.write(b'{"unix_s": 3')
+    files.add_to_journal("Theatre 2/..", [replace(entry, unix_s=6000.0)])
     files.load_journal("Theatre 2/..", got.extend)
-    files.keep_states({"1": KeptState()})
-    assert files.poll() == [] and got[-1].unix_s == 5999.0 and len(got) > 100
+    files.keep_state("1", KeptState())
+    assert files.poll() == [] and [one.unix_s for one in got[-2:]] == [5999.0, 6000.0] and len(got) > 100
 
 
 def test_what_is_silenced_of_a_bed_that_is_lost_is_in_its_log(screen: Make) -> None:

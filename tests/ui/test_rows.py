@@ -275,6 +275,12 @@ def test_two_windows_keep_each_others_choices(tmp_path: Path) -> None:
     assert blocked.value == ("d",)
     blocked.poll()
     assert blocked.value == ("d",) and "words are not kept" in said[0]
+    blocked.order(lambda words: (*words, "e"))
+    blocked.poll()
+    assert blocked.value == ("d", "e") and len(said) == 1, "once"
+    (tmp_path / "new" / "words").unlink()
+    blocked.order(lambda words: (*words, "f"))
+    assert blocked.poll() and blocked.value == ("f",) and len(said) == 1, "it goes on where it can be written again"
 
 
 # Scales -----------------------------------------------------------------------------------------------------------

@@ -24,11 +24,11 @@ from PySide6.QtWidgets import (
 )
 
 from models.signals.errors import BadInput
+from streams.fields import PRIORITIES
 from streams.limit_settings import (
     DEFAULT_SETTINGS,
     LIMITED,
     LONGEST_DELAY_S,
-    PRIORITIES,
     LimitSetting,
     checked,
     default_setting,

@@ -19,7 +19,7 @@ from ui.bed.bedside import Bedside
 from ui.bed.past import whose_words
 from ui.bed.ward import Ward
 from ui.style.words import bed_title
-from ui.window.alarm_files import AlarmFiles, Kept, KeptState
+from ui.window.alarm_files import AlarmFiles, KeptState
 from ui.window.control_link import ControlLink
 
 _AGAIN_S = 5.0  # until limits that were sent and not taken are sent again
@@ -41,15 +41,11 @@ class AlarmDesk:
     ) -> None:
         self._link, self._ward, self._files = link, ward, files
         self._say, self._now, self._unix = say, now_s, unix
-        self._limits: dict[str, tuple[LimitSetting, ...]] = {}
-        self._states: dict[str, KeptState] = {}
         self._whose: dict[str, str] = {}  # of each bed the session that its silence and what was seen are of
         self._sent_s: dict[str, float] = {}
         self._told: dict[str, tuple[LimitSetting, ...] | None] = {}
         self._journals: dict[str, Journal] = {}
         self._reminding = False
-        self._loaded = False
-        files.load(self._take)
 
     # What the window asks ---------------------------------------------------------------------------------------------
 
@@ -94,7 +90,7 @@ class AlarmDesk:
         for key, since_s in new.items():
             self._note(self._bed, "acknowledged", words[key][0], words[key][1], key, since_s)
         self._say("alarm acknowledged" if len(new) == 1 else f"{len(new)} alarms acknowledged")
-        self._keep_states()
+        self._keep_state(self._bed)
 
     def acknowledge_alarm(self, key: str) -> None:
         """One alarm has been seen."""
@@ -106,16 +102,12 @@ class AlarmDesk:
         self._say(bed.switch.press(Mode(name), self._now()))
         if bed.switch.silence != before:
             self._note(bed, bed.switch.silence.mode.value or f"end of {before.mode.value}", "")
-            self._keep_states()
+            self._keep_state(bed)
 
     def set_limits(self, limits: Sequence[LimitSetting]) -> None:
         """The alarms of the bed on show are judged by these from now on; BadInput is the caller's to look for."""
         settings, name = tuple(limits), self._bed.name
-        if settings == DEFAULT_SETTINGS:
-            self._limits.pop(name, None)
-        else:
-            self._limits[name] = settings
-        self._files.keep_limits(self._limits)
+        self._files.keep_limits(name, settings if settings != DEFAULT_SETTINGS else None)
         self._send(name, settings)
 
     def _send(self, bed: str, settings: tuple[LimitSetting, ...]) -> None:
@@ -142,13 +134,13 @@ class AlarmDesk:
         for bed in self._ward.beds:
             if not bed.name:
                 continue
-            if self._loaded:
+            if self._files.states.settled:
                 self._meet(bed)
             mode = bed.switch.silence.mode
             if bed.switch.end(now_s):
                 self._say(f"{mode.value} is over{'' if bed is self._bed else f' at {bed_title(bed.name)}'}")
                 self._note(bed, f"end of {mode.value}", "")
-                self._keep_states()
+                self._keep_state(bed)
             self._watch_limits(bed, now_s)
         reminding = self.silence.reminds(now_s)
         if reminding and not self._reminding:
@@ -164,7 +156,7 @@ class AlarmDesk:
         new = before is not state.limits and before is not None and state.limits is not None
         if new and (said := changes(before or (), state.limits or ())):
             self._note(bed, "limits set", f"{said}, by {state.limits_by or 'nobody'}")
-        kept = self._limits.get(name)
+        kept = self._files.limits.value.get(name)
         nobodys = state.limits is not None and not state.limits_by
         if kept is not None and nobodys and now_s - self._sent_s.get(name, -math.inf) > _AGAIN_S:
             self._send(name, kept)
@@ -177,11 +169,6 @@ class AlarmDesk:
         self._files.close()
 
     # What is kept -----------------------------------------------------------------------------------------------------
-
-    def _take(self, kept: Kept) -> None:
-        self._loaded = True
-        self._limits = {**kept.limits, **self._limits}
-        self._states = {**kept.states, **self._states}
 
     def _meet(self, bed: Bedside) -> None:
         """Of a session that begins at a bed: the first is as it was left, a later one is silenced by nobody yet."""
@@ -196,12 +183,12 @@ class AlarmDesk:
             bed.switch.silence = Silence()
             self._say(f"{mode.value} is over: {whose_words(before, session).lower()} at {bed_title(bed.name)}")
             self._note(bed, f"end of {mode.value}", "")
-            self._keep_states()
+            self._keep_state(bed)
 
     def _greet(self, bed: Bedside, session: str) -> None:
         if bed.switch.silence.mode is not Mode.ON:  # somebody was quicker than its first record
-            self._keep_states()
-        kept = self._states.get(bed.name)
+            self._keep_state(bed)
+        kept = self._files.states.value.get(bed.name)
         if kept is None:
             return
         bed.state.remember({(whose, key): since_s for whose, key, since_s in kept.seen})
@@ -214,22 +201,21 @@ class AlarmDesk:
             bed.switch.silence = silence
             self._say(f"{silence.words(self._now())}, as it was left")
 
-    def _keep_states(self) -> None:
+    def _keep_state(self, bed: Bedside) -> None:
+        """Of the one that has changed: of the others another display may know more."""
+        if not bed.name:  # before the first record nobody is there
+            return
         ahead_s = self._now() - self._unix()
-        for bed in self._ward.beds:
-            session = self._whose.get(bed.name, "")
-            if not session:  # what was left of it is not taken up yet
-                continue
-            silence = bed.switch.silence
-            until = silence.until_s - ahead_s if math.isfinite(silence.until_s) else None
-            since = silence.since_s - ahead_s if math.isfinite(silence.since_s) else 0.0
-            acknowledged = [a for a in bed.state.alarms.standing if a.acknowledged]
-            seen = [(session, a.record.key, a.since_s) for a in acknowledged][:_SEEN_KEPT]
-            if silence.mode is Mode.ON and not seen:
-                self._states.pop(bed.name, None)
-            else:
-                self._states[bed.name] = KeptState(silence.mode, session, since, until, seen)
-        self._files.keep_states(self._states)
+        session = self._whose.get(bed.name, "")
+        if not session:  # what was left of it is not taken up yet
+            return
+        silence = bed.switch.silence
+        until = silence.until_s - ahead_s if math.isfinite(silence.until_s) else None
+        since = silence.since_s - ahead_s if math.isfinite(silence.since_s) else 0.0
+        acknowledged = [a for a in bed.state.alarms.standing if a.acknowledged]
+        seen = [(session, a.record.key, a.since_s) for a in acknowledged][:_SEEN_KEPT]
+        state = KeptState(silence.mode, session, since, until, seen) if silence.mode is not Mode.ON or seen else None
+        self._files.keep_state(bed.name, state)
 
     def _note(
         self, bed: Bedside, what: str, words: str, priority: str = "", key: str = "", since_s: float | None = None

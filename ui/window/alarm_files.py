@@ -4,28 +4,31 @@
     alarm-states.json       which beds are silent until when, and what was acknowledged
     alarm-journal/BED.jsonl what has happened, one line each; bounded
 
-All of it is read and written by one helper thread, in order; the window hands over and takes what is there. A file that
-cannot be read is said and left as it is; nothing is written over it.
+All of it is read and written by one helper thread, in order; the window hands over and takes what is there. Limits and
+states are changed bed by bed, so that two displays keep each other's; a file of these that cannot be read is said and
+left as it is. Of a journal the lines that can be read are taken, and more are put behind them.
 """
 
 from __future__ import annotations
 
-import os
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from functools import partial
+from os import SEEK_END
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import msgspec
 
 from models.signals.errors import BadInput
+from models.signals.files import write_whole
 from streams.limit_settings import LimitSetting, checked
 from ui.bed.alarm_journal import KEPT, Entry
 from ui.bed.alarm_states import Mode
 from ui.style.words import quoted
+from ui.window.kept_file import KeptFile
 
 JOURNAL_BYTES = 400_000
 """From here on a journal is cut to its newest half."""
@@ -34,6 +37,7 @@ _HEAD = (
 )
 
 Limits = Mapping[str, tuple[LimitSetting, ...]]
+T = TypeVar("T")
 
 
 class KeptState(msgspec.Struct, frozen=True):
@@ -47,66 +51,59 @@ class KeptState(msgspec.Struct, frozen=True):
     seen: list[tuple[str, str, float]] = []
 
 
-class Kept(msgspec.Struct, frozen=True):
-    """What was there when the display began."""
-
-    limits: dict[str, tuple[LimitSetting, ...]] = {}
-    states: dict[str, KeptState] = {}
-
-
 class AlarmFiles:
-    """config, state: the folders; None keeps nothing. worker: runs it all, one after the other."""
+    """config, state: the folders; None keeps nothing. worker: runs it all, one after the other.
+
+    limits, states: by bed, what was kept and what was ordered since (:class:`ui.window.kept_file.KeptFile`)."""
 
     def __init__(self, config: Path | None, state: Path | None, worker: Executor | None = None) -> None:
-        self._limits = config / "limits.toml" if config is not None else None
-        self._states = state / "alarm-states.json" if state is not None else None
-        self._journals = state / "alarm-journal" if state is not None else None
         self._own = worker is None
         self._worker = worker or ThreadPoolExecutor(1, "display-alarms")
+        self._said: list[str] = []
+        self.limits = KeptFile[Limits](
+            config / "limits.toml" if config is not None else None,
+            "limits of alarms", partial(_parsed, limits_of), limits_toml, {}, self._worker, self._said.append,
+        )  # fmt: skip
+        self.states = KeptFile[Mapping[str, KeptState]](
+            state / "alarm-states.json" if state is not None else None,
+            "states of alarms", partial(_parsed, _states_of), _states_text, {}, self._worker, self._said.append,
+        )  # fmt: skip
+        self._journals = state / "alarm-journal" if state is not None else None
         self._doing: list[tuple[Callable[[Any], None], Future[Any]]] = []
-        self._wrong: list[BadInput] = []
-        self._refused: set[Path] = set()  # what could not be read is not written over
-
-    def load(self, then: Callable[[Kept], None]) -> None:
-        """``then`` gets what was kept, in a :meth:`poll`."""
-
-        def take(found: tuple[Kept, list[BadInput]]) -> None:
-            then(found[0])
-            self._wrong += found[1]
-
-        self._do(self._load, take)
+        self._journals_told = False  # that they cannot be written
 
     def load_journal(self, bed: str, then: Callable[[list[Entry]], None]) -> None:
-        """``then`` gets the newest entries of a bed, oldest first."""
+        """``then`` gets the newest entries of a bed, oldest first, in a :meth:`poll`."""
         self._do(partial(self._read_journal, bed), then)
 
-    def keep_limits(self, limits: Limits) -> None:
-        """Those of all beds."""
-        self._do(partial(self._write, self._limits, partial(limits_toml, dict(limits))))
+    def keep_limits(self, bed: str, limits: tuple[LimitSetting, ...] | None) -> None:
+        """Those of one bed; None: none."""
+        self.limits.order(partial(_with, bed, limits))
 
-    def keep_states(self, states: Mapping[str, KeptState]) -> None:
-        """Those of all beds."""
-        kept = dict(states)
-        self._do(partial(self._write, self._states, lambda: msgspec.json.encode(kept).decode()))
+    def keep_state(self, bed: str, state: KeptState | None) -> None:
+        """That of one bed; None: none."""
+        self.states.order(partial(_with, bed, state))
 
     def add_to_journal(self, bed: str, entries: Sequence[Entry]) -> None:
         """To the end of it."""
         self._do(partial(self._append, bed, tuple(entries)))
 
     def poll(self) -> list[str]:
-        """Hands over what has been read; a sentence for each thing that went wrong."""
-        said = []
+        """Hands over what has been read; a sentence for each thing that has gone wrong, and went right before."""
+        self.limits.poll()
+        self.states.poll()
         while self._doing and self._doing[0][1].done():
             then, future = self._doing.pop(0)
             error = future.exception()
             if error is None:
                 then(future.result())
-            elif isinstance(error, BadInput | OSError):
-                said.append(f"alarms are not kept: {error}")
-            else:
+            elif not isinstance(error, OSError):
                 raise error
-        said += [f"alarms are not kept: {error}" for error in self._wrong]
-        self._wrong = []
+            elif not self._journals_told:
+                self._said.append(f"the journal of alarms is not kept: {error}")
+            self._journals_told = error is not None
+        said = self._said[:]
+        self._said.clear()
         return said
 
     def close(self) -> None:
@@ -118,32 +115,6 @@ class AlarmFiles:
         self._doing.append((then, self._worker.submit(what)))
 
     # On the helper's thread -------------------------------------------------------------------------------------------
-
-    def _load(self) -> tuple[Kept, list[BadInput]]:
-        kept, wrong = Kept(), []
-        for path, parse, name in ((self._limits, limits_of, "limits"), (self._states, _states_of, "states")):
-            try:
-                kept = msgspec.structs.replace(kept, **{name: self._read(path, parse) or {}})
-            except BadInput as error:
-                wrong.append(error)
-        return kept, wrong
-
-    def _read(self, path: Path | None, parse: Callable[[str], Any]) -> Any:
-        if path is None or not path.exists():
-            return None
-        try:
-            return parse(path.read_text("utf-8"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.MsgspecError, BadInput) as error:
-            self._refused.add(path)
-            raise BadInput(f"what Vigil wrote in {path}", str(error), "correct or remove the file") from error
-
-    def _write(self, path: Path | None, text: Callable[[], str]) -> None:
-        if path is None or path in self._refused:
-            return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        new = path.with_name(f"{path.name}.{os.getpid()}.new")
-        new.write_text(text(), "utf-8")
-        new.replace(path)  # whole, or as it was
 
     def _journal(self, bed: str) -> Path | None:
         return self._journals / f"{quote(bed, safe=' ')[:200]}.jsonl" if self._journals is not None else None
@@ -165,21 +136,39 @@ class AlarmFiles:
         if path is None:
             return
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("ab") as file:
+        with path.open("a+b") as file:
+            if file.tell():
+                file.seek(-1, SEEK_END)
+                if file.read(1) != b"\n":
+                    file.write(b"\n")  # a power cut left half a line
             file.write(b"".join(msgspec.json.encode(entry) + b"\n" for entry in entries))
             full = file.tell() > JOURNAL_BYTES
         if full:
             newest = path.read_bytes()[-JOURNAL_BYTES // 2 :].partition(b"\n")[2]
-            new = path.with_name(f"{path.name}.new")
-            new.write_bytes(newest)
-            new.replace(path)
+            write_whole(path, newest)
 
 
-def _states_of(text: str) -> dict[str, KeptState]:
+def _with(bed: str, value: T | None, kept: Mapping[str, T]) -> dict[str, T]:
+    others = {name: theirs for name, theirs in kept.items() if name != bed}
+    return others if value is None else {**others, bed: value}
+
+
+def _parsed(parse: Callable[[str], T], text: str, name: str) -> T:
+    try:
+        return parse(text)
+    except (tomllib.TOMLDecodeError, msgspec.MsgspecError, BadInput) as error:
+        raise BadInput(f"what Vigil wrote in {name}", str(error), "correct or remove the file") from error
+
+
+def _states_of(text: str) -> Mapping[str, KeptState]:
     return msgspec.json.decode(text, type=dict[str, KeptState])
 
 
-def limits_of(text: str) -> dict[str, tuple[LimitSetting, ...]]:
+def _states_text(states: Mapping[str, KeptState]) -> str:
+    return msgspec.json.encode(states).decode()
+
+
+def limits_of(text: str) -> Limits:
     """Limits by bed out of TOML; BadInput for what makes no sense."""
     found: dict[str, tuple[LimitSetting, ...]] = {}
     for bed, by_vital in tomllib.loads(text).items():

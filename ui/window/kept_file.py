@@ -1,18 +1,18 @@
 """A small file of the operator's choices: read once, and changed whole or not at all, in a helper thread.
 
 Each change is made to what is in the file then, so that two windows keep each other's choices. Where the file cannot be
-read or written, that is said, it is left alone, and the choices last as long as the window.
+read or written, that is said once, it is left alone, and the choices last as long as the window.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from pathlib import Path
 from typing import Generic, TypeVar
 
 from models.signals.errors import BadInput
+from models.signals.files import write_whole
 
 T = TypeVar("T")
 
@@ -35,6 +35,7 @@ class KeptFile(Generic[T]):
         self._file, self._what, self._parse, self._text = file, what, parse, text
         self._empty, self._worker, self._say = empty, worker, say
         self._waiting: list[Future[T]] = []
+        self._told = False  # that the file cannot be read or written
         if file is not None:
             self._waiting.append(worker.submit(self._read, file))
 
@@ -44,6 +45,11 @@ class KeptFile(Generic[T]):
         if self._file is not None:
             self._waiting.append(self._worker.submit(self._rewrite, self._file, change))
 
+    @property
+    def settled(self) -> bool:
+        """Whether ``value`` is what the file said, as far as it could, with all changes since; see :meth:`poll`."""
+        return not self._waiting
+
     def poll(self) -> bool:
         """Take what the file said; whether the choices are others now."""
         before = self.value
@@ -51,8 +57,11 @@ class KeptFile(Generic[T]):
             try:
                 found = self._waiting.pop(0).result()
             except BadInput as why:
-                self._say(f"{self._what} are not kept: {why}")
+                if not self._told:
+                    self._say(f"{self._what} are not kept: {why}")
+                self._told = True
                 continue
+            self._told = False
             if not self._waiting:  # else what was ordered since is not in it
                 self.value = found
         return self.value != before
@@ -68,11 +77,8 @@ class KeptFile(Generic[T]):
 
     def _rewrite(self, file: Path, change: Callable[[T], T]) -> T:
         value = change(self._read(file))
-        beside = file.with_name(f".{file.name}.{os.getpid()}")
         try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            beside.write_text(self._text(value), "utf-8", errors="replace")
-            beside.replace(file)
+            write_whole(file, self._text(value).encode("utf-8", errors="replace"))
         except OSError as error:
             raise BadInput(f"a folder for {file} that can be written", str(error), "make it writable") from error
         return value
