@@ -11,11 +11,23 @@ import pytest
 
 from tests.ui.harness import Screen
 from tests.ui.test_settings_dialog import Stored
+from ui.bed.alarm_states import Mode
+from ui.bed.bed_words import LIVES
+from ui.bed.lane_words import REASONS
+from ui.bed.liveness import Life
+from ui.bed.prediction_view import NOT_ALONE
+from ui.bed.readouts import HELD
 from ui.manners import dialog
 from ui.manners.store import ENTRIES
 from ui.panels import help_overlay
 from ui.panels.shortcuts import SHORTCUTS
+from ui.panels.top_bar import CAPTIONS
+from ui.start import page
 from ui.style.language import LANGUAGES, catalogue, chosen, speak, tr
+from ui.style.theme import PRIORITIES
+from ui.style.words import ABSENCES, DISCLAIMER
+from ui.trends.plots import PLOTS
+from ui.trends.span import CHOICES
 from ui.window.manners import Surroundings
 from ui.window.menu import MENU
 
@@ -32,9 +44,14 @@ def used() -> set[str]:
     found |= {shortcut.words for shortcut in SHORTCUTS} | {shortcut.group for shortcut in SHORTCUTS}
     found |= {*ENTRIES, *(entry.label for entries in ENTRIES.values() for entry in entries)}
     found |= {help_overlay._FOOT, dialog.TITLE, dialog.AT_NEXT_START, *dialog._ON}
+    found |= {*ABSENCES.values(), *REASONS, *HELD.values(), *LIVES.values(), *CAPTIONS.values(), NOT_ALONE}
+    found |= {DISCLAIMER, page._KEYS, *(words for scheme in page.SCHEMES for words in scheme[1:])}
+    found |= {mode.value for mode in Mode if mode.value} | {name.upper() for name in PRIORITIES}
+    found |= {life.value.upper() for life in Life if life is not Life.LIVE} | {name for name, _ in CHOICES}
+    found |= {words for plot in PLOTS for words in (plot.title, *(line.name for line in plot.lines))}
     for path in Path("ui").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "tr":
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("tr", "both"):
                 first = node.args[0]
                 assert not isinstance(first, ast.JoinedStr), f"{path}: values go beside the words, not into them"
                 if isinstance(first, ast.Constant):
@@ -48,7 +65,7 @@ def test_every_word_has_a_translation_and_none_is_left_over() -> None:
         assert used() - set(words) == set()
         assert set(words) - used() == set()
         for english, other in words.items():
-            assert other.strip() and sorted(re.findall(r"{\w+}", english)) == sorted(re.findall(r"{\w+}", other))
+            assert other.strip() and sorted(re.findall(r"{[^}]+}", english)) == sorted(re.findall(r"{[^}]+}", other))
 
 
 def test_what_has_no_translation_is_said_in_english() -> None:
@@ -76,3 +93,17 @@ def test_a_window_speaks_german_from_its_menu_to_its_settings(screen, qtbot) -> 
     s.window.manners.open_settings()
     assert s.window.manners.settings.windowTitle() == "Einstellungen"
     assert s.window.manners.settings.save_button.text() == "Speichern"
+
+
+def test_what_is_lost_is_said_in_german_and_kept_in_english(screen, qtbot, tmp_path) -> None:
+    speak("de")
+    s: Screen = screen(size=(1024, 700), kept=tmp_path)
+    s.run_to(2.0)
+    s.alive = False
+    s.frames(400)
+    assert s.window.face.banner.words.startswith("KEIN LEBENSZEICHEN VOM STROM seit ")
+    (chip,) = s.window.ward.said
+    assert chip.life_words == "NICHT LIVE" and chip.why_lost.startswith("KEIN LEBENSZEICHEN")
+    s.window.desk.acknowledge()
+    (entry,) = s.window.desk.journal(s.patient.bed).entries
+    assert entry.words.startswith("NO SIGN OF LIFE FROM THE STREAM"), "files stay English"

@@ -21,6 +21,7 @@ from ui.bed.lanes import Lane
 from ui.bed.limit_words import NO_LIMITS, LimitWords, limit_words
 from ui.bed.liveness import Life, Moment
 from ui.bed.state import DisplayState
+from ui.style.language import tr
 from ui.style.words import ESTIMATED, INVALID, absence_words, clock_words, duration_words, number_words, range_words
 
 HELD = {Life.PAUSED: "PAUSED", Life.PAST: "PAST"}
@@ -82,7 +83,7 @@ class _Facts:
         self.vitals: VitalsRecord | None = state.current_vitals(moment)
         self.prediction: PredictionRecord | None = state.current_prediction(moment)
         self.findings = state.findings(moment)
-        self.held = HELD.get(moment.life, "")
+        self.held = tr(HELD.get(moment.life, ""))
         self.mark = "WITHHELD" if lane.absence == Absence.WITHHELD.value else ""
 
     def heart(self) -> Readout:
@@ -190,7 +191,8 @@ class _Facts:
             return self._absent()
         lane = self.lane
         return [
-            f"from {self._named(source)}" + (f" ({lane.title} {absence_words(lane.absence)})" if lane.absence else "")
+            tr("from {sensor}", sensor=self._named(source))
+            + (f" ({lane.title} {absence_words(lane.absence)})" if lane.absence else "")
         ]
 
     def _limits(self, vital: str) -> LimitWords:
@@ -215,10 +217,11 @@ class _Facts:
         words = absence_words(lane.absence)
         if lane.absence == Absence.NOT_CONNECTED.value:
             return [words]
-        return [f"{words} for {duration_words(max(0.0, self.moment.event_s - lane.absent_since_s))}"]
+        absent_s = max(0.0, self.moment.event_s - lane.absent_since_s)
+        return [tr("{what} for {time}", what=words, time=duration_words(absent_s))]
 
     def _ago(self, time_ns: int) -> str:
         """How long ago; event time that stands still cannot tell, so the hour is said."""
         if self.moment.life in (Life.ENDED, Life.WAITING):
-            return f"at {clock_words(time_ns * _NS)}"
-        return f"{duration_words(max(0.0, self.moment.event_s - time_ns * _NS))} ago"
+            return tr("at {time}", time=clock_words(time_ns * _NS))
+        return tr("{time} ago", time=duration_words(max(0.0, self.moment.event_s - time_ns * _NS)))
