@@ -8,7 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from PySide6.QtGui import QFontMetricsF
+from PySide6.QtWidgets import QApplication
 
+from tests.ui.doors import in_our_style
 from tests.ui.harness import Screen
 from tests.ui.test_settings_dialog import Stored
 from ui.bed.alarm_states import Mode
@@ -19,17 +22,21 @@ from ui.bed.prediction_view import NOT_ALONE
 from ui.bed.readouts import HELD
 from ui.manners import dialog
 from ui.manners.store import ENTRIES
-from ui.panels import help_overlay
+from ui.panels import help_overlay, sound_sign
 from ui.panels.shortcuts import SHORTCUTS
-from ui.panels.top_bar import CAPTIONS
+from ui.panels.top_bar import _SILENCE_WIDTH, CAPTIONS
 from ui.start import page
+from ui.start.cards import Card
+from ui.start.opening import Choice, Recent
 from ui.style.language import LANGUAGES, catalogue, chosen, speak, tr
-from ui.style.theme import PRIORITIES
+from ui.style.theme import PRIORITIES, default_theme
 from ui.style.words import ABSENCES, DISCLAIMER
 from ui.trends.plots import PLOTS
 from ui.trends.span import CHOICES
 from ui.window.manners import Surroundings
 from ui.window.menu import MENU
+from ui.window.operator import LIVE_SOURCE
+from ui.window.start_window import SMALLEST, StartWindow
 
 
 @pytest.fixture(autouse=True)
@@ -49,6 +56,7 @@ def used() -> set[str]:
     found |= {mode.value for mode in Mode if mode.value} | {name.upper() for name in PRIORITIES}
     found |= {life.value.upper() for life in Life if life is not Life.LIVE} | {name for name, _ in CHOICES}
     found |= {words for plot in PLOTS for words in (plot.title, *(line.name for line in plot.lines))}
+    found |= {*sound_sign.WORDS, sound_sign.KEYS, LIVE_SOURCE}
     for path in Path("ui").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("tr", "both"):
@@ -107,3 +115,48 @@ def test_what_is_lost_is_said_in_german_and_kept_in_english(screen, qtbot, tmp_p
     s.window.desk.acknowledge()
     (entry,) = s.window.desk.journal(s.patient.bed).entries
     assert entry.words.startswith("NO SIGN OF LIFE FROM THE STREAM"), "files stay English"
+
+
+@pytest.mark.parametrize("size", [SMALLEST, (1456, 819)])
+def test_the_german_start_page_has_room_for_its_words(size: tuple[int, int]) -> None:
+    speak("de")
+    in_our_style()
+
+    def nothing(*_: object) -> None:
+        pass
+
+    asks = page.Asks(*[nothing] * 6)
+    window = StartWindow(
+        default_theme(), 1.0, lambda look: page.StartPage(look, asks, ("demo",), tr("Esc quits")), nothing
+    )
+    window.resize(*size)
+    window.show()
+    shown, look = window.page, window.look
+    left = [Recent(Choice(("/x/case_7.vital",)), 640.0, 0.0, False), Recent(Choice(("a", "b", "c")), None, 0.0, True)]
+    shown.show_recents(tuple(left), 7200.0)
+    shown.ensurePolished()
+    QApplication.processEvents()
+    cards = [one for row in shown.rows for one in row if isinstance(one, Card)] + shown.cards
+    for card in cards:
+        room = card.width() - 36 * look.unit
+        assert QFontMetricsF(look.font(15, True)).horizontalAdvance(card.title) <= room, card.title
+        assert QFontMetricsF(look.font(12)).horizontalAdvance(card.detail) <= room, card.detail
+    assert shown.clear.width() >= shown.clear.sizeHint().width()
+    disclaimer = QFontMetricsF(look.font(13, True)).horizontalAdvance(tr(DISCLAIMER))
+    keys = QFontMetricsF(look.font(12)).horizontalAdvance(tr(page._KEYS) + tr("Esc quits"))
+    side = shown._outer.contentsMargins().left()
+    assert disclaimer + keys <= shown.width() - 2 * side - 24 * look.unit
+    window.close()
+    window.deleteLater()
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_states_of_silence_have_room_in_the_top_line(screen, qtbot, language: str) -> None:
+    speak(language)
+    s: Screen = screen(size=(1024, 640))
+    look = s.window.look
+    for mode in filter(None, Mode):
+        name = QFontMetricsF(look.font(9.0, True)).horizontalAdvance(tr(mode.value))
+        assert name <= (_SILENCE_WIDTH - 41) * look.unit, "bell and edges beside it"
+    left, right = s.window.top._sides()
+    assert right - left > 0.35 * s.window.top.width(), "alarms keep their room beside the disclaimer"

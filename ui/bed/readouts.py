@@ -101,7 +101,7 @@ class _Facts:
         has_resp_row = any(row.modality is Modality.RESP for row in self.state.lanes)
         if vitals is not None and vitals.resp_rate is not None and not has_resp_row:
             source_words = f" ({vitals.resp_source})" if vitals.resp_source else ""
-            alarm = ", no alarm" if self._limits("resp_rate").silent else ""
+            alarm = f", {tr('no alarm')}" if self._limits("resp_rate").silent else ""
             notes.append(f"RR {vitals.resp_rate:.0f} /min{source_words}{alarm}")
         return self._readout("HR", "/min", self._limits("hr"), number_words(rate), notes=notes, finding=finding)
 
@@ -117,16 +117,16 @@ class _Facts:
             both = vitals.abp_sys is not None and vitals.abp_dia is not None
             value = f"{number_words(vitals.abp_sys)}/{number_words(vitals.abp_dia)}" if both else INVALID
             mean = number_words(vitals.abp_map)
-            notes = [] if both else ["mean only: no pulse to measure sys/dia"]
+            notes = [] if both else [tr("mean only: no pulse to measure sys/dia")]
             return self._readout("ABP", "mmHg", limits, value, mean, notes, self._pulse_finding())
         notes, last = self._absent(), self.state.last_pressure
         if last is not None:
             triple = f"{number_words(last.abp_sys)}/{number_words(last.abp_dia)} ({number_words(last.abp_map)})"
             if last.abp_sys is None:
-                triple = f"mean {number_words(last.abp_map)}"
-            notes.append(f"measured {triple}, {self._ago(last.time_ns)}")
+                triple = tr("mean {value}", value=number_words(last.abp_map))
+            notes.append(tr("measured {value}, {when}", value=triple, when=self._ago(last.time_ns)))
         else:
-            notes.append("no value measured yet")
+            notes.append(tr("no value measured yet"))
         pressures = prediction.pressures if prediction is not None else None
         if lane.said.estimated and pressures is not None:
             mean, sys, dia = (range_words(*pressures[name][1:]) for name in ("map", "sbp", "dbp"))
@@ -141,7 +141,7 @@ class _Facts:
         # The pressure is the only other channel that has a pulse rate.
         notes = self._origin(Modality.ABP.value if rate is not None and self.lane.absence else "")
         if rate is not None and self.vitals is not None and self.vitals.rppg_delay_s is not None:
-            notes.append(f"delay R–PPG {self.vitals.rppg_delay_s * 1000:.0f} ms")
+            notes.append(tr("delay R–PPG {ms:.0f} ms", ms=self.vitals.rppg_delay_s * 1000))
         return self._readout("PR", "/min", self._limits("pulse_rate"), number_words(rate), notes=notes, finding=finding)
 
     def _pulse_finding(self) -> Finding:
