@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,9 +12,12 @@ import pytest
 from PySide6.QtGui import QFontMetricsF
 from PySide6.QtWidgets import QApplication
 
+from models.runtime import risk_policy
+from streams.mailbox import BEHIND, NOT_LOADED
 from tests.ui.doors import in_our_style
 from tests.ui.harness import Screen
 from tests.ui.test_settings_dialog import Stored
+from ui.bed import prediction_view
 from ui.bed.alarm_states import Mode
 from ui.bed.bed_words import LIVES
 from ui.bed.lane_words import REASONS
@@ -28,7 +32,7 @@ from ui.panels.top_bar import _SILENCE_WIDTH, CAPTIONS
 from ui.start import page
 from ui.start.cards import Card
 from ui.start.opening import Choice, Recent
-from ui.style.language import LANGUAGES, catalogue, chosen, speak, tr
+from ui.style.language import LANGUAGES, catalogue, chosen, retold, speak, tr
 from ui.style.theme import PRIORITIES, default_theme
 from ui.style.words import ABSENCES, DISCLAIMER
 from ui.trends.plots import PLOTS
@@ -56,7 +60,7 @@ def used() -> set[str]:
     found |= {mode.value for mode in Mode if mode.value} | {name.upper() for name in PRIORITIES}
     found |= {life.value.upper() for life in Life if life is not Life.LIVE} | {name for name, _ in CHOICES}
     found |= {words for plot in PLOTS for words in (plot.title, *(line.name for line in plot.lines))}
-    found |= {*sound_sign.WORDS, sound_sign.KEYS, LIVE_SOURCE}
+    found |= {*prediction_view.REASONS, *sound_sign.WORDS, sound_sign.KEYS, LIVE_SOURCE}
     for path in Path("ui").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("tr", "both"):
@@ -160,3 +164,42 @@ def test_the_states_of_silence_have_room_in_the_top_line(screen, qtbot, language
         assert name <= (_SILENCE_WIDTH - 41) * look.unit, "bell and edges beside it"
     left, right = s.window.top._sides()
     assert right - left > 0.35 * s.window.top.width(), "alarms keep their room beside the disclaimer"
+
+
+def forms(node: ast.expr) -> list[str]:
+    """What a returned text can be, with ``ABP`` for what is put into it."""
+    match node:
+        case ast.Constant(str(words)):
+            return [words]
+        case ast.IfExp():
+            return forms(node.body) + forms(node.orelse)
+        case ast.BoolOp(op=ast.Or()):
+            return [words for value in node.values for words in forms(value)]
+        case ast.JoinedStr():
+            parts = [forms(part) for part in node.values]
+            return ["".join(chosen) for chosen in itertools.product(*parts)]
+        case ast.FormattedValue(value):
+            return forms(value)
+    return ["ABP"]
+
+
+def test_every_reason_against_a_risk_is_said_in_german() -> None:
+    speak("de")
+    tree = ast.parse(Path(risk_policy.__file__ or "").read_text("utf-8"))
+    returned = [
+        words
+        for function in tree.body
+        if isinstance(function, ast.FunctionDef) and ast.unparse(function.returns or function) == "str"
+        for node in ast.walk(function)
+        if isinstance(node, ast.Return) and node.value is not None
+        for words in forms(node.value)
+        if " " in words and function.name not in ("_span", "sensors_there")
+    ]
+    assert len(set(returned)) >= 12
+    for words in (*returned, BEHIND, NOT_LOADED, "the result came 1.4 s after its window"):
+        if words == "the ABP show no pulse":
+            continue  # which is said of two
+        assert retold(words, prediction_view.REASONS) != words, f"{words} is in no template"
+    assert (
+        retold("the EEG cannot be trusted (artefact)", prediction_view.REASONS) == "EEG ist nicht zu trauen (Artefakt)"
+    )

@@ -12,19 +12,40 @@ from dataclasses import dataclass
 from models.signals.findings import Pulse
 from models.signals.modalities import Modality
 from streams.alarms.limits import beyond
+from streams.mailbox import BEHIND, NOT_LOADED
 from streams.records import PredictionRecord
 from ui.bed.alarm_view import NO_CIRCULATION
 from ui.bed.findings_words import NO_FINDING, circulation
+from ui.bed.lane_words import REASONS as LANE_REASONS
 from ui.bed.liveness import Life, Moment
 from ui.bed.low_pressure import LOW_MMHG, VERY_LOW_MMHG, LowPressure
 from ui.bed.readouts import HELD
 from ui.bed.state import DisplayState
 from ui.bed.trends import HORIZONS
-from ui.style.language import tr
+from ui.style.language import retold, tr
 from ui.style.words import ESTIMATED, INVALID, duration_words, range_words
 
 _NS = 1e-9
 NOT_ALONE = "do not use alone"
+REASONS = (
+    *LANE_REASONS,
+    "no rhythm on the ECG",
+    "no rhythm on the ECG that can be told",
+    "no pulse to be seen now",
+    "MAP below {limit} in the last seconds",
+    "MAP below {limit} when it was last measured",
+    "less than {seconds} s of data",
+    "the {modality} cannot be trusted ({why})",
+    "not better than chance with the ABP alone",
+    "not better than chance with {sensors}",
+    "no clean ABP in the last {time}",
+    "no clean ABP now",
+    BEHIND,
+    NOT_LOADED,
+    "the result came {seconds} s after its window",
+)
+"""Why there is no risk, as :mod:`models.runtime.risk_policy` and the stream say it and it is translated; a test holds
+them together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +125,9 @@ def prediction_words(state: DisplayState, moment: Moment) -> PredictionWords:
     elif news is None and not record.valid:
         reason = _not_valid(record)
     elif news is None and record.abstain:
-        reason = tr("no risk given: {why}", why=record.reason) if record.reason else tr("no risk given")
+        reason = (
+            tr("no risk given: {why}", why=retold(record.reason, REASONS)) if record.reason else tr("no risk given")
+        )
     words = tr("updated {seconds:.1f} s ago", seconds=age)
     if stale:
         words = tr("STALE · {time} old", time=duration_words(age))
@@ -115,8 +138,8 @@ def prediction_words(state: DisplayState, moment: Moment) -> PredictionWords:
 
 def _not_valid(record: PredictionRecord) -> str:
     if record.missed == "skipped":
-        return record.reason
-    return tr("not valid: {why}", why=record.reason) if record.reason else tr("not valid")
+        return retold(record.reason, REASONS)
+    return tr("not valid: {why}", why=retold(record.reason, REASONS)) if record.reason else tr("not valid")
 
 
 def _risks(record: PredictionRecord, bands: tuple[float, float], plain: bool) -> tuple[RiskWords, ...]:

@@ -71,7 +71,7 @@ def retold(sentence: str, templates: Iterable[str]) -> str:
     for template in templates:
         found = _pattern(template).fullmatch(sentence)
         if found is not None:
-            return tr(template, **found.groupdict())
+            return tr(template, **{name: tr(value) for name, value in found.groupdict().items()})
     return sentence
 
 
