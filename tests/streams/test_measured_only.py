@@ -14,7 +14,7 @@ from models.signals.findings import Findings, Pulse, Rhythm
 from models.signals.modalities import Modality
 from models.signals.pipeline import BedPipeline, Chunk
 from models.signals.windows import WindowSpec
-from streams.records import NUMERICS
+from streams.records import DEVICE_NUMERICS, NUMERICS
 from streams.vitals.monitor import Vitals, VitalsMonitor
 from tests.signals.waves import beat_times, brain, ecg, pulse
 from tests.streams.grids import grid_of
@@ -84,7 +84,8 @@ def test_hiding_seconds_never_says_what_measured_ones_do_not(
 def test_steady_signals_have_every_numeric_that_the_property_speaks_of() -> None:
     last = [whole[-1] for whole in WHOLE.values()]
     assert {name for name in EXACT if all(getattr(v, name) is None for v in last)} == set()
-    assert set(EXACT) | {"hr_source", "resp_source", "emg_db", "emg_band", "rppg_delay_s", "openibis"} == set(NUMERICS)
+    others = {"hr_source", "resp_source", "emg_db", "emg_band", "rppg_delay_s", "openibis", *DEVICE_NUMERICS}
+    assert set(EXACT) | others == set(NUMERICS)
 
 
 @pytest.mark.parametrize(

@@ -232,6 +232,12 @@ def colours(alarm: Alarm, lit: bool, held: bool, style: AlarmStyle, still: bool 
     return (own.lit if lit else own.dark), own.ink
 
 
+def alarm_of_number(name: str, standing: Iterable[Alarm]) -> Alarm | None:
+    """The worst alarm about a number that no lane has."""
+    about = (alarm for alarm in standing if alarm.record.key.split(".")[0] == name and alarm.ended_s is None)
+    return next(about, None)
+
+
 def alarm_of(lane: Modality, standing: Iterable[Alarm], has_resp: bool) -> Alarm | None:
     """The worst physiological alarm about a lane's number (a respiratory rate without a row stands in the ECG's)."""
     for alarm in standing:
