@@ -24,7 +24,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "monitor": ("monitor", "ui", "streams", "models"),
     "ui": ("ui", "streams", "models.signals"),
     "ui.style": ("ui.style", "streams.control", "models.signals"),
-    "ui.bed": ("ui.bed", "ui.style.theme", "ui.style.words", "streams", "models.signals"),
+    "ui.bed": ("ui.bed", "ui.style.language", "ui.style.theme", "ui.style.words", "streams", "models.signals"),
     "ui.waves": ("ui.waves", "ui.bed", "ui.style", "streams", "models.signals"),
     "ui.central": ("ui.central", "ui.waves", "ui.bed", "ui.style", "streams", "models.signals"),
     "ui.sound": ("ui.sound", "streams", "models.signals"),
@@ -99,8 +99,8 @@ def test_the_monitor_needs_no_torch() -> None:
 
 
 def test_the_stream_and_what_is_known_of_a_bed_meet_qt_nowhere() -> None:
-    pure = ("streams", "ui.bed", "ui.style.theme", "ui.style.words", "ui.window.control_link", "ui.sound",
-            "ui.window.sound_desk", "ui.central.order", "ui.central.grid", "ui.central.scale",
+    pure = ("streams", "ui.bed", "ui.style.language", "ui.style.theme", "ui.style.words", "ui.window.control_link",
+            "ui.sound", "ui.window.sound_desk", "ui.central.order", "ui.central.grid", "ui.central.scale",
             "ui.central.tile_words", "ui.window.helpers", "ui.start.opening",
             "ui.start.choices", "ui.manners.store")  # fmt: skip
     wrong = [

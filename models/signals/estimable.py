@@ -24,13 +24,14 @@ SOURCES = {
 }
 """Electrical activity alone proves no circulation, so the ECG is a source of none."""
 
-_NO_RHYTHM = {
+NO_RHYTHM = {
     Rhythm.STILL: "the ECG is still",
     Rhythm.FIBRILLATION: "the ECG shows fibrillation",
     Rhythm.UNCLEAR: "the ECG shows no beats",
 }
 NEVER_CONNECTED = "never connected"
 MEASURED = "it is measured"
+TOO_LITTLE = "too little of the pulse seen yet"
 _AGE = CONTEXT_FIELDS.index("age_s")
 
 
@@ -46,8 +47,8 @@ def forbidden(modality: Modality, findings: Findings, absence: Mapping[Modality,
         return f"the {modality} shows no pulse"
     if absence.get(modality, Absence.NOT_CONNECTED) is None:
         return MEASURED
-    if findings.rhythm in _NO_RHYTHM:
-        return _NO_RHYTHM[findings.rhythm]
+    if findings.rhythm in NO_RHYTHM:
+        return NO_RHYTHM[findings.rhythm]
     if pulseless:
         return f"the {' and the '.join(pulseless)} {'show' if len(pulseless) > 1 else 'shows'} no pulse"
     # The state of a sensor may be newer than what it said last.
@@ -78,7 +79,7 @@ def not_estimable(modality: Modality, window: Window, spec: WindowSpec) -> str:
     # too large.
     frames = [window.presence[row[m]] for m in _pulsing(modality, window.findings) if m in row]
     read = max((int(present.sum()) for present in frames if present[-1]), default=0)
-    return "" if read * 2 >= spec.frames else "too little of the pulse seen yet"
+    return "" if read * 2 >= spec.frames else TOO_LITTLE
 
 
 def _pulsing(modality: Modality, findings: Findings) -> list[Modality]:

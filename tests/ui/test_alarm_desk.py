@@ -388,7 +388,7 @@ def test_a_silence_ends_with_its_session_and_says_so(screen: Make, tmp_path: Pat
     assert s.window.top.silence == "AUDIO OFF"
     s.patient = Patient(session=session, epoch=1)
     s.run_to(1.5)
-    assert s.window.top.silence == "" and "AUDIO OFF is over: another " in s.window.toast.text()
+    assert s.window.top.silence == "" and "Bed 3: AUDIO OFF is over (ANOTHER " in s.window.toast.text()
     assert [e.what for e in s.window.desk.journal("Bed 3").entries][-2:] == ["AUDIO OFF", "end of AUDIO OFF"]
     s.window.close()
     again = screen(kept=tmp_path)

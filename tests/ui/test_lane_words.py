@@ -11,17 +11,19 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from models.runtime.engine import _too_uncertain
 from models.signals.absence import Absence
-from models.signals.estimable import MEASURED, NEVER_CONNECTED, SOURCES, forbidden
+from models.signals.estimable import MEASURED, NEVER_CONNECTED, SOURCES, forbidden, never_measured
 from models.signals.findings import Findings, Pulse, Rhythm
 from models.signals.modalities import MODEL_MODALITIES, Modality
 from streams.records import RhythmRecord, StateRecord, VitalsRecord
 from tests.ui.synthetic import NS, Chapter, FakeSession, Patient
 from tests.ui.test_state import at, feed, lane, state_of
-from ui.bed.lane_words import NO_ANSWER, NONE_GIVEN, Known, LaneSaid, given_by, lane_said
+from ui.bed.lane_words import NO_ANSWER, NONE_GIVEN, NOT_KNOWN, REASONS, Known, LaneSaid, given_by, lane_said
 from ui.bed.liveness import Moment
 from ui.bed.readouts import readout
 from ui.bed.state import DisplayState
+from ui.style.language import retold, speak
 from ui.style.theme import default_theme
 from ui.style.words import absence_words
 from ui.waves.backdrop import header_of
@@ -88,6 +90,21 @@ def test_the_reason_of_an_absence_that_no_model_answers() -> None:
     assert lane_said(Known(ABP, "flat", answers=True)).why_not == f"no estimate: {NONE_GIVEN}"
     assert lane_said(Known(EEG, "withheld", "no beats", "x")) == LaneSaid("withheld", why_not="EEG is never estimated")
     assert lane_said(Known(ABP, "not connected", "the ECG is still", NEVER_CONNECTED)) == LaneSaid("not connected")
+
+
+def test_every_reason_is_said_in_german() -> None:
+    speak("de")
+    try:
+        for modality, absence in itertools.product(Modality, (*Absence, None)):
+            for why in {*whys(modality, absence), *REFUSALS, NO_ANSWER, NONE_GIVEN, NOT_KNOWN, _too_uncertain(12.0),
+                        _too_uncertain(math.nan), never_measured(modality)} - {""}:  # fmt: skip
+                assert retold(why, REASONS) != why, f"{why} is in no template"
+        known = Known(ABP, "lead off", "the next pulse on the PPG is late", begun=True)
+        assert lane_said(known) == LaneSaid(
+            "Sensor ab", why_not="Schätzung beendet: der nächste Puls auf PPG bleibt aus"
+        )
+    finally:
+        speak("en")
 
 
 def test_numbers_and_wave_of_a_pressure_are_given_together() -> None:

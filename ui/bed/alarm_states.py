@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from ui.bed.alarm_view import Alarm
+from ui.style.language import tr
 from ui.style.theme import PRIORITIES
 
 PAUSE_S = 120.0
@@ -111,15 +112,15 @@ class SilenceSwitch:
         self._asked = (Mode.ON, -math.inf)
         if mode is before:
             self.silence = Silence()
-            return "alarms sound and flash again"
+            return tr("alarms sound and flash again")
         if mode in TIMED:
             self.silence = Silence(mode, now_s, now_s + PAUSE_S)
-            return f"{mode.value} for {PAUSE_S / 60:.0f} min"
+            return tr("{state} for {minutes:.0f} min", state=tr(mode.value), minutes=PAUSE_S / 60)
         if asked[0] is not mode or now_s > asked[1]:
             self._asked = (mode, now_s + CONFIRM_S)
-            return f"once more for {mode.value}: it does not end by itself"
+            return tr("once more for {state}: it does not end by itself", state=tr(mode.value))
         self.silence = Silence(mode, now_s)
-        return f"{mode.value} until it is pressed again"
+        return tr("{state} until it is pressed again", state=tr(mode.value))
 
     def end(self, now_s: float) -> bool:
         """Drops a timed state that is over; whether there was one."""

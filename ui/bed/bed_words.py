@@ -14,10 +14,11 @@ from ui.bed.alarm_view import Alarm
 from ui.bed.bedside import Bedside
 from ui.bed.liveness import Life
 from ui.bed.readouts import Readout, readout
+from ui.style.language import tr
 from ui.style.theme import PRIORITIES
 from ui.style.words import INVALID, bed_title
 
-_LIVES = {Life.WAITING: "NO SAMPLES YET", Life.PAUSED: "PAUSED", Life.ENDED: "ENDED", Life.LOST: "NOT LIVE"}
+LIVES = {Life.WAITING: "NO SAMPLES YET", Life.PAUSED: "PAUSED", Life.ENDED: "ENDED", Life.LOST: "NOT LIVE"}
 
 _LOST_RANK = 1  # after the high alarms
 _UNSEEN_RANK = len(PRIORITIES) + 1  # of what has ended and nobody has seen
@@ -101,8 +102,8 @@ def bed_words(bed: Bedside) -> BedWords:
         bed=bed.name,
         title=bed_title(bed.name),
         life=moment.life,
-        life_words=_LIVES.get(moment.life, ""),
-        why_lost=bed.verdict.words.split(" — ")[0] if moment.life is Life.LOST else "",
+        life_words=tr(LIVES.get(moment.life, "")),
+        why_lost=bed.verdict.spoken.split(" — ")[0] if moment.life is Life.LOST else "",
         rate=rate,
         rate_source=vitals.hr_source if vitals is not None and rate != INVALID else "",
         mean=pressure.mean if pressure is not None else INVALID,
@@ -127,8 +128,8 @@ def in_room(said: tuple[BedWords, ...], room: int, on_show: str) -> tuple[tuple[
 def rest_words(rest: Iterable[BedWords]) -> tuple[str, str]:
     """Of the beds without a chip: how many, and what is the matter with them, the two worst things of it."""
     rest = tuple(rest)
-    count = f"+{len(rest)} bed{'s' if len(rest) > 1 else ''}"
-    return count, ", ".join(matters(rest)[:2]) or "no alarm"
+    count = tr("+{number} bed", number=len(rest)) if len(rest) == 1 else tr("+{number} beds", number=len(rest))
+    return count, ", ".join(matters(rest)[:2]) or tr("no alarm")
 
 
 def matters(said: Iterable[BedWords]) -> list[str]:
@@ -136,15 +137,30 @@ def matters(said: Iterable[BedWords]) -> list[str]:
     by: dict[str, int] = {}
     for words in said:
         if words.life is Life.LOST:
-            by[_LIVES[Life.LOST]] = by.get(_LIVES[Life.LOST], 0) + 1
+            by[LIVES[Life.LOST]] = by.get(LIVES[Life.LOST], 0) + 1
         if words.worst is not None and words.worst.ended_s is None:
             by[words.worst.record.priority] = by.get(words.worst.record.priority, 0) + 1
-    order = (PRIORITIES[0], _LIVES[Life.LOST], *PRIORITIES[1:])
-    return [f"{by[name]} {name.upper()}" for name in order if name in by]
+    order = (PRIORITIES[0], LIVES[Life.LOST], *PRIORITIES[1:])
+    return [f"{by[name]} {tr(name.upper())}" for name in order if name in by]
 
 
 def standstills(said: Iterable[BedWords]) -> list[str]:
     """How many beds say nothing, though nothing is lost: ``1 PAUSED``, ``3 ENDED``, ``2 NO SAMPLES YET``."""
     said = tuple(said)
     counts = {life: sum(words.life is life for words in said) for life in (Life.PAUSED, Life.ENDED, Life.WAITING)}
-    return [f"{count} {_LIVES[life]}" for life, count in counts.items() if count]
+    return [f"{count} {tr(LIVES[life])}" for life, count in counts.items() if count]
+
+
+def standing_words(said: Iterable[BedWords]) -> str:
+    """All that is to be said of many beds: what is the matter, and which stand still."""
+    said = tuple(said)
+    return ", ".join((*(matters(said) or [tr("no alarm")]), *standstills(said)))
+
+
+def count_words(beds: int, by_name: bool) -> str:
+    """
+    >>> count_words(1, True), count_words(12, False)
+    ('1 bed, by name', '12 beds, by urgency')
+    """
+    count = tr("1 bed") if beds == 1 else tr("{number} beds", number=beds)
+    return f"{count}, {tr('by name') if by_name else tr('by urgency')}"

@@ -10,13 +10,35 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from models.signals.absence import Absence
-from models.signals.estimable import NEVER_CONNECTED, SOURCES, never_measured
+from models.signals.estimable import MEASURED, NEVER_CONNECTED, NO_RHYTHM, SOURCES, TOO_LITTLE, never_measured
 from models.signals.modalities import Modality
 from streams.records import PredictionRecord
+from ui.style.language import retold, tr
 from ui.style.words import absence_words
 
 NO_ANSWER = "no result from the model now"
 NONE_GIVEN = "the model gives none now"
+NOT_KNOWN = "not known whether there is a pulse"
+REASONS = (
+    NO_ANSWER,
+    NONE_GIVEN,
+    NEVER_CONNECTED,
+    MEASURED,
+    *NO_RHYTHM.values(),
+    TOO_LITTLE,
+    NOT_KNOWN,
+    "too uncertain: ±{half} mmHg",
+    "too long without a clean ABP",
+    "{modality} is never estimated",
+    "the {one} and the {other} show no pulse",
+    "the {modality} shows no pulse",
+    "no pulse on {one} or {other} to estimate it from",
+    "no pulse on {modality} to estimate it from",
+    "the next pulse on the {modality} is late",
+    "no clean {modality} of this patient yet",
+)
+"""What :mod:`models.signals.estimable`, the engine and the display can say, as it is translated; a test holds them
+together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +71,16 @@ def lane_said(known: Known) -> LaneSaid:
     if not known.absence:
         return LaneSaid()
     state = absence_words(known.absence)
-    why = _why_not(known)
+    why = retold(_why_not(known), REASONS)
     if not why:
         return LaneSaid(state, estimated=True)
     if known.absence == Absence.NOT_CONNECTED.value and not known.begun:
         return LaneSaid(state)  # which is why
     if known.modality not in SOURCES:
         return LaneSaid(state, why_not=why)
-    return LaneSaid(state, why_not=f"estimate ended: {why}" if known.begun else f"no estimate: {why}")
+    return LaneSaid(
+        state, why_not=tr("estimate ended: {why}", why=why) if known.begun else tr("no estimate: {why}", why=why)
+    )
 
 
 def _why_not(known: Known) -> str:

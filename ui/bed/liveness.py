@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from streams.control import SessionStatus
+from ui.style.language import both
 
 STALE_S = 3.0
 """Seconds after which a value is no longer shown as current."""
@@ -63,12 +64,19 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """life, and the sentence of the banner ("" for none) with its urgency. stopped: the session is over, by a fault."""
+    """life, and the sentence of the banner ("" for none) with its urgency. stopped: the session is over, by a fault.
+    translated: the sentence in the language of the screen; ``words`` is what logs keep."""
 
     life: Life
     words: str = ""
     urgent: bool = False
     stopped: bool = False
+    translated: str = ""
+
+    @property
+    def spoken(self) -> str:
+        """The sentence as the screen says it."""
+        return self.translated or self.words
 
 
 def judge(
@@ -89,32 +97,42 @@ def judge(
     before the first. limit_s: for silence and answers. going: a pre-roll is under way, which no pause holds up.
     """
     if status is not None and status.error:
-        return Verdict(Life.LOST, f"SESSION STOPPED: {status.error}", True, stopped=True)
+        return _verdict(Life.LOST, both("SESSION STOPPED: {error}", error=status.error), True, stopped=True)
     if failure:
         return Verdict(Life.LOST, failure, True)
     if status is None:
         late = unanswered_s > _ANSWER_S
-        return Verdict(Life.WAITING, "THE SESSION DOES NOT START: no answer yet" if late else "", late)
+        return (
+            _verdict(Life.WAITING, both("THE SESSION DOES NOT START: no answer yet"), True)
+            if late
+            else Verdict(Life.WAITING)
+        )
     if status.ended and not status.seekable:
-        return Verdict(Life.ENDED, "END OF THE LIVE SOURCE — Q to quit")
+        return _verdict(Life.ENDED, both("END OF THE LIVE SOURCE — Q to quit"))
     if status.ended and not going:
-        return Verdict(Life.ENDED, "END OF RECORDING — drag the position bar or press ← to look again, Q to quit")
+        words = both("END OF RECORDING — drag the position bar or press ← to look again, Q to quit")
+        return _verdict(Life.ENDED, words)
     if status.broker_away_s:
-        return _lost(f"NO ANSWER FROM THE BROKER for {status.broker_away_s:.0f} s")
+        return _lost(both("NO ANSWER FROM THE BROKER for {seconds:.0f} s", seconds=status.broker_away_s))
     if unanswered_s > limit_s:
-        return _lost(f"NO ANSWER FROM THE SESSION for {unanswered_s:.0f} s")
+        return _lost(both("NO ANSWER FROM THE SESSION for {seconds:.0f} s", seconds=unanswered_s))
     if status.paused and not going:
         return Verdict(Life.PAUSED)
     if silent_s > limit_s:
-        return _lost(f"NO SIGN OF LIFE FROM THE STREAM for {silent_s:.0f} s")
+        return _lost(both("NO SIGN OF LIFE FROM THE STREAM for {seconds:.0f} s", seconds=silent_s))
     if ended:
         return Verdict(Life.ENDED)
     if idle_s is None:
         return Verdict(Life.WAITING, status.vacant)
     if idle_s > IDLE_S:
-        return _lost(f"NO SAMPLES FROM THE STREAM for {idle_s:.0f} s")
+        return _lost(both("NO SAMPLES FROM THE STREAM for {seconds:.0f} s", seconds=idle_s))
     return Verdict(Life.WAITING if going else Life.LIVE)
 
 
-def _lost(why: str) -> Verdict:
-    return Verdict(Life.LOST, f"{why} — what you see is not live", True)
+def _verdict(life: Life, words: tuple[str, str], urgent: bool = False, *, stopped: bool = False) -> Verdict:
+    return Verdict(life, words[0], urgent, stopped, words[1])
+
+
+def _lost(why: tuple[str, str]) -> Verdict:
+    end = both("what you see is not live")
+    return _verdict(Life.LOST, (f"{why[0]} — {end[0]}", f"{why[1]} — {end[1]}"), True)

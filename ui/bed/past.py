@@ -15,6 +15,7 @@ from streams.sources.look_back import Past
 from streams.status import channels_of
 from ui.bed.liveness import Life, Moment
 from ui.bed.state import DisplayState
+from ui.style.language import tr
 from ui.style.theme import Theme
 from ui.style.words import duration_words
 
@@ -88,7 +89,7 @@ def whose_words(then: str, now: str) -> str:
     """
     if not then or not now or then == now:
         return ""
-    return "ANOTHER PATIENT" if same_source(then, now) else "ANOTHER SESSION"
+    return tr("ANOTHER PATIENT") if same_source(then, now) else tr("ANOTHER SESSION")
 
 
 def wall_words(unix_s: float) -> str:

@@ -12,18 +12,40 @@ from dataclasses import dataclass
 from models.signals.findings import Pulse
 from models.signals.modalities import Modality
 from streams.alarms.limits import beyond
+from streams.mailbox import BEHIND, NOT_LOADED
 from streams.records import PredictionRecord
 from ui.bed.alarm_view import NO_CIRCULATION
 from ui.bed.findings_words import NO_FINDING, circulation
+from ui.bed.lane_words import REASONS as LANE_REASONS
 from ui.bed.liveness import Life, Moment
 from ui.bed.low_pressure import LOW_MMHG, VERY_LOW_MMHG, LowPressure
 from ui.bed.readouts import HELD
 from ui.bed.state import DisplayState
 from ui.bed.trends import HORIZONS
-from ui.style.words import INVALID, duration_words, range_words
+from ui.style.language import retold, tr
+from ui.style.words import ESTIMATED, INVALID, duration_words, range_words
 
 _NS = 1e-9
 NOT_ALONE = "do not use alone"
+REASONS = (
+    *LANE_REASONS,
+    "no rhythm on the ECG",
+    "no rhythm on the ECG that can be told",
+    "no pulse to be seen now",
+    "MAP below {limit} in the last seconds",
+    "MAP below {limit} when it was last measured",
+    "less than {seconds} s of data",
+    "the {modality} cannot be trusted ({why})",
+    "not better than chance with the ABP alone",
+    "not better than chance with {sensors}",
+    "no clean ABP in the last {time}",
+    "no clean ABP now",
+    BEHIND,
+    NOT_LOADED,
+    "the result came {seconds} s after its window",
+)
+"""Why there is no risk, as :mod:`models.runtime.risk_policy` and the stream say it and it is translated; a test holds
+them together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +107,12 @@ def band_of(risk_100: float, bands: tuple[float, float]) -> str:
 
 def prediction_words(state: DisplayState, moment: Moment) -> PredictionWords:
     """The tile at a moment."""
-    record, held = state.prediction, HELD.get(moment.life, "")
+    record, held = state.prediction, tr(HELD.get(moment.life, ""))
     news = news_of(state, moment)
     blank = tuple(RiskWords(INVALID, f"{minutes} min", "", "") for minutes in HORIZONS)
     if record is None:
         reason = _not_valid(state.missed) if state.missed is not None and news is None else ""
-        return PredictionWords(blank, "no prediction yet", False, reason, (), news, held)
+        return PredictionWords(blank, tr("no prediction yet"), False, reason, (), news, held)
     current = state.current_prediction(moment)
     age = max(0.0, moment.event_s - record.window_end_ns * _NS)
     stale = record.valid and current is None
@@ -103,17 +125,21 @@ def prediction_words(state: DisplayState, moment: Moment) -> PredictionWords:
     elif news is None and not record.valid:
         reason = _not_valid(record)
     elif news is None and record.abstain:
-        reason = f"no risk given: {record.reason}" if record.reason else "no risk given"
-    words = f"STALE · {duration_words(age)} old" if stale else f"updated {age:.1f} s ago"
+        reason = (
+            tr("no risk given: {why}", why=retold(record.reason, REASONS)) if record.reason else tr("no risk given")
+        )
+    words = tr("updated {seconds:.1f} s ago", seconds=age)
+    if stale:
+        words = tr("STALE · {time} old", time=duration_words(age))
     if moment.life in (Life.LOST, Life.ENDED, Life.WAITING):
-        words = "not live"
+        words = tr("not live")
     return PredictionWords(risks, words, stale, reason, () if stale else _sources(record, state), news, held)
 
 
 def _not_valid(record: PredictionRecord) -> str:
     if record.missed == "skipped":
-        return record.reason
-    return f"not valid: {record.reason}" if record.reason else "not valid"
+        return retold(record.reason, REASONS)
+    return tr("not valid: {why}", why=retold(record.reason, REASONS)) if record.reason else tr("not valid")
 
 
 def _risks(record: PredictionRecord, bands: tuple[float, float], plain: bool) -> tuple[RiskWords, ...]:
@@ -150,14 +176,17 @@ def _low_words(low: LowPressure, event_s: float) -> News:
     if not low.current:
         ago = duration_words(max(0.0, event_s - value.at_s))
         return News(
-            f"LAST KNOWN MAP {beyond(value.mean, LOW_MMHG)} < {LOW_MMHG:.0f}", f"{ago} ago; not known now", "", True
+            tr("LAST KNOWN {what}", what=f"MAP {beyond(value.mean, LOW_MMHG)} < {LOW_MMHG:.0f}"),
+            tr("{time} ago; not known now", time=ago),
+            "",
+            True,
         )
-    since = f"for {duration_words(max(0.0, event_s - low.since_s))}"
+    since = tr("for {time}", time=duration_words(max(0.0, event_s - low.since_s)))
     if value.interval is not None:
         lo, hi = value.interval
-        return News(f"ESTIMATED {limit} ({range_words(lo, hi)})", since, "medium", True)
+        return News(f"{ESTIMATED} {limit} ({range_words(lo, hi)})", since, "medium", True)
     priority = "high" if value.mean < VERY_LOW_MMHG else "medium"
-    return News(f"{limit} NOW", f"{since} · {beyond(value.mean, LOW_MMHG)} mmHg", priority, True)
+    return News(tr("{what} NOW", what=limit), f"{since} · {beyond(value.mean, LOW_MMHG)} mmHg", priority, True)
 
 
 def _sources(record: PredictionRecord, state: DisplayState) -> tuple[SourceWords, ...]:
@@ -167,13 +196,17 @@ def _sources(record: PredictionRecord, state: DisplayState) -> tuple[SourceWords
         fraction = sum(frames) / len(frames) if frames else 0.0
         present = bool(frames) and bool(frames[-1])
         lane = state.lane(name)
-        lacking = "not used" if lane is not None and not lane.absence else "none"
+        lacking = tr("not used") if lane is not None and not lane.absence else tr("none")
         if fraction == 0.0:
             known = age is not None and math.isfinite(age)
-            words = f"{lacking} for {duration_words(age)}" if known and age is not None else lacking
+            words = (
+                tr("{what} for {time}", what=lacking, time=duration_words(age))
+                if known and age is not None
+                else lacking
+            )
         else:
             words = f"{fraction * 100:.0f} %"
             if not present and age is not None and math.isfinite(age) and age >= 1:
-                words += f", {lacking} for {duration_words(age)}"
+                words += ", " + tr("{what} for {time}", what=lacking, time=duration_words(age))
         out.append(SourceWords(name, words, fraction, present))
     return tuple(out)

@@ -21,6 +21,7 @@ from ui.bed.lanes import Lane
 from ui.bed.limit_words import NO_LIMITS, LimitWords, limit_words
 from ui.bed.liveness import Life, Moment
 from ui.bed.state import DisplayState
+from ui.style.language import tr
 from ui.style.words import ESTIMATED, INVALID, absence_words, clock_words, duration_words, number_words, range_words
 
 HELD = {Life.PAUSED: "PAUSED", Life.PAST: "PAST"}
@@ -82,7 +83,7 @@ class _Facts:
         self.vitals: VitalsRecord | None = state.current_vitals(moment)
         self.prediction: PredictionRecord | None = state.current_prediction(moment)
         self.findings = state.findings(moment)
-        self.held = HELD.get(moment.life, "")
+        self.held = tr(HELD.get(moment.life, ""))
         self.mark = "WITHHELD" if lane.absence == Absence.WITHHELD.value else ""
 
     def heart(self) -> Readout:
@@ -100,7 +101,7 @@ class _Facts:
         has_resp_row = any(row.modality is Modality.RESP for row in self.state.lanes)
         if vitals is not None and vitals.resp_rate is not None and not has_resp_row:
             source_words = f" ({vitals.resp_source})" if vitals.resp_source else ""
-            alarm = ", no alarm" if self._limits("resp_rate").silent else ""
+            alarm = f", {tr('no alarm')}" if self._limits("resp_rate").silent else ""
             notes.append(f"RR {vitals.resp_rate:.0f} /min{source_words}{alarm}")
         return self._readout("HR", "/min", self._limits("hr"), number_words(rate), notes=notes, finding=finding)
 
@@ -116,16 +117,16 @@ class _Facts:
             both = vitals.abp_sys is not None and vitals.abp_dia is not None
             value = f"{number_words(vitals.abp_sys)}/{number_words(vitals.abp_dia)}" if both else INVALID
             mean = number_words(vitals.abp_map)
-            notes = [] if both else ["mean only: no pulse to measure sys/dia"]
+            notes = [] if both else [tr("mean only: no pulse to measure sys/dia")]
             return self._readout("ABP", "mmHg", limits, value, mean, notes, self._pulse_finding())
         notes, last = self._absent(), self.state.last_pressure
         if last is not None:
             triple = f"{number_words(last.abp_sys)}/{number_words(last.abp_dia)} ({number_words(last.abp_map)})"
             if last.abp_sys is None:
-                triple = f"mean {number_words(last.abp_map)}"
-            notes.append(f"measured {triple}, {self._ago(last.time_ns)}")
+                triple = tr("mean {value}", value=number_words(last.abp_map))
+            notes.append(tr("measured {value}, {when}", value=triple, when=self._ago(last.time_ns)))
         else:
-            notes.append("no value measured yet")
+            notes.append(tr("no value measured yet"))
         pressures = prediction.pressures if prediction is not None else None
         if lane.said.estimated and pressures is not None:
             mean, sys, dia = (range_words(*pressures[name][1:]) for name in ("map", "sbp", "dbp"))
@@ -140,7 +141,7 @@ class _Facts:
         # The pressure is the only other channel that has a pulse rate.
         notes = self._origin(Modality.ABP.value if rate is not None and self.lane.absence else "")
         if rate is not None and self.vitals is not None and self.vitals.rppg_delay_s is not None:
-            notes.append(f"delay R–PPG {self.vitals.rppg_delay_s * 1000:.0f} ms")
+            notes.append(tr("delay R–PPG {ms:.0f} ms", ms=self.vitals.rppg_delay_s * 1000))
         return self._readout("PR", "/min", self._limits("pulse_rate"), number_words(rate), notes=notes, finding=finding)
 
     def _pulse_finding(self) -> Finding:
@@ -190,7 +191,8 @@ class _Facts:
             return self._absent()
         lane = self.lane
         return [
-            f"from {self._named(source)}" + (f" ({lane.title} {absence_words(lane.absence)})" if lane.absence else "")
+            tr("from {sensor}", sensor=self._named(source))
+            + (f" ({lane.title} {absence_words(lane.absence)})" if lane.absence else "")
         ]
 
     def _limits(self, vital: str) -> LimitWords:
@@ -215,10 +217,11 @@ class _Facts:
         words = absence_words(lane.absence)
         if lane.absence == Absence.NOT_CONNECTED.value:
             return [words]
-        return [f"{words} for {duration_words(max(0.0, self.moment.event_s - lane.absent_since_s))}"]
+        absent_s = max(0.0, self.moment.event_s - lane.absent_since_s)
+        return [tr("{what} for {time}", what=words, time=duration_words(absent_s))]
 
     def _ago(self, time_ns: int) -> str:
         """How long ago; event time that stands still cannot tell, so the hour is said."""
         if self.moment.life in (Life.ENDED, Life.WAITING):
-            return f"at {clock_words(time_ns * _NS)}"
-        return f"{duration_words(max(0.0, self.moment.event_s - time_ns * _NS))} ago"
+            return tr("at {time}", time=clock_words(time_ns * _NS))
+        return tr("{time} ago", time=duration_words(max(0.0, self.moment.event_s - time_ns * _NS)))

@@ -16,6 +16,7 @@ from ui.bed.limit_words import NO_LIMITS, LimitWords, limit_words
 from ui.bed.liveness import Life, Moment
 from ui.bed.readouts import HELD
 from ui.bed.state import DisplayState
+from ui.style.language import tr
 from ui.style.words import INVALID, duration_words, number_words
 
 SHOWN = ("spo2", "nibp", "etco2", "temp_c", "bis")
@@ -57,18 +58,20 @@ def _number(state: DisplayState, moment: Moment, name: str, now: VitalsRecord | 
     value = _value(now, name) if now is not None else INVALID
     note = ""
     if value != INVALID and now is not None and name == "nibp":
-        note = "age not known" if now.nibp_age_s is None else f"{duration_words(now.nibp_age_s)} ago"
+        age_s = now.nibp_age_s
+        note = tr("age not known") if age_s is None else tr("{time} ago", time=duration_words(age_s))
     elif value == INVALID:
         age_s = moment.event_s - last.time_ns / SECOND_NS
         standing = moment.life in (Life.ENDED, Life.WAITING)  # event time cannot tell
-        note = f"was {_value(last, name)}" + ("" if standing else f", {duration_words(max(0.0, age_s))} ago")
+        note = tr("was {value}", value=_value(last, name))
+        note += "" if standing else ", " + tr("{time} ago", time=duration_words(max(0.0, age_s)))
     if name == "nibp":
-        return SmallNumber(name, "NIBP", "mmHg", value, note, held=HELD.get(moment.life, ""))
+        return SmallNumber(name, "NIBP", "mmHg", value, note, held=tr(HELD.get(moment.life, "")))
     kind = kinds()[name]
     past = state.limits is None and moment.life is Life.PAST
     limits = limit_words(state.limits, name, now) if name == "spo2" and not past else NO_LIMITS
     unit = _UNITS.get(kind.unit, kind.unit)
-    return SmallNumber(name, kind.title, unit, value, note, kind.sensor, limits, HELD.get(moment.life, ""))
+    return SmallNumber(name, kind.title, unit, value, note, kind.sensor, limits, tr(HELD.get(moment.life, "")))
 
 
 def _last(state: DisplayState, name: str) -> VitalsRecord | None:

@@ -36,7 +36,7 @@ from streams.records import (
 from streams.sessions import is_past
 from ui.bed.alarm_view import AlarmBook
 from ui.bed.flags import Flags
-from ui.bed.lane_words import given_by
+from ui.bed.lane_words import NOT_KNOWN, given_by
 from ui.bed.lanes import Estimate, Lane, Trace, identity_of
 from ui.bed.liveness import Moment
 from ui.bed.low_pressure import LowPressure, Pressure, PressureWatch
@@ -55,7 +55,6 @@ GLIMPSE_S = 8.0
 """Seconds of a glimpse: what is kept of a bed's first ECG and pressure where its waves are not kept as a whole; 36 kB
 with 500 samples a second of the ECG and 125 of the pressure."""
 GLIMPSED = (Modality.ECG, Modality.ABP)
-_NOT_KNOWN = "not known whether there is a pulse"
 
 
 class DisplayState:
@@ -425,7 +424,7 @@ class DisplayState:
         for lane in self.lanes:
             modality = lane.modality
             missing = {**self.absence, modality: self.absence.get(modality) or Absence.NO_DATA}
-            why = forbidden(modality, findings, missing) if findings is not None else _NOT_KNOWN
+            why = forbidden(modality, findings, missing) if findings is not None else NOT_KNOWN
             self._bar(lane, why, lane.not_estimable)
             lane.pulse = findings.pulse_of(modality) if findings is not None else Pulse.UNKNOWN
             lane.rhythm = findings.rhythm if findings is not None else Rhythm.UNKNOWN

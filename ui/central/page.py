@@ -27,7 +27,7 @@ from PySide6.QtWidgets import QToolTip, QWidget
 
 from models.signals.modalities import Modality
 from ui.bed.alarm_view import colours, lit
-from ui.bed.bed_words import BedWords, matters, standstills
+from ui.bed.bed_words import BedWords, count_words, standing_words
 from ui.bed.bedside import Bedside
 from ui.bed.liveness import Life
 from ui.bed.state import GLIMPSED
@@ -37,6 +37,7 @@ from ui.central.order import Order
 from ui.central.small_wave import SmallWave, Strokes
 from ui.central.tile import LEAST, TilePainter, TileShape, tile_shape
 from ui.central.tile_words import TileWords, tile_words, wave_words
+from ui.style.language import tr
 from ui.style.look import Look, draw_text, elided
 from ui.style.theme import PRIORITIES
 from ui.style.words import tooltip_words
@@ -128,14 +129,13 @@ class CentralPage(QWidget):
     @property
     def summary(self) -> tuple[str, str, str]:
         """The line above the tiles: how many beds and in which order; what is the matter with them; of other pages."""
-        said = [self._said[name] for name in self.order]
-        beds = f"{len(said)} bed{'s' if len(said) != 1 else ''}, {'by name' if self._order.by_name else 'by urgency'}"
-        everything = ", ".join((*(matters(said) or ["no alarm"]), *standstills(said)))
+        beds = count_words(len(self.order), self._order.by_name)
+        everything = standing_words(self._said[name] for name in self.order)
         pages, hidden = self._grid.pages(len(self.order)), self.hidden
         if pages < 2:
             return beds, everything, ""
-        other = ", ".join((*(matters(hidden) or ["no alarm"]), *standstills(hidden)))
-        return beds, everything, f"page {self.page + 1} of {pages}  ·  {len(hidden)} not seen here: {other}"
+        page = tr("page {page} of {pages}", page=self.page + 1, pages=pages)
+        return beds, everything, f"{page}  ·  {tr('{n} not seen here', n=len(hidden))}: {standing_words(hidden)}"
 
     def _bed_at(self, point: QPoint) -> str | None:
         slot, shown = self._grid.slot_at(point.x(), point.y()), self.shown
@@ -365,7 +365,7 @@ class CentralPage(QWidget):
             draw_text(painter, right, base, text, font, QColor(colours_[1]) if colours_ else look.colour("text"), True)
             right = box.left() - 8 * unit
         left += draw_text(painter, left, base, beds, look.font(13, True), look.colour("text")) + 14 * unit
-        hint = "Enter or click: open   ·   Esc: back"
+        hint = tr("Enter or click: open   ·   Esc: back")
         font = look.font(13)
         room = right - left
         at = left + draw_text(painter, left, base, elided(everything, font, room), font, look.colour("text_soft"))

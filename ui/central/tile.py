@@ -16,6 +16,7 @@ from ui.bed.alarm_view import Alarm, colours
 from ui.bed.bed_words import BedWords
 from ui.bed.liveness import Life
 from ui.central.tile_words import Sensor, TileNumber, TileWords
+from ui.style.language import tr
 from ui.style.look import Look, draw_text, elided, mixed
 from ui.style.outlined import SHARE, draw_outlined
 from ui.style.risk_marks import band_colour, draw_mark
@@ -183,7 +184,7 @@ class TilePainter:
             self._tag(painter, left, right, base, words.finding.words, QColor(own.held), QColor(own.held_ink))
             return
         if worst is None:
-            text = said.why_lost or words.vacant or ("" if said.held else "no alarm")
+            text = said.why_lost or words.vacant or ("" if said.held else tr("no alarm"))
             font = self._fitted(text, 9.0, right - left)
             tint = look.colour("text" if said.held else "text_faint")
             draw_text(painter, left, base, elided(text, font, right - left), font, tint)
@@ -319,7 +320,9 @@ class TilePainter:
         mark = QRectF(start - 11 * k, base - 8.2 * k, 8 * k, 8 * k)
         draw_mark(painter, mark.center(), 4 * k, words.band, look, tint)
         start = mark.left() - 2.5 * k
-        return start - draw_text(painter, start, base, "RISK", self._font(7.0), look.colour("text_soft"), right=True)
+        return start - draw_text(
+            painter, start, base, tr("RISK"), self._font(7.0), look.colour("text_soft"), right=True
+        )
 
     # Where a wave would be ------------------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from ui.bed.liveness import Life
 from ui.bed.prediction_view import News, prediction_words
 from ui.bed.readouts import readout
 from ui.bed.small_numbers import small_numbers
+from ui.style.language import tr
 from ui.style.words import INVALID, absence_words, duration_words, number_words
 
 RISK_MIN = "15"  # of the horizons the one that is shown
@@ -101,7 +102,7 @@ def tile_words(bed: Bedside, said: BedWords) -> TileWords:
     return TileWords(
         life=moment.life,
         life_words=_life_words(bed, said),
-        vacant=bed.verdict.words if moment.life is Life.WAITING else "",
+        vacant=bed.verdict.spoken if moment.life is Life.WAITING else "",
         heart=heart,
         pressure=pressure,
         small=tuple(small),
@@ -115,7 +116,7 @@ def tile_words(bed: Bedside, said: BedWords) -> TileWords:
 
 def _life_words(bed: Bedside, said: BedWords) -> str:
     if said.life is Life.LIVE:
-        return "LIVE"
+        return tr("LIVE")
     idle_s = bed.idle_s(bed.moment.wall_s) if said.life is Life.LOST else None
     return said.life_words if idle_s is None else f"{said.life_words} {duration_words(max(0.0, round(idle_s)))}"
 
@@ -125,7 +126,7 @@ def _sensor(lane: Lane) -> Sensor:
         return Sensor(lane.modality, "none", absence_words(Absence.NOT_CONNECTED.value))
     if lane.absence == Absence.WITHHELD.value:
         return Sensor(lane.modality, "withheld", absence_words(lane.absence))
-    return Sensor(lane.modality, "off" if lane.absence else "on", absence_words(lane.absence) or "measured")
+    return Sensor(lane.modality, "off" if lane.absence else "on", absence_words(lane.absence) or tr("measured"))
 
 
 def wave_words(lane: Lane | None, glimpsed: bool) -> str:
@@ -134,4 +135,4 @@ def wave_words(lane: Lane | None, glimpsed: bool) -> str:
         return absence_words(Absence.NOT_CONNECTED.value)
     if lane.absence:
         return absence_words(lane.absence)
-    return "" if glimpsed else "no wave kept"
+    return "" if glimpsed else tr("no wave kept")

@@ -11,6 +11,7 @@ import math
 import sys
 import time
 
+from ui.style.language import tr
 from ui.style.words import duration_words
 
 LEAST_S = 1.0
@@ -55,4 +56,7 @@ class SleepWatch:
         """What the screen says of it; "" once it was long ago."""
         if now_s - self._woke_s > SAID_S:
             return ""
-        return f"THIS MACHINE SLEPT {duration_words(self._slept_s)} — nothing was measured or watched here meanwhile"
+        return tr(
+            "THIS MACHINE SLEPT {time} — nothing was measured or watched here meanwhile",
+            time=duration_words(self._slept_s),
+        )

@@ -19,6 +19,7 @@ from ui.bed.alarm_view import colours, lit
 from ui.bed.bed_words import BedWords, in_room, rest_words
 from ui.bed.liveness import Life
 from ui.panels.bell import draw_bell_off
+from ui.style.language import tr
 from ui.style.look import Look, draw_text, elided
 from ui.style.words import tooltip_words
 
@@ -233,7 +234,7 @@ class BedStrip(QWidget):
             left += draw_text(painter, left, base, words.life_words, font, ink or look.colour("text_soft")) + 7 * unit
         worst = words.worst
         if worst is None:
-            said = words.why_lost or ("" if words.life is Life.WAITING else "no alarm")
+            said = words.why_lost or ("" if words.life is Life.WAITING else tr("no alarm"))
             font = look.fitted(said, 11.5, right - left)
             colour = look.colour("text" if words.why_lost else "text_faint")
             draw_text(painter, left, base, elided(said, font, right - left), font, colour)

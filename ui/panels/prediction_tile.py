@@ -12,6 +12,7 @@ from models.signals.modalities import Modality
 from ui.bed.prediction_view import NOT_ALONE, News, PredictionWords
 from ui.bed.risk_history import MapPoint, RiskPoint, trend_key
 from ui.panels.risk_picture import RiskPicture
+from ui.style.language import tr
 from ui.style.look import Look, draw_text, elided
 from ui.style.risk_marks import band_colour, draw_mark
 from ui.style.words import INVALID
@@ -40,8 +41,10 @@ class PredictionTile(QWidget):
         self._picture = RiskPicture(look)
         self._now_s = 0.0
         self.setToolTip(
-            "Risk of mean arterial pressure below 65 mmHg for at least one minute, with 10–90 % interval."
-            " It must not be used alone."
+            tr(
+                "Risk of mean arterial pressure below 65 mmHg for at least one minute, with 10–90 % interval."
+                " It must not be used alone."
+            )
         )
 
     def show_prediction(
@@ -73,9 +76,9 @@ class PredictionTile(QWidget):
         title, small = look.font(11.5, True), look.font(11)
         base = inside.top() + QFontMetricsF(title).ascent()
         x = inside.left() + draw_text(
-            painter, inside.left(), base, "HYPOTENSION  MAP < 65", title, look.colour("text_soft")
+            painter, inside.left(), base, tr("HYPOTENSION  MAP < 65"), title, look.colour("text_soft")
         )
-        x += 12 * unit + draw_text(painter, x + 12 * unit, base, NOT_ALONE, small, look.colour("text_faint"))
+        x += 12 * unit + draw_text(painter, x + 12 * unit, base, tr(NOT_ALONE), small, look.colour("text_faint"))
         tint = look.colour("alarm_medium") if words.stale else look.colour("text_soft")
         age = f"{words.held} · {words.age}" if words.held else words.age
         room = max(60.0, inside.right() - x - 14 * unit)
@@ -167,7 +170,7 @@ class MadeFromTile(QWidget):
         super().__init__(parent)
         self._ask = ask
         self.setCursor(Qt.CursorShape.PointingHandCursor)
-        self.setToolTip("What each sensor is worth to the prediction: a click, or X.")
+        self.setToolTip(tr("What each sensor is worth to the prediction: a click, or X."))
         self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
         self._look = look
         self.words: PredictionWords | None = None
@@ -191,8 +194,8 @@ class MadeFromTile(QWidget):
         inside = _panel(painter, self, look)
         title = look.font(11.5, True)
         base = inside.top() + QFontMetricsF(title).ascent()
-        draw_text(painter, inside.left(), base, "MADE FROM", title, look.colour("text_soft"))
-        hint, small = "what each is worth: X", look.font(11)
+        draw_text(painter, inside.left(), base, tr("MADE FROM"), title, look.colour("text_soft"))
+        hint, small = tr("what each is worth: X"), look.font(11)
         draw_text(painter, inside.right(), base, hint, small, look.colour("text_faint"), right=True)
         sources = self.words.sources if self.words else ()
         name_font, font = look.font(12, True), look.font(11)

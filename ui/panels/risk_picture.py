@@ -19,6 +19,7 @@ from models.signals.modalities import Modality
 from ui.bed.low_pressure import LOW_MMHG
 from ui.bed.prediction_view import band_of
 from ui.bed.risk_history import MapPoint, RiskPoint, low_stretches, trend_key, unbroken
+from ui.style.language import tr
 from ui.style.look import Look, draw_text, mixed
 from ui.style.risk_marks import band_colour, draw_mark
 from ui.waves.ink import polygon
@@ -82,13 +83,14 @@ class RiskPicture:
         span = look.theme.prediction.trend_s
         base = area.bottom() - metrics.descent()
         faint = look.colour("text_faint")
-        draw_text(painter, plot.left(), base, f"{span / 60:.0f} min ago", label, faint)
+        draw_text(painter, plot.left(), base, tr("{time} ago", time=f"{span / 60:.0f} min"), label, faint)
         horizon = _horizon(risks)
         wide = plot.width() > _LEAST_LABELS * unit
-        words = f"MAP, {horizon} min risk, now" if horizon and wide else "now"
+        words = tr("MAP, {horizon} min risk, now", horizon=horizon) if horizon and wide else tr("now")
         draw_text(painter, plot.right(), base, words, label, faint, right=True)
         if came and plot.width() > 1.4 * _LEAST_LABELS * unit:
-            draw_text(painter, plot.center().x(), base, "▨ MAP < 65 came", label, look.colour("text_soft"), right=True)
+            soft = look.colour("text_soft")
+            draw_text(painter, plot.center().x(), base, tr("▨ MAP < 65 came"), label, soft, right=True)
 
     def _limits(self, painter: QPainter, upper: QRectF, lower: QRectF, dim: bool) -> None:
         look, unit = self._look, self._look.unit

@@ -7,11 +7,18 @@ from PySide6.QtGui import QColor, QFontMetricsF, QPainter, QPaintEvent, QPen, QP
 from PySide6.QtWidgets import QWidget
 
 from ui.sound.sign import SoundWords
+from ui.style.language import tr
 from ui.style.look import Look, draw_text, elided
 from ui.style.words import tooltip_words
 
 WIDTH = 128
-_KEYS = "V louder, Shift+V softer, Ctrl+B beat tone, Shift+M sound on or off"
+WORDS = (
+    *("SOUND ON", "SOUND OFF", "NO SOUND", "SILENT", "Shift+M: on"),
+    *("opening the audio device", "audio device lost", "audio device failed"),
+    *("no audio device", "sound library missing", "paused", "ended", "waiting"),
+)
+"""What :mod:`ui.sound` has to say, as it is translated; the states of silence are those of the alarm area."""
+KEYS = "V louder, Shift+V softer, Ctrl+B beat tone, Shift+M sound on or off"
 
 
 class SoundSign(QWidget):
@@ -27,7 +34,9 @@ class SoundSign(QWidget):
         if words != self.words:
             self.words = words
             self.update()
-        self.setToolTip(tooltip_words("\n".join(filter(None, (f"{words.head}: {words.detail}", more, _KEYS)))))
+        self.setToolTip(
+            tooltip_words("\n".join(filter(None, (f"{tr(words.head)}: {tr(words.detail)}", more, tr(KEYS)))))
+        )
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """Draws loudspeaker and words."""
@@ -45,11 +54,12 @@ class SoundSign(QWidget):
         place = QRectF(box.left() + 7 * unit, box.center().y() - 10 * unit, 20 * unit, 20 * unit)
         _loudspeaker(painter, place, ink, words.crossed)
         left, room = box.left() + 33 * unit, box.width() - 38 * unit
-        head = look.fitted(words.head, 12, room, bold=True)
-        draw_text(painter, left, box.center().y() - 3 * unit, words.head, head, ink)
-        small = look.fitted(words.detail, 11, room)
+        said, detail = tr(words.head), tr(words.detail)
+        head = look.fitted(said, 12, room, bold=True)
+        draw_text(painter, left, box.center().y() - 3 * unit, said, head, ink)
+        small = look.fitted(detail, 11, room)
         base = box.center().y() + 5 * unit + QFontMetricsF(small).capHeight()
-        draw_text(painter, left, base, elided(words.detail, small, room), small, ink)
+        draw_text(painter, left, base, elided(detail, small, room), small, ink)
         painter.end()
 
 

@@ -14,15 +14,14 @@ from PySide6.QtWidgets import QWidget
 
 from ui.bed.alarm_view import FIELDS, Alarm, AlarmField, colours
 from ui.panels.bell import draw_bell_off
+from ui.style.language import tr
 from ui.style.look import Look, draw_text, elided, mixed
 from ui.style.words import DISCLAIMER, tooltip_words
 
-_HINT = f"{DISCLAIMER}. A click on an alarm acknowledges it, one beside them opens their list."
-_DISCLAIMER_LINES = tuple(DISCLAIMER.split(" — "))
 _SHARES = {"high": 0.50, "medium": 0.28, "technical": 0.22}
 _SMALLEST, _SMALLEST_SOURCE = 9.0, 11.0
 _SILENCE_WIDTH = 138.0
-_CAPTIONS = {"high": "HIGH", "medium": "MEDIUM", "technical": "TECHNICAL"}
+CAPTIONS = {"high": "HIGH", "medium": "MEDIUM", "technical": "TECHNICAL"}
 
 
 class TopBar(QWidget):
@@ -42,7 +41,9 @@ class TopBar(QWidget):
         self.reserved = 0.0  # logical pixels between the alarm area and the disclaimer, for somebody else's sign
         self.fields: tuple[AlarmField, ...] = tuple(AlarmField(name) for name in FIELDS)
         self.silence, self._reminds = "", False
-        self.setToolTip(_HINT)
+        self._hint = f"{tr(DISCLAIMER)}. {tr('A click on an alarm acknowledges it, one beside them opens their list.')}"
+        self._disclaimer = tr(DISCLAIMER).split(" — ")
+        self.setToolTip(self._hint)
 
     def show_state(
         self, bed: str, source: str, fields: tuple[AlarmField, ...], silence: str = "", reminds: bool = False
@@ -53,7 +54,7 @@ class TopBar(QWidget):
         if shown != (self._bed, self._source, self.fields, self.silence, self._reminds):
             self._bed, self._source, self.fields, self.silence, self._reminds = shown
             said = [": ".join(filter(None, (a.words, a.record.reason))) for field in fields for a in field.alarms]
-            self.setToolTip(tooltip_words("\n".join([*said, _HINT])))
+            self.setToolTip(tooltip_words("\n".join([*said, self._hint])))
             self.update()
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
@@ -97,7 +98,7 @@ class TopBar(QWidget):
 
     def _sides(self) -> tuple[float, float]:
         unit = self._look.unit
-        words = max(QFontMetricsF(self._look.font(11)).horizontalAdvance(line) for line in _DISCLAIMER_LINES)
+        words = max(QFontMetricsF(self._look.font(11)).horizontalAdvance(line) for line in self._disclaimer)
         return 196 * unit, self.width() - words - 32 * unit - self.reserved - self._silence_room()
 
     @property
@@ -121,7 +122,7 @@ class TopBar(QWidget):
         bold, soft = look.font(15, True), look.font(max(_SMALLEST_SOURCE, fitted))  # the clock must stay legible
         draw_text(painter, x, upper, elided(self._bed, bold, room), bold, look.colour("text"))
         draw_text(painter, x, lower, elided(self._source, soft, room), soft, look.colour("text_soft"))
-        for line, base in zip(_DISCLAIMER_LINES, (upper, lower), strict=True):
+        for line, base in zip(self._disclaimer, (upper, lower), strict=True):
             draw_text(
                 painter,
                 self.width() - 18 * unit,
@@ -149,6 +150,7 @@ class TopBar(QWidget):
         words, _, left = self.silence.partition(":")
         timed = bool(left)
         name, left = (words.rsplit(" ", 1)[0], f"{words.rsplit(' ', 1)[1]}:{left}") if timed else (words, "")
+        name = tr(name)
         bell = QRectF(place.left() + 5 * unit, place.center().y() - 11 * unit, 22 * unit, 22 * unit)
         draw_bell_off(painter, bell, QColor(ink), dashed=timed)
         x, room = bell.right() + 7 * unit, place.right() - bell.right() - 14 * unit
@@ -189,9 +191,9 @@ class TopBar(QWidget):
         if not field.alarms:
             font = look.font(10)
             base = place.center().y() + QFontMetricsF(font).capHeight() / 2
-            width = QFontMetricsF(font).horizontalAdvance(_CAPTIONS[field.name])
+            width = QFontMetricsF(font).horizontalAdvance(tr(CAPTIONS[field.name]))
             tint = mixed(look.colour("text_faint"), look.colour("panel"), 0.35)
-            draw_text(painter, place.center().x() - width / 2, base, _CAPTIONS[field.name], font, tint)
+            draw_text(painter, place.center().x() - width / 2, base, tr(CAPTIONS[field.name]), font, tint)
             return
         if field.more:
             font = look.font(15, True)

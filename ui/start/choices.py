@@ -7,6 +7,7 @@ from pathlib import Path
 
 from models.signals.errors import BadInput
 from ui.start.opening import Choice, Recent
+from ui.style.language import tr
 from ui.style.words import clock_words, duration_words
 
 FILTERS = (
@@ -91,7 +92,9 @@ def ago_words(seconds: float) -> str:
     ('40 s ago', '2 h ago', '10 days ago', '0 s ago')
     """
     days = int(seconds / 86400.0)
-    return f"{days} days ago" if days >= 2 else f"{duration_words(max(0.0, seconds))} ago"
+    if days >= 2:
+        return tr("{days} days ago", days=days)
+    return tr("{time} ago", time=duration_words(max(0.0, seconds)))
 
 
 def folder_of(recent: Recent) -> str:
@@ -102,9 +105,13 @@ def folder_of(recent: Recent) -> str:
 
 def recent_words(recent: Recent, now_unix_s: float) -> str:
     """Where it was left, when, and where it lies."""
-    at = f"left at {clock_words(recent.position_s)}" if resumed(recent).from_s and recent.position_s else ""
+    at = (
+        tr("left at {time}", time=clock_words(recent.position_s))
+        if resumed(recent).from_s and recent.position_s
+        else ""
+    )
     ago = ago_words(now_unix_s - recent.left_unix_s)
     path = Path(recent.choice.sources[0])
     where = str(path.parent) if path.is_absolute() else ""
-    parts = ["not there any more"] if recent.missing else [at, ago]
+    parts = [tr("not there any more")] if recent.missing else [at, ago]
     return "  ·  ".join(part for part in (*parts, where) if part)

@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QApplication, QFrame, QHBoxLayout, QPushButton, QV
 
 from ui.start.cards import OWN_KEYS, field_style, keeps, wrapped_label
 from ui.start.opening import Notice, Stage
+from ui.style.language import tr
 from ui.style.look import Look
 
 _WIDTH = 620
@@ -40,7 +41,7 @@ class DropFrame(QFrame):
         inset = 3 * unit
         painter.setPen(QPen(look.colour("text"), inset))
         painter.drawRoundedRect(QRectF(self.rect()).adjusted(inset, inset, -inset, -inset), 8 * unit, 8 * unit)
-        font, words = look.font(18, True), "Drop to open"
+        font, words = look.font(18, True), tr("Drop to open")
         room = QRectF(0, 0, 220 * unit, 52 * unit)
         room.moveCenter(QPointF(self.width() / 2, self.height() - 80 * unit))
         painter.setBrush(look.colour("panel"))

@@ -22,6 +22,7 @@ from typing import Protocol
 from models.signals.errors import VigilError
 from streams.control import SessionControl
 from streams.feed import DisplayFeed
+from ui.style.language import tr
 
 log = logging.getLogger("vigil.door")
 
@@ -43,7 +44,9 @@ class Choice:
         ('case.vital', 'demo:scenario=pea', 'a and c.edf')
         """
         names = [word if _NAMED.match(word) else Path(word).name or word for word in self.sources]
-        return " and ".join(names) if len(names) < 3 else f"{names[0]} and {len(names) - 1} more"
+        if len(names) == 2:
+            return tr("{one} and {other}", one=names[0], other=names[1])
+        return names[0] if len(names) == 1 else tr("{one} and {number} more", one=names[0], number=len(names) - 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,10 +186,10 @@ class Opening:
             if choice is not None:
                 self._begin(choice, now_s)
 
-    def refuse(self, sentence: str, title: str = "Nothing was opened") -> None:
+    def refuse(self, sentence: str, title: str = "") -> None:
         """Say what cannot even be tried, or has gone wrong without being asked for."""
         self.dismiss()
-        self._failed = _Failure(title, sentence, None)
+        self._failed = _Failure(title or tr("Nothing was opened"), sentence, None)
 
     def cancel(self) -> None:
         """Give up what is being opened."""
@@ -218,8 +221,8 @@ class Opening:
         if error is None:
             return attempt.future.result()
         title = attempt.choice.title
-        sentence = self.sentence(f"{title} could not be opened", error)
-        self._failed = _Failure(f"{title} was not opened", sentence, attempt.choice)
+        sentence = self.sentence(tr("{title} could not be opened", title=title), error)
+        self._failed = _Failure(tr("{title} was not opened", title=title), sentence, attempt.choice)
         return None
 
     def _close_again(self, attempt: _Attempt) -> None:
@@ -235,7 +238,12 @@ class Opening:
         if isinstance(error, VigilError):
             return str(error)
         log.error("%s", type(error).__name__, exc_info=error)
-        return f"{what}, by a fault of this program ({type(error).__name__}); the details are {self._opener.details}."
+        return tr(
+            "{what}, by a fault of this program ({fault}); the details are {where}.",
+            what=what,
+            fault=type(error).__name__,
+            where=self._opener.details,
+        )
 
     def end(self, opened: Opened) -> None:
         """End a session, in a helper thread."""
@@ -246,7 +254,7 @@ class Opening:
         done = [closing for closing in self.closings if closing.done()]
         self.closings = [closing for closing in self.closings if closing not in done]
         wrong = [error for closing in done if (error := closing.exception()) is not None]
-        return [self.sentence("The run before did not end well", error) for error in wrong]
+        return [self.sentence(tr("The run before did not end well"), error) for error in wrong]
 
     def close(self, opening_s: float, closing_s: float) -> list[Future[None]]:
         """Give everything up and wait, at most so long, until it has been opened, and ended: how the ends went."""
@@ -264,20 +272,22 @@ class Opening:
             return Notice(
                 Stage.ASKED,
                 ends,
-                f"Open {choice.title} in its place?",
-                (("Stay", "dismiss"), ("End it, and open", "confirm")),
+                tr("Open {title} in its place?", title=choice.title),
+                ((tr("Stay"), "dismiss"), (tr("End it, and open"), "confirm")),
             )
         if self._attempt is not None:
             seconds = max(0, int(now_s - self._attempt.since_s))
-            goes_on = "What is on the screen goes on until then. " if behind else ""
+            goes_on = tr("What is on the screen goes on until then.") + " " if behind else ""
             return Notice(
                 Stage.OPENING,
-                f"Opening {self._attempt.choice.title} …",
+                tr("Opening {title} …", title=self._attempt.choice.title),
                 f"{goes_on}{seconds} s",
-                (("Cancel", "cancel"),),
+                ((tr("Cancel"), "cancel"),),
             )
         if self._failed is not None:
             title, sentence, again = self._failed.title, self._failed.sentence, self._failed.choice is not None
             words = sentence if len(sentence) <= LONGEST_WORDS else f"{sentence[:LONGEST_WORDS]} …"
-            return Notice(Stage.FAILED, title, words, (("Close", "dismiss"), ("Try again", "retry"))[: 1 + again])
+            return Notice(
+                Stage.FAILED, title, words, ((tr("Close"), "dismiss"), (tr("Try again"), "retry"))[: 1 + again]
+            )
         return None

@@ -29,13 +29,15 @@ from models.signals.errors import BadInput
 from ui.start.cards import HEIGHT, OWN_KEYS, Card, Choosing, asked_key, field_style, keeps, wrapped_label
 from ui.start.choices import demo, goes_on, recent_words, resumed, typed, vitaldb
 from ui.start.opening import Choice, Found, Recent
+from ui.style.language import tr
 from ui.style.look import Look, draw_text, elided
 from ui.style.words import DISCLAIMER, clock_words, tooltip_words
 
 SCHEMES = (
-    ("lsl", "LSL stream", "live, from LabStreamingLayer"),
-    ("sdc", "SDC device", "live, from IEEE 11073 SDC"),
+    ("lsl", "LSL stream", "live, from LabStreamingLayer", "LSL STREAMS"),
+    ("sdc", "SDC device", "live, from IEEE 11073 SDC", "SDC DEVICES"),
 )
+"""Of a device: its word, title and detail of its card, and the heading over what is found."""
 _KEYS = "Drop files anywhere   ·   Ctrl+O a file   ·   arrows and Return   ·   "
 _STEPS: dict[int, tuple[int, int]] = {
     Qt.Key.Key_Up: (-1, 0), Qt.Key.Key_Down: (1, 0), Qt.Key.Key_Left: (0, -1), Qt.Key.Key_Right: (0, 1),
@@ -100,42 +102,44 @@ class StartPage(QWidget):
         look = self._look
         self.demo = Card(
             look,
-            "Demo",
-            "the built-in patient, simulated",
-            "A simulated patient; choose beside it what happens to them",
+            tr("Demo"),
+            tr("the built-in patient, simulated"),
+            tr("A simulated patient; choose beside it what happens to them"),
         )
         self.scenario = Choosing(look)
         for scenario in scenarios:
             self.scenario.addItem(scenario.replace("_", " "), scenario)
-        self.scenario.setToolTip("What happens to the built-in patient")
-        self.scenario.setAccessibleName("Scenario of the built-in patient")
+        self.scenario.setToolTip(tr("What happens to the built-in patient"))
+        self.scenario.setAccessibleName(tr("Scenario of the built-in patient"))
         self.demo.clicked.connect(lambda: self._asks.open(demo(self.scenario.currentData() or "demo")))
         self.file = Card(
             look,
-            "Open a file",
+            tr("Open a file"),
             ".vital, .edf, .bdf, .hea, .mcap",
-            "Vital Recorder, EDF or BDF, a WFDB header, or what Vigil has recorded",
+            tr("Vital Recorder, EDF or BDF, a WFDB header, or what Vigil has recorded"),
         )
         self.file.clicked.connect(lambda: self._asks.dialog("file"))
-        self.folder = Card(look, "Open a folder", "every recording in it is a bed")
+        self.folder = Card(look, tr("Open a folder"), tr("every recording in it is a bed"))
         self.folder.clicked.connect(lambda: self._asks.dialog("folder"))
         self.vitaldb = Card(
             look,
-            "VitalDB case",
-            "of the open data set; needs the network",
-            "An operation of the VitalDB open data set, fetched once and kept",
+            tr("VitalDB case"),
+            tr("of the open data set; needs the network"),
+            tr("An operation of the VitalDB open data set, fetched once and kept"),
         )
-        self.case = self._field("1 – 6388", "Number of the VitalDB case", lambda: self._ask(vitaldb, self.case.text()))
+        self.case = self._field(
+            "1 – 6388", tr("Number of the VitalDB case"), lambda: self._ask(vitaldb, self.case.text())
+        )
         self.vitaldb.clicked.connect(lambda: self._ask(vitaldb, self.case.text()))
-        self.live = {scheme: Card(look, title, detail) for scheme, title, detail in SCHEMES}
+        self.live = {scheme: Card(look, tr(title), tr(detail)) for scheme, title, detail, _ in SCHEMES}
         for scheme, card in self.live.items():
             card.clicked.connect(lambda _checked=False, scheme=scheme: self._look_for(scheme))
         self.word = self._field(
-            "or its name:  a path,  demo:seed=7,  lsl:name=…,  sdc:cert=…",
-            "Any source by its name",
+            tr("or its name:  a path,  demo:seed=7,  lsl:name=…,  sdc:cert=…"),
+            tr("Any source by its name"),
             lambda: self._ask(typed, self.word.text()),
         )
-        self.word.setToolTip("Whatever `vigil run` takes")
+        self.word.setToolTip(tr("Whatever `vigil run` takes"))
         self.rows: list[list[QWidget]] = [
             [self.demo, self.scenario],
             [self.file, self.folder],
@@ -164,10 +168,10 @@ class StartPage(QWidget):
 
     def _make_right(self) -> None:
         self.heading = wrapped_label()
-        self.clear = self._small("Clear", "Forget all that was open before", self._asks.forget)
-        self.back = self._small("Recent", "Back to what was open before", self._say_recents)
+        self.clear = self._small(tr("Clear"), tr("Forget all that was open before"), self._asks.forget)
+        self.back = self._small(tr("Recent"), tr("Back to what was open before"), self._say_recents)
         self.again = self._small(
-            "Look again", "Look for streams and devices again", lambda: self._look_for(self._finding)
+            tr("Look again"), tr("Look for streams and devices again"), lambda: self._look_for(self._finding)
         )
         head = self._head = QHBoxLayout()
         head.addWidget(self.heading, 1)
@@ -214,20 +218,22 @@ class StartPage(QWidget):
             card.setEnabled(not one.unusable)
             card.clicked.connect(lambda _checked=False, one=one: self._asks.open(Choice((one.word,))))
             cards.append(card)
-        none = "None was found. Is it switched on, and does the firewall let it pass?" if not found else ""
-        self._fill(cards, failure or none)
+        none = tr("None was found. Is it switched on, and does the firewall let it pass?")
+        self._fill(cards, failure or ("" if found else none))
         self.again.setEnabled(True)
 
     def _say_recents(self) -> None:
         self._finding = ""
-        self.heading.setText("RECENT")
+        self.heading.setText(tr("RECENT"))
         self.again.hide()
         self.back.hide()
         self.clear.setVisible(bool(self._recents))
         cards, last = [], goes_on(self._recents or ())
         if last is not None:
             at = clock_words(last.position_s or 0.0)
-            card = Card(self._look, "Go on where you were", f"{last.choice.title} at {at}")
+            card = Card(
+                self._look, tr("Go on where you were"), tr("{title} at {time}", title=last.choice.title, time=at)
+            )
             card.clicked.connect(lambda: self._asks.open(resumed(last)))
             cards.append(card)
         for recent in self._recents or ():
@@ -236,17 +242,16 @@ class StartPage(QWidget):
             card.setEnabled(not recent.missing)
             card.clicked.connect(lambda _checked=False, recent=recent: self._asks.open(Choice(recent.choice.sources)))
             cards.append(card)
-        self._fill(cards, "" if cards or self._recents is None else "What you open will be listed here.")
+        self._fill(cards, "" if cards or self._recents is None else tr("What you open will be listed here."))
 
     def _look_for(self, scheme: str) -> None:
         self._finding = scheme
-        title = next(title for name, title, _ in SCHEMES if name == scheme)
-        self.heading.setText(f"{title}s".upper())
+        self.heading.setText(tr(next(heading for name, _, _, heading in SCHEMES if name == scheme)))
         self.clear.hide()
         self.back.show()
         self.again.show()
         self.again.setEnabled(False)
-        self._fill([], "Looking …")
+        self._fill([], tr("Looking …"))
         self._asks.find(scheme)
 
     def _fill(self, cards: list[Card], words: str) -> None:
@@ -382,11 +387,11 @@ class StartPage(QWidget):
         for x, y in _PULSE:
             mark.append(QRectF(left + width + (16 + x) * unit, base + (y - 9) * unit, 0, 0).topLeft())
         painter.drawPolyline(mark)
-        says = "Watches a patient through whichever sensors still work"
+        says = tr("Watches a patient through whichever sensors still work")
         draw_text(painter, left + width + 96 * unit, base, says, look.font(15), look.colour("text_soft"))
         foot = self.height() - 16 * unit
-        said = draw_text(painter, left, foot, DISCLAIMER, look.font(13, True), look.colour("absent"))
+        said = draw_text(painter, left, foot, tr(DISCLAIMER), look.font(13, True), look.colour("absent"))
         keys = look.font(12)
-        words = elided(_KEYS + self._leave, keys, self.width() - 2 * left - said - 24 * unit)
+        words = elided(tr(_KEYS) + self._leave, keys, self.width() - 2 * left - said - 24 * unit)
         draw_text(painter, self.width() - left, foot, words, keys, look.colour("text_faint"), right=True)
         painter.end()

@@ -11,7 +11,9 @@ The language is of the process, chosen once, before the first window: :func:`spe
 from __future__ import annotations
 
 import locale
+import re
 import tomllib
+from collections.abc import Iterable
 from functools import cache
 from importlib import resources
 
@@ -46,6 +48,36 @@ def chosen(language: str) -> str:
     system = (locale.getlocale()[0] or "").replace("-", "_").split("_")[0].lower()
     named = {"german": "de", "deutsch": "de"}.get(system, system)
     return named if named in LANGUAGES else ENGLISH
+
+
+def both(words: str, **values: object) -> tuple[str, str]:
+    """``words`` in English, for what is kept, and in the language that is spoken.
+
+    >>> both("saved {path}", path="/x")
+    ('saved /x', 'saved /x')
+    """
+    return words.format(**values), tr(words, **values)
+
+
+def retold(sentence: str, templates: Iterable[str]) -> str:
+    """An English sentence that came from elsewhere, by the first of ``templates`` that it can have been made from, in
+    the language that is spoken; itself where it is of none.
+
+    >>> retold("no clean ABP yet", ("no clean {modality} yet",))
+    'no clean ABP yet'
+    """
+    if not _spoken:
+        return sentence
+    for template in templates:
+        found = _pattern(template).fullmatch(sentence)
+        if found is not None:
+            return tr(template, **{name: tr(value) for name, value in found.groupdict().items()})
+    return sentence
+
+
+@cache
+def _pattern(template: str) -> re.Pattern[str]:
+    return re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>.+?)", re.escape(template)))
 
 
 def tr(words: str, **values: object) -> str:

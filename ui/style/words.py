@@ -7,6 +7,7 @@ import json
 import math
 
 from models.signals.absence import Absence
+from ui.style.language import tr
 
 DISCLAIMER = "Research and teaching only — not for clinical decisions"
 INVALID = "-?-"
@@ -14,13 +15,14 @@ UNKNOWN_TIME = "--:--:--"
 ESTIMATED = "ESTIMATED"
 """Stands wherever an estimate does."""
 
-_ABSENCES = {
+ABSENCES = {absence.value: absence.value for absence in Absence} | {
     Absence.NO_DATA.value: "no signal",
     Absence.LEAD_OFF.value: "sensor off",
     Absence.SATURATED.value: "overload",
     Absence.FLAT.value: "flat line",
     Absence.FLUSH.value: "line flushed",
 }
+"""Why a sensor is not measured, in words for those who did not build the sensor."""
 
 
 def tooltip_words(words: str) -> str:
@@ -40,7 +42,7 @@ def clock_words(seconds: float) -> str:
 def duration_words(seconds: float) -> str:
     """``38 s``, ``4 min``, ``2 h``: how long ago or since when, in the coarsest honest unit."""
     if not math.isfinite(seconds):
-        return "a long time"
+        return tr("a long time")
     if seconds < 100:
         return f"{int(seconds)} s"
     if seconds < 5400:
@@ -53,7 +55,7 @@ def bed_title(name: str) -> str:
     >>> bed_title("3"), bed_title("Theatre 2")
     ('Bed 3', 'Theatre 2')
     """
-    return f"Bed {name}" if name.isdigit() else name
+    return tr("Bed {number}", number=name) if name.isdigit() else name
 
 
 def range_words(lo: float, hi: float) -> str:
@@ -89,7 +91,7 @@ def reached_words(speed: float) -> str:
 
 def absence_words(absence: str) -> str:
     """Why a sensor is not measured, in words for those who did not build the sensor."""
-    return _ABSENCES.get(absence, absence)
+    return tr(ABSENCES.get(absence, absence))
 
 
 def sweep_words(speed_mm_s: float, known: bool, short: bool = False) -> str:

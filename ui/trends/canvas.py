@@ -19,6 +19,7 @@ from models.signals.modalities import Modality
 from streams.limit_settings import LimitSetting
 from ui.bed.series import HI, LO, MID, Float32, Stretch
 from ui.bed.trends import AT, AlarmSpan
+from ui.style.language import tr
 from ui.style.look import Look, mixed
 from ui.trends.items import Bars, Hands, ScaleAxis, Strokes, TimeAxis, TimeView, pen
 from ui.trends.marks import ALARM_ROWS, LINES, alarm_bars, picture, presence_words
@@ -220,7 +221,7 @@ class Canvas(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         self.axis.setStyle(tickLength=-look.px(4), tickTextOffset=look.px(3))
         self.axis.room_px = look.px(96)
         layout.setRowFixedHeight(0, look.px(_ALARMS))
-        self.alarms.getAxis("left").setTicks([[(2.5, "high"), (1.5, "med"), (0.5, "tech")]])
+        self.alarms.getAxis("left").setTicks([[(2.5, tr("high")), (1.5, tr("med")), (0.5, tr("tech"))]])
         self.alarms.getAxis("left").setTickFont(look.font(8))
         self.alarms.vb.setYRange(0, len(ALARM_ROWS), padding=0)
         for number, plot in enumerate(PLOTS, 1):

@@ -15,6 +15,7 @@ from models.signals.absence import Absence, Standing, standing_of
 from models.signals.modalities import Modality
 from ui.bed.series import ALL, CODES, MEASURED, Bytes, Stretch
 from ui.bed.trends import MODALITIES, AlarmSpan
+from ui.style.language import tr
 from ui.style.look import Look, mixed
 from ui.style.words import absence_words
 from ui.trends.shapes import Float64
@@ -60,12 +61,14 @@ def presence_words(look: Look, presence: Bytes | None, modality: Modality) -> tu
     at = MODALITIES.index(modality)
     code, share = (0, 0) if presence is None else (int(presence[0, at]), int(presence[1, at]))
     if not code and not share:
-        return "not known", look.colour("text_faint")
+        return tr("not known"), look.colour("text_faint")
     why = absence_words(CODES[code - MEASURED]) if code else ""
     if share == 0:
         quiet = CODES[code - MEASURED] == Absence.NOT_CONNECTED.value
         return why, look.colour("text_faint") if quiet else colour_of_code(look, modality, code)
-    words = "measured" if share == ALL else f"{100 * share / ALL:.0f} % measured, {why}"
+    words = tr("measured")
+    if share != ALL:
+        words = tr("{share:.0f} % measured, {why}", share=100 * share / ALL, why=why)
     return words, look.colour("text_soft")
 
 

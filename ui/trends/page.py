@@ -31,6 +31,7 @@ from ui.bed.prediction_view import prediction_words
 from ui.bed.series import ALL, MEASURED, Bytes, Float32, Stretch, code_of
 from ui.bed.trends import AT, COLUMNS, MODALITIES, VITALS, Trends
 from ui.bed.ward import Ward
+from ui.style.language import tr
 from ui.style.look import Look
 from ui.style.words import INVALID, clock_words
 from ui.trends.canvas import Canvas
@@ -77,11 +78,14 @@ class TrendsPage(QWidget):
         self._until_s = -math.inf  # up to which the plots are as they would be drawn
         self._unit = look.unit
         self.canvas = Canvas(look, self, self._point)
-        self._spans = {length: self._button(name, f"Show {name} (Ctrl+↑ and Ctrl+↓)") for name, length in CHOICES}
+        self._spans = {
+            length: self._button(tr(name), tr("Show {length} (Ctrl+↑ and Ctrl+↓)", length=tr(name)))
+            for name, length in CHOICES
+        }
         for length, button in self._spans.items():
             button.setCheckable(True)
             button.clicked.connect(lambda _checked=False, length=length: self._choose(length))
-        self._now = self._button("● NOW", "Go on with the present moment (Ctrl+End)")
+        self._now = self._button(tr("● NOW"), tr("Go on with the present moment (Ctrl+End)"))
         self._now.setCheckable(True)
         self._now.clicked.connect(lambda: self.do("now"))
         self.note = QLabel()
@@ -90,7 +94,7 @@ class TrendsPage(QWidget):
         row = QHBoxLayout()
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(2)
-        self._title = QLabel("Trends")
+        self._title = QLabel(tr("Trends"))
         self._title.setTextFormat(Qt.TextFormat.PlainText)
         for widget in (self._title, *self._spans.values(), self._now):
             row.addWidget(widget)
@@ -224,7 +228,7 @@ class TrendsPage(QWidget):
         self.canvas.mark(self.cross_s, present_s)
         stretch, at_s = self._stretch, self.cross_s
         if at_s is None:
-            head = "NOW" if bed.verdict.life is Life.LIVE else bed.verdict.life.value.upper()
+            head = tr("NOW") if bed.verdict.life is Life.LIVE else tr(bed.verdict.life.value.upper())
             row, presence = newest(bed)
             self.canvas.say((f"{head}  {words(present_s)}", self._standing(trends, present_s)), False, row, presence)
         else:
@@ -242,21 +246,22 @@ class TrendsPage(QWidget):
         stood = [a for a in trends.alarms(at_s, at_s + 1e-6) if a.begin_s <= at_s]
         stood.sort(key=lambda alarm: (rank.get(alarm.priority, 3), alarm.kind == "technical", -alarm.begin_s))
         if not stood:
-            return "no alarm"
+            return tr("no alarm")
         return stood[0].text + (f"  +{len(stood) - 1}" if len(stood) > 1 else "")
 
     def _notes(self, bed: Bedside, trends: Trends, words: Callable[[float], str]) -> list[str]:
         known = trends.span_s
         if known is None:
-            return ["nothing known yet"]
+            return [tr("nothing known yet")]
         notes = []
         if not self.span.following:
-            notes.append("does not follow now: Ctrl+End or ● NOW")
+            notes.append(tr("does not follow now: Ctrl+End or ● NOW"))
         if self._stretch is not None and self._stretch.step_s > 1:
             step_s = self._stretch.step_s
-            notes.append(f"middle, least and greatest of {f'{step_s} s' if step_s < 60 else f'{step_s // 60} min'}")
+            step = f"{step_s} s" if step_s < 60 else f"{step_s // 60} min"
+            notes.append(tr("middle, least and greatest of {step}", step=step))
         if self.span.range_s[0] < known[0] - 1.0 or math.isinf(self.span.chosen_s):
-            notes.append(f"seen here since {words(known[0])}")
+            notes.append(tr("seen here since {time}", time=words(known[0])))
         return notes
 
     # What the operator does ---------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from PySide6.QtGui import QColor, QFontMetricsF, QPainter, QPen
 from models.signals.modalities import Modality
 from ui.bed.series import HI, LO, MID, Float32
 from ui.bed.trends import AT
+from ui.style.language import tr
 from ui.style.look import Look, draw_text, elided
 from ui.style.words import number_words
 from ui.trends.plots import Line, Plot
@@ -114,12 +115,12 @@ class Values(pg.GraphicsWidget):  # type: ignore[misc]
         row = min(21 * unit, place.height() / (len(values) + 0.95))
         if not values:
             base = place.center().y() + QFontMetricsF(look.font(10)).capHeight() / 2
-            words = f"{plot.title}  not connected"
+            words = f"{tr(plot.title)}  {tr('not connected')}"
             draw_text(painter, left, base, words, look.font(10, True), look.colour("text_faint"))
             return
         title = look.font(min(10.5, 0.62 * row / unit), True)
         base = place.top() + row * 0.66
-        draw_text(painter, left, base, f"{plot.title}  {plot.unit}", title, look.colour("text_soft"))
+        draw_text(painter, left, base, f"{tr(plot.title)}  {plot.unit}", title, look.colour("text_soft"))
         font = look.font(min(12.0, 0.68 * row / unit))
         strong = look.font(min(15.0, 0.86 * row / unit), True)
         numbers = right - QFontMetricsF(font).horizontalAdvance("100–100") - 8 * unit
@@ -132,7 +133,8 @@ class Values(pg.GraphicsWidget):  # type: ignore[misc]
             painter.drawLine(QPointF(left, middle), QPointF(left + 15 * unit, middle))
             draw_text(painter, right, base, value.range, font, look.colour("text_soft"), right=True)
             wide = draw_text(painter, numbers, base, value.value, strong, colour, right=True)
-            name = f"{value.line.name} {value.line.unit}" if value.line.unit != plot.unit else value.line.name
+            name = tr(value.line.name)
+            name += f" {value.line.unit}" if value.line.unit != plot.unit else ""
             at = left + 20 * unit
             room = numbers - wide - at - 6 * unit
             draw_text(painter, at, base, elided(name, look.fitted(name, font.pixelSize() / unit, room), room),

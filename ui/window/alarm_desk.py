@@ -18,6 +18,7 @@ from ui.bed.alarm_states import Mode, Silence
 from ui.bed.bedside import Bedside
 from ui.bed.past import whose_words
 from ui.bed.ward import Ward
+from ui.style.language import tr
 from ui.style.words import bed_title
 from ui.window.alarm_files import AlarmFiles, KeptState
 from ui.window.control_link import ControlLink
@@ -81,15 +82,16 @@ class AlarmDesk:
             self._bed.loss_seen = True
             self._note(self._bed, "acknowledged", self._bed.verdict.words)
         if not new and lost:
-            self._say("that this bed is lost has been seen")
+            self._say(tr("that this bed is lost has been seen"))
             return
         if not new:
-            self._say("no alarm to acknowledge")
+            self._say(tr("no alarm to acknowledge"))
             return
         self._link.do("acknowledge", lambda control: control.acknowledge(new))
         for key, since_s in new.items():
             self._note(self._bed, "acknowledged", words[key][0], words[key][1], key, since_s)
-        self._say("alarm acknowledged" if len(new) == 1 else f"{len(new)} alarms acknowledged")
+        count = len(new)
+        self._say(tr("alarm acknowledged") if count == 1 else tr("{number} alarms acknowledged", number=count))
         self._keep_state(self._bed)
 
     def acknowledge_alarm(self, key: str) -> None:
@@ -138,13 +140,15 @@ class AlarmDesk:
                 self._meet(bed)
             mode = bed.switch.silence.mode
             if bed.switch.end(now_s):
-                self._say(f"{mode.value} is over{'' if bed is self._bed else f' at {bed_title(bed.name)}'}")
+                over = tr("{state} is over", state=tr(mode.value))
+                self._say(over if bed is self._bed else f"{bed_title(bed.name)}: {over}")
                 self._note(bed, f"end of {mode.value}", "")
                 self._keep_state(bed)
             self._watch_limits(bed, now_s)
         reminding = self.silence.reminds(now_s)
         if reminding and not self._reminding:
-            self._say(f"{self.silence.words(now_s)}: no alarm of {bed_title(self._bed.name)} makes a sound")
+            silence, title = tr(self.silence.mode.value), bed_title(self._bed.name)
+            self._say(tr("{state}: no alarm of {bed} makes a sound", state=silence, bed=title))
         self._reminding = reminding
         for name, journal in self._journals.items():
             if new := journal.take_new():
@@ -181,7 +185,8 @@ class AlarmDesk:
             self._greet(bed, session)
         elif (mode := bed.switch.silence.mode) is not Mode.ON:
             bed.switch.silence = Silence()
-            self._say(f"{mode.value} is over: {whose_words(before, session).lower()} at {bed_title(bed.name)}")
+            over, whose = tr("{state} is over", state=tr(mode.value)), whose_words(before, session)
+            self._say(f"{bed_title(bed.name)}: {over} ({whose})")
             self._note(bed, f"end of {mode.value}", "")
             self._keep_state(bed)
 
@@ -199,16 +204,14 @@ class AlarmDesk:
         left = kept.session == session and silence.at(self._now()) is not Mode.ON
         if left and bed.switch.silence.mode is Mode.ON:
             bed.switch.silence = silence
-            self._say(f"{silence.words(self._now())}, as it was left")
+            self._say(tr("{state}, as it was left", state=tr(silence.mode.value)))
 
     def _keep_state(self, bed: Bedside) -> None:
         """Of the one that has changed: of the others another display may know more."""
-        if not bed.name:  # before the first record nobody is there
+        session = self._whose.get(bed.name, "")
+        if not session:  # nobody is there, or what was left is not taken up yet
             return
         ahead_s = self._now() - self._unix()
-        session = self._whose.get(bed.name, "")
-        if not session:  # what was left of it is not taken up yet
-            return
         silence = bed.switch.silence
         until = silence.until_s - ahead_s if math.isfinite(silence.until_s) else None
         since = silence.since_s - ahead_s if math.isfinite(silence.since_s) else 0.0

@@ -26,6 +26,7 @@ from ui.start.choices import FILTERS, dropped, folder_of
 from ui.start.notice import DropFrame, NoticePanel
 from ui.start.opening import Choice, Found, Opened, Opener, Opening, Recent
 from ui.start.page import Asks, StartPage
+from ui.style.language import tr
 from ui.style.look import Look
 from ui.style.theme import Theme, default_theme
 from ui.window.helpers import Helpers
@@ -102,7 +103,7 @@ class Door(QObject):
         window = StartWindow(
             self._theme,
             self._font_scale,
-            lambda look: self._page(look, "Esc quits"),
+            lambda look: self._page(look, tr("Esc quits")),
             lambda: self.show_dialog("file"),
         )
         self.page = cast(StartPage, window.page)
@@ -111,7 +112,7 @@ class Door(QObject):
 
     def _display(self, opened: Opened) -> MainWindow:
         window = self._make_window(opened)
-        self.page = self._page(window.look, "Esc back to the patient")
+        self.page = self._page(window.look, tr("Esc back to the patient"))
         window.face.add_page(START, self.page)
         window.operator.door = self._asked_for
         face = window.face
@@ -276,7 +277,7 @@ class Door(QObject):
             if (error := recents.exception()) is None:
                 self._show_recents(recents.result())
             else:
-                self.opening.refuse(self.opening.sentence("What was open before could not be listed", error))
+                self.opening.refuse(self.opening.sentence(tr("What was open before could not be listed"), error))
         for scheme, future in [find for find in self._finds if find[1].done()]:
             self._finds.remove((scheme, future))
             self._found(scheme, future)
@@ -291,7 +292,9 @@ class Door(QObject):
         where = (type(error).__name__, *((trace[-1].filename, trace[-1].lineno) if trace else ()))
         if where not in self._stumbles and len(self._stumbles) < MOST_STUMBLES:
             self._stumbles.add(where)
-            self.opening.refuse(self.opening.sentence("Something on this screen does not work", error), "A fault")
+            self.opening.refuse(
+                self.opening.sentence(tr("Something on this screen does not work"), error), tr("A fault")
+            )
 
     def _show_recents(self, recents: tuple[Recent, ...]) -> None:
         """All but what is on the screen."""

@@ -102,7 +102,7 @@ class Manners:
 
     def banner(self, verdict: Verdict, now_s: float) -> tuple[str, bool]:
         """The sentence of the banner and its urgency: of the bed, else that the machine has slept."""
-        return (verdict.words, verdict.urgent) if verdict.words else (self._sleep.words(now_s), False)
+        return (verdict.spoken, verdict.urgent) if verdict.words else (self._sleep.words(now_s), False)
 
     def renew(self) -> None:
         """Ten times a second."""

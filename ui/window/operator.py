@@ -18,6 +18,7 @@ from ui.bed.bedside import Bedside
 from ui.bed.marks import BEFORE_S, neighbour
 from ui.bed.ward import Ward
 from ui.panels.shortcuts import next_speed
+from ui.style.language import tr
 from ui.style.words import clock_words, duration_words, speed_words
 from ui.waves.sweep import SweepView
 from ui.window.control_link import ControlLink
@@ -49,7 +50,7 @@ class Operator:
         self._say, self._show_bed, self._sweep_chosen = say, show_bed, sweep_chosen
         self._history, self._now = history, now_s
         self.truth = TruthView(aside)
-        self.door: Callable[[str], None] = lambda how: say("nothing else can be opened in this window")
+        self.door: Callable[[str], None] = lambda how: say(tr("nothing else can be opened in this window"))
 
     @property
     def _bed(self) -> Bedside:
@@ -69,7 +70,7 @@ class Operator:
         """Whether the bed is a live device's, which is said."""
         live = self._status is not None and not self._status.seekable
         if live:
-            self._say(LIVE_SOURCE)
+            self._say(tr(LIVE_SOURCE))
         return live
 
     def toggle_pause(self) -> None:
@@ -111,10 +112,11 @@ class Operator:
             return
         gap = stretch_at(common(snapshot.gaps_s.values()), status.position_s)
         if gap is None or gap[1] >= status.duration_s:
-            self._say("no gap to skip: a sensor has data here, or none has any more")
+            self._say(tr("no gap to skip: a sensor has data here, or none has any more"))
         else:
             self.seek(math.floor(gap[1]))
-            self._say(f"skipped {duration_words(gap[1] - status.position_s)} without data")
+            skipped = duration_words(gap[1] - status.position_s)
+            self._say(tr("skipped {time} without data", time=skipped))
 
     def seek_mark(self, direction: float) -> None:
         """Go to shortly before the next alarm, loss or annotation that is known, or for a negative ``direction`` to the
@@ -124,7 +126,7 @@ class Operator:
             return
         mark = neighbour(self._bed.marks, status.position_s, int(direction))
         if mark is None:
-            self._say(f"no event is known {'after' if direction > 0 else 'before'} this")
+            self._say(tr("no event is known after this") if direction > 0 else tr("no event is known before this"))
         else:
             self.seek(max(0.0, mark.begin_s - BEFORE_S))
             self._say(f"{clock_words(mark.begin_s)}  {mark.words}")
@@ -142,7 +144,7 @@ class Operator:
             was = self._history.looking
             past = self._history.look(seconds, self._bed.name, self._sweep.page_s, self._now())
             if was and not past:
-                self._say("this is live")
+                self._say(tr("this is live"))
 
     def look_at(self, unix_s: float) -> None:
         """Look at a moment, in seconds from 1970."""
@@ -163,9 +165,9 @@ class Operator:
     def _recorded(self) -> bool:
         """Whether there is a recording to look back in; why not is said."""
         if not self._history.recorded:
-            self._say("this run is not recorded here: there is nothing to look back in")
+            self._say(tr("this run is not recorded here: there is nothing to look back in"))
         elif self._history.span_s is None:
-            self._say(self._history.failure or "the recording has not begun yet")
+            self._say(self._history.failure or tr("the recording has not begun yet"))
         return self._history.span_s is not None
 
     # Beds and sensors ---------------------------------------------------------------------------------------------
@@ -174,7 +176,7 @@ class Operator:
         """Show the next bed, or for a negative ``direction`` the one before."""
         name = self._ward.neighbour(int(direction))
         if name == self._bed.name:
-            self._say("there is no other bed")
+            self._say(tr("there is no other bed"))
         else:
             self._show_bed(name)
 
@@ -186,14 +188,15 @@ class Operator:
             return
         lane = lanes[number]
         if not lane.connected:
-            self._say(f"{lane.title} is not connected")
+            self._say(tr("{sensor} is not connected", sensor=lane.title))
             return
         drop = lane.modality not in status.dropped
         self._link.do(
             f"{'drop' if drop else 'restore'} {lane.title}",
             lambda control: control.set_dropped(lane.modality, drop),
         )
-        self._say(f"{lane.title} WITHHELD — press {number + 1} to restore" if drop else f"{lane.title} restored")
+        withheld = tr("{sensor} WITHHELD — press {key} to restore", sensor=lane.title, key=number + 1)
+        self._say(withheld if drop else tr("{sensor} restored", sensor=lane.title))
 
     def toggle_truth(self) -> None:
         """Draw what is withheld, or hide it again."""
@@ -213,7 +216,7 @@ class Operator:
         """Millimetres of paper a second."""
         self._sweep.set_sweep_speed(mm_s)
         self._sweep_chosen(mm_s)
-        self._say(f"sweep {mm_s:g} mm/s")
+        self._say(tr("sweep {speed:g} mm/s", speed=mm_s))
 
     def next_sweep_speed(self) -> None:
         """The next sweep speed of the theme; after the last the first."""

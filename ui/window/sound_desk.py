@@ -21,9 +21,9 @@ from ui.sound.output import OpenOutput
 from ui.sound.player import Player, Wanted
 from ui.sound.sign import SoundWords, sound_words
 from ui.sound.tones import beat_pitch_hz
+from ui.style.language import tr
 
 _CLOSING_S = 2.0
-_ALL_BEDS = "The alarms of every bed are heard, on show or not."
 
 
 class SoundDesk:
@@ -71,17 +71,19 @@ class SoundDesk:
     def words(self) -> tuple[SoundWords, str]:
         """For the sign, and more for its tooltip."""
         silent = why_silent(self._beds, self._ward.on_show)
-        return sound_words(self.choice, self.keeper.trouble, silent, self._beat_words()), _ALL_BEDS
+        return sound_words(self.choice, self.keeper.trouble, silent, self._beat_words()), tr(
+            "The alarms of every bed are heard, on show or not."
+        )
 
     def _beat_words(self) -> str:
         bed = self._ward.on_show
         if not self.choice.beat_tone:
             return ""
         if self._no_circulation():
-            return "not now"
+            return tr("not now")
         if not in_real_time(bed.speed):
-            return "only at 1×"
-        return source_words(bed.state.beats, self._head_s, self._figures.beat.delay_s) or "no beat"
+            return tr("only at 1×")
+        return source_words(bed.state.beats, self._head_s, self._figures.beat.delay_s) or tr("no beat")
 
     def _no_circulation(self) -> bool:
         """Whether an alarm says so of the bed on show, acknowledged or not: electrical beats would sound like life."""
@@ -92,19 +94,20 @@ class SoundDesk:
     def change_volume(self, direction: float) -> None:
         """Louder, for a negative ``direction`` softer; heard at once."""
         self.choice = self.choice.louder(int(direction))
-        self._say(f"volume {self.choice.volume} %" + ("" if self.choice.on else ", and the sound is off"))
+        volume = tr("volume {percent} %", percent=self.choice.volume)
+        self._say(volume if self.choice.on else tr("{what}, and the sound is off", what=volume))
         self.player.beat(self._figures.beat.pitch_hz, self._monotonic())
 
     def toggle_beat_tone(self) -> None:
         """The beat tone on or off."""
         self.choice = replace(self.choice, beat_tone=not self.choice.beat_tone)
-        self._say(f"beat tone {'on' if self.choice.beat_tone else 'off'}")
+        self._say(tr("beat tone on") if self.choice.beat_tone else tr("beat tone off"))
 
     def toggle_sound(self) -> None:
         """All sound off, which the screen says as long as it lasts, and on again."""
         self.choice = replace(self.choice, on=not self.choice.on)
         self.keeper.want(self.choice.on)
-        self._say("sound on" if self.choice.on else "ALL SOUND OFF — Shift+M to bring it back")
+        self._say(tr("sound on") if self.choice.on else tr("ALL SOUND OFF — Shift+M to bring it back"))
 
     # The end ------------------------------------------------------------------------------------------------------
 
