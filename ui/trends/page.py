@@ -68,6 +68,8 @@ class TrendsPage(QWidget):
         self.span = Span()
         self.cross_s: float | None = None
         """Event time of the cross-hair."""
+        self.before = ""
+        """What is to be said of what was recorded before."""
         self._by_pointer = False
         self._bed: Bedside | None = None
         self._drawn: _Drawn | None = None
@@ -247,8 +249,9 @@ class TrendsPage(QWidget):
 
     def _notes(self, bed: Bedside, trends: Trends, words: Callable[[float], str]) -> list[str]:
         known = trends.span_s
+        said = [self.before] if self.before else []
         if known is None:
-            return ["nothing known yet"]
+            return ["nothing known yet", *said]
         notes = []
         if not self.span.following:
             notes.append("does not follow now: Ctrl+End or ● NOW")
@@ -256,8 +259,8 @@ class TrendsPage(QWidget):
             step_s = self._stretch.step_s
             notes.append(f"middle, least and greatest of {f'{step_s} s' if step_s < 60 else f'{step_s // 60} min'}")
         if self.span.range_s[0] < known[0] - 1.0 or math.isinf(self.span.chosen_s):
-            notes.append(f"seen here since {words(known[0])}")
-        return notes
+            notes.append(f"{'recorded' if trends.adopted else 'seen here'} since {words(known[0])}")
+        return notes + said
 
     # What the operator does ---------------------------------------------------------------------------------------
 
