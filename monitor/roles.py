@@ -36,6 +36,7 @@ from streams.roles.process import RoleProcess, session_name
 from streams.roles.source import SourceProcess
 from streams.roles.worker import WorkerProcess
 from streams.snapshot import Snapshot
+from streams.sources.mcap_file import McapFile
 from ui.style.language import speak
 
 WORKERS = "vigil-workers"
@@ -103,8 +104,11 @@ def run_worker(settings: RunSettings, force: InForce, say: EventLog | None) -> i
     return _run(process, words, lambda: process.beds, force, say)
 
 
-def run_display(force: InForce, bed: str) -> int:
-    """Show what the broker carries, until the window is closed; the exit code."""
+def run_display(force: InForce, bed: str, recording: Path | None = None) -> int:
+    """Show what the broker carries, until the window is closed; the exit code. recording: the file that a recorder
+    writes of it, to look back in; BadInput where that is none."""
+    if recording is not None:
+        McapFile(recording, alone=True).close()
     if lacking := no_screen():
         raise BadInput("a screen for `vigil display`", f"none ({lacking})", "set DISPLAY, or use `vigil record`")
     feed = DisplayFeed()
@@ -122,7 +126,8 @@ def run_display(force: InForce, bed: str) -> int:
         _say_other_wards(process, force)
         report = ProblemReport(force, lambda: None, lambda: process.control.beds)
         around = Surroundings(store=StoredSettings(force), report=report.save)
-        code = show(process.control, feed, sound=sound_of(force), files=alarm_files(), around=around, **look)
+        sound, files = sound_of(force), alarm_files()
+        code = show(process.control, feed, recording=recording, sound=sound, files=files, around=around, **look)
     finally:
         process.stop()
     process.crew.raise_failure()
