@@ -128,58 +128,6 @@ def measure(seconds: float, size: tuple[int, int], estimate: bool, beside: str) 
     return found | {"dropped": float(feed.status.dropped)}
 
 
-def measure_pyqtgraph(seconds: float, size: tuple[int, int]) -> dict[str, float]:
-    """The same waves as eight curves of pyqtgraph, each given its newest ten seconds sixty times a second."""
-    import pyqtgraph as pg
-    from PySide6.QtCore import Qt, QTimer
-
-    from ui.window.application import make_application
-
-    application = make_application()
-    window = pg.GraphicsLayoutWidget(size=size)
-    curves = []
-    for row, channel in enumerate(CHANNELS):
-        plot = window.addPlot(row=row, col=0)
-        plot.setXRange(0, 10)
-        offset, height = SHAPE[channel.modality.value]
-        plot.setYRange(offset - height, offset + 2 * height)
-        curves.append(plot.plot(pen=pg.mkPen(width=1.6), antialias=True))
-    kept = [np.zeros(round(10 * channel.rate_hz), np.float32) for channel in CHANNELS]
-    paints: list[float] = []
-    work: list[float] = []
-    started = time.perf_counter()
-    drawn = [0] * len(CHANNELS)
-
-    def frame() -> None:
-        now_s = time.perf_counter() - started
-        for number, channel in enumerate(CHANNELS):  # ours come by another thread: not counted as the frame's work
-            last = int(now_s * channel.rate_hz)
-            fresh = wave_values(channel.modality.value, np.arange(drawn[number], last) / channel.rate_hz)
-            kept[number] = np.concatenate((kept[number], fresh))[-round(10 * channel.rate_hz) :]
-            drawn[number] = last
-        begun = time.perf_counter()
-        for number, channel in enumerate(CHANNELS):
-            curves[number].setData(np.arange(len(kept[number])) / channel.rate_hz, kept[number])
-        application.processEvents()  # the paint of this frame
-        work.append(time.perf_counter() - begun)
-        paints.append(time.perf_counter())
-
-    timer = QTimer()
-    timer.setTimerType(Qt.TimerType.PreciseTimer)
-    timer.timeout.connect(frame)
-    window.show()
-    timer.start(16)
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    cpu0 = usage.ru_utime + usage.ru_stime
-    QTimer.singleShot(round(1000 * seconds), window.close)
-    QTimer.singleShot(round(1000 * seconds), application.quit)
-    application.exec()
-    timer.stop()
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    cpu_s = usage.ru_utime + usage.ru_stime - cpu0
-    return figures(work, paints, paints[-1] - started, cpu_s) | {"dropped": 0.0}
-
-
 def hour_of_memory(size: tuple[int, int], frames_hz: int = 10) -> list[tuple[int, float]]:
     """Minute and resident MB, while an hour is played as fast as it goes, a frame every tenth of a second of it."""
     import psutil
