@@ -4,16 +4,15 @@ Every record is encoded and decoded again, as it comes to a display over the wir
 Counted are frames in which the beam moved and the window was painted; a frame's work is the time its handler took,
 drawing into the pixmap included. ``--beside worker`` lets a whole session (the built-in patient, its stream and the
 model) run in the same process, ``thread`` something that keeps the interpreter busy without a break. ``--hour`` plays
-an hour as fast as it goes and says what the memory grew by after the buffers were full. ``--peer pyqtgraph`` draws the
-same waves as curves of pyqtgraph; their work has the paint in it. Without a screen it runs on Qt's offscreen platform
-(no window system to copy to, so a little less work than on a real one); the last line says which.
+an hour as fast as it goes and says what the memory grew by after the buffers were full. ``--peer`` has the same waves
+drawn by somebody else (:mod:`benchmarks.peers`), whose work has the paint in it. Without a screen it runs on Qt's
+offscreen platform (no window system to copy to, so a little less work than on a real one); the last line says which.
 """
 
 from __future__ import annotations
 
 import argparse
 import gc
-import resource
 import sys
 import threading
 import time
@@ -23,7 +22,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.frames import BESIDE, SHAPE, TICK_S, Frames, Playing, beside_words, figures, size_of, wave_values, wire
+from benchmarks.frames import BESIDE, TICK_S, Frames, Playing, beside_words, size_of, wave_values, wire
+from benchmarks.peers import MEASURE, require
 from benchmarks.tables import machine, publish, table
 from models.signals.modalities import Modality
 from models.signals.times import SECOND_NS
@@ -162,11 +162,15 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--seconds", type=float, default=15.0)
     parser.add_argument("--size", default="1920x1080", help="WIDTHxHEIGHT in pixels")
     parser.add_argument("--beside", choices=BESIDE, default="none", help="what else runs in this process")
-    parser.add_argument("--peer", choices=["pyqtgraph"], help="the same waves by somebody else, as one more line")
+    parser.add_argument(
+        "--peer", choices=MEASURE, action="append", default=[], help="the same waves by somebody else, as one more line"
+    )
     parser.add_argument("--hour", action="store_true", help="memory over a simulated hour instead")
     parser.add_argument("--out", type=Path, help="also write the table to this file")
     args = parser.parse_args(argv)
     here = size_of(args.size)
+    for peer in args.peer:
+        require(peer)
     if args.hour:
         grown = hour_of_memory(here)
         lines = [[minute, round(mb, 1)] for minute, mb in grown if minute in (1, 5, 15, 30, 45, 60)]
@@ -175,9 +179,10 @@ def main(argv: list[str]) -> int:
     rows = []
     drawn = [("8 measured", False), ("6 measured, 2 absent, 1 estimated", True)]
     results = [(words, measure(args.seconds, here, estimate, args.beside)) for words, estimate in drawn]
-    if args.peer:
+    for peer in args.peer:
+        words, measure_peer = MEASURE[peer]
         with BESIDE[args.beside](threading.Event()):
-            results.append((f"8 curves of {args.peer}", measure_pyqtgraph(args.seconds, here)))
+            results.append((words, measure_peer(args.seconds, here, CHANNELS)))
     for words, found in results:
         rows.append([words, *(round(found[key], 1) for key in ("frames", "p50", "p99", "gap_p99")),
                      f"{100 * found['cpu']:.0f} %", int(found["dropped"])])  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -262,6 +263,28 @@ def test_another_bed_that_goes_on_show_gives_up_the_reading(screen: Make, tmp_pa
     later.run()
     s.frames(14)
     assert s.window.state.trends.adopted, "and is read again when it is looked at again"
+
+
+def test_a_thread_of_its_own_reads_and_ends_with_the_window(screen: Make, tmp_path: Path) -> None:
+    night(tmp_path / "x.mcap", 120)
+    s = live(screen, tmp_path / "x.mcap", 100.0, 5.0)
+    past = s.window.trends.past
+    past._worker, past._own = None, True
+    asleep, names = threading.Event(), []
+
+    def rest(cancel: threading.Event, _: float) -> None:
+        names.append(threading.current_thread().name)
+        asleep.set()
+        cancel.wait(30.0)
+
+    past._rest = rest
+    s.run_to(115.0)
+    assert asleep.wait(30.0) and names[0].startswith("display-trends")
+    reading = past._reading
+    assert reading is not None and not reading[1].done()
+    s.window.close()
+    reading[1].result(10.0)
+    assert not s.window.state.trends.adopted
 
 
 def test_a_recording_that_is_not_there_is_said_and_looked_for_again(screen: Make, tmp_path: Path) -> None:
