@@ -4,16 +4,15 @@ Every record is encoded and decoded again, as it comes to a display over the wir
 Counted are frames in which the beam moved and the window was painted; a frame's work is the time its handler took,
 drawing into the pixmap included. ``--beside worker`` lets a whole session (the built-in patient, its stream and the
 model) run in the same process, ``thread`` something that keeps the interpreter busy without a break. ``--hour`` plays
-an hour as fast as it goes and says what the memory grew by after the buffers were full. ``--peer pyqtgraph`` draws the
-same waves as curves of pyqtgraph; their work has the paint in it. Without a screen it runs on Qt's offscreen platform
-(no window system to copy to, so a little less work than on a real one); the last line says which.
+an hour as fast as it goes and says what the memory grew by after the buffers were full. ``--peer`` has the same waves
+drawn by somebody else (:mod:`benchmarks.peers`), whose work has the paint in it. Without a screen it runs on Qt's
+offscreen platform (no window system to copy to, so a little less work than on a real one); the last line says which.
 """
 
 from __future__ import annotations
 
 import argparse
 import gc
-import resource
 import sys
 import threading
 import time
@@ -23,7 +22,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.frames import BESIDE, SHAPE, TICK_S, Frames, Playing, beside_words, figures, size_of, wave_values, wire
+from benchmarks.frames import BESIDE, TICK_S, Frames, Playing, beside_words, size_of, wave_values, wire
+from benchmarks.peers import MEASURE, require
 from benchmarks.tables import machine, publish, table
 from models.signals.modalities import Modality
 from models.signals.times import SECOND_NS
@@ -128,58 +128,6 @@ def measure(seconds: float, size: tuple[int, int], estimate: bool, beside: str) 
     return found | {"dropped": float(feed.status.dropped)}
 
 
-def measure_pyqtgraph(seconds: float, size: tuple[int, int]) -> dict[str, float]:
-    """The same waves as eight curves of pyqtgraph, each given its newest ten seconds sixty times a second."""
-    import pyqtgraph as pg
-    from PySide6.QtCore import Qt, QTimer
-
-    from ui.window.application import make_application
-
-    application = make_application()
-    window = pg.GraphicsLayoutWidget(size=size)
-    curves = []
-    for row, channel in enumerate(CHANNELS):
-        plot = window.addPlot(row=row, col=0)
-        plot.setXRange(0, 10)
-        offset, height = SHAPE[channel.modality.value]
-        plot.setYRange(offset - height, offset + 2 * height)
-        curves.append(plot.plot(pen=pg.mkPen(width=1.6), antialias=True))
-    kept = [np.zeros(round(10 * channel.rate_hz), np.float32) for channel in CHANNELS]
-    paints: list[float] = []
-    work: list[float] = []
-    started = time.perf_counter()
-    drawn = [0] * len(CHANNELS)
-
-    def frame() -> None:
-        now_s = time.perf_counter() - started
-        for number, channel in enumerate(CHANNELS):  # ours come by another thread: not counted as the frame's work
-            last = int(now_s * channel.rate_hz)
-            fresh = wave_values(channel.modality.value, np.arange(drawn[number], last) / channel.rate_hz)
-            kept[number] = np.concatenate((kept[number], fresh))[-round(10 * channel.rate_hz) :]
-            drawn[number] = last
-        begun = time.perf_counter()
-        for number, channel in enumerate(CHANNELS):
-            curves[number].setData(np.arange(len(kept[number])) / channel.rate_hz, kept[number])
-        application.processEvents()  # the paint of this frame
-        work.append(time.perf_counter() - begun)
-        paints.append(time.perf_counter())
-
-    timer = QTimer()
-    timer.setTimerType(Qt.TimerType.PreciseTimer)
-    timer.timeout.connect(frame)
-    window.show()
-    timer.start(16)
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    cpu0 = usage.ru_utime + usage.ru_stime
-    QTimer.singleShot(round(1000 * seconds), window.close)
-    QTimer.singleShot(round(1000 * seconds), application.quit)
-    application.exec()
-    timer.stop()
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    cpu_s = usage.ru_utime + usage.ru_stime - cpu0
-    return figures(work, paints, paints[-1] - started, cpu_s) | {"dropped": 0.0}
-
-
 def hour_of_memory(size: tuple[int, int], frames_hz: int = 10) -> list[tuple[int, float]]:
     """Minute and resident MB, while an hour is played as fast as it goes, a frame every tenth of a second of it."""
     import psutil
@@ -214,11 +162,15 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--seconds", type=float, default=15.0)
     parser.add_argument("--size", default="1920x1080", help="WIDTHxHEIGHT in pixels")
     parser.add_argument("--beside", choices=BESIDE, default="none", help="what else runs in this process")
-    parser.add_argument("--peer", choices=["pyqtgraph"], help="the same waves by somebody else, as one more line")
+    parser.add_argument(
+        "--peer", choices=MEASURE, action="append", default=[], help="the same waves by somebody else, as one more line"
+    )
     parser.add_argument("--hour", action="store_true", help="memory over a simulated hour instead")
     parser.add_argument("--out", type=Path, help="also write the table to this file")
     args = parser.parse_args(argv)
     here = size_of(args.size)
+    for peer in args.peer:
+        require(peer)
     if args.hour:
         grown = hour_of_memory(here)
         lines = [[minute, round(mb, 1)] for minute, mb in grown if minute in (1, 5, 15, 30, 45, 60)]
@@ -227,9 +179,10 @@ def main(argv: list[str]) -> int:
     rows = []
     drawn = [("8 measured", False), ("6 measured, 2 absent, 1 estimated", True)]
     results = [(words, measure(args.seconds, here, estimate, args.beside)) for words, estimate in drawn]
-    if args.peer:
+    for peer in args.peer:
+        words, measure_peer = MEASURE[peer]
         with BESIDE[args.beside](threading.Event()):
-            results.append((f"8 curves of {args.peer}", measure_pyqtgraph(args.seconds, here)))
+            results.append((words, measure_peer(args.seconds, here, CHANNELS)))
     for words, found in results:
         rows.append([words, *(round(found[key], 1) for key in ("frames", "p50", "p99", "gap_p99")),
                      f"{100 * found['cpu']:.0f} %", int(found["dropped"])])  # fmt: skip

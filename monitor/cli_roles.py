@@ -97,13 +97,17 @@ def display(
     prefix: Prefix = None,
     partitions: Partitions = None,
     bed: Annotated[str, typer.Option(help="The bed to show first (default: the first that is heard of).")] = "",
+    recording: Annotated[
+        Path | None,
+        typer.Option(help="What `vigil record` writes of this broker: the trends begin there, and one can look back."),
+    ] = None,
     mute: Mute = None,
     config: Config = None,
 ) -> None:
     """The bedside display of the beds of a broker."""
     from monitor.roles import run_display
 
-    raise typer.Exit(run_display(in_force(config, _ward(broker, prefix, partitions) | muted(mute)), bed))
+    raise typer.Exit(run_display(in_force(config, _ward(broker, prefix, partitions) | muted(mute)), bed, recording))
 
 
 def record_ward(

@@ -35,6 +35,7 @@ from streams.roles.process import RoleProcess, session_name
 from streams.roles.source import SourceProcess
 from streams.roles.worker import WorkerProcess
 from streams.snapshot import Snapshot
+from streams.sources.mcap_file import McapFile
 
 WORKERS = "vigil-workers"
 WARM_S = 110.0
@@ -101,8 +102,11 @@ def run_worker(settings: RunSettings, force: InForce, say: EventLog | None) -> i
     return _run(process, words, lambda: process.beds, force, say)
 
 
-def run_display(force: InForce, bed: str) -> int:
-    """Show what the broker carries, until the window is closed; the exit code."""
+def run_display(force: InForce, bed: str, recording: Path | None = None) -> int:
+    """Show what the broker carries, until the window is closed; the exit code. recording: the file that a recorder
+    writes of it, to look back in; BadInput where that is none."""
+    if recording is not None:
+        McapFile(recording, alone=True).close()
     if lacking := no_screen():
         raise BadInput("a screen for `vigil display`", f"none ({lacking})", "set DISPLAY, or use `vigil record`")
     feed = DisplayFeed()
@@ -115,7 +119,7 @@ def run_display(force: InForce, bed: str) -> int:
             choices = begin_window(force, lambda: None, lambda: process.control.beds)
             process.wait_ready()
             _say_other_wards(process, force)
-            code = show(process.control, feed, files=alarm_files(), **choices)
+            code = show(process.control, feed, recording=recording, files=alarm_files(), **choices)
         finally:
             process.stop()
     process.crew.raise_failure()

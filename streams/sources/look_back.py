@@ -19,8 +19,9 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from models.signals.plain_text import plain
 from models.signals.times import SECOND_NS
-from streams.records import AlarmRecord, AnyRecord, BedRecord, DeadLetter, LimitsRecord, StatusRecord
+from streams.records import AlarmRecord, AnyRecord, BedRecord, DeadLetter, LimitsRecord, StatusRecord, WaveTick
 from streams.sinks.mcap import part_path
 from streams.sources.mcap_file import HEAD_BYTES, McapFile, Names, Place
 
@@ -39,6 +40,7 @@ MOST_BYTES = 64 << 20
 SLICE_BYTES = 32 << 20
 """Of the file, gone through in one call of :meth:`LookBack.follow`."""
 _TOPICS = frozenset({"waves", "vitals", "predictions", "alarms", "commands"})
+_WORDS = frozenset({"beds", "vitals", "predictions", "alarms"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,37 @@ class Past:
     at_ns: int
     told: Sequence[tuple[int, AnyRecord]]
     described: BedRecord | None
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """A place between two chunks: in which part of the recording, and in bytes of that."""
+
+    part: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """Where to begin to go through what was told of a bed. spot: None where nothing was recorded. begin_ns: when what
+    lies there was taken; wall clock. alarms: changes of before. described: what its source had said of it by then, or
+    first said. whole: nothing lies before."""
+
+    spot: Spot | None
+    begin_ns: int
+    alarms: Sequence[tuple[int, AlarmRecord]]
+    described: BedRecord | None
+    whole: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What was told of a bed in a piece of the recording, waves left out: (when it was taken, record) in order. spot:
+    where the next piece begins, None where that was the last. damaged: something of it could not be read."""
+
+    told: Sequence[tuple[int, AnyRecord]]
+    spot: Spot | None
+    damaged: bool
 
 
 @dataclass(slots=True)
@@ -70,6 +103,16 @@ class _Bed:
     limits: deque[tuple[int, LimitsRecord]] = field(default_factory=lambda: deque(maxlen=LIMITS_KEPT))
     described: deque[tuple[int, BedRecord]] = field(default_factory=lambda: deque(maxlen=DESCRIPTIONS_KEPT))
 
+    def said_before(self, ns: int) -> list[tuple[int, AlarmRecord | LimitsRecord]]:
+        """Limits come first at a tie: by them it is decided whether an alarm that ends stays to be seen."""
+        said: list[tuple[int, AlarmRecord | LimitsRecord]] = [*self.limits, *self.alarms]
+        return sorted(((taken_ns, record) for taken_ns, record in said if taken_ns < ns), key=lambda pair: pair[0])
+
+    def described_at(self, ns: int) -> BedRecord | None:
+        """What was said of it by then; where nothing was, what was said later."""
+        found = [record for taken_ns, record in self.described if taken_ns <= ns] or [r for _, r in self.described]
+        return found[-1] if found else None
+
 
 class LookBack:
     """The recording that begins at ``path``; it need not be there yet. What it raises is as of :class:`McapFile`."""
@@ -81,6 +124,11 @@ class LookBack:
         self._blocks: list[_Block] = []
         self._block_ns = BLOCK_NS
         self._beds: dict[str, _Bed] = {}
+
+    @property
+    def name(self) -> str:
+        """Of the recording's first file, as it may be shown."""
+        return plain(self._path.name)
 
     @property
     def span_ns(self) -> tuple[int, int] | None:
@@ -118,12 +166,53 @@ class LookBack:
         blocks = self._around(since_ns, waves_ns, at_ns)
         for block in blocks:
             told.extend(self._read(block, bed, since_ns, waves_ns, at_ns))
-        # Limits come first at a tie: by them it is decided whether an alarm that ends stays to be seen.
-        said: list[tuple[int, AlarmRecord | LimitsRecord]] = [*known.limits, *known.alarms]
         read_ns = max(since_ns, blocks[0].begin_ns) if blocks else since_ns  # what is too much is not read
-        before = sorted(((ns, record) for ns, record in said if ns < read_ns), key=lambda pair: pair[0])
-        described = [record for ns, record in known.described if ns <= at_ns] or [r for _, r in known.described]
-        return Past(bed, at_ns, (*before, *told), described[-1] if described else None)
+        return Past(bed, at_ns, (*known.said_before(read_ns), *told), known.described_at(at_ns))
+
+    def beginning(self, bed: str, until_ns: int, most_bytes: int) -> Beginning:
+        """Where to go through the recording from, so that no more than about ``most_bytes`` of it lie before
+        ``until_ns``; of what :meth:`follow` has come to."""
+        first: _Block | None = None
+        room, whole = most_bytes, True
+        for block in reversed(self._blocks):
+            if block.begin_ns > until_ns:
+                continue
+            room -= block.end - block.offset
+            if room < 0 and first is not None:
+                whole = False
+                break
+            first = block
+        known = self._beds.get(bed) or _Bed()
+        if first is None:
+            return Beginning(None, until_ns, (), known.described_at(until_ns), True)
+        begin_ns = first.begin_ns
+        before = [(taken_ns, alarm) for taken_ns, alarm in known.alarms if taken_ns < begin_ns]
+        return Beginning(Spot(first.part, first.offset), begin_ns, before, known.described_at(begin_ns), whole)
+
+    def words(self, bed: str, spot: Spot, until_ns: int, most_bytes: int) -> Words:
+        """What was told of a bed from ``spot`` on, in about ``most_bytes`` of the file, by ``until_ns``."""
+        last = Spot(self._part, self._at)
+        if (spot.part, spot.offset) >= (last.part, last.offset):
+            return Words((), None, False)
+        told: list[tuple[int, AnyRecord]] = []
+        following = Spot(spot.part + 1, 0) if spot.part < last.part else None
+        with closing(McapFile(part_path(self._path, spot.part), alone=True, names=self._names[spot.part])) as file:
+            for place in file.places_from(spot.offset):
+                if following is None and place.offset >= last.offset:
+                    break
+                if place.offset - spot.offset > most_bytes and place.offset - HEAD_BYTES > spot.offset:
+                    following = Spot(spot.part, place.offset - HEAD_BYTES)
+                    break
+                messages = file.messages(place, again=True)
+                if (taken := [message.taken_ns for message in messages if message.taken_ns]) and min(taken) > until_ns:
+                    following = None
+                    break
+                for message in messages:
+                    if message.taken_ns <= until_ns and message.may_be(_WORDS, bed):
+                        record = file.record(message)
+                        if record is not None and record.bed == bed and not isinstance(record, WaveTick):
+                            told.append((message.taken_ns, record))
+            return Words(told, following, file.damaged)
 
     def _around(self, since_ns: int, waves_ns: int, at_ns: int) -> list[_Block]:
         """The blocks to be read, in order."""

@@ -92,6 +92,8 @@ class McapFile:
         self._parts: list[_Part] = []
         self._notes: dict[str, int] = {}
         self.complete = True
+        self.damaged = False
+        """Whether something that was to be read could not be, its end aside."""
         try:
             for number in range(1 if alone else MAX_PARTS + 1):
                 following = part_path(path, number)
@@ -185,9 +187,10 @@ class McapFile:
                 break
             at += length
         self.complete = False
-        self._note(f"{part.name} ends early or is still written: what is whole of it was read")
+        self._note(f"{part.name} ends early or is still written: what is whole of it was read", damage=False)
 
-    def _note(self, text: str) -> None:
+    def _note(self, text: str, *, damage: bool = True) -> None:
+        self.damaged = self.damaged or damage
         if text in self._notes or len(self._notes) < 20:
             self._notes[text] = self._notes.get(text, 0) + 1
 

@@ -90,6 +90,8 @@ def one_sentence(err: str) -> str:
         (("run", "demo", "--report", "/no/such/folder/r.json", *FAST), "--report"),
         (("run", "demo", "--alarms", "/no/such/folder/a.csv", *FAST), "--alarms"),
         (("inspect", "/no/such/file"), "no file"),
+        (("display", "--recording", "/no/such/night.mcap"), "a readable recording"),
+        (("display", "--recording", __file__), "an MCAP recording"),
     ],
     ids=lambda v: " ".join(v[:4]) if isinstance(v, tuple) else "",
 )

@@ -129,6 +129,28 @@ class _Block:
         self.fine = self.codes = self.seen = None
         self.cache = {}
 
+    def adopt(self, older: _Block, mended: slice) -> None:
+        """What ``older`` knows of rows of which nothing is known here; of the rows ``mended`` also of single values."""
+        self.cache = {}
+        if older.fine is not None and older.codes is not None and older.seen is not None and self.fine is not None:
+            fine, codes, seen = self.row(older.fine.shape[1], older.codes.shape[1])
+            new = older.seen & ~seen
+            fine[new], codes[new] = older.fine[new], older.codes[new]
+            seen |= new
+            fine[mended] = np.where(np.isnan(fine[mended]), older.fine[mended], fine[mended])
+            codes[mended] = np.where(codes[mended] == UNKNOWN, older.codes[mended], codes[mended])
+            if older.old is None:
+                return
+        left = older.old if older.fine is not None and self.fine is not None else older.buckets(10)
+        assert left is not None, "else the rows were all"
+        if self.old is None:
+            self.old = left
+            return
+        values, presence = self.old
+        theirs = _refolded(left, len(values))
+        unknown = np.isnan(values).all((1, 2)) & ~presence.any((1, 2))
+        values[unknown], presence[unknown] = theirs[0][unknown], theirs[1][unknown]
+
     @property
     def bytes(self) -> int:
         """Of its arrays."""
@@ -163,6 +185,19 @@ class Series:
         for number, block in enumerate(reversed(self._blocks.values())):
             block.cache = {}
             self._thin(number, block)
+
+    def adopt(self, older: Series, mended: range) -> None:
+        """What ``older`` knows, written before all that is here, of seconds of which nothing is known here; of the
+        seconds ``mended`` also single columns. ``older`` is not to be used after that."""
+        self.changes += 1
+        for number, block in older._blocks.items():
+            if (mine := self._blocks.get(number)) is not None:
+                rows = (min(max(second - number * BLOCK_S, 0), BLOCK_S) for second in (mended.start, mended.stop))
+                mine.adopt(block, slice(*rows))
+        self._blocks = {n: b for n, b in older._blocks.items() if n not in self._blocks} | self._blocks
+        self.begin_s, self.end_s = min(self.begin_s, older.begin_s), max(self.end_s, older.end_s)
+        self._drop()
+        self.keep(self._fine_blocks)
 
     def put(self, second: int, columns: Sequence[int] | slice, values: Sequence[float]) -> None:
         """Values of some columns in the second from ``second`` on; they replace what was there."""
@@ -204,11 +239,14 @@ class Series:
         self._bound()
         return rows
 
-    def _bound(self) -> None:
+    def _drop(self) -> None:
         while len(self._blocks) > MOST_BLOCKS:
             del self._blocks[next(iter(self._blocks))]
             self.begin_s = min(self._blocks) * BLOCK_S
             self.end_s = min(self.end_s, (max(self._blocks) + 1.0) * BLOCK_S)
+
+    def _bound(self) -> None:
+        self._drop()
         newest = list(reversed(self._blocks.values()))
         for number in {self._fine_blocks, max(MIDDLE_BLOCKS, self._fine_blocks)}:  # where one has just come to
             if number < len(newest):

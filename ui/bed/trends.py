@@ -47,6 +47,9 @@ FINE_BLOCKS_OF_MANY = 12
 """Two hours, of a bed among many."""
 ALARMS_KEPT = 1024
 PASSES_KEPT = 64
+JOINED_S = 10.0
+"""So long after the first record here it is not all known yet what a display knows that has been there: alarms that
+stand are said again every five seconds, a prediction stands for a while."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +73,13 @@ class Pass:
     begin_s: float
     now_s: float
     ahead_s: float
+    epoch: int
 
 
 class Trends:
-    """See the module. ``now_s``: event time of the newest record, None before the first."""
+    """See the module. ``now_s``: event time of the newest record, None before the first. ``joined_s``: when the first
+    record came, monotonic, of a session of which something may have been told before; else None. ``adopted``: whether
+    that was added since."""
 
     def __init__(self) -> None:
         self._series = Series(len(COLUMNS), len(MODALITIES), FINE_BLOCKS)
@@ -81,6 +87,9 @@ class Trends:
         self._clear()
 
     def _clear(self) -> None:
+        self.joined_s: float | None = None
+        self.adopted = False
+        self._first_s: float | None = None  # event time of the first vitals or rhythm
         self._series.clear()
         self._passes: deque[Pass] = deque(maxlen=PASSES_KEPT)
         self._alarms: deque[AlarmSpan] = deque(maxlen=ALARMS_KEPT)
@@ -101,6 +110,11 @@ class Trends:
         self._series.keep(fine_blocks)
 
     # What is known ------------------------------------------------------------------------------------------------
+
+    @property
+    def session(self) -> str:
+        """Whose they are; "" before the first record."""
+        return self._identity[0] if self._identity is not None else ""
 
     @property
     def now_s(self) -> float | None:
@@ -140,11 +154,68 @@ class Trends:
                 return one.ahead_s
         return self._passes[0].ahead_s if self._passes else None
 
+    # What was told before -----------------------------------------------------------------------------------------
+
+    def adopt(self, past: Trends, ahead_s: float) -> None:
+        """What was told of the session before the first record here, folded by another up to ``JOINED_S`` after that;
+        ``past`` is not to be used any more. Nothing that has been seen here is changed. ahead_s: by how much the
+        monotonic clock here is ahead of the one of ``past``."""
+        first_s = self._first_s
+        if first_s is None or past.session != self.session or past.now_s is None:
+            return
+        for one in past._passes:
+            one.ahead_s += ahead_s
+        joined = self._passes[0].epoch == past._passes[-1].epoch and len(self._passes) < PASSES_KEPT
+        self._adopt_alarms(past, first_s, joined)
+        if joined:  # one run through event time, of which the end was seen here
+            before, here = past._passes.pop(), self._passes[0]
+            here.begin_s, here.ahead_s = min(before.begin_s, here.begin_s), min(before.ahead_s, here.ahead_s)
+        mended = range(math.floor(first_s - JOINED_S), math.ceil(first_s + JOINED_S))
+        if any(one is not self._passes[0] and one.begin_s < mended.stop for one in self._passes):
+            mended = range(0)  # it was played again since
+        self._passes = deque((*past._passes, *self._passes), PASSES_KEPT)
+        self._series.adopt(past._series, mended)
+        self.adopted = True
+
+    def _adopt_alarms(self, past: Trends, first_s: float, joined: bool) -> None:
+        """joined: the last pass of ``past`` is the first one here."""
+        kept: list[AlarmSpan] = []
+        for span in past.alarms(-math.inf, math.inf):
+            last = span.number == past._number
+            if last and self._begin_earlier(span, first_s):
+                continue
+            again = any(one.begin_s <= span.begin_s <= one.now_s for one in self._passes)
+            if again:
+                continue  # that second was seen here, without it
+            end_s = span.end_s if span.end_s is not None else max(span.begin_s, past.now_s or span.begin_s)
+            kept.append(replace(span, end_s=end_s, number=1 if last and joined else 0))
+        self._alarms = deque((*kept, *self._alarms), ALARMS_KEPT)
+        self._replaces = self._replaces or bool(kept)
+
+    def _begin_earlier(self, span: AlarmSpan, first_s: float) -> bool:
+        """Whether a span here is the rest of ``span``, which then begins when that did."""
+        until_s = span.end_s if span.end_s is not None else first_s + 2 * JOINED_S
+        key = span.key, span.priority, span.kind
+        here = (a for a in (*self._alarms, *self._standing.values()) if (a.key, a.priority, a.kind) == key)
+        rest = min(
+            (a for a in here if span.begin_s <= a.begin_s <= until_s), key=lambda alarm: alarm.begin_s, default=None
+        )
+        if rest is None:
+            return False
+        whole = replace(rest, begin_s=span.begin_s)
+        if rest.end_s is None:
+            self._standing[span.key] = whole
+        else:
+            self._alarms[self._alarms.index(rest)] = whole
+        return True
+
     # Records ------------------------------------------------------------------------------------------------------
 
     def apply(self, record: AnyRecord, now_s: float, *, pressure: bool, depth: bool) -> None:
         """Folds one in; ``now_s`` is the monotonic time of its arrival. pressure, depth: whether an estimated pressure,
         and a depth, may be shown now."""
+        if self._identity is None:
+            self.joined_s = now_s
         match record:
             case VitalsRecord():
                 self._take(record, record.time_ns, now_s)
@@ -188,7 +259,8 @@ class Trends:
         time_s = time_ns / SECOND_NS
         if not self._begun:
             self._begun = True
-            self._passes.append(Pass(time_s, time_s, now_s - time_s))
+            self._passes.append(Pass(time_s, time_s, now_s - time_s, record.epoch))
+            self._first_s = time_s if self._first_s is None else self._first_s
         here = self._passes[-1]
         here.now_s = max(here.now_s, time_s)
         here.ahead_s = min(here.ahead_s, now_s - time_s)

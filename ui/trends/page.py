@@ -69,6 +69,8 @@ class TrendsPage(QWidget):
         self.span = Span()
         self.cross_s: float | None = None
         """Event time of the cross-hair."""
+        self.before = ""
+        """What is to be said of what was recorded before."""
         self._by_pointer = False
         self._bed: Bedside | None = None
         self._drawn: _Drawn | None = None
@@ -251,8 +253,9 @@ class TrendsPage(QWidget):
 
     def _notes(self, bed: Bedside, trends: Trends, words: Callable[[float], str]) -> list[str]:
         known = trends.span_s
+        said = [self.before] if self.before else []
         if known is None:
-            return [tr("nothing known yet")]
+            return [tr("nothing known yet"), *said]
         notes = []
         if not self.span.following:
             notes.append(tr("does not follow now: Ctrl+End or ● NOW"))
@@ -261,8 +264,9 @@ class TrendsPage(QWidget):
             step = f"{step_s} s" if step_s < 60 else f"{step_s // 60} min"
             notes.append(tr("middle, least and greatest of {step}", step=step))
         if self.span.range_s[0] < known[0] - 1.0 or math.isinf(self.span.chosen_s):
-            notes.append(tr("seen here since {time}", time=words(known[0])))
-        return notes
+            since = "recorded since {time}" if trends.adopted else "seen here since {time}"
+            notes.append(tr(since, time=words(known[0])))
+        return notes + said
 
     # What the operator does ---------------------------------------------------------------------------------------
 

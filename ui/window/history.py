@@ -8,6 +8,7 @@ and takes what is there (:meth:`History.poll`). Until a page has come, what was 
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
@@ -64,7 +65,9 @@ class History:
         unix: Callable[[], float] = time.time,
     ) -> None:
         self._theme, self._unix = theme, unix
-        self._look_back = LookBack(recording) if recording is not None else None
+        self.look_back = LookBack(recording) if recording is not None else None
+        """Of the recording; for one thread at a time, which holds ``lock``."""
+        self.lock = threading.Lock()
         self._worker = worker or (ThreadPoolExecutor(1, "display-history") if recording is not None else None)
         self._own = worker is None
         self._reading: tuple[Request | None, Future[_Answer]] | None = None
@@ -81,7 +84,7 @@ class History:
     @property
     def recorded(self) -> bool:
         """Whether there is a recording to look back in."""
-        return self._look_back is not None
+        return self.look_back is not None
 
     @property
     def unix_s(self) -> float:
@@ -144,7 +147,7 @@ class History:
         if self.looking and now_s - self._touched_s > NOBODY_LOOKS_S:
             self.back()
             said = "nobody looked back any more: this is live"
-        if self._look_back is not None and now_s - self._followed_s >= FOLLOW_S and self._reading is None:
+        if self.look_back is not None and now_s - self._followed_s >= FOLLOW_S and self._reading is None:
             self._followed_s = now_s
             self._submit(follow=True)
         else:
@@ -180,8 +183,12 @@ class History:
     # On the helper's thread -------------------------------------------------------------------------------------
 
     def _read(self, request: Request | None) -> _Answer:
-        look_back = self._look_back
+        look_back = self.look_back
         assert look_back is not None
+        with self.lock:
+            return self._read_in(look_back, request)
+
+    def _read_in(self, look_back: LookBack, request: Request | None) -> _Answer:
         more = look_back.follow()
         while more and request is not None:  # what was asked for may lie there
             more = look_back.follow()

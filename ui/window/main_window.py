@@ -70,6 +70,7 @@ from ui.window.prediction_desk import PredictionDesk
 from ui.window.screen import BEDSIDE, Screen
 from ui.window.sound_desk import SoundDesk
 from ui.window.trends import TRENDS, TrendsRoom
+from ui.window.trends_past import TrendsPast
 
 FRAME_MS = 16
 _WORDS_EVERY_S = 0.1
@@ -143,7 +144,8 @@ class MainWindow(QMainWindow):
         files = files or AlarmFiles(None, None, worker)
         self.desk = AlarmDesk(self.link, self.ward, files, say=self.say, now_s=monotonic, unix=unix)
         self.alarm_room = AlarmRoom(face, self.desk, self.look)
-        self.trends = TrendsRoom(self.look, self._visit, lambda: self.history.unix_s, self.pictures, aside)
+        past = TrendsPast(self.history, lambda: self.look.theme, worker)
+        self.trends = TrendsRoom(self.look, self._visit, lambda: self.history.unix_s, self.pictures, aside, past)
         face.add_page(TRENDS, self.trends)
         self.on_trends = self.trends.do
         self.foresight = PredictionDesk(self.link, self.ward, face, self._monotonic)
@@ -487,6 +489,7 @@ class MainWindow(QMainWindow):
         self.desk.close()
         self.link.close()
         self.history.close()
+        self.trends.past.close()
         self.pictures.close()
         self.sound.close()
         self.manners.awake.close()

@@ -14,6 +14,7 @@ from PySide6.QtWidgets import QVBoxLayout, QWidget
 from ui.bed.ward import Ward
 from ui.style.look import Look
 from ui.window.picture import Pictures
+from ui.window.trends_past import TrendsPast
 
 if TYPE_CHECKING:
     from ui.trends.page import TrendsPage
@@ -23,7 +24,7 @@ TRENDS = "trends"
 
 class TrendsRoom(QWidget):
     """A :class:`ui.window.screen.Page`. go, unix: as of :class:`ui.trends.page.TrendsPage`. pictures: writes files.
-    loader: imports modules."""
+    loader: imports modules. past: what was recorded before."""
 
     def __init__(
         self,
@@ -32,9 +33,11 @@ class TrendsRoom(QWidget):
         unix: Callable[[], float],
         pictures: Pictures,
         loader: Executor,
+        past: TrendsPast,
     ) -> None:
         super().__init__()
         self._look, self._go, self._unix, self._pictures, self._loader = look, go, unix, pictures, loader
+        self.past = past
         self._loading: Future[ModuleType] | None = None
         self._column = QVBoxLayout(self)
         self._column.setContentsMargins(0, 0, 0, 0)
@@ -51,6 +54,7 @@ class TrendsRoom(QWidget):
             self._column.activate()
             self.page.show()  # and has its size before it draws
         if self.page is not None:
+            self.page.before = self.past.renew(ward.on_show, now_s)
             self.page.renew(ward, now_s)
 
     def restyle(self) -> None:
