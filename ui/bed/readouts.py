@@ -58,7 +58,9 @@ class Readout:
 
 
 def readout(state: DisplayState, lane: Lane, moment: Moment) -> Readout:
-    """The readout of a lane at a moment."""
+    """The readout of a lane at a moment; the row of a further lead has none, since numbers are of the modality."""
+    if not lane.first:
+        return Readout("", "", NO_LIMITS, "")
     state.review(moment)
     facts = _Facts(state, lane, moment)
     match lane.modality:

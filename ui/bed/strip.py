@@ -20,7 +20,7 @@ from ui.bed.buffers import SampleRing
 from ui.bed.calipers import unit_of
 from ui.bed.flags import Flag
 from ui.bed.lanes import Lane
-from ui.bed.state import DisplayState
+from ui.bed.lead_rows import lead_name
 
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
@@ -74,7 +74,7 @@ class Strip:
 
 
 def strip_of(
-    state: DisplayState,
+    lanes: Iterable[Lane],
     begin_s: float,
     head_s: float,
     *,
@@ -83,9 +83,9 @@ def strip_of(
     when: str,
     marks: Iterable[Flag] = (),
 ) -> Strip:
-    """What a state has from ``begin_s`` to a beam at ``head_s``, as far as that has drawn it."""
-    lanes = tuple(_lane(lane, begin_s, head_s) for lane in state.lanes)
-    return Strip(bed, title, when, begin_s, head_s, lanes, tuple(marks))
+    """What ``lanes`` have from ``begin_s`` to a beam at ``head_s``, as far as that has drawn it."""
+    taken = tuple(_lane(lane, begin_s, head_s) for lane in lanes)
+    return Strip(bed, title, when, begin_s, head_s, taken, tuple(marks))
 
 
 def _lane(lane: Lane, begin_s: float, head_s: float) -> StripLane:
@@ -99,8 +99,9 @@ def _lane(lane: Lane, begin_s: float, head_s: float) -> StripLane:
         estimated = _read(lane.estimate.line, begin_s, drawn_s)
         low, high = (_read(ring, begin_s, drawn_s).values for ring in (lane.estimate.lo, lane.estimate.hi))
     badges = {second: badge.words for second in seconds if (badge := lane.badges.get(second)) is not None}
+    title, label = (lane.title, lane.label) if lane.first else (f"{lane.modality} lead {lead_name(lane.key)}", "")
     return StripLane(
-        lane.modality, lane.title, lane.label, unit_of(lane), tuple(lane.style.filter), measured, estimated, low, high,
+        lane.modality, title, label, unit_of(lane), tuple(lane.style.filter), measured, estimated, low, high,
         cells, badges,
     )  # fmt: skip
 

@@ -64,9 +64,7 @@ class TileWords:
 def tile_words(bed: Bedside, said: BedWords) -> TileWords:
     """What is said of a bed at its ``moment``; ``said``: in its chip."""
     state, moment = bed.state, bed.moment
-    lanes: dict[Modality, Lane] = {}
-    for lane in state.lanes:
-        lanes.setdefault(lane.modality, lane)
+    lanes = {lane.modality: lane for lane in state.lanes if lane.first}
 
     def number(modality: Modality, label: str) -> TileNumber:
         lane = lanes.get(modality)

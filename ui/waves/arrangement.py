@@ -47,7 +47,8 @@ class Arrangement:
             drawn = lane.connected or lane.estimate is not None
             mm = scales[lane.key].need_mm if drawn else None
             weights.append(lane.style.height * height * (1.0 if drawn else _EMPTY_SHARE))
-            need = None if mm is None else height * max(_LEAST_HEIGHT * unit, mm * px_per_mm + _AROUND_WAVE * unit)
+            least = _LEAST_HEIGHT * unit if lane.first else 0.0
+            need = None if mm is None else height * max(least, mm * px_per_mm + _AROUND_WAVE * unit)
             needs.append(need)
         return weights, needs
 

@@ -389,13 +389,10 @@ class SweepView(QWidget):
         self._refresh_backdrop()
 
     def choose_scale(self, modality: str, step: int) -> str:
-        """Another gain or sensitivity for a modality; returns what to tell the operator."""
-        for ink in self._inks:
-            if ink.lane.modality.value == modality:
-                if ink.scale.choose(step):
-                    self.rescale([ink])
-                return f"{modality} {ink.scale.scale.caption}"
-        return ""
+        """Another gain or sensitivity for all rows of a modality; returns what to tell the operator."""
+        mine = [ink for ink in self._inks if ink.lane.modality.value == modality]
+        self.rescale([ink for ink in mine if ink.scale.choose(step)])
+        return f"{modality} {mine[0].scale.scale.caption}" if mine else ""
 
     def _refresh_backdrop(self) -> None:
         if self._back.isNull():

@@ -189,11 +189,14 @@ class Operator:
             self._say(f"{lane.title} is not connected")
             return
         drop = lane.modality not in status.dropped
+        of = lane.modality.value
+        if any(not other.first for other in self._sweep.all_lanes if other.modality is lane.modality):
+            of += ", all its leads,"  # they are one cable
         self._link.do(
-            f"{'drop' if drop else 'restore'} {lane.title}",
+            f"{'drop' if drop else 'restore'} {lane.modality}",
             lambda control: control.set_dropped(lane.modality, drop),
         )
-        self._say(f"{lane.title} WITHHELD — press {number + 1} to restore" if drop else f"{lane.title} restored")
+        self._say(f"{of} WITHHELD — press {number + 1} to restore" if drop else f"{of} restored")
 
     def toggle_truth(self) -> None:
         """Draw what is withheld, or hide it again."""
