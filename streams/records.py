@@ -198,7 +198,9 @@ class VitalsRecord(Record, frozen=True, tag="vitals"):
     Rates per minute, pressures in mmHg, ``sef95`` in Hz, ``bsr`` 0–1, ``emg_db`` in dB above 0.0001 µV² within
     ``emg_band``, ``openibis`` 0–100: depth of anaesthesia by a published rule, not BIS
     (:mod:`models.signals.openibis`). ``abp_map`` is the mean of a measured pressure also where it has no pulse, down to
-    0; systolic and diastolic are unknown then.
+    0; systolic and diastolic are unknown then. ``cvp_mean``, ``pap_mean``, ``icp_mean``: of the last seconds
+    (:mod:`streams.vitals.lines`). ``etco2``: the highest CO2 of the newest breath, in mmHg
+    (:mod:`streams.vitals.capnogram`).
     """
 
     time_ns: TimeNs
@@ -216,6 +218,10 @@ class VitalsRecord(Record, frozen=True, tag="vitals"):
     emg_db: Finite | None = None
     emg_band: MaybeName = ""
     openibis: Finite | None = None
+    cvp_mean: Finite | None = None
+    pap_mean: Finite | None = None
+    icp_mean: Finite | None = None
+    etco2: Finite | None = None
 
 
 NUMERICS: tuple[str, ...] = tuple(

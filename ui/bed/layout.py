@@ -2,9 +2,9 @@
 
 A layout names rows by the key of their lane (:attr:`ui.bed.lanes.Lane.key`). It may name rows that are not there, which
 wait for a recording that has them, and rows may be there that it does not name, which are shown where they would be
-without it. So one layout serves many recordings, and a new sensor is never left out by an old choice. Rows of further
-leads of a sensor are hidden until somebody chooses them: they have no number that would be missed, and each of them
-makes the others lower.
+without it. So one layout serves many recordings, and a new sensor is never left out by an old choice. Rows without a
+number (further leads of a sensor, the airway's pressure) are hidden until somebody chooses them: nothing would be
+missed with them, and each of them makes the others lower.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ MOST_ROWS = 64
 LONGEST_KEY = 200
 FURTHER = ":"
 """Stands in the key of a row of a further lead, after its modality: "ECG:V5"."""
+ASKED_FOR = frozenset({"AWP"})
+"""Keys of other rows that are shown when somebody asks: a ventilator has its pressure on a screen of its own."""
 
 
 class RowChoice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -98,10 +100,10 @@ class Layout:
 def usual_choice(key: str) -> RowChoice:
     """Of a row that nobody has chosen anything for.
 
-    >>> usual_choice("ECG").shown, usual_choice("ECG:V5").shown
-    (True, False)
+    >>> usual_choice("ECG").shown, usual_choice("ECG:V5").shown, usual_choice("AWP").shown
+    (True, False, False)
     """
-    return RowChoice(key, shown=FURTHER not in key)
+    return RowChoice(key, shown=FURTHER not in key and key not in ASKED_FOR)
 
 
 def _first(rows: Iterable[RowChoice]) -> list[RowChoice]:

@@ -71,7 +71,7 @@ def tile_words(bed: Bedside, said: BedWords) -> TileWords:
         if lane is None:
             return TileNumber(label, INVALID, modality)
         shown = readout(state, lane, moment)
-        alarm = alarm_of(modality, said.alarms, True)  # a respiratory rate has its own number here
+        alarm = alarm_of(modality, said.alarms, Modality.RESP)  # a respiratory rate has its own number here
         alarm = alarm if lane.connected or not shown.invalid else None
         mean = shown.mean if shown.estimated else shown.second
         return TileNumber(label, shown.value, modality, mean, shown.estimated, alarm, shown.finding)
@@ -79,7 +79,7 @@ def tile_words(bed: Bedside, said: BedWords) -> TileWords:
     heart, pressure = number(Modality.ECG, "HR"), number(Modality.ABP, "ABP")
     vitals, predicted = state.current_vitals(moment), state.current_prediction(moment)
     breaths = number_words(vitals.resp_rate if vitals is not None else None)
-    resp_alarm = alarm_of(Modality.RESP, said.alarms, True) if breaths != INVALID else None
+    resp_alarm = alarm_of(Modality.RESP, said.alarms, Modality.RESP) if breaths != INVALID else None
     eeg = lanes.get(Modality.EEG)
     depth = depth_number(vitals, predicted) if vitals is not None and eeg is not None and not eeg.absence else INVALID
     pulse = number(Modality.PPG, "PR")

@@ -10,7 +10,7 @@ from PySide6.QtGui import QColor, QFont, QFontMetricsF, QMouseEvent, QPainter, Q
 from PySide6.QtWidgets import QWidget
 
 from models.signals.modalities import Modality
-from ui.bed.alarm_view import Alarm, alarm_of, colours, lit
+from ui.bed.alarm_view import Alarm, alarm_of, breaths_row, colours, lit
 from ui.bed.depth_words import DEPTH, UNCERTAIN
 from ui.bed.findings_words import Finding
 from ui.bed.lanes import Lane
@@ -48,11 +48,11 @@ def flashes_of(
 ) -> list[Flash | None]:
     """With which of the standing alarms the number of each lane flashes; a sensor that is not connected has none.
     still: none flashes, since alarms are paused or off; a high one stays lit."""
-    has_resp = any(lane.modality is Modality.RESP for lane in lanes)
+    breaths = breaths_row({lane.modality for lane in lanes})
     out: list[Flash | None] = []
     for lane, said in zip(lanes, readouts, strict=True):
         told = lane.first and (lane.connected or not said.invalid)
-        alarm = alarm_of(lane.modality, standing, has_resp) if told else None
+        alarm = alarm_of(lane.modality, standing, breaths) if told else None
         if alarm is None:
             out.append(None)
         else:

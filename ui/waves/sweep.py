@@ -32,7 +32,7 @@ from ui.waves.sheet import Sheet
 from ui.waves.stamp import Stamp, paint_stamp
 from ui.waves.truth_tags import TruthTags, paint_truth
 
-_RANGE_S = 8.0
+_RANGE_S, _SLOW_RANGE_S = 8.0, 20.0  # of a lane with a slow sweep of its own, which shows breaths
 _OBSERVE_EVERY_S = 1.0
 _OBSERVE_FIRST_S = 0.25
 
@@ -372,7 +372,7 @@ class SweepView(QWidget):
             ink
             for ink in self._inks
             if ink.scale.observe(
-                ink.lane.range_of(head_s - _RANGE_S, head_s),
+                ink.lane.range_of(head_s - (_SLOW_RANGE_S if ink.lane.style.speed_mm_s else _RANGE_S), head_s),
                 head_s,
                 ink.lane.pulse if ink.lane.modality in PULSE_CHANNELS else None,
                 bool(ink.lane.absence),
