@@ -58,6 +58,13 @@ def test_what_is_not_measured_is_no_number(screen: Make) -> None:
     assert lane.said.why_not == "CVP is never estimated" and lane.estimate is None
 
 
+def test_a_rate_that_is_not_the_capnograms_says_so_first(screen: Make) -> None:
+    s = screen(*bed(M.CO2, resp_source="ECG+PPG"))
+    s.run_to(2.0)
+    readout = s.window.numerics.readouts["CO2"]
+    assert readout.notes[0] == "RR from ECG+PPG" and readout.limits.silent == "not measured by RESP or CO2"
+
+
 def test_the_rate_stands_in_the_row_of_respiration_where_there_is_one(screen: Make) -> None:
     s = screen(*bed(M.RESP, M.CO2))
     s.run_to(3.0)

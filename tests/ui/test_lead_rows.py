@@ -78,7 +78,7 @@ def test_rows_go_by_the_number_of_the_lead_and_are_called_by_their_label() -> No
     channels = [ChannelInfo(ECG, label, "mV", 500.0, lead) for lead, label in ((2, "V5"), (0, "II"), (1, "V5"))]
     channels += [ChannelInfo(ECG, "", "mV", 500.0, 3)]
     rows = [(key, info and info.lead) for key, modality, info in rows_of(channels) if modality is ECG]
-    assert rows == [("ECG", 0), ("ECG:V5", 1), ("ECG:V5 #2", 2), ("ECG:lead 3", 3)]
+    assert rows == [("ECG", 0), ("ECG:V5", 1), ("ECG:V5 #2", 2), ("ECG:3", 3)]
     long = rows_of([ChannelInfo(ECG, "x" * 255, "mV", 500.0, lead) for lead in range(3)])
     keys = [key for key, _, _ in long]
     assert len(set(keys)) == len(keys) and max(map(len, keys)) <= 200, "a layout can name them"
@@ -210,10 +210,10 @@ def test_they_are_hidden_until_chosen_and_are_no_hidden_trouble(screen: Make) ->
     s.window.action_of("choose_rows")()
     table_ = s.window.choices.layouts.dialog.table
     offered = [(table_.item(k, 0).text(), table_.item(k, 1).text()) for k in range(3)]
-    assert offered == [("ECG II", "shown"), ("ECG V5", "hidden"), ("ECG I", "hidden")]
+    assert offered == [("ECG II", "shown"), ("ECG lead V5", "hidden"), ("ECG lead I", "hidden")]
     s.window.choices.rows.toggle_row(V5)
     s.run_to(3.0)
-    assert [lane.title for lane in s.window.sweep.lanes] == ["ECG", "ECG V5", "ABP", "PPG", "EEG"]
+    assert [lane.title for lane in s.window.sweep.lanes] == ["ECG", "ECG lead V5", "ABP", "PPG", "EEG"]
     assert list(s.window.numerics.readouts) == ["ECG", V5, "ABP", "PPG", "EEG"]
     for key in ("PPG", "ECG"):
         s.window.choices.rows.toggle_row(key)

@@ -67,7 +67,7 @@ def test_rows_are_the_connected_channels_and_what_the_model_reads() -> None:
     assert [row.key for row in state.lanes] == ["ECG", "ECG:V", "ABP", "PPG", "EEG", "RESP"]
     assert lane(state, Modality.ABP).absence == Absence.NOT_CONNECTED.value
     assert not state.set_channels(only)
-    assert state.lane("ECG") is state.lanes[0] and (state.lanes[1].lead, state.lanes[1].title) == (1, "ECG V")
+    assert state.lane("ECG") is state.lanes[0] and (state.lanes[1].lead, state.lanes[1].title) == (1, "ECG lead V")
 
 
 def test_samples_arrive_where_their_index_says() -> None:

@@ -219,7 +219,7 @@ class Lane:
     @property
     def title(self) -> str:
         """The modality's name, with that of a further lead."""
-        return f"{self.modality.value} {lead_name(self.key)}".rstrip()
+        return self.modality.value if self.first else f"{self.modality.value} lead {lead_name(self.key)}"
 
     @property
     def first(self) -> bool:
@@ -235,7 +235,7 @@ class Lane:
     @property
     def detail(self) -> str:
         """The label where it says more than the title."""
-        return "" if self.label in (self.title, self.title.partition(" ")[2]) else self.label
+        return "" if self.label in (self.title, lead_name(self.key)) else self.label
 
     @property
     def connected(self) -> bool:

@@ -35,7 +35,7 @@ def rows_of(channels: Sequence[ChannelInfo]) -> list[Row]:
 
 
 def _key(channel: ChannelInfo, taken: set[str]) -> str:
-    key = f"{channel.modality.value}{FURTHER}{channel.label or f'lead {channel.lead}'}"[:LONGEST_KEY]
+    key = f"{channel.modality.value}{FURTHER}{channel.label or channel.lead}"[:LONGEST_KEY]
     return key if key not in taken else f"{key[: LONGEST_KEY - 4]} #{channel.lead}"
 
 
@@ -43,12 +43,12 @@ def lead_name(key: str) -> str:
     """What a further lead is called beside its modality, "" for the first row of one.
 
     >>> lead_name("ECG:V5"), lead_name("ECG:SNUADC/ECG_V5"), lead_name("ECG:ECG lead 2"), lead_name("ECG")
-    ('V5', 'V5', 'lead 2', '')
+    ('V5', 'V5', '2', '')
     """
     modality, _, label = key.partition(FURTHER)
     name = label.rsplit("/", 1)[-1]
-    rest = name[len(modality) :].lstrip(" _-") if name.upper().startswith(modality) else ""
-    return rest or name
+    rest = name[len(modality) :].lstrip(" _-") if name.upper().startswith(modality) else name
+    return rest.removeprefix("lead ") or name
 
 
 def lead_absence(leads: Mapping[str, Sequence[LeadState]], modality: str, lead: int) -> str | None:

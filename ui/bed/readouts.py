@@ -196,7 +196,7 @@ class _Facts:
             return self._readout("etCO2", "mmHg", NO_LIMITS, number_words(gas), notes=self._absent())
         limits, notes = self._limits("resp_rate"), self._absent()
         if rate is not None and vitals is not None and vitals.resp_source != Modality.CO2:
-            notes.append(f"RR from {self._named(vitals.resp_source)}")
+            notes.insert(0, f"RR from {self._named(vitals.resp_source)}")
         said = LimitWords(f"RR {limits.text}" if limits.text else "", limits.silent)
         return self._readout("etCO2 · RR", "mmHg · /min", said, number_words(gas), number_words(rate), notes)
 

@@ -20,7 +20,6 @@ from ui.bed.buffers import SampleRing
 from ui.bed.calipers import unit_of
 from ui.bed.flags import Flag
 from ui.bed.lanes import Lane
-from ui.bed.lead_rows import lead_name
 
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
@@ -99,9 +98,9 @@ def _lane(lane: Lane, begin_s: float, head_s: float) -> StripLane:
         estimated = _read(lane.estimate.line, begin_s, drawn_s)
         low, high = (_read(ring, begin_s, drawn_s).values for ring in (lane.estimate.lo, lane.estimate.hi))
     badges = {second: badge.words for second in seconds if (badge := lane.badges.get(second)) is not None}
-    title, label = (lane.title, lane.label) if lane.first else (f"{lane.modality} lead {lead_name(lane.key)}", "")
+    label = lane.label if lane.first else ""
     return StripLane(
-        lane.modality, title, label, unit_of(lane), tuple(lane.style.filter), measured, estimated, low, high,
+        lane.modality, lane.title, label, unit_of(lane), tuple(lane.style.filter), measured, estimated, low, high,
         cells, badges,
     )  # fmt: skip
 
