@@ -98,6 +98,18 @@ def test_the_airways_pressure_is_there_when_asked_for(screen: Make) -> None:
     assert usual_choice("CVP").shown and not usual_choice("AWP").shown
 
 
+def test_a_tile_has_a_mark_for_each_sensor_that_is_shown_at_first(screen: Make) -> None:
+    from ui.bed.bed_words import bed_words
+    from ui.central.tile_words import tile_words
+
+    s = screen(*bed(*FURTHER))
+    s.run_to(3.0)
+    on_show = s.window.ward.on_show
+    words = tile_words(on_show, bed_words(on_show))
+    assert [sensor.modality for sensor in words.sensors] == [*MODEL, M.CVP, M.PAP, M.ICP, M.CO2]
+    assert [(number.label, number.value) for number in words.small][0] == ("RR", "5")
+
+
 def test_a_bed_without_them_is_shown_as_it_was(screen: Make) -> None:
     s = screen()
     s.run_to(3.0)

@@ -12,6 +12,7 @@ from ui.bed.bedside import Bedside
 from ui.bed.depth_words import depth_number
 from ui.bed.findings_words import NO_FINDING, Finding
 from ui.bed.lanes import Lane
+from ui.bed.layout import usual_choice
 from ui.bed.liveness import Life
 from ui.bed.prediction_view import News, prediction_words
 from ui.bed.readouts import readout
@@ -101,7 +102,7 @@ def tile_words(bed: Bedside, said: BedWords) -> TileWords:
         risk=risk.value if risk is not None else INVALID,
         band=risk.band if risk is not None else "",
         news=words.news,
-        sensors=tuple(_sensor(lane) for lane in lanes.values()),
+        sensors=tuple(_sensor(lane) for lane in lanes.values() if usual_choice(lane.key).shown),
         finding=min(findings, key=lambda finding: finding.priority != "high", default=NO_FINDING),
     )
 
