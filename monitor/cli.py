@@ -214,9 +214,10 @@ def root(
         return
     from monitor.events import events
     from monitor.front_door import FrontDoor
+    from monitor.termination import termination_as_interrupt
 
     force = in_force()
-    with events(force.keys.log, "run") as say:
+    with events(force.keys.log, "run") as say, termination_as_interrupt():
         raise typer.Exit(FrontDoor(with_model(RunSettings(), force.keys.worker), force, say).show())
 
 

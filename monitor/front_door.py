@@ -17,22 +17,19 @@ from typing import Any
 
 from models.signals.errors import BadInput, VigilError
 from monitor.config import InForce
-from monitor.config_uses import appearance_of, sound_of
 from monitor.events import EventLog
 from monitor.kept import alarm_files
 from monitor.logs import log_path
-from monitor.problem_report import ProblemReport
 from monitor.recent import Entry, RecentFile
 from monitor.redaction import HIDDEN
 from monitor.running import Running, begin
 from monitor.settings import RunSettings
-from monitor.settings_store import StoredSettings
 from monitor.sources import driver_of
 from monitor.watchpoint import watched
+from monitor.window import begin_window
 from streams.feed import DisplayFeed
 from streams.snapshot import Snapshot
 from ui.start.opening import Choice, Found, Opened, Recent
-from ui.style.language import speak
 
 LOOK_S = 0.1
 """So often it is seen whether what opens is still wanted."""
@@ -63,37 +60,34 @@ class FrontDoor:
         self._recents = recents or RecentFile()
         self._current: Running | None = None
         self._watched = ExitStack()
+        self._has_port = False
 
     # The life of the process --------------------------------------------------------------------------------------
 
     def show(self, running: Running | None = None) -> int:
         """Show what runs, or the start page, and all that is opened from there, until the window is closed; the exit
         code. Raises what is wrong with ``running``'s sources, and what ended the session that was shown last."""
-        from ui.window.app import run_door  # Qt loads while the recording opens and Faust starts
-        from ui.window.application import make_application
-        from ui.window.manners import Surroundings
+        from ui.window.app import run_door
 
-        speak(self._force.keys.display.language)
-        look = appearance_of(self._force)
-        make_application(look["theme"])
+        choices = begin_window(self._force, self._report, self._names)
         with self._watched:
             opened = None
             if running is not None:
                 self._turn_to(running)
                 running.session.wait_opened()
                 opened = _opened(self._first, running)
-            report = ProblemReport(self._force, self._report, self._names)
-            around = Surroundings(store=StoredSettings(self._force), report=report.save)
-            sound = sound_of(self._force)
-            code = run_door(self, opened, sound=sound, make_files=alarm_files, around=around, **look)
+            code = run_door(self, opened, make_files=alarm_files, **choices)
         if self._current is not None and self._current.session.failure is not None:
             self._current.session.wait(0)  # raises it, in one sentence
         return code
 
     def _turn_to(self, running: Running) -> None:
-        first, self._current = self._current is None, running
-        if first:
+        """``running`` is what the display shows, and who asks is told of from now on. BadInput where nobody can ask
+        since the port is taken, which is tried again with the next one."""
+        self._current = running
+        if not self._has_port:
             self._watched.enter_context(watched(self._force.keys.metrics, self.snapshot))
+            self._has_port = True
 
     def snapshot(self) -> Snapshot:
         """How the session on the screen stands."""
@@ -135,9 +129,15 @@ class FrontDoor:
         return _opened(replace(choice, sources=words), running)
 
     def entered(self, opened: Opened) -> None:
-        """It is on the screen: asked from outside how it is, and the newest of what was open before."""
+        """It is on the screen: asked from outside how it is, and the newest of what was open before. BadInput where one
+        of these cannot be; the other is."""
         assert isinstance(opened, _OfRunning)
-        self._turn_to(opened.running)
+        try:
+            self._turn_to(opened.running)
+        finally:
+            self._list(opened)
+
+    def _list(self, opened: Opened) -> None:
         known = [entry.position_s for entry in self._recents.read() if entry.sources == opened.choice.sources]
         position_s = opened.choice.from_s or (known[0] if known else None)
         self._recents.put(Entry(opened.choice.sources, self._unix(), position_s), first=True)

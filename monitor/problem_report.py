@@ -2,11 +2,13 @@
 
 In it: versions, which settings are in force, the run in numbers, the end of the log. Not in it: waves, names of beds,
 recordings, tracks, files, folders, machines or users. What is free text of a setting is not shown at all; numbers,
-switches and words out of a list are. Texts go through :data:`monitor.redaction.HIDDEN`, and lose their paths besides.
+switches and words out of a list are. Texts go through :data:`monitor.redaction.HIDDEN`, and lose their paths, what this
+machine and its user are called, and every address (:mod:`monitor.addresses`) besides.
 """
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
 import platform
@@ -23,8 +25,10 @@ from zipfile import ZIP_DEFLATED, ZipFile
 import msgspec
 
 from models.signals.install import DISTRIBUTION
+from monitor.addresses import without_addresses, without_urls
 from monitor.config import DEFAULT, InForce, key_type
 from monitor.config_file import toml_words
+from monitor.config_keys import Keys
 from monitor.logs import log_path
 from monitor.redaction import HIDDEN
 
@@ -34,20 +38,35 @@ WORDS_OF = ("backend", "precision", "service", "highest_priority", "error", "bac
 
 _CODE = re.compile(r"(?:[A-Za-z]:)?[\\/](?:[^\\/\n\"']+[\\/])+((?:monitor|streams|models|ui)[\\/][\w\\/]+\.py)")
 _QUOTED = re.compile(r"\"[^\"\n]*[\\/][^\"\n]*\"|'[^'\n]*[\\/][^'\n]*'")
-_PATH = re.compile(r"(?<![\w.])(?:[A-Za-z]:)?[\\/~][^\n:\"',;()]*[^\s:\"',;()]")
-_FILE = re.compile(r"[^\s\"'/\\]+\.(?:vital|edf|bdf|rec|hea|dat|mcap|csv|npz|json|png|toml)\b", re.IGNORECASE)
+_PATH = re.compile(
+    r"(?<![\w.])(?:[A-Za-z]:)?(?:~[\w.-]*)?[\\/](?!(?:min|s|h)(?![\w\\/]))(?=[^\s\"])(?:[^\n:\"]|:(?!\s))*(?<![\s:.])"
+)
+"""A path ends at a colon or the line: folders may be called ``Smith, John (2)``."""
+_EXTENSION = r"\.(?:vital|edf|bdf|rec|hea|dat|mcap|csv|npz|json|png|toml|log)\b"
+_FILE = re.compile(
+    rf"(?:[^\s\"'/\\]+[\\/](?:[^\n\"':/\\]*[\\/])*[^\n\"':/\\]*?|[^\s\"'/\\]+){_EXTENSION}", re.IGNORECASE
+)
 
 
 def scrubbed(text: str, names: Iterable[str] = ()) -> str:
-    """``text`` without what is hidden, ``names`` and paths; of this program's own source the part that is everybody's.
+    """``text`` without what is hidden, ``names``, paths and addresses; of this program's own source the part that is
+    everybody's.
 
     >>> scrubbed('File "/home/smith/vigil/ui/bed/state.py", line 3: no file /data/John Smith/case 1.vital: gone')
     'File "ui/bed/state.py", line 3: no file [path]: gone'
     """
-    text = HIDDEN.everywhere(text, names)
+    return without_addresses(_without_paths(without_urls(HIDDEN.everywhere(text, names))), _is_setting)
+
+
+def _without_paths(text: str) -> str:
     text = _CODE.sub(r"\1", text)
     text = _QUOTED.sub(lambda match: match[0] if _own(match[0][1:-1]) else "[path]", text)
     return _FILE.sub("[file]", _PATH.sub("[path]", text))
+
+
+def _is_setting(name: str) -> bool:
+    section, _, key = name.partition(".")
+    return any(field.name == section and key in field.type.__struct_fields__ for field in msgspec.structs.fields(Keys))
 
 
 def _own(path: str) -> bool:
@@ -79,7 +98,7 @@ class ProblemReport:
 
     def texts(self) -> dict[str, str]:
         """The files of the zip."""
-        names = tuple(self._names())
+        names = (*self._names(), *_of_this_place(self._force))
         report = self._report()
         return {
             "versions.txt": "\n".join(_versions()) + "\n",
@@ -87,6 +106,26 @@ class ProblemReport:
             "report.json": json.dumps(_numbers(report, names), indent=2) + "\n",
             "log.txt": scrubbed("".join(_log()), names),
         }
+
+
+def _of_this_place(force: InForce) -> list[str]:
+    """What this machine and its user are called, and free text of the settings: a broker, a name, a prefix."""
+    node, home = platform.node(), Path.home()
+    found = [node, node.partition(".")[0], str(home), home.name, *_user()]
+    for key, origin in force.origin.items():
+        section, _, name = key.partition(".")
+        value = getattr(getattr(force.keys, section), name)
+        if isinstance(value, str) and origin != DEFAULT and not _listed(key):
+            _, scheme, place = value.partition("://")
+            found += [value, *(re.split(r"[^\w.-]+", place) if scheme else ())]
+    return [name for name in found if any(letter.isalpha() for letter in name)]
+
+
+def _user() -> list[str]:
+    try:
+        return [getpass.getuser()]
+    except (KeyError, OSError):  # without a name
+        return []
 
 
 def _versions() -> list[str]:
@@ -127,7 +166,10 @@ def _numbers(report: object, names: Sequence[str], key: str = "") -> object:
     """Of a run's report the numbers, and of texts those of :data:`WORDS_OF`, without names."""
     if isinstance(report, Mapping):
         kept = {name: value for name, value in report.items() if not isinstance(value, str) or name in WORDS_OF}
-        return {scrubbed(str(name), names): _numbers(value, names, str(name)) for name, value in kept.items()}
+        return {
+            _without_paths(HIDDEN.everywhere(str(name), names)): _numbers(value, names, str(name))
+            for name, value in kept.items()
+        }
     if isinstance(report, list | tuple):
         return [_numbers(value, names, key) for value in report if not isinstance(value, str) or key in WORDS_OF]
     return scrubbed(report, names) if isinstance(report, str) else report

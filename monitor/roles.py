@@ -14,21 +14,20 @@ from models.runtime.bundle import load_bundle
 from models.runtime.threads import MANY_BEDS, threads_for
 from models.signals.errors import BadInput
 from monitor.config import InForce
-from monitor.config_uses import appearance_of, broker_of, limits_of, recordings_of, sharing_of, sound_of, spool_of
+from monitor.config_uses import broker_of, limits_of, recordings_of, sharing_of, spool_of
 from monitor.events import EventLog, Watcher
 from monitor.kept import alarm_files
-from monitor.problem_report import ProblemReport
 from monitor.reach import ReachWords
 from monitor.recorder import default_path, recorder
 from monitor.redaction import HIDDEN
 from monitor.running import chosen_engine
 from monitor.screen import no_screen
 from monitor.settings import RunSettings
-from monitor.settings_store import StoredSettings
 from monitor.sources import beds
 from monitor.spooling import SpoolFolder
 from monitor.termination import INTERRUPTED, termination_as_interrupt
 from monitor.watchpoint import watched
+from monitor.window import begin_window
 from streams.feed import DisplayFeed
 from streams.inference import Engine
 from streams.roles.display import DisplayProcess
@@ -36,7 +35,6 @@ from streams.roles.process import RoleProcess, session_name
 from streams.roles.source import SourceProcess
 from streams.roles.worker import WorkerProcess
 from streams.snapshot import Snapshot
-from ui.style.language import speak
 
 WORKERS = "vigil-workers"
 WARM_S = 110.0
@@ -110,21 +108,16 @@ def run_display(force: InForce, bed: str) -> int:
     feed = DisplayFeed()
     process = DisplayProcess(broker_of(force), sharing_of(force, only_own=False), [feed], bed)
     from ui.window.app import run_display as show
-    from ui.window.application import make_application
-    from ui.window.manners import Surroundings
 
-    process.start()
-    try:
-        speak(force.keys.display.language)
-        look = appearance_of(force)
-        make_application(look["theme"])  # Qt loads while the broker is asked
-        process.wait_ready()
-        _say_other_wards(process, force)
-        report = ProblemReport(force, lambda: None, lambda: process.control.beds)
-        around = Surroundings(store=StoredSettings(force), report=report.save)
-        code = show(process.control, feed, sound=sound_of(force), files=alarm_files(), around=around, **look)
-    finally:
-        process.stop()
+    with termination_as_interrupt():
+        process.start()
+        try:
+            choices = begin_window(force, lambda: None, lambda: process.control.beds)
+            process.wait_ready()
+            _say_other_wards(process, force)
+            code = show(process.control, feed, files=alarm_files(), **choices)
+        finally:
+            process.stop()
     process.crew.raise_failure()
     return code
 

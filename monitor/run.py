@@ -6,19 +6,16 @@ import sys
 import time
 
 from monitor.config import InForce
-from monitor.config_uses import appearance_of, sound_of
 from monitor.events import EventLog
 from monitor.front_door import FrontDoor
 from monitor.kept import alarm_files
-from monitor.problem_report import ProblemReport
 from monitor.running import Running, begin
 from monitor.screen import UNSET, no_screen
 from monitor.session import Session
 from monitor.settings import RunSettings, check_outputs
-from monitor.settings_store import StoredSettings
 from monitor.termination import INTERRUPTED, termination_as_interrupt
+from monitor.window import begin_window
 from streams.feed import DisplayFeed
-from ui.style.language import speak
 
 REFRESH_S = 0.25
 
@@ -51,13 +48,9 @@ def _look(settings: RunSettings, running: Running, force: InForce, *, display: b
     session, feed, watcher = running.session, running.feed, running.watcher
     if display:
         assert feed is not None
-        from ui.window.app import run_display  # Qt loads while the recording opens and Faust starts
-        from ui.window.application import make_application
-        from ui.window.manners import Surroundings
+        from ui.window.app import run_display
 
-        speak(force.keys.display.language)
-        look = appearance_of(force)
-        make_application(look["theme"])
+        choices = begin_window(force, session.report, lambda: session.beds)
         session.wait_opened()
         code = run_display(
             session,
@@ -65,12 +58,8 @@ def _look(settings: RunSettings, running: Running, force: InForce, *, display: b
             screenshot=settings.screenshot,
             close_at_end=True,
             recording=running.recording,
-            sound=sound_of(force),
             files=alarm_files(),
-            around=Surroundings(
-                store=StoredSettings(force), report=ProblemReport(force, session.report, lambda: session.beds).save
-            ),
-            **look,
+            **choices,
         )
         session.stop()
         session.wait(0)  # raises what ended it, in one sentence

@@ -30,6 +30,7 @@ from ui.bed.liveness import Life, Verdict
 from ui.bed.low_pressure import LOW_MMHG
 from ui.bed.prediction_view import prediction_words
 from ui.bed.readouts import readout
+from ui.bed.small_numbers import small_numbers
 from ui.bed.ward import Ward
 from ui.style.theme import default_theme
 from ui.style.words import DISCLAIMER, bed_title, clock_words
@@ -93,6 +94,7 @@ class TerminalView:
             *self._stamp(bed.verdict, bed.state.clock.goes_to_s),
             *self._alarms(bed),
             table,
+            *self._small(bed),
             self._prediction(bed),
             Text(footer(status), style="dim"),
             Text(DISCLAIMER, style="dim"),
@@ -132,6 +134,13 @@ class TerminalView:
             strip.append("█" if present else "░", style=colour if present else "dim")
         notes = (lane.said.state if said.estimated else "", *said.notes, lane.said.why_not)
         return Text(lane.key, style=f"bold {colour}"), numeric, strip, Text("; ".join(filter(None, notes)), style="dim")
+
+    @staticmethod
+    def _small(bed: Bedside) -> list[Text]:
+        """What the device measured itself, in a line."""
+        found = small_numbers(bed.state, bed.moment)
+        words = [" ".join(filter(None, (n.label, n.value, n.unit, n.note and f"({n.note})"))) for n in found]
+        return [Text("   ".join(words))] if words else []
 
     @staticmethod
     def _prediction(bed: Bedside) -> Text:

@@ -99,6 +99,8 @@ def _wave(tick: WaveTick) -> None:
     _one_a_lead([(chunk.modality, chunk.lead) for chunk in tick.chunks])
     for chunk in tick.chunks:
         _chunk(chunk, tick.start_ns, tick.end_ns)
+    for number in tick.numbers:
+        _need(number.time_ns <= tick.end_ns, "a device's number is of a time after its tick")
 
 
 def _chunk(chunk: WaveChunk, start_ns: int, end_ns: int) -> None:

@@ -19,6 +19,7 @@ from models.signals.resample import MAX_RATE_HZ, MIN_RATE_HZ
 from models.signals.times import SECOND_NS
 
 MAX_CHUNKS = 64
+MAX_NUMBERS = 256
 MAX_LEADS = 16
 MAX_GAPS = 4096
 MAX_EVENTS = 1024

@@ -72,6 +72,7 @@ LIMITED: Mapping[str, Limited] = {
         Limited("abp_sys", "sys", "SYS", "ABP systolic", "mmHg", (20.0, 300.0), 5.0),
         Limited("abp_dia", "dia", "DIA", "ABP diastolic", "mmHg", (10.0, 220.0), 5.0),
         # A rate read from the modulation of ECG and pulse is worth showing; an irregular heart makes it unreliable.
+        Limited("spo2", "spo2", "SpO2", "Saturation", "%", (1.0, 100.0), 5.0),
         Limited("resp_rate", "resp", "RR", "Respiration", "/min", (1.0, 120.0), 10.0, ("resp_source", BREATHS)),
     )
 }
@@ -87,6 +88,7 @@ DEFAULT_SETTINGS: tuple[LimitSetting, ...] = tuple(
         ("abp_map", True, 65.0, 110.0, 50.0, 130.0, 5.0),
         ("abp_sys", False, 90.0, 160.0, 70.0, 180.0, 5.0),
         ("abp_dia", False, 50.0, 90.0, 40.0, 110.0, 5.0),
+        ("spo2", True, 90.0, 100.0, 80.0, 100.0, 10.0),
         ("resp_rate", True, 6.0, 30.0, 4.0, 40.0, 10.0),
     )
 )  # fmt: skip
@@ -159,7 +161,7 @@ def _beside(setting: LimitSetting, limit: float | None, side: str) -> float | No
         plain, extreme = getattr(like, side), getattr(like, f"extreme_{side}")
         if plain is not None and extreme is not None:
             least, most = LIMITED[setting.vital].plausible
-            return float(min(most, max(least, limit + extreme - plain)))
+            return float(min(most, max(least, limit + (extreme - plain))))
     return None
 
 

@@ -19,6 +19,7 @@ from streams.fields import (
     MAX_GAPS,
     MAX_HEAD,
     MAX_LEADS,
+    MAX_NUMBERS,
     CommandName,
     Count,
     Finite,
@@ -104,12 +105,25 @@ class WaveChunk(msgspec.Struct, frozen=True, array_like=True):
     lead: Lead = 0
 
 
+class DeviceNumber(msgspec.Struct, frozen=True, array_like=True):
+    """What a device has measured itself, told at ``time_ns``, in the unit of its kind
+    (:mod:`models.signals.device_numerics`; one that is not known here is left aside). value: None where the device had
+    none. since_ns: when it was measured, None where nobody knows."""
+
+    name: Name
+    time_ns: TimeNs
+    value: Finite | None
+    since_ns: TimeNs | None = None
+
+
 class WaveTick(Record, frozen=True, tag="wave"):
     """All samples with ``start_ns <= time < end_ns``. Empty ticks are sent. ``eos`` ends the bed's stream.
 
     ``due_ns`` is the monotonic time at which the tick's last sample was due (0 at speed max) on the clock of ``host``,
     where the wall clock is ahead of it by ``clock_ns`` (:mod:`streams.host`); "" is the host that reads it.
     ``goes_to_ns``: the moment that was sought, on the ticks of before it (:mod:`streams.preroll`); else None.
+    ``numbers``: what the device measured itself, told within the tick; from time to time, and in the first tick of an
+    epoch, also what it had told before.
     """
 
     tick_seq: Count
@@ -121,6 +135,7 @@ class WaveTick(Record, frozen=True, tag="wave"):
     host: MaybeName = ""
     clock_ns: TimeNs = 0
     goes_to_ns: TimeNs | None = None
+    numbers: Annotated[list[DeviceNumber], at_most(MAX_NUMBERS, "a tick has numbers of a device,")] = []
 
 
 class BedChannel(msgspec.Struct, frozen=True, array_like=True):
@@ -197,10 +212,11 @@ class VitalsRecord(Record, frozen=True, tag="vitals"):
 
     Rates per minute, pressures in mmHg, ``sef95`` in Hz, ``bsr`` 0–1, ``emg_db`` in dB above 0.0001 µV² within
     ``emg_band``, ``openibis`` 0–100: depth of anaesthesia by a published rule, not BIS
-    (:mod:`models.signals.openibis`). ``abp_map`` is the mean of a measured pressure also where it has no pulse, down to
-    0; systolic and diastolic are unknown then. ``cvp_mean``, ``pap_mean``, ``icp_mean``: of the last seconds
-    (:mod:`streams.vitals.lines`). ``etco2``: the highest CO2 of the newest breath, in mmHg
-    (:mod:`streams.vitals.capnogram`).
+    (:mod:`models.signals.openibis`). ``spo2`` (%), ``nibp_*`` (cuff), ``temp_c``, ``etco2`` (mmHg) and ``bis`` are the
+    device's own (:mod:`streams.vitals.device`), ``nibp_age_s`` the age of the cuff's, None where nobody knows.
+    ``abp_map`` is the mean of a measured pressure also where it has no pulse, down to 0; systolic and diastolic are
+    unknown then. ``cvp_mean``, ``pap_mean``, ``icp_mean``: of the last seconds (:mod:`streams.vitals.lines`).
+    ``etco2_wave``: the highest CO2 of the newest breath, in mmHg (:mod:`streams.vitals.capnogram`).
     """
 
     time_ns: TimeNs
@@ -218,16 +234,26 @@ class VitalsRecord(Record, frozen=True, tag="vitals"):
     emg_db: Finite | None = None
     emg_band: MaybeName = ""
     openibis: Finite | None = None
+    spo2: Finite | None = None
+    nibp_sys: Finite | None = None
+    nibp_dia: Finite | None = None
+    nibp_map: Finite | None = None
+    nibp_age_s: Finite | None = None
+    temp_c: Finite | None = None
+    etco2: Finite | None = None
+    bis: Finite | None = None
     cvp_mean: Finite | None = None
     pap_mean: Finite | None = None
     icp_mean: Finite | None = None
-    etco2: Finite | None = None
+    etco2_wave: Finite | None = None
 
 
 NUMERICS: tuple[str, ...] = tuple(
     name for name in VitalsRecord.__struct_fields__ if name not in (*Record.__struct_fields__, "time_ns")
 )
 """Names of the numerics, sources and bands with them, in order."""
+DEVICE_NUMERICS: tuple[str, ...] = NUMERICS[NUMERICS.index("spo2") : NUMERICS.index("bis") + 1]
+"""Those that a device measured itself."""
 
 
 class ArrhythmiaCall(msgspec.Struct, frozen=True, array_like=True):

@@ -44,6 +44,7 @@ from streams.records import (
     WaveTick,
 )
 from streams.sessions import is_past
+from streams.vitals.device import DeviceNumbers
 from streams.vitals.monitor import Grid, Vitals, VitalsMonitor
 
 MAX_MISSING = 4096  # skipped tick numbers remembered, to know a late tick from a duplicate
@@ -111,6 +112,7 @@ class _Epoch:
     pipeline: Pipeline | None = None
     vitals: VitalsMonitor = field(default_factory=VitalsMonitor)
     arrhythmias: ArrhythmiaMonitor = field(default_factory=ArrhythmiaMonitor)
+    device: DeviceNumbers = field(default_factory=DeviceNumbers)
     jumps: int = 0  # of the clock
     newest: Window | None = None
 
@@ -186,6 +188,7 @@ class BedWindower:
         start_ns = now.end_ns if late else max(tick.start_ns, now.end_ns)
         now.end_ns = now.end_ns if late else max(tick.end_ns, now.end_ns)
         self._stamp(tick, received_ns)
+        now.device.see(tick.numbers)
         if now.pipeline is None:
             # A source names all of its channels in every tick, so the first one knows them.
             now.pipeline = self._make_pipeline(self._spec, {Modality(c.modality) for c in tick.chunks})
@@ -322,7 +325,9 @@ class BedWindower:
             cell.beats,
         )
         calls = self._now.arrhythmias.update(second, grid, measured, cell.findings)
-        handled.records += [_vitals_record(tick, vitals), _rhythm_record(tick, second, cell.findings, calls)]
+        withheld = {m for m, why in cell.absence.items() if why is Absence.WITHHELD}
+        device = self._now.device.at(second * SECOND_NS, withheld)
+        handled.records += [_vitals_record(tick, vitals, device), _rhythm_record(tick, second, cell.findings, calls)]
         handled.records += [
             BeatRecord(**_head(tick), time_ns=round(time_s * SECOND_NS), source=source)
             for time_s, source in vitals.beats
@@ -363,8 +368,8 @@ def _chunks(tick: WaveTick) -> list[Chunk]:
     ]
 
 
-def _vitals_record(tick: WaveTick, vitals: Vitals) -> VitalsRecord:
-    numbers = {name: getattr(vitals, name) for name in NUMERICS}
+def _vitals_record(tick: WaveTick, vitals: Vitals, device: dict[str, float | None]) -> VitalsRecord:
+    numbers = {name: getattr(vitals, name) for name in NUMERICS} | device
     return VitalsRecord(**_head(tick), time_ns=vitals.second * SECOND_NS, **numbers)
 
 

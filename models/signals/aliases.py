@@ -43,7 +43,7 @@ def alias_tables() -> Mapping[Modality, AliasTable]:
     text = resources.files("models.signals").joinpath("aliases.toml").read_text(encoding="utf-8")
     data = tomllib.loads(text)
     return {
-        modality: AliasTable(modality, data[modality]["unit"], tuple(map(_key, data[modality]["tracks"])))
+        modality: AliasTable(modality, data[modality]["unit"], tuple(data[modality]["tracks"]))
         for modality in MODALITIES
     }
 
@@ -76,16 +76,21 @@ def candidates(modality: Modality, tracks: Sequence[str], declared: Mapping[str,
 
 
 def _named(modality: Modality, tracks: Sequence[str]) -> list[str]:
-    """Names that the table knows; those that it knows only without spaces and punctuation come last."""
+    return named_among(alias_tables()[modality].names, tracks)
+
+
+def named_among(names: Sequence[str], tracks: Sequence[str]) -> list[str]:
+    """Those of ``tracks`` that a table of ``names`` knows, the preferred first; what it knows only without spaces and
+    punctuation comes last."""
     found: dict[str, None] = {}
-    names = alias_tables()[modality].names
+    keys = [_key(name) for name in names]
     keyed = [(name, _key(name), _key(_short(name))) for name in tracks]
-    for alias in names:
+    for alias in keys:
         for name, full, short in keyed:
             if fnmatchcase(full if "/" in alias else short, alias):
                 found.setdefault(name)
     squeezed = [(name, _squeezed(short)) for name, _, short in keyed if name not in found]
-    for alias in (_squeezed(alias) for alias in names if "/" not in alias and "*" not in alias):
+    for alias in (_squeezed(alias) for alias in keys if "/" not in alias and "*" not in alias):
         for name, short in squeezed:
             if short == alias:
                 found.setdefault(name)

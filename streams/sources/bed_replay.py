@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from models.signals.device_numerics import Series
 from models.signals.modalities import Modality
 from models.signals.recording import Segment
 from models.signals.times import SECOND_NS
 from streams.codec import samples_to_bytes
-from streams.records import WaveChunk
+from streams.records import DeviceNumber, WaveChunk
+from streams.sources.device_replay import NumberReplay
 
 Segments = dict[tuple[Modality, int], Segment]
 """What was decoded, by modality and lead."""
@@ -94,7 +96,7 @@ class BedReplay:
     """Cuts the ticks of one bed. Pure but for ``decode``, which reads the recording.
 
     end_ns: event time at which this bed ends; ``[0, end_ns)`` is what it has. empty_s: stretches ``[start, end)`` in
-    which none of its channels has data, in order.
+    which none of its channels has data, in order. numbers: what the device measured itself.
     """
 
     def __init__(
@@ -105,10 +107,12 @@ class BedReplay:
         end_ns: int,
         drops: Sequence[Drop] = (),
         empty_s: Sequence[tuple[float, float]] = (),
+        numbers: Sequence[Series] = (),
     ) -> None:
         self.bed, self.session, self.end_ns = bed, session, end_ns
         self.empty_ns = [(round(a * SECOND_NS), round(b * SECOND_NS)) for a, b in empty_s]
         self._channels = channels
+        self._numbers = NumberReplay(numbers)
         self.withheld = Withholding(drops)
 
     def decode(self, start_ns: int, end_ns: int) -> Segments:
@@ -141,6 +145,10 @@ class BedReplay:
                 )
             )
         return chunks
+
+    def numbers(self, _segments: Segments, start_ns: int, end_ns: int, first: bool) -> list[DeviceNumber]:
+        """See :meth:`streams.sources.device_replay.NumberReplay.told`."""
+        return self._numbers.told(start_ns, end_ns, first)
 
 
 def last_sample_ns(chunks: Sequence[WaveChunk], default: int) -> int:

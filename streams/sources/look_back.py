@@ -4,9 +4,9 @@ A moment is the wall clock at which the recorder took a record: what an operator
 all beds, however often their devices' clocks jump. What comes out for a moment is what a display had been told by then.
 
 The file is gone through once as it grows, and of it are kept: where the chunks of each few seconds lie (at most
-``MOST_BLOCKS`` of them, coarser the longer the recording), the newest alarms of each bed, and what its source said of
-it. Everything else is read when it is asked for. Parts that follow are found as they come; a chunk that is not whole
-yet is read the next time. For one thread at a time.
+``MOST_BLOCKS`` of them, coarser the longer the recording), the newest alarms and limits of each bed, and what its
+source said of it. Everything else is read when it is asked for. Parts that follow are found as they come; a chunk that
+is not whole yet is read the next time. For one thread at a time.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from models.signals.times import SECOND_NS
-from streams.records import AlarmRecord, AnyRecord, BedRecord, DeadLetter, StatusRecord
+from streams.records import AlarmRecord, AnyRecord, BedRecord, DeadLetter, LimitsRecord, StatusRecord
 from streams.sinks.mcap import part_path
 from streams.sources.mcap_file import HEAD_BYTES, McapFile, Names, Place
 
@@ -29,6 +29,8 @@ MOST_BLOCKS = 32_768
 MOST_BEDS = 4096
 ALARMS_KEPT = 4096
 """Of a bed: changes of its alarms, of which what stood at a moment is told."""
+LIMITS_KEPT = 256
+"""Of a bed: changes of its limits, which are said anew only where they change, or a seek begins an epoch."""
 DESCRIPTIONS_KEPT = 256
 MOST_RECORDS = 40_000
 """Of one look; the newest count."""
@@ -41,8 +43,8 @@ _TOPICS = frozenset({"waves", "vitals", "predictions", "alarms", "commands"})
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """What was told of a bed until ``at_ns``. told: (when it was taken, record) in order, alarms of before first.
-    described: what its source had said of it, None where nothing had. Wall clock, in ns."""
+    """What was told of a bed until ``at_ns``. told: (when it was taken, record) in order, alarms and limits of
+    before first. described: what its source had said of it, None where nothing had. Wall clock, in ns."""
 
     bed: str
     at_ns: int
@@ -65,6 +67,7 @@ class _Block:
 class _Bed:
     alarms: deque[tuple[int, AlarmRecord]] = field(default_factory=lambda: deque(maxlen=ALARMS_KEPT))
     newest: dict[str, AlarmRecord] = field(default_factory=dict)
+    limits: deque[tuple[int, LimitsRecord]] = field(default_factory=lambda: deque(maxlen=LIMITS_KEPT))
     described: deque[tuple[int, BedRecord]] = field(default_factory=lambda: deque(maxlen=DESCRIPTIONS_KEPT))
 
 
@@ -107,14 +110,16 @@ class LookBack:
 
     def past(self, bed: str, at_ns: int, seconds: float, words_s: float = 0.0) -> Past:
         """What was told of a bed in the ``seconds`` before a moment; in the ``words_s`` before all but waves, as far as
-        ``MOST_BYTES`` of the file go; and the alarms before."""
+        ``MOST_BYTES`` of the file go; and the alarms and limits before."""
         waves_ns = at_ns - round(seconds * SECOND_NS)
         since_ns = min(waves_ns, at_ns - round(words_s * SECOND_NS))
         known = self._beds.get(bed) or _Bed()
         told: deque[tuple[int, AnyRecord]] = deque(maxlen=MOST_RECORDS)
         for block in self._around(since_ns, waves_ns, at_ns):
             told.extend(self._read(block, bed, since_ns, waves_ns, at_ns))
-        before = [(ns, alarm) for ns, alarm in known.alarms if ns < since_ns]
+        # Limits come first at a tie: by them it is decided whether an alarm that ends stays to be seen.
+        said: list[tuple[int, AlarmRecord | LimitsRecord]] = [*known.limits, *known.alarms]
+        before = sorted(((ns, record) for ns, record in said if ns < since_ns), key=lambda pair: pair[0])
         described = [record for ns, record in known.described if ns <= at_ns] or [r for _, r in known.described]
         return Past(bed, at_ns, (*before, *told), described[-1] if described else None)
 
@@ -180,6 +185,10 @@ class LookBack:
         if isinstance(record, BedRecord):
             if not bed.described or bed.described[-1][1] != record:
                 bed.described.append((taken_ns, record))
+        elif isinstance(record, LimitsRecord):
+            last = bed.limits[-1][1] if bed.limits else None
+            if last is None or replace(last, epoch=record.epoch, time_ns=record.time_ns) != record:
+                bed.limits.append((taken_ns, record))
         elif isinstance(record, AlarmRecord):
             before = bed.newest.get(record.key)
             if before is not None and replace(before, now=record.now, time_ns=record.time_ns) == record:

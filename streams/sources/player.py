@@ -23,7 +23,7 @@ from models.signals.modalities import Modality
 from models.signals.times import SECOND_NS
 from streams.clock import ReplayClock
 from streams.preroll import PREROLL_NS
-from streams.records import WaveChunk, WaveTick
+from streams.records import DeviceNumber, WaveChunk, WaveTick
 from streams.sources.bed_replay import Withholding, last_sample_ns
 from streams.sources.pace import BEHIND_NS, Pace
 from streams.sources.source import Emit
@@ -53,6 +53,9 @@ class Cutter(Protocol):
 
     def chunks(self, segments: Any, start_ns: int, end_ns: int, preroll: bool = False) -> list[WaveChunk]:
         """One chunk a channel of the tick, from what was decoded. preroll: it is not played."""
+
+    def numbers(self, segments: Any, start_ns: int, end_ns: int, first: bool) -> list[DeviceNumber]:
+        """What the device told within the tick. first: of an epoch, so that what it had told before is said too."""
 
 
 @dataclass(slots=True)
@@ -335,14 +338,23 @@ class ReplayPlayer:
             chunks = bed.chunks(block.segments, start_ns, end_ns, preroll)
             lag_ns = 0 if preroll else self._lag_ns
             due = self._clock.due_ns(last_sample_ns(chunks, end_ns) + lag_ns) or 0
-            ticks.append(self._tick(progress, start_ns, end_ns, due, chunks, eos=False))
+            numbers = bed.numbers(block.segments, start_ns, end_ns, progress.sequence == 0)
+            ticks.append(self._tick(progress, start_ns, end_ns, due, chunks, numbers))
         if end_ns >= bed.end_ns:
             progress.ended = True
-            ticks.append(self._tick(progress, end_ns, end_ns, 0, [], eos=True))
+            ticks.append(self._tick(progress, end_ns, end_ns, 0, [], [], eos=True))
         return ticks
 
     def _tick(
-        self, progress: _Progress, start_ns: int, end_ns: int, due_ns: int, chunks: list[WaveChunk], *, eos: bool
+        self,
+        progress: _Progress,
+        start_ns: int,
+        end_ns: int,
+        due_ns: int,
+        chunks: list[WaveChunk],
+        numbers: list[DeviceNumber],
+        *,
+        eos: bool = False,
     ) -> WaveTick:
         sequence = progress.sequence
         progress.sequence += 1
@@ -355,6 +367,7 @@ class ReplayPlayer:
             end_ns=end_ns,
             due_ns=due_ns,
             chunks=chunks,
+            numbers=numbers,
             eos=eos,
             goes_to_ns=self._clock.goes_to_ns if start_ns < self._clock.goes_to_ns else None,
         )

@@ -36,7 +36,7 @@ from models.signals.times import SECOND_NS
 from streams.alarm_log import AlarmLog
 from streams.codec import chunk_values
 from streams.commands import mark_of, mark_words
-from streams.records import TOPICS, AnyRecord, BedRecord, CommandRecord, PredictionRecord, WaveTick
+from streams.records import TOPICS, AlarmRecord, AnyRecord, BedRecord, CommandRecord, PredictionRecord, WaveTick
 from streams.sources.bed_replay import Drop
 from streams.sources.mcap_file import McapFile, Place
 from streams.sources.recorded_replay import RecordedReplay
@@ -338,6 +338,7 @@ def _runs(grids: Iterable[Grid], on: Grid) -> tuple[IntArray, IntArray, IntArray
 
 def _events(records: Iterable[AnyRecord]) -> Iterable[tuple[float, str]]:
     log = AlarmLog()
+    texts: dict[tuple[str, str], str] = {}  # of alarms as last read, by session and key
     missed: list[PredictionRecord] = []  # windows in a row that were late, or that were skipped
     for record in records:
         if isinstance(record, PredictionRecord):
@@ -346,11 +347,15 @@ def _events(records: Iterable[AnyRecord]) -> Iterable[tuple[float, str]]:
                 missed = []
             if record.missed:
                 missed.append(record)
+        if isinstance(record, AlarmRecord):
+            texts[record.session, record.key] = record.text
         if isinstance(record, CommandRecord) and (mark := mark_of(record)) is not None:
             yield mark[0], plain(mark_words(mark[1]))
         elif isinstance(record, CommandRecord) and record.name != "explain":
-            words = " ".join([record.name, *(plain(str(value)) for value in record.args.values())])
-            yield record.time_ns / SECOND_NS, f"operator: {words}"
+            # An acknowledgement says of each alarm when it began, which is no word for a reader.
+            seen = [texts.get((record.session, key), key) for key in record.args]
+            told = seen if record.name == "acknowledge" else map(str, record.args.values())
+            yield record.time_ns / SECOND_NS, f"operator: {record.name} {', '.join(map(plain, told))}".rstrip()
         for event in log.follow(record):
             yield event.time_ns / SECOND_NS, plain(f"{event.alarm.priority} {event.event}: {event.alarm.text}", 200)
     for event in log.standing():

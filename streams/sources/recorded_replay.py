@@ -18,7 +18,8 @@ from models.signals.channels import Channel
 from models.signals.modalities import Modality
 from models.signals.times import SECOND_NS
 from streams.codec import ROUNDING_NS, chunk_values, samples_to_bytes
-from streams.records import WaveChunk, WaveTick
+from streams.fields import MAX_NUMBERS
+from streams.records import DeviceNumber, WaveChunk, WaveTick
 from streams.sources.bed_replay import Drop, Withholding
 
 Ticks = list[WaveTick]
@@ -72,6 +73,12 @@ class RecordedReplay:
             else chunk
             for chunk in found
         ]
+
+    def numbers(self, segments: Ticks, start_ns: int, end_ns: int, _first: bool) -> list[DeviceNumber]:
+        """What the device told in the recorded ticks that end within it: they say it again every now and then."""
+        ended = (tick for tick in segments if start_ns < tick.end_ns <= end_ns)
+        told = {(number.name, number.time_ns): number for tick in ended for number in tick.numbers}
+        return list(told.values())[-MAX_NUMBERS:]
 
 
 def _joined(channel: Channel, ticks: Iterable[WaveTick], start_ns: int, end_ns: int) -> WaveChunk:

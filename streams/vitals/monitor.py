@@ -185,7 +185,7 @@ class VitalsMonitor:
             cvp_mean=means.get(Modality.CVP),
             pap_mean=means.get(Modality.PAP),
             icp_mean=means.get(Modality.ICP),
-            etco2=gas,
+            etco2_wave=gas,
             rppg_delay_s=rppg_delay_s if Modality.ECG in known and Modality.PPG in known else None,
             beats=[(b.time_s, source.value) for b in new[source]] if source else [],
         )

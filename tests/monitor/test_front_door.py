@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -211,20 +212,44 @@ def test_the_port_of_metrics_is_of_the_process(tmp_path: Path, ended: list[Opene
             assert json.load(answer)["role"] == "run"
 
 
+def test_a_port_that_is_taken_is_had_with_the_next_session_and_keeps_none_off_the_list(
+    tmp_path: Path, ended: list[Opened]
+) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        force = in_force(flags={"metrics.port": port}, environment={})
+        front = FrontDoor(RunSettings(), force, recents=RecentFile(tmp_path / "r.json"))
+        first = front.open(Choice(("demo",)), NOW())
+        ended.append(first)
+        with pytest.raises(BadInput, match="a free port"):
+            front.entered(first)
+    assert [recent.choice.sources for recent in front.recent()] == [("demo",)], "it is on the screen all the same"
+    second = front.open(Choice(("demo:seed=3",)), NOW())
+    ended.append(second)
+    with front._watched:
+        front.entered(second)
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=20) as answer:
+            assert json.load(answer)["role"] == "run"
+
+
 # Without a command ------------------------------------------------------------------------------------------------
 
 
 def test_vigil_alone_opens_the_start_page(monkeypatch: pytest.MonkeyPatch) -> None:
-    shown = []
+    shown, ends = [], []
 
     def show(self: FrontDoor, running: object = None) -> int:
         shown.append(running)
+        ends.append(signal.getsignal(signal.SIGTERM))
         return 0
 
     monkeypatch.setattr(FrontDoor, "show", show)
     monkeypatch.setenv("QT_QPA_PLATFORM", "offscreen")
     done = typer.testing.CliRunner().invoke(cli.app, [])
     assert done.exit_code == 0 and shown == [None]
+    assert ends == [signal.default_int_handler], "also before there is a window, and while what was open is ended"
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="display servers are Linux's here")

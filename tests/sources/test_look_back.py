@@ -9,7 +9,8 @@ import pytest
 
 from models.signals.errors import BadInput
 from streams.codec import encode
-from streams.records import AlarmRecord, AnyRecord, BedRecord, WaveTick
+from streams.limit_settings import checked, default_setting, moved
+from streams.records import AlarmRecord, AnyRecord, BedRecord, LimitsRecord, WaveTick
 from streams.sources import look_back
 from streams.sources.look_back import LookBack
 from tests.ui.recorded import UNIX_S, Recorder, alarm
@@ -25,9 +26,10 @@ def coded(told: Sequence[tuple[int, AnyRecord]]) -> list[tuple[int, bytes]]:
 
 
 def between(recorder: Recorder, begin_ns: int, end_ns: int, bed: str = "Bed 3") -> list[tuple[int, AnyRecord]]:
-    return [
-        (ns, r) for ns, r in recorder.told if begin_ns <= ns <= end_ns and r.bed == bed and not isinstance(r, BedRecord)
-    ]
+    """What was recorded then, after the limits of before, which are said each second and change at none."""
+    told = [(ns, r) for ns, r in recorder.told if r.bed == bed and ns <= end_ns and not isinstance(r, BedRecord)]
+    limits = [(ns, r) for ns, r in told if isinstance(r, LimitsRecord) and ns < begin_ns]
+    return [*limits[:1], *((ns, r) for ns, r in told if begin_ns <= ns)]
 
 
 def followed(path: Path, **slices: int) -> LookBack:
@@ -97,6 +99,18 @@ def test_alarms_that_began_before_are_told_first_and_renewals_are_not(tmp_path: 
     assert told == [began, ended]
 
 
+def test_limits_that_were_set_before_are_told_first_and_those_of_later_are_not(tmp_path: Path) -> None:
+    patient = Patient()
+    recorder = Recorder(tmp_path / "x.mcap", patient)
+    sets = [checked([moved(default_setting("hr"), 50.0, high)]) for high in (120.0, 140.0, 150.0)]
+    for second, patient.limits in zip((10, 40, 60), sets, strict=True):
+        recorder.run_to(second)
+    found = followed(tmp_path / "x.mcap")
+    for moment, said in ((8, sets[:1]), (35, sets[:2]), (59, sets)):
+        told = [tuple(r.limits) for _, r in found.past("Bed 3", at(moment), 0.1).told if isinstance(r, LimitsRecord)]
+        assert list(dict.fromkeys(told)) == said, f"at {moment} s"
+
+
 def test_each_bed_has_its_own_past(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path / "x.mcap", Patient())
     other = Patient(bed="b")
@@ -116,7 +130,7 @@ def test_what_was_said_before_is_read_without_its_waves(tmp_path: Path) -> None:
     recorder.run_to(40)
     told = followed(tmp_path / "x.mcap").past("Bed 3", at(40), 5, 30).told
     assert min(ns for ns, record in told if isinstance(record, WaveTick)) == at(35)
-    assert min(ns for ns, record in told if not isinstance(record, WaveTick)) == at(10.0)
+    assert min(ns for ns, record in told if not isinstance(record, WaveTick | LimitsRecord)) == at(10.0)
 
 
 def test_where_nothing_was_recorded_nothing_is_told(tmp_path: Path) -> None:
@@ -125,7 +139,7 @@ def test_where_nothing_was_recorded_nothing_is_told(tmp_path: Path) -> None:
     recorder.pause_to(30)
     recorder.run_to(40)
     found = followed(tmp_path / "x.mcap")
-    assert not found.past("Bed 3", at(28), 10).told
+    assert all(isinstance(record, LimitsRecord) for _, record in found.past("Bed 3", at(28), 10).told)
     assert not [r for ns, r in found.past("Bed 3", at(35), 20).told if at(10) < ns < at(30)]
 
 

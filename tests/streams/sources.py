@@ -97,7 +97,7 @@ class NamedRecording:
     """The part of a recording that a session reads beside the channels."""
 
     def __init__(self, name: str = "test") -> None:
-        self.name, self.closed = name, False
+        self.name, self.closed, self.tracks = name, False, ()
 
     def close(self) -> None:
         self.closed = True

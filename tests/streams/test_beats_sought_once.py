@@ -19,23 +19,35 @@ from streams.records import BeatRecord, VitalsRecord, WaveTick
 from streams.sources.bed_replay import BedReplay, Drop
 from streams.vitals import monitor
 from streams.windower import BedWindower
+from ui.sound.figures import default_figures
 
 S = 10**9
 
 
-def said(drops: list[Drop], until_s: int = 40) -> list[Any]:
+def told(drops: list[Drop], until_s: int, ticks_per_s: int) -> list[tuple[float, Any]]:
+    """Beats and numerics, each with the event time in seconds at which it is known."""
     patient: Any = map_channels(open_demo(f"demo:seed=5,scenario=stable,faults=off,duration={until_s + 5}"), {})
     replay = BedReplay("b", "s", patient, until_s * S, drops)
     windower = BedWindower(WindowSpec(), Accounting())
-    records: list[Any] = []
-    for at in range(4 * until_s):
-        a, b = at * S // 4, (at + 1) * S // 4
+    records: list[tuple[float, Any]] = []
+    for at in range(ticks_per_s * until_s):
+        a, b = at * S // ticks_per_s, (at + 1) * S // ticks_per_s
         chunks = replay.chunks(replay.decode(a, b), a, b)
         tick = WaveTick(
             bed="b", session="s", epoch=0, tick_seq=at, start_ns=a, end_ns=b, chunks=chunks
         )  # fmt: skip
-        records += windower.handle(tick, 0).records
-    return [r for r in records if isinstance(r, BeatRecord | VitalsRecord)]
+        records += [(b / S, r) for r in windower.handle(tick, 0).records if isinstance(r, BeatRecord | VitalsRecord)]
+    return records
+
+
+def said(drops: list[Drop]) -> list[Any]:
+    return [record for _, record in told(drops, until_s=40, ticks_per_s=4)]
+
+
+def test_a_beat_is_told_before_its_tone_is_due() -> None:
+    after_s = [at_s - r.time_ns / S for at_s, r in told([], until_s=40, ticks_per_s=20) if isinstance(r, BeatRecord)]
+    assert len(after_s) > 30 and min(after_s) > 0.3 and max(after_s) < 1.4, "the figures of docs/sound.md"
+    assert max(after_s) < default_figures().beat.delay_s
 
 
 @pytest.fixture

@@ -93,7 +93,7 @@ def test_a_fall_shows_with_the_next_breath() -> None:
 
 def test_without_a_breath_there_is_no_end_tidal_value() -> None:
     x = np.concatenate((capnogram(12, 40), 0.3 * np.random.default_rng(0).standard_normal(40 * RATE)))
-    out = [v.etco2 for v in vitals_over({M.CO2: x}, 80)]
+    out = [v.etco2_wave for v in vitals_over({M.CO2: x}, 80)]
     assert out[38] is not None and out[39 + int(HELD_S) + 1 :] == [None] * len(out[39 + int(HELD_S) + 1 :])
     assert end_tidal(np.full(2000, np.nan, np.float32)) is None
     half = capnogram(12, 40)[: 20 * RATE + 250]  # in the middle of a breath
@@ -141,13 +141,13 @@ def test_technical_conditions_are_low_ones() -> None:
 def test_old_messages_are_read_and_say_nothing_of_the_new_numbers() -> None:
     import msgspec
 
-    new = VitalsRecord(bed="a", session="s", epoch=0, time_ns=1, hr=70.0, cvp_mean=8.0, etco2=38.0)
+    new = VitalsRecord(bed="a", session="s", epoch=0, time_ns=1, hr=70.0, cvp_mean=8.0, etco2_wave=38.0)
     assert decode(encode(new)) == new
     fields = msgspec.msgpack.decode(encode(new))
-    for name in ("cvp_mean", "pap_mean", "icp_mean", "etco2"):
+    for name in ("cvp_mean", "pap_mean", "icp_mean", "etco2_wave"):
         fields.pop(name, None)
     old = decode(msgspec.msgpack.encode(fields))
-    assert isinstance(old, VitalsRecord) and (old.hr, old.cvp_mean, old.etco2) == (70.0, None, None)
+    assert isinstance(old, VitalsRecord) and (old.hr, old.cvp_mean, old.etco2_wave) == (70.0, None, None)
 
 
 def test_they_are_in_no_window() -> None:

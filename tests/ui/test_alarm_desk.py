@@ -362,6 +362,57 @@ def test_a_pause_goes_on_over_a_restart_and_ends_at_its_time(screen: Make, tmp_p
     assert s.window.top.silence == ""
 
 
+@pytest.mark.parametrize("session", ["s+2", "another"])
+def test_a_silence_is_not_handed_to_the_next_patient(screen: Make, tmp_path: Path, session: str) -> None:
+    first = screen(kept=tmp_path)
+    first.run_to(1.0)
+    for _ in range(2):
+        first.window.desk.silence_alarms("ALARM OFF")
+    first.window.close()
+    s = screen(Patient(session=session), kept=tmp_path)
+    s.run_to(1.0)
+    assert s.window.top.silence == "" and "as it was left" not in s.window.toast.text()
+    s.window.close()
+    again = screen(kept=tmp_path)
+    again.run_to(1.0)
+    assert again.window.top.silence == "ALARM OFF", "of the one that was silenced, and nobody has ended it"
+
+
+@pytest.mark.parametrize("session", ["s+2", "another"])
+def test_a_silence_ends_with_its_session_and_says_so(screen: Make, tmp_path: Path, session: str) -> None:
+    s = screen(kept=tmp_path)
+    s.run_to(1.0)
+    for _ in range(2):
+        s.window.desk.silence_alarms("AUDIO OFF")
+    s.frames(8)
+    assert s.window.top.silence == "AUDIO OFF"
+    s.patient = Patient(session=session, epoch=1)
+    s.run_to(1.5)
+    assert s.window.top.silence == "" and "AUDIO OFF is over: another " in s.window.toast.text()
+    assert [e.what for e in s.window.desk.journal("Bed 3").entries][-2:] == ["AUDIO OFF", "end of AUDIO OFF"]
+    s.window.close()
+    again = screen(kept=tmp_path)
+    again.run_to(0.4)
+    assert again.window.top.silence == ""
+
+
+def test_a_file_that_says_no_session_silences_nobody(screen: Make, tmp_path: Path) -> None:
+    (tmp_path / "alarm-states.json").write_text('{"Bed 3": {"mode": "AUDIO OFF"}}')
+    s = screen(kept=tmp_path)
+    s.run_to(1.0)
+    assert s.window.top.silence == ""
+
+
+def test_a_bed_silenced_before_its_first_record_is_silent_and_the_others_keep_theirs(
+    screen: Make, tmp_path: Path
+) -> None:
+    (tmp_path / "alarm-states.json").write_text('{"B": {"mode": "AUDIO OFF", "session": "s"}}')
+    s = screen(Patient(bed="A"), FakeSession(beds=("A", "B")), others=[Patient(bed="B")], kept=tmp_path)
+    s.window.desk.silence_alarms("ALARM PAUSED")
+    s.run_to(1.0)
+    assert {w.bed: w.silence for w in s.window.ward.said} == {"A": "ALARM PAUSED", "B": "AUDIO OFF"}
+
+
 def test_limits_that_another_desk_has_set_are_left_alone(screen: Make, tmp_path: Path) -> None:
     (tmp_path / "limits.toml").write_text(limits_toml({"Bed 3": tight()}))
     s = screen(Patient(limits=tight(high=115.0), limits_by="anna"), kept=tmp_path)

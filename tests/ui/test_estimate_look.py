@@ -18,9 +18,12 @@ from models.signals.modalities import Modality
 from streams.records import PredictionRecord, RestoredChunk
 from tests.ui.harness import Screen, near
 from tests.ui.synthetic import Chapter, Patient
+from tests.ui.test_alarm_view import contrast
 from ui.panels.history_band import band_words
+from ui.style.look import mixed
 from ui.style.outlined import CAP_MM
 from ui.style.theme import THEMES, default_theme, theme_named
+from ui.waves.backdrop import _WORD_FAINT
 
 Make = Callable[..., Screen]
 THEME = default_theme()
@@ -65,7 +68,7 @@ def test_an_estimated_number_is_smaller_hollow_and_a_range(screen: Make) -> None
     ("size", "least_mm"), [((1024, 700), 13.0), ((1280, 760), 14.0), ((3840, 2160), 0.96 * CAP_MM)]
 )
 def test_the_word_is_read_from_three_metres(screen: Make, size: tuple[int, int], least_mm: float) -> None:
-    """Capitals of 14 mm are 16 minutes of arc at three metres."""
+    """Capitals of 14 mm are 16 minutes of arc at three metres; the smallest window has no room for them."""
     s = screen(Patient(absent=LOST), size=size)
     s.run_to(5.0)
     area = s.wave_area(ABP)
@@ -75,6 +78,23 @@ def test_the_word_is_read_from_three_metres(screen: Make, size: tuple[int, int],
     height_mm = (rows[-1] - rows[0] + 1) / s.window.sweep.px_per_mm
     assert least_mm <= height_mm < 1.06 * CAP_MM
     assert not (np.abs(s.pixels(s.wave_area(ECG)) - word).max(axis=2) < 4).any()
+
+
+@pytest.mark.parametrize(
+    ("name", "over", "itself"),
+    [("dark", (6.3, 7.5), (1.7, 2.0)), ("colour-blind", (5.9, 7.6), (1.6, 2.1)), ("light", (2.7, 3.0), (1.3, 1.4))],
+)
+def test_the_wave_stands_out_from_the_word_by_what_is_said(
+    name: str, over: tuple[float, float], itself: tuple[float, float]
+) -> None:
+    """The figures of docs/estimates.md."""
+    theme = theme_named(name)
+    ground = theme.colour["background"]
+    for modality in SOURCES:
+        wave = theme.lanes[modality].estimated
+        word = mixed(QColor(wave), QColor(ground), _WORD_FAINT).name()
+        assert over[0] <= contrast(wave, word) <= over[1]
+        assert itself[0] <= contrast(word, ground) <= itself[1]
 
 
 def test_the_word_goes_with_the_estimate(screen: Make) -> None:

@@ -18,7 +18,14 @@ from ui.waves.scales import LaneScale, pressure_scale
 Make = Callable[..., Screen]
 M = Modality
 FURTHER = (M.CVP, M.PAP, M.ICP, M.CO2, M.AWP)
-NUMBERS = {"cvp_mean": 7.6, "pap_mean": 18.2, "icp_mean": 11.4, "etco2": 37.6, "resp_rate": 5.0, "resp_source": "CO2"}
+NUMBERS = {
+    "cvp_mean": 7.6,
+    "pap_mean": 18.2,
+    "icp_mean": 11.4,
+    "etco2_wave": 37.6,
+    "resp_rate": 5.0,
+    "resp_source": "CO2",
+}
 
 
 def bed(*modalities: Modality, **vitals: object) -> tuple[Patient, FakeSession]:
@@ -45,7 +52,7 @@ def test_each_has_its_number_beside_it(screen: Make) -> None:
 
 
 def test_what_is_not_measured_is_no_number(screen: Make) -> None:
-    gone = dict.fromkeys(("cvp_mean", "pap_mean", "icp_mean", "etco2", "resp_rate"))
+    gone = dict.fromkeys(("cvp_mean", "pap_mean", "icp_mean", "etco2_wave", "resp_rate"))
     s = screen(*bed(*FURTHER, **gone, resp_source=""))
     s.run_to(2.0)
     state = StateRecord(bed="Bed 3", session="s", epoch=0, time_ns=2 * NS, state={"CVP": Absence.NO_DATA.value})
@@ -56,6 +63,18 @@ def test_what_is_not_measured_is_no_number(screen: Make) -> None:
     assert said["CVP"].notes[0].startswith("no signal")
     lane = s.lane(M.CVP)
     assert lane.said.why_not == "CVP is never estimated" and lane.estimate is None
+
+
+def test_end_tidal_is_the_devices_own_where_it_tells_one_and_stands_in_one_place(screen: Make) -> None:
+    s = screen(*bed(M.CO2, etco2=35.0, spo2=97.0))
+    s.run_to(2.0)
+    readout = s.window.numerics.readouts["CO2"]
+    assert (readout.value, readout.notes) == ("35", ())
+    assert [number.name for number in s.window.face.small.numbers] == ["spo2"]
+    without = screen(*bed(M.CO2))
+    without.run_to(2.0)
+    readout = without.window.numerics.readouts["CO2"]
+    assert (readout.value, readout.notes) == ("38", ("by the wave",))
 
 
 def test_a_rate_that_is_not_the_capnograms_says_so_first(screen: Make) -> None:
@@ -107,7 +126,7 @@ def test_a_tile_has_a_mark_for_each_sensor_that_is_shown_at_first(screen: Make) 
     on_show = s.window.ward.on_show
     words = tile_words(on_show, bed_words(on_show))
     assert [sensor.modality for sensor in words.sensors] == [*MODEL, M.CVP, M.PAP, M.ICP, M.CO2]
-    assert [(number.label, number.value) for number in words.small][0] == ("RR", "5")
+    assert next((number.label, number.value) for number in words.small) == ("RR", "5")
 
 
 def test_a_bed_without_them_is_shown_as_it_was(screen: Make) -> None:

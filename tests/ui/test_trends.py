@@ -73,7 +73,8 @@ def test_each_second_is_what_was_said_of_it_last(passes: list[tuple[int, list[di
 
 def test_every_column_has_a_unit_and_is_written() -> None:
     assert all(name.removesuffix("_lo").removesuffix("_hi") in UNITS for name in COLUMNS)
-    state = told(Patient(absent={Modality.ABP: [(30, 60, Absence.NO_DATA)]}), 1, 60)
+    told_of = Patient(absent={Modality.ABP: [(30, 60, Absence.NO_DATA)]}, story=[Chapter(0, 99, vitals={"spo2": 97.0})])
+    state = told(told_of, 1, 60)
     known = np.logical_or.reduce(np.isfinite(state.trends.stretch(0, 61, 61).values[:, MID]))
     assert known.all(), [name for name, at in AT.items() if not known[at]]
 

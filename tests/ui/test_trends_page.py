@@ -389,7 +389,8 @@ def test_every_plot_has_room_in_every_window(screen: Make, size: tuple[int, int]
     unit = s.window.look.unit
     for panel in page.canvas.panels:
         box = panel.item.vb.sceneBoundingRect()
-        assert box.height() >= 44 * unit and box.width() > 0.6 * size[0]
+        assert panel.idle == panel.plot.sometimes, "nobody has told of a saturation"
+        assert box.height() >= (0 if panel.idle else 44) * unit and box.width() > 0.6 * size[0]
     heads = [panel.item.vb.sceneBoundingRect() for panel in page.canvas.panels]
     assert len({(round(box.left()), round(box.right())) for box in heads}) == 1, "one axis of time"
 
@@ -401,6 +402,12 @@ def test_a_channel_that_is_not_there_takes_no_room(screen: Make) -> None:
     eeg = next(panel for panel in page.canvas.panels if panel.plot.needs)
     assert eeg.item.vb.sceneBoundingRect().height() < 30
     assert "sef95" not in said(page) and "hr" in said(page)
+
+
+def test_a_saturation_has_a_plot_once_somebody_tells_of_one(screen: Make) -> None:
+    _, page = opened(screen, seconds=60, patient=Patient(story=[Chapter(0, 99, vitals={"spo2": 97.0})]))
+    plot = next(panel for panel in page.canvas.panels if panel.plot.title == "SATURATION")
+    assert not plot.idle and plot.item.vb.sceneBoundingRect().height() > 44 and "spo2" in said(page)
 
 
 def test_a_quick_replay_is_not_drawn_more_often_than_seen(screen: Make, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -426,7 +433,7 @@ def test_the_limits_drawn_are_those_that_the_stream_judges_by(screen: Make) -> N
     def drawn() -> list[list[float]]:
         return [sorted(limit.value() for limit in panel.limits) for panel in page.canvas.panels]
 
-    assert drawn()[:3] == [[65.0, 110.0], [50.0, 120.0], [6.0, 30.0]]
+    assert drawn()[:4] == [[65.0, 110.0], [50.0, 120.0], [90.0, 100.0], [6.0, 30.0]]
     mine = moved(default_setting("hr"), 45.0, 105.0), msgspec.structs.replace(default_setting("abp_map"), on=False)
     patient.limits = checked(mine)
     s.run_to(64.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -590,3 +591,31 @@ def test_a_beam_that_stands_paints_nothing(screen: Make, monkeypatch: pytest.Mon
     monkeypatch.setattr(s.window.sweep, "painted", painted.append)
     s.frames(30)
     assert not painted
+
+
+def test_a_present_value_without_room_is_left_out_and_lies_on_no_other_field(screen: Make) -> None:
+    """It stands beside its wave besides."""
+    s = screen(size=(1366, 768), font_scale=1.5)
+    s.run_to(0.5)
+    empty = bar(s, "technical")
+    for key, text in (("hr.low", "HR LOW 47 < 50"), ("map.low", "ABP LOW 60 < 65")):
+        s.feed.push(s.patient.alarm(key, text, "medium", "physiological", now="48"))
+    s.run_to(1.0)
+    assert fields_of(s)["medium"][:2] == ["** HR LOW 47 < 50", "** ABP LOW 60 < 65"]
+    assert np.array_equal(bar(s, "technical"), empty)
+
+
+def test_millimetres_are_those_of_the_screen_to_which_the_window_is_moved(
+    screen: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    s = screen()
+    s.run_to(2.0)
+    sweep = s.window.sweep
+    before, paper = sweep.px_per_mm, sweep.paper_of(s.lane(Modality.ECG))
+    assert paper.per_s == pytest.approx(25 * before)
+    finer = SimpleNamespace(physicalDotsPerInch=lambda: before * 25.4 * 1.5, name=lambda: "finer")
+    monkeypatch.setattr(sweep, "screen", lambda: finer)
+    s.window.windowHandle().screenChanged.emit(s.window.screen())
+    s.frames(3)
+    assert sweep.px_per_mm == pytest.approx(1.5 * before)
+    assert sweep.paper_of(s.lane(Modality.ECG)).per_s == pytest.approx(25 * 1.5 * before)

@@ -232,6 +232,12 @@ def colours(alarm: Alarm, lit: bool, held: bool, style: AlarmStyle, still: bool 
     return (own.lit if lit else own.dark), own.ink
 
 
+def alarm_of_number(name: str, standing: Iterable[Alarm]) -> Alarm | None:
+    """The worst alarm about a number that no lane has."""
+    about = (alarm for alarm in standing if alarm.record.key.split(".")[0] == name and alarm.ended_s is None)
+    return next(about, None)
+
+
 def breaths_row(rows: Container[Modality]) -> Modality:
     """In which of the rows there are the respiratory rate stands: that of the ECG where no wave of breaths has one."""
     return next((modality for modality in BREATHS if modality in rows), Modality.ECG)

@@ -189,12 +189,15 @@ class _Facts:
         return self._readout(f"{modality} mean", "mmHg", NO_LIMITS, number_words(mean), notes=self._absent())
 
     def capnogram(self) -> Readout:
-        """End-tidal CO2, and the respiratory rate where no other row has that."""
-        vitals = self.vitals
+        """End-tidal CO2, the device's own where it tells one, and the respiratory rate where no other row has it."""
+        vitals, notes = self.vitals, self._absent()
         gas, rate = (vitals.etco2, vitals.resp_rate) if vitals is not None else (None, None)
+        if gas is None and vitals is not None and vitals.etco2_wave is not None:
+            gas = vitals.etco2_wave
+            notes.append("by the wave")
         if self._breaths is not Modality.CO2:
-            return self._readout("etCO2", "mmHg", NO_LIMITS, number_words(gas), notes=self._absent())
-        limits, notes = self._limits("resp_rate"), self._absent()
+            return self._readout("etCO2", "mmHg", NO_LIMITS, number_words(gas), notes=notes)
+        limits = self._limits("resp_rate")
         if rate is not None and vitals is not None and vitals.resp_source != Modality.CO2:
             notes.insert(0, f"RR from {self._named(vitals.resp_source)}")
         said = LimitWords(f"RR {limits.text}" if limits.text else "", limits.silent)

@@ -18,6 +18,7 @@ from models.signals.modalities import Modality
 from streams.control import ChannelInfo
 from streams.limit_settings import LimitSetting
 from streams.records import (
+    DEVICE_NUMERICS,
     AlarmRecord,
     AnyRecord,
     BeatRecord,
@@ -86,6 +87,8 @@ class DisplayState:
         self.ended = False
         self.vitals: VitalsRecord | None = None
         self.last_pressure: VitalsRecord | None = None
+        self.last_numbers: dict[str, VitalsRecord] = {}
+        """Of each number of a device, the newest record that has it."""
         self.prediction: PredictionRecord | None = None
         self.missed: PredictionRecord | None = None
         """The newest window that was late or skipped, where that is newer than ``prediction``."""
@@ -302,6 +305,7 @@ class DisplayState:
         if self.vitals is not None and record.time_ns < self.vitals.time_ns:
             return
         self.vitals, self._arrived[VitalsRecord] = record, now_s
+        self.last_numbers |= {name: record for name in DEVICE_NUMERICS if getattr(record, name) is not None}
         if record.abp_map is not None:
             self.last_pressure = record
             self.pressure.see(Pressure(record.abp_map, record.time_ns * _NS, now_s))

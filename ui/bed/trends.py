@@ -19,7 +19,7 @@ from ui.bed.findings_words import NO_BEATS, stands_still
 from ui.bed.liveness import STALE_S
 from ui.bed.series import Series, Stretch, code_of
 
-VITALS = ("hr", "pulse_rate", "resp_rate", "abp_sys", "abp_dia", "abp_map", "sef95", "bsr", "openibis")
+VITALS = ("hr", "pulse_rate", "resp_rate", "abp_sys", "abp_dia", "abp_map", "sef95", "bsr", "openibis", "spo2")
 HORIZONS = ("5", "10", "15")
 INTERVALS = (*(f"risk_{minutes}" for minutes in HORIZONS), "depth", "map_estimated")
 """Of the model; each is followed by what it may lie between, ``…_lo`` and ``…_hi``."""
@@ -28,7 +28,7 @@ UNITS = {
     **dict.fromkeys(("hr", "pulse_rate", "resp_rate"), "/min"),
     **dict.fromkeys(("abp_sys", "abp_dia", "abp_map", "map_estimated"), "mmHg"),
     "sef95": "Hz",
-    "bsr": "%",
+    **dict.fromkeys(("bsr", "spo2"), "%"),
     **dict.fromkeys(("openibis", "depth", *(f"risk_{minutes}" for minutes in HORIZONS)), ""),
 }
 """As kept here; what has none is a number from 0 to 100."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from models.signals.absence import Absence
 from models.signals.modalities import Modality
-from ui.bed.alarm_view import Alarm, alarm_of
+from ui.bed.alarm_view import Alarm, alarm_of, alarm_of_number
 from ui.bed.bed_words import BedWords
 from ui.bed.bedside import Bedside
 from ui.bed.depth_words import depth_number
@@ -16,6 +16,7 @@ from ui.bed.layout import usual_choice
 from ui.bed.liveness import Life
 from ui.bed.prediction_view import News, prediction_words
 from ui.bed.readouts import readout
+from ui.bed.small_numbers import small_numbers
 from ui.style.words import INVALID, absence_words, duration_words, number_words
 
 RISK_MIN = "15"  # of the horizons the one that is shown
@@ -85,6 +86,10 @@ def tile_words(bed: Bedside, said: BedWords) -> TileWords:
     depth = depth_number(vitals, predicted) if vitals is not None and eeg is not None and not eeg.absence else INVALID
     pulse = number(Modality.PPG, "PR")
     small = [TileNumber("RR", breaths, Modality.RESP, alarm=resp_alarm)]
+    saturation = next((n for n in small_numbers(state, moment) if n.name == "spo2"), None)
+    if saturation is not None:
+        alarm = alarm_of_number(saturation.name, said.alarms)
+        small.append(TileNumber(saturation.label, saturation.value, Modality.PPG, alarm=alarm))
     if pulse.value != INVALID or (Modality.PPG in lanes and lanes[Modality.PPG].connected):
         small.append(pulse)
     if eeg is not None and eeg.connected:

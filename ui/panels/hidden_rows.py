@@ -13,7 +13,7 @@ from ui.bed.alarm_view import colours
 from ui.bed.lanes import Lane
 from ui.bed.layout import hidden_words
 from ui.bed.readouts import Readout
-from ui.panels.numerics import Flash
+from ui.panels.flashes import Flash
 from ui.style.look import Look, draw_text, elided
 from ui.style.words import absence_words
 

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from PySide6.QtCore import QLineF, QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QFont, QFontMetricsF, QMouseEvent, QPainter, QPainterPath, QPaintEvent, QPen
 from PySide6.QtWidgets import QWidget
 
 from models.signals.modalities import Modality
-from ui.bed.alarm_view import Alarm, alarm_of, breaths_row, colours, lit
 from ui.bed.depth_words import DEPTH, UNCERTAIN
 from ui.bed.findings_words import Finding
 from ui.bed.lanes import Lane
-from ui.bed.liveness import Life, Moment
 from ui.bed.readouts import Readout
 from ui.panels.bell import draw_bell_off
+from ui.panels.flashes import Flash, draw_flash
 from ui.style.look import Look, draw_text, elided, mixed
 from ui.style.outlined import SHARE, cap_sized, draw_outlined
-from ui.style.theme import AlarmStyle
 from ui.style.words import ESTIMATED
 from ui.waves.geometry import Row
 
@@ -27,38 +24,6 @@ _MEASURED = "188/88188"  # what a measured pressure fills its place with
 _WORD_SHARE = 0.42  # of the height beside an estimate, for the word
 _NOTE_GAP = 14.0
 _LOW = 92.0  # interface pixels; in a lower tile the notes stand beside the number, which would else be made small
-
-
-@dataclass(frozen=True, slots=True)
-class Flash:
-    """The alarm about a number, the phase of its flash, and whether it is not live and flashes no more."""
-
-    alarm: Alarm
-    lit: bool
-    held: bool = False
-
-
-def flashes_of(
-    lanes: Sequence[Lane],
-    readouts: Sequence[Readout],
-    standing: Sequence[Alarm],
-    moment: Moment,
-    style: AlarmStyle,
-    still: bool = False,
-) -> list[Flash | None]:
-    """With which of the standing alarms the number of each lane flashes; a sensor that is not connected has none.
-    still: none flashes, since alarms are paused or off; a high one stays lit."""
-    breaths = breaths_row({lane.modality for lane in lanes})
-    out: list[Flash | None] = []
-    for lane, said in zip(lanes, readouts, strict=True):
-        told = lane.first and (lane.connected or not said.invalid)
-        alarm = alarm_of(lane.modality, standing, breaths) if told else None
-        if alarm is None:
-            out.append(None)
-        else:
-            held = moment.life is not Life.LIVE or (still and alarm.record.priority != "high")
-            out.append(Flash(alarm, still or lit(alarm.record.priority, moment.wall_s, style), held))
-    return out
 
 
 class NumericsPanel(QWidget):
@@ -168,7 +133,7 @@ class NumericsPanel(QWidget):
         if flash is not None:
             number_box = QRectF(left - 7 * unit, base - metrics.capHeight() - 9 * unit, width + 14 * unit, 0.0)
             number_box.setBottom(base + 9 * unit)
-            ink = self._flash(painter, number_box, flash)
+            ink = draw_flash(painter, look, number_box, flash)
             tints = (ink, ink) if ink is not None else tints
         draw = draw_outlined if readout.estimated else draw_text
         x = left + draw(painter, left, base, readout.value, font, tints[0])
@@ -219,23 +184,6 @@ class NumericsPanel(QWidget):
         """Opens the list of limits from those of a lane."""
         if event.button() == Qt.MouseButton.LeftButton and self.limits_at(event.position()):
             self._on_limits()
-
-    def _flash(self, painter: QPainter, box: QRectF, flash: Flash) -> QColor | None:
-        """The box behind an alarming number; returns the colour of the number on it, None for its own."""
-        unit = self._look.unit
-        quiet = flash.held or flash.alarm.acknowledged
-        fill, ink = (QColor(name) for name in colours(flash.alarm, True, flash.held, self._look.theme.alarm))
-        if quiet:
-            painter.setPen(QPen(ink, 1.5 * unit))
-            painter.setBrush(Qt.BrushStyle.NoBrush)
-            painter.drawRoundedRect(box, 4 * unit, 4 * unit)
-            return None
-        if not flash.lit:
-            return None
-        painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(fill)
-        painter.drawRoundedRect(box, 4 * unit, 4 * unit)
-        return ink
 
     def _tag(self, painter: QPainter, right: float, middle: float, finding: Finding, font: QFont, held: bool) -> None:
         """Bad news in a filled box that ends at ``right``."""

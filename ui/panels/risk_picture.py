@@ -64,7 +64,7 @@ class RiskPicture:
         label = look.font(10)
         metrics = QFontMetricsF(label)
         scale_width = metrics.horizontalAdvance("100") + 5 * unit
-        bottom = area.bottom() - metrics.height() * 0.9
+        bottom = area.bottom() - metrics.height()
         plot = QRectF(area.left(), area.top(), area.width() - scale_width, max(12.0, bottom - area.top()))
         gap = 3 * unit
         upper = QRectF(plot.left(), plot.top(), plot.width(), (plot.height() - gap) * _MAP_SHARE)
@@ -80,7 +80,7 @@ class RiskPicture:
         self._risk(painter, lower, risks, now_s, dim)
         painter.restore()
         span = look.theme.prediction.trend_s
-        base = area.bottom() - 1
+        base = area.bottom() - metrics.descent()
         faint = look.colour("text_faint")
         draw_text(painter, plot.left(), base, f"{span / 60:.0f} min ago", label, faint)
         horizon = _horizon(risks)

@@ -242,7 +242,7 @@ class TopBar(QWidget):
             small = look.font(max(10.5, look.fitted(reason, 12.0, right - left).pixelSize() / unit))
         base = cell.top() + cell.height() * (0.34 if below else 0.5) + QFontMetricsF(font).capHeight() / 2
         x = left + draw_text(painter, left, base, elided(words, font, right - left), font, ink)
-        if now:
+        if QFontMetricsF(look.font(size)).horizontalAdvance(now) <= right - x:  # else it stands beside the waves only
             x += draw_text(painter, x, base, now, look.font(size), ink)
         if below:
             low = cell.top() + cell.height() * 0.78

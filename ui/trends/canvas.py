@@ -39,7 +39,7 @@ class _Panel:
     def __init__(self, plot: Plot, item: Any) -> None:
         self.plot, self.item = plot, item
         self.idle = False
-        """Whether its channel is not there, and nothing was known of it: it needs no room."""
+        """Whether nothing was known of what most do not have, or of a channel that is not there: it needs no room."""
         self.grid = Strokes(smooth=False)
         self.spread = [Bars() for _ in plot.lines]
         self.between = Bars()
@@ -295,7 +295,8 @@ class Canvas(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         changed = False
         for panel in self.panels:
             ats = [AT[line_.column] for line_ in panel.plot.lines]
-            idle = panel.plot.needs in unconnected and bool(np.isnan(stretch.values[:, MID, ats]).all())
+            spare = panel.plot.sometimes or panel.plot.needs in unconnected
+            idle = spare and bool(np.isnan(stretch.values[:, MID, ats]).all())
             changed |= idle != panel.idle
             panel.idle = idle
             panel.item.getAxis("left").setStyle(showValues=not idle)

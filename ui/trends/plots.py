@@ -36,7 +36,8 @@ class Line:
 class Plot:
     """unit: of the left scale, which shows at least ``span`` and never more than ``most``. weight: of its height.
     between: two columns, upper and lower, with a band between them. limits: of these vitals. right: factor and unit of
-    a second scale. risk: drawn in the bands of the theme. needs: a channel without which there is nothing to draw."""
+    a second scale. risk: drawn in the bands of the theme. needs: a channel without which there is nothing to draw.
+    sometimes: most have none of it, so it needs no room where nothing is known."""
 
     title: str
     unit: str
@@ -49,6 +50,7 @@ class Plot:
     right: tuple[float, str] | None = None
     risk: bool = False
     needs: Modality | None = None
+    sometimes: bool = False
 
 
 _SEF_FACTOR = 100.0 / 30.0
@@ -80,6 +82,16 @@ PLOTS: tuple[Plot, ...] = (
         (0.0, 300.0),
         20,
         limits=("hr",),
+    ),
+    Plot(
+        "SATURATION",
+        "%",
+        (Line("spo2", "SpO2", Modality.PPG, width=1.6),),
+        (85.0, 100.0),
+        (0.0, 100.0),
+        13,
+        limits=("spo2",),
+        sometimes=True,
     ),
     Plot(
         "RESPIRATION",

@@ -16,6 +16,7 @@ from streams.records import AlarmRecord, AnyRecord, WaveTick
 from ui.bed.alarm_journal import Entry, Journal, changes
 from ui.bed.alarm_states import Mode, Silence
 from ui.bed.bedside import Bedside
+from ui.bed.past import whose_words
 from ui.bed.ward import Ward
 from ui.style.words import bed_title
 from ui.window.alarm_files import AlarmFiles, Kept, KeptState
@@ -42,7 +43,7 @@ class AlarmDesk:
         self._say, self._now, self._unix = say, now_s, unix
         self._limits: dict[str, tuple[LimitSetting, ...]] = {}
         self._states: dict[str, KeptState] = {}
-        self._greeted: set[str] = set()
+        self._whose: dict[str, str] = {}  # of each bed the session that its silence and what was seen are of
         self._sent_s: dict[str, float] = {}
         self._told: dict[str, tuple[LimitSetting, ...] | None] = {}
         self._journals: dict[str, Journal] = {}
@@ -141,8 +142,8 @@ class AlarmDesk:
         for bed in self._ward.beds:
             if not bed.name:
                 continue
-            if self._loaded and bed.name not in self._greeted:
-                self._greet(bed)
+            if self._loaded:
+                self._meet(bed)
             mode = bed.switch.silence.mode
             if bed.switch.end(now_s):
                 self._say(f"{mode.value} is over{'' if bed is self._bed else f' at {bed_title(bed.name)}'}")
@@ -182,32 +183,52 @@ class AlarmDesk:
         self._limits = {**kept.limits, **self._limits}
         self._states = {**kept.states, **self._states}
 
-    def _greet(self, bed: Bedside) -> None:
-        """A bed is there for the first time: it is as it was left."""
-        self._greeted.add(bed.name)
+    def _meet(self, bed: Bedside) -> None:
+        """Of a session that begins at a bed: the first is as it was left, a later one is silenced by nobody yet."""
+        session = bed.state.session
+        before = self._whose.get(bed.name, "")
+        if session in ("", before):
+            return
+        self._whose[bed.name] = session
+        if not before:
+            self._greet(bed, session)
+        elif (mode := bed.switch.silence.mode) is not Mode.ON:
+            bed.switch.silence = Silence()
+            self._say(f"{mode.value} is over: {whose_words(before, session).lower()} at {bed_title(bed.name)}")
+            self._note(bed, f"end of {mode.value}", "")
+            self._keep_states()
+
+    def _greet(self, bed: Bedside, session: str) -> None:
+        if bed.switch.silence.mode is not Mode.ON:  # somebody was quicker than its first record
+            self._keep_states()
         kept = self._states.get(bed.name)
         if kept is None:
             return
-        bed.state.remember({(session, key): since_s for session, key, since_s in kept.seen})
+        bed.state.remember({(whose, key): since_s for whose, key, since_s in kept.seen})
         ahead_s = self._now() - self._unix()
         until_s = math.inf if kept.until_unix_s is None else kept.until_unix_s + ahead_s
         silence = Silence(kept.mode, min(self._now(), kept.since_unix_s + ahead_s), until_s)
-        if bed.switch.silence.mode is Mode.ON and silence.at(self._now()) is not Mode.ON:
+        # Nobody has silenced the alarms of a patient who lies in this bed since.
+        left = kept.session == session and silence.at(self._now()) is not Mode.ON
+        if left and bed.switch.silence.mode is Mode.ON:
             bed.switch.silence = silence
             self._say(f"{silence.words(self._now())}, as it was left")
 
     def _keep_states(self) -> None:
         ahead_s = self._now() - self._unix()
         for bed in self._ward.beds:
+            session = self._whose.get(bed.name, "")
+            if not session:  # what was left of it is not taken up yet
+                continue
             silence = bed.switch.silence
             until = silence.until_s - ahead_s if math.isfinite(silence.until_s) else None
             since = silence.since_s - ahead_s if math.isfinite(silence.since_s) else 0.0
             acknowledged = [a for a in bed.state.alarms.standing if a.acknowledged]
-            seen = [(bed.state.session, a.record.key, a.since_s) for a in acknowledged][:_SEEN_KEPT]
+            seen = [(session, a.record.key, a.since_s) for a in acknowledged][:_SEEN_KEPT]
             if silence.mode is Mode.ON and not seen:
                 self._states.pop(bed.name, None)
             else:
-                self._states[bed.name] = KeptState(silence.mode, since, until, seen)
+                self._states[bed.name] = KeptState(silence.mode, session, since, until, seen)
         self._files.keep_states(self._states)
 
     def _note(

@@ -37,9 +37,11 @@ Limits = Mapping[str, tuple[LimitSetting, ...]]
 
 
 class KeptState(msgspec.Struct, frozen=True):
-    """Of one bed: its silence, with times in seconds from 1970, and what was acknowledged: (session, key, since)."""
+    """Of one bed: its silence, with times in seconds from 1970, and what was acknowledged: (session, key, since).
+    session: the one that was silenced, another one is not; "" (a file of an earlier version): none is."""
 
     mode: Mode = Mode.ON
+    session: str = ""
     since_unix_s: float = 0.0
     until_unix_s: float | None = None
     seen: list[tuple[str, str, float]] = []

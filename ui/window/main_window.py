@@ -38,12 +38,13 @@ from ui.bed.bedside import Answer
 from ui.bed.liveness import Life
 from ui.bed.past import Page, wall_words, whose_words
 from ui.bed.readouts import readout
+from ui.bed.small_numbers import small_numbers
 from ui.bed.state import DisplayState
 from ui.bed.status_words import status_words
 from ui.bed.ward import Ward
 from ui.central.page import CENTRAL, CentralPage
+from ui.panels.flashes import flashes_of, small_flashes
 from ui.panels.history_band import band_words
-from ui.panels.numerics import flashes_of
 from ui.panels.shortcuts import SHORTCUTS
 from ui.sound.choice import SILENT, SoundChoice
 from ui.sound.output import MiniaudioOutput, OpenOutput
@@ -417,6 +418,9 @@ class MainWindow(QMainWindow):
         still = self.desk.silence.still(self._monotonic())
         flashes = flashes_of(lanes, readouts, state.alarms.standing, moment, self.look.theme.alarm, still)
         self.face.show_numbers(lanes, readouts, beating, flashes)
+        small = small_numbers(state, moment)
+        style = self.look.theme.alarm
+        self.face.small.show_numbers(small, small_flashes(small, state.alarms.standing, moment, style, still))
 
     # The window itself ------------------------------------------------------------------------------------------
 

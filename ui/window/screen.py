@@ -20,15 +20,18 @@ from ui.bed.ward import Ward
 from ui.panels.alarm_list import AlarmList
 from ui.panels.bed_strip import HEIGHT as BEDS_HEIGHT
 from ui.panels.bed_strip import BedStrip
+from ui.panels.flashes import Flash
 from ui.panels.help_overlay import HelpOverlay
 from ui.panels.hidden_rows import HEIGHT as HIDDEN_HEIGHT
 from ui.panels.hidden_rows import HiddenRows, hidden_row
 from ui.panels.history_band import HEIGHT as BAND_HEIGHT
 from ui.panels.history_band import HistoryBand
 from ui.panels.limits_panel import LimitsPanel
-from ui.panels.numerics import Flash, NumericsPanel
+from ui.panels.numerics import NumericsPanel
 from ui.panels.prediction_tile import MadeFromTile, PredictionTile
 from ui.panels.replay_bar import ReplayBar
+from ui.panels.small_numerics import HEIGHT as SMALL_HEIGHT
+from ui.panels.small_numerics import SmallNumerics
 from ui.panels.sound_sign import WIDTH as SOUND_WIDTH
 from ui.panels.sound_sign import SoundSign
 from ui.panels.toast import Toast
@@ -70,6 +73,7 @@ class Screen(QWidget):
         self.past = HistoryBand(look, partial(act, "back_to_live"))
         self.sweep = SweepView(state, look)
         self.numerics = NumericsPanel(look, partial(act, "toggle_limits"))
+        self.small = SmallNumerics(look, partial(act, "toggle_limits"))
         self.hidden = HiddenRows(look, partial(act, "choose_rows"))
         self.prediction = PredictionTile(look)
         self.made_from = MadeFromTile(look, partial(act, "toggle_worth"))
@@ -117,6 +121,7 @@ class Screen(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
         column.addLayout(waves, 1)
+        column.addWidget(self.small)
         column.addWidget(self.hidden)
         column.addWidget(self.tiles)
         return bedside
@@ -185,6 +190,7 @@ class Screen(QWidget):
         self.beds.setFixedHeight(look.px(BEDS_HEIGHT))
         self._room.setFixedHeight(look.px(_BANNER_HEIGHT))
         self.hidden.setFixedHeight(look.px(HIDDEN_HEIGHT))
+        self.small.setFixedHeight(look.px(SMALL_HEIGHT))
         self.top.reserved = look.px(SOUND_WIDTH) + 8 * look.unit
         self.replay.setFixedHeight(look.px(_REPLAY_HEIGHT))
         self.tiles.setFixedHeight(look.px(_TILES_HEIGHT))

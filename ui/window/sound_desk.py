@@ -64,8 +64,9 @@ class SoundDesk:
         whose = bed.name, bed.state.generation
         due = self._clock.due(whose, bed.state.beats, self._head_s, bed.speed)
         if due and audible and choice.beat_tone and not self._no_circulation():
-            # No record carries a saturation yet.
-            self.player.beat(beat_pitch_hz(None, self._figures.beat), now_s)
+            vitals = bed.state.current_vitals(bed.moment)
+            spo2 = vitals.spo2 if vitals is not None else None
+            self.player.beat(beat_pitch_hz(spo2, self._figures.beat), now_s)
 
     def words(self) -> tuple[SoundWords, str]:
         """For the sign, and more for its tooltip."""

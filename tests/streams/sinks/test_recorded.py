@@ -13,8 +13,9 @@ from models.signals.channels import ChannelMap, map_channels
 from models.signals.errors import BadInput
 from models.signals.modalities import Modality
 from models.signals.recording import Recording
+from models.signals.times import SECOND_NS
 from streams.codec import chunk_values, samples_to_bytes
-from streams.records import WaveChunk, WaveTick
+from streams.records import CommandRecord, WaveChunk, WaveTick
 from streams.sources.bed_replay import Drop
 from streams.sources.recorded import RecordedSession, open_recorded
 from tests.streams.sinks.records_made import (
@@ -300,6 +301,16 @@ def test_alarms_and_commands_are_its_events(tmp_path: Path) -> None:
     assert session.events() == [
         (2.0, "high began: MAP 50"), (2.0, "high standing at the end: MAP 50"), (2.0, "operator: drop ABP"),
     ]  # fmt: skip
+
+
+def test_an_acknowledgement_names_the_alarms(tmp_path: Path) -> None:
+    """As they read; the times at which they began, which it says of each, are nobody's words."""
+    seen = CommandRecord(
+        bed="a", session="s", epoch=0, id="7", operator="", time_ns=3 * SECOND_NS, name="acknowledge",
+        args={"k": 2.0, "hr.high": 1.0},
+    )  # fmt: skip
+    session = RecordedSession(record(tmp_path / "x.mcap", [*one_of_each(), seen]))
+    assert session.events()[-1] == (3.0, "operator: acknowledge MAP 50, hr.high")
 
 
 def test_without_waves_it_is_no_recording(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from models.signals.modalities import Modality
 from streams.records import BeatRecord
 from tests.ui.harness import FRAME_S, Inline, Screen
 from tests.ui.sound.outputs import Ear
-from tests.ui.synthetic import TICK_S, FakeSession, Patient
+from tests.ui.synthetic import TICK_S, Chapter, FakeSession, Patient
 from tests.ui.test_alarm_view import record
 from ui.bed.alarm_states import Mode, Silence, sounding
 from ui.bed.alarm_view import Alarm
@@ -412,3 +412,26 @@ def test_each_state_of_a_bed(life: Life, urgent: bool, seen: bool) -> None:
     assert audible_level([bed]) == technical
     bed.state.alarms.apply(record("asystole", "high"))
     assert audible_level([bed]) == ("high" if life is Life.LIVE or urgent else technical)
+
+
+def test_the_beat_tone_falls_with_the_saturation_of_now() -> None:
+    room = Room(beats=True)
+    heard: list[float] = []
+    beat = room.desk.player.beat
+
+    def listen(pitch_hz: float, now_s: float) -> None:
+        heard.append(pitch_hz)
+        beat(pitch_hz, now_s)
+
+    room.desk.player.beat = listen  # type: ignore[method-assign]
+    own = FIGURES.beat
+    for spo2, want in (
+        (None, own.pitch_hz),
+        (100.0, own.full_hz),
+        (88.0, own.full_hz * 2 ** (-12 / own.steps_per_octave)),
+    ):
+        room.patients[0].story = [Chapter(0, 1e9, vitals={"spo2": spo2})]
+        room.run(4.0)
+        heard.clear()
+        room.run(4.0)
+        assert heard and heard == pytest.approx([want] * len(heard))

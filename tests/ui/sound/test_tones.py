@@ -6,6 +6,7 @@ import math
 from functools import cache
 from importlib import resources
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -120,6 +121,14 @@ def test_a_higher_priority_is_no_softer_and_no_sample_is_beyond_full_scale() -> 
         assert abs(samples[0]) < 1e-3 and abs(samples[-1]) < 1e-2, "no click"
 
 
+def test_the_levels_are_those_of_the_documentation() -> None:
+    rows = (Path(__file__).parents[3] / "docs/sound.md").read_text("utf-8").splitlines()
+    (row,) = (row for row in rows if row.startswith("| root mean square"))
+    for level, said in zip(("high", "medium", "low"), row.split("|")[3:6], strict=True):
+        decibels = sorted({round(20 * np.log10(height), 1) for height in measured(level).heights}, reverse=True)
+        assert said.strip() == ", ".join(f"−{-db}" for db in decibels) + " dB"
+
+
 # The beat tone ----------------------------------------------------------------------------------------------------
 
 
@@ -131,6 +140,7 @@ def test_the_beat_tone_is_short_soft_nearly_pure_and_without_a_click() -> None:
     assert np.abs(np.diff(tone)).max() < 0.2 * np.abs(tone).max()
     found = peaks(tone, -15.0)
     assert min(found) == pytest.approx(FIGURES.beat.pitch_hz, rel=0.02) and len(found) <= 2, "no four harmonics"
+    assert [round(beat_pitch_hz(percent, FIGURES.beat)) for percent in (100.0, 80.0)] == [660, 370], "docs/sound.md"
 
 
 @given(st.floats(1, 100), st.floats(1, 100))
