@@ -43,12 +43,12 @@ from streams.records import (
 
 CHANNELS = (
     ChannelInfo(Modality.ECG, "II", "mV", 500.0),
-    ChannelInfo(Modality.ECG, "V", "mV", 500.0),
+    ChannelInfo(Modality.ECG, "V", "mV", 500.0, 1),
     ChannelInfo(Modality.ABP, "ART", "mmHg", 500.0),
-    ChannelInfo(Modality.ABP, "FEM", "mmHg", 125.0),
+    ChannelInfo(Modality.ABP, "FEM", "mmHg", 125.0, 1),
     ChannelInfo(Modality.PPG, "PLETH", "au", 500.0),
     ChannelInfo(Modality.EEG, "EEG1", "uV", 128.0),
-    ChannelInfo(Modality.EEG, "EEG2", "uV", 128.0),
+    ChannelInfo(Modality.EEG, "EEG2", "uV", 128.0, 1),
     ChannelInfo(Modality.RESP, "RESP", "au", 62.5),
 )
 
@@ -75,8 +75,9 @@ def records_of_tick(seq: int, due_ns: int, estimate: bool) -> Iterator[AnyRecord
         values = wave_values(channel.modality.value, np.arange(first, last) / channel.rate_hz)
         if estimate and channel.modality is Modality.ABP and seq * TICK_S >= 5:
             values[:] = np.nan
-        lead = sum(chunk.modality == channel.modality.value for chunk in chunks)
-        wave = WaveChunk(channel.modality.value, channel.label, channel.rate_hz, 0, first, values.tobytes(), lead=lead)
+        wave = WaveChunk(
+            channel.modality.value, channel.label, channel.rate_hz, 0, first, values.tobytes(), lead=channel.lead
+        )
         chunks.append(wave)
     start_ns = round(seq * TICK_S * SECOND_NS)
     yield WaveTick(**head, tick_seq=seq, start_ns=start_ns, end_ns=start_ns + 50_000_000, due_ns=due_ns, chunks=chunks)
@@ -104,6 +105,7 @@ def _second(head: dict[str, Any], second: int, estimate: bool) -> Iterator[AnyRe
 
 def measure(seconds: float, size: tuple[int, int], estimate: bool, beside: str) -> dict[str, float]:
     """Run the window for ``seconds`` after two of warming up; as of :meth:`benchmarks.frames.Frames.run`."""
+    from ui.bed.layout import Layout, RowChoice
     from ui.window.application import make_application
     from ui.window.main_window import MainWindow
 
@@ -111,6 +113,7 @@ def measure(seconds: float, size: tuple[int, int], estimate: bool, beside: str) 
     feed, stop = DisplayFeed(), threading.Event()
     window = MainWindow(Playing(CHANNELS), feed)
     window.resize(*size)
+    window.sweep.layout_for = lambda keys: Layout("", tuple(map(RowChoice, keys)))  # further leads too
     window.show()
     frames, painted = Frames(window), window.sweep.painted
 

@@ -27,7 +27,7 @@ MIN_SPEED, MAX_SPEED = 0.25, 50.0
 MAX_WIDEST_MMHG = 50.0
 MAX_PORT = 65_535
 BROKER = f"a broker like kafka://HOST:9092 (port 1 to {MAX_PORT})"
-_DROP = re.compile(r"^(?P<modality>[A-Za-z]+):(?P<start>[^-]*)-(?P<end>.*)$")
+_DROP = re.compile(r"^(?P<modality>[A-Za-z][A-Za-z0-9]*):(?P<start>[^-]*)-(?P<end>.*)$")
 
 
 @dataclass(frozen=True, slots=True)

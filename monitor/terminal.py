@@ -87,7 +87,8 @@ class TerminalView:
         assert status is not None
         table = Table.grid(padding=(0, 2))
         for lane in bed.state.lanes:
-            table.add_row(*self._row(bed, lane))
+            if lane.first:  # there are no waves here, which is all that a further lead has
+                table.add_row(*self._row(bed, lane))
         parts: list[RenderableType] = [
             *([_beds(said, bed.name)] if len(said) > 1 else []),
             *self._stamp(bed.verdict, bed.state.clock.goes_to_s),

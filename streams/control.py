@@ -12,12 +12,14 @@ from streams.limit_settings import LimitSetting
 
 @dataclass(frozen=True, slots=True)
 class ChannelInfo:
-    """A channel as shown: which modality, the recording's label for it, unit and native rate."""
+    """A channel as shown: which modality, the recording's label for it, unit, native rate in Hz, and which of several
+    leads of the modality it is, 0 for the preferred one."""
 
     modality: Modality
     label: str
     unit: str
     rate_hz: float
+    lead: int = 0
 
 
 @dataclass(frozen=True, slots=True)

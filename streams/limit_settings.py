@@ -17,7 +17,7 @@ import msgspec
 from msgspec.structs import replace
 
 from models.signals.errors import BadInput
-from models.signals.modalities import Modality
+from models.signals.modalities import BREATHS
 from streams.fields import PRIORITIES, Finite, Name, Priority, at_most
 
 LONGEST_DELAY_S = 15.0
@@ -49,7 +49,7 @@ class Limited:
     vital: field of :class:`streams.records.VitalsRecord`. key: of its alarms, up to the dot. text: of them, before LOW
     and HIGH. label: in the list of limits. plausible: a limit outside is a slip of the finger. extreme_delay_s: the
     delay beyond the extreme limits, where that of the setting is longer. source: field that names the source, and the
-    one source that is trusted with an alarm.
+    sources that are trusted with an alarm.
     """
 
     vital: str
@@ -59,7 +59,7 @@ class Limited:
     unit: str
     plausible: tuple[float, float]
     extreme_delay_s: float
-    source: tuple[str, str] | None = None
+    source: tuple[str, tuple[str, ...]] | None = None
 
 
 LIMITED: Mapping[str, Limited] = {
@@ -72,7 +72,7 @@ LIMITED: Mapping[str, Limited] = {
         Limited("abp_dia", "dia", "DIA", "ABP diastolic", "mmHg", (10.0, 220.0), 5.0),
         # A rate read from the modulation of ECG and pulse is worth showing; an irregular heart makes it unreliable.
         Limited("spo2", "spo2", "SpO2", "Saturation", "%", (1.0, 100.0), 5.0),
-        Limited("resp_rate", "resp", "RR", "Respiration", "/min", (1.0, 120.0), 10.0, ("resp_source", Modality.RESP)),
+        Limited("resp_rate", "resp", "RR", "Respiration", "/min", (1.0, 120.0), 10.0, ("resp_source", BREATHS)),
     )
 }
 

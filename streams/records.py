@@ -214,8 +214,9 @@ class VitalsRecord(Record, frozen=True, tag="vitals"):
     ``emg_band``, ``openibis`` 0–100: depth of anaesthesia by a published rule, not BIS
     (:mod:`models.signals.openibis`). ``spo2`` (%), ``nibp_*`` (cuff), ``temp_c``, ``etco2`` (mmHg) and ``bis`` are the
     device's own (:mod:`streams.vitals.device`), ``nibp_age_s`` the age of the cuff's, None where nobody knows.
-    ``abp_map`` is the mean of a measured pressure also where it has no pulse, down to
-    0; systolic and diastolic are unknown then.
+    ``abp_map`` is the mean of a measured pressure also where it has no pulse, down to 0; systolic and diastolic are
+    unknown then. ``cvp_mean``, ``pap_mean``, ``icp_mean``: of the last seconds (:mod:`streams.vitals.lines`).
+    ``etco2_wave``: the highest CO2 of the newest breath, in mmHg (:mod:`streams.vitals.capnogram`).
     """
 
     time_ns: TimeNs
@@ -241,6 +242,10 @@ class VitalsRecord(Record, frozen=True, tag="vitals"):
     temp_c: Finite | None = None
     etco2: Finite | None = None
     bis: Finite | None = None
+    cvp_mean: Finite | None = None
+    pap_mean: Finite | None = None
+    icp_mean: Finite | None = None
+    etco2_wave: Finite | None = None
 
 
 NUMERICS: tuple[str, ...] = tuple(

@@ -89,9 +89,9 @@ def _duration_s(record: BedRecord | None, source: StatusRecord) -> float:
 
 
 def channels_of(record: BedRecord | None) -> tuple[ChannelInfo, ...]:
-    """The channels of a bed that have a row of their own: of several leads the preferred one."""
+    """The channels of a bed, of a modality with several leads all of them."""
     channels = record.channels if record is not None else ()
-    return tuple(ChannelInfo(Modality(c.modality), c.label, c.unit, c.rate_hz) for c in channels if c.lead == 0)
+    return tuple(ChannelInfo(Modality(c.modality), c.label, c.unit, c.rate_hz, c.lead) for c in channels)
 
 
 def gaps_of(record: BedRecord | None) -> Gaps:

@@ -76,8 +76,13 @@ def looks(replayed: Replayed) -> Iterator[Look]:
 def _look(state: DisplayState, moment: Moment, step: float) -> Look:
     numbers: dict[Modality, Readout] = {}
     for lane in state.lanes:
-        numbers.setdefault(lane.modality, readout(state, lane, moment))
-    drawn = {lane.modality: at for lane in state.lanes if (at := _drawn(lane, moment.event_s, step)) is not None}
+        if lane.first:
+            numbers[lane.modality] = readout(state, lane, moment)
+    drawn = {
+        lane.modality: at
+        for lane in state.lanes
+        if lane.first and (at := _drawn(lane, moment.event_s, step)) is not None
+    }
     words = prediction_words(state, moment)
     risk = words.risks[-1]
     tile = f"risk {risk.value} ({risk.interval})" if risk.value != INVALID else INVALID

@@ -23,7 +23,7 @@ from models.data.windows import cut_windows
 from models.signals.aliases import NOT_WANTED, find_track
 from models.signals.channels import ChannelMap, map_channels
 from models.signals.errors import BadInput
-from models.signals.modalities import GRID_RATE_HZ, Modality
+from models.signals.modalities import GRID_RATE_HZ, MODEL_MODALITIES, Modality
 from models.signals.preprocessing import PREPROCESSING
 from models.signals.readers.opener import open_recording
 from models.signals.recording import Recording, TrackKind
@@ -64,6 +64,10 @@ class StudyOrder:
     def files(self) -> tuple[Path, ...]:
         """What the windows depend on; a WFDB header's data lie beside it and are not looked at."""
         return (Path(self.location),)
+
+
+_LEFT_OUT: dict[str, str] = {m.value: NOT_WANTED for m in Modality if m not in (*MODEL_MODALITIES, Modality.RESP)}
+"""Waves that no model reads: where they begin and end shall move no window."""
 
 
 class LacksTracks(BadInput):
@@ -108,7 +112,7 @@ def mapped(recording: Recording, order: StudyOrder) -> ChannelMap:
     if lacks:
         raise LacksTracks(order.study, lacks, tuple(names))
     try:
-        channels = map_channels(recording, order.channels)
+        channels = map_channels(recording, _LEFT_OUT | order.channels)
     except BadInput as error:
         if order.channels:
             raise

@@ -22,7 +22,8 @@ NOT_WANTED = "none"
 _LISTED = 20  # names listed in an error message
 _MODALITY_WORDS = {
     "ekg": Modality.ECG, "art": Modality.ABP, "ibp": Modality.ABP, "iabp": Modality.ABP, "bp": Modality.ABP,
-    "pleth": Modality.PPG, "spo2": Modality.PPG, "bis": Modality.EEG, "co2": Modality.RESP, "rr": Modality.RESP,
+    "pleth": Modality.PPG, "spo2": Modality.PPG, "bis": Modality.EEG, "rr": Modality.RESP,
+    "etco2": Modality.CO2, "capno": Modality.CO2, "paw": Modality.AWP, "pa": Modality.PAP,
 }  # fmt: skip
 """What people call a modality; offered, not taken."""
 

@@ -101,7 +101,7 @@ def _judge_pressure(mmhg: FloatArray, rate: float, *, gas: bool) -> tuple[Modali
         return Modality.ABP, f"{high:.0f} over {low:.0f} at {60 * beat:.0f}/min"
     breath = _rhythm(mmhg, rate, BREATH_HZ) if gas else None
     if breath and -2 <= low <= 10 and 15 <= high <= 80:
-        return Modality.RESP, f"up to {high:.0f} at {60 * breath:.0f}/min, as CO2 is"
+        return Modality.CO2, f"up to {high:.0f} at {60 * breath:.0f}/min, as CO2 is"
     return None
 
 

@@ -21,13 +21,20 @@ class Modality(StrEnum):
     PPG = "PPG"
     EEG = "EEG"
     RESP = "RESP"
+    CVP = "CVP"
+    PAP = "PAP"
+    ICP = "ICP"
+    CO2 = "CO2"
+    AWP = "AWP"
 
 
 @dataclass(frozen=True, slots=True)
 class ModalityInfo:
-    """Canonical unit and the limits outside which a sample cannot be physiological.
+    """Canonical unit and the limits outside which a sample cannot be one of the sensor's.
 
-    ``low`` and ``high`` are in ``unit``; None where the unit is arbitrary (PPG, RESP).
+    ``low`` and ``high`` are in ``unit``; None where the unit is arbitrary (PPG, RESP). Blood and head are measured by
+    the same transducers, −30 to 300 mmHg (ANSI/AAMI BP22); a capnometer's baseline may drift a little below zero; a
+    ventilator's airway pressure ends far inside of these.
     """
 
     unit: str
@@ -42,10 +49,21 @@ MODALITIES: dict[Modality, ModalityInfo] = {
     Modality.PPG: ModalityInfo("au", "photoplethysmogram", None, None),
     Modality.EEG: ModalityInfo("uV", "electroencephalogram", -2000.0, 2000.0),
     Modality.RESP: ModalityInfo("au", "respiration", None, None),
+    Modality.CVP: ModalityInfo("mmHg", "central venous pressure", -30.0, 300.0),
+    Modality.PAP: ModalityInfo("mmHg", "pulmonary arterial pressure", -30.0, 300.0),
+    Modality.ICP: ModalityInfo("mmHg", "intracranial pressure", -30.0, 300.0),
+    Modality.CO2: ModalityInfo("mmHg", "carbon dioxide in the airway", -10.0, 200.0),
+    Modality.AWP: ModalityInfo("cmH2O", "airway pressure", -100.0, 200.0),
 }
 
 MODEL_MODALITIES: tuple[Modality, ...] = (Modality.ECG, Modality.ABP, Modality.PPG, Modality.EEG)
-"""What the shipped models read; RESP serves the respiratory rate only."""
+"""What the shipped models read. The others are measured, shown and watched, and never estimated."""
+
+LINE_PRESSURES: tuple[Modality, ...] = (Modality.CVP, Modality.PAP, Modality.ICP)
+"""Pressures of a fluid-filled line or a catheter's tip beside the arterial one; their number is a mean."""
+
+BREATHS: tuple[Modality, ...] = (Modality.RESP, Modality.CO2)
+"""Waves that breaths are counted in, the preferred first."""
 
 
 class SleepChannel(StrEnum):

@@ -19,6 +19,7 @@ doubt, unless its level alone rules it out):
   used.)
 * ECG — amplitude, roughness and kurtosis (kSQI of Li, Mark & Clifford, Physiol Meas 2008; 29:15–32: QRS complexes
   make the distribution peaked, noise does not). Asystole and ventricular fibrillation are measurements, not artefacts.
+* CVP, PAP, ICP — what a transducer can say, and the pressure bag; a line that stands still, at any level, is measured.
 * EEG — offset, amplitude, slope, muscle, slow waves of eye and movement (:mod:`models.signals.eeg_artefacts`).
   Suppressed EEG is valid EEG: only samples that do not move at all, or like an amplifier's noise, are flat.
 
@@ -40,7 +41,7 @@ from models.signals.blocks import median
 from models.signals.eeg_artefacts import eeg_artefact
 from models.signals.findings import PULSE_CHANNELS, Pulse, Rhythm
 from models.signals.found_beats import FoundBeats
-from models.signals.modalities import GRID_RATE_HZ, MODALITIES, Modality
+from models.signals.modalities import GRID_RATE_HZ, LINE_PRESSURES, MODALITIES, Modality
 from models.signals.offset import REACH
 from models.signals.shape import bends, kurtosis
 
@@ -55,15 +56,18 @@ _CELL = GRID_RATE_HZ
 class Limits:
     """What a cell must hold to.
 
-    still: peak to peak below which a signal does not move (canonical unit), over ``still_s``. swing: largest peak to
-    peak within one second. rough: largest :func:`bends` of a second as a share of the peak to peak of the last 3 s;
-    pulses give 0.01–0.04, QRS complexes 0.03–0.27, shaking lines and noise 0.1–0.5.
+    still: peak to peak below which a signal does not move (canonical unit), over ``still_s``; negative where a line
+    that stands still has measured what it says. swing: largest peak to peak within one second. rough:
+    largest :func:`bends` of a second as a share of the peak to peak of the last 3 s; pulses give 0.01–0.04, QRS
+    complexes 0.03–0.27, shaking lines and noise 0.1–0.5. rail: least level at which a value that is held is the
+    sensor's end: plateaus of gas and pressure in an airway are not.
     """
 
     still: float
     still_s: int
     swing: float
     rough: float
+    rail: float = -np.inf
 
 
 LIMITS: dict[Modality, Limits] = {
@@ -72,7 +76,9 @@ LIMITS: dict[Modality, Limits] = {
     Modality.PPG: Limits(still=0.0, still_s=2, swing=np.inf, rough=0.20),
     Modality.EEG: Limits(still=0.02, still_s=2, swing=400.0, rough=np.inf),
     Modality.RESP: Limits(still=0.0, still_s=5, swing=np.inf, rough=np.inf),
-}
+    Modality.CO2: Limits(still=0.0, still_s=10, swing=np.inf, rough=np.inf, rail=150.0),
+    Modality.AWP: Limits(still=0.0, still_s=10, swing=np.inf, rough=np.inf, rail=100.0),
+} | dict.fromkeys(LINE_PRESSURES, Limits(still=-1.0, still_s=2, swing=220.0, rough=np.inf))
 
 PERIOD_S = 3  # holds a beat down to 20 beats/min (Sun 2006)
 
@@ -85,6 +91,8 @@ LEAST_PULSE_PRESSURE = 6.0  # below, there is no pulse
 ROUGH_RATE_HZ = 1.5  # the pulse rate up to which the limit of roughness holds as it is
 ROUGH_SWING = 20.0  # the least pulse pressure that roughness is a share of: a still line is not rough by its noise
 FLUSH_RISE = 30.0  # a still second this far above the pulses before it is the pressure bag, not the patient
+
+FLUSHED = frozenset({Modality.CVP, Modality.PAP})  # beside the artery: lines that hang on a bag
 
 # ECG, mV
 NOISE_SWING, NOISE_KURTOSIS = 0.30, 5.0
@@ -214,7 +222,7 @@ def _level(view: _View) -> Absence | None:
         return Absence.LEAD_OFF
     if view.swing <= limits.still and top - bottom > limits.still:
         at_bottom = view.modality in CLIPPED_SWING and view.high <= bottom + limits.still
-        if view.low >= top - limits.still or at_bottom:
+        if view.low >= max(top - limits.still, limits.rail) or at_bottom:
             return Absence.SATURATED
     if view.swing <= limits.still:
         recent = view.grid[-limits.still_s * _CELL :]
@@ -330,7 +338,16 @@ def _electroencephalogram(view: _View) -> Absence | None:
     return Absence.ARTEFACT if bends(view.cell) > MUSCLE else eeg_artefact(view.grid)
 
 
+def _line(view: _View) -> Absence | None:
+    """A line above what any patient's can reach, and still: the bag of a vascular line, the transducer of another."""
+    mean = float(np.nansum(view.cell)) / np.count_nonzero(np.isfinite(view.cell))
+    if mean <= MOST_MEAN:
+        return None
+    return Absence.FLUSH if view.swing < LEAST_PULSE_PRESSURE and view.modality in FLUSHED else Absence.OUT_OF_RANGE
+
+
 _RULES: dict[Modality, Callable[[_View], Absence | None]] = {
     Modality.ECG: _electrocardiogram,
     Modality.EEG: _electroencephalogram,
+    **dict.fromkeys(LINE_PRESSURES, _line),
 }

@@ -1,16 +1,18 @@
 """State of one sensor at every tick: measured, or why not. Drives display, vitals and technical alarms.
 
-No data after 0.5 s; lead off, saturated, out of range after 1 s; flat after 5 s; a failed quality index for as long as
-the newest completed 1-s cell fails it. All are *runs that reach to now*: one good sample ends a run, so a sensor that
-comes back is measured at once. Works on native samples and event time and reads no clock.
+No data after 0.5 s; lead off, saturated, out of range after 1 s; flat after 5 s, in an airway after 10; a failed
+quality index for as long as the newest completed 1-s cell fails it. All are *runs that
+reach to now*: one good sample ends a run, so a sensor that comes back is measured at once. Works on native samples and
+event time and reads no clock.
 
 Rails. An ECG whose electrode is off drifts to the end of its amplifier's input range: a run of one second out of reach
 of its zero (:mod:`models.signals.offset`) is *lead off*, or *out of range* where even that is not possible. While a
 channel's zero is not known yet, a level counts for that only if it is held. A run of one and the same value at the
 highest or lowest level that the channel has ever reached is *saturated*; the same value anywhere else is *flat*, after
-a longer time, since quantised signals do hold still for a while. Not so an arterial pressure: a line that delivers one
+a longer time, since quantised signals do hold still for a while. Not so the pressure of a line: one that delivers one
 value for as long as you like has measured it (an arrest, a closed tap; see :mod:`models.signals.quality`), and only
-near the top of a transducer's range does it mean saturation.
+near the top of a transducer's range does it mean saturation. Gas and pressure of an airway rest at their lowest level
+where nobody breathes: that is flat, and a plateau at their highest so far is no rail.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.signals.absence import Absence
-from models.signals.modalities import MODALITIES, Modality
+from models.signals.modalities import LINE_PRESSURES, MODALITIES, Modality
 from models.signals.offset import REACH
 from models.signals.times import SECOND_NS
 
@@ -32,6 +34,7 @@ FloatArray = npt.NDArray[np.float32]
 NO_DATA_NS = 500_000_000
 RAIL_NS = SECOND_NS
 FLAT_NS = 5_000_000_000
+AIRWAY_FLAT_NS = 10_000_000_000
 
 _BY_QUALITY = frozenset({Absence.ARTEFACT, Absence.FLUSH, Absence.OUT_OF_RANGE})
 
@@ -41,6 +44,7 @@ class Rails:
     """lead_off: distance from zero from which a lasting level means an electrode is off; inf where only the quality of
     a cell can tell.
 
+    flat_ns: how long a held value must last to be flat: slow breaths leave an airway still for seconds.
     at_low: whether a value held at the channel's own lowest level means a saturated amplifier as one at its highest
     does; a pulse wave without a pulse rests at its lowest level, so there it means flat. top: least level at which a
     held value means saturation. flat: whether a value held anywhere else means that the sensor says nothing.
@@ -51,6 +55,7 @@ class Rails:
     at_low: bool = False
     top: float = float("-inf")
     flat: bool = True
+    flat_ns: int = FLAT_NS
     by_quality: frozenset[Absence] = _BY_QUALITY
 
 
@@ -61,6 +66,9 @@ RAILS = MappingProxyType(
         Modality.PPG: Rails(),
         Modality.EEG: Rails(at_low=True, by_quality=_BY_QUALITY | {Absence.LEAD_OFF, Absence.FLAT}),
         Modality.RESP: Rails(at_low=True),
+        **dict.fromkeys(LINE_PRESSURES, Rails(top=200.0, flat=False)),
+        Modality.CO2: Rails(top=150.0, flat_ns=AIRWAY_FLAT_NS),
+        Modality.AWP: Rails(top=100.0, flat_ns=AIRWAY_FLAT_NS),
     }
 )
 
@@ -213,6 +221,6 @@ class SensorState:
             at_bottom = self._rails.at_low and self._last_value <= self._lowest
             if self._lowest < self._highest and (at_top or at_bottom):
                 return Absence.SATURATED
-            if self._rails.flat and self._same.lasts(now_ns, FLAT_NS):
+            if self._rails.flat and self._same.lasts(now_ns, self._rails.flat_ns):
                 return Absence.FLAT
         return cell if cell in self._rails.by_quality else None

@@ -1,5 +1,8 @@
 """Units of measurement: the spellings that recordings use and their conversion to the canonical unit.
 
+Carbon dioxide is a partial pressure; a share of the gas is told as that of dry gas at 760 mmHg, which at another height
+or counted as wet is off by some percent: monitors differ by as much.
+
 Factors: 1 mmHg = 133.322387415 Pa and 1 cmH2O = 98.0665 Pa (NIST SP 811, appendix B.8).
 """
 
@@ -13,6 +16,7 @@ ARBITRARY = "au"
 
 _PA_PER_MMHG = 133.322387415
 _PA_PER_CMH2O = 98.0665
+_ATMOSPHERE_MMHG = 760.0
 
 # dimension -> symbol -> size in the dimension's base unit (volt, pascal, hertz, beats per minute, fraction)
 _DIMENSIONS: dict[str, dict[str, float]] = {
@@ -97,10 +101,13 @@ def factor(unit: str, target: str) -> float:
 def canonical_factor(unit: str, modality: Modality) -> float:
     """Number that brings values in ``unit`` to the canonical unit of ``modality``.
 
-    Where the canonical unit is arbitrary (PPG, RESP) every unit is taken as it is: factor 1. Raises BadInput for a
+    Where the canonical unit is arbitrary (PPG, RESP) every unit is taken as it is: factor 1. A share of CO2 is taken
+    for that of dry air. Raises BadInput for a
     unit that is unknown, empty or of another kind (a pressure in mV).
     """
     target = MODALITIES[modality].unit
     if target == ARBITRARY:
         return 1.0
+    if modality is Modality.CO2 and symbol(unit) in _DIMENSIONS["fraction"]:
+        return factor(unit, "1") * _ATMOSPHERE_MMHG
     return factor(unit, target)

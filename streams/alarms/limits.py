@@ -17,7 +17,7 @@ class Limit:
     vital: field of VitalsRecord. below: True for a lower limit. value: an infinite one is never crossed, as of a limit
     that is off. extreme: the value from which the priority is high. delay_s: the condition must have stood so long
     before it is an alarm. extreme_delay_s: shorter, beyond ``extreme``. source: field of VitalsRecord that names the
-    source, and the one source that is trusted with an alarm.
+    source, and the sources that are trusted with an alarm.
     """
 
     key: str
@@ -28,12 +28,12 @@ class Limit:
     extreme: float
     delay_s: float
     extreme_delay_s: float
-    source: tuple[str, str] | None = None
+    source: tuple[str, tuple[str, ...]] | None = None
     priority: str = "medium"
 
     def measured(self, record: VitalsRecord) -> float | None:
         """The numeric, None where it is unknown or comes from another source."""
-        if self.source is not None and getattr(record, self.source[0]) != self.source[1]:
+        if self.source is not None and getattr(record, self.source[0]) not in self.source[1]:
             return None
         value: float | None = getattr(record, self.vital)
         return value

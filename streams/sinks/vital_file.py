@@ -16,7 +16,10 @@ from models.signals.modalities import Modality
 from streams.sinks.convert import NOBODY_KNOWS_UNIX_S, Material, Signal
 
 DEVICE = "Vigil"
-MONTYPES = {Modality.ECG: 1, Modality.ABP: 4, Modality.PPG: 8, Modality.RESP: 11, Modality.EEG: 28}
+MONTYPES = {
+    Modality.ECG: 1, Modality.ABP: 4, Modality.PPG: 8, Modality.RESP: 11, Modality.EEG: 28,
+    Modality.CO2: 13, Modality.CVP: 20, Modality.AWP: 29, Modality.PAP: 66, Modality.ICP: 74,
+}  # fmt: skip
 """The format's signal kinds, so that a reader need not guess from names."""
 
 

@@ -60,7 +60,7 @@ class DeviceChannel:
     """A wave that a device sends: its own name for it (each once), the unit of its values ("" if it has none or does
     not say), and its nominal rate in Hz.
 
-    declared: the modality ("ECG", "ABP", "PPG", "EEG", "RESP") where the device itself says what the channel is,
+    declared: the modality ("ECG", "ABP", "CVP") where the device itself says what the channel is,
     "other" where it says that it is none of them, "" where the name has to do.
     """
 

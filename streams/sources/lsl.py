@@ -55,6 +55,8 @@ LISTED = 12
 _DECLARED = {
     "ecg": Modality.ECG, "ekg": Modality.ECG, "eeg": Modality.EEG, "ppg": Modality.PPG, "pleth": Modality.PPG,
     "abp": Modality.ABP, "ibp": Modality.ABP, "resp": Modality.RESP, "respiration": Modality.RESP,
+    "cvp": Modality.CVP, "pap": Modality.PAP, "icp": Modality.ICP, "co2": Modality.CO2, "capnogram": Modality.CO2,
+    "awp": Modality.AWP,
 }  # fmt: skip
 _OTHER = frozenset(
     (

@@ -8,6 +8,7 @@ without a pulse. What is not known is None, never an old number. The least that 
 * rates of heart and pulse: three unbroken intervals, the last beat at most 4 s ago (:mod:`streams.vitals.heart`);
 * pressures: two valid beats and half of all in 12 s; a mean without beats: 90 % of its 1 to 3 s (``pressure``);
 * respiration: the last 20 s without a gap of more than 1 s, or twelve unbroken beats over 20 s (``respiration``);
+* means of other lines: 4 s without a break (``lines``); end-tidal CO2: a whole breath in the last 15 s (``capnogram``);
 * spectral edge: half of the last 30 s, burst suppression of the last 60, muscle of the last 10 (``eeg``);
 * openibis, the second opinion on depth: half of the last 30 s and of the last 63 (:mod:`models.signals.openibis`).
 """
@@ -26,11 +27,15 @@ from models.signals.eeg_rate import RATE_HZ as DEPTH_RATE_HZ
 from models.signals.eeg_rate import At128Hz
 from models.signals.findings import PULSE_CHANNELS, Findings, Pulse, Rhythm
 from models.signals.found_beats import FoundBeats
-from models.signals.modalities import GRID_RATE_HZ, Modality
+from models.signals.modalities import BREATHS, GRID_RATE_HZ, LINE_PRESSURES, Modality
 from models.signals.openibis import Openibis
 from streams.records import VitalsRecord
+from streams.vitals.capnogram import SPAN_S as CAPNOGRAM_SPAN_S
+from streams.vitals.capnogram import end_tidal
 from streams.vitals.eeg import SUPPRESSION_SPAN_S, MuscleMeter, spectral_edge, suppression_ratio
 from streams.vitals.heart import BeatTrain, auto_rate
+from streams.vitals.lines import SPAN_S as LINE_SPAN_S
+from streams.vitals.lines import mean_pressure
 from streams.vitals.pressure import PressureTrain
 from streams.vitals.respiration import SPAN_S as RESPIRATION_SPAN_S
 from streams.vitals.respiration import rate_of_modulation, rate_of_signal
@@ -150,6 +155,8 @@ class VitalsMonitor:
         hr, source = auto_rate(known, second)
         pulse = _pulse_rate(known, second)
         resp, resp_source = self._respiration(second, block, measured, known)
+        means = {m: mean_pressure(block(m, LINE_SPAN_S)) for m in LINE_PRESSURES if measured.get(m, False)}
+        gas = end_tidal(block(Modality.CO2, CAPNOGRAM_SPAN_S)) if measured.get(Modality.CO2, False) else None
         muscle = None
         if cells.get(Modality.EEG, Absence.NOT_CONNECTED) in (None, Absence.ARTEFACT):  # muscle makes artefacts
             if native is not None:
@@ -175,6 +182,10 @@ class VitalsMonitor:
             emg_db=muscle[0] if muscle else None,
             emg_band=f"{muscle[1][0]:.0f}–{muscle[1][1]:.0f} Hz" if muscle else "",
             openibis=openibis,
+            cvp_mean=means.get(Modality.CVP),
+            pap_mean=means.get(Modality.PAP),
+            icp_mean=means.get(Modality.ICP),
+            etco2_wave=gas,
             rppg_delay_s=rppg_delay_s if Modality.ECG in known and Modality.PPG in known else None,
             beats=[(b.time_s, source.value) for b in new[source]] if source else [],
         )
@@ -202,10 +213,15 @@ class VitalsMonitor:
         measured: Mapping[Modality, bool],
         known: Mapping[Modality, BeatTrain],
     ) -> tuple[float | None, str]:
-        """Rate and where it comes from: the respiration signal if it is measured, else ECG and PPG (or pressure)."""
-        if measured.get(Modality.RESP, False):
-            rate = rate_of_signal(block(Modality.RESP, RESPIRATION_SPAN_S))
-            return rate, Modality.RESP.value if rate is not None else ""
+        """Rate and where it comes from: the first of the waves of breaths that is measured and says one; ECG and PPG
+        (or pressure) where none is measured."""
+        waves = [m for m in BREATHS if measured.get(m, False)]
+        for wave in waves:
+            rate = rate_of_signal(block(wave, RESPIRATION_SPAN_S))
+            if rate is not None:
+                return rate, wave.value
+        if waves:
+            return None, ""
         pulse = Modality.PPG if Modality.PPG in known else Modality.ABP
         sources = [m for m in (Modality.ECG, pulse) if m in known]
         ecg = known[Modality.ECG].beats if Modality.ECG in known else ()

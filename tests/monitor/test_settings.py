@@ -39,10 +39,11 @@ def test_widest_estimates() -> None:
 
 
 def test_drops() -> None:
-    assert parse_drops(["abp:120-240.5, PPG:0-1", "EEG:3-"]) == (
+    assert parse_drops(["abp:120-240.5, PPG:0-1", "EEG:3-", "co2:7-"]) == (
         Drop(Modality.ABP, 120.0, 240.5),
         Drop(Modality.PPG, 0.0, 1.0),
         Drop(Modality.EEG, 3.0, math.inf),
+        Drop(Modality.CO2, 7.0, math.inf),
     )
 
 

@@ -146,7 +146,7 @@ def test_overrides() -> None:
     assert Modality.ABP not in channels.channels
     for bad, message in [
         ({"ECG": "III"}, "did you mean"),
-        ({"CVP": "X1"}, "modalities"),
+        ({"LAP": "X1"}, "modalities"),
         ({"ECG": "ART", "ABP": "ART"}, "a track of its own"),
         ({"ECG": "HR"}, "wave tracks"),
     ]:

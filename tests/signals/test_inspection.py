@@ -76,10 +76,10 @@ def test_reasons_notes_and_overrides(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("path", "taken", "seconds"),
     [
-        ("vital/surgery1.vital", ["ECG", "ABP", "PPG"], 1974.61),
+        ("vital/surgery1.vital", ["ECG", "ABP", "PPG", "CVP", "AWP"], 2015.26),
         ("vital/intellivue_demo.vital", ["ECG", "ABP", "PPG", "RESP"], 218.112),
         ("wfdb/v102s.hea", ["ECG", "PPG", "RESP"], 300),
-        ("wfdb/041s/041s.hea", ["ECG", "ABP", "PPG", "RESP"], 16),
+        ("wfdb/041s/041s.hea", ["ECG", "ABP", "PPG", "RESP", "PAP"], 16),
         ("wfdb/slp41m", ["ECG", "ABP", "EEG", "RESP"], 60),
         ("wfdb/s25047/s25047-2704-05-04-10-44.hea", ["ECG", "ABP"], 4140),
     ],

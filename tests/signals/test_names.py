@@ -31,7 +31,12 @@ A, P, E, R = Modality.ABP, Modality.PPG, Modality.ECG, Modality.RESP
         *((name, P) for name in ("SpO2 wave", "SPO2_WAVE", "SpO2-Wave", "SpO2 Waveform", "PlethWV", "Plet", "PLETH1")),
         *((name, P) for name in ("SpO2 Pleth", "spo2pleth", "PlethWave", "Pleth wave", "Pulse wave", "SPO2_PLETH")),
         *((name, E) for name in ("ECG II", "ECG-II", "ECGII", "EKG-II", "ECG lead II", "ECG Wave", "M/ECG 1")),
-        *((name, R) for name in ("RESP wave", "RespWV", "CO2 wave", "Resp.")),
+        *((name, R) for name in ("RESP wave", "RespWV", "Resp.")),
+        *((name, Modality.CVP) for name in ("CVP", "CVP1", "IBP CVP", "CVP_WAV1", "D/CVP wave", "P-CVP")),
+        *((name, Modality.PAP) for name in ("PAP", "PAP_WAVE", "P_PAP", "Pulmonary artery pressure")),
+        *((name, Modality.ICP) for name in ("ICP", "ICP1", "ICP wave", "Intracranial pressure")),
+        *((name, Modality.CO2) for name in ("CO2 wave", "CO2", "Capnogram", "D/CO2_WAV", "AWCO2")),
+        *((name, Modality.AWP) for name in ("AWP", "Paw", "Airway pressure", "PAW_WAVE")),
     ],
 )  # fmt: skip
 def test_names_of_monitors(name: str, modality: Modality) -> None:
@@ -40,8 +45,7 @@ def test_names_of_monitors(name: str, modality: Modality) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["SpO2", "SaO2", "SPO2 %", "CVP", "CVP1", "P2", "IBP2", "INVP2", "PAP", "ICP", "ICP1", "IBP CVP", "NIBP", "LAP",
-     "AWP", "HR", "PR", "Temp1", "P", "BIS"],
+    ["SpO2", "SaO2", "SPO2 %", "P2", "IBP2", "INVP2", "NIBP", "LAP", "HR", "PR", "Temp1", "P", "BIS"],
 )  # fmt: skip
 def test_names_that_are_something_else_or_could_be(name: str) -> None:
     """A second line is as often venous as arterial; a saturation is a number, whatever rate it is stored at."""
@@ -99,6 +103,8 @@ def test_what_the_file_says_goes_before_names(tmp_path: Path) -> None:
 
 def test_a_venous_pressure_is_no_arterial_one_whatever_it_is_called(tmp_path: Path) -> None:
     path = with_montypes(write_vital(tmp_path / "x.vital", waves(("P1", "mmHg"), ("IBP1", "mmHg"))), {"P1": 20})
+    assert taken(path) == {A: "D/IBP1", Modality.CVP: "D/P1"}
+    with_montypes(path, {"P1": 92})
     assert taken(path) == {A: "D/IBP1"}
     assert next(t for t in VitalRecording(path).tracks if t.name == "D/P1").declared == OTHER_SIGNAL
 
@@ -106,13 +112,13 @@ def test_a_venous_pressure_is_no_arterial_one_whatever_it_is_called(tmp_path: Pa
 def test_among_tracks_that_the_file_declares_the_name_decides(tmp_path: Path) -> None:
     path = write_vital(tmp_path / "x.vital", waves(("CO2", "mmHg"), ("RESP", "ohm"), ("V", "mV"), ("II", "mV")))
     with_montypes(path, {"CO2": 13, "RESP": 11, "V": 1, "II": 1})
-    assert taken(path) == {R: "D/RESP", E: "D/II"}
+    assert taken(path) == {R: "D/RESP", E: "D/II", Modality.CO2: "D/CO2"}
 
 
 def test_a_kind_that_waves_do_not_have_says_nothing(tmp_path: Path) -> None:
     path = with_montypes(write_vital(tmp_path / "x.vital", waves(("ART", "mmHg"))), {"ART": 5})
     assert taken(path) == {A: "D/ART"}
-    assert set(MONTYPES.values()) == {E, A, P, Modality.EEG, R, OTHER_SIGNAL}
+    assert set(MONTYPES.values()) == {*Modality, OTHER_SIGNAL}
 
 
 # Guesses ------------------------------------------------------------------------------------------------------------
@@ -164,7 +170,8 @@ def test_no_guess_for_what_is_taken(unnamed: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "right"), [("EKG", "ECG"), ("pleth", "PPG"), ("EGC", "ECG"), ("IBP", "ABP"), ("CO2", "RESP")]
+    ("wrong", "right"),
+    [("EKG", "ECG"), ("pleth", "PPG"), ("EGC", "ECG"), ("IBP", "ABP"), ("etCO2", "CO2"), ("Paw", "AWP")],
 )
 def test_a_modality_written_otherwise(wrong: str, right: str) -> None:
     with pytest.raises(BadInput, match=f"did you mean .*{right}"):

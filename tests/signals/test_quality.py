@@ -221,6 +221,11 @@ def test_a_few_missing_samples_change_no_verdict(modality: Modality) -> None:
         M.PPG: pulse(beat_times(70, 20), 20, 0.0, 1.0),
         M.EEG: noise(20, 15.0),
         M.RESP: np.sin(np.arange(2000) / 60.0),
+        M.CVP: pulse(beat_times(70, 20), 20, 5.0, 9.0),
+        M.PAP: pulse(beat_times(70, 20), 20, 10.0, 26.0),
+        M.ICP: pulse(beat_times(70, 20), 20, 9.0, 12.0),
+        M.CO2: 20.0 + 20.0 * np.sin(np.arange(2000) / 60.0),
+        M.AWP: 12.0 + 7.0 * np.sin(np.arange(2000) / 60.0),
     }[modality]
     before = verdicts(modality, wave)
     wave[1290:1294] = np.nan

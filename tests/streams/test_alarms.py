@@ -328,7 +328,7 @@ def test_a_jump_of_the_clock_ends_what_stood_and_blinds_nothing(to_s: int) -> No
 
 def test_only_a_measured_breath_alarms() -> None:
     """Rates read from ECG and pulse are shown; in an irregular heart they say what is not there."""
-    for source, expected in (("RESP", ["resp.low"]), ("ECG+PPG", []), ("", [])):
+    for source, expected in (("RESP", ["resp.low"]), ("CO2", ["resp.low"]), ("ECG+PPG", []), ("", [])):
         engine = AlarmEngine()
         for second in range(20):
             record = msgspec.structs.replace(vitals(second, resp_rate=3.0), resp_source=source)

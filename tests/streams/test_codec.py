@@ -448,7 +448,7 @@ WRONG: list[tuple[str, dict[str, object] | bytes, str]] = [
     (
         "modality",
         TICK | {"chunks": [["NOSE", "II", 100.0, 0, 0, ONE]]},
-        "one of ECG, ABP, PPG, EEG, RESP; found 'NOSE' at",
+        "one of ECG, ABP, PPG, EEG, RESP, CVP, PAP, ICP, CO2, AWP; found 'NOSE' at",
     ),
     ("twice", TICK | {"chunks": [["ECG", "II", 100.0, 0, 0, ONE]] * 2}, "one channel per lead"),
     ("odd bytes", TICK | {"chunks": [["ECG", "II", 100.0, 0, 0, ONE + b"\x00"]]}, "float32"),

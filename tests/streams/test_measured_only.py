@@ -31,10 +31,14 @@ STEADY = {
     M.PPG: pulse(TIMES + 0.2, SECONDS, 0, 1),
     M.EEG: brain(SECONDS, 20.0),
     M.RESP: np.sin(2 * np.pi * 0.25 * T),
+    M.CVP: pulse(TIMES + 0.1, SECONDS, 5, 9),
+    M.PAP: pulse(TIMES + 0.15, SECONDS, 10, 26),
+    M.ICP: pulse(TIMES + 0.15, SECONDS, 9, 12),
+    M.CO2: 19.0 + 19.0 * np.sin(2 * np.pi * 0.25 * T),
 }
 SAID = Findings(Rhythm.BEATS, {M.ABP: Pulse.PRESENT, M.PPG: Pulse.PRESENT})
 EXACT = {"hr": 3.0, "pulse_rate": 3.0, "abp_sys": 2.0, "abp_dia": 2.0, "abp_map": 2.0, "resp_rate": 1.0,
-         "sef95": 2.5, "bsr": 0.0}  # fmt: skip
+         "sef95": 2.5, "bsr": 0.0, "cvp_mean": 0.3, "pap_mean": 1.0, "icp_mean": 0.2, "etco2_wave": 0.5}  # fmt: skip
 """By how much a numeric of these steady signals may differ from itself when seconds are hidden."""
 
 

@@ -51,7 +51,7 @@ def test_what_roles_say_is_what_is_asked() -> None:
     assert (status.position_s, status.duration_s, status.speed, status.paused) == (7.5, 600.0, None, True)
     assert (status.model, status.backend, status.samples_lost, status.notes) == ("M 1", "onnx", 3, ("no GPU",))
     assert status.dropped == {Modality.ABP} and status.preparing == "" and status.seekable
-    assert [c.label for c in desk.session.channels] == ["II"], "of several leads the preferred one"
+    assert [(c.label, c.lead) for c in desk.session.channels] == [("II", 0), ("V5", 1)], "every lead can have a row"
     assert desk.session.gaps_s == {Modality.ECG: ((1.0, 2.0),)} and desk.session.title == "case 2"
 
 

@@ -25,7 +25,7 @@ class Recorder:
         self.sink = McapSink(path, limits, wall_ns=lambda: self._now_ns)
         self._seq = 0
         self.told: list[tuple[int, AnyRecord]] = []
-        self.add([described(patient.bed)])
+        self.add([described(patient.bed, patient.leads)])
 
     def add(self, records: Iterable[AnyRecord]) -> None:
         for record in records:
@@ -47,8 +47,9 @@ class Recorder:
         self._seq = round(second / TICK_S)
 
 
-def described(bed: str = "Bed 3") -> BedRecord:
-    channels = [BedChannel(c.modality.value, c.label, c.unit, c.rate_hz) for c in FakeSession().channels]
+def described(bed: str = "Bed 3", leads: tuple[str, ...] = ()) -> BedRecord:
+    of = FakeSession(leads=leads).channels
+    channels = [BedChannel(c.modality.value, c.label, c.unit, c.rate_hz, c.lead) for c in of]
     return BedRecord(bed=bed, session="s", epoch=0, title="t", channels=channels)
 
 

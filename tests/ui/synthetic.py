@@ -27,6 +27,7 @@ from streams.records import (
     BeatRecord,
     CellRecord,
     CommandRecord,
+    LeadState,
     LimitsRecord,
     PredictionRecord,
     RestoredChunk,
@@ -105,6 +106,11 @@ class Patient:
     story: list[Chapter] = field(default_factory=list)
     limits: tuple[LimitSetting, ...] = DEFAULT_SETTINGS
     limits_by: str = ""
+    leads: tuple[str, ...] = ()
+    """Labels of the further leads of the ECG, which are ``1 / (1 + lead)`` as high."""
+    lead_absent: dict[int, list[tuple[int, int, Absence]]] = field(default_factory=dict)
+    serves: list[tuple[int, int]] = field(default_factory=list)
+    """(from which second, which lead of the ECG), ascending; the preferred one before."""
 
     def chapter(self, second: float) -> Chapter:
         return next((c for c in self.story if c.begin <= second < c.end), _ORDINARY)
@@ -132,6 +138,8 @@ class Patient:
                 gone = np.array([bool(self.reason(modality, float(t))) for t in times], bool)
                 values[gone] = np.nan
             chunks.append(WaveChunk(modality.value, LABELS.get(modality, "x"), rate, 0, first, values.tobytes()))
+            if modality is Modality.ECG:
+                chunks += [self._further(lead, first, times) for lead in range(1, len(self.leads) + 1)]
         out: list[AnyRecord] = [
             WaveTick(
                 **self._head(),
@@ -149,6 +157,23 @@ class Patient:
         if abs(end - second - self.prediction_delay_s) < TICK_S / 2 and second >= 1:
             out.append(self.prediction(second))
         return out
+
+    def _further(self, lead: int, first: int, times: np.ndarray) -> WaveChunk:
+        values = (wave(Modality.ECG, times) / (1 + lead)).astype("<f4")
+        values[[self._lead_reason(lead, float(t)) != "" for t in times]] = np.nan
+        return WaveChunk("ECG", self.leads[lead - 1], RATES[Modality.ECG], 0, first, values.tobytes(), lead=lead)
+
+    def _lead_reason(self, lead: int, second: float) -> str:
+        told = self.absent.get(Modality.ECG, []) if lead == 0 else self.lead_absent.get(lead, [])
+        return next((why.value for begin, end, why in told if begin <= second < end), "")
+
+    def _lead_states(self, second: int) -> dict[str, list[LeadState]]:
+        """As the newest cell has it, the one that serves first."""
+        if not self.leads:
+            return {}
+        serving = next((lead for at, lead in reversed(self.serves) if at <= second), 0)
+        said = [LeadState(k, label, self._lead_reason(k, second)) for k, label in enumerate(("II", *self.leads))]
+        return {"ECG": sorted(said, key=lambda s: (s.lead != serving, s.lead))}
 
     def second(self, second: int) -> list[AnyRecord]:
         """Cells of the second that ends at ``second``, states and numerics now."""
@@ -176,7 +201,7 @@ class Patient:
         )
         limits = list(self.limits)
         return [
-            StateRecord(**self._head(), time_ns=second * NS, state=now),
+            StateRecord(**self._head(), time_ns=second * NS, state=now, leads=self._lead_states(second - 1)),
             LimitsRecord(**self._head(), time_ns=second * NS, limits=limits, set_by=self.limits_by),
             CellRecord(**self._head(), second=second - 1, absence=reasons),
             msgspec.structs.replace(vitals, **chapter.vitals),
@@ -299,6 +324,7 @@ class FakeSession:
         modalities: tuple[Modality, ...] = MODEL,
         duration_s: float = 2016.0,
         beds: tuple[str, ...] = ("Bed 3",),
+        leads: tuple[str, ...] = (),
     ) -> None:
         self.beds, self.bed = beds, beds[0]
         self.of: dict[str, dict[str, object]] = {}
@@ -320,7 +346,7 @@ class FakeSession:
                 RATES.get(m, 62.5),
             )
             for m in modalities
-        )
+        ) + tuple(ChannelInfo(Modality.ECG, label, "mV", 500.0, lead + 1) for lead, label in enumerate(leads))
         self._duration_s = duration_s
 
     def show(self, bed: str) -> None:

@@ -268,7 +268,7 @@ def test_limits_that_cannot_fire_say_why() -> None:
     assert limit_words(DEFAULT_SETTINGS, "abp_map", measured).silent == "not measured"
     assert limit_words(DEFAULT_SETTINGS, "hr", None).silent == "not measured"
     assert limit_words(DEFAULT_SETTINGS, "pulse_rate", vitals(pulse_rate=70.0)).silent == "alarm off"
-    assert limit_words(DEFAULT_SETTINGS, "resp_rate", measured).silent == "not measured by RESP"
+    assert limit_words(DEFAULT_SETTINGS, "resp_rate", measured).silent == "not measured by RESP or CO2"
     assert limit_words(None, "hr", measured).text == "-?- / -?-" and limit_words(None, "hr", measured).silent
     low = replace(default_setting("hr"), high=None, extreme_high=None)
     assert limit_words([low], "hr", measured).text == "< 50"

@@ -13,7 +13,19 @@ from hypothesis import strategies as st
 from models.signals.modalities import Modality
 from streams.records import AlarmRecord
 from tests.ui.synthetic import Patient
-from ui.bed.alarm_view import FIELDS, ROOM, Alarm, AlarmBook, AlarmField, alarm_of, colours, field_of, fields, lit
+from ui.bed.alarm_view import (
+    FIELDS,
+    ROOM,
+    Alarm,
+    AlarmBook,
+    AlarmField,
+    alarm_of,
+    breaths_row,
+    colours,
+    field_of,
+    fields,
+    lit,
+)
 from ui.style.theme import PRIORITIES, default_theme
 
 STYLE = default_theme().alarm
@@ -171,14 +183,18 @@ def test_memory_is_bounded_and_what_is_dropped_is_the_least() -> None:
 
 
 def test_the_number_an_alarm_is_about() -> None:
-    of = {key: [m for m in Modality if alarm_of(m, [Alarm(record(key), 0.0)], True)] for key in KEYS}
+    of = {key: [m for m in Modality if alarm_of(m, [Alarm(record(key), 0.0)], Modality.RESP)] for key in KEYS}
     assert of["asystole"] == of["hr.low"] == of["vtach"] == [Modality.ECG]
     assert of["map.low"] == of["abp.disconnect"] == [Modality.ABP] and of["no_pulse"] == [Modality.ABP, Modality.PPG]
     assert of["risk.hypotension"] == []
     resp = [Alarm(record("resp.low"), 0.0)]
-    assert alarm_of(Modality.RESP, resp, True) and not alarm_of(Modality.ECG, resp, True)
-    assert alarm_of(Modality.ECG, resp, False)
-    assert alarm_of(Modality.ECG, [Alarm(record("ecg.no_beats", "medium", "technical"), 0.0)], True) is None
+    for rows, its in (
+        ({Modality.ECG, Modality.RESP, Modality.CO2}, Modality.RESP),
+        ({Modality.ECG, Modality.CO2, Modality.AWP}, Modality.CO2),
+        ({Modality.ECG, Modality.CVP}, Modality.ECG),
+    ):
+        assert [m for m in Modality if alarm_of(m, resp, breaths_row(rows))] == [its], "in one row, wherever that is"
+    assert alarm_of(Modality.ECG, [Alarm(record("ecg.no_beats", "medium", "technical"), 0.0)], Modality.RESP) is None
 
 
 def test_a_long_run_keeps_its_phase() -> None:

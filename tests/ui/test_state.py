@@ -61,13 +61,13 @@ def lane(state: DisplayState, modality: Modality):
 
 def test_rows_are_the_connected_channels_and_what_the_model_reads() -> None:
     state = DisplayState(THEME)
-    only = (ChannelInfo(Modality.ECG, "II", "mV", 500.0), ChannelInfo(Modality.ECG, "V", "mV", 500.0),
+    only = (ChannelInfo(Modality.ECG, "II", "mV", 500.0), ChannelInfo(Modality.ECG, "V", "mV", 500.0, 1),
             ChannelInfo(Modality.RESP, "RESP", "au", 62.5))  # fmt: skip
     assert state.set_channels(only)
     assert [row.key for row in state.lanes] == ["ECG", "ECG:V", "ABP", "PPG", "EEG", "RESP"]
     assert lane(state, Modality.ABP).absence == Absence.NOT_CONNECTED.value
     assert not state.set_channels(only)
-    assert state.lane("ECG", "V") is state.lanes[1]
+    assert state.lane("ECG") is state.lanes[0] and (state.lanes[1].lead, state.lanes[1].title) == (1, "ECG lead V")
 
 
 def test_samples_arrive_where_their_index_says() -> None:

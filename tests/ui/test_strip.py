@@ -106,7 +106,7 @@ def taken(screen: Make) -> tuple[Screen, Strip]:
     head_s = s.window.sweep.head_s
     assert head_s is not None
     marks = s.window.freeze.flags(4.0, head_s)
-    strip = strip_of(s.window.state, 4.0, head_s, bed="Bed 3", title="t", when="then", marks=marks)
+    strip = strip_of(s.window.state.lanes, 4.0, head_s, bed="Bed 3", title="t", when="then", marks=marks)
     return s, strip
 
 
@@ -223,7 +223,7 @@ def test_the_table_is_what_the_rings_hold(taken: tuple[Screen, Strip]) -> None:
 def test_what_no_sensor_measures_is_a_table_of_times_that_claims_nothing(screen: Make) -> None:
     s = screen(Patient(modalities=()))
     s.run_to(3.0)
-    strip = strip_of(s.window.state, 0.0, 3.0, bed="b", title="", when="")
+    strip = strip_of(s.window.state.lanes, 0.0, 3.0, bed="b", title="", when="")
     assert len(table(strip).splitlines()) == 1
 
 
@@ -234,6 +234,6 @@ def test_no_more_of_an_estimate_is_told_than_was_drawn(screen: Make) -> None:
     assert head_s is not None and estimate is not None
     drawn_s = head_s - estimate.lag_s
     assert estimate.line.ring.end / estimate.line.rate_hz > drawn_s + 0.02, "there is more, not drawn yet"
-    strip = strip_of(s.window.state, 0.0, head_s, bed="b", title="", when="")
+    strip = strip_of(s.window.state.lanes, 0.0, head_s, bed="b", title="", when="")
     told = strip.lanes[1].estimated
     assert drawn_s - 0.03 < told.times[np.isfinite(told.values)].max() < drawn_s

@@ -37,7 +37,7 @@ def lab(colour: str, kind: str) -> np.ndarray:
     """CIE 1976 L*a*b* (D65) of a colour as eyes of a kind see it."""
     srgb = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255.0
     linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
-    linear = np.clip(KINDS[kind] @ linear, 0.0, 1.0)
+    linear = np.clip(KINDS.get(kind, np.eye(3)) @ linear, 0.0, 1.0)
     rgb_to_xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
     x, y, z = (rgb_to_xyz @ linear) / np.array([0.9505, 1.0, 1.089])
     f = [value ** (1 / 3) if value > 0.008856 else 7.787 * value + 16 / 116 for value in (x, y, z)]
@@ -56,6 +56,12 @@ def test_the_colour_blind_set_tells_lanes_and_bands_further_apart(kind: str) -> 
     bands = [[theme.colour[f"risk_{band}"] for band in ("low", "middle", "high")] for theme in (usual, chosen)]
     assert nearest(lanes[1], kind) > max(20.0, nearest(lanes[0], kind))
     assert nearest(bands[1], kind) > max(25.0, nearest(bands[0], kind))
+
+
+@pytest.mark.parametrize("name", THEMES)
+def test_lanes_are_told_apart(name: str) -> None:
+    """By eyes with all their cones."""
+    assert nearest([lane.colour for lane in theme_named(name).lanes.values()], "all cones") > 20.0
 
 
 def test_a_theme_that_is_none_and_a_change_of_what_is_not_there_are_refused() -> None:

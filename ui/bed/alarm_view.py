@@ -7,10 +7,10 @@ and counts the rest; the text is the same in both phases of the flash. Times are
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Container, Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from models.signals.modalities import Modality
+from models.signals.modalities import BREATHS, Modality
 from streams.limit_settings import LimitSetting
 from streams.records import AlarmRecord
 from ui.bed.latching import latches
@@ -238,12 +238,17 @@ def alarm_of_number(name: str, standing: Iterable[Alarm]) -> Alarm | None:
     return next(about, None)
 
 
-def alarm_of(lane: Modality, standing: Iterable[Alarm], has_resp: bool) -> Alarm | None:
-    """The worst physiological alarm about a lane's number (a respiratory rate without a row stands in the ECG's)."""
+def breaths_row(rows: Container[Modality]) -> Modality:
+    """In which of the rows there are the respiratory rate stands: that of the ECG where no wave of breaths has one."""
+    return next((modality for modality in BREATHS if modality in rows), Modality.ECG)
+
+
+def alarm_of(lane: Modality, standing: Iterable[Alarm], breaths: Modality) -> Alarm | None:
+    """The worst physiological alarm about a lane's number. breaths: :func:`breaths_row`."""
     for alarm in standing:
         about = _LANES.get(alarm.record.key.split(".")[0], ())
-        if Modality.RESP in about and not has_resp:
-            about = (Modality.ECG,)
+        if Modality.RESP in about:
+            about = (breaths,)
         if lane in about and alarm.record.kind == "physiological" and alarm.ended_s is None:
             return alarm
     return None

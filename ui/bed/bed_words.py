@@ -93,7 +93,7 @@ def bed_words(bed: Bedside) -> BedWords:
     state, moment = bed.state, bed.moment
     said: dict[Modality, Readout] = {}
     for lane in state.lanes:
-        if lane.modality in (Modality.ECG, Modality.ABP) and lane.modality not in said:
+        if lane.first and lane.modality in (Modality.ECG, Modality.ABP):
             said[lane.modality] = readout(state, lane, moment)
     heart, pressure = said.get(Modality.ECG), said.get(Modality.ABP)
     rate = heart.value if heart is not None else INVALID

@@ -16,6 +16,7 @@ from ui.bed.buffers import CellRow, Float32, SampleRing
 from ui.bed.crossfade import join_hop
 from ui.bed.filters import DisplayFilter
 from ui.bed.lane_words import Known, LaneSaid, lane_said
+from ui.bed.lead_rows import lead_name
 from ui.style.theme import LaneStyle, SweepStyle
 from ui.style.words import absence_words
 
@@ -189,7 +190,8 @@ class Lane:
     no estimate may be shown by what the sensors say now; ``not_estimable``: why the model gives none; ``answers``: its
     last window is valid and not stale; ``given``: with an estimate of this lane; ``estimated_s``: the end of the last
     that was shown. ``rhythm``: as found on the ECG, ``pulse``: of a pulse channel, as found in the newest second.
-    ``lead``: the number of the lead that serves, ``lead_label`` its label where it is not the channel of ``info``.
+    ``lead``: the number of the lead that is drawn: in the first row of a modality the one that serves, ``lead_label``
+    its label where it is not the channel of ``info``; in a row of a further lead that one.
     ``truth``: what was withheld (:mod:`ui.bed.truth`)."""
 
     key: str
@@ -216,13 +218,24 @@ class Lane:
 
     @property
     def title(self) -> str:
-        """The modality's name."""
-        return self.modality.value
+        """The modality's name, with that of a further lead."""
+        return self.modality.value if self.first else f"{self.modality.value} lead {lead_name(self.key)}"
+
+    @property
+    def first(self) -> bool:
+        """Whether it is the row of its modality, to which numbers, alarms, estimates and bad news belong, and not that
+        of a further lead."""
+        return self.key == self.modality.value
 
     @property
     def label(self) -> str:
         """The recording's name for what is drawn; "" where nothing is connected."""
         return self.lead_label or (self.info.label if self.info is not None else "")
+
+    @property
+    def detail(self) -> str:
+        """The label where it says more than the title."""
+        return "" if self.label in (self.title, lead_name(self.key)) else self.label
 
     @property
     def connected(self) -> bool:
@@ -237,7 +250,10 @@ class Lane:
 
     @property
     def said(self) -> LaneSaid:
-        """What is said while it is not measured: state, and estimate or the one reason why not."""
+        """What is said while it is not measured: state, and estimate or the one reason why not. Of a further lead the
+        state alone: what is estimated is the modality, in its own row."""
+        if not self.first:
+            return LaneSaid(absence_words(self.absence) if self.absence else "")
         begun = self.estimated_s > self.absent_since_s
         return lane_said(
             Known(self.modality, self.absence, self.forbidden, self.not_estimable, self.answers, self.given, begun)
@@ -274,7 +290,7 @@ class Lane:
         self.absent_since_s, self.not_estimable, self.forbidden, self.pulse = 0.0, "", "", Pulse.UNKNOWN
         self.answers, self.given, self.estimated_s, self.rhythm = False, False, -math.inf, Rhythm.UNKNOWN
         self.badges, self.absence_words = {}, {}
-        self.lead, self.lead_label = 0, ""
+        self.lead, self.lead_label = self.info.lead if self.info is not None else 0, ""
 
     def range_of(self, begin_s: float, end_s: float) -> tuple[float, float] | None:
         """Smallest and largest value worth scaling to in [begin, end): present cells and estimates, robustly.

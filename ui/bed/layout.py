@@ -2,7 +2,9 @@
 
 A layout names rows by the key of their lane (:attr:`ui.bed.lanes.Lane.key`). It may name rows that are not there, which
 wait for a recording that has them, and rows may be there that it does not name, which are shown where they would be
-without it. So one layout serves many recordings, and a new channel is never left out by an old choice.
+without it. So one layout serves many recordings, and a new sensor is never left out by an old choice. Rows without a
+number (further leads of a sensor, the airway's pressure) are hidden until somebody chooses them: nothing would be
+missed with them, and each of them makes the others lower.
 """
 
 from __future__ import annotations
@@ -18,13 +20,18 @@ T = TypeVar("T")
 HEIGHTS = (0.5, 0.7, 1.0, 1.4, 2.0, 2.8)
 """Of a row, times what it would have; half an octave from step to step."""
 MOST_ROWS = 64
+LONGEST_KEY = 200
+FURTHER = ":"
+"""Stands in the key of a row of a further lead, after its modality: "ECG:V5"."""
+ASKED_FOR = frozenset({"AWP"})
+"""Keys of other rows that are shown when somebody asks: a ventilator has its pressure on a screen of its own."""
 
 
 class RowChoice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How one row is shown. height: times its usual one. speed_mm_s: of its sweep, gain: of its scale (mm per unit, or
     units per cm), 0: as the theme has it. filter: by its name in the theme, "": the theme's own."""
 
-    key: Annotated[str, Meta(min_length=1, max_length=200)]
+    key: Annotated[str, Meta(min_length=1, max_length=LONGEST_KEY)]
     shown: bool = True
     height: Annotated[float, Meta(ge=HEIGHTS[0], le=HEIGHTS[-1])] = 1.0
     speed_mm_s: Annotated[float, Meta(ge=0.0, le=200.0)] = 0.0
@@ -49,10 +56,11 @@ class Layout:
                 continue
             before = [k for k in keys[:number] if k in at]
             place = next((i for i, row in enumerate(out) if before and row.key == before[-1]), -1) + 1
-            out.insert(place, RowChoice(key))
+            out.insert(place, usual_choice(key))
             at.add(key)
         if not any(row.shown for row in out):
-            out = [msgspec.structs.replace(row, shown=True) for row in out]
+            usual = {row.key for row in out if usual_choice(row.key).shown} or there
+            out = [msgspec.structs.replace(row, shown=row.key in usual) for row in out]
         return tuple(out)
 
     def replaced(self, rows: Iterable[RowChoice]) -> Layout:
@@ -87,6 +95,15 @@ class Layout:
     def named(self, name: str) -> Layout:
         """The same under a name."""
         return Layout(name, self.rows)
+
+
+def usual_choice(key: str) -> RowChoice:
+    """Of a row that nobody has chosen anything for.
+
+    >>> usual_choice("ECG").shown, usual_choice("ECG:V5").shown, usual_choice("AWP").shown
+    (True, False, False)
+    """
+    return RowChoice(key, shown=FURTHER not in key and key not in ASKED_FOR)
 
 
 def _first(rows: Iterable[RowChoice]) -> list[RowChoice]:

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Meta
 
 from models.signals.errors import BadInput
-from ui.bed.layout import MOST_ROWS, Layout, RowChoice
+from ui.bed.layout import FURTHER, MOST_ROWS, Layout, RowChoice
 from ui.style.words import quoted
 
 MOST_NAMED, MOST_LAST = 100, 100
@@ -27,7 +27,7 @@ Keys = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Layouts:
-    """named: by their names, in the order in which they were saved. last: by the keys of all rows, sorted."""
+    """named: by their names, in the order in which they were saved. last: by :func:`rows_set`."""
 
     named: Mapping[str, Layout] = field(default_factory=dict)
     last: Mapping[Keys, Layout] = field(default_factory=dict)
@@ -53,8 +53,9 @@ class Layouts:
 
 
 def rows_set(keys: Iterable[str]) -> Keys:
-    """Rows whatever their order."""
-    return tuple(sorted(set(keys)))
+    """Rows whatever their order. Further leads do not make another set: a screen that was arranged without them stays
+    so when the device begins to send one."""
+    return tuple(sorted(key for key in set(keys) if FURTHER not in key))
 
 
 def _newest(layouts: dict[K, Layout], most: int) -> dict[K, Layout]:

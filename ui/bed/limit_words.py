@@ -34,8 +34,8 @@ def limit_words(settings: Sequence[LimitSetting] | None, vital: str, vitals: Vit
     source = LIMITED[vital].source
     if vitals is None or getattr(vitals, vital) is None:
         return LimitWords(text, "not measured")
-    if source is not None and getattr(vitals, source[0]) != source[1]:
-        return LimitWords(text, f"not measured by {source[1]}")
+    if source is not None and getattr(vitals, source[0]) not in source[1]:
+        return LimitWords(text, f"not measured by {' or '.join(source[1])}")
     return LimitWords(text)
 
 

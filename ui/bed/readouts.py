@@ -15,6 +15,7 @@ from models.signals.absence import Absence
 from models.signals.modalities import Modality
 from streams.limit_settings import setting_of
 from streams.records import PredictionRecord, VitalsRecord
+from ui.bed.alarm_view import breaths_row
 from ui.bed.depth_words import depth_note
 from ui.bed.findings_words import NO_BEATS, NO_FINDING, Finding, pulse_finding, rhythm_finding, stands_still
 from ui.bed.lanes import Lane
@@ -59,7 +60,9 @@ class Readout:
 
 
 def readout(state: DisplayState, lane: Lane, moment: Moment) -> Readout:
-    """The readout of a lane at a moment."""
+    """The readout of a lane at a moment; the row of a further lead has none, since numbers are of the modality."""
+    if not lane.first:
+        return Readout("", "", NO_LIMITS, "")
     state.review(moment)
     facts = _Facts(state, lane, moment)
     match lane.modality:
@@ -73,6 +76,12 @@ def readout(state: DisplayState, lane: Lane, moment: Moment) -> Readout:
             return facts.eeg()
         case Modality.RESP:
             return facts.respiration()
+        case Modality.CVP | Modality.PAP | Modality.ICP:
+            return facts.line()
+        case Modality.CO2:
+            return facts.capnogram()
+        case Modality.AWP:
+            return facts.wave_alone()
 
 
 class _Facts:
@@ -98,8 +107,7 @@ class _Facts:
         if finding.reason:
             notes.append(finding.reason)
         notes += self._origin(vitals.hr_source if vitals is not None and rate is not None else "")
-        has_resp_row = any(row.modality is Modality.RESP for row in self.state.lanes)
-        if vitals is not None and vitals.resp_rate is not None and not has_resp_row:
+        if vitals is not None and vitals.resp_rate is not None and self._breaths is Modality.ECG:
             source_words = f" ({vitals.resp_source})" if vitals.resp_source else ""
             alarm = f", {tr('no alarm')}" if self._limits("resp_rate").silent else ""
             notes.append(f"RR {vitals.resp_rate:.0f} /min{source_words}{alarm}")
@@ -170,6 +178,35 @@ class _Facts:
         rate = vitals.resp_rate if vitals else None
         notes = self._origin(vitals.resp_source if vitals is not None and rate is not None else "")
         return self._readout("RR", "/min", self._limits("resp_rate"), number_words(rate), notes=notes)
+
+    @property
+    def _breaths(self) -> Modality:
+        return breaths_row({row.modality for row in self.state.lanes})
+
+    def line(self) -> Readout:
+        """The mean of a line's pressure."""
+        modality = self.lane.modality
+        mean = getattr(self.vitals, f"{modality.lower()}_mean") if self.vitals is not None else None
+        return self._readout(f"{modality} mean", "mmHg", NO_LIMITS, number_words(mean), notes=self._absent())
+
+    def capnogram(self) -> Readout:
+        """End-tidal CO2, the device's own where it tells one, and the respiratory rate where no other row has it."""
+        vitals, notes = self.vitals, self._absent()
+        gas, rate = (vitals.etco2, vitals.resp_rate) if vitals is not None else (None, None)
+        if gas is None and vitals is not None and vitals.etco2_wave is not None:
+            gas = vitals.etco2_wave
+            notes.append("by the wave")
+        if self._breaths is not Modality.CO2:
+            return self._readout("etCO2", "mmHg", NO_LIMITS, number_words(gas), notes=notes)
+        limits = self._limits("resp_rate")
+        if rate is not None and vitals is not None and vitals.resp_source != Modality.CO2:
+            notes.insert(0, f"RR from {self._named(vitals.resp_source)}")
+        said = LimitWords(f"RR {limits.text}" if limits.text else "", limits.silent)
+        return self._readout("etCO2 · RR", "mmHg · /min", said, number_words(gas), number_words(rate), notes)
+
+    def wave_alone(self) -> Readout:
+        """Of a wave that no number is taken from."""
+        return Readout(self.lane.title, "", NO_LIMITS, "", notes=tuple(self._absent()), held=self.held)
 
     def _readout(
         self,

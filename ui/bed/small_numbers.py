@@ -47,9 +47,10 @@ class SmallNumber:
 
 
 def small_numbers(state: DisplayState, moment: Moment) -> tuple[SmallNumber, ...]:
-    """Those that the stream has told of, at a moment."""
-    now = state.current_vitals(moment)
-    return tuple(_number(state, moment, name, now) for name in SHOWN if _last(state, name) is not None)
+    """Those that the stream has told of, at a moment; end-tidal CO2 not where its wave has a row, which says it."""
+    now, gas = state.current_vitals(moment), state.lane(Modality.CO2) is not None
+    shown = [name for name in SHOWN if not (gas and name == "etco2")]
+    return tuple(_number(state, moment, name, now) for name in shown if _last(state, name) is not None)
 
 
 def _number(state: DisplayState, moment: Moment, name: str, now: VitalsRecord | None) -> SmallNumber:

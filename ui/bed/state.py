@@ -7,14 +7,14 @@ trends as :mod:`ui.bed.series` says).
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from models.signals.absence import Absence
 from models.signals.estimable import MEASURED, forbidden
 from models.signals.findings import PULSE_CHANNELS, Findings, Pulse, Rhythm
-from models.signals.modalities import MODEL_MODALITIES, Modality
+from models.signals.modalities import Modality
 from streams.control import ChannelInfo
 from streams.limit_settings import LimitSetting
 from streams.records import (
@@ -25,6 +25,7 @@ from streams.records import (
     CellRecord,
     CommandRecord,
     ExplainRecord,
+    LeadState,
     LimitsRecord,
     PredictionRecord,
     RhythmRecord,
@@ -38,6 +39,7 @@ from ui.bed.alarm_view import AlarmBook
 from ui.bed.flags import Flags
 from ui.bed.lane_words import NOT_KNOWN, given_by
 from ui.bed.lanes import Estimate, Lane, Trace, identity_of
+from ui.bed.lead_rows import lead_absence, rows_of
 from ui.bed.liveness import Moment
 from ui.bed.low_pressure import LowPressure, Pressure, PressureWatch
 from ui.bed.marks import Marks
@@ -96,6 +98,7 @@ class DisplayState:
         self.rhythm: RhythmRecord | None = None
         self._gone_stale = False  # the rhythm record, when last looked at
         self.absence: dict[Modality, Absence | None] = {}
+        self._leads: Mapping[str, Sequence[LeadState]] = {}  # as last told
         self.alarms = AlarmBook({key: since_s for (whose, key), since_s in self._seen.items() if whose == self.session})
         self.truth.clear()
         self.pressure = PressureWatch()
@@ -136,8 +139,7 @@ class DisplayState:
         return self.theme.sweep.history_s if self._keeps_waves else GLIMPSE_S
 
     def _keeps(self, lane: Lane) -> bool:
-        first = lane.key == lane.modality.value
-        return self._keeps_waves or (self._glimpse and first and lane.modality in GLIMPSED)
+        return self._keeps_waves or (self._glimpse and lane.first and lane.modality in GLIMPSED)
 
     @property
     def glimpsed(self) -> bool:
@@ -145,30 +147,17 @@ class DisplayState:
         return self._keeps_waves or self._glimpse
 
     def set_channels(self, channels: tuple[ChannelInfo, ...]) -> bool:
-        """Make the rows: one per connected channel, and the modalities of the model also where not connected.
-
-        Returns True if the rows changed.
-        """
-        wanted: list[tuple[str, Modality, ChannelInfo | None]] = []
-        for modality in Modality:
-            mine = [channel for channel in channels if channel.modality == modality]
-            for number, channel in enumerate(mine):
-                wanted.append(
-                    (
-                        modality.value if number == 0 else f"{modality.value}:{channel.label}",
-                        modality,
-                        channel,
-                    )
-                )
-            if not mine and modality in MODEL_MODALITIES and channels:
-                wanted.append((modality.value, modality, None))
+        """Make the rows, see :func:`ui.bed.lead_rows.rows_of`. Returns True if they changed."""
+        wanted = rows_of(channels)
         if [(lane.key, lane.modality, lane.info) for lane in self.lanes] == wanted:
             return False
         known = {lane.key: lane for lane in self.lanes}
         self.lanes = []
         for key, modality, info in wanted:
-            lane = known.get(key) or Lane(key, modality, self.theme.lanes[modality], info)
+            lead = info.lead if info is not None else 0
+            lane = known.get(key) or Lane(key, modality, self.theme.lanes[modality], info, lead=lead)
             lane.info = info
+            lane.lead = lane.lead if lane.first else lead
             if info is None and not lane.absence:
                 lane.absence = Absence.NOT_CONNECTED.value
             self.lanes.append(lane)
@@ -186,10 +175,9 @@ class DisplayState:
             if session == self.session:
                 self.alarms.see(key, since_s)
 
-    def lane(self, modality: str, label: str = "") -> Lane | None:
-        """The row of a modality (its first), or of one labelled channel of it."""
-        by_key = {lane.key: lane for lane in self.lanes}
-        return by_key.get(f"{modality}:{label}") or by_key.get(modality)
+    def lane(self, modality: str) -> Lane | None:
+        """The row of a modality: its first."""
+        return next((lane for lane in self.lanes if lane.key == modality), None)
 
     def apply(self, record: AnyRecord, now_s: float) -> None:
         """Fold one record in; ``now_s`` is the monotonic time of its arrival. Records of an older epoch, another bed
@@ -253,20 +241,9 @@ class DisplayState:
 
     def _wave(self, tick: WaveTick, now_s: float) -> None:
         for chunk in tick.chunks if self.glimpsed else ():
-            lane = self.lane(chunk.modality, chunk.label)
-            if lane is None or (lane.key == lane.modality.value and chunk.lead != lane.lead):
-                continue
-            if chunk.withheld:
-                if self._keeps_waves:
-                    if lane.truth is None or lane.truth.identity != identity_of(chunk):
-                        lane.truth = Trace(chunk, lane.style, self.theme.sweep)
-                    lane.truth.write(chunk.first_index, _floats(chunk))
-                continue
-            if not self._keeps(lane):
-                continue
-            if lane.trace is None or (lane.trace.identity != identity_of(chunk) and not lane.trace.follow(chunk)):
-                lane.trace = Trace(chunk, lane.style, self.theme.sweep, self._history_s)
-            lane.trace.write(chunk.first_index, _floats(chunk))
+            for lane in self.lanes:  # a further lead that serves is drawn in two
+                if lane.modality == chunk.modality and lane.lead == chunk.lead:
+                    self._samples(lane, chunk)
         if self._keeps_waves:
             self.truth.see(tick)
         if tick.goes_to_ns is not None:
@@ -280,19 +257,38 @@ class DisplayState:
             self.undrawn.append((tick.end_ns * _NS, tick.due_ns))
         self.ended = self.ended or tick.eos
 
+    def _samples(self, lane: Lane, chunk: WaveChunk) -> None:
+        if chunk.withheld:
+            if self._keeps_waves:
+                if lane.truth is None or lane.truth.identity != identity_of(chunk):
+                    lane.truth = Trace(chunk, lane.style, self.theme.sweep)
+                lane.truth.write(chunk.first_index, _floats(chunk))
+        elif self._keeps(lane):
+            if lane.trace is None or (lane.trace.identity != identity_of(chunk) and not lane.trace.follow(chunk)):
+                lane.trace = Trace(chunk, lane.style, self.theme.sweep, self._history_s)
+            lane.trace.write(chunk.first_index, _floats(chunk))
+
+    def _told(self, lane: Lane, by_modality: Mapping[str, str]) -> str | None:
+        """What is said of a row's own channel; None where nothing is. What is told of a lead is of its newest cell: the
+        stream sends the state of leads that has changed before the cell that changed it."""
+        if lane.first:
+            return by_modality.get(lane.modality.value)
+        return lead_absence(self._leads, lane.modality.value, lane.lead)
+
     def _cells(self, record: CellRecord) -> None:
         for lane in self.lanes:
-            absence = record.absence.get(lane.modality.value)
+            absence = self._told(lane, record.absence)
             if absence is not None:
                 lane.cells.put(record.second, absence)
 
     def _state(self, record: StateRecord) -> None:
         self.marks.state(record)
+        self._leads = record.leads
         for lane in self.lanes:
             leads = record.leads.get(lane.modality.value)
-            if leads and lane.key == lane.modality.value:
+            if leads and lane.first:
                 lane.lead, lane.lead_label = leads[0].lead, leads[0].label
-            absence = record.state.get(lane.modality.value)
+            absence = self._told(lane, record.state)
             if absence is None or absence == lane.absence:
                 continue
             # The clock of an absence runs on when only its reason changes (no data -> flat).
@@ -343,7 +339,7 @@ class DisplayState:
         if not record.valid:
             return
         for lane in self.lanes:
-            if lane.given and lane.absence and not lane.barred:
+            if lane.first and lane.given and lane.absence and not lane.barred:
                 lane.estimated_s = record.window_end_ns * _NS
         abp = self.lane(Modality.ABP)
         mean = (record.pressures or {}).get("map")

@@ -20,7 +20,6 @@ from ui.bed.buffers import SampleRing
 from ui.bed.calipers import unit_of
 from ui.bed.flags import Flag
 from ui.bed.lanes import Lane
-from ui.bed.state import DisplayState
 
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
@@ -74,7 +73,7 @@ class Strip:
 
 
 def strip_of(
-    state: DisplayState,
+    lanes: Iterable[Lane],
     begin_s: float,
     head_s: float,
     *,
@@ -83,9 +82,9 @@ def strip_of(
     when: str,
     marks: Iterable[Flag] = (),
 ) -> Strip:
-    """What a state has from ``begin_s`` to a beam at ``head_s``, as far as that has drawn it."""
-    lanes = tuple(_lane(lane, begin_s, head_s) for lane in state.lanes)
-    return Strip(bed, title, when, begin_s, head_s, lanes, tuple(marks))
+    """What ``lanes`` have from ``begin_s`` to a beam at ``head_s``, as far as that has drawn it."""
+    taken = tuple(_lane(lane, begin_s, head_s) for lane in lanes)
+    return Strip(bed, title, when, begin_s, head_s, taken, tuple(marks))
 
 
 def _lane(lane: Lane, begin_s: float, head_s: float) -> StripLane:
@@ -99,8 +98,9 @@ def _lane(lane: Lane, begin_s: float, head_s: float) -> StripLane:
         estimated = _read(lane.estimate.line, begin_s, drawn_s)
         low, high = (_read(ring, begin_s, drawn_s).values for ring in (lane.estimate.lo, lane.estimate.hi))
     badges = {second: badge.words for second in seconds if (badge := lane.badges.get(second)) is not None}
+    label = lane.label if lane.first else ""
     return StripLane(
-        lane.modality, lane.title, lane.label, unit_of(lane), tuple(lane.style.filter), measured, estimated, low, high,
+        lane.modality, lane.title, label, unit_of(lane), tuple(lane.style.filter), measured, estimated, low, high,
         cells, badges,
     )  # fmt: skip
 

@@ -12,6 +12,7 @@ from ui.bed.bedside import Bedside
 from ui.bed.depth_words import depth_number
 from ui.bed.findings_words import NO_FINDING, Finding
 from ui.bed.lanes import Lane
+from ui.bed.layout import usual_choice
 from ui.bed.liveness import Life
 from ui.bed.prediction_view import News, prediction_words
 from ui.bed.readouts import readout
@@ -66,16 +67,14 @@ class TileWords:
 def tile_words(bed: Bedside, said: BedWords) -> TileWords:
     """What is said of a bed at its ``moment``; ``said``: in its chip."""
     state, moment = bed.state, bed.moment
-    lanes: dict[Modality, Lane] = {}
-    for lane in state.lanes:
-        lanes.setdefault(lane.modality, lane)
+    lanes = {lane.modality: lane for lane in state.lanes if lane.first}
 
     def number(modality: Modality, label: str) -> TileNumber:
         lane = lanes.get(modality)
         if lane is None:
             return TileNumber(label, INVALID, modality)
         shown = readout(state, lane, moment)
-        alarm = alarm_of(modality, said.alarms, True)  # a respiratory rate has its own number here
+        alarm = alarm_of(modality, said.alarms, Modality.RESP)  # a respiratory rate has its own number here
         alarm = alarm if lane.connected or not shown.invalid else None
         mean = shown.mean if shown.estimated else shown.second
         return TileNumber(label, shown.value, modality, mean, shown.estimated, alarm, shown.finding)
@@ -83,7 +82,7 @@ def tile_words(bed: Bedside, said: BedWords) -> TileWords:
     heart, pressure = number(Modality.ECG, "HR"), number(Modality.ABP, "ABP")
     vitals, predicted = state.current_vitals(moment), state.current_prediction(moment)
     breaths = number_words(vitals.resp_rate if vitals is not None else None)
-    resp_alarm = alarm_of(Modality.RESP, said.alarms, True) if breaths != INVALID else None
+    resp_alarm = alarm_of(Modality.RESP, said.alarms, Modality.RESP) if breaths != INVALID else None
     eeg = lanes.get(Modality.EEG)
     depth = depth_number(vitals, predicted) if vitals is not None and eeg is not None and not eeg.absence else INVALID
     pulse = number(Modality.PPG, "PR")
@@ -109,7 +108,7 @@ def tile_words(bed: Bedside, said: BedWords) -> TileWords:
         risk=risk.value if risk is not None else INVALID,
         band=risk.band if risk is not None else "",
         news=words.news,
-        sensors=tuple(_sensor(lane) for lane in lanes.values()),
+        sensors=tuple(_sensor(lane) for lane in lanes.values() if usual_choice(lane.key).shown),
         finding=min(findings, key=lambda finding: finding.priority != "high", default=NO_FINDING),
     )
 

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from PySide6.QtCore import QRectF, Qt
 from PySide6.QtGui import QColor, QPainter, QPen
 
-from models.signals.modalities import Modality
-from ui.bed.alarm_view import Alarm, alarm_of, alarm_of_number, colours, lit
+from ui.bed.alarm_view import Alarm, alarm_of, alarm_of_number, breaths_row, colours, lit
 from ui.bed.lanes import Lane
 from ui.bed.liveness import Life, Moment
 from ui.bed.readouts import Readout
@@ -35,11 +34,12 @@ def flashes_of(
     style: AlarmStyle,
     still: bool = False,
 ) -> list[Flash | None]:
-    """With which of the standing alarms the number of each lane flashes; a sensor that is not connected has none.
+    """With which of the standing alarms the number of each lane flashes; a sensor that is not connected has none,
+    nor has the row of a further lead.
     still: none flashes, since alarms are paused or off; a high one stays lit."""
-    has_resp = any(lane.modality is Modality.RESP for lane in lanes)
+    breaths = breaths_row({lane.modality for lane in lanes})
     alarms = [
-        alarm_of(lane.modality, standing, has_resp) if lane.connected or not said.invalid else None
+        alarm_of(lane.modality, standing, breaths) if lane.first and (lane.connected or not said.invalid) else None
         for lane, said in zip(lanes, readouts, strict=True)
     ]
     return [None if alarm is None else _flash(alarm, moment, style, still) for alarm in alarms]

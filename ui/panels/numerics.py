@@ -49,7 +49,7 @@ class NumericsPanel(QWidget):
         shown = list(zip(lanes, rows, readouts, flashes or [None] * len(lanes), strict=True))
         if beat != self._beat and shown:
             self._beat = beat
-            self.update(self._area(shown[0][1]).toAlignedRect())
+            self.update(self._area(next((row for lane, row, *_ in shown if lane.first), shown[0][1])).toAlignedRect())
         if [(lane.key, *rest) for lane, *rest in shown] != [(lane.key, *rest) for lane, *rest in self._shown]:
             self._shown = shown
             self.update()
@@ -73,11 +73,13 @@ class NumericsPanel(QWidget):
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.fillRect(event.rect(), self._look.colour("background"))
+        top = next((lane for lane, *_ in self._shown if lane.first), None)
         for number, (lane, row, readout, flash) in enumerate(self._shown):
             area = self._area(row)
             if not area.intersects(QRectF(event.rect())):
                 continue
-            self._tile(painter, area, lane, readout, flash, number == 0)
+            if lane.first:
+                self._tile(painter, area, lane, readout, flash, lane is top)
             if number < len(self._shown) - 1:
                 painter.setPen(QPen(self._look.colour("line"), 1))
                 painter.drawLine(QLineF(0, area.bottom() - 0.5, self.width(), area.bottom() - 0.5))

@@ -178,7 +178,7 @@ class RowsDialog(OwnKeysDialog):
         speed, gain = self._words_of(lane)
         corners = lane.style.filter
         hz = f"{corners[0]:g}–{corners[1]:g} Hz" if corners else ""
-        title = lane.title + (f" {lane.label}" if lane.label and lane.label != lane.title else "")
+        title = f"{lane.title} {lane.detail}".rstrip()
         texts: Sequence[str] = (
             title if lane.connected else f"{title} (not connected)",
             "shown" if choice.shown else "hidden",

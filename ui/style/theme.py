@@ -7,7 +7,7 @@ import tomllib
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -40,7 +40,9 @@ class SweepStyle(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class LaneStyle(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How one modality is drawn. ``choices`` are mm per unit (gain) or unit per cm (sensitivity); ``baseline`` is the
     height of zero as a fraction of the lane from below; ``filter`` is empty or [high-pass, low-pass] in Hz, one of
-    ``filters`` by name where there are some to choose from. ``speed_mm_s``: of its own sweep, 0: as the others."""
+    ``filters`` by name where there are some to choose from. ``speed_mm_s``: of its own sweep, 0: as the others.
+    ``usual``, ``snap``: of a pressure, what is shown before any is known, and what its limits are multiples of; four
+    are the least that it spans."""
 
     colour: str
     estimated: str
@@ -54,6 +56,8 @@ class LaneStyle(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reference: float | None = None
     filters: dict[str, list[float]] = {}
     speed_mm_s: float = 0.0
+    usual: tuple[float, float] = (40.0, 130.0)
+    snap: Annotated[float, msgspec.Meta(gt=0.0)] = 10.0
 
     @property
     def filter_name(self) -> str:

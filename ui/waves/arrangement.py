@@ -13,6 +13,10 @@ from ui.style.theme import LaneStyle
 from ui.waves.scales import LaneScale
 
 _EMPTY_SHARE = 0.45
+_CROWDED, _GAIN_SHARE = (
+    6,
+    1.4,
+)  # among so many rows one at a fixed gain, which would be cut off, gets more if it needs it
 _LEAST_HEIGHT, _AROUND_WAVE = 112.0, 36.0  # of a lane with its number beside it; of header and strip: interface pixels
 
 
@@ -46,8 +50,10 @@ class Arrangement:
             height = self._choices[lane.key].height
             drawn = lane.connected or lane.estimate is not None
             mm = scales[lane.key].need_mm if drawn else None
-            weights.append(lane.style.height * height * (1.0 if drawn else _EMPTY_SHARE))
-            need = None if mm is None else height * max(_LEAST_HEIGHT * unit, mm * px_per_mm + _AROUND_WAVE * unit)
+            share = _GAIN_SHARE if mm is not None and len(self.shown) >= _CROWDED else 1.0
+            weights.append(lane.style.height * height * (share if drawn else _EMPTY_SHARE))
+            least = _LEAST_HEIGHT * unit if lane.first else 0.0
+            need = None if mm is None else height * max(least, mm * px_per_mm + _AROUND_WAVE * unit)
             needs.append(need)
         return weights, needs
 

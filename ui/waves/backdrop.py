@@ -34,8 +34,8 @@ def header_of(lane: Lane, scale: LaneScale, speed: str, now_s: float) -> Header:
     """Channel, ``speed`` in words, unit or scale, filter; and, while absent, since when, why no
     estimate, and how far one lags."""
     details = []
-    if lane.label and lane.label != lane.title:
-        details.append(lane.label)
+    if lane.detail:
+        details.append(lane.detail)
     if speed:
         details.append(speed)
     if scale.scale.caption:

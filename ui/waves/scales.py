@@ -18,7 +18,7 @@ _PULSELESS = 5.0
 _SETTLED_S = 8.0  # of a signal, before a lane is as high as that needs
 _AIR = 1.25
 _SPANS = (0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0)  # of what a lane at a fixed gain has room for
-_STEPS = (10.0, 20.0, 25.0, 50.0, 100.0)
+_STEPS = (5.0, 10.0, 20.0, 25.0, 50.0, 100.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +59,16 @@ def sensitivity_scale(style: LaneStyle, choice: float, height_mm: float) -> Scal
     return Scale(-style.baseline * span, (1 - style.baseline) * span, (), f"{_number(choice)} µV/cm", choice)
 
 
-def pressure_scale(low: float, high: float, room: int = 4) -> Scale:
-    """Limits in tens around [low, high] with room for badge and reason, and about ``room`` grid lines."""
-    room_above, room_below = (max(4.0, share * (high - low)) for share in (0.17, 0.10))
-    bottom = math.floor((low - room_below) / 10.0) * 10.0
-    if 0.0 <= bottom <= 10.0:
-        bottom = -10.0  # a pressure this near to zero is read against the line of zero
-    top = math.ceil((high + room_above) / 10.0) * 10.0
-    top = max(top, bottom + 40.0)
-    least = (top - bottom) / room
+def pressure_scale(low: float, high: float, room: int = 4, snap: float = 10.0) -> Scale:
+    """Limits in multiples of ``snap`` (of an arterial pressure tens) around [low, high] with room for badge and
+    reason, and about ``room`` grid lines."""
+    room_above, room_below = (max(0.4 * snap, share * (high - low)) for share in (0.17, 0.10))
+    bottom = math.floor((low - room_below) / snap) * snap
+    if 0.0 <= bottom <= snap:
+        bottom = -snap  # a pressure this near to zero is read against the line of zero
+    top = math.ceil((high + room_above) / snap) * snap
+    top = max(top, bottom + 4.0 * snap)
+    least = max(snap, (top - bottom) / room)
     step = next((s for s in _STEPS if s >= least), 10.0 ** math.ceil(math.log10(least)))
     first = math.ceil((bottom + 1e-6) / step) * step
     ticks = tuple(first + i * step for i in range(int((top - 1e-6 - first) // step) + 1))
@@ -103,7 +104,8 @@ class LaneScale:
             case "sensitivity":
                 return sensitivity_scale(self.style, self.choice or self._auto_choice, self._height_mm)
             case "pressure":
-                return pressure_scale(*(self._seen or (40.0, 130.0)), room=max(2, int(self._height_mm / 5)))
+                room = max(2, int(self._height_mm / 5))
+                return pressure_scale(*(self._seen or self.style.usual), room=room, snap=self.style.snap)
             case _:
                 return auto_scale(*(self._seen or (0.0, 1.0)))
 

@@ -32,7 +32,7 @@ from ui.waves.sheet import Sheet
 from ui.waves.stamp import Stamp, paint_stamp
 from ui.waves.truth_tags import TruthTags, paint_truth
 
-_RANGE_S = 8.0
+_RANGE_S, _SLOW_RANGE_S = 8.0, 20.0  # of a lane with a slow sweep of its own, which shows breaths
 _OBSERVE_EVERY_S = 1.0
 _OBSERVE_FIRST_S = 0.25
 
@@ -372,7 +372,7 @@ class SweepView(QWidget):
             ink
             for ink in self._inks
             if ink.scale.observe(
-                ink.lane.range_of(head_s - _RANGE_S, head_s),
+                ink.lane.range_of(head_s - (_SLOW_RANGE_S if ink.lane.style.speed_mm_s else _RANGE_S), head_s),
                 head_s,
                 ink.lane.pulse if ink.lane.modality in PULSE_CHANNELS else None,
                 bool(ink.lane.absence),
@@ -389,13 +389,10 @@ class SweepView(QWidget):
         self._refresh_backdrop()
 
     def choose_scale(self, modality: str, step: int) -> str:
-        """Another gain or sensitivity for a modality; returns what to tell the operator."""
-        for ink in self._inks:
-            if ink.lane.modality.value == modality:
-                if ink.scale.choose(step):
-                    self.rescale([ink])
-                return f"{modality} {ink.scale.scale.caption}"
-        return ""
+        """Another gain or sensitivity for all rows of a modality; returns what to tell the operator."""
+        mine = [ink for ink in self._inks if ink.lane.modality.value == modality]
+        self.rescale([ink for ink in mine if ink.scale.choose(step)])
+        return f"{modality} {mine[0].scale.scale.caption}" if mine else ""
 
     def _refresh_backdrop(self) -> None:
         if self._back.isNull():

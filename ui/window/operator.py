@@ -191,12 +191,15 @@ class Operator:
             self._say(tr("{sensor} is not connected", sensor=lane.title))
             return
         drop = lane.modality not in status.dropped
+        of = lane.modality.value
+        if any(not other.first for other in self._sweep.all_lanes if other.modality is lane.modality):
+            of = tr("{sensor}, all its leads,", sensor=of)  # they are one cable
         self._link.do(
-            f"{'drop' if drop else 'restore'} {lane.title}",
+            f"{'drop' if drop else 'restore'} {lane.modality}",
             lambda control: control.set_dropped(lane.modality, drop),
         )
-        withheld = tr("{sensor} WITHHELD — press {key} to restore", sensor=lane.title, key=number + 1)
-        self._say(withheld if drop else tr("{sensor} restored", sensor=lane.title))
+        withheld = tr("{sensor} WITHHELD — press {key} to restore", sensor=of, key=number + 1)
+        self._say(withheld if drop else tr("{sensor} restored", sensor=of))
 
     def toggle_truth(self) -> None:
         """Draw what is withheld, or hide it again."""

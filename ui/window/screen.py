@@ -170,12 +170,13 @@ class Screen(QWidget):
     def show_numbers(
         self, lanes: list[Lane], readouts: list[Readout], beat: bool, flashes: Sequence[Flash | None]
     ) -> None:
-        """Of all lanes, those on show first: beside their waves, and of the hidden ones in a line below."""
+        """Of all lanes, those on show first: beside their waves, and of the hidden ones in a line below. Not there is
+        what has no number that would be missed: a further lead, the airway's pressure."""
         rows = self.sweep.lane_rows
         shown = len(rows)
         self.numerics.show_readouts(lanes[:shown], rows, readouts[:shown], beat, flashes[:shown])
         hidden = zip(lanes[shown:], readouts[shown:], flashes[shown:], strict=True)
-        self.hidden.show_rows([hidden_row(*one) for one in hidden])
+        self.hidden.show_rows([hidden_row(*one) for one in hidden if one[1].value])
 
     # Sizes --------------------------------------------------------------------------------------------------------
 

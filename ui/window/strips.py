@@ -48,10 +48,11 @@ class Strips:
         state = shown.state if shown is not None else bed.state
         begin_s = max(head_s - (self._sweep.page_s if shown is not None else seconds), state.clock.first_s)
         title = bed.snapshot.title if bed.snapshot is not None else ""
-        scales = [self._sweep.scale_of(lane).scale for lane in self._sweep.lanes]
+        lanes = self._sweep.lanes
+        scales = [self._sweep.scale_of(lane).scale for lane in lanes]
         when = self._when(bed, page, begin_s, head_s)
         marks = self._freeze.flags(begin_s, head_s)
-        strip = strip_of(state, begin_s, head_s, bed=bed_title(bed.name), title=title, when=when, marks=marks)
+        strip = strip_of(lanes, begin_s, head_s, bed=bed_title(bed.name), title=title, when=when, marks=marks)
         return strip, scales
 
     def _when(self, bed: Bedside, page: Page | None, begin_s: float, head_s: float) -> str:

@@ -27,11 +27,12 @@ LISTED_GAP_S = 0.04
 """Stretches of NaN from this length on are listed as gaps (packed files fill gaps with NaN)."""
 
 MONTYPES: dict[int, str] = {
-    1: Modality.ECG, 4: Modality.ABP, 70: Modality.ABP, 8: Modality.PPG, 11: Modality.RESP, 13: Modality.RESP,
+    1: Modality.ECG, 4: Modality.ABP, 70: Modality.ABP, 8: Modality.PPG, 11: Modality.RESP, 13: Modality.CO2,
+    20: Modality.CVP, 29: Modality.AWP, 66: Modality.PAP, 74: Modality.ICP,
     28: Modality.EEG, 61: Modality.EEG, 62: Modality.EEG,
-} | dict.fromkeys((20, 29, 66, 74, 80, 81, 91, 92, 93), OTHER_SIGNAL)  # fmt: skip
-"""The waves among the format's signal kinds (``montype``): ECG 1, IABP 4, PLETH 8, RESP 11, CO2 13, EEG 28, 61 (left)
-and 62 (right), FEM 70; of others CVP 20, AWP 29, PAP 66, ICP 74, SKNA 80 and 81, RRA 91, FLOW 92, VOLUME 93."""
+} | dict.fromkeys((80, 81, 91, 92, 93), OTHER_SIGNAL)  # fmt: skip
+"""The waves among the format's signal kinds (``montype``): ECG 1, IABP 4, PLETH 8, RESP 11, CO2 13, CVP 20, EEG 28, 61
+(left) and 62 (right), AWP 29, PAP 66, FEM 70, ICP 74; of others SKNA 80 and 81, RRA 91, FLOW 92, VOLUME 93."""
 
 _FLOAT_FORMATS = (1, 2)
 _NO_VALUE = {3: -128, 4: 255, 5: -32768, 6: 65535, 7: -(2**31), 8: 2**32 - 1}  # packed files, by sample format

@@ -23,7 +23,7 @@ WAVES = {
     "ecg": ("131330", "266418", "0.002"),
     "art": ("150032", "266016", "0.008"),
     "pleth": ("150452", "262656", "0.008"),
-    "cvp": ("150084", "266016", "0.008"),
+    "wedge": ("150052", "266016", "0.008"),
 }
 """Handle → code, unit, sample period (s)."""
 
@@ -40,7 +40,7 @@ class Options:
     adapter: str = "127.0.0.1"
     beds: int = 1
     mode: str = "Real"
-    waves: tuple[str, ...] = ("ecg", "art", "pleth", "cvp")
+    waves: tuple[str, ...] = ("ecg", "art", "pleth", "wedge")
     every_s: float = 0.1
 
 

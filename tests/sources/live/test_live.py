@@ -297,8 +297,9 @@ def test_names_units_and_leads_are_those_of_files() -> None:
         ("ECG", "V5", "mV", 1),
         ("ABP", "ART", "mmHg", 0),
         ("EEG", "whatever", "uV", 0),
+        ("CVP", "CVP", "mmHg", 0),
     ]
-    assert [name for name, _ in source.left_out] == ["CVP", "PLETH", "EEG1"]
+    assert [name for name, _ in source.left_out] == ["PLETH", "EEG1"]
     assert "sampling rate is 1 Hz" in dict(source.left_out)["PLETH"]
     assert bed.end_ns is None and not bed.seekable and bed.zero_unix_ns
     ticks: list[WaveTick] = []

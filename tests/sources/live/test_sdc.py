@@ -82,7 +82,7 @@ def test_every_sample_arrives_once_with_code_unit_and_time(provider: Provider, c
         ("ecg/ECG_II", "mV", 500.0, "ECG"),
         ("art/ART", "mmHg", 125.0, "ABP"),
         ("pleth/PLETH", "1", 125.0, "PPG"),
-        ("cvp/cvp", "mmHg", 125.0, "other"),
+        ("wedge/wedge", "mmHg", 125.0, "other"),
     ]
     for name, channel in reader.channels.items():
         np.testing.assert_array_equal(np.diff(reader.values(name)), 1)
@@ -102,7 +102,7 @@ def test_it_is_found_and_is_a_bed(provider: Provider, certs: Path) -> None:
     ]
     np.testing.assert_array_equal(np.diff(ecg.values), 1)
     assert bed.source.counts()["gaps"] == 0
-    assert [name for name, _ in bed.source.left_out] == ["cvp/cvp"]
+    assert [name for name, _ in bed.source.left_out] == ["wedge/wedge"]
 
 
 def test_what_the_device_says_is_no_measurement_is_nan_and_what_is_off_is_a_gap(

@@ -36,15 +36,20 @@ def channels(*metrics: str) -> list[tuple[str, str, float, str]]:
         ('<Type Code="131074" CodingSystem="urn:oid:1.2.840.10004.1.1.1.0.0.1"/>', "ECG", "ECG_II"),  # 2::2
         ('<Type Code="131331"/>', "ECG", "ECG_V1"),
         ('<Type Code="150036"/>', "ABP", "ABP"),
-        ('<Type Code="150044"/>', "other", "h"),  # pulmonary artery
-        ('<Type Code="150084"/>', "other", "h"),  # central venous
+        ('<Type Code="150044"/>', "PAP", "PAP"),
+        ('<Type Code="150084"/>', "CVP", "CVP"),
+        ('<Type Code="153608"/>', "ICP", "ICP"),
+        ('<Type Code="151792"/>', "AWP", "AWP"),
+        ('<Type Code="151724"/>', "CO2", "CO2"),
+        ('<Type Code="150052"/>', "other", "h"),  # wedge: not what the artery's row shows
         ('<Type Code="150452"/>', "PPG", "PLETH"),
         ('<Type Code="153900"/>', "EEG", "EEG"),
         ('<Type Code="151780"/>', "RESP", "IMPEDANCE_RESP"),
         ('<Type Code="MDC_ECG_ELEC_POTL_V5"/>', "ECG", "ECG_V5"),
         ('<Type Code="9" SymbolicCodeName="MDC_PRESS_BLD_ART_FEMORAL"/>', "ABP", "FEM"),
-        ('<Type Code="9" SymbolicCodeName="MDC_PRESS_BLD_ART_PULM_WEDGE"/>', "other", "PAP"),
-        ('<Type Code="9" SymbolicCodeName="MDC_PRESS_INTRA_CRAN"/>', "other", "PRESS_INTRA_CRAN"),
+        ('<Type Code="9" SymbolicCodeName="MDC_PRESS_BLD_ART_PULM_WEDGE"/>', "other", "PAWP"),
+        ('<Type Code="9" SymbolicCodeName="MDC_PRESS_BLD_ART_PULM"/>', "PAP", "PAP"),
+        ('<Type Code="9" SymbolicCodeName="MDC_PRESS_INTRA_CRAN"/>', "ICP", "ICP"),
         # a code of another system means nothing, unless it is translated
         ('<Type Code="131330" CodingSystem="urn:acme"/>', "", "h"),
         ('<Type Code="7" CodingSystem="urn:acme"><Translation Code="150452"/></Type>', "PPG", "PLETH"),
