@@ -32,9 +32,9 @@ def print_inspection(source: str, console: Console | None = None) -> bool:
     table = Table(box=None, header_style="bold", pad_edge=False)
     for name in ("track", "kind", "rate (Hz)", "unit", "from (s)", "to (s)", "values", "gaps (s)", "taken for"):
         table.add_column(name, justify="right" if name in NUMBERS else "left", overflow="fold")
-    ordered = sorted(found.tracks, key=lambda t: (t.taken_for is None, t.kind.value != "wave", t.name))
+    ordered = sorted(found.tracks, key=lambda t: (t.taken_for is None, not t.number, t.kind.value != "wave", t.name))
     for track in ordered[:MAX_TRACKS]:
-        table.add_row(*_row(track), style=None if track.taken_for else "dim")
+        table.add_row(*_row(track), style=None if track.taken_for or track.number else "dim")
     out.print(table)
     if len(ordered) > MAX_TRACKS:
         out.print(f"… {len(ordered) - MAX_TRACKS} more tracks")
@@ -66,5 +66,5 @@ def _row(track: TrackReport) -> tuple[str, ...]:
         f"{track.end_s:.1f}" if track.rate_hz else "",
         str(track.samples),
         ", ".join(gaps),
-        f"[bold]{track.taken_for.value}[/bold]" if track.taken_for else escape(track.reason),
+        f"[bold]{track.taken_for.value}[/bold]" if track.taken_for else track.number or escape(track.reason),
     )

@@ -70,8 +70,8 @@ LIMITED: Mapping[str, Limited] = {
         Limited("abp_map", "map", "ABP", "ABP mean", "mmHg", (10.0, 250.0), 5.0),
         Limited("abp_sys", "sys", "SYS", "ABP systolic", "mmHg", (20.0, 300.0), 5.0),
         Limited("abp_dia", "dia", "DIA", "ABP diastolic", "mmHg", (10.0, 220.0), 5.0),
-        # A rate read from the modulation of ECG and pulse is worth showing; an irregular heart makes it unreliable.
         Limited("spo2", "spo2", "SpO2", "Saturation", "%", (1.0, 100.0), 5.0),
+        # A rate read from the modulation of ECG and pulse is worth showing; an irregular heart makes it unreliable.
         Limited("resp_rate", "resp", "RR", "Respiration", "/min", (1.0, 120.0), 10.0, ("resp_source", BREATHS)),
     )
 }

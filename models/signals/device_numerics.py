@@ -68,13 +68,14 @@ def kinds() -> Mapping[str, Kind]:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """What a recording has of one number, by time from time zero, in ns.
+    """What a recording has of one number, in a ``track``, by time from time zero, in ns.
 
     values: float64 [n], NaN where the device had none. since_ns: [n], when each was measured; ``UNKNOWN_NS`` where
     nobody knows, since the device has said it from the beginning.
     """
 
     kind: Kind
+    track: str
     times_ns: npt.NDArray[np.int64]
     values: npt.NDArray[np.float64]
     since_ns: npt.NDArray[np.int64]
@@ -97,7 +98,7 @@ def series_of(channels: Numbered, tracks: Sequence[Track]) -> tuple[Series, ...]
     for kind in kinds().values():
         for name in named_among(kind.tracks, list(names)):
             scale = _scale(names[name].unit, kind)
-            series = _series(kind, *channels.numerics(name), scale) if scale is not None else None
+            series = _series(kind, name, *channels.numerics(name), scale) if scale is not None else None
             if series is not None and np.isfinite(series.values).any():
                 found.append(series)
                 break
@@ -118,7 +119,11 @@ def _scale(unit: str, kind: Kind) -> tuple[float, float] | None:
 
 
 def _series(
-    kind: Kind, times_s: npt.NDArray[np.float64], values: npt.NDArray[np.float64], scale: tuple[float, float]
+    kind: Kind,
+    track: str,
+    times_s: npt.NDArray[np.float64],
+    values: npt.NDArray[np.float64],
+    scale: tuple[float, float],
 ) -> Series:
     order = np.argsort(times_s, kind="stable")
     order = order[np.isfinite(times_s[order])]
@@ -131,4 +136,4 @@ def _series(
         changed = np.r_[False, (values[1:] != values[:-1]) & ~(np.isnan(values[1:]) & np.isnan(values[:-1]))]
         place = np.maximum.accumulate(np.where(changed, np.arange(len(values)), -1))
         since_ns = np.where(place >= 0, times_ns[place], UNKNOWN_NS)
-    return Series(kind, times_ns, values, since_ns)
+    return Series(kind, track, times_ns, values, since_ns)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from models.signals.channels import map_channels
+from models.signals.device_numerics import series_of
 from models.signals.errors import BadInput
 from models.signals.guesses import Guess, guess
 from models.signals.modalities import Modality
@@ -22,7 +23,7 @@ class TrackReport:
 
     ``taken_for`` is the modality it is read as, None where it is not; ``reason`` says why a track that would have
     been taken was not ("" otherwise). ``guess``: what an unknown wave looks like, of a modality that nothing is taken
-    for. ``gaps_s`` are the stretches without data.
+    for. ``gaps_s`` are the stretches without data. ``number``: a device's that it is taken for, "" for none.
     """
 
     name: str
@@ -36,6 +37,7 @@ class TrackReport:
     taken_for: Modality | None
     reason: str
     guess: Guess | None = None
+    number: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,7 @@ def describe(recording: Recording, source: str = "", overrides: Mapping[str, str
     """The same for a recording that is open already."""
     taken: dict[str, Modality] = {}
     unusable: dict[str, str] = {}
+    numbers: dict[str, str] = {}
     zero_s, duration_s, problem = 0.0, recording.duration_s, ""
     try:
         channels = map_channels(recording, overrides)
@@ -90,6 +93,7 @@ def describe(recording: Recording, source: str = "", overrides: Mapping[str, str
         unusable = dict(channels.unusable)
         for modality, leads in channels.standby.items():
             unusable |= {lead.track: f"stands by for {modality.value}: the best lead serves" for lead in leads}
+        numbers = {series.track: series.kind.title for series in series_of(channels, recording.tracks)}
         zero_s, duration_s = channels.zero_s, channels.duration_s
     offers = _offers(recording, taken, unusable)
     reports = tuple(
@@ -105,6 +109,7 @@ def describe(recording: Recording, source: str = "", overrides: Mapping[str, str
             taken_for=taken.get(track.name),
             reason=unusable.get(track.name, ""),
             guess=offers.get(track.name),
+            number=numbers.get(track.name, ""),
         )
         for track in recording.tracks
     )

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.data.simulator import SimulatedPatient
 from models.signals.device_numerics import UNKNOWN_NS, Series, kinds, series_of
+from models.signals.inspection import describe
 from models.signals.recording import Track, TrackKind
 from models.signals.times import SECOND_NS as S
 from streams.records import DEVICE_NUMERICS
@@ -98,3 +101,16 @@ def test_times_in_any_order_are_put_in_order() -> None:
     found = taken({"SpO2": ("%", [(3.0, 93.0), (1.0, 91.0), (math.nan, 80.0), (2.0, 92.0)])})["spo2"]
     assert found.times_ns.tolist() == [S, 2 * S, 3 * S] and found.values.tolist() == [91.0, 92.0, 93.0]
     assert found.since_ns.tolist() == found.times_ns.tolist(), "measured when it was told"
+
+
+def test_an_inspection_says_which_tracks_are_taken_for_numbers() -> None:
+    class Named(SimulatedPatient):
+        def numerics(self, track: str) -> tuple[np.ndarray, np.ndarray]:
+            return super().numerics("SIM/ART_MBP")
+
+    patient = Named(seed=3, duration_s=60.0)
+    patient.tracks = tuple(
+        replace(track, name="NIBP_MEAN") if track.name == "SIM/ART_MBP" else track for track in patient.tracks
+    )
+    said = {track.name: track.number for track in describe(patient).tracks}
+    assert {name for name, number in said.items() if number} == {"NIBP_MEAN"} and said["NIBP_MEAN"] == "NIBP mean"

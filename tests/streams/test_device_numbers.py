@@ -96,7 +96,7 @@ def test_memory_is_bounded() -> None:
 
 def series(name: str, times_s: list[float], values: list[float]) -> Series:
     times = np.round(np.array(times_s, np.float64) * S).astype(np.int64)
-    return Series(kinds()[name], times, np.array(values, np.float64), times)
+    return Series(kinds()[name], name, times, np.array(values, np.float64), times)
 
 
 def ticks(replay: NumberReplay, begin_s: float, end_s: float) -> list[tuple[int, list[DeviceNumber]]]:
@@ -120,7 +120,7 @@ def test_what_is_too_old_is_not_told_again_and_no_value_is_none() -> None:
     assert ticks(replay, 10, 11)[0][1] == [number("spo2", 1, 97.0, 1)]
     assert ticks(replay, 40, 41)[0][1] == []
     assert ticks(replay, 60, 61)[0][1] == [number("spo2", 50, None, 50)]
-    unknown = Series(kinds()["nibp_sys"], np.array([S]), np.array([99.0]), np.array([UNKNOWN_NS]))
+    unknown = Series(kinds()["nibp_sys"], "NIBP", np.array([S]), np.array([99.0]), np.array([UNKNOWN_NS]))
     assert NumberReplay([unknown]).told(S, S + TICK, True) == [number("nibp_sys", 1, 99.0)]
 
 
