@@ -264,8 +264,9 @@ class TrendsPage(QWidget):
             step = f"{step_s} s" if step_s < 60 else f"{step_s // 60} min"
             notes.append(tr("middle, least and greatest of {step}", step=step))
         if self.span.range_s[0] < known[0] - 1.0 or math.isinf(self.span.chosen_s):
-            since = "recorded since {time}" if trends.adopted else "seen here since {time}"
-            notes.append(tr(since, time=words(known[0])))
+            time = words(known[0])
+            seen = tr("recorded since {time}", time=time) if trends.adopted else tr("seen here since {time}", time=time)
+            notes.append(seen)
         return notes + said
 
     # What the operator does ---------------------------------------------------------------------------------------
