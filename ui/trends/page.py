@@ -65,7 +65,8 @@ class TrendsPage(QWidget):
     def __init__(self, look: Look, go: Callable[[float], None], unix: Callable[[], float]) -> None:
         super().__init__()
         self._look, self._go, self._unix = look, go, unix
-        pg.setConfigOptions(antialias=True)
+        # Of moves in quick succession the last one would be dropped: the cross-hair would stand beside the pointer.
+        pg.setConfigOptions(antialias=True, mouseRateLimit=0)
         self.span = Span()
         self.cross_s: float | None = None
         """Event time of the cross-hair."""
