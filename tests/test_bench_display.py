@@ -59,5 +59,5 @@ def test_the_stream_is_the_waves_without_a_gap_each_as_high_as_a_row(monkeypatch
 
 
 def test_pyqtgraph_draws_them(qapp: object) -> None:
-    found = peers.measure_pyqtgraph(0.5, (640, 360), CHANNELS)
-    assert found["frames"] > 1 and found["p50"] > 0
+    found = peers.measure_pyqtgraph(0.0, (640, 360), CHANNELS)
+    assert found["frames"] > 0 and found["p50"] > 0 and found["gap_p99"] > 0
