@@ -3,7 +3,8 @@
 Signals keep their native rates and lie on one axis of time that begins with the recording's first whole second of
 data; a sample that falls between two of them moves by less than half a sample. Missing samples are each format's mark
 of an invalid one. Estimates (restored waves) are signals of their own, ``EST ABP``, and never mixed with a measured
-one. Alarms, commands and whatever notes a recording has are annotations.
+one. Alarms, commands and whatever notes a recording has are annotations. Numerics are written where a format has a
+place for them (.vital).
 """
 
 from __future__ import annotations
@@ -50,14 +51,25 @@ class Signal:
 
 
 @dataclass(frozen=True, slots=True)
+class Numbers:
+    """A numeric to be written: times in s from the start, and values, all of them finite."""
+
+    name: str
+    unit: str
+    times_s: npt.NDArray[np.float64]
+    values: npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
 class Material:
     """What a file is made of. start_unix_s: the wall clock at its start, None where nobody knows. notes: time in s from
-    the start, and text; in order of time."""
+    the start, and text; in order of time. numbers: for a format that has a place for them."""
 
     signals: list[Signal]
     notes: list[tuple[float, str]]
     start_unix_s: float | None
     seconds: float
+    numbers: tuple[Numbers, ...] = ()
 
 
 Writer = Callable[[Material, Path], list[Path]]
@@ -124,7 +136,17 @@ def gather(recording: Recording) -> Material:
         zero_ns = recording.zero_unix_ns
         start_unix_s = None if zero_ns is None else zero_ns / SECOND_NS + start_s
     notes = [(time_s - start_s, text) for time_s, text in sorted(recording.events()) if time_s >= start_s]
-    return Material(signals, notes, start_unix_s, end_s - start_s)
+    return Material(signals, notes, start_unix_s, end_s - start_s, _numbers(recording, start_s))
+
+
+def _numbers(recording: Recording, start_s: float) -> tuple[Numbers, ...]:
+    found = []
+    for track in recording.tracks:
+        if track.kind is TrackKind.NUMERIC:
+            times_s, values = recording.numerics(track.name)
+            kept = np.isfinite(values) & (times_s >= start_s)
+            found.append(Numbers(track.name, track.unit, times_s[kept] - start_s, values[kept]))
+    return tuple(numbers for numbers in found if len(numbers.values))
 
 
 def frame(signals: Sequence[Signal]) -> Fraction:

@@ -1,7 +1,7 @@
 """A ``.vital`` file of Vital Recorder: float32 at every signal's own rate, written by the vitaldb package.
 
 Nothing is lost: values are stored as they are, NaN where missing, and a second without any data is not stored. The
-notes are the track ``EVENT``. Where the day is not known the file begins on 2000-01-01.
+notes are the track ``EVENT``, numerics keep their names. Where the day is not known the file begins on 2000-01-01.
 """
 
 from __future__ import annotations
@@ -40,6 +40,11 @@ def write(material: Material, path: Path) -> list[Path]:
         track.col = 0
         track.montype = MONTYPES.get(Modality(signal.modality), 0) if signal.modality in set(Modality) else 0
         track.mindisp, track.maxdisp = (float(f(signal.values)) for f in (np.nanmin, np.nanmax))
+    for numbers in material.numbers:
+        device, _, name = numbers.name.rpartition("/")
+        told = zip(numbers.times_s.tolist(), numbers.values.tolist(), strict=True)
+        values = [{"dt": start_s + time_s, "val": value} for time_s, value in told]
+        file.add_track(f"{device or DEVICE}/{name}", values, unit=numbers.unit).col = 0
     if material.notes:
         file.add_track("EVENT", [{"dt": start_s + t, "val": text} for t, text in material.notes]).col = 0
     file.to_vital(str(path), compresslevel=6, packed=False)

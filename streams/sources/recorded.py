@@ -39,6 +39,7 @@ from streams.commands import mark_of, mark_words
 from streams.records import TOPICS, AlarmRecord, AnyRecord, BedRecord, CommandRecord, PredictionRecord, WaveTick
 from streams.sources.bed_replay import Drop
 from streams.sources.mcap_file import McapFile, Place
+from streams.sources.recorded_numbers import RecordedNumbers
 from streams.sources.recorded_replay import RecordedReplay
 from streams.sources.stretches import Grid, IntArray, Lead, Stretch, chosen, chosen_bed, gaps_s, index_on
 
@@ -91,6 +92,7 @@ class RecordedSession:
         self._file = McapFile(path)
         try:
             self._places: list[Place] = []
+            self._numbers = RecordedNumbers()
             stretches, self._described = self._scan()
             self.bed = chosen_bed(self._name, list(stretches), bed)
             self.beds = tuple(stretches)
@@ -98,6 +100,7 @@ class RecordedSession:
             self._stretches, left_out = chosen(self._name, stretches[self.bed], self._described_bed, epoch)
             self.notes = [*self._file.notes, *left_out]
             self._channels = self._make_channels()
+            self._tracks += self._numbers.choose(self.bed, {(s.session, s.epoch) for s in self._stretches})
         except BaseException:
             self._file.close()
             raise
@@ -142,8 +145,9 @@ class RecordedSession:
         return Segment(first, values)
 
     def numerics(self, track: str) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        """It has waves only: the numerics of a session are made anew. KeyError."""
-        raise KeyError(track)
+        """What the device told: times in s and values, NaN where it had none. The stream's own numerics are made anew.
+        KeyError for an unknown track."""
+        return self._numbers.read(track)
 
     def events(self) -> list[tuple[float, str]]:
         """Alarms that began, changed or ended, what the operator did, and where the model missed windows, at their
@@ -233,6 +237,7 @@ class RecordedSession:
                         many = f"more than {MAX_STRETCHES} epochs in {self._name!r}"
                         raise BadInput("a recording of a session", many, "choose another file")
                     stretch = found.setdefault(key, Stretch(*key[1:], record.start_ns, record.end_ns))
+                    self._numbers.take(record)
                     stretch.add(record, number)
         beds: dict[str, list[Stretch]] = {}
         for (bed, _, _), stretch in found.items():

@@ -16,10 +16,11 @@ from models.signals.channels import map_channels
 from models.signals.errors import BadInput, VigilError
 from models.signals.modalities import Modality
 from models.signals.readers.opener import open_recording
+from models.signals.recording import TrackKind
 from monitor.convert import convert
 from streams.codec import chunk_values, samples_to_bytes
 from streams.mailbox import BEHIND
-from streams.records import AlarmRecord, AnyRecord, CommandRecord, PredictionRecord, RestoredChunk
+from streams.records import AlarmRecord, AnyRecord, CommandRecord, DeviceNumber, PredictionRecord, RestoredChunk
 from streams.sinks.convert import NOBODY_KNOWS_UNIX_S, Signal, frame
 from streams.sinks.edf_file import _record_s
 from streams.sources.recorded import open_recorded
@@ -232,3 +233,39 @@ def test_the_recorded_chunks_have_the_gap_in_both_ways(session: Path) -> None:
     opened = open_recorded(str(session))
     values = opened.read(next(t.name for t in opened.tracks if t.name.startswith("ABP")), *GAP_S).values
     assert np.isnan(values).all() and len(chunk_values(values.tobytes())) == 375
+
+
+def test_what_the_device_measured_is_in_the_session_and_in_a_file_that_holds_numbers(tmp_path: Path) -> None:
+    """SpO2 each second, none for two of them, told again every while; of another bed and an unknown kind nothing."""
+    channels = patient(SECONDS)
+    made: list[AnyRecord] = [bed_record(channels)]
+    for tick in ticks(channels, 2, SECONDS):
+        second, whole = tick.start_ns // S, tick.start_ns % S == 0 and not tick.eos
+        value = None if second in (9, 10) else 90.0 + second / 10
+        now = [DeviceNumber("spo2", tick.start_ns, value), DeviceNumber("of a later year", tick.start_ns, 1.0)]
+        again = [DeviceNumber("spo2", tick.start_ns - S, 50.0)] if second % 10 == 0 else []
+        made.append(replace(tick, numbers=[*again, *now] if whole else []))
+        if whole:
+            made.append(replace(tick, bed="b", chunks=[], numbers=[DeviceNumber("bis", tick.start_ns, 40.0)]))
+    path = record(tmp_path / "x.mcap", made)
+    opened = open_recorded(f"{path}#a")
+    (track,) = [t for t in opened.tracks if t.kind is TrackKind.NUMERIC]
+    times_s, values = opened.numerics(track.name)
+    assert (track.name, track.unit, track.start_s, track.samples) == ("DEVICE/PLETH_SPO2", "%", 2.0, SECONDS - 2)
+    assert times_s.tolist() == list(range(2, SECONDS))
+    wanted = [np.nan if s in (9, 10) else 90.0 + s / 10 for s in range(2, SECONDS)]
+    np.testing.assert_allclose(values, wanted)
+    with pytest.raises(KeyError):
+        opened.numerics("DEVICE/BIS")
+    convert(f"{path}#a", tmp_path / "x.vital")
+    read = open_recording(str(tmp_path / "x.vital"))
+    at_s, written = read.numerics("DEVICE/PLETH_SPO2")
+    known = np.isfinite(values)
+    np.testing.assert_allclose(written, values[known], rtol=1e-6)
+    np.testing.assert_allclose(at_s - at_s[0], times_s[known] - times_s[0], atol=1e-6)
+    peer = vitaldb.VitalFile(str(tmp_path / "x.vital"))
+    theirs = peer.to_numpy("DEVICE/PLETH_SPO2", 1.0).ravel()
+    np.testing.assert_allclose(theirs[np.isfinite(theirs)], values[known], rtol=1e-6)
+    for suffix in (".hea", ".edf"):
+        convert(f"{path}#a", tmp_path / f"x{suffix}")
+        assert all(t.kind is not TrackKind.NUMERIC for t in open_recording(str(tmp_path / f"x{suffix}")).tracks)
