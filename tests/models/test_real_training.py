@@ -139,7 +139,7 @@ def test_a_night_trains_the_stages_of_sleep(tmp_path: Path) -> None:
         assert stage.score()["stage"] < before
     published = load_config(DEMO_CONFIG.with_name("paper_sleep_edfx.toml")).fusion.weights
     unlabelled = FusionStage(model, group, group, FusionConfig(steps=1, batch=8, weights=published))
-    assert float(unlabelled.losses(0)["stage"]) == 0.0
+    assert float(unlabelled.losses(0)["stage"].detach()) == 0.0
     heads = HeadsStage(model, group, group, HeadsConfig(steps=1, batch=8, complete=True))
     torch.stack(list(heads.losses(0).values())).sum().backward()
     taught = {name for name, p in model.named_parameters() if p.requires_grad and p.grad is not None}
