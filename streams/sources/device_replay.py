@@ -17,6 +17,8 @@ from streams.fields import MAX_NUMBERS
 from streams.records import DeviceNumber
 
 AGAIN_NS = 30 * SECOND_NS
+MAX_EACH = MAX_NUMBERS // 16
+"""Of one kind in one tick: the newest; a device tells one a second."""
 
 
 class NumberReplay:
@@ -35,10 +37,6 @@ class NumberReplay:
                 lo -= 1
             told += [_number(one, place) for place in range(max(lo, hi - MAX_EACH), hi)]
         return told
-
-
-MAX_EACH = MAX_NUMBERS // 16
-"""Of one kind in one tick: the newest; a device tells one a second."""
 
 
 def _number(series: Series, place: int) -> DeviceNumber:

@@ -111,12 +111,12 @@ class ReplaySource:
     def _prepare(self, channels: ChannelMap) -> BedRecord:
         span, missing = self._span(channels.duration_s), missing_s(channels)
         self._check_drops(channels, span)
-        # Before the decoder reads of the same file:
-        events, numbers = _events(channels), series_of(channels, channels.recording.tracks)
+        events = _events(channels)  # before the decoder reads of the same file, as all here
         end_ns, empty_s = min(round(channels.duration_s * SECOND_NS), span.end_ns), common(missing.values())
         if isinstance(channels, RecordedMap):  # its ticks are sent as they were
             bed: Cutter = channels.replay(self._bed, self._session, end_ns, self._drops, empty_s)
         else:
+            numbers = series_of(channels, channels.recording.tracks)
             bed = BedReplay(self._bed, self._session, channels, end_ns, self._drops, empty_s, numbers)
         clock = ReplayClock(span, self._speed, monotonic_ns=self._now)
         player = ReplayPlayer(bed, clock, tick_ns=self._tick_ns, lag_ns=self._lag_ns, monotonic_ns=self._now)

@@ -34,7 +34,8 @@ class DeviceNumbers:
                 told.append(number)
 
     def at(self, time_ns: int, withheld: Collection[Modality] = ()) -> dict[str, float | None]:
-        """The current ones at ``time_ns``, and ``nibp_age_s`` with a cuff's; None, or left out, where there is none.
+        """The current ones at ``time_ns``, and with those of one measurement its age, as ``nibp_age_s``; None, or left
+        out, where there is none.
         withheld: sensors whose numbers are withheld with them."""
         newest: dict[str, DeviceNumber] = {}
         for name, told in self._told.items():
@@ -46,14 +47,13 @@ class DeviceNumbers:
             if together := kinds()[name].together:
                 heard_ns[together] = max(heard_ns.get(together, number.time_ns), number.time_ns)
         values: dict[str, float | None] = {}
-        since_ns: list[int] = []
+        since_ns: dict[str, int] = {}
         for name, number in newest.items():
             kind = kinds()[name]
             alone = kind.together != "" and heard_ns[kind.together] - number.time_ns > TOGETHER_NS
             stale = time_ns - number.time_ns > kind.fresh_ns
             values[name] = None if alone or stale or kind.sensor in withheld else number.value
-            if kind.together == "nibp" and values[name] is not None and number.since_ns is not None:
-                since_ns.append(number.since_ns)
-        if since_ns:
-            values["nibp_age_s"] = max(0.0, (time_ns - max(since_ns)) / SECOND_NS)
-        return values
+            if kind.together and values[name] is not None and number.since_ns is not None:
+                since_ns[kind.together] = max(since_ns.get(kind.together, number.since_ns), number.since_ns)
+        ages = {f"{name}_age_s": max(0.0, (time_ns - since) / SECOND_NS) for name, since in since_ns.items()}
+        return values | ages

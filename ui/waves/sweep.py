@@ -466,14 +466,11 @@ class SweepView(QWidget):
         super().resizeEvent(event)
         self.relayout()
 
-    def changeEvent(self, event: QEvent) -> None:
-        """Draws everything anew on a screen of another pixel ratio."""
-        super().changeEvent(event)
-        if event.type() == QEvent.Type.DevicePixelRatioChange:
-            self.relayout()
-
     def event(self, event: QEvent) -> bool:
-        """Tells what is under the pointer; all else is Qt's."""
+        """Draws everything anew on a screen of other millimetres or another pixel ratio, and tells what is under the
+        pointer; all else is Qt's."""
+        if event.type() in (QEvent.Type.ScreenChangeInternal, QEvent.Type.DevicePixelRatioChange):
+            self.relayout()
         if event.type() == QEvent.Type.ToolTip and isinstance(event, QHelpEvent):
             words = self.words_at(event.pos())
             if words:

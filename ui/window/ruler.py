@@ -6,7 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from pathlib import Path
 
-from PySide6.QtCore import QEvent, QLineF, QObject, QSize
+from PySide6.QtCore import QLineF, QSize
 from PySide6.QtGui import QPainter, QPaintEvent, QPen, QScreen
 from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
@@ -97,9 +97,8 @@ class RulerDialog(OwnKeysDialog):
         self.length.setFocus()
 
 
-class Ruler(QObject):
-    """file: where sizes are kept, None: nowhere. It sees to it that millimetres are those of the screen that ``window``
-    is on, also when it goes over to another one of the same pixel ratio."""
+class Ruler:
+    """file: where sizes are kept, None: nowhere."""
 
     def __init__(
         self,
@@ -110,21 +109,9 @@ class Ruler(QObject):
         say: Callable[[str], None],
         window: QWidget,
     ) -> None:
-        super().__init__(window)
         self._sweep, self._say = sweep, say
         self._kept = KeptFile[dict[str, float]](file, "sizes of screens", parse_sizes, sizes_text, {}, worker, say)
         self.dialog = RulerDialog(look, self.take, window)
-        self._window, self._handle = window, window.windowHandle()
-        window.installEventFilter(self)
-
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """The window has a handle, and with it a screen, when it is shown."""
-        if event.type() == QEvent.Type.Show and watched is self.parent():
-            handle = self._window.windowHandle()
-            if handle is not self._handle:
-                self._handle = handle
-                handle.screenChanged.connect(lambda _screen: self._renew())
-        return super().eventFilter(watched, event)
 
     @property
     def _screen(self) -> QScreen:
