@@ -27,7 +27,8 @@ import numpy.typing as npt
 
 from benchmarks.alarm_replay import replay
 from benchmarks.background import background
-from benchmarks.tables import machine, publish, table
+from benchmarks.report import publish
+from benchmarks.tables import machine, table
 from models.signals.errors import BadInput
 from streams.alarms.arrhythmia import HARDLY_UNLIKE
 from streams.records import AlarmRecord

@@ -21,7 +21,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.frames import BESIDE, TICK_S, Frames, Playing, beside_words, size_of, wave_values
-from benchmarks.tables import machine, publish, table
+from benchmarks.report import publish
+from benchmarks.tables import machine, table
 from models.signals.modalities import Modality
 from models.signals.times import SECOND_NS
 from streams.codec import decode, encode

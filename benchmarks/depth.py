@@ -20,7 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.offline import drive
-from benchmarks.tables import machine, publish, table
+from benchmarks.report import publish
+from benchmarks.tables import machine, table
 from models.data.generate import HELD_OUT_DEVICE
 from models.data.sim.eeg import SHIPPED_SPECTRA, SPECTRA
 from models.data.simulator import simulate_patient

@@ -20,7 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.paced import Pacing, paced_ecg
-from benchmarks.tables import machine, publish, table
+from benchmarks.report import publish
+from benchmarks.tables import machine, table
 from models.signals.beats import complexes, qrs_complexes, upstrokes
 from models.signals.channels import map_channels
 from models.signals.modalities import GRID_RATE_HZ, Modality

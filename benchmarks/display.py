@@ -24,7 +24,8 @@ import numpy as np
 
 from benchmarks.frames import BESIDE, TICK_S, Frames, Playing, beside_words, size_of, wave_values, wire
 from benchmarks.peers import MEASURE, require
-from benchmarks.tables import machine, publish, table
+from benchmarks.report import publish
+from benchmarks.tables import machine, table
 from models.signals.modalities import Modality
 from models.signals.times import SECOND_NS
 from streams.control import ChannelInfo

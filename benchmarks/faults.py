@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING
 import psutil
 
 from benchmarks.beds import END_S, Ward, reading
-from benchmarks.tables import machine, publish, table
+from benchmarks.report import publish
+from benchmarks.tables import machine, table
 from models.signals.times import SECOND_NS
 from streams.feed import DisplayFeed
 from streams.records import AnyRecord, VitalsRecord

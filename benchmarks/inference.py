@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -17,9 +16,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.floor import Peak, Work, floor_ms, launches_ms, measure_peak, work_of
 from benchmarks.offline import drive
-from benchmarks.tables import machine, publish, table
+from benchmarks.report import publish
+from benchmarks.roofline import Peak, Work, floor_ms, launches_ms, measure_peak, work_of
+from benchmarks.tables import machine, table
 from models.data.simulator import open_demo
 from models.runtime.backend import BUCKETS, Arrays, Backend, CountsKernels, Progress, RuntimeOptions
 from models.runtime.buckets import portions
@@ -312,9 +312,7 @@ def markdown(result: Result) -> str:
 
 def report(result: Result, out: Path | None) -> None:
     """Prints the tables and, with ``out``, writes them there and the figures beside them as JSON."""
-    publish(markdown(result), out)
-    if out is not None:
-        out.with_suffix(".json").write_text(json.dumps(asdict(result), indent=1) + "\n", encoding="utf-8")
+    publish(markdown(result), out, asdict(result))
 
 
 def main(argv: list[str]) -> int:

@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.offline import drive
-from benchmarks.tables import machine, publish, table
+from benchmarks.report import publish
+from benchmarks.tables import machine, table
 from models.signals.channels import ChannelMap, map_channels
 from models.signals.modalities import Modality
 from models.signals.readers.opener import open_recording

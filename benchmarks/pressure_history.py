@@ -33,7 +33,8 @@ from benchmarks.hpi import hpi_by_minute, hpi_module
 from benchmarks.precursors import lived, precursor_columns
 from benchmarks.pressure_facts import HEADER as FACTS
 from benchmarks.pressure_facts import facts
-from benchmarks.tables import machine, publish, table
+from benchmarks.report import publish
+from benchmarks.tables import machine, table
 from models.data.labels import HORIZONS_S, PressureTrack
 from models.data.recorded_labels import labels_with_gaps
 from models.data.sim.operation import COURSES

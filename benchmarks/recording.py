@@ -12,7 +12,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.tables import machine, publish, table
+from benchmarks.report import publish
+from benchmarks.tables import machine, table
 from monitor.running import open_session
 from monitor.settings import RunSettings, parse_drops
 from streams.records import AnyRecord, WaveTick

@@ -26,7 +26,8 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.offline import drive
-from benchmarks.tables import machine, publish, table
+from benchmarks.report import publish
+from benchmarks.tables import machine, table
 from models.data.labels import PressureTrack, frame_pressures, pressure_track
 from models.evaluation.delay_regression import delay_regression
 from models.evaluation.real_gaps import PRESSURES, HiddenSeconds, agreement_rows, plot_agreement, trend_rows

@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 import psutil
 
+from benchmarks.report import publish
 from benchmarks.runs import vigil_run
-from benchmarks.tables import machine, publish, table
+from benchmarks.tables import machine, table
 
 Floats = npt.NDArray[np.float64]
 
@@ -30,7 +31,6 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--source", help="default: the demo, as long as that")
     parser.add_argument("--speed", default="1")
     parser.add_argument("--headless", action="store_true")
-    parser.add_argument("--plot", type=Path, help="a picture of memory, files and threads (PNG; needs matplotlib)")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args(argv)
     began = time.monotonic()
@@ -66,9 +66,7 @@ def main(argv: list[str]) -> int:
             f"{lost} samples lost, {report['dead_letters']} dead letters. Goal: at most {LIMIT_MB_H:g} MB an hour.",
         ]
     )
-    publish(text, options.out)
-    if options.plot is not None:
-        _draw(options.plot, hours, memory, files, threads)
+    publish(text, options.out, draw=lambda path: _draw(path, hours, memory, files, threads))
     return 0
 
 

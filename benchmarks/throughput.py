@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from benchmarks.report import publish
 from benchmarks.runs import vigil_run
-from benchmarks.tables import machine, publish, table
+from benchmarks.tables import machine, table
 
 
 def main(argv: list[str]) -> int:

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.alarms import ALARM_S, WINDOW_S, Score, in_tuning, index_of
-from benchmarks.tables import publish
+from benchmarks.report import publish
 from models.evaluation.linear import logistic
 from models.signals.beats import complexes
 from models.signals.channels import ChannelMap, map_channels

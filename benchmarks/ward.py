@@ -21,8 +21,9 @@ import numpy as np
 import psutil
 
 from benchmarks.beds import Heard, Ward
+from benchmarks.report import publish
 from benchmarks.runs import vigil_run
-from benchmarks.tables import machine, publish, table
+from benchmarks.tables import machine, table
 
 SETTLES_S = 25.0  # imports, ten seconds of look-back, the first windows
 CATCHES_UP_S = 60.0  # beyond twice its length, for a source to come to its end

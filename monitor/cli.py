@@ -45,7 +45,7 @@ app = typer.Typer(
 app.add_typer(train_app, name="train")
 app.add_typer(data_app, name="data")
 app.add_typer(evaluate_app, name="evaluate")
-app.add_typer(bench_app, name="bench")
+app.add_typer(bench_app)  # a command, no group: its words go on as they are
 app.add_typer(deadletters_app, name="deadletters")
 app.command(epilog="Example: vigil export runs/demo my-bundle")(export)
 app.command(epilog="Example: vigil source ward/ --broker kafka://localhost:9092")(source)

@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 
 from benchmarks import inference
 from benchmarks.__main__ import main
-from benchmarks.floor import Peak, Work, floor_ms, launches_ms
 from benchmarks.inference import Contender, Result, markdown, measure, report
+from benchmarks.roofline import Peak, Work, floor_ms, launches_ms
 from models.runtime import select
 from models.runtime.backend import Arrays, Backend, BackendInfo, RuntimeOptions
 from models.runtime.bundle import Bundle, load_bundle
@@ -53,7 +53,7 @@ def test_the_work_is_counted_from_the_graph(tmp_path: Path) -> None:
     onnx = pytest.importorskip("onnx")
     from onnx import TensorProto, helper, numpy_helper
 
-    from benchmarks.floor import work_of
+    from benchmarks.roofline import work_of
 
     rng = np.random.default_rng(0)
     constants = [
@@ -98,7 +98,7 @@ def test_every_contender_meets_the_same_windows_in_turn(tmp_path: Path, monkeypa
     assert len(masks) == 2 ** len(load_bundle().spec.modalities)
     assert [name for name, inputs in log if not inputs] == ["onnx", "gpu"]  # closed, once each
     report(result, tmp_path / "out" / "inference.md")
-    assert json.loads((tmp_path / "out" / "inference.json").read_text())["timings"][0]["name"] == "onnx"
+    assert json.loads((tmp_path / "out" / "inference.json").read_text())["figures"]["timings"][0]["name"] == "onnx"
     text = (tmp_path / "out" / "inference.md").read_text()
     assert "not here: torch: torch is not installed" in text and "0.100–0.140 (launches)" in text
 

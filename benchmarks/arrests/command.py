@@ -19,7 +19,8 @@ from benchmarks.arrests.log import log
 from benchmarks.arrests.looks import Look, looks
 from benchmarks.arrests.replay import SharedEngine, through_session
 from benchmarks.arrests.rules import Judgement, NoEstimate
-from benchmarks.tables import machine, publish, table
+from benchmarks.report import publish
+from benchmarks.tables import machine, table
 from models.data.simulator import SimulatedPatient
 from models.signals.modalities import Modality
 from models.signals.readers.opener import open_recording

@@ -25,7 +25,8 @@ from benchmarks.estimates.fit import everything_shown, pressure_table, risk_tabl
 from benchmarks.estimates.patients import CALIBRATION_SEED, REPORT_SEED, Patient, recorded, simulated
 from benchmarks.estimates.replay import Rows, Setting, Told, joined, others_of, replay, settings, together
 from benchmarks.estimates.tables import pressure_section, risk_section, verdicts, worth
-from benchmarks.tables import machine, publish
+from benchmarks.report import publish
+from benchmarks.tables import machine
 from models.runtime.bundle import Bundle, load_bundle
 from models.runtime.onnx_backend import OnnxBackend
 from models.runtime.spec import BUNDLE_SCHEMA, BundleSpec, PressureTable, RiskRow, RiskTable

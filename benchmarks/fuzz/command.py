@@ -26,7 +26,8 @@ import psutil
 
 from benchmarks.fuzz.messages import PER_CASE, run_case
 from benchmarks.fuzz.recordings import Recordings
-from benchmarks.tables import machine, publish, table
+from benchmarks.report import publish
+from benchmarks.tables import machine, table
 
 HANG_S, WAIT_S = 5.0, 60.0
 MORE_BYTES = 1 << 30

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.tables import publish
+from benchmarks.report import publish
 from models.signals.errors import VigilError
 from models.signals.times import SECOND_NS
 from monitor.exports import (
