@@ -25,6 +25,7 @@ BENCHMARKS = {
     "recording": "the recorder: MB an hour and cost of a bed",
     "fuzz": "mutated messages through the app, mutated recordings through their readers: no crash, no hang",
     "ward": "how many beds one machine carries, in one process or on Kafka, and what a bed costs",
+    "floor": "the whole program beside the same work in a bare loop: CPU a tick, their ratio, where the time goes",
     "throughput": "how fast a recording runs through the whole program at --speed max",
     "depth": "depth of anaesthesia by the model and by openibis, beside the truth, BIS and the best constant",
     "lsl": "every sample of two LabStreamingLayer streams accounted for, and how long it takes",

@@ -18,6 +18,7 @@ converting and looking) puts such samples on the line that has most of them, eac
 from __future__ import annotations
 
 import re
+import statistics
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -39,11 +40,13 @@ from streams.commands import mark_of, mark_words
 from streams.records import TOPICS, AlarmRecord, AnyRecord, BedRecord, CommandRecord, PredictionRecord, WaveTick
 from streams.sources.bed_replay import Drop
 from streams.sources.mcap_file import McapFile, Place
+from streams.sources.player import TICK_NS
 from streams.sources.recorded_numbers import RecordedNumbers
 from streams.sources.recorded_replay import RecordedReplay
 from streams.sources.stretches import Grid, IntArray, Lead, Stretch, chosen, chosen_bed, gaps_s, index_on
 
 CACHE_BYTES = 16 << 20
+FIRST_NS = 10 * SECOND_NS  # by whose ticks their length is told
 MAX_STRETCHES = 65_536
 NEAR = 0.01  # of its rate; a corrected clock changes it by half of that at most
 _CHOICE = re.compile(r"(?P<path>.+)#(?P<bed>[^#@]*)(?:@(?P<epoch>\d{1,18}))?")
@@ -53,12 +56,13 @@ _CHOICE = re.compile(r"(?P<path>.+)#(?P<bed>[^#@]*)(?:@(?P<epoch>\d{1,18}))?")
 class RecordedMap(ChannelMap):
     """The channels of a recorded session as they were sent: labels, leads, rates, indices and time zero.
 
-    begin_ns, end_ns: event time from its first to its last tick. drops: what was withheld then, for the replay to
-    withhold again.
+    begin_ns, end_ns: event time from its first to its last tick. tick_ns: how long its ticks were, in the beginning.
+    drops: what was withheld then, for the replay to withhold again.
     """
 
     begin_ns: int = 0
     end_ns: int = 0
+    tick_ns: int = TICK_NS
     drops: tuple[Drop, ...] = ()
 
     def replay(
@@ -192,6 +196,8 @@ class RecordedSession:
         for (modality, _), channel in sorted(self._channels.items()):
             by_modality.setdefault(Modality(modality), []).append(channel)
         ordered = {m: by_modality[m] for m in Modality if m in by_modality}
+        begin_ns = min(s.start_ns for s in self._stretches)
+        lengths = [t.end_ns - t.start_ns for t in self.ticks(begin_ns, begin_ns + FIRST_NS) if t.end_ns > t.start_ns]
         return RecordedMap(
             self,
             {m: leads[0] for m, leads in ordered.items()},
@@ -199,8 +205,9 @@ class RecordedSession:
             (),
             {m: tuple(leads[1:]) for m, leads in ordered.items() if len(leads) > 1},
             {channel.track: 1.0 for channel in self._channels.values()},
-            begin_ns=min(s.start_ns for s in self._stretches),
+            begin_ns=begin_ns,
             end_ns=max(s.end_ns for s in self._stretches),
+            tick_ns=statistics.mode(lengths) if lengths else TICK_NS,
             drops=tuple(
                 Drop(Modality(modality), start / SECOND_NS, end / SECOND_NS)
                 for stretch in self._stretches

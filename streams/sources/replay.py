@@ -17,7 +17,7 @@ from streams.clock import ReplayClock, Span, checked_speed
 from streams.fields import MAX_EVENTS
 from streams.records import BedChannel, BedRecord
 from streams.sources.bed_replay import BedReplay, Drop
-from streams.sources.player import TICK_NS, Cutter, ReplayPlayer
+from streams.sources.player import FAST_TICK_NS, TICK_NS, Cutter, ReplayPlayer
 from streams.sources.recorded import RecordedMap
 from streams.sources.source import Emit, MakeSource
 from streams.threads import WatchedThread
@@ -49,6 +49,7 @@ def replays(
     from_s: float = 0.0,
     for_s: float | None = None,
     drops: Sequence[Drop] = (),
+    fast_tick_ns: int = FAST_TICK_NS,
 ) -> dict[str, MakeSource]:
     """A source for the recording of each bed, see :class:`ReplaySource`. recordings: bed -> how to open it."""
     tick_ns = tick_length_ns(len(recordings))
@@ -61,6 +62,7 @@ def replays(
             for_s=for_s,
             drops=drops,
             tick_ns=tick_ns,
+            fast_tick_ns=fast_tick_ns,
             lag_ns=lag_ns,
         )
         for (bed, opener), lag_ns in zip(recordings.items(), lags_ns(len(recordings), tick_ns), strict=True)
@@ -72,8 +74,8 @@ class ReplaySource:
 
     open_channels: called once, by :meth:`describe`; what it raises is what is wrong with the recording. speed: None for
     as fast as possible. from_s, for_s: the stretch to replay, in seconds from time zero. drops: channels withheld.
-    lag_ns: how far it lags behind its clock. Nothing may be asked of the replay before it is described but where it
-    will begin and how fast.
+    fast_tick_ns: of ticks at speed max; a recorded session has its own. lag_ns: how far it lags behind its clock.
+    Nothing may be asked of the replay before it is described but where it will begin and how fast.
     """
 
     def __init__(
@@ -87,12 +89,14 @@ class ReplaySource:
         for_s: float | None = None,
         drops: Sequence[Drop] = (),
         tick_ns: int = TICK_NS,
+        fast_tick_ns: int = FAST_TICK_NS,
         lag_ns: int = 0,
         monotonic_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._bed, self._session, self._open = bed, session, open_channels
         self._speed, self._from_s, self._for_s, self._drops = checked_speed(speed), from_s, for_s, tuple(drops)
-        self._tick_ns, self._lag_ns, self._now = tick_ns, lag_ns, monotonic_ns
+        self._tick_ns, self._fast_tick_ns = tick_ns, fast_tick_ns
+        self._lag_ns, self._now = lag_ns, monotonic_ns
         self._channels: ChannelMap | None = None
         self._player: ReplayPlayer | None = None
         self._decoder: WatchedThread | None = None
@@ -119,7 +123,15 @@ class ReplaySource:
             numbers = series_of(channels, channels.recording.tracks)
             bed = BedReplay(self._bed, self._session, channels, end_ns, self._drops, empty_s, numbers)
         clock = ReplayClock(span, self._speed, monotonic_ns=self._now)
-        player = ReplayPlayer(bed, clock, tick_ns=self._tick_ns, lag_ns=self._lag_ns, monotonic_ns=self._now)
+        fast_ns = channels.tick_ns if isinstance(channels, RecordedMap) else self._fast_tick_ns
+        player = ReplayPlayer(
+            bed,
+            clock,
+            tick_ns=self._tick_ns,
+            fast_tick_ns=fast_ns,
+            lag_ns=self._lag_ns,
+            monotonic_ns=self._now,
+        )
         self._decoder = WatchedThread(f"decode-{self._bed}", player.decode_ahead, player.fail)
         self._decoder.start()
         self._player = player

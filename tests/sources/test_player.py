@@ -18,7 +18,7 @@ from streams.clock import ReplayClock, Span
 from streams.codec import chunk_values
 from streams.records import WaveTick, tick_identity
 from streams.sources.bed_replay import BedReplay, Drop, last_sample_ns
-from streams.sources.player import GAP_SHOWN_NS, TICK_NS, ReplayPlayer
+from streams.sources.player import FAST_TICK_NS, GAP_SHOWN_NS, TICK_NS, ReplayPlayer
 from streams.transport.credits import Credits
 from tests.streams.sources import CountingMap, S, running, wait_until
 
@@ -40,6 +40,7 @@ class Desk:
         keep_credits: bool = False,
         cost_ns: int = 0,
         empty_s: tuple[tuple[float, float], ...] = (),
+        fast_tick_ns: int = TICK_NS,
     ) -> None:
         begin, end = span or (0.0, source.duration_s)
         self.ticks: list[WaveTick] = []
@@ -48,7 +49,7 @@ class Desk:
         self.cost_ns, self.spent_ns = cost_ns, 0
         self.clock = ReplayClock(Span(round(begin * S), round(end * S)), speed, monotonic_ns=self.now_ns)
         bed = BedReplay("bed", "run", source, round(end * S), drops, empty_s)
-        self.player = ReplayPlayer(bed, self.clock, lag_ns=lag_ns, monotonic_ns=self.now_ns)
+        self.player = ReplayPlayer(bed, self.clock, fast_tick_ns=fast_tick_ns, lag_ns=lag_ns, monotonic_ns=self.now_ns)
 
     def now_ns(self) -> int:
         """A clock that every published tick moves by its cost."""
@@ -94,11 +95,12 @@ def samples(ticks: list[WaveTick], modality: Modality) -> np.ndarray:
     rate=st.sampled_from([62.5, 100.0, 124.9, 125.0, 249.7, 500.0]),
     origin=st.integers(0, 2 * S),
     begin=st.floats(0, 0.1),
+    tick_ns=st.sampled_from([TICK_NS, FAST_TICK_NS]),
 )
-def test_every_sample_comes_once_in_order(seconds: float, rate: float, origin: int, begin: float) -> None:
+def test_every_sample_comes_once_in_order(seconds: float, rate: float, origin: int, begin: float, tick_ns: int) -> None:
     source = CountingMap(seconds, {ECG: rate, ABP: 125.0}, {ECG: origin})
     end = source.duration_s
-    ticks = Desk(source, span=(begin, end)).play_out()
+    ticks = Desk(source, span=(begin, end), fast_tick_ns=tick_ns).play_out()
     for modality, channel in source.channels.items():
         first = max(0, channel.first_index_at(round(begin * S)))
         last = min(channel.samples, channel.first_index_at(round(end * S)))
@@ -107,7 +109,22 @@ def test_every_sample_comes_once_in_order(seconds: float, rate: float, origin: i
     assert [t.eos for t in ticks] == [False] * (len(ticks) - 1) + [True]
     for a, b in itertools.pairwise(ticks):
         assert a.end_ns == b.start_ns
-    assert all(t.end_ns % TICK_NS == 0 for t in ticks[:-2])
+    assert all(t.end_ns % tick_ns == 0 for t in ticks[:-2])
+
+
+def test_a_change_of_speed_loses_no_sample_and_brings_another_length_of_ticks() -> None:
+    source = CountingMap(40.0, {ECG: 500.0, ABP: 125.0})
+    desk = Desk(source, speed=20.0, span=(0.13, 40.0), fast_tick_ns=FAST_TICK_NS)
+    with desk.playing():
+        wait_until(lambda: len(desk.ticks) > 7)
+        desk.player.set_speed(None)
+        wait_until(lambda: desk.player.ended and desk._ends() == 1, what="the end")
+    for modality, channel in source.channels.items():
+        expected = np.arange(channel.first_index_at(round(0.13 * S)), channel.samples, dtype=np.float32)
+        np.testing.assert_array_equal(samples(desk.ticks, modality), expected)
+    lengths = [t.end_ns - t.start_ns for t in desk.ticks if not t.eos]
+    assert lengths[1] == TICK_NS and lengths[-1] == FAST_TICK_NS
+    assert all(a.end_ns == b.start_ns for a, b in itertools.pairwise(desk.ticks))
 
 
 def test_a_tick_holds_six_or_seven_samples_of_125_hz() -> None:

@@ -113,7 +113,7 @@ def windowed(ticks: list[WaveTick], warmed: int) -> tuple[Desk, list[WindowJob],
 def test_warmed_ticks_are_known_and_not_told() -> None:
     ticks = patient_ticks(40.0)
     plain, jobs, _ = windowed(ticks, 0)
-    warm, again, _ = windowed(ticks, 500)
+    warm, again, _ = windowed(ticks, sum(tick.end_ns <= 25 * S for tick in ticks))
     told = [r for _, r in plain.sent if getattr(r, "time_ns", 0) > 26 * S]
     assert told and [r for _, r in warm.sent if getattr(r, "time_ns", 0) > 26 * S] == told
     assert not [r for _, r in warm.sent if isinstance(r, VitalsRecord) and r.time_ns <= 24 * S]
