@@ -7,6 +7,7 @@ of event time, with the time that it has.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 
 import numpy as np
@@ -25,15 +26,15 @@ class NumberReplay:
     """The numbers of one recording."""
 
     def __init__(self, series: Sequence[Series]) -> None:
-        self._series = tuple(series)
+        self._series = tuple((one, one.times_ns.tolist()) for one in series)
 
     def told(self, start_ns: int, end_ns: int, first: bool) -> list[DeviceNumber]:
         """The numbers with ``start_ns <= time < end_ns``, in order of kind and time. first: of an epoch."""
         told: list[DeviceNumber] = []
         again = first or -(-start_ns // AGAIN_NS) * AGAIN_NS < end_ns
-        for one in self._series:
-            lo, hi = (int(i) for i in np.searchsorted(one.times_ns, (start_ns, end_ns)))
-            if again and lo > 0 and start_ns - int(one.times_ns[lo - 1]) <= one.kind.fresh_ns:
+        for one, times_ns in self._series:  # of a list: a search in an array costs ten times as much, in every tick
+            lo, hi = bisect_left(times_ns, start_ns), bisect_left(times_ns, end_ns)
+            if again and lo > 0 and start_ns - times_ns[lo - 1] <= one.kind.fresh_ns:
                 lo -= 1
             told += [_number(one, place) for place in range(max(lo, hi - MAX_EACH), hi)]
         return told

@@ -249,17 +249,10 @@ class EmbeddedConsumer(GuardedConsumer):
             generation_id=self.app.consumer_generation_id,
         )
 
-    def stop_flow(self) -> None:
-        """Faust's own, and a waiting fetch returns."""
-        super().stop_flow()
+    def _make_room(self) -> None:
+        super()._make_room()
         if self.started:
-            self._news.set()  # a fetch that waits for news must not outlast the flow
-
-    def resume_partitions(self, tps: Iterable[TP]) -> None:
-        """Faust's own, and a waiting fetch looks again."""
-        super().resume_partitions(tps)
-        if self.started:
-            self._news.set()
+            self._news.set()  # a fetch that waits for news of others looks again, and does not outlast the flow
 
     # -- offsets --------------------------------------------------------------------------------------------------
 

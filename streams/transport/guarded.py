@@ -10,7 +10,9 @@
 4. When the buffers of all partitions were full, fetching goes on as soon as there is room, not after Faust's fixed
    second of sleep.
 5. What was handled is committed before partitions are given up: fewer duplicates for the next owner.
-6. Who comes back to partitions that another has gone on with meanwhile reads them again as one who never had them, and
+6. A message that is taken at once, as nearly all are, costs no task. Faust's fetch loop makes four for each, to race
+   its being taken against the end of the flow.
+7. Who comes back to partitions that another has gone on with meanwhile reads them again as one who never had them, and
    says nothing more of what it had in hand (:meth:`GuardedConsumer.may_say`).
 """
 
@@ -18,13 +20,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Coroutine, Generator, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from faust.transport.consumer import Consumer
 from faust.types import TP, Message
+from mode.services import WaitResults
 
+ROOM_LOOK_S = 0.05  # while the buffer of a partition is full
 LEASE_LOOK_S = 0.05  # from one look to the next at a lease that has run out
 
 
@@ -163,7 +168,7 @@ class GuardedConsumer(Consumer):
             self._unacked_messages.discard(message)
         return done
 
-    # -- 6: who may speak ----------------------------------------------------------------------------------------
+    # -- 7: who may speak ----------------------------------------------------------------------------------------
 
     def lease_holds(self) -> bool:
         """Whether nobody else can have been given the partitions of this member; always so in one process."""
@@ -198,6 +203,10 @@ class GuardedConsumer(Consumer):
             await asyncio.wait({self._room}, timeout=timeout)
             self._room = None
             return {}, self._get_active_partitions()
+        if not self.app.client_only and len(self._get_active_partitions()) < len(self.assignment()):
+            timeout = min(
+                timeout, ROOM_LOOK_S
+            )  # a fetch waits for those that have room; another may get some meanwhile
         return await super()._wait_next_records(timeout)
 
     def _make_room(self) -> None:
@@ -219,6 +228,26 @@ class GuardedConsumer(Consumer):
         super().stop_flow()
         self._make_room()
 
+    # -- 6: no tasks for what is done at once --------------------------------------------------------------------
+
+    async def sleep(self, n: Any) -> None:
+        """Faust's own; none at all, as after every fetch, only lets the others run."""
+        await (asyncio.sleep(0) if n == 0 else super().sleep(n))
+
+    async def wait_first(self, *waits: Any, timeout: Any = None) -> Any:
+        """Faust's own, where the first of ``waits`` is not over at once."""
+        if timeout is not None or len(waits) < 2 or not asyncio.iscoroutine(waits[0]):
+            return await super().wait_first(*waits, timeout=timeout)
+        first, others = waits[0], waits[1:]
+        try:
+            waited_for = first.send(None)
+        except StopIteration as done:
+            for other in others:
+                if asyncio.iscoroutine(other):
+                    other.close()
+            return WaitResults([first], [done.value], False)
+        return await super().wait_first(_going_on(first, waited_for), *others)
+
     # -- 5: commit before giving up -------------------------------------------------------------------------------
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
@@ -234,3 +263,27 @@ class GuardedConsumer(Consumer):
         for tp in revoked:
             self._started_at.pop(tp, None)
         await super().on_partitions_revoked(revoked)
+
+
+async def _going_on(begun: Coroutine[Any, Any, Any], waited_for: Any) -> Any:
+    """A coroutine that was begun and waits, as one that can be made a task."""
+    return await _Begun(begun, waited_for)
+
+
+class _Begun:
+    def __init__(self, begun: Coroutine[Any, Any, Any], waited_for: Any) -> None:
+        self._begun, self._waited_for = begun, waited_for
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        waited_for = self._waited_for
+        while True:
+            try:
+                sent = yield waited_for
+            except BaseException as error:  # noqa: BLE001 (a cancellation, too, is its own)
+                step = partial(self._begun.throw, error)
+            else:
+                step = partial(self._begun.send, sent)
+            try:
+                waited_for = step()
+            except StopIteration as done:
+                return done.value
