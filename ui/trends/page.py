@@ -29,7 +29,7 @@ from ui.bed.liveness import Life
 from ui.bed.past import wall_words
 from ui.bed.prediction_view import prediction_words
 from ui.bed.series import ALL, MEASURED, Bytes, Float32, Stretch, code_of
-from ui.bed.trends import AT, COLUMNS, MODALITIES, VITALS, Trends
+from ui.bed.trends import AT, COLUMNS, CUFF, CUFF_COLUMNS, MEASURED_COLUMNS, MODALITIES, MODEL_COLUMNS, Trends
 from ui.bed.ward import Ward
 from ui.style.language import tr
 from ui.style.look import Look
@@ -201,7 +201,13 @@ class TrendsPage(QWidget):
         self.canvas.show_range(*range_s)
         self._stretch = trends.stretch(*range_s, max(200, round(width / BUCKET_PX)))
         self.canvas.draw(
-            self._stretch, trends.alarms(*range_s), _rows(bed), _unconnected(bed), present_s, bed.state.limits
+            self._stretch,
+            trends.alarms(*range_s),
+            _rows(bed),
+            _unconnected(bed),
+            trends.known,
+            present_s,
+            bed.state.limits,
         )
 
     # Words --------------------------------------------------------------------------------------------------------
@@ -346,9 +352,10 @@ def newest(bed: Bedside) -> tuple[Float32 | None, Bytes | None]:
     row = np.full((3, len(COLUMNS)), np.nan, np.float32)
     vitals, prediction = state.current_vitals(moment), state.current_prediction(moment)
     if vitals is not None:
-        row[:, : len(VITALS)] = _said(state.trends, vitals.time_ns)[:, : len(VITALS)]
+        row[:, MEASURED_COLUMNS] = _said(state.trends, vitals.time_ns)[:, MEASURED_COLUMNS]
+        row[:, CUFF_COLUMNS] = [math.nan if (said := getattr(vitals, one)) is None else said for one in CUFF]
     if prediction is not None:
-        row[:, len(VITALS) :] = _said(state.trends, prediction.window_end_ns)[:, len(VITALS) :]
+        row[:, MODEL_COLUMNS] = _said(state.trends, prediction.window_end_ns)[:, MODEL_COLUMNS]
         abp = state.lane(Modality.ABP)
         if abp is None or not abp.said.estimated:
             row[:, AT["map_estimated"] :] = np.nan
