@@ -311,3 +311,14 @@ def test_what_a_bed_has_is_known_from_when_it_first_had_it() -> None:
     assert gone[11:20].all() and not gone[21:].any(), "a gap is a gap"
     trends.apply(vitals(1, session="other"), 0.0, pressure=False, depth=False)
     assert not trends.known
+
+
+def test_what_a_cuff_says_while_it_measures_is_no_measurement() -> None:
+    trends = Trends()
+    for second in range(1, 120):
+        interim = second < 60
+        upper, since = (114.0, 40) if interim else (105.0, 60)
+        rest = {} if interim else {"nibp_dia": 59.0, "nibp_map": 72.0}
+        told_of = {"nibp_sys": upper, "nibp_age_s": float(second - since), **rest} if second >= 40 else {}
+        trends.apply(vitals(second, **told_of), 0.0, pressure=False, depth=False)
+    assert cuffs(trends, 0, 120) == {60: 105.0}

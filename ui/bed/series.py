@@ -9,8 +9,8 @@ NaN.
 Rows are by event time: what is written again (a seek) replaces what was there, of a bucket that is written again in
 part the extremes of before stay. Which blocks go first is by when they were written, not by their time.
 
-Memory for c columns and m modalities: a fine block takes 600 (4c + m + p + 1) bytes (p: parts told apart), one of 10-s buckets 60 (12c + 2m), one
-of 60-s buckets a sixth of that.
+Memory for c columns in p parts and m modalities: a fine block takes 600 (4c + m + p + 1) bytes, one of 10-s buckets
+60 (12c + 2m), one of 60-s buckets a sixth of that.
 """
 
 from __future__ import annotations

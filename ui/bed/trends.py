@@ -47,6 +47,8 @@ MODEL_COLUMNS = slice(CUFF_COLUMNS.stop, len(COLUMNS))
 _PARTS = [part for part, at in enumerate((MEASURED_COLUMNS, CUFF_COLUMNS, MODEL_COLUMNS)) for _ in COLUMNS[at]]
 _SAME_CUFF_S = 2
 """Ages of one measurement differ by no more, since they are told in whole seconds."""
+_MEASURING_S = 60
+"""While it measures, a device may tell of a first systolic pressure alone, up to so long before the three."""
 _PERCENT = frozenset({"bsr"})  # from a share of one
 _ROW = {modality.value: row for row, modality in enumerate(MODALITIES)}
 _UNKNOWN = (math.nan, math.nan, math.nan)
@@ -117,6 +119,7 @@ class Trends:
         self._vitals: tuple[int, str] | None = None  # second and source of the heart rate
         self._stopped: dict[str, int] = {}  # column that must not be read: newest second
         self._cuff: tuple[list[float], int] | None = None  # what was told last, and of which second
+        self._mark: tuple[int, int] | None = None  # second of the last one, and how many values it has
 
     def keep(self, fine_blocks: int) -> None:
         """See :meth:`ui.bed.series.Series.keep`."""
@@ -312,8 +315,8 @@ class Trends:
         self._strike()
 
     def _take_cuff(self, record: VitalsRecord, second: int) -> None:
-        """A mark where a measurement was made, which is said again for minutes: by its age, and where nobody knows that,
-        where it changes. One of before this pass began is not of it."""
+        """A mark where a measurement was made, which is said again for minutes: by its age, and where nobody knows
+        that, where it changes. One of before this pass began is not of it."""
         values = [math.nan if (value := getattr(record, name)) is None else value for name in CUFF]
         self._series.put(second, CUFF_COLUMNS, _UNKNOWN)
         before, age_s = self._cuff, record.nibp_age_s
@@ -327,9 +330,13 @@ class Trends:
                 at = before[1]
             new = (before is None or not same or at != before[1]) and at >= math.floor(self._passes[-1].begin_s)
         self._cuff = values, at
-        if new and not all(math.isnan(value) for value in values):
+        said = sum(not math.isnan(value) for value in values)
+        if new and said:
+            if self._mark is not None and self._mark[1] < said and 0 < at - self._mark[0] <= _MEASURING_S:
+                self._series.put(self._mark[0], CUFF_COLUMNS, _UNKNOWN)
             self._known.update(CUFF)
             self._series.put(at, CUFF_COLUMNS, values)
+            self._mark = at, said
 
     def _take_rhythm(self, record: RhythmRecord) -> None:
         second = record.time_ns // SECOND_NS

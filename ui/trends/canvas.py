@@ -29,7 +29,7 @@ from ui.trends.values import Value, Values, colour_of, values_of
 
 _LEFT, _RIGHT = 40.0, 30.0
 _ALARMS, _CHANNEL, _AXIS = 30.0, 13.0, 20.0
-_DASH_PX = 5.0
+_DASH_PX, _SPACING = 5.0, 5
 _IDLE = 18.0  # of a plot without a channel
 NOTHING = np.empty((0, 4))
 
@@ -201,7 +201,7 @@ class Canvas(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         """Colours, fonts and sizes by the present interface unit."""
         look, layout = self._look, self.ci.layout
         self.setBackground(look.colour("background"))
-        layout.setVerticalSpacing(look.px(5))
+        layout.setVerticalSpacing(look.px(_SPACING))
         layout.setHorizontalSpacing(0)
         quiet, words = pen(look.colour("line")), pen(look.colour("text_faint"))
         font = look.font(10)
@@ -240,6 +240,8 @@ class Canvas(pg.GraphicsLayoutWidget):  # type: ignore[misc]
             panel = self.panels[number - 1]
             panel.item.setVisible(not panel.gone)
             layout.setRowMinimumHeight(number, 0 if panel.gone else 10)
+            panel.item.setPreferredHeight(10)  # else many share alike, whatever they weigh
+            layout.setRowSpacing(number, 0 if panel.gone else look.px(_SPACING))
             layout.setRowStretchFactor(number, 0 if panel.idle else plot.weight)
             layout.setRowMaximumHeight(number, 0 if panel.gone else look.px(_IDLE) if panel.idle else 10_000)
         self._fit_strip()
@@ -343,10 +345,15 @@ class Canvas(pg.GraphicsLayoutWidget):  # type: ignore[misc]
                 x = self.strip.vb.mapViewToScene(QPointF(time_s, 0.0)).x()
                 item.setLine(QLineF(x, top, x, bottom))
 
-    def say(self, head: tuple[str, str], strong: bool, row: Float32 | None, presence: Any) -> None:
-        """The values of one moment: row [3, columns], presence [2, modalities]; None: not known."""
+    def say(self, head: tuple[str, str], strong: bool, row: Float32 | None, presence: Any, cuff: str) -> None:
+        """The values of one moment: row [3, columns], presence [2, modalities]; None: not known. cuff: how old a cuff's
+        are."""
         plots: dict[int, tuple[QRectF, Plot, tuple[Value, ...]]] = {
-            number: (panel.item.vb.sceneBoundingRect(), panel.plot, () if panel.idle else values_of(panel.plot, row))
+            number: (
+                panel.item.vb.sceneBoundingRect(),
+                panel.plot,
+                () if panel.idle else values_of(panel.plot, row, cuff),
+            )
             for number, panel in enumerate(self.panels)
             if not panel.gone
         }

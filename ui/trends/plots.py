@@ -104,9 +104,7 @@ PLOTS: tuple[Plot, ...] = (
     Plot(
         "CVP",
         "mmHg",
-        (
-            Line("cvp_mean", "mean", Modality.CVP, width=1.6),
-        ),
+        (Line("cvp_mean", "mean", Modality.CVP, width=1.6),),
         (0.0, 20.0),
         (-20.0, 60.0),
         11,
@@ -115,9 +113,7 @@ PLOTS: tuple[Plot, ...] = (
     Plot(
         "PAP",
         "mmHg",
-        (
-            Line("pap_mean", "mean", Modality.PAP, width=1.6),
-        ),
+        (Line("pap_mean", "mean", Modality.PAP, width=1.6),),
         (0.0, 40.0),
         (-20.0, 120.0),
         11,
@@ -126,9 +122,7 @@ PLOTS: tuple[Plot, ...] = (
     Plot(
         "ICP",
         "mmHg",
-        (
-            Line("icp_mean", "mean", Modality.ICP, width=1.6),
-        ),
+        (Line("icp_mean", "mean", Modality.ICP, width=1.6),),
         (0.0, 30.0),
         (-20.0, 100.0),
         11,
@@ -168,9 +162,7 @@ PLOTS: tuple[Plot, ...] = (
     Plot(
         "TEMPERATURE",
         "°C",
-        (
-            Line("temp_c", "temp", "text", decimals=1, width=1.6),
-        ),
+        (Line("temp_c", "temp", "text", decimals=1, width=1.6),),
         (35.0, 38.0),
         (15.0, 45.0),
         11,
@@ -195,9 +187,7 @@ PLOTS: tuple[Plot, ...] = (
     Plot(
         "BIS",
         "0–100",
-        (
-            Line("bis", "BIS", Modality.EEG, width=1.6),
-        ),
+        (Line("bis", "BIS", Modality.EEG, width=1.6),),
         (0.0, 100.0),
         (0.0, 100.0),
         15,
