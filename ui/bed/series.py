@@ -137,8 +137,8 @@ class _Block:
         if older.fine is not None and older.codes is not None and older.seen is not None and self.fine is not None:
             fine, codes, seen = self.row(older.fine.shape[1], older.codes.shape[1], older.seen.shape[1] - 1)
             new = older.seen & ~seen
-            values = new[:, parts]  # a cell alone is told of the second before a seek's first numerics
-            fine[values], codes[new[:, -1]] = older.fine[values], older.codes[new[:, -1]]
+            told = new[:, parts]  # a cell alone is told of the second before a seek's first numerics
+            fine[told], codes[new[:, -1]] = older.fine[told], older.codes[new[:, -1]]
             seen |= new
             fine[mended] = np.where(np.isnan(fine[mended]), older.fine[mended], fine[mended])
             codes[mended] = np.where(codes[mended] == UNKNOWN, older.codes[mended], codes[mended])

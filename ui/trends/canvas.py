@@ -121,8 +121,8 @@ class _Panel:
         room = 0.03 * (high - low)
         self.item.vb.setYRange(low - room, high + room, padding=0)
         if plot.cuff:
-            upper, mean, lower = (columns(stretch.values, line_) for line_ in plot.lines)
-            marks = cuffs(first, step, (upper[HI], mean[MID], lower[LO]), self.item.vb.viewPixelSize())
+            most, middle, least = (columns(stretch.values, line_) for line_ in plot.lines)
+            marks = cuffs(first, step, (most[HI], middle[MID], least[LO]), self.item.vb.viewPixelSize())
             for stroke, figures in zip(self.strokes, marks, strict=True):
                 stroke.draw(figures)
 
@@ -239,7 +239,7 @@ class Canvas(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         for number, plot in enumerate(PLOTS, 1):
             panel = self.panels[number - 1]
             panel.item.setVisible(not panel.gone)
-            layout.setRowMinimumHeight(number, 0 if panel.gone else 10)
+            layout.setRowMinimumHeight(number, 0 if panel.gone else look.px(_IDLE) if panel.idle else 10)
             panel.item.setPreferredHeight(10)  # else many share alike, whatever they weigh
             layout.setRowSpacing(number, 0 if panel.gone else look.px(_SPACING))
             layout.setRowStretchFactor(number, 0 if panel.idle else plot.weight)
