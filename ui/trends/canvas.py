@@ -121,8 +121,8 @@ class _Panel:
         room = 0.03 * (high - low)
         self.item.vb.setYRange(low - room, high + room, padding=0)
         if plot.cuff:
-            most, middle, least = (columns(stretch.values, line_) for line_ in plot.lines)
-            marks = cuffs(first, step, (most[HI], middle[MID], least[LO]), self.item.vb.viewPixelSize())
+            systolic, mean, diastolic = (columns(stretch.values, line_) for line_ in plot.lines)
+            marks = cuffs(first, step, (systolic[HI], mean[MID], diastolic[LO]), self.item.vb.viewPixelSize())
             for stroke, figures in zip(self.strokes, marks, strict=True):
                 stroke.draw(figures)
 
