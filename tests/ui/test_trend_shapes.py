@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ui.trends.shapes import bars, segments, within
+from ui.trends.shapes import bars, cuffs, segments, within
 
 _VALUES = st.lists(st.just(math.nan) | st.floats(0, 300), max_size=40).map(np.array)
 _STEPS = st.sampled_from((1, 5, 60))
@@ -53,3 +53,19 @@ def test_a_line_is_of_the_band_of_its_worse_end() -> None:
     parts = [within(lines, above, most) for above, most in ((-1, 50), (50, 85), (85, 101))]
     assert sum(map(len, parts)) == len(lines)
     assert [sorted(np.maximum(part[:, 1], part[:, 3])) for part in parts] == [[10, 50], [50.1, 85], [90, 90]]
+
+
+@given(upper=_VALUES, lower=_VALUES, step=_STEPS)
+def test_nothing_leads_from_one_measurement_of_a_cuff_to_the_next(
+    upper: np.ndarray, lower: np.ndarray, step: int
+) -> None:
+    n = min(len(upper), len(lower))
+    top, across, bottom = cuffs(10.0, step, (upper[:n], np.full(n, 80.0), lower[:n]), (0.01, 1.0))
+    for lines in (top, across, bottom):
+        assert np.isfinite(lines).all()
+        buckets = np.floor((lines[:, 0::2] - 10.0) / step)
+        assert (buckets[:, 0] == buckets[:, 1]).all(), "a mark reaches over its own bucket"
+    upright = top[top[:, 0] == top[:, 2]]
+    both = np.isfinite(upper[:n]) & np.isfinite(lower[:n])
+    np.testing.assert_array_equal(upright[:, 1], lower[:n][both])
+    np.testing.assert_array_equal(upright[:, 3], upper[:n][both])

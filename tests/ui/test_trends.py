@@ -45,6 +45,19 @@ def vitals(second: float, epoch: int = 0, session: str = "s", **values: object) 
     return VitalsRecord(bed="Bed 3", session=session, epoch=epoch, time_ns=round(second * NS), **values)  # type: ignore[arg-type]
 
 
+NUMBERS: dict[str, object] = {
+    "spo2": 97.0, "etco2": 36.0, "etco2_wave": 35.0, "temp_c": 36.6, "bis": 44.0, "cvp_mean": 8.0, "pap_mean": 18.0,
+    "icp_mean": 11.0, "nibp_sys": 124.0, "nibp_dia": 70.0, "nibp_map": 88.0, "nibp_age_s": 3.0,
+}  # fmt: skip
+"""Of devices and further waves."""
+
+
+def cuffs(trends: Trends, begin: int, end: int, name: str = "nibp_sys") -> dict[int, float]:
+    """Second -> value of the marks of a cuff."""
+    values = column(trends, name, begin, end)
+    return {begin + int(at): float(values[at]) for at in np.flatnonzero(np.isfinite(values))}
+
+
 _VALUES = st.fixed_dictionaries(
     {name: st.none() | st.floats(0, 250, width=32) for name in VITALS if name != "bsr"} | {"bsr": st.none()}
 )
@@ -73,7 +86,7 @@ def test_each_second_is_what_was_said_of_it_last(passes: list[tuple[int, list[di
 
 def test_every_column_has_a_unit_and_is_written() -> None:
     assert all(name.removesuffix("_lo").removesuffix("_hi") in UNITS for name in COLUMNS)
-    told_of = Patient(absent={Modality.ABP: [(30, 60, Absence.NO_DATA)]}, story=[Chapter(0, 99, vitals={"spo2": 97.0})])
+    told_of = Patient(absent={Modality.ABP: [(30, 60, Absence.NO_DATA)]}, story=[Chapter(0, 99, vitals=NUMBERS)])
     state = told(told_of, 1, 60)
     known = np.logical_or.reduce(np.isfinite(state.trends.stretch(0, 61, 61).values[:, MID]))
     assert known.all(), [name for name, at in AT.items() if not known[at]]
@@ -245,3 +258,67 @@ def test_ten_thousand_strange_records_leave_it_whole() -> None:
     known = state.trends.span_s
     assert known is not None
     assert len(state.trends.stretch(*known, 500).values) <= 1010
+
+
+def measured(trends: Trends, seconds: range, epoch: int = 0, at: dict[int, float] | None = None) -> None:
+    """A cuff that measured systolic pressures ``at`` seconds, which the device says ever again."""
+    for second in seconds:
+        known = [one for one in at or {} if one <= second]
+        values: dict[str, object] = {}
+        if known:
+            upper = (at or {})[known[-1]]
+            values = {"nibp_sys": upper, "nibp_dia": 70.0, "nibp_map": 85.0, "nibp_age_s": float(second - known[-1])}
+        trends.apply(vitals(second, epoch, **values), 0.0, pressure=False, depth=False)
+
+
+def test_a_cuff_is_known_where_it_measured_and_nowhere_between() -> None:
+    trends = Trends()
+    measured(trends, range(1, 400), at={40: 124.0, 200: 124.0, 330: 96.0})
+    assert cuffs(trends, 0, 400) == {40: 124.0, 200: 124.0, 330: 96.0}, "also the same pressure measured anew"
+    assert cuffs(trends, 0, 400, "nibp_map") == dict.fromkeys((40, 200, 330), 85.0)
+
+
+def test_a_cuff_that_is_told_of_late_is_where_it_measured() -> None:
+    trends = Trends()
+    for second in range(1, 60):
+        values = {"nibp_sys": 120.0, "nibp_age_s": second - 20.4} if second >= 25 else {}
+        trends.apply(vitals(second, **values), 0.0, pressure=False, depth=False)
+    assert cuffs(trends, 0, 60) == {20: 120.0}
+    assert trends.known == {"nibp_sys", "nibp_dia", "nibp_map"}
+
+
+def test_a_cuff_of_unknown_age_is_where_it_changed() -> None:
+    trends = Trends()
+    for second in range(1, 90):
+        upper = 110.0 if second < 30 else 140.0
+        trends.apply(vitals(second, nibp_sys=upper), 0.0, pressure=False, depth=False)
+    assert cuffs(trends, 0, 90) == {30: 140.0}, "of the first nobody knows when it was measured"
+
+
+def test_a_cuff_of_before_a_seek_is_not_of_the_second_after_it() -> None:
+    trends = Trends()
+    measured(trends, range(1, 30), at={10: 124.0})
+    measured(trends, range(300, 330), epoch=1, at={200: 96.0, 310: 99.0})
+    assert cuffs(trends, 0, 400) == {10: 124.0, 310: 99.0}
+    measured(trends, range(5, 20), epoch=2)
+    assert cuffs(trends, 0, 400) == {310: 99.0}, "played again, without one"
+
+
+def test_what_a_bed_has_is_known_from_when_it_first_had_it() -> None:
+    trends = told(Patient(story=[Chapter(10, 20, vitals={"cvp_mean": 8.0, "temp_c": 36.6})]), 1, 40).trends
+    assert {"cvp_mean", "temp_c"} <= trends.known and "pap_mean" not in trends.known
+    gone = np.isfinite(column(trends, "cvp_mean", 0, 40))
+    assert gone[11:20].all() and not gone[21:].any(), "a gap is a gap"
+    trends.apply(vitals(1, session="other"), 0.0, pressure=False, depth=False)
+    assert not trends.known
+
+
+def test_what_a_cuff_says_while_it_measures_is_no_measurement() -> None:
+    trends = Trends()
+    for second in range(1, 120):
+        interim = second < 60
+        upper, since = (114.0, 40) if interim else (105.0, 60)
+        rest = {} if interim else {"nibp_dia": 59.0, "nibp_map": 72.0}
+        told_of = {"nibp_sys": upper, "nibp_age_s": float(second - since), **rest} if second >= 40 else {}
+        trends.apply(vitals(second, **told_of), 0.0, pressure=False, depth=False)
+    assert cuffs(trends, 0, 120) == {60: 105.0}

@@ -8,7 +8,9 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -65,9 +67,14 @@ def press(s: Screen, keys: str) -> None:
     s.frames(8)
 
 
+def there(page: TrendsPage) -> list[Any]:
+    """The plots that the bed has."""
+    return [panel for panel in page.canvas.panels if panel.item.isVisible()]
+
+
 def place(page: TrendsPage, panel: int, time_s: float) -> QPoint:
-    """Of an event time in the middle of a plot, in the canvas."""
-    view = page.canvas.panels[panel].item.vb
+    """Of an event time in the middle of a plot, counted among those that are there, in the canvas."""
+    view = there(page)[panel].item.vb
     x = view.mapViewToScene(QPointF(time_s, 0.0)).x()
     at: QPoint = page.canvas.mapFromScene(QPointF(x, view.sceneBoundingRect().center().y()))
     return at
@@ -388,11 +395,11 @@ def test_every_plot_has_room_in_every_window(screen: Make, size: tuple[int, int]
     s, page = opened(screen, seconds=60, size=size)
     s.frames(10)
     unit = s.window.look.unit
-    for panel in page.canvas.panels:
-        box = panel.item.vb.sceneBoundingRect()
-        assert panel.idle == panel.plot.sometimes, "nobody has told of a saturation"
-        assert box.height() >= (0 if panel.idle else 44) * unit and box.width() > 0.6 * size[0]
-    heads = [panel.item.vb.sceneBoundingRect() for panel in page.canvas.panels]
+    shown = there(page)
+    assert shown == [panel for panel in page.canvas.panels if not panel.plot.sometimes], "nobody has told of the others"
+    heads = [panel.item.vb.sceneBoundingRect() for panel in shown]
+    assert all(box.height() >= 44 * unit and box.width() > 0.6 * size[0] for box in heads)
+    assert sum(box.height() for box in heads) > 0.62 * page.canvas.height(), "and what is not there takes none"
     assert len({(round(box.left()), round(box.right())) for box in heads}) == 1, "one axis of time"
 
 
@@ -409,6 +416,38 @@ def test_a_saturation_has_a_plot_once_somebody_tells_of_one(screen: Make) -> Non
     _, page = opened(screen, seconds=60, patient=Patient(story=[Chapter(0, 99, vitals={"spo2": 97.0})]))
     plot = next(panel for panel in page.canvas.panels if panel.plot.title == "SATURATION")
     assert not plot.idle and plot.item.vb.sceneBoundingRect().height() > 44 and "spo2" in said(page)
+
+
+def test_a_bed_that_has_everything_shows_everything(screen: Make) -> None:
+    told = {
+        "spo2": 97.0,
+        "cvp_mean": 8.0,
+        "pap_mean": 18.0,
+        "icp_mean": 11.0,
+        "etco2": 36.0,
+        "temp_c": 36.6,
+        "bis": 44.0,
+    }
+    told |= {"nibp_sys": 124.0, "nibp_dia": 70.0, "nibp_map": 88.0}
+    story = [
+        Chapter(second - 0.5, second + 0.5, vitals={**told, "nibp_age_s": second - 20.0}) for second in range(20, 70)
+    ]
+    s, page = opened(screen, seconds=60, patient=Patient(story=story), size=(1456, 819))
+    assert all(panel.item.isVisible() for panel in page.canvas.panels)
+    boxes = [panel.item.vb.sceneBoundingRect() for panel in page.canvas.panels]
+    assert all(box.height() > 14 for box in boxes), [box.height() for box in boxes]
+    shares = [box.height() / panel.plot.weight for box, panel in zip(boxes, page.canvas.panels, strict=True)]
+    assert max(shares) < 1.5 * min(shares), "of the room each has its share"
+    assert all(one.bottom() < two.top() for one, two in pairwise(boxes))
+    values = said(page)
+    assert values["temp_c"][0] == "36.6" and values["bis"][0] == "44" and values["pap_mean"][0] == "18"
+    assert values["nibp_sys"] == ("124", "41 s ago") and values["nibp_dia"][0] == "70"
+    page.cross_s = 50.5
+    page.renew(s.window.ward, s.now)
+    assert said(page)["nibp_map"][0] == "88" and said(page)["nibp_sys"][1] == "30 s ago"
+    page.cross_s = 10.5
+    page.renew(s.window.ward, s.now)
+    assert said(page)["nibp_sys"] == ("-?-", ""), "before the first"
 
 
 def test_a_quick_replay_is_not_drawn_more_often_than_seen(screen: Make, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -432,9 +471,9 @@ def test_the_limits_drawn_are_those_that_the_stream_judges_by(screen: Make) -> N
     s, page = opened(screen, 60, patient)
 
     def drawn() -> list[list[float]]:
-        return [sorted(limit.value() for limit in panel.limits) for panel in page.canvas.panels]
+        return [sorted(limit.value() for limit in panel.limits) for panel in there(page)]
 
-    assert drawn()[:4] == [[65.0, 110.0], [50.0, 120.0], [90.0, 100.0], [6.0, 30.0]]
+    assert drawn()[:3] == [[65.0, 110.0], [50.0, 120.0], [6.0, 30.0]]
     mine = moved(default_setting("hr"), 45.0, 105.0), msgspec.structs.replace(default_setting("abp_map"), on=False)
     patient.limits = checked(mine)
     s.run_to(64.0)

@@ -102,8 +102,30 @@ def test_after_a_seek_each_second_is_as_it_was_last_played() -> None:
     for second in (80, 100):
         same(joined_at(records, second), seen(records).trends)
     here, there = (trends.stretch(0, 60, 60).values for trends in (joined_at(records, 30), seen(records).trends))
-    np.testing.assert_array_equal(here[15:], there[15:], "what was played again here")
-    np.testing.assert_array_equal(here[:14], there[:14])
+    np.testing.assert_array_equal(here, there, "the second before the seek, of which only the cell was told again, too")
+
+
+def test_a_seek_before_the_page_leaves_no_hole() -> None:
+    """What is said after it of the second before it, or said later than the numerics, hides nothing."""
+    first = told(sick(), 1, 60)
+    again = [(ns, r) for ns, r in told(Patient(epoch=1), 15, 65) if not isinstance(r, PredictionRecord)]
+    records = [*first, *((ns + 60 * NS, record) for ns, record in again)]
+    here, there = joined_at(records, 50), seen(records).trends
+    same(here, there)
+    values = here.stretch(0, 60, 60).values[:, MID]
+    assert np.isfinite(values[1:60, AT["hr"]]).all() and np.isfinite(values[15:59, AT["depth"]]).all()
+
+
+def test_a_cuff_that_measured_before_the_page_is_marked_once() -> None:
+    story = [
+        Chapter(second - 0.5, second + 0.5, vitals={"nibp_sys": 124.0, "nibp_age_s": second - 57.0})
+        for second in range(57, 110)
+    ]
+    records = told(Patient(story=story), 1, 110)
+    for second in (56, 60, 100):
+        trends = joined_at(records, second)
+        same(trends, seen(records).trends)
+        assert np.flatnonzero(np.isfinite(trends.stretch(0, 110, 110).values[:, MID, AT["nibp_sys"]])).tolist() == [57]
 
 
 def test_nothing_is_glued_over_what_was_not_recorded() -> None:

@@ -9,8 +9,8 @@ NaN.
 Rows are by event time: what is written again (a seek) replaces what was there, of a bucket that is written again in
 part the extremes of before stay. Which blocks go first is by when they were written, not by their time.
 
-Memory for c columns and m modalities: a fine block takes 600 (4c + m + 1) bytes, one of 10-s buckets 60 (12c + 2m), one
-of 60-s buckets a sixth of that.
+Memory for c columns in p parts and m modalities: a fine block takes 600 (4c + m + p + 1) bytes, one of 10-s buckets
+60 (12c + 2m), one of 60-s buckets a sixth of that.
 """
 
 from __future__ import annotations
@@ -71,8 +71,9 @@ class Stretch:
 
 
 class _Block:
-    """``fine`` [600, c] and ``codes`` [600, m] with ``seen`` [600] are rows of their own; ``old`` what is left of rows
-    that went, as buckets, [k, 3, c] and [k, 2, m]."""
+    """``fine`` [600, c] and ``codes`` [600, m] with ``seen`` [600, parts + 1] (of each part of the columns, and of the
+    codes, whether it was told) are rows of their own; ``old`` what is left of rows that went, as buckets, [k, 3, c] and
+    [k, 2, m]."""
 
     __slots__ = ("cache", "codes", "fine", "old", "seen")
 
@@ -83,12 +84,12 @@ class _Block:
         self.old: tuple[Float32, Bytes] | None = None
         self.cache: dict[int, tuple[Float32, Bytes]] = {}
 
-    def row(self, columns: int, modalities: int) -> tuple[Float32, Bytes, NDArray[np.bool_]]:
+    def row(self, columns: int, modalities: int, parts: int) -> tuple[Float32, Bytes, NDArray[np.bool_]]:
         """Where rows are written."""
         if self.fine is None or self.codes is None or self.seen is None:
             self.fine = np.full((BLOCK_S, columns), np.nan, np.float32)
             self.codes = np.zeros((BLOCK_S, modalities), np.uint8)
-            self.seen = np.zeros(BLOCK_S, bool)
+            self.seen = np.zeros((BLOCK_S, parts + 1), bool)
         if self.cache:
             self.cache = {}
         return self.fine, self.codes, self.seen
@@ -111,7 +112,7 @@ class _Block:
         new = _folded(self.fine, count), _shares(self.codes, count)
         if old is None:
             return new
-        seen = self.seen.reshape(count, -1)
+        seen = self.seen.any(axis=1).reshape(count, -1)
         some, whole = np.logical_or.reduce(seen, axis=1)[:, None, None], np.logical_and.reduce(seen, axis=1)[:, None]
         values = np.where(some, new[0], old[0])
         for side, further in ((LO, np.fmin), (HI, np.fmax)):  # of a bucket that is new in part nothing bad is lost
@@ -129,13 +130,15 @@ class _Block:
         self.fine = self.codes = self.seen = None
         self.cache = {}
 
-    def adopt(self, older: _Block, mended: slice) -> None:
-        """What ``older`` knows of rows of which nothing is known here; of the rows ``mended`` also of single values."""
+    def adopt(self, older: _Block, mended: slice, parts: NDArray[np.intp]) -> None:
+        """What ``older`` knows of the parts of rows that were not told here; of the rows ``mended`` also of single
+        values. parts: [c], that of each column."""
         self.cache = {}
         if older.fine is not None and older.codes is not None and older.seen is not None and self.fine is not None:
-            fine, codes, seen = self.row(older.fine.shape[1], older.codes.shape[1])
+            fine, codes, seen = self.row(older.fine.shape[1], older.codes.shape[1], older.seen.shape[1] - 1)
             new = older.seen & ~seen
-            fine[new], codes[new] = older.fine[new], older.codes[new]
+            told = new[:, parts]  # a cell alone is told of the second before a seek's first numerics
+            fine[told], codes[new[:, -1]] = older.fine[told], older.codes[new[:, -1]]
             seen |= new
             fine[mended] = np.where(np.isnan(fine[mended]), older.fine[mended], fine[mended])
             codes[mended] = np.where(codes[mended] == UNKNOWN, older.codes[mended], codes[mended])
@@ -160,9 +163,12 @@ class _Block:
 
 
 class Series:
-    """Rows of ``columns`` values and of one code for each of ``modalities``."""
+    """Rows of ``columns`` values and of one code for each of ``modalities``. parts: of each column a number from 0 on,
+    the same for those that are told together; by default all are."""
 
-    def __init__(self, columns: int, modalities: int, fine_blocks: int) -> None:
+    def __init__(self, columns: int, modalities: int, fine_blocks: int, parts: Sequence[int] = ()) -> None:
+        self._parts = np.array(parts or (0,) * columns, np.intp)
+        self._part_count = int(self._parts.max()) + 1
         self._columns, self._modalities, self._fine_blocks = columns, modalities, fine_blocks
         self._blocks: dict[int, _Block] = {}  # in order of the last write
         self._at: int | None = None
@@ -187,13 +193,13 @@ class Series:
             self._thin(number, block)
 
     def adopt(self, older: Series, mended: range) -> None:
-        """What ``older`` knows, written before all that is here, of seconds of which nothing is known here; of the
+        """What ``older`` knows, written before all that is here, of parts of seconds that were not told here; of the
         seconds ``mended`` also single columns. ``older`` is not to be used after that."""
         self.changes += 1
         for number, block in older._blocks.items():
             if (mine := self._blocks.get(number)) is not None:
                 rows = (min(max(second - number * BLOCK_S, 0), BLOCK_S) for second in (mended.start, mended.stop))
-                mine.adopt(block, slice(*rows))
+                mine.adopt(block, slice(*rows), self._parts)
         self._blocks = {n: b for n, b in older._blocks.items() if n not in self._blocks} | self._blocks
         self.begin_s, self.end_s = min(self.begin_s, older.begin_s), max(self.end_s, older.end_s)
         self._drop()
@@ -204,14 +210,14 @@ class Series:
         fine, _, seen = self._rows(second)
         at = second % BLOCK_S
         fine[at, columns] = values
-        seen[at] = True
+        seen[at, self._parts[columns if isinstance(columns, slice) else list(columns)]] = True
 
     def put_codes(self, second: int, modalities: Sequence[int], codes: Sequence[int]) -> None:
         """Presence of some modalities in a second."""
         _, kept, seen = self._rows(second)
         at = second % BLOCK_S
         kept[at, modalities] = codes
-        seen[at] = True
+        seen[at, -1] = True
 
     def fill(self, before: int, until: int, columns: slice) -> None:
         """What some columns were in second ``before`` they are up to, not including, ``until``."""
@@ -231,11 +237,11 @@ class Series:
         self.changes += 1
         self.begin_s, self.end_s = min(self.begin_s, second), max(self.end_s, second + 1.0)
         if number == self._at:
-            return self._blocks[number].row(self._columns, self._modalities)
+            return self._blocks[number].row(self._columns, self._modalities, self._part_count)
         block = self._blocks.pop(number, None) or _Block()
         self._blocks[number] = block  # written last
         self._at = number
-        rows = block.row(self._columns, self._modalities)
+        rows = block.row(self._columns, self._modalities, self._part_count)
         self._bound()
         return rows
 

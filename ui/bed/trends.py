@@ -11,6 +11,8 @@ import math
 from collections import deque
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from models.signals.findings import Pulse, Rhythm
 from models.signals.modalities import Modality
 from models.signals.times import SECOND_NS
@@ -19,23 +21,34 @@ from ui.bed.findings_words import NO_BEATS, stands_still
 from ui.bed.liveness import STALE_S
 from ui.bed.series import Series, Stretch, code_of
 
-VITALS = ("hr", "pulse_rate", "resp_rate", "abp_sys", "abp_dia", "abp_map", "sef95", "bsr", "openibis", "spo2")
+VITALS = ("hr", "pulse_rate", "resp_rate", "abp_sys", "abp_dia", "abp_map", "sef95", "bsr", "openibis", "spo2",
+          "etco2", "etco2_wave", "temp_c", "bis", "cvp_mean", "pap_mean", "icp_mean")  # fmt: skip
+CUFF = ("nibp_sys", "nibp_dia", "nibp_map")
+"""Of a cuff: known in the second of the measurement alone. Between two nothing was measured."""
 HORIZONS = ("5", "10", "15")
 INTERVALS = (*(f"risk_{minutes}" for minutes in HORIZONS), "depth", "map_estimated")
 """Of the model; each is followed by what it may lie between, ``…_lo`` and ``…_hi``."""
-COLUMNS: tuple[str, ...] = (*VITALS, *(f"{name}{end}" for name in INTERVALS for end in ("", "_lo", "_hi")))
+COLUMNS: tuple[str, ...] = (*VITALS, *CUFF, *(f"{name}{end}" for name in INTERVALS for end in ("", "_lo", "_hi")))
 UNITS = {
     **dict.fromkeys(("hr", "pulse_rate", "resp_rate"), "/min"),
-    **dict.fromkeys(("abp_sys", "abp_dia", "abp_map", "map_estimated"), "mmHg"),
+    **dict.fromkeys(("abp_sys", "abp_dia", "abp_map", "map_estimated", *CUFF), "mmHg"),
+    **dict.fromkeys(("etco2", "etco2_wave", "cvp_mean", "pap_mean", "icp_mean"), "mmHg"),
     "sef95": "Hz",
+    "temp_c": "°C",
     **dict.fromkeys(("bsr", "spo2"), "%"),
-    **dict.fromkeys(("openibis", "depth", *(f"risk_{minutes}" for minutes in HORIZONS)), ""),
+    **dict.fromkeys(("openibis", "bis", "depth", *(f"risk_{minutes}" for minutes in HORIZONS)), ""),
 }
 """As kept here; what has none is a number from 0 to 100."""
 AT = {name: number for number, name in enumerate(COLUMNS)}
 MODALITIES = tuple(Modality)
 
-_MEASURED_COLUMNS, _MODEL_COLUMNS = slice(0, len(VITALS)), slice(len(VITALS), len(COLUMNS))
+MEASURED_COLUMNS, CUFF_COLUMNS = slice(0, len(VITALS)), slice(len(VITALS), len(VITALS) + len(CUFF))
+MODEL_COLUMNS = slice(CUFF_COLUMNS.stop, len(COLUMNS))
+_PARTS = [part for part, at in enumerate((MEASURED_COLUMNS, CUFF_COLUMNS, MODEL_COLUMNS)) for _ in COLUMNS[at]]
+_SAME_CUFF_S = 2
+"""Ages of one measurement differ by no more, since they are told in whole seconds."""
+_MEASURING_S = 60
+"""While it measures, a device may tell of a first systolic pressure alone, up to so long before the three."""
 _PERCENT = frozenset({"bsr"})  # from a share of one
 _ROW = {modality.value: row for row, modality in enumerate(MODALITIES)}
 _UNKNOWN = (math.nan, math.nan, math.nan)
@@ -82,7 +95,7 @@ class Trends:
     that was added since."""
 
     def __init__(self) -> None:
-        self._series = Series(len(COLUMNS), len(MODALITIES), FINE_BLOCKS)
+        self._series = Series(len(COLUMNS), len(MODALITIES), FINE_BLOCKS, _PARTS)
         self._identity: tuple[str, int] | None = None
         self._clear()
 
@@ -91,6 +104,7 @@ class Trends:
         self.adopted = False
         self._first_s: float | None = None  # event time of the first vitals or rhythm
         self._series.clear()
+        self._known: set[str] = set()
         self._passes: deque[Pass] = deque(maxlen=PASSES_KEPT)
         self._alarms: deque[AlarmSpan] = deque(maxlen=ALARMS_KEPT)
         self._standing: dict[str, AlarmSpan] = {}
@@ -104,6 +118,8 @@ class Trends:
         self._last: dict[int, int] = {}  # by first column, the second last said
         self._vitals: tuple[int, str] | None = None  # second and source of the heart rate
         self._stopped: dict[str, int] = {}  # column that must not be read: newest second
+        self._cuff: tuple[list[float], int] | None = None  # what was told last, and of which second
+        self._mark: tuple[int, int] | None = None  # second of the last one, and how many values it has
 
     def keep(self, fine_blocks: int) -> None:
         """See :meth:`ui.bed.series.Series.keep`."""
@@ -126,6 +142,11 @@ class Trends:
         """Event time from the first to the last second of which anything is known."""
         series = self._series
         return (series.begin_s, series.end_s) if series.begin_s < series.end_s else None
+
+    @property
+    def known(self) -> frozenset[str]:
+        """The columns of which anything was ever known, of those that a device tells or a further wave has."""
+        return frozenset(self._known)
 
     @property
     def changes(self) -> int:
@@ -175,6 +196,7 @@ class Trends:
             mended = range(0)  # it was played again since
         self._passes = deque((*past._passes, *self._passes), PASSES_KEPT)
         self._series.adopt(past._series, mended)
+        self._known |= past._known
         self.adopted = True
 
     def _adopt_alarms(self, past: Trends, first_s: float, joined: bool) -> None:
@@ -285,9 +307,36 @@ class Trends:
         for name in VITALS:
             value = getattr(record, name)
             values.append(math.nan if value is None else value * 100.0 if name in _PERCENT else value)
-        self._put(_MEASURED_COLUMNS, second, values)
+            if value is not None:
+                self._known.add(name)
+        self._put(MEASURED_COLUMNS, second, values)
+        self._take_cuff(record, second)
         self._vitals = second, record.hr_source
         self._strike()
+
+    def _take_cuff(self, record: VitalsRecord, second: int) -> None:
+        """A mark where a measurement was made, which is said again for minutes: by its age, and where nobody knows
+        that, where it changes. One of before this pass began is not of it."""
+        values = [math.nan if (value := getattr(record, name)) is None else value for name in CUFF]
+        self._series.put(second, CUFF_COLUMNS, _UNKNOWN)
+        before, age_s = self._cuff, record.nibp_age_s
+        same = before is not None and np.array_equal(values, before[0], equal_nan=True)
+        if age_s is None:
+            at = before[1] if same and before is not None else second
+            new = before is not None and not same
+        else:
+            at = math.floor(record.time_ns / SECOND_NS - age_s)
+            if same and before is not None and abs(at - before[1]) <= _SAME_CUFF_S:
+                at = before[1]
+            new = (before is None or not same or at != before[1]) and at >= math.floor(self._passes[-1].begin_s)
+        self._cuff = values, at
+        said = sum(not math.isnan(value) for value in values)
+        if new and said:
+            if self._mark is not None and self._mark[1] < said and 0 < at - self._mark[0] <= _MEASURING_S:
+                self._series.put(self._mark[0], CUFF_COLUMNS, _UNKNOWN)
+            self._known.update(CUFF)
+            self._series.put(at, CUFF_COLUMNS, values)
+            self._mark = at, said
 
     def _take_rhythm(self, record: RhythmRecord) -> None:
         second = record.time_ns // SECOND_NS
@@ -315,7 +364,7 @@ class Trends:
         values += (record.depth if record.valid and depth else None) or _UNKNOWN
         mean = (record.pressures or {}).get("map") if record.valid and pressure else None
         values += mean or _UNKNOWN
-        self._put(_MODEL_COLUMNS, record.window_end_ns // SECOND_NS, values)
+        self._put(MODEL_COLUMNS, record.window_end_ns // SECOND_NS, values)
 
     def _take_alarm(self, record: AlarmRecord) -> None:
         known, time_s = self._standing.pop(record.key, None), record.time_ns / SECOND_NS

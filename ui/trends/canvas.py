@@ -24,12 +24,12 @@ from ui.style.look import Look, mixed
 from ui.trends.items import Bars, Hands, ScaleAxis, Strokes, TimeAxis, TimeView, pen
 from ui.trends.marks import ALARM_ROWS, LINES, alarm_bars, picture, presence_words
 from ui.trends.plots import PLOTS, Line, Plot, limits_of
-from ui.trends.shapes import bars, segments, within
+from ui.trends.shapes import bars, cuffs, segments, within
 from ui.trends.values import Value, Values, colour_of, values_of
 
 _LEFT, _RIGHT = 40.0, 30.0
 _ALARMS, _CHANNEL, _AXIS = 30.0, 13.0, 20.0
-_DASH_PX = 5.0
+_DASH_PX, _SPACING = 5.0, 5
 _IDLE = 18.0  # of a plot without a channel
 NOTHING = np.empty((0, 4))
 
@@ -39,7 +39,7 @@ class _Panel:
 
     def __init__(self, plot: Plot, item: Any) -> None:
         self.plot, self.item = plot, item
-        self.idle = False
+        self.idle = plot.sometimes
         """Whether nothing was known of what most do not have, or of a channel that is not there: it needs no room."""
         self.grid = Strokes(smooth=False)
         self.spread = [Bars() for _ in plot.lines]
@@ -50,6 +50,11 @@ class _Panel:
             item.addItem(shape)
         self.limits: list[Any] = []
         self.edges: list[Any] = []
+
+    @property
+    def gone(self) -> bool:
+        """Whether it is not to be seen: the bed never had what most do not have."""
+        return self.idle and self.plot.sometimes
 
     def restyle(self, look: Look) -> None:
         """Colours and widths."""
@@ -88,11 +93,15 @@ class _Panel:
             limit.setPen(pen(mixed(look.colour("text_faint"), look.colour("background"), 0.35), 1.0))
 
     def draw(self, stretch: Stretch, dash: int, bands: tuple[float, float]) -> None:
-        """The lines of a stretch; the scale holds them."""
+        """The lines of a stretch, or its marks; the scale holds them."""
         first, step, plot = stretch.first_s, stretch.step_s, self.plot
         low, high = plot.span
         for line_, spread, stroke in zip(plot.lines, self.spread, self.strokes, strict=True):
             lo, mid, hi = columns(stretch.values, line_)
+            if np.isfinite(lo).any():
+                low, high = min(low, float(np.nanmin(lo))), max(high, float(np.nanmax(hi)))
+            if plot.cuff:
+                continue
             own = segments(first, step, mid, dash if line_.dashed else 0)
             if not (plot.risk and line_ is plot.lines[0]):
                 stroke.draw(own)
@@ -103,16 +112,19 @@ class _Panel:
                 spread.draw(bars(first, step, lo, hi))
             else:
                 spread.draw(NOTHING)
-            if np.isfinite(lo).any():
-                low, high = min(low, float(np.nanmin(lo))), max(high, float(np.nanmax(hi)))
         if plot.between is not None:
             upper, lower = (AT[name] for name in plot.between)
             self.between.draw(bars(first, step, stretch.values[:, LO, lower], stretch.values[:, HI, upper]))
-        # To the next ten, with some room above and below.
-        low = max(plot.most[0], 10.0 * np.floor(low / 10.0))
-        high = min(plot.most[1], 10.0 * np.ceil(high / 10.0))
+        # To the next ten, or one, with some room above and below.
+        low = max(plot.most[0], plot.ends * np.floor(low / plot.ends))
+        high = min(plot.most[1], plot.ends * np.ceil(high / plot.ends))
         room = 0.03 * (high - low)
         self.item.vb.setYRange(low - room, high + room, padding=0)
+        if plot.cuff:
+            systolic, mean, diastolic = (columns(stretch.values, line_) for line_ in plot.lines)
+            marks = cuffs(first, step, (systolic[HI], mean[MID], diastolic[LO]), self.item.vb.viewPixelSize())
+            for stroke, figures in zip(self.strokes, marks, strict=True):
+                stroke.draw(figures)
 
     def rule(self, begin_s: float, end_s: float, times: Sequence[float]) -> None:
         """The grid: at these times, and at the marks of the left scale. An axis of pyqtgraph's takes long over one."""
@@ -189,7 +201,7 @@ class Canvas(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         """Colours, fonts and sizes by the present interface unit."""
         look, layout = self._look, self.ci.layout
         self.setBackground(look.colour("background"))
-        layout.setVerticalSpacing(look.px(5))
+        layout.setVerticalSpacing(look.px(_SPACING))
         layout.setHorizontalSpacing(0)
         quiet, words = pen(look.colour("line")), pen(look.colour("text_faint"))
         font = look.font(10)
@@ -225,10 +237,13 @@ class Canvas(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         self.alarms.getAxis("left").setTickFont(look.font(8))
         self.alarms.vb.setYRange(0, len(ALARM_ROWS), padding=0)
         for number, plot in enumerate(PLOTS, 1):
-            layout.setRowMinimumHeight(number, 10)
-            idle = self.panels[number - 1].idle
-            layout.setRowStretchFactor(number, 0 if idle else plot.weight)
-            layout.setRowMaximumHeight(number, look.px(_IDLE) if idle else 10_000)
+            panel = self.panels[number - 1]
+            panel.item.setVisible(not panel.gone)
+            layout.setRowMinimumHeight(number, 0 if panel.gone else look.px(_IDLE) if panel.idle else 10)
+            panel.item.setPreferredHeight(10)  # else many share alike, whatever they weigh
+            layout.setRowSpacing(number, 0 if panel.gone else look.px(_SPACING))
+            layout.setRowStretchFactor(number, 0 if panel.idle else plot.weight)
+            layout.setRowMaximumHeight(number, 0 if panel.gone else look.px(_IDLE) if panel.idle else 10_000)
         self._fit_strip()
         self.values.fit()
         self._cross.setPen(pen(look.colour("text"), look.unit))
@@ -262,11 +277,13 @@ class Canvas(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         alarms: Sequence[AlarmSpan],
         modalities: tuple[Modality, ...],
         unconnected: frozenset[Modality],
+        known: frozenset[str],
         now_s: float,
         limits: Sequence[LimitSetting] | None,
     ) -> None:
-        """All of a stretch, within the present range. modalities: rows of the presence."""
-        self._find_idle(stretch, unconnected)
+        """All of a stretch, within the present range. modalities: rows of the presence. known: see
+        :attr:`ui.bed.trends.Trends.known`."""
+        self._find_idle(stretch, unconnected, known)
         pixel_s = self.pixel_s
         dash = max(1, round(_DASH_PX * self._look.unit * pixel_s / stretch.step_s))
         (begin_s, end_s), _ = self.strip.vb.viewRange()
@@ -292,12 +309,14 @@ class Canvas(pg.GraphicsLayoutWidget):  # type: ignore[misc]
             for shape, figures in zip(shapes, marks.get(key, (NOTHING, NOTHING)), strict=True):
                 shape.draw(figures)
 
-    def _find_idle(self, stretch: Stretch, unconnected: frozenset[Modality]) -> None:
+    def _find_idle(self, stretch: Stretch, unconnected: frozenset[Modality], known: frozenset[str]) -> None:
         changed = False
         for panel in self.panels:
             ats = [AT[line_.column] for line_ in panel.plot.lines]
-            spare = panel.plot.sometimes or panel.plot.needs in unconnected
-            idle = spare and bool(np.isnan(stretch.values[:, MID, ats]).all())
+            if panel.plot.sometimes:
+                idle = known.isdisjoint(line_.column for line_ in panel.plot.lines)
+            else:
+                idle = panel.plot.needs in unconnected and bool(np.isnan(stretch.values[:, MID, ats]).all())
             changed |= idle != panel.idle
             panel.idle = idle
             panel.item.getAxis("left").setStyle(showValues=not idle)
@@ -326,11 +345,17 @@ class Canvas(pg.GraphicsLayoutWidget):  # type: ignore[misc]
                 x = self.strip.vb.mapViewToScene(QPointF(time_s, 0.0)).x()
                 item.setLine(QLineF(x, top, x, bottom))
 
-    def say(self, head: tuple[str, str], strong: bool, row: Float32 | None, presence: Any) -> None:
-        """The values of one moment: row [3, columns], presence [2, modalities]; None: not known."""
+    def say(self, head: tuple[str, str], strong: bool, row: Float32 | None, presence: Any, cuff: str) -> None:
+        """The values of one moment: row [3, columns], presence [2, modalities]; None: not known. cuff: how old a cuff's
+        are."""
         plots: dict[int, tuple[QRectF, Plot, tuple[Value, ...]]] = {
-            number: (panel.item.vb.sceneBoundingRect(), panel.plot, () if panel.idle else values_of(panel.plot, row))
+            number: (
+                panel.item.vb.sceneBoundingRect(),
+                panel.plot,
+                () if panel.idle else values_of(panel.plot, row, cuff),
+            )
             for number, panel in enumerate(self.panels)
+            if not panel.gone
         }
         rows = [(m.value, *presence_words(self._look, presence, m)) for m in self._modalities]
         self.values.say(head, strong, plots, (self.strip.vb.sceneBoundingRect(), rows))

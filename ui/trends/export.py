@@ -24,7 +24,7 @@ from ui.bed.series import ALL, CODES, HI, LO, MEASURED, MID, Stretch
 from ui.bed.trends import COLUMNS, MODALITIES, UNITS
 
 _WIDTH = 1600  # pixels at least, of the picture
-_UNIT_WORDS = {"/min": "_per_min", "mmHg": "_mmhg", "Hz": "_hz", "%": "_percent", "": ""}
+_UNIT_WORDS = {"/min": "_per_min", "mmHg": "_mmhg", "Hz": "_hz", "%": "_percent", "°C": "", "": ""}
 
 
 def picture_of(canvas: Any) -> QImage:

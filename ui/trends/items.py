@@ -14,7 +14,7 @@ from PySide6.QtGui import QColor, QPainter, QPen
 from ui.trends.shapes import Float64
 
 _TIMES_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400)
-_SCALE = (5.0, 10.0, 20.0, 50.0, 100.0)
+_SCALE = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0)
 
 
 class Hands(Protocol):

@@ -22,18 +22,19 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
+from models.signals.device_numerics import kinds
 from models.signals.modalities import MODEL_MODALITIES, Modality
 from models.signals.times import SECOND_NS
 from ui.bed.bedside import Bedside
 from ui.bed.liveness import Life
 from ui.bed.past import wall_words
 from ui.bed.prediction_view import prediction_words
-from ui.bed.series import ALL, MEASURED, Bytes, Float32, Stretch, code_of
-from ui.bed.trends import AT, COLUMNS, MODALITIES, VITALS, Trends
+from ui.bed.series import ALL, MEASURED, MID, Bytes, Float32, Stretch, code_of
+from ui.bed.trends import AT, COLUMNS, CUFF, CUFF_COLUMNS, MEASURED_COLUMNS, MODALITIES, MODEL_COLUMNS, Trends
 from ui.bed.ward import Ward
 from ui.style.language import tr
 from ui.style.look import Look
-from ui.style.words import INVALID, clock_words
+from ui.style.words import INVALID, clock_words, duration_words
 from ui.trends.canvas import Canvas
 from ui.trends.export import Export, Sheet, picture_of, svg_of
 from ui.trends.span import CHOICES, Span
@@ -45,6 +46,8 @@ BUCKET_PX = 1.3
 """A bucket is at least so wide: more lines take long to paint and show no more."""
 _STEP, _LEAP = 1 / 100, 1 / 2  # of what is shown
 _HEIGHT = 34
+CUFF_FRESH_S = kinds()["nibp_sys"].fresh_ns // SECOND_NS
+"""So long a cuff's measurement is said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +204,13 @@ class TrendsPage(QWidget):
         self.canvas.show_range(*range_s)
         self._stretch = trends.stretch(*range_s, max(200, round(width / BUCKET_PX)))
         self.canvas.draw(
-            self._stretch, trends.alarms(*range_s), _rows(bed), _unconnected(bed), present_s, bed.state.limits
+            self._stretch,
+            trends.alarms(*range_s),
+            _rows(bed),
+            _unconnected(bed),
+            trends.known,
+            present_s,
+            bed.state.limits,
         )
 
     # Words --------------------------------------------------------------------------------------------------------
@@ -233,13 +242,16 @@ class TrendsPage(QWidget):
         if at_s is None:
             head = tr("NOW") if bed.verdict.life is Life.LIVE else tr(bed.verdict.life.value.upper())
             row, presence = newest(bed)
-            self.canvas.say((f"{head}  {words(present_s)}", self._standing(trends, present_s)), False, row, presence)
+            vitals = bed.state.current_vitals(bed.moment)
+            cuff = _ago(vitals.nibp_age_s if vitals is not None else None)
+            said = f"{head}  {words(present_s)}", self._standing(trends, present_s)
+            self.canvas.say(said, False, row, presence, cuff)
         else:
             number = math.floor((at_s - stretch.first_s) / stretch.step_s) if stretch is not None else -1
             known = stretch is not None and 0 <= number < len(stretch.values)
-            row = stretch.values[number] if known and stretch is not None else None
+            row, age_s = measured_by(stretch, number) if known and stretch is not None else (None, None)
             presence = stretch.presence[number] if known and stretch is not None else None
-            self.canvas.say((words(at_s), self._standing(trends, at_s)), True, row, presence)
+            self.canvas.say((words(at_s), self._standing(trends, at_s)), True, row, presence, _ago(age_s))
         self.note.setText("   ·   ".join(self._notes(bed, trends, words)))
 
     @staticmethod
@@ -346,9 +358,10 @@ def newest(bed: Bedside) -> tuple[Float32 | None, Bytes | None]:
     row = np.full((3, len(COLUMNS)), np.nan, np.float32)
     vitals, prediction = state.current_vitals(moment), state.current_prediction(moment)
     if vitals is not None:
-        row[:, : len(VITALS)] = _said(state.trends, vitals.time_ns)[:, : len(VITALS)]
+        row[:, MEASURED_COLUMNS] = _said(state.trends, vitals.time_ns)[:, MEASURED_COLUMNS]
+        row[:, CUFF_COLUMNS] = [math.nan if (said := getattr(vitals, one)) is None else said for one in CUFF]
     if prediction is not None:
-        row[:, len(VITALS) :] = _said(state.trends, prediction.window_end_ns)[:, len(VITALS) :]
+        row[:, MODEL_COLUMNS] = _said(state.trends, prediction.window_end_ns)[:, MODEL_COLUMNS]
         abp = state.lane(Modality.ABP)
         if abp is None or not abp.said.estimated:
             row[:, AT["map_estimated"] :] = np.nan
@@ -361,6 +374,23 @@ def newest(bed: Bedside) -> tuple[Float32 | None, Bytes | None]:
         code = code_of(absence.value if absence is not None else "")
         presence[:, MODALITIES.index(modality)] = (0, ALL) if code == MEASURED else (code, 0)
     return row, presence
+
+
+def measured_by(stretch: Stretch, number: int) -> tuple[Float32, float | None]:
+    """[3, columns], what was known in a bucket, with what a cuff had measured by then and may have been shown, and how
+    long before in s; None where there is none."""
+    row = stretch.values[number].copy()
+    oldest = max(0, number - CUFF_FRESH_S // stretch.step_s)
+    found = np.flatnonzero(np.isfinite(stretch.values[oldest : number + 1, MID, CUFF_COLUMNS]).any(1))
+    if not len(found):
+        return row, None
+    at = oldest + int(found[-1])
+    row[:, CUFF_COLUMNS] = stretch.values[at][:, CUFF_COLUMNS]
+    return row, float((number - at) * stretch.step_s)
+
+
+def _ago(age_s: float | None) -> str:
+    return "" if age_s is None else tr("{time} ago", time=duration_words(age_s))
 
 
 def _said(trends: Trends, time_ns: int) -> Float32:

@@ -37,7 +37,9 @@ class Plot:
     """unit: of the left scale, which shows at least ``span`` and never more than ``most``. weight: of its height.
     between: two columns, upper and lower, with a band between them. limits: of these vitals. right: factor and unit of
     a second scale. risk: drawn in the bands of the theme. needs: a channel without which there is nothing to draw.
-    sometimes: most have none of it, so it needs no room where nothing is known."""
+    sometimes: most have none of it; it is there from when the bed first has one of its numbers. ends: of its scale are
+    multiples of this. cuff: measured now and then, drawn as marks: systolic, mean and diastolic with a bar between
+    them, and nothing from one to the next."""
 
     title: str
     unit: str
@@ -51,6 +53,8 @@ class Plot:
     risk: bool = False
     needs: Modality | None = None
     sometimes: bool = False
+    ends: float = 10.0
+    cuff: bool = False
 
 
 _SEF_FACTOR = 100.0 / 30.0
@@ -72,6 +76,20 @@ PLOTS: tuple[Plot, ...] = (
         limits=("abp_map",),
     ),
     Plot(
+        "NIBP",
+        "mmHg",
+        (
+            Line("nibp_sys", "sys", "text", width=1.2),
+            Line("nibp_map", "mean", "text", width=1.8),
+            Line("nibp_dia", "dia", "text", width=1.2),
+        ),
+        (40.0, 140.0),
+        (0.0, 300.0),
+        22,
+        sometimes=True,
+        cuff=True,
+    ),
+    Plot(
         "HEART, PULSE",
         "/min",
         (
@@ -82,6 +100,33 @@ PLOTS: tuple[Plot, ...] = (
         (0.0, 300.0),
         20,
         limits=("hr",),
+    ),
+    Plot(
+        "CVP",
+        "mmHg",
+        (Line("cvp_mean", "mean", Modality.CVP, width=1.6),),
+        (0.0, 20.0),
+        (-20.0, 60.0),
+        11,
+        sometimes=True,
+    ),
+    Plot(
+        "PAP",
+        "mmHg",
+        (Line("pap_mean", "mean", Modality.PAP, width=1.6),),
+        (0.0, 40.0),
+        (-20.0, 120.0),
+        11,
+        sometimes=True,
+    ),
+    Plot(
+        "ICP",
+        "mmHg",
+        (Line("icp_mean", "mean", Modality.ICP, width=1.6),),
+        (0.0, 30.0),
+        (-20.0, 100.0),
+        11,
+        sometimes=True,
     ),
     Plot(
         "SATURATION",
@@ -103,6 +148,28 @@ PLOTS: tuple[Plot, ...] = (
         limits=("resp_rate",),
     ),
     Plot(
+        "CO2",
+        "mmHg",
+        (
+            Line("etco2", "etCO2", Modality.CO2, width=1.6),
+            Line("etco2_wave", "by the wave", Modality.CO2, width=1.0),
+        ),
+        (20.0, 50.0),
+        (0.0, 150.0),
+        13,
+        sometimes=True,
+    ),
+    Plot(
+        "TEMPERATURE",
+        "°C",
+        (Line("temp_c", "temp", "text", decimals=1, width=1.6),),
+        (35.0, 38.0),
+        (15.0, 45.0),
+        11,
+        sometimes=True,
+        ends=1.0,
+    ),
+    Plot(
         "EEG",
         "0–100",
         (
@@ -116,6 +183,15 @@ PLOTS: tuple[Plot, ...] = (
         21,
         right=(1.0 / _SEF_FACTOR, "Hz"),
         needs=Modality.EEG,
+    ),
+    Plot(
+        "BIS",
+        "0–100",
+        (Line("bis", "BIS", Modality.EEG, width=1.6),),
+        (0.0, 100.0),
+        (0.0, 100.0),
+        15,
+        sometimes=True,
     ),
     Plot(
         "RISK  MAP < 65",

@@ -52,3 +52,26 @@ def within(lines: Float64, above: float, most: float) -> Float64:
     """The lines whose worse end lies in (above, most]."""
     worse = np.maximum(lines[:, 1], lines[:, 3])
     return lines[(worse > above) & (worse <= most)]
+
+
+def cuffs(
+    first_s: float, step_s: float, sides: tuple[Floats, Floats, Floats], pixel: tuple[float, float]
+) -> tuple[Float64, Float64, Float64]:
+    """Measurements of a cuff, as an anaesthesia record has them: of greatest systolic, middle mean and least diastolic
+    pressure [n] a bucket the lines [k, 4] of a wedge down with the bar between them, of a line across, and of a wedge
+    up. Each stands alone. pixel: how long and how high one is, in the units of the plot."""
+    x = first_s + (np.arange(len(sides[0])) + 0.5) * step_s
+    wide, high = 3.0 * pixel[0], 4.0 * pixel[1]
+
+    def at(shown: NDArray[np.bool_], *ends: tuple[float, Floats, float, Floats]) -> Float64:
+        place = x[shown]
+        return np.concatenate(
+            [np.stack((place + x0, y0[shown], place + x1, y1[shown]), 1).astype(float) for x0, y0, x1, y1 in ends]
+        )
+
+    upper, mean, lower = sides
+    both = np.isfinite(upper) & np.isfinite(lower)
+    top = at(np.isfinite(upper), (-wide, upper + high, 0.0, upper), (0.0, upper, wide, upper + high))
+    bottom = at(np.isfinite(lower), (-wide, lower - high, 0.0, lower), (0.0, lower, wide, lower - high))
+    across = at(np.isfinite(mean), (-wide, mean, wide, mean))
+    return np.concatenate((top, at(both, (0.0, lower, 0.0, upper)))), across, bottom

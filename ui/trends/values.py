@@ -7,7 +7,7 @@ seconds the middle is told, and between what the values of it lay.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyqtgraph as pg
 from PySide6.QtCore import QPointF, QRectF, Qt
@@ -24,16 +24,17 @@ from ui.trends.plots import Line, Plot
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """One line of the legend."""
+    """One line of the legend. range: between what the values of it lay; of the first of a cuff how old it was."""
 
     line: Line
     value: str
     range: str
 
 
-def values_of(plot: Plot, row: Float32 | None) -> tuple[Value, ...]:
-    """The values of a plot's lines in ``row`` [3, columns]; None: nothing is known."""
-    return tuple(_value(line, row) for line in plot.lines)
+def values_of(plot: Plot, row: Float32 | None, cuff: str = "") -> tuple[Value, ...]:
+    """The values of a plot's lines in ``row`` [3, columns]; None: nothing is known. cuff: how old a cuff's are."""
+    values = tuple(_value(line, row) for line in plot.lines)
+    return (replace(values[0], range=cuff), *values[1:]) if plot.cuff else values
 
 
 def _value(line: Line, row: Float32 | None) -> Value:
@@ -131,7 +132,8 @@ class Values(pg.GraphicsWidget):  # type: ignore[misc]
             style = Qt.PenStyle.DashLine if value.line.dashed else Qt.PenStyle.SolidLine
             painter.setPen(QPen(colour, max(1.5, value.line.width * 1.3) * unit, style))
             painter.drawLine(QPointF(left, middle), QPointF(left + 15 * unit, middle))
-            draw_text(painter, right, base, value.range, font, look.colour("text_soft"), right=True)
+            aside = base - row if plot.cuff else base  # beside the title
+            draw_text(painter, right, aside, value.range, font, look.colour("text_soft"), right=True)
             wide = draw_text(painter, numbers, base, value.value, strong, colour, right=True)
             name = tr(value.line.name)
             name += f" {value.line.unit}" if value.line.unit != plot.unit else ""
