@@ -101,7 +101,7 @@ class _Impedance:
         seen = None
         for at, value in enumerate(values, 1):
             least = SHARE * float(np.median(self._swings))
-            swing = self._turns.see(value, max(least, np.finfo(np.float32).tiny))
+            swing = self._turns.see(value, max(least, float(np.finfo(np.float32).tiny)))
             if swing is None:
                 continue
             seen = begins + at / RATE_HZ

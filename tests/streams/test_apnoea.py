@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from benchmarks.alarm_replay import replay
 from models.signals.absence import Absence
 from models.signals.errors import BadInput
 from models.signals.modalities import Modality
@@ -220,3 +221,20 @@ def test_its_delay_is_set_like_a_limit_from_10_to_40_s_and_it_has_no_other() -> 
     assert engine.on_vitals(vitals(1, 34.9)) == [] and engine.on_vitals(vitals(2, 35.9))[0].text == "APNOEA > 35 s"
     engine.set_limits(limits_from(checked([*others, replace(plain, on=False)])))
     assert [r.active for r in engine.on_vitals(vitals(3, 36.9))] == [False]
+
+
+# The whole path -------------------------------------------------------------------------------------------------------
+
+
+def test_the_built_in_patient_stops_breathing_and_begins_again() -> None:
+    """Through pipeline, numerics and alarms: 65 s of apnoea from 45 s on, with the heart in the impedance."""
+    changes = [(second, r) for second, r in replay("demo:scenario=apnoea", 0, 130) if r.key == "apnoea.high"]
+    assert changes[0][0] == pytest.approx(66, abs=4) and changes[0][1].active
+    assert changes[-1][0] == pytest.approx(112, abs=3) and not changes[-1][1].active
+    assert all(r.priority == "high" and r.text == "APNOEA > 20 s" for _, r in changes)
+    assert [r.active for _, r in changes].count(False) == 1
+
+
+def test_without_its_sensor_nobody_is_told_of_what_nobody_sees() -> None:
+    sensors = (Modality.ECG, Modality.ABP, Modality.PPG)
+    assert not [r for _, r in replay("demo:scenario=apnoea", 30, 100, sensors) if r.key == "apnoea.high"]
