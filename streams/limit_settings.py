@@ -49,7 +49,8 @@ class Limited:
     vital: field of :class:`streams.records.VitalsRecord`. key: of its alarms, up to the dot. text: of them, before LOW
     and HIGH. label: in the list of limits. plausible: a limit outside is a slip of the finger. extreme_delay_s: the
     delay beyond the extreme limits, where that of the setting is longer. source: field that names the source, and the
-    sources that are trusted with an alarm.
+    sources that are trusted with an alarm. time: whether it is one that runs, so that a high limit alone makes sense,
+    and is the delay as well.
     """
 
     vital: str
@@ -60,6 +61,7 @@ class Limited:
     plausible: tuple[float, float]
     extreme_delay_s: float
     source: tuple[str, tuple[str, ...]] | None = None
+    time: bool = False
 
 
 LIMITED: Mapping[str, Limited] = {
@@ -73,22 +75,25 @@ LIMITED: Mapping[str, Limited] = {
         Limited("spo2", "spo2", "SpO2", "Saturation", "%", (1.0, 100.0), 5.0),
         # A rate read from the modulation of ECG and pulse is worth showing; an irregular heart makes it unreliable.
         Limited("resp_rate", "resp", "RR", "Respiration", "/min", (1.0, 120.0), 10.0, ("resp_source", BREATHS)),
+        Limited("apnoea_s", "apnoea", "APNOEA", "Apnoea", "s", (10.0, 40.0), 0.0, time=True),
     )
 }
 
 DEFAULT_SETTINGS: tuple[LimitSetting, ...] = tuple(
     LimitSetting(
-        vital=vital, on=on, low=low, high=high, extreme_low=lowest, extreme_high=highest, delay_s=delay_s
+        vital=vital, on=on, low=low, high=high, extreme_low=lowest, extreme_high=highest, delay_s=delay_s,
+        priority=priority,
     )
-    for vital, on, low, high, lowest, highest, delay_s in (
+    for vital, on, low, high, lowest, highest, delay_s, priority in (
         # vital       on     low   high   extremes     delay: HR within 10 s, pressure within 20 s of the onset
-        ("hr", True, 50.0, 120.0, 40.0, 150.0, 3.0),
-        ("pulse_rate", False, 50.0, 120.0, 40.0, 150.0, 3.0),
-        ("abp_map", True, 65.0, 110.0, 50.0, 130.0, 5.0),
-        ("abp_sys", False, 90.0, 160.0, 70.0, 180.0, 5.0),
-        ("abp_dia", False, 50.0, 90.0, 40.0, 110.0, 5.0),
-        ("spo2", True, 90.0, 100.0, 80.0, 100.0, 10.0),
-        ("resp_rate", True, 6.0, 30.0, 4.0, 40.0, 10.0),
+        ("hr", True, 50.0, 120.0, 40.0, 150.0, 3.0, "medium"),
+        ("pulse_rate", False, 50.0, 120.0, 40.0, 150.0, 3.0, "medium"),
+        ("abp_map", True, 65.0, 110.0, 50.0, 130.0, 5.0, "medium"),
+        ("abp_sys", False, 90.0, 160.0, 70.0, 180.0, 5.0, "medium"),
+        ("abp_dia", False, 50.0, 90.0, 40.0, 110.0, 5.0, "medium"),
+        ("spo2", True, 90.0, 100.0, 80.0, 100.0, 10.0, "medium"),
+        ("resp_rate", True, 6.0, 30.0, 4.0, 40.0, 10.0, "medium"),
+        ("apnoea_s", True, None, 20.0, None, None, 0.0, "high"),
     )
 )  # fmt: skip
 """Adult defaults, common on monitors; the low mean pressure is the hypotension that the model predicts."""
@@ -135,6 +140,9 @@ def _check(row: Limited, setting: LimitSetting) -> None:
         plain = extreme.split()[-1]
         if value is not None and getattr(setting, plain) is None:
             raise BadInput(f"a {plain} limit of {name} beside the {extreme} one", "none", "set it, or neither")
+    others = (setting.low, setting.extreme_low, setting.extreme_high, setting.delay_s or None)
+    if row.time and any(value is not None for value in others):
+        raise BadInput(f"a high limit of {name} and nothing else", "another limit or a delay", "leave it out")
     if not 0.0 <= setting.delay_s <= LONGEST_DELAY_S:
         raise BadInput(f"a delay of {name} of 0 to {LONGEST_DELAY_S:g} s", f"{setting.delay_s:g}", "correct it")
     if setting.priority not in PRIORITIES:

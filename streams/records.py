@@ -216,7 +216,8 @@ class VitalsRecord(Record, frozen=True, tag="vitals"):
     device's own (:mod:`streams.vitals.device`), ``nibp_age_s`` the age of the cuff's, None where nobody knows.
     ``abp_map`` is the mean of a measured pressure also where it has no pulse, down to 0; systolic and diastolic are
     unknown then. ``cvp_mean``, ``pap_mean``, ``icp_mean``: of the last seconds (:mod:`streams.vitals.lines`).
-    ``etco2_wave``: the highest CO2 of the newest breath, in mmHg (:mod:`streams.vitals.capnogram`).
+    ``etco2_wave``: the highest CO2 of the newest breath, in mmHg (:mod:`streams.vitals.capnogram`). ``apnoea_s``:
+    seconds since the last breath that RESP or CO2 showed (:mod:`streams.vitals.apnoea`), small in who breathes.
     """
 
     time_ns: TimeNs
@@ -246,6 +247,7 @@ class VitalsRecord(Record, frozen=True, tag="vitals"):
     pap_mean: Finite | None = None
     icp_mean: Finite | None = None
     etco2_wave: Finite | None = None
+    apnoea_s: Finite | None = None
 
 
 NUMERICS: tuple[str, ...] = tuple(

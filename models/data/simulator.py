@@ -177,6 +177,8 @@ class SimulatedPatient:
         plan = self._courses[Modality.ABP].plan
         texts = [(start, f"{_EPISODE_TEXT[mechanism]} begins") for start, mechanism, _ in plan.marks()]
         texts += [(p.start_s, f"{p.text} begins") for p in self._script.phases]
+        for start, end in self._script.breathless_s:
+            texts += [(start, "apnoea begins"), (end, "breathing begins")]
         texts += [(f.start_s, f"{f.modality} {f.kind} begins") for f in self.faults]
         return sorted((time, text) for time, text in texts if time < self.duration_s)
 
@@ -222,7 +224,10 @@ class SimulatedPatient:
         eeg_body_s, row_s = self._body_time(Modality.EEG, seconds), rows.first + np.arange(rows.depth.size)
         depth = np.interp(eeg_body_s, row_s, rows.depth)
         breaths = life[Modality.RESP][1]
-        rate = np.diff(breaths.breath_phase) * 60.0
+        breath_s = breaths.first + np.arange(breaths.breath_phase.size, dtype=np.float64)
+        course = self._courses[Modality.RESP]
+        held = respiration.held_breath(breaths.breath_phase, breath_s, course, self._script.breathless_s)
+        rate = np.diff(held) * 60.0
         return Truth(
             r_s=r,
             abp_upstroke_s=abp_up,
@@ -256,7 +261,7 @@ class SimulatedPatient:
             return OperationCourse(seed, subject, self.device, self._plan)
         if self._plan is not None:
             return Course(seed, subject, self.device, self._plan)
-        if self._script.phases or self._script.faults:
+        if self._script.phases or self._script.faults or self._script.breathless_s:
             asleep = ((-1e9, concentration_for(_CRISIS_DEPTH, subject.ce50)),)
             plan = Plan(Scenario.STABLE, (), asleep, True)
             return CrisisCourse(seed, _usual(subject), self.device, plan, self._script)
@@ -375,7 +380,9 @@ class SimulatedPatient:
             return pulse.arterial_sensor(
                 np.convolve(pulse.arterial(times, beats, subject), kernel, mode="valid"), first, seed, device
             )
-        breath = np.interp(times, row_s, rows.breath_phase)
+        breath = respiration.held_breath(
+            np.interp(times, row_s, rows.breath_phase), times, course, self._script.breathless_s
+        )
         if modality is Modality.PPG:
             filtered = _convolve(pulse.pleth(times, beats, breath, subject), kernel)
             return pulse.pleth_sensor(filtered, first, rate, seed, device)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 
 from models.signals.absence import Absence
 from models.signals.findings import Pulse, Rhythm
-from models.signals.modalities import Modality
+from models.signals.modalities import BREATHS, Modality
 from models.signals.times import SECOND_NS
 from streams.alarms.circulation import (
     ARRHYTHMIAS,
@@ -31,7 +31,7 @@ from streams.alarms.circulation import (
     pulses_of,
 )
 from streams.alarms.limits import DEFAULT_LIMITS, HOLD_S, Limit, RiskLimit, beyond
-from streams.alarms.technical import BEHIND, ENGINE, MODEL_BEHIND, SERVICE, of_leads, technical
+from streams.alarms.technical import BEHIND, ENGINE, FLAT_BREATHS, MODEL_BEHIND, SERVICE, of_leads, technical
 from streams.pasts import AlarmsPast, StandingPast
 from streams.records import AlarmRecord, PredictionRecord, Record, RhythmRecord, StateRecord, VitalsRecord
 from streams.sessions import is_past
@@ -40,7 +40,7 @@ JUMP_NS = 10 * SECOND_NS  # between the vitals of one second and the next: the c
 NO_BEATS, NO_BEATS_S = "ecg.no_beats", 8.0
 """An ECG that moves, but shows no beats for so long while nothing else shows a pulse: whether the heart beats cannot be
 told, which is a technical condition of its own."""
-RISK, LOW_PRESSURE, LOST_PULSE = "risk.hypotension", "map.low", "lost pulse"
+RISK, LOW_PRESSURE, LOST_PULSE, APNOEA = "risk.hypotension", "map.low", "lost pulse", "apnoea.high"
 
 
 @dataclass(slots=True)
@@ -120,6 +120,8 @@ class AlarmEngine:
             state = record.state.get(modality.value, "")
             found = technical(modality, Absence(state)) if state else None
             wanted = Condition(found[0], "technical", found[1]) if found else None
+            if state == Absence.FLAT and modality in BREATHS and APNOEA in self._active:
+                wanted = None  # it is what the apnoea is seen by, and no news beside it
             changes += self._set(record, record.time_ns, f"technical.{modality.value}", wanted)
             leads = record.leads.get(modality.value)
             found = of_leads(modality, leads) if leads else None
@@ -139,6 +141,10 @@ class AlarmEngine:
         for limit in self._limits:
             self._wanted[limit.key] = self._check(limit, record)
             changes += self._set(record, record.time_ns, limit.key, self._unless_replaced(limit.key))
+        if APNOEA in self._active:
+            for key in (key for key in FLAT_BREATHS if key in self._active):
+                if self._active[key].text == FLAT_BREATHS[key]:
+                    changes += self._set(record, record.time_ns, key, None)
         if LOW_PRESSURE in self._active:
             self._risk_run, self._worst_risk = [], 0.0
             changes += self._set(record, record.time_ns, RISK, None)
@@ -225,9 +231,8 @@ class AlarmEngine:
         extreme = limit.violated(measured, limit.extreme)
         if record.time_ns - standing.since_ns < (limit.extreme_delay_s if extreme else limit.delay_s) * SECOND_NS:
             return None
-        sign = "<" if limit.below else ">"
-        text = f"{limit.text} {beyond(standing.worst, limit.value)} {sign} {limit.value:g}"
-        return Condition("high" if extreme else limit.priority, "physiological", text, now=f"{measured:.0f}")
+        priority = "high" if extreme else limit.priority
+        return Condition(priority, "physiological", limit.words(standing.worst), now=limit.now(measured))
 
     def _unless_replaced(self, key: str) -> Condition | None:
         """The condition of a limit, None where a standing alarm of the rhythm says more."""

@@ -17,7 +17,8 @@ class Limit:
     vital: field of VitalsRecord. below: True for a lower limit. value: an infinite one is never crossed, as of a limit
     that is off. extreme: the value from which the priority is high. delay_s: the condition must have stood so long
     before it is an alarm. extreme_delay_s: shorter, beyond ``extreme``. source: field of VitalsRecord that names the
-    source, and the sources that are trusted with an alarm.
+    source, and the sources that are trusted with an alarm. time: a time that runs, which is told as the present value
+    alone: a text that changes each second would be another alarm each second, in every log.
     """
 
     key: str
@@ -30,6 +31,7 @@ class Limit:
     extreme_delay_s: float
     source: tuple[str, tuple[str, ...]] | None = None
     priority: str = "medium"
+    time: bool = False
 
     def measured(self, record: VitalsRecord) -> float | None:
         """The numeric, None where it is unknown or comes from another source."""
@@ -37,6 +39,16 @@ class Limit:
             return None
         value: float | None = getattr(record, self.vital)
         return value
+
+    def words(self, worst: float) -> str:
+        """The text of the alarm."""
+        if self.time:
+            return f"{self.text} > {self.value:g} s"
+        return f"{self.text} {beyond(worst, self.value)} {'<' if self.below else '>'} {self.value:g}"
+
+    def now(self, measured: float) -> str:
+        """The present value in the alarm; of a time no second more than has passed."""
+        return f"{math.floor(measured)} s" if self.time else f"{measured:.0f}"
 
     def violated(self, measured: float, threshold: float) -> bool:
         """Whether the value lies beyond ``threshold``."""
@@ -54,7 +66,7 @@ def limits_from(settings: Iterable[LimitSetting]) -> tuple[Limit, ...]:
             found.append(
                 Limit(
                     f"{row.key}.{side}",
-                    f"{row.text} {side.upper()}",
+                    row.text if row.time else f"{row.text} {side.upper()}",
                     row.vital,
                     below,
                     value,
@@ -63,6 +75,7 @@ def limits_from(settings: Iterable[LimitSetting]) -> tuple[Limit, ...]:
                     min(row.extreme_delay_s, setting.delay_s),
                     row.source,
                     setting.priority,
+                    row.time,
                 )
             )
     return tuple(found)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from models.signals.absence import Absence
-from models.signals.modalities import Modality
+from models.signals.modalities import BREATHS, Modality
 from streams.records import LeadState
 
 ENGINE, BEHIND = "technical.model", "technical.model_behind"
@@ -49,6 +49,12 @@ def technical(modality: Modality, absence: Absence) -> tuple[str, str] | None:
     """Priority and text of the technical condition, None where there is none."""
     priority, text = TECHNICAL_OF.get((modality, absence), TECHNICAL[absence])
     return (priority, f"{modality.value} {text}") if priority else None
+
+
+FLAT_BREATHS: dict[str, str] = {
+    f"technical.{modality.value}": found[1] for modality in BREATHS if (found := technical(modality, Absence.FLAT))
+}
+"""Key and text of a wave of breaths that does not move: beside an apnoea it is that apnoea, told twice."""
 
 
 def of_leads(modality: Modality, leads: Sequence[LeadState]) -> tuple[str, str] | None:

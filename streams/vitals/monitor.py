@@ -9,6 +9,7 @@ without a pulse. What is not known is None, never an old number. The least that 
 * pressures: two valid beats and half of all in 12 s; a mean without beats: 90 % of its 1 to 3 s (``pressure``);
 * respiration: the last 20 s without a gap of more than 1 s, or twelve unbroken beats over 20 s (``respiration``);
 * means of other lines: 4 s without a break (``lines``); end-tidal CO2: a whole breath in the last 15 s (``capnogram``);
+* apnoea: a second of RESP or CO2 that counts (``apnoea``), and no rate of breaths after 15 s of it;
 * spectral edge: half of the last 30 s, burst suppression of the last 60, muscle of the last 10 (``eeg``);
 * openibis, the second opinion on depth: half of the last 30 s and of the last 63 (:mod:`models.signals.openibis`).
 """
@@ -30,8 +31,9 @@ from models.signals.found_beats import FoundBeats
 from models.signals.modalities import BREATHS, GRID_RATE_HZ, LINE_PRESSURES, Modality
 from models.signals.openibis import Openibis
 from streams.records import VitalsRecord
+from streams.vitals.apnoea import ApnoeaWatch
+from streams.vitals.capnogram import HELD_S, end_tidal
 from streams.vitals.capnogram import SPAN_S as CAPNOGRAM_SPAN_S
-from streams.vitals.capnogram import end_tidal
 from streams.vitals.eeg import SUPPRESSION_SPAN_S, MuscleMeter, spectral_edge, suppression_ratio
 from streams.vitals.heart import BeatTrain, auto_rate
 from streams.vitals.lines import SPAN_S as LINE_SPAN_S
@@ -50,6 +52,8 @@ MEMORY_S = max(BLOCK_S, RESPIRATION_SPAN_S, SUPPRESSION_SPAN_S)
 """How far back a numeric looks, and so how long it is remembered which cells were measured."""
 
 PULSES_AGREE = 0.15  # of the rate
+NO_RATE_S = HELD_S
+"""Without a breath for so long nobody breathes at a rate, whatever pulse and ECG seem to say."""
 
 
 class Vitals(VitalsRecord, frozen=True, kw_only=True, tag="unaddressed vitals"):
@@ -84,6 +88,7 @@ class VitalsMonitor:
         self._muscle = MuscleMeter()
         self.forget_eeg()
         self._pulseless: set[Modality] = set()
+        self._apnoea = ApnoeaWatch()
 
     @property
     def pulseless(self) -> frozenset[Modality]:
@@ -154,7 +159,15 @@ class VitalsMonitor:
         known = {m: t for m, t in self._trains.items() if m in countable}
         hr, source = auto_rate(known, second)
         pulse = _pulse_rate(known, second)
+        apnoea_s = self._apnoea.update(
+            second,
+            {m: grid(m, (second - 1) * GRID_RATE_HZ, second * GRID_RATE_HZ) for m in BREATHS},
+            cells,
+            hr if source is Modality.ECG else pulse,
+        )
         resp, resp_source = self._respiration(second, block, measured, known)
+        if apnoea_s is not None and apnoea_s > NO_RATE_S:
+            resp, resp_source = None, ""  # its 20 to 40 s hold the breaths of before
         means = {m: mean_pressure(block(m, LINE_SPAN_S)) for m in LINE_PRESSURES if measured.get(m, False)}
         gas = end_tidal(block(Modality.CO2, CAPNOGRAM_SPAN_S)) if measured.get(Modality.CO2, False) else None
         muscle = None
@@ -186,6 +199,7 @@ class VitalsMonitor:
             pap_mean=means.get(Modality.PAP),
             icp_mean=means.get(Modality.ICP),
             etco2_wave=gas,
+            apnoea_s=apnoea_s,
             rppg_delay_s=rppg_delay_s if Modality.ECG in known and Modality.PPG in known else None,
             beats=[(b.time_s, source.value) for b in new[source]] if source else [],
         )

@@ -88,7 +88,16 @@ def test_hiding_seconds_never_says_what_measured_ones_do_not(
 def test_steady_signals_have_every_numeric_that_the_property_speaks_of() -> None:
     last = [whole[-1] for whole in WHOLE.values()]
     assert {name for name in EXACT if all(getattr(v, name) is None for v in last)} == set()
-    others = {"hr_source", "resp_source", "emg_db", "emg_band", "rppg_delay_s", "openibis", *DEVICE_NUMERICS}
+    others = {
+        "hr_source",
+        "resp_source",
+        "emg_db",
+        "emg_band",
+        "rppg_delay_s",
+        "openibis",
+        "apnoea_s",
+        *DEVICE_NUMERICS,
+    }
     assert set(EXACT) | others == set(NUMERICS)
 
 

@@ -256,6 +256,10 @@ def test_the_panel_has_the_value_of_now_and_goes_with_its_bed(screen: Make) -> N
     s.run_to(1.1)
     s.window.alarm_room.toggle_limits()
     s.frames(8)
+    apnoea = s.window.limits.rows[-1]
+    assert apnoea.vital == "apnoea_s" and [box.isEnabled() for box in (apnoea.low, apnoea.high, apnoea.delay)] == [
+        False, True, False,
+    ]  # fmt: skip
     assert s.window.limits.rows[0].now.text() == "75" and s.window.limits.title.text() == "Alarm limits of A"
     s.window.show_bed("B")
     s.frames(8)

@@ -156,3 +156,18 @@ def test_among_many_rows_an_ecg_is_not_cut_off(screen: Make) -> None:
     assert heights["ECG"] > 1.3 * heights["ABP"] and len(heights) == 9
     found = ecg.range_of(4.0, 10.0)
     assert found is not None and sweep.scale_of(ecg).scale.high > 0.75 * found[1]
+
+
+@pytest.mark.parametrize(("rows", "key"), [((M.RESP,), "RESP"), ((M.CO2,), "CO2")])
+def test_an_apnoea_is_told_beside_the_rate_that_is_none(screen: Make, rows: tuple[Modality, ...], key: str) -> None:
+    s = screen(*bed(*rows, apnoea_s=25.7, resp_rate=None, resp_source=""))
+    s.run_to(2.0)
+    readout = s.window.numerics.readouts[key]
+    assert (readout.finding.words, readout.finding.priority) == ("APNOEA 25 s", "high")
+    assert (readout.second if key == "CO2" else readout.value) == "-?-"
+    s.feed.push(s.patient.alarm("apnoea.high", "APNOEA > 20 s", "high", "physiological", time_s=2.0))
+    s.run_to(2.5)
+    assert list(s.window.numerics.flashes) == [key]
+    breathes = screen(*bed(*rows, apnoea_s=19.9))
+    breathes.run_to(2.0)
+    assert breathes.window.numerics.readouts[key].finding.words == ""

@@ -31,6 +31,7 @@ _RANK = (
     "abp.disconnect",
     "brady.extreme",
     "tachy.extreme",
+    "apnoea.high",
 )
 """Of alarms of one priority, worst first; what is not listed (limits, risk) comes after, newest first."""
 NO_CIRCULATION = frozenset({"asystole", "vfib", "no_pulse"})
@@ -51,6 +52,7 @@ _LANES: dict[str, tuple[Modality, ...]] = {
     "abp": (Modality.ABP,),
     "ppg": (Modality.PPG,),
     "resp": (Modality.RESP,),
+    "apnoea": (Modality.RESP,),
 }
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from models.signals.findings import Findings, Pulse, Rhythm
 from models.signals.modalities import Modality
+from streams.limit_settings import LimitSetting, bound
 from streams.records import RhythmRecord
+from ui.style.language import tr
 
 NO_PULSE = "NO PULSE"
 
@@ -63,6 +66,14 @@ def pulse_finding(findings: Findings, modality: Modality) -> Finding:
     alone = abp is not Pulse.NONE if modality is Modality.PPG else ppg is Pulse.PRESENT
     contradicted = abp is Pulse.PRESENT or (alone and findings.rhythm not in _STOPPED)
     return Finding(NO_PULSE, "medium" if contradicted else "high")
+
+
+def apnoea_finding(apnoea_s: float | None, setting: LimitSetting) -> Finding:
+    """For how long nobody has been seen to breathe, once that is longer than the limit of it. apnoea_s: as in
+    :class:`streams.records.VitalsRecord`."""
+    if apnoea_s is None or apnoea_s <= bound(setting, "high"):
+        return NO_FINDING
+    return Finding(tr("APNOEA {time} s", time=math.floor(apnoea_s)), setting.priority)
 
 
 def circulation(findings: Findings) -> Finding:

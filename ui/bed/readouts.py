@@ -13,11 +13,19 @@ from dataclasses import dataclass
 
 from models.signals.absence import Absence
 from models.signals.modalities import Modality
-from streams.limit_settings import setting_of
+from streams.limit_settings import default_setting, setting_of
 from streams.records import PredictionRecord, VitalsRecord
 from ui.bed.alarm_view import breaths_row
 from ui.bed.depth_words import depth_note
-from ui.bed.findings_words import NO_BEATS, NO_FINDING, Finding, pulse_finding, rhythm_finding, stands_still
+from ui.bed.findings_words import (
+    NO_BEATS,
+    NO_FINDING,
+    Finding,
+    apnoea_finding,
+    pulse_finding,
+    rhythm_finding,
+    stands_still,
+)
 from ui.bed.lanes import Lane
 from ui.bed.limit_words import NO_LIMITS, LimitWords, limit_words
 from ui.bed.liveness import Life, Moment
@@ -177,7 +185,13 @@ class _Facts:
         vitals = self.vitals
         rate = vitals.resp_rate if vitals else None
         notes = self._origin(vitals.resp_source if vitals is not None and rate is not None else "")
-        return self._readout("RR", "/min", self._limits("resp_rate"), number_words(rate), notes=notes)
+        limits, finding = self._limits("resp_rate"), self._apnoea()
+        return self._readout("RR", "/min", limits, number_words(rate), notes=notes, finding=finding)
+
+    def _apnoea(self) -> Finding:
+        """Bad news waits for no word of the limits: before the stream has told of any it is by default."""
+        setting = setting_of(self.state.limits or (), "apnoea_s") or default_setting("apnoea_s")
+        return apnoea_finding(self.vitals.apnoea_s if self.vitals is not None else None, setting)
 
     @property
     def _breaths(self) -> Modality:
@@ -202,7 +216,9 @@ class _Facts:
         if rate is not None and vitals is not None and vitals.resp_source != Modality.CO2:
             notes.insert(0, f"RR from {self._named(vitals.resp_source)}")
         said = LimitWords(f"RR {limits.text}" if limits.text else "", limits.silent)
-        return self._readout("etCO2 · RR", "mmHg · /min", said, number_words(gas), number_words(rate), notes)
+        return self._readout(
+            "etCO2 · RR", "mmHg · /min", said, number_words(gas), number_words(rate), notes, self._apnoea()
+        )
 
     def wave_alone(self) -> Readout:
         """Of a wave that no number is taken from."""

@@ -82,7 +82,9 @@ def tile_words(bed: Bedside, said: BedWords) -> TileWords:
     heart, pressure = number(Modality.ECG, "HR"), number(Modality.ABP, "ABP")
     vitals, predicted = state.current_vitals(moment), state.current_prediction(moment)
     breaths = number_words(vitals.resp_rate if vitals is not None else None)
-    resp_alarm = alarm_of(Modality.RESP, said.alarms, Modality.RESP) if breaths != INVALID else None
+    resp_alarm = alarm_of(Modality.RESP, said.alarms, Modality.RESP)
+    if breaths == INVALID and resp_alarm is not None and not resp_alarm.record.key.startswith("apnoea"):
+        resp_alarm = None  # of a number that is not there; an apnoea is why it is not
     eeg = lanes.get(Modality.EEG)
     depth = depth_number(vitals, predicted) if vitals is not None and eeg is not None and not eeg.absence else INVALID
     pulse = number(Modality.PPG, "PR")

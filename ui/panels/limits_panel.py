@@ -76,6 +76,8 @@ class _Row:
         self.delay.setDecimals(0)
         self.delay.setRange(0, LONGEST_DELAY_S)
         self.delay.setSuffix(" s")
+        for box in (self.low, self.delay):
+            box.setEnabled(not row.time)  # of a time there is only how long is too long
         self.very = plain_label()
         for changed in (self.low.valueChanged, self.high.valueChanged):
             changed.connect(lambda _value: self._show_very())

@@ -28,6 +28,7 @@ class Crisis(StrEnum):
     BRADYCARDIA_EXTREME = "bradycardia_extreme"
     TACHYCARDIA_EXTREME = "tachycardia_extreme"
     SHOCK = "shock"
+    APNOEA = "apnoea"  # the heart goes on
     PPG_OFF = "ppg_off"  # while the pressure falls
     # The patient is well in all that follow.
     FLUSH = "flush"
@@ -68,11 +69,15 @@ class Phase:
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """One crisis. After the ramp of the last phase, always sinus rhythm, the patient's own course goes on."""
+    """One crisis. After the ramp of the last phase, always sinus rhythm, the patient's own course goes on.
+
+    breathless_s: stretches [start, end) in which nobody breathes; the chest stays as it was at the start.
+    """
 
     duration_s: float
     phases: tuple[Phase, ...] = ()
     faults: tuple[Fault, ...] = ()
+    breathless_s: tuple[tuple[float, float], ...] = ()
 
     @property
     def arrests_s(self) -> tuple[tuple[float, float], ...]:
@@ -122,6 +127,7 @@ SCRIPTS: dict[Crisis, Script] = {
     Crisis.BRADYCARDIA_EXTREME: _low("extreme bradycardia", _R.ESCAPE, 34.0, (75.0, 40.0), 0.9),
     Crisis.TACHYCARDIA_EXTREME: _low("extreme tachycardia", _R.SUPRAVENTRICULAR, 180.0, (75.0, 45.0), 0.5),
     Crisis.SHOCK: _low("shock", _R.SINUS, 130.0, (38.0, 28.0), 0.15, end_s=110.0, ramp_s=20.0),
+    Crisis.APNOEA: Script(180.0, breathless_s=((45.0, 110.0),)),
     Crisis.PPG_OFF: Script(
         240.0,
         (
