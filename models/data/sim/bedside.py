@@ -92,7 +92,7 @@ def _cuff(seed: int, duration_s: float, truth: Truth) -> tuple[Float64Array, Flo
             ends.append(end)
         start += every
     ends += [f.end_s for f in same_arm if f.end_s < duration_s]
-    rows = [(np.nan, np.nan, np.nan)]
+    rows: list[tuple[float, ...]] = [(np.nan, np.nan, np.nan)]
     for end in ends:
         error = bias + rng.normal(0.0, 2.0) + rng.normal(0.0, 1.5, 3)
         rows.append(_oscillometry(max(end - _DEFLATING_S, 0.0), end, truth, error))
