@@ -24,6 +24,8 @@ import numpy as np
 import numpy.typing as npt
 
 from models.data.sim import ecg, eeg, pulse, respiration
+from models.data.sim.bedside import LONGEST_S as MEASURED_S
+from models.data.sim.bedside import NUMBERS, measured
 from models.data.sim.crises import SCRIPTS, Crisis, Script, with_scripted
 from models.data.sim.crisis_course import CrisisCourse
 from models.data.sim.demo_source import DEMO_DURATION_S, parse_demo
@@ -145,6 +147,7 @@ class SimulatedPatient:
             Modality.ABP: pulse.catheter_kernel(125.0, self.device.abp_natural_hz, self.device.abp_damping),
             Modality.PPG: pulse.highpass_kernel(125.0, self.device.ppg_highpass_hz),
         }
+        self._numbers = NUMBERS if self.duration_s <= MEASURED_S else {}
         self.tracks = self._tracks()
 
     # -- Recording -------------------------------------------------------------------------------------------------
@@ -158,11 +161,13 @@ class SimulatedPatient:
         return self._read(track, start_s, end_s, clean=True)
 
     def numerics(self, track: str) -> tuple[Float64Array, Float64Array]:
-        """One value a second, from the truth; NaN where unknown (before the first beats)."""
-        if track not in _NUMERICS:
+        """One value a second, from the truth, NaN where unknown (before the first beats); and what devices measured."""
+        if track not in _NUMERICS | self._numbers:
             raise KeyError(track)
         truth = self.truth
         times = np.arange(int(self.duration_s), dtype=np.float64)
+        if track in self._numbers:
+            return times, self._measured[track]
         if track == "SIM/HR":
             return times, truth.hr_bpm
         if track == "SIM/RESP_RATE":
@@ -249,6 +254,10 @@ class SimulatedPatient:
             device=self.device,
         )
 
+    @cached_property
+    def _measured(self) -> dict[str, Float64Array]:
+        return measured(self.seed, self.duration_s, self.truth)
+
     def course(self, modality: Modality) -> Course:
         """The life behind a channel: beats and seconds in physiological time."""
         return self._courses[modality]
@@ -292,7 +301,9 @@ class SimulatedPatient:
             count = math.ceil(self.duration_s * wave.rate_hz - 1e-9)
             waves.append(Track(name, TrackKind.WAVE, wave.unit, wave.rate_hz, 0.0, count, gaps))
         count = int(self.duration_s)
-        numerics = [Track(name, TrackKind.NUMERIC, unit, None, 0.0, count) for name, unit in _NUMERICS.items()]
+        numerics = [
+            Track(name, TrackKind.NUMERIC, unit, None, 0.0, count) for name, unit in (_NUMERICS | self._numbers).items()
+        ]
         return (*waves, *numerics)
 
     # -- time ------------------------------------------------------------------------------------------------------

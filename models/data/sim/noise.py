@@ -43,6 +43,12 @@ class Stream(IntEnum):
     FIBRILLATION = 20  # to 23
     FAULT_FAST = 30  # + modality index
     FAULT_SLOW = 40  # + modality index
+    OXIMETER = 60
+    OXIMETER_DRIFT = 61
+    CUFF = 62
+    THERMOMETER = 63
+    THERMOMETER_DRIFT = 64
+    INDEX_DRIFT = 65
 
 
 def derive_seed(seed: int, label: int) -> int:
