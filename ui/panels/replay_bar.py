@@ -17,6 +17,7 @@ from ui.bed.marks import Mark
 from ui.bed.past import day_words, wall_words
 from ui.panels.bar_marks import marks_at, paint_marks
 from ui.panels.shortcuts import REPLAY_SPEEDS
+from ui.style.language import tr
 from ui.style.look import Look, draw_text, elided
 from ui.style.words import UNKNOWN_TIME, clock_words, reached_words, speed_words, tooltip_words
 
@@ -224,7 +225,7 @@ class ReplayBar(QWidget):
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
-        self.live = self._button("● BACK TO LIVE", "What is the case now (Esc)")
+        self.live = self._button(tr("● BACK TO LIVE"), "What is the case now (Esc)")
         self.live.clicked.connect(lambda: back_to_live())
         self.live.hide()
         for widget in (self.play, self.step, self.speed, self.live, self.time):
@@ -240,7 +241,7 @@ class ReplayBar(QWidget):
     def _button(self, text: str, tip: str) -> QToolButton:
         button = QToolButton(self)
         button.setText(text)
-        button.setToolTip(tip)
+        button.setToolTip(tr(tip))
         button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         button.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         return button
@@ -289,10 +290,10 @@ class ReplayBar(QWidget):
             self.seek.words = lambda time_s: wall_words(begin_s + time_s)
             self.seek.show_position(round(at_s - begin_s), max(1.0, round(recorded.now_s - begin_s)), {})
         if past and recorded is not None and recorded.at_s is not None:
-            self._set(self.time, f"PAST  {day_words(recorded.at_s, recorded.now_s)}")
+            self._set(self.time, f"{tr('PAST')}  {day_words(recorded.at_s, recorded.now_s)}")
             return
         if live:
-            self._set(self.time, f"● LIVE  {clock_words(position_s)} since start")
+            self._set(self.time, tr("● LIVE  {time} since start", time=clock_words(position_s)))
             return
         self._set(self.play, "▶" if status.paused else "❚❚")
         self._set(self.speed, speed_words(status.speed) if reached is None else reached_words(reached))
