@@ -57,14 +57,6 @@ def english() -> Iterator[None]:
 
 SAME = {"ABP", "PPG", "EEG", "RESP", "CVP", "PAP", "ICP", "CO2", "AWP"}
 """Names that are the same in every language of ours, and need no line."""
-TIPS = (
-    "Pause or play (Space)",
-    "Step one second while paused (.)",
-    "Replay speed (+ and -)",
-    "Menu",
-    "Position and length of the recording",
-    "What is the case now (Esc)",
-)
 
 
 def limit_texts() -> list[str]:
@@ -89,9 +81,7 @@ def used() -> set[str]:
     found |= {*findings_words._CALLS.values(), *(f"{words}?" for words in ("VF", "ASYSTOLE")), findings_words.NO_PULSE}
     found |= {*findings_words._RHYTHMS.values(), ESTIMATED, truth_tags.ON, depth_words.DEPTH, depth_words.UNCERTAIN}
     found |= {doubt.value for doubt in Doubt if doubt.value} | {words for _, words in status_words._STAGES}
-    found |= {*status_words.SERVICE.values(), alarm_list._HINT, limits_panel._HINT, *limits_panel._COLUMNS, *TIPS} - {
-        ""
-    }
+    found |= {*status_words.SERVICE.values(), alarm_list._HINT, limits_panel._HINT, *limits_panel._COLUMNS} - {""}
     found |= {"priority", "delay", "latch", *PRIORITIES, *rows_dialog._HEADS, rows_dialog._KEYS, layout_desk.USUAL}
     found |= {words for words, _, _ in rows_dialog._BUTTONS} | {paper_layer._OFF_PAGE, paper_layer._SEAM}
     found |= {freeze._NOT_FROZEN, manners.NO_STORE}
@@ -238,3 +228,43 @@ def test_every_reason_against_a_risk_is_said_in_german() -> None:
     assert (
         retold("the EEG cannot be trusted (artefact)", prediction_view.REASONS) == "EEG ist nicht zu trauen (Artefakt)"
     )
+
+
+SHOWN = {
+    "draw_text", "elided", "plain_label", "setText", "setToolTip", "setWindowTitle", "setPlaceholderText", "addMenu",
+    "_say", "say", "Stamp", "past_stamp", "Finding", "LimitWords", "News", "WorthWords", "setSpecialValueText", "_text",
+    "QPushButton", "addWidget", "_button",
+}  # fmt: skip
+"""What is given to these is read by somebody."""
+AS_IS = {"mmHg", "min", "Vigil", *PRIORITIES}
+"""Units and a name that are so in every language, and priorities, which are no words on the screen there."""
+
+
+def test_what_is_painted_or_told_goes_through_the_catalogue() -> None:
+    """A literal that is given straight to what paints or tells is English in every language."""
+    plain = []
+    for path in Path("ui").rglob("*.py"):
+        tree = ast.parse(path.read_text("utf-8"))
+        for call in ast.walk(tree):
+            if not isinstance(call, ast.Call):
+                continue
+            name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+            given = [*call.args, *(keyword.value for keyword in call.keywords)] if name in SHOWN else []
+            plain += [f"{path}:{call.lineno}: {words}" for node in given for words in literals(node)]
+    assert plain == []
+
+
+def literals(node: ast.expr) -> Iterator[str]:
+    """Words that stand in an expression itself: those of a call in it are its own affair."""
+    match node:
+        case ast.Constant(str(words)):
+            if re.search("[A-Za-zäöü]{3}", words) and words.strip() not in AS_IS:
+                yield words
+        case ast.IfExp():
+            yield from (*literals(node.body), *literals(node.orelse))
+        case ast.BinOp():
+            yield from (*literals(node.left), *literals(node.right))
+        case ast.JoinedStr():
+            yield from (words for part in node.values for words in literals(part))
+        case ast.FormattedValue(value):
+            yield from literals(value)

@@ -51,8 +51,8 @@ REASONS = (
     "although the PPG pulses",
     "no PPG to tell otherwise",
     "the {sensor} shows none",
-    "the {sensor} showed none last",
     "the {one} and the {other} showed none last",
+    "the {sensor} showed none last",
     "{one} and {other} show none",
     "the ECG beats",
     "the ECG is still",
@@ -88,8 +88,7 @@ def text_said(text: str) -> str:
 
 def reason_said(reason: str) -> str:
     """What the other sensors say of it, clause by clause; one reason has a comma of its own."""
-    whole = retold(reason, REASONS)
-    return whole if whole != reason else ", ".join(retold(part, REASONS) for part in reason.split(", "))
+    return tr(reason) if reason in REASONS else ", ".join(retold(part, REASONS) for part in reason.split(", "))
 
 
 def now_said(now: str) -> str:

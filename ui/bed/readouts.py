@@ -108,7 +108,7 @@ class _Facts:
             notes.append(finding.reason)
         notes += self._origin(vitals.hr_source if vitals is not None and rate is not None else "")
         if vitals is not None and vitals.resp_rate is not None and self._breaths is Modality.ECG:
-            source_words = f" ({vitals.resp_source})" if vitals.resp_source else ""
+            source_words = f" ({tr(vitals.resp_source)})" if vitals.resp_source else ""
             alarm = f", {tr('no alarm')}" if self._limits("resp_rate").silent else ""
             notes.append(f"{tr('RR')} {vitals.resp_rate:.0f} /min{source_words}{alarm}")
         return self._readout(tr("HR"), "/min", self._limits("hr"), number_words(rate), notes=notes, finding=finding)

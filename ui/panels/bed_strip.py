@@ -192,7 +192,7 @@ class BedStrip(QWidget):
         pressure = look.estimated(Modality.ABP) if words.estimated else look.modality(Modality.ABP)
         tints = (stale, stale) if words.held else (look.modality(Modality.ECG), pressure)
         big, small = look.font(14.5, True), look.font(10.5)
-        source = f" {words.rate_source}" if words.rate_source else ""
+        source = f" {tr(words.rate_source)}" if words.rate_source else ""
         caption = f"{tr('EST')} " if words.estimated else f"{tr('MAP')} "
         numbers = [(words.rate, big, ink or tints[0]), ("   ", small, soft), (words.mean, big, ink or tints[1])]
         by_source = [numbers[0], (source, small, soft), numbers[1], (caption, small, soft), numbers[2]]
