@@ -25,6 +25,7 @@ from ui.bed import alarm_words, depth_words, findings_words, prediction_view, st
 from ui.bed.alarm_states import Mode
 from ui.bed.bed_words import LIVES
 from ui.bed.lane_words import REASONS
+from ui.bed.lanes import LEAD_TITLE
 from ui.bed.liveness import Life
 from ui.bed.prediction_view import NOT_ALONE
 from ui.bed.readouts import HELD
@@ -84,7 +85,7 @@ def used() -> set[str]:
     found |= {*status_words.SERVICE.values(), alarm_list._HINT, limits_panel._HINT, *limits_panel._COLUMNS} - {""}
     found |= {"priority", "delay", "latch", *PRIORITIES, *rows_dialog._HEADS, rows_dialog._KEYS, layout_desk.USUAL}
     found |= {words for words, _, _ in rows_dialog._BUTTONS} | {paper_layer._OFF_PAGE, paper_layer._SEAM}
-    found |= {freeze._NOT_FROZEN, manners.NO_STORE}
+    found |= {freeze._NOT_FROZEN, manners.NO_STORE, LEAD_TITLE}
     found |= {worth_view.MEASURED, worth_view.ASKING, worth_view.NO_ANSWER, worth_view.NOT_NOW, worth_view.NOT_ASKED}
     for path in Path("ui").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):

@@ -24,6 +24,7 @@ from streams.records import LeadState
 from tests.ui.harness import Screen
 from ui.bed import alarm_words
 from ui.bed.alarm_words import line_said, now_said, reason_said, text_said
+from ui.bed.strip import strip_of, table
 from ui.panels import alarm_list, top_bar
 from ui.style.language import catalogue, speak
 
@@ -179,6 +180,10 @@ def test_a_live_alarm_is_german_on_the_screen_and_english_in_files(screen, monke
     s.window.desk.acknowledge()
     s.run_to(6.0)
     csv.close()
+    lanes = s.window.sweep.lanes
+    strip = strip_of(lanes, 2.0, 4.0, bed="Bed 3", title="", when="", marks=())
+    assert strip.lanes[0].said == "EKG II" and lanes[0].title == "EKG"
+    (tmp_path / "strip.csv").write_text(table(strip), "utf-8")
     kept = "".join(file.read_text("utf-8") for file in tmp_path.rglob("*") if file.is_file())
-    assert "ASYSTOLE" in kept and "ABP LOW 58 < 65" in kept and "acknowledged" in kept
-    assert not re.search("ASYSTOLIE|TIEF|quittiert|begann", kept), "files stay English"
+    assert "ASYSTOLE" in kept and "ECG_II_mV" in kept and "ABP LOW 58 < 65" in kept and "acknowledged" in kept
+    assert not re.search("EKG|ASYSTOLIE|TIEF|quittiert|begann", kept), "files stay English"

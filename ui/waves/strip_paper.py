@@ -132,7 +132,7 @@ class _Sheet:
             parts = [f"{area.scale.choice:g} mm/{lane.unit}"]
         if lane.filter_hz:
             parts.append(f"{lane.filter_hz[0]:g}–{lane.filter_hz[1]:g} Hz")
-        width = self._text(_LEFT_MM, area.top - 1.2, lane.name, 3.4, bold=True)
+        width = self._text(_LEFT_MM, area.top - 1.2, lane.said, 3.4, bold=True)
         self._text(_LEFT_MM + max(26.0, width + 4.0), area.top - 1.2, "   ".join(parts), 3.0, colour=_SOFT)
 
     def _text(
