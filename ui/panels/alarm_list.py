@@ -161,8 +161,8 @@ class AlarmList(QWidget):
             at = tr("at {time}", time=clock_words(entry.time_s))
             width = draw_text(painter, right, y, at, font, look.colour("text_faint"), right=True)
             bare = entry.words.lstrip("* ")
-            own = entry.words[: len(entry.words) - len(bare)]
-            words = (own or STARS.get(entry.priority, "")) + line_said(bare)
+            stars = entry.words[: len(entry.words) - len(bare)]
+            words = (stars or STARS.get(entry.priority, "")) + line_said(bare)
             draw_text(painter, x, y, elided(words, font, right - width - 12 * unit - x), font, look.colour("text"))
 
     def _line(self, painter: QPainter, box: QRectF, alarm: Alarm) -> None:
