@@ -17,7 +17,6 @@ import dataclasses
 import math
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -36,8 +35,9 @@ from models.data.sim.operation import COURSES, SHIPPED_COURSE, Operation, draw_o
 from models.data.sim.operation_course import OperationCourse
 from models.data.sim.pharmacology import concentration_for, suppression_percent
 from models.data.sim.physiology import Course
-from models.data.sim.scenarios import Mechanism, Plan, Scenario, draw_plan, draw_scenario
+from models.data.sim.scenarios import Plan, Scenario, draw_plan, draw_scenario
 from models.data.sim.subject import Device, Subject, draw_device, draw_subject
+from models.data.sim.tracks import EPISODE_TEXT, NUMERICS, WAVES, Wave
 from models.data.sim.truth import Truth, find_hypotension, rhythm_spans
 from models.signals.errors import BadInput
 from models.signals.modalities import Modality
@@ -55,39 +55,6 @@ _NO_FILTER = np.ones(1)
 _BEATS_BEFORE_S, _BEATS_AFTER_S = 4.0, 3.0
 _LONGEST_RR_S = 4.0  # a longer pause is no beat's interval
 _CRISIS_DEPTH = 46.0
-
-
-@dataclass(frozen=True, slots=True)
-class _Wave:
-    modality: Modality
-    unit: str
-    rate_hz: float
-
-
-_WAVES: dict[str, _Wave] = {
-    "SIM/ECG_II": _Wave(Modality.ECG, "mV", 500.0),
-    "SIM/ART": _Wave(Modality.ABP, "mmHg", 125.0),
-    "SIM/PLETH": _Wave(Modality.PPG, "au", 125.0),
-    "SIM/EEG1": _Wave(Modality.EEG, "uV", 128.0),
-    "SIM/RESP": _Wave(Modality.RESP, "au", 62.5),
-}
-_NUMERICS: dict[str, str] = {
-    "SIM/HR": "/min",
-    "SIM/ART_MBP": "mmHg",
-    "SIM/ART_SBP": "mmHg",
-    "SIM/ART_DBP": "mmHg",
-    "SIM/RESP_RATE": "/min",
-    "SIM/DEPTH": "au",
-}
-_EPISODE_TEXT = {
-    Mechanism.VASODILATION: "vasodilation",
-    Mechanism.HYPOVOLAEMIA: "blood loss",
-    Mechanism.BRADYCARDIA: "bradycardia",
-    Mechanism.ABRUPT: "caval compression",
-    Mechanism.CARDIAC: "myocardial depression",
-    Mechanism.STIMULUS: "surgical stimulus",
-    Mechanism.POSTURE: "change of posture",
-}
 
 
 class SimulatedPatient:
@@ -162,7 +129,7 @@ class SimulatedPatient:
 
     def numerics(self, track: str) -> tuple[Float64Array, Float64Array]:
         """One value a second, from the truth, NaN where unknown (before the first beats); and what devices measured."""
-        if track not in _NUMERICS | self._numbers:
+        if track not in NUMERICS | self._numbers:
             raise KeyError(track)
         truth = self.truth
         times = np.arange(int(self.duration_s), dtype=np.float64)
@@ -180,7 +147,7 @@ class SimulatedPatient:
     def events(self) -> list[tuple[float, str]]:
         """Planned episodes, phases of a crisis and sensor faults, in order of time."""
         plan = self._courses[Modality.ABP].plan
-        texts = [(start, f"{_EPISODE_TEXT[mechanism]} begins") for start, mechanism, _ in plan.marks()]
+        texts = [(start, f"{EPISODE_TEXT[mechanism]} begins") for start, mechanism, _ in plan.marks()]
         texts += [(p.start_s, f"{p.text} begins") for p in self._script.phases]
         for start, end in self._script.breathless_s:
             texts += [(start, "apnoea begins"), (end, "breathing begins")]
@@ -296,13 +263,13 @@ class SimulatedPatient:
 
     def _tracks(self) -> tuple[Track, ...]:
         waves = []
-        for name, wave in _WAVES.items():
+        for name, wave in WAVES.items():
             gaps = tuple((f.start_s, f.end_s) for f in self._faults_of[wave.modality] if f.missing)
             count = math.ceil(self.duration_s * wave.rate_hz - 1e-9)
             waves.append(Track(name, TrackKind.WAVE, wave.unit, wave.rate_hz, 0.0, count, gaps))
         count = int(self.duration_s)
         numerics = [
-            Track(name, TrackKind.NUMERIC, unit, None, 0.0, count) for name, unit in (_NUMERICS | self._numbers).items()
+            Track(name, TrackKind.NUMERIC, unit, None, 0.0, count) for name, unit in (NUMERICS | self._numbers).items()
         ]
         return (*waves, *numerics)
 
@@ -325,14 +292,14 @@ class SimulatedPatient:
     # -- rendering -------------------------------------------------------------------------------------------------
 
     def _read(self, track: str, start_s: float, end_s: float, clean: bool) -> Segment:
-        wave = _WAVES[track]
+        wave = WAVES[track]
         total = math.ceil(self.duration_s * wave.rate_hz - 1e-9)
         first = min(max(math.ceil(start_s * wave.rate_hz - 1e-6), 0), total)
         last = min(max(math.ceil(end_s * wave.rate_hz - 1e-6), first), total)
         return Segment(first, self._samples(track, first, last, clean))
 
     def _samples(self, track: str, first: int, last: int, clean: bool) -> npt.NDArray[np.float32]:
-        size = int(_BLOCK_S * _WAVES[track].rate_hz)
+        size = int(_BLOCK_S * WAVES[track].rate_hz)
         out = np.empty(last - first, dtype=np.float32)
         for index in range(first // size, -(-last // size)):
             low, high = max(first, index * size), min(last, (index + 1) * size)
@@ -341,7 +308,7 @@ class SimulatedPatient:
         return out
 
     def _block(self, track: str, index: int, clean: bool) -> npt.NDArray[np.float32]:
-        wave = _WAVES[track]
+        wave = WAVES[track]
         struck = [] if clean else self._faults_within(wave.modality, index)
         key = (track, index, not struck)
         kept = self._kept.get(key)
@@ -371,7 +338,7 @@ class SimulatedPatient:
         start, end = index * _BLOCK_S - 1.0, (index + 1) * _BLOCK_S  # ringing after a flush lasts under a second
         return [f for f in self._faults_of[modality] if f.start_s < end and f.end_s > start]
 
-    def _render(self, wave: _Wave, first: int, count: int) -> Float64Array:
+    def _render(self, wave: Wave, first: int, count: int) -> Float64Array:
         """Clean samples ``first … first + count`` of one channel, device included."""
         modality, rate, course = wave.modality, wave.rate_hz, self._courses[wave.modality]
         seed, subject, device = self.seed, course.subject, self.device

@@ -13,20 +13,25 @@ from PySide6.QtGui import QFontMetricsF
 from PySide6.QtWidgets import QApplication
 
 from models.runtime import risk_policy
+from models.signals.depth_opinion import Doubt
+from models.signals.modalities import Modality
+from streams.alarms.limits import DEFAULT_LIMITS
+from streams.limit_settings import LIMITED
 from streams.mailbox import BEHIND, NOT_LOADED
 from tests.ui.doors import in_our_style
 from tests.ui.harness import Screen
 from tests.ui.test_settings_dialog import Stored
-from ui.bed import prediction_view
+from ui.bed import alarm_words, depth_words, findings_words, prediction_view, status_words, worth_view
 from ui.bed.alarm_states import Mode
 from ui.bed.bed_words import LIVES
 from ui.bed.lane_words import REASONS
+from ui.bed.lanes import LEAD_TITLE
 from ui.bed.liveness import Life
 from ui.bed.prediction_view import NOT_ALONE
 from ui.bed.readouts import HELD
 from ui.manners import dialog
 from ui.manners.store import ENTRIES
-from ui.panels import help_overlay, sound_sign
+from ui.panels import alarm_list, help_overlay, limits_panel, rows_dialog, sound_sign
 from ui.panels.shortcuts import SHORTCUTS
 from ui.panels.top_bar import _SILENCE_WIDTH, CAPTIONS
 from ui.start import page
@@ -34,9 +39,11 @@ from ui.start.cards import Card
 from ui.start.opening import Choice, Recent
 from ui.style.language import LANGUAGES, catalogue, chosen, retold, speak, tr
 from ui.style.theme import PRIORITIES, default_theme
-from ui.style.words import ABSENCES, DISCLAIMER
+from ui.style.words import ABSENCES, DISCLAIMER, ESTIMATED
 from ui.trends.plots import PLOTS
 from ui.trends.span import CHOICES
+from ui.waves import paper_layer, truth_tags
+from ui.window import freeze, layout_desk, manners
 from ui.window.manners import Surroundings
 from ui.window.menu import MENU
 from ui.window.operator import LIVE_SOURCE
@@ -47,6 +54,15 @@ from ui.window.start_window import SMALLEST, StartWindow
 def english() -> Iterator[None]:
     yield
     speak("en")
+
+
+SAME = {"ABP", "PPG", "EEG", "RESP", "CVP", "PAP", "ICP", "CO2", "AWP"}
+"""Names that are the same in every language of ours, and need no line."""
+
+
+def limit_texts() -> list[str]:
+    """Of the alarms of limits, as the engine begins them: ``HR LOW``."""
+    return [limit.text for limit in DEFAULT_LIMITS]
 
 
 def used() -> set[str]:
@@ -61,6 +77,16 @@ def used() -> set[str]:
     found |= {life.value.upper() for life in Life if life is not Life.LIVE} | {name for name, _ in CHOICES}
     found |= {words for plot in PLOTS for words in (plot.title, *(line.name for line in plot.lines))}
     found |= {*prediction_view.REASONS, *sound_sign.WORDS, sound_sign.KEYS, LIVE_SOURCE}
+    found |= {*alarm_words.TEXTS, *alarm_words.REASONS, *alarm_words.NOW, *alarm_words.WHAT, *alarm_words.LIMIT_WORDS}
+    found |= {*(text.split()[0] for text in limit_texts()), *(row.label for row in LIMITED.values()), *Modality} - SAME
+    found |= {*findings_words._CALLS.values(), *(f"{words}?" for words in ("VF", "ASYSTOLE")), findings_words.NO_PULSE}
+    found |= {*findings_words._RHYTHMS.values(), ESTIMATED, truth_tags.ON, depth_words.DEPTH, depth_words.UNCERTAIN}
+    found |= {doubt.value for doubt in Doubt if doubt.value} | {words for _, words in status_words._STAGES}
+    found |= {*status_words.SERVICE.values(), alarm_list._HINT, limits_panel._HINT, *limits_panel._COLUMNS} - {""}
+    found |= {"priority", "delay", "latch", *PRIORITIES, *rows_dialog._HEADS, rows_dialog._KEYS, layout_desk.USUAL}
+    found |= {words for words, _, _ in rows_dialog._BUTTONS} | {paper_layer._OFF_PAGE, paper_layer._SEAM}
+    found |= {freeze._NOT_FROZEN, manners.NO_STORE, LEAD_TITLE}
+    found |= {worth_view.MEASURED, worth_view.ASKING, worth_view.NO_ANSWER, worth_view.NOT_NOW, worth_view.NOT_ASKED}
     for path in Path("ui").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("tr", "both"):
@@ -203,3 +229,43 @@ def test_every_reason_against_a_risk_is_said_in_german() -> None:
     assert (
         retold("the EEG cannot be trusted (artefact)", prediction_view.REASONS) == "EEG ist nicht zu trauen (Artefakt)"
     )
+
+
+SHOWN = {
+    "draw_text", "elided", "plain_label", "setText", "setToolTip", "setWindowTitle", "setPlaceholderText", "addMenu",
+    "_say", "say", "Stamp", "past_stamp", "Finding", "LimitWords", "News", "WorthWords", "setSpecialValueText", "_text",
+    "QPushButton", "addWidget", "_button",
+}  # fmt: skip
+"""What is given to these is read by somebody."""
+AS_IS = {"mmHg", "min", "Vigil", *PRIORITIES}
+"""Units and a name that are so in every language, and priorities, which are no words on the screen there."""
+
+
+def test_what_is_painted_or_told_goes_through_the_catalogue() -> None:
+    """A literal that is given straight to what paints or tells is English in every language."""
+    plain = []
+    for path in Path("ui").rglob("*.py"):
+        tree = ast.parse(path.read_text("utf-8"))
+        for call in ast.walk(tree):
+            if not isinstance(call, ast.Call):
+                continue
+            name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+            given = [*call.args, *(keyword.value for keyword in call.keywords)] if name in SHOWN else []
+            plain += [f"{path}:{call.lineno}: {words}" for node in given for words in literals(node)]
+    assert plain == []
+
+
+def literals(node: ast.expr) -> Iterator[str]:
+    """Words that stand in an expression itself: those of a call in it are its own affair."""
+    match node:
+        case ast.Constant(str(words)):
+            if re.search("[A-Za-zäöü]{3}", words) and words.strip() not in AS_IS:
+                yield words
+        case ast.IfExp():
+            yield from (*literals(node.body), *literals(node.orelse))
+        case ast.BinOp():
+            yield from (*literals(node.left), *literals(node.right))
+        case ast.JoinedStr():
+            yield from (words for part in node.values for words in literals(part))
+        case ast.FormattedValue(value):
+            yield from literals(value)

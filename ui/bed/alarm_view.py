@@ -13,7 +13,9 @@ from dataclasses import dataclass, replace
 from models.signals.modalities import BREATHS, Modality
 from streams.limit_settings import LimitSetting
 from streams.records import AlarmRecord
+from ui.bed.alarm_words import now_said, reason_said, text_said
 from ui.bed.latching import latches
+from ui.style.language import tr
 from ui.style.theme import PRIORITIES, AlarmStyle
 from ui.style.words import clock_words
 
@@ -69,10 +71,27 @@ class Alarm:
     @property
     def words(self) -> str:
         """The text with its stars, where it has none of its own."""
-        text = self.record.text
-        stars = STARS.get(self.record.priority, "") if self.record.kind == "physiological" else ""
-        text = text if text.startswith("*") else stars + text
+        text = self._starred(self.record.text)
         return text if self.ended_s is None else f"{text} — ended {clock_words(self.ended_s)}"
+
+    @property
+    def said(self) -> str:
+        """:attr:`words` in the language that is spoken: for the screen; what is kept has those in English."""
+        text = self.record.text
+        own = text[: len(text) - len(text.lstrip("* "))]
+        text = self._starred(own + text_said(text.lstrip("* ")))
+        if self.ended_s is None:
+            return text
+        return tr("{alarm} — ended {time}", alarm=text, time=clock_words(self.ended_s))
+
+    @property
+    def why(self) -> str:
+        """What the other sensors say of it, in the language that is spoken; empty where nothing is said."""
+        return reason_said(self.record.reason) if self.record.reason else ""
+
+    def _starred(self, text: str) -> str:
+        stars = STARS.get(self.record.priority, "") if self.record.kind == "physiological" else ""
+        return text if text.startswith("*") else stars + text
 
     @property
     def quiet(self) -> bool:
@@ -83,7 +102,7 @@ class Alarm:
     def now(self) -> str:
         """ "now 38", the value of this moment; empty where it has none."""
         now = self.record.now
-        return now if not now or now.startswith("now") else f"now {now}"
+        return now if not now or now.startswith("now") else tr("now {value}", value=now_said(now))
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,7 +84,7 @@ class BedWords:
     @property
     def told(self) -> str:
         """All of it, for a tooltip: the state of the bed, then a line an alarm."""
-        alarms = [": ".join(filter(None, (alarm.words, alarm.record.reason))) for alarm in self.alarms]
+        alarms = [": ".join(filter(None, (alarm.said, alarm.why))) for alarm in self.alarms]
         return "\n".join([f"{self.title}  {self.why_lost or self.life_words}".rstrip(), *alarms])
 
 

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from models.signals.modalities import MODALITIES
 from ui.bed.buffers import SampleRing
 from ui.bed.lanes import Lane
+from ui.style.language import tr
 from ui.style.words import INVALID, absence_words
 
 LINES = ("begin", "end", "first", "second")
@@ -73,9 +74,9 @@ class Reading:
         about = "~" if self.ground.estimated else ""
         rate = f"{about}{self.rate:.0f}/min" if self.rate is not None else f"{INVALID} /min"
         height = f"{about}{self.height:.{_DECIMALS.get(self.unit, 2)}f} {self.unit}"
-        said = ["ESTIMATED"] if self.ground.estimated else []
+        said = [tr("ESTIMATED")] if self.ground.estimated else []
         if self.ground.gap:
-            said.append("across a gap" if self.ground.measured or self.ground.estimated else "no signal here")
+            said.append(tr("across a gap") if self.ground.measured or self.ground.estimated else tr("no signal here"))
         elif self.ground.absence and not self.ground.estimated:
             said.append(absence_words(self.ground.absence))
         return f"Δt {about}{self.interval_ms:.0f} ms   {rate}   {height}", "  ·  ".join(said)

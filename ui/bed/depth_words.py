@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from models.signals.depth_opinion import DepthOpinion, Doubt, depth_opinion
 from streams.records import PredictionRecord, VitalsRecord
+from ui.style.language import tr
 from ui.style.words import INVALID, number_words, range_words
 
 DEPTH = "depth (not BIS)"
@@ -24,13 +25,13 @@ def depth_note(vitals: VitalsRecord, prediction: PredictionRecord | None) -> str
     numbers = ", ".join(said) or INVALID
     match opinion.doubt:
         case Doubt.NONE:
-            return f"{DEPTH} {numbers}"
+            return f"{tr(DEPTH)} {numbers}"
         case Doubt.UNCONFIRMED:
-            return f"{DEPTH} {numbers} ({opinion.doubt.value})"
+            return f"{tr(DEPTH)} {numbers} ({tr(opinion.doubt.value)})"
         case Doubt.DISAGREEMENT:  # which the numbers say, and the place is narrow
-            return f"{DEPTH} {UNCERTAIN} {numbers}"
+            return f"{tr(DEPTH)} {tr(UNCERTAIN)} {numbers}"
         case _:
-            return f"{DEPTH} {UNCERTAIN}, {opinion.doubt.value}: {numbers}"
+            return f"{tr(DEPTH)} {tr(UNCERTAIN)}, {tr(opinion.doubt.value)}: {numbers}"
 
 
 def depth_number(vitals: VitalsRecord, prediction: PredictionRecord | None) -> str:

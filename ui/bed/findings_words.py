@@ -9,6 +9,7 @@ from models.signals.findings import Findings, Pulse, Rhythm
 from models.signals.modalities import Modality
 from streams.limit_settings import LimitSetting, bound
 from streams.records import RhythmRecord
+from ui.bed.alarm_words import reason_said
 from ui.style.language import tr
 
 NO_PULSE = "NO PULSE"
@@ -44,11 +45,11 @@ def rhythm_finding(record: RhythmRecord) -> Finding:
     for key, words in _CALLS.items():
         call = calls.get(key)
         if call is not None and call.verdict == "contradicted":
-            return Finding(f"{words}?", "medium", call.reason)
+            return Finding(f"{tr(words)}?", "medium", reason_said(call.reason))
         if call is not None:
-            return Finding(words, "high", call.reason)
+            return Finding(tr(words), "high", reason_said(call.reason))
     words = _RHYTHMS.get(Rhythm(record.rhythm), "")
-    return Finding(words, "medium") if words else NO_FINDING
+    return Finding(tr(words), "medium") if words else NO_FINDING
 
 
 def stands_still(record: RhythmRecord) -> bool:
@@ -65,7 +66,7 @@ def pulse_finding(findings: Findings, modality: Modality) -> Finding:
     abp, ppg = findings.pulse_of(Modality.ABP), findings.pulse_of(Modality.PPG)
     alone = abp is not Pulse.NONE if modality is Modality.PPG else ppg is Pulse.PRESENT
     contradicted = abp is Pulse.PRESENT or (alone and findings.rhythm not in _STOPPED)
-    return Finding(NO_PULSE, "medium" if contradicted else "high")
+    return Finding(tr(NO_PULSE), "medium" if contradicted else "high")
 
 
 def apnoea_finding(apnoea_s: float | None, setting: LimitSetting) -> Finding:
@@ -85,9 +86,9 @@ def circulation(findings: Findings) -> Finding:
     if pulseless:
         priority = "high" if any(pulse_finding(findings, m).priority == "high" for m in pulseless) else "medium"
         if pulsing:
-            words = f"PULSE ON {pulsing[0]}, NONE ON {pulseless[0]}"
-            return Finding(words, priority, "check the patient, then the sensors")
-        return Finding(NO_PULSE, priority, f"on {' and '.join(pulseless)}")
+            words = tr("PULSE ON {one}, NONE ON {other}", one=pulsing[0], other=pulseless[0])
+            return Finding(words, priority, tr("check the patient, then the sensors"))
+        return Finding(tr(NO_PULSE), priority, tr("on {sensors}", sensors=tr(" and ").join(pulseless)))
     if findings.rhythm in _STOPPED and not pulsing:
-        return Finding("NO HEARTBEAT ON THE ECG", "high", "no other sensor shows a pulse")
+        return Finding(tr("NO HEARTBEAT ON THE ECG"), "high", tr("no other sensor shows a pulse"))
     return NO_FINDING

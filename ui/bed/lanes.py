@@ -17,6 +17,7 @@ from ui.bed.crossfade import join_hop
 from ui.bed.filters import DisplayFilter
 from ui.bed.lane_words import Known, LaneSaid, lane_said
 from ui.bed.lead_rows import lead_name
+from ui.style.language import retold, tr
 from ui.style.theme import LaneStyle, SweepStyle
 from ui.style.words import absence_words
 
@@ -176,6 +177,10 @@ class Estimate:
             ring.ring.write(begin, np.full(max(0, ring.ring.end - begin), np.nan, np.float32))
 
 
+LEAD_TITLE = "{sensor} lead {lead}"
+"""Of the row of a further lead."""
+
+
 @dataclass(frozen=True, slots=True)
 class Badge:
     """The words over one second of an estimate, and the second at which its unbroken run began."""
@@ -219,7 +224,13 @@ class Lane:
     @property
     def title(self) -> str:
         """The modality's name, with that of a further lead."""
-        return self.modality.value if self.first else f"{self.modality.value} lead {lead_name(self.key)}"
+        return retold(tr(self.plain_title), (LEAD_TITLE,))
+
+    @property
+    def plain_title(self) -> str:
+        """:attr:`title` in English, for tables."""
+        name = self.modality.value
+        return name if self.first else LEAD_TITLE.format(sensor=name, lead=lead_name(self.key))
 
     @property
     def first(self) -> bool:
@@ -277,10 +288,11 @@ class Lane:
         """Whether a second was measured, and why not."""
         cell = self.cells.get(second)
         if cell is None:
-            return "not known yet"
+            return tr("not known yet")
         if not cell.absence:
-            return "measured"
-        return f"absent: {absence_words(cell.absence)}" + ("; estimated" if second in self.badges else "")
+            return tr("measured")
+        why = absence_words(cell.absence)
+        return tr("absent: {why}; estimated", why=why) if second in self.badges else tr("absent: {why}", why=why)
 
     def clear(self) -> None:
         """Forgets what was drawn; begins anew after a seek."""

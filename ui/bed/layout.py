@@ -16,6 +16,8 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 from msgspec import Meta
 
+from ui.style.language import tr
+
 T = TypeVar("T")
 HEIGHTS = (0.5, 0.7, 1.0, 1.4, 2.0, 2.8)
 """Of a row, times what it would have; half an octave from step to step."""
@@ -130,4 +132,5 @@ def hidden_words(names: Sequence[str]) -> str:
     """
     if not names:
         return ""
-    return f"{len(names)} row{'s' if len(names) > 1 else ''} hidden: {', '.join(names)}"
+    said = tr("1 row hidden") if len(names) == 1 else tr("{number} rows hidden", number=len(names))
+    return f"{said}: {', '.join(names)}"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from streams.limit_settings import LIMITED, LimitSetting, setting_of
 from streams.records import VitalsRecord
+from ui.style.language import tr
 from ui.style.words import INVALID
 
 UNKNOWN = f"{INVALID} / {INVALID}"
@@ -27,15 +28,15 @@ def limit_words(settings: Sequence[LimitSetting] | None, vital: str, vitals: Vit
     """settings: that the stream has told of, None before. vitals: the current ones, None where there are none."""
     setting = setting_of(settings or (), vital)
     if settings is None or setting is None:
-        return LimitWords(UNKNOWN, "limits not known")
+        return LimitWords(UNKNOWN, tr("limits not known"))
     text = _both(setting)
     if not setting.on or (setting.low is None and setting.high is None):
-        return LimitWords(text, "alarm off")
+        return LimitWords(text, tr("alarm off"))
     source = LIMITED[vital].source
     if vitals is None or getattr(vitals, vital) is None:
-        return LimitWords(text, "not measured")
+        return LimitWords(text, tr("not measured"))
     if source is not None and getattr(vitals, source[0]) not in source[1]:
-        return LimitWords(text, f"not measured by {' or '.join(source[1])}")
+        return LimitWords(text, tr("not measured by {sensors}", sensors=tr(" or ").join(map(tr, source[1]))))
     return LimitWords(text)
 
 

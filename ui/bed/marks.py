@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from models.signals.absence import Absence
 from models.signals.times import SECOND_NS
 from streams.records import AlarmRecord, StateRecord
+from ui.bed.alarm_words import text_said
+from ui.style.language import tr
 from ui.style.theme import PRIORITIES
 
 KEPT = 512
@@ -55,9 +57,9 @@ class Marks:
         elif record.kind == "physiological" or record.priority != PRIORITIES[-1]:
             known = self._open.get(record.key)
             if known is None:
-                self._put(record.key, Mark(record.priority, time_s, None, record.text))
+                self._put(record.key, Mark(record.priority, time_s, None, text_said(record.text)))
             elif _rank(record.priority) <= _rank(known.kind):
-                self._put(record.key, replace(known, kind=record.priority, words=record.text))
+                self._put(record.key, replace(known, kind=record.priority, words=text_said(record.text)))
 
     def state(self, record: StateRecord) -> None:
         """Which sensors are withheld from now on."""
@@ -67,7 +69,7 @@ class Marks:
             if absence != Absence.WITHHELD.value:
                 self._close(key, time_s)
             elif key not in self._open:
-                self._put(key, Mark(WITHHELD, time_s, None, f"{modality} withheld"))
+                self._put(key, Mark(WITHHELD, time_s, None, tr("{modality} withheld", modality=tr(modality))))
 
     def jumped(self, last_s: float) -> None:
         """The replay goes elsewhere; what goes on was last seen at ``last_s``."""

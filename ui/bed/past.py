@@ -61,7 +61,15 @@ def page_of(past: Past, theme: Theme, seconds: float) -> Page:
     at_s = past.at_ns * _NS
     if tick_ns is None or not state.clock.started:
         moment = Moment(0.0, at_s, Life.PAST)
-        return Page(past.bed, at_s, seconds, state, None, moment, f"nothing was recorded before {wall_words(at_s)}")
+        return Page(
+            past.bed,
+            at_s,
+            seconds,
+            state,
+            None,
+            moment,
+            tr("nothing was recorded before {time}", time=wall_words(at_s)),
+        )
     silent_s = at_s - tick_ns * _NS
     silent_s = silent_s if silent_s > _LATE_S else 0.0
     if silent_s:
@@ -78,7 +86,7 @@ def _missing(silences: list[tuple[float, float]], at_s: float, seconds: float) -
     if not shown:
         return ""
     begin, end = shown[-1]
-    return f"nothing was recorded from {wall_words(begin)} to {wall_words(end)}"
+    return tr("nothing was recorded from {begin} to {end}", begin=wall_words(begin), end=wall_words(end))
 
 
 def whose_words(then: str, now: str) -> str:
@@ -109,4 +117,4 @@ def ago_words(seconds: float) -> str:
     >>> ago_words(42.0), ago_words(1500.0)
     ('42 s ago', '25 min ago')
     """
-    return f"{duration_words(max(0.0, seconds))} ago"
+    return tr("{time} ago", time=duration_words(max(0.0, seconds)))

@@ -15,6 +15,7 @@ from streams.alarms.limits import beyond
 from streams.mailbox import BEHIND, NOT_LOADED
 from streams.records import PredictionRecord
 from ui.bed.alarm_view import NO_CIRCULATION
+from ui.bed.alarm_words import text_said
 from ui.bed.findings_words import NO_FINDING, circulation
 from ui.bed.lane_words import REASONS as LANE_REASONS
 from ui.bed.liveness import Life, Moment
@@ -164,7 +165,7 @@ def news_of(state: DisplayState, moment: Moment) -> News | None:
         return News(found.words, found.reason, found.priority)
     for alarm in state.alarms.standing:
         if alarm.record.key in NO_CIRCULATION and alarm.record.priority == "high":
-            return News(alarm.record.text.lstrip("* "), alarm.record.reason, "high")
+            return News(text_said(alarm.record.text.lstrip("* ")), alarm.why, "high")
     low = state.low_pressure(moment)
     if low is not None:
         return _low_words(low, moment.event_s)
@@ -184,7 +185,7 @@ def _low_words(low: LowPressure, event_s: float) -> News:
     since = tr("for {time}", time=duration_words(max(0.0, event_s - low.since_s)))
     if value.interval is not None:
         lo, hi = value.interval
-        return News(f"{ESTIMATED} {limit} ({range_words(lo, hi)})", since, "medium", True)
+        return News(f"{tr(ESTIMATED)} {limit} ({range_words(lo, hi)})", since, "medium", True)
     priority = "high" if value.mean < VERY_LOW_MMHG else "medium"
     return News(tr("{what} NOW", what=limit), f"{since} · {beyond(value.mean, LOW_MMHG)} mmHg", priority, True)
 

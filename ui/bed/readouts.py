@@ -101,7 +101,7 @@ class _Facts:
         self.prediction: PredictionRecord | None = state.current_prediction(moment)
         self.findings = state.findings(moment)
         self.held = tr(HELD.get(moment.life, ""))
-        self.mark = "WITHHELD" if lane.absence == Absence.WITHHELD.value else ""
+        self.mark = tr("WITHHELD") if lane.absence == Absence.WITHHELD.value else ""
 
     def heart(self) -> Readout:
         vitals, finding = self.vitals, NO_FINDING
@@ -116,15 +116,15 @@ class _Facts:
             notes.append(finding.reason)
         notes += self._origin(vitals.hr_source if vitals is not None and rate is not None else "")
         if vitals is not None and vitals.resp_rate is not None and self._breaths is Modality.ECG:
-            source_words = f" ({vitals.resp_source})" if vitals.resp_source else ""
+            source_words = f" ({tr(vitals.resp_source)})" if vitals.resp_source else ""
             alarm = f", {tr('no alarm')}" if self._limits("resp_rate").silent else ""
-            notes.append(f"RR {vitals.resp_rate:.0f} /min{source_words}{alarm}")
-        return self._readout("HR", "/min", self._limits("hr"), number_words(rate), notes=notes, finding=finding)
+            notes.append(f"{tr('RR')} {vitals.resp_rate:.0f} /min{source_words}{alarm}")
+        return self._readout(tr("HR"), "/min", self._limits("hr"), number_words(rate), notes=notes, finding=finding)
 
     def _named(self, modality: str) -> str:
         source = self.state.lane(modality)
         label = source.label if source is not None else ""
-        return label if label.startswith(modality) else f"{modality} {label}".strip()
+        return label if label.startswith(modality) else f"{tr(modality)} {label}".strip()
 
     def pressure(self) -> Readout:
         vitals, prediction, lane = self.vitals, self.prediction, self.lane
@@ -146,7 +146,7 @@ class _Facts:
         pressures = prediction.pressures if prediction is not None else None
         if lane.said.estimated and pressures is not None:
             mean, sys, dia = (range_words(*pressures[name][1:]) for name in ("map", "sbp", "dbp"))
-            self.mark = ESTIMATED
+            self.mark = tr(ESTIMATED)
             notes = [f"sys {sys}   dia {dia}", *(notes[-1:] if last is not None else ())]
             return self._readout("MAP", "mmHg", self._limits("abp_map"), mean, notes=notes, estimated=True)
         return self._readout("ABP", "mmHg", limits, INVALID, "", notes)
@@ -158,7 +158,9 @@ class _Facts:
         notes = self._origin(Modality.ABP.value if rate is not None and self.lane.absence else "")
         if rate is not None and self.vitals is not None and self.vitals.rppg_delay_s is not None:
             notes.append(tr("delay R–PPG {ms:.0f} ms", ms=self.vitals.rppg_delay_s * 1000))
-        return self._readout("PR", "/min", self._limits("pulse_rate"), number_words(rate), notes=notes, finding=finding)
+        return self._readout(
+            tr("PR"), "/min", self._limits("pulse_rate"), number_words(rate), notes=notes, finding=finding
+        )
 
     def _pulse_finding(self) -> Finding:
         """Of the lane's own channel, which must be measured to have one."""
@@ -186,7 +188,7 @@ class _Facts:
         rate = vitals.resp_rate if vitals else None
         notes = self._origin(vitals.resp_source if vitals is not None and rate is not None else "")
         limits, finding = self._limits("resp_rate"), self._apnoea()
-        return self._readout("RR", "/min", limits, number_words(rate), notes=notes, finding=finding)
+        return self._readout(tr("RR"), "/min", limits, number_words(rate), notes=notes, finding=finding)
 
     def _apnoea(self) -> Finding:
         """Bad news waits for no word of the limits: before the stream has told of any it is by default."""
@@ -201,7 +203,9 @@ class _Facts:
         """The mean of a line's pressure."""
         modality = self.lane.modality
         mean = getattr(self.vitals, f"{modality.lower()}_mean") if self.vitals is not None else None
-        return self._readout(f"{modality} mean", "mmHg", NO_LIMITS, number_words(mean), notes=self._absent())
+        return self._readout(
+            tr("{sensor} mean", sensor=tr(modality.value)), "mmHg", NO_LIMITS, number_words(mean), notes=self._absent()
+        )
 
     def capnogram(self) -> Readout:
         """End-tidal CO2, the device's own where it tells one, and the respiratory rate where no other row has it."""
@@ -209,15 +213,15 @@ class _Facts:
         gas, rate = (vitals.etco2, vitals.resp_rate) if vitals is not None else (None, None)
         if gas is None and vitals is not None and vitals.etco2_wave is not None:
             gas = vitals.etco2_wave
-            notes.append("by the wave")
+            notes.append(tr("by the wave"))
         if self._breaths is not Modality.CO2:
             return self._readout("etCO2", "mmHg", NO_LIMITS, number_words(gas), notes=notes)
         limits = self._limits("resp_rate")
         if rate is not None and vitals is not None and vitals.resp_source != Modality.CO2:
-            notes.insert(0, f"RR from {self._named(vitals.resp_source)}")
-        said = LimitWords(f"RR {limits.text}" if limits.text else "", limits.silent)
+            notes.insert(0, tr("RR from {sensor}", sensor=self._named(vitals.resp_source)))
+        said = LimitWords(f"{tr('RR')} {limits.text}" if limits.text else "", limits.silent)
         return self._readout(
-            "etCO2 · RR", "mmHg · /min", said, number_words(gas), number_words(rate), notes, self._apnoea()
+            f"etCO2 · {tr('RR')}", "mmHg · /min", said, number_words(gas), number_words(rate), notes, self._apnoea()
         )
 
     def wave_alone(self) -> Readout:

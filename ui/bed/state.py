@@ -47,6 +47,7 @@ from ui.bed.playout import PlayoutClock
 from ui.bed.risk_history import MapPoint, RiskPoint
 from ui.bed.trends import FINE_BLOCKS, FINE_BLOCKS_OF_MANY, Trends
 from ui.bed.truth import Truth
+from ui.style.language import tr
 from ui.style.theme import Theme
 from ui.style.words import ESTIMATED
 
@@ -450,7 +451,8 @@ def estimate_badge(record: PredictionRecord, modality: Modality) -> str:
     """The words over an estimate: ESTIMATED, from what, how sure; pressures in mmHg as half the 80 % interval."""
     present = [name for name, row in zip(record.modalities, record.presence, strict=False) if row and row[-1]]
     made_from = [name for name in present if name != modality.value]
-    words = ESTIMATED + (f" from {', '.join(made_from)}" if made_from else " from the past only")
+    source = tr("from {sensor}", sensor=", ".join(map(tr, made_from))) if made_from else tr("from the past only")
+    words = f"{tr(ESTIMATED)} {source}"
     if modality is Modality.ABP and record.pressures and "map" in record.pressures:
         _, lo, hi = record.pressures["map"]
         words += f"  ±{(hi - lo) / 2:.0f} mmHg"

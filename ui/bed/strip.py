@@ -19,7 +19,8 @@ from models.signals.modalities import Modality
 from ui.bed.buffers import SampleRing
 from ui.bed.calipers import unit_of
 from ui.bed.flags import Flag
-from ui.bed.lanes import Lane
+from ui.bed.lanes import LEAD_TITLE, Lane
+from ui.style.language import retold, tr
 
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
@@ -55,8 +56,13 @@ class StripLane:
 
     @property
     def name(self) -> str:
-        """Modality and label."""
+        """Modality and label, in English as tables have it."""
         return f"{self.title} {self.label}" if self.label and self.label != self.title else self.title
+
+    @property
+    def said(self) -> str:
+        """:attr:`name` in the language that is spoken, for paper."""
+        return retold(tr(self.title), (LEAD_TITLE,)) + self.name[len(self.title) :]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +106,7 @@ def _lane(lane: Lane, begin_s: float, head_s: float) -> StripLane:
     badges = {second: badge.words for second in seconds if (badge := lane.badges.get(second)) is not None}
     label = lane.label if lane.first else ""
     return StripLane(
-        lane.modality, lane.title, label, unit_of(lane), tuple(lane.style.filter), measured, estimated, low, high,
+        lane.modality, lane.plain_title, label, unit_of(lane), tuple(lane.style.filter), measured, estimated, low, high,
         cells, badges,
     )  # fmt: skip
 

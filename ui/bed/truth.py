@@ -24,6 +24,7 @@ from models.signals.windows import WindowSpec
 from streams.accounting import Accounting
 from streams.records import VitalsRecord, WaveTick
 from streams.windower import BedWindower
+from ui.style.language import tr
 
 BEFORE_NS = 20 * SECOND_NS
 """Of what comes before the stretch: a pressure is an average over 12 s, and a state is judged by some more."""
@@ -145,13 +146,14 @@ def truth_words(score: Score | None) -> str:
     ('TRUTH mean 78 mmHg · no estimate', 'TRUTH')
     """
     if score is None:
-        return "TRUTH"
+        return tr("TRUTH")
     true = "-?-" if score.true_mmhg is None else f"{score.true_mmhg:.0f}"
-    parts = [f"TRUTH mean {true} mmHg"]
-    parts.append("no estimate" if score.off_mmhg is None else f"estimate {score.off_mmhg:+.0f}")
+    parts = [tr("TRUTH mean {value} mmHg", value=true)]
+    off = score.off_mmhg
+    parts.append(tr("no estimate") if off is None else tr("estimate {off:+.0f}", off=off))
     if score.error_mmhg is not None and score.covered is not None:
-        parts.append(f"mean error {score.error_mmhg:.1f} in {score.seconds} s")
-        parts.append(f"80 % interval held {100 * score.covered:.0f} %")
+        parts.append(tr("mean error {error:.1f} in {seconds} s", error=score.error_mmhg, seconds=score.seconds))
+        parts.append(tr("80 % interval held {share:.0f} %", share=100 * score.covered))
     return " · ".join(parts)
 
 

@@ -11,11 +11,14 @@ from dataclasses import dataclass
 
 from models.signals.modalities import Modality
 from streams.records import ExplainRecord, LeftOutRow
+from ui.bed.lane_words import REASONS
 from ui.bed.liveness import Life, Moment
+from ui.bed.prediction_view import REASONS as RISK_REASONS
 from ui.bed.prediction_view import News, band_of, beside_high, news_of
 from ui.bed.risk_history import measured_at
 from ui.bed.state import DisplayState
 from ui.bed.trends import HORIZONS
+from ui.style.language import retold, tr
 from ui.style.words import INVALID, clock_words, duration_words
 
 _NS = 1e-9
@@ -72,32 +75,39 @@ def worth_words(state: DisplayState, moment: Moment, asked_s: float | None) -> W
     record, arrived_s = state.explained, state.explained_s
     if asked_s is not None and (record is None or arrived_s < asked_s):
         late = moment.wall_s - asked_s > ANSWER_S
-        return WorthWords("", (), (), NO_ANSWER if late else ASKING)
+        return WorthWords("", (), (), tr(NO_ANSWER) if late else tr(ASKING))
     if record is None:
-        return WorthWords("", (), (), NOT_ASKED)
+        return WorthWords("", (), (), tr(NOT_ASKED))
     if record.reason:
-        return WorthWords("", (), (), f"no answer: {record.reason}")
+        return WorthWords("", (), (), tr("no answer: {why}", why=record.reason))
     end_s = record.window_end_ns * _NS
     age_s = max(0.0, moment.event_s - end_s)
     news = news_of(state, moment)
     old = age_s > max(record.window_s, 1) or moment.life in (Life.LOST, Life.WAITING)
-    age = f"window to {clock_words(end_s)}, {'OLD: ' if old else ''}{duration_words(age_s)} ago"
+    when = {"end": clock_words(end_s), "time": duration_words(age_s)}
+    age = tr("window to {end}, OLD: {time} ago", **when) if old else tr("window to {end}, {time} ago", **when)
     footer = (
-        f"A row is as if the sensor had been missing for all {record.window_s} s of the window; with it back, the first"
-        " row is said again.",
-        f"A cable pulled just now gets there in {record.window_s} s: until then older seconds are still used.",
+        tr(
+            "A row is as if the sensor had been missing for all {seconds} s of the window; with it back, the first "
+            "row is said again.",
+            seconds=record.window_s,
+        ),
+        tr(
+            "A cable pulled just now gets there in {seconds} s: until then older seconds are still used.",
+            seconds=record.window_s,
+        ),
     )
     if news is not None and not news.pressure and news.priority == "high":
-        return WorthWords(age, (), (), NOT_NOW, news, old)  # the waves are wanted
+        return WorthWords(age, (), (), tr(NOT_NOW), news, old)  # the waves are wanted
     horizons = tuple(sorted({h for row in record.rows for h in row.risk}, key=float)) or HORIZONS
     rows = tuple(_row(row, record, state, news, horizons) for row in record.rows)
-    return WorthWords("not live" if moment.life is Life.LOST else age, rows, footer, "", news, old, horizons)
+    return WorthWords(tr("not live") if moment.life is Life.LOST else age, rows, footer, "", news, old, horizons)
 
 
 def _row(
     row: LeftOutRow, record: ExplainRecord, state: DisplayState, news: News | None, horizons: tuple[str, ...]
 ) -> WorthRow:
-    title = f"without {row.without}" if row.without else "with all"
+    title = tr("without {sensor}", sensor=tr(row.without)) if row.without else tr("with all")
     if row.reason:
         return WorthRow(title, row.without, (), Cell(""), Cell(""), row.reason)
     no_risk = news.headline if news is not None else row.no_risk
@@ -110,7 +120,7 @@ def _row(
 def _risk(row: LeftOutRow, horizon: str, bands: tuple[float, float], no_risk: str, plain: bool) -> Cell:
     said = row.risk.get(horizon)
     if no_risk or said is None:
-        return Cell(INVALID, no_risk or "not given")
+        return Cell(INVALID, retold(no_risk, RISK_REASONS) or tr("not given"))
     value, lo, hi = (100.0 * v for v in said)
     return Cell(f"{value:.0f}", "", value, lo, hi, "plain" if plain else band_of(value, bands))
 
@@ -119,17 +129,17 @@ def _mean(row: LeftOutRow, record: ExplainRecord, state: DisplayState) -> Cell:
     if row.no_map == MEASURED:
         known = measured_at(state.maps, record.window_end_ns * _NS)
         return Cell(
-            MEASURED if known is None else f"{known:.0f} {MEASURED}", value=math.nan if known is None else known
+            tr(MEASURED) if known is None else f"{known:.0f} {tr(MEASURED)}", value=math.nan if known is None else known
         )
     lane = state.lane(Modality.ABP)
     forbidden = lane.forbidden if lane is not None else ""
     if row.map_mmhg is None or forbidden:
-        return Cell(INVALID, forbidden or row.no_map)
+        return Cell(INVALID, retold(forbidden or row.no_map, REASONS))
     return _interval(row.map_mmhg)
 
 
 def _depth(row: LeftOutRow) -> Cell:
-    return Cell(INVALID, row.no_depth) if row.depth is None else _interval(row.depth)
+    return Cell(INVALID, retold(row.no_depth, RISK_REASONS)) if row.depth is None else _interval(row.depth)
 
 
 def _interval(said: tuple[float, float, float]) -> Cell:

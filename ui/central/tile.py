@@ -194,7 +194,7 @@ class TilePainter:
             right -= 4 * k + draw_text(
                 painter, right, base, more, self._font(10.0, True), ink or look.colour("text"), right=True
             )
-        text = ("✓ " if worst.acknowledged else "") + worst.words
+        text = ("✓ " if worst.acknowledged else "") + worst.said
         if ink is None:
             fill, own_ink = (QColor(name) for name in colours(worst, lit, said.held, look.theme.alarm, said.still))
             self._tag(painter, left, right, base, text, fill, own_ink)
@@ -290,7 +290,7 @@ class TilePainter:
         width = QFontMetricsF(font).horizontalAdvance(mean)
         self._number(painter, right - width, base, mean, font, number, held)
         end = right - width - 4 * k
-        caption = "EST" if number.estimated else "MAP"
+        caption = tr("EST") if number.estimated else tr("MAP")
         soft = self._font(7.5, number.estimated)
         tint = self._tint(number, held) if number.estimated else look.colour("text_soft")
         wide = draw_text(painter, end, base - 11.5 * k, caption, soft, tint, right=True)

@@ -79,7 +79,7 @@ def tile_words(bed: Bedside, said: BedWords) -> TileWords:
         mean = shown.mean if shown.estimated else shown.second
         return TileNumber(label, shown.value, modality, mean, shown.estimated, alarm, shown.finding)
 
-    heart, pressure = number(Modality.ECG, "HR"), number(Modality.ABP, "ABP")
+    heart, pressure = number(Modality.ECG, tr("HR")), number(Modality.ABP, "ABP")
     vitals, predicted = state.current_vitals(moment), state.current_prediction(moment)
     breaths = number_words(vitals.resp_rate if vitals is not None else None)
     resp_alarm = alarm_of(Modality.RESP, said.alarms, Modality.RESP)
@@ -87,8 +87,8 @@ def tile_words(bed: Bedside, said: BedWords) -> TileWords:
         resp_alarm = None  # of a number that is not there; an apnoea is why it is not
     eeg = lanes.get(Modality.EEG)
     depth = depth_number(vitals, predicted) if vitals is not None and eeg is not None and not eeg.absence else INVALID
-    pulse = number(Modality.PPG, "PR")
-    small = [TileNumber("RR", breaths, Modality.RESP, alarm=resp_alarm)]
+    pulse = number(Modality.PPG, tr("PR"))
+    small = [TileNumber(tr("RR"), breaths, Modality.RESP, alarm=resp_alarm)]
     saturation = next((n for n in small_numbers(state, moment) if n.name == "spo2"), None)
     if saturation is not None:
         alarm = alarm_of_number(saturation.name, said.alarms)
@@ -96,7 +96,7 @@ def tile_words(bed: Bedside, said: BedWords) -> TileWords:
     if pulse.value != INVALID or (Modality.PPG in lanes and lanes[Modality.PPG].connected):
         small.append(pulse)
     if eeg is not None and eeg.connected:
-        small.append(TileNumber("DEPTH", depth, Modality.EEG))
+        small.append(TileNumber(tr("DEPTH"), depth, Modality.EEG))
     words = prediction_words(state, moment)
     risk = next((risk for risk in words.risks if risk.horizon.split()[0] == RISK_MIN), None)
     findings = [n.finding for n in (heart, pressure, pulse) if n.finding.words and said.worst is None]

@@ -11,7 +11,9 @@ from PySide6.QtWidgets import QWidget
 
 from ui.bed.alarm_journal import Entry
 from ui.bed.alarm_view import STARS, Alarm, colours
+from ui.bed.alarm_words import line_said, what_said
 from ui.bed.past import day_words
+from ui.style.language import tr
 from ui.style.look import Look, draw_text, elided
 from ui.style.words import clock_words, duration_words
 
@@ -115,18 +117,18 @@ class AlarmList(QWidget):
         painter.setPen(QPen(look.colour("accent"), 1))
         painter.drawRect(QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5))
         left, right = 16 * unit, self.width() - 16 * unit
-        title = "Standing alarms" + (" — not live" if self._held else "")
+        title = tr("Standing alarms — not live") if self._held else tr("Standing alarms")
         draw_text(painter, left, 28 * unit, title, look.font(16, True), look.colour("text"))
-        draw_text(painter, right, 28 * unit, _HINT, look.font(11.5), look.colour("text_soft"), right=True)
+        draw_text(painter, right, 28 * unit, tr(_HINT), look.font(11.5), look.colour("text_soft"), right=True)
         lines = self.lines()
         for alarm, box in lines:
             self._line(painter, box, alarm)
         below = _HEAD + _LINE * len(lines)
         if not lines:
-            draw_text(painter, left, 60 * unit, "none", look.font(14), look.colour("text_soft"))
+            draw_text(painter, left, 60 * unit, tr("none"), look.font(14), look.colour("text_soft"))
             below += _LINE * 0.7
         if len(lines) < len(self.alarms):
-            words = f"and {len(self.alarms) - len(lines)} more of lower rank"
+            words = tr("and {number} more of lower rank", number=len(self.alarms) - len(lines))
             draw_text(painter, left, (below + 22) * unit, words, look.font(13), look.colour("text"))
             below += _LINE * 0.7
         self._journal(painter, below)
@@ -139,11 +141,13 @@ class AlarmList(QWidget):
         painter.setPen(QPen(look.colour("panel_edge"), 1))
         painter.drawLine(round(left), round((top + 4) * unit), round(right), round((top + 4) * unit))
         base = (top + 24) * unit
-        title = "Log of this bed" + (f", {self.first} later ones above" if self.first else "")
+        title = tr("Log of this bed")
+        if self.first:
+            title += tr(", {number} later ones above", number=self.first)
         draw_text(painter, left, base, title, look.font(13, True), look.colour("text"))
         font = look.font(12.5)
         if not self.entries:
-            draw_text(painter, left, base + _ENTRY * unit, "nothing yet", font, look.colour("text_soft"))
+            draw_text(painter, left, base + _ENTRY * unit, tr("nothing yet"), font, look.colour("text_soft"))
         room = max(0, int((self.height() / unit - top - 34) // _ENTRY))
         for number, entry in enumerate(self.entries[self.first : self.first + room]):
             y = base + (number + 1) * _ENTRY * unit
@@ -152,11 +156,13 @@ class AlarmList(QWidget):
             own = look.theme.alarm.colours.get(entry.priority)
             if own is not None:
                 painter.fillRect(QRectF(x - 10 * unit, y - 11 * unit, 4 * unit, 14 * unit), QColor(own.lit))
-            draw_text(painter, x, y, entry.what, font, look.colour("text_soft"))
+            draw_text(painter, x, y, elided(what_said(entry.what), font, 106 * unit), font, look.colour("text_soft"))
             x += 112 * unit
-            at = f"at {clock_words(entry.time_s)}"
+            at = tr("at {time}", time=clock_words(entry.time_s))
             width = draw_text(painter, right, y, at, font, look.colour("text_faint"), right=True)
-            words = entry.words if entry.words.startswith("*") else STARS.get(entry.priority, "") + entry.words
+            bare = entry.words.lstrip("* ")
+            stars = entry.words[: len(entry.words) - len(bare)]
+            words = (stars or STARS.get(entry.priority, "")) + line_said(bare)
             draw_text(painter, x, y, elided(words, font, right - width - 12 * unit - x), font, look.colour("text"))
 
     def _line(self, painter: QPainter, box: QRectF, alarm: Alarm) -> None:
@@ -168,14 +174,15 @@ class AlarmList(QWidget):
         painter.drawRoundedRect(chip, 3 * unit, 3 * unit)
         room = chip.width() - 18 * unit
         now = f"   {alarm.now}" if alarm.now else ""
-        font = look.fitted(alarm.words + now, 15, room, True)
+        font = look.fitted(alarm.said + now, 15, room, True)
         base = chip.center().y() + QFontMetricsF(font).capHeight() / 2
-        draw_text(painter, chip.left() + 9 * unit, base, elided(alarm.words + now, font, room), font, ink)
+        draw_text(painter, chip.left() + 9 * unit, base, elided(alarm.said + now, font, room), font, ink)
         x, small = chip.right() + 14 * unit, look.font(12.5)
-        since = f"since {clock_words(alarm.since_s)}, {duration_words(max(0.0, self._event_s - alarm.since_s))}"
+        lasting = duration_words(max(0.0, self._event_s - alarm.since_s))
+        since = tr("since {time}, {lasting}", time=clock_words(alarm.since_s), lasting=lasting)
         if alarm.acknowledged:
-            since = f"✓ acknowledged · {since}"
-        reason = alarm.record.reason
+            since = tr("✓ acknowledged · {since}", since=since)
+        reason = alarm.why
         upper = box.top() + box.height() * (0.38 if reason else 0.5) + QFontMetricsF(small).capHeight() / 2
         draw_text(painter, x, upper, elided(since, small, box.right() - x), small, look.colour("text"))
         if reason:

@@ -9,6 +9,7 @@ from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QPainter, QPolygonF
 
 from ui.bed.marks import EVENT, WITHHELD, Mark
+from ui.style.language import tr
 from ui.style.look import Look
 
 HEIGHTS = {"high": 8.0, "medium": 5.0, "low": 3.0}
@@ -44,4 +45,4 @@ def marks_at(marks: Iterable[Mark], time_s: float, near_s: float, words: Callabl
     """A line for each mark at a time, ``near_s`` to either side. words: of a time."""
     found = [m for m in marks if m.begin_s - near_s <= time_s <= (m.begin_s if m.end_s is None else m.end_s) + near_s]
     lines = [f"{words(mark.begin_s)}  {mark.words}" for mark in found[:TOLD]]
-    return [*lines, f"and {len(found) - TOLD} more"] if len(found) > TOLD else lines
+    return [*lines, tr("and {number} more", number=len(found) - TOLD)] if len(found) > TOLD else lines

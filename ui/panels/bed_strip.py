@@ -192,11 +192,11 @@ class BedStrip(QWidget):
         pressure = look.estimated(Modality.ABP) if words.estimated else look.modality(Modality.ABP)
         tints = (stale, stale) if words.held else (look.modality(Modality.ECG), pressure)
         big, small = look.font(14.5, True), look.font(10.5)
-        source = f" {words.rate_source}" if words.rate_source else ""
-        caption = "EST " if words.estimated else "MAP "
+        source = f" {tr(words.rate_source)}" if words.rate_source else ""
+        caption = f"{tr('EST')} " if words.estimated else f"{tr('MAP')} "
         numbers = [(words.rate, big, ink or tints[0]), ("   ", small, soft), (words.mean, big, ink or tints[1])]
         by_source = [numbers[0], (source, small, soft), numbers[1], (caption, small, soft), numbers[2]]
-        named = [("HR ", small, soft), *by_source]
+        named = [(f"{tr('HR')} ", small, soft), *by_source]
         for parts in (named, by_source, [*numbers[:2], (caption, small, soft), numbers[2]], numbers):
             width = sum(QFontMetricsF(font).horizontalAdvance(text) for text, font, _ in parts)
             if width <= room:
@@ -244,7 +244,7 @@ class BedStrip(QWidget):
             right -= 6 * unit + draw_text(
                 painter, right, base, f"+{words.more}", font, ink or look.colour("text"), right=True
             )
-        text = ("✓ " if worst.acknowledged else "") + worst.words
+        text = ("✓ " if worst.acknowledged else "") + worst.said
         size = look.fitted(text, 13.0, 0.97 * (right - left), True).pixelSize() / unit
         font = look.font(max(_SMALLEST, size), True)
         if ink is None:  # of low priority: a tag of its own, so that a high one stays the loudest
@@ -272,5 +272,5 @@ class BedStrip(QWidget):
         left, room = place.left() + 8 * unit, place.width() - 16 * unit
         draw_text(painter, left, place.top() + 16 * unit, count, look.font(13, True), ink or look.colour("text"))
         font = look.fitted(matter, 12, room, True)
-        plain = look.colour("text_faint") if matter == "no alarm" else look.colour("text")
+        plain = look.colour("text_faint") if matter == tr("no alarm") else look.colour("text")
         draw_text(painter, left, place.top() + 33 * unit, elided(matter, font, room), font, ink or plain)

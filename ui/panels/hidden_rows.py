@@ -14,6 +14,7 @@ from ui.bed.lanes import Lane
 from ui.bed.layout import hidden_words
 from ui.bed.readouts import Readout
 from ui.panels.flashes import Flash
+from ui.style.language import tr
 from ui.style.look import Look, draw_text, elided
 from ui.style.words import absence_words
 
@@ -76,7 +77,7 @@ class HiddenRows(QWidget):
         base = (self.height() + QFontMetricsF(font).capHeight()) / 2
         right = self.width() - 18 * unit
         hint = look.font(11.5)
-        right -= draw_text(painter, right, base, "R: rows", hint, look.colour("text_soft"), right=True) + 18 * unit
+        right -= draw_text(painter, right, base, tr("R: rows"), hint, look.colour("text_soft"), right=True) + 18 * unit
         head = self.words.split(":")[0]
         x = 34 * unit + draw_text(painter, 34 * unit, base, head, bold, look.colour("text")) + 18 * unit
         for row in sorted(self.rows, key=lambda row: row.flash is None):

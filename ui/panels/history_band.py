@@ -14,9 +14,11 @@ from PySide6.QtGui import QColor, QFontMetricsF, QMouseEvent, QPainter, QPaintEv
 from PySide6.QtWidgets import QWidget
 
 from ui.bed.alarm_view import Alarm
+from ui.bed.alarm_words import now_said
 from ui.bed.bed_words import bed_words
 from ui.bed.bedside import Bedside
 from ui.bed.past import Page, ago_words, day_words, whose_words
+from ui.style.language import tr
 from ui.style.look import Look, draw_text, elided
 from ui.style.words import ESTIMATED
 
@@ -37,18 +39,20 @@ class BandWords:
 
 def then_words(alarms: tuple[Alarm, ...], missing: str) -> str:
     """What stood at a moment of the past, worst first; before it what is not there."""
-    stood = " · ".join(alarm.words + (f" ({alarm.record.now})" if alarm.record.now else "") for alarm in alarms)
-    parts = [missing, f"alarms then: {stood}" if stood else "" if missing else "no alarm then"]
+    stood = " · ".join(
+        alarm.said + (f" ({now_said(alarm.record.now)})" if alarm.record.now else "") for alarm in alarms
+    )
+    parts = [missing, tr("alarms then: {stood}", stood=stood) if stood else "" if missing else tr("no alarm then")]
     return "  —  ".join(part for part in parts if part)
 
 
 def band_words(page: Page, bed: Bedside, unix_s: float) -> BandWords:
     """Over a page of the past of a bed, at the wall clock ``unix_s``."""
     whose = whose_words(page.state.session, bed.state.session)
-    title = "  ·  ".join(part for part in (whose, f"HISTORY {day_words(page.at_s, unix_s)}") if part)
+    title = "  ·  ".join(part for part in (whose, tr("HISTORY {time}", time=day_words(page.at_s, unix_s))) if part)
     said = bed_words(bed)
-    mean = f"{ESTIMATED if said.estimated else 'mean'} {said.mean}"
-    now = "   ".join(part for part in (f"HR {said.rate}", mean, said.life_words) if part)
+    mean = f"{tr(ESTIMATED) if said.estimated else tr('mean')} {said.mean}"
+    now = "   ".join(part for part in (f"{tr('HR')} {said.rate}", mean, said.life_words) if part)
     then = then_words(page.state.alarms.standing, page.missing)
     return BandWords(title, ago_words(unix_s - page.at_s), then, now)
 
@@ -88,7 +92,7 @@ class HistoryBand(QWidget):
         now_left = self._now(painter, words, upper, lower)
         title, font = look.font(18, True), look.font(13)
         x = pad + draw_text(painter, pad, upper, words.title, title, white)
-        live = f"{words.ago} — live continues"
+        live = tr("{ago} — live continues", ago=words.ago)
         draw_text(painter, x + 14 * unit, upper, elided(live, font, max(0.0, now_left - x - 20 * unit)), font, white)
         draw_text(painter, pad, lower, elided(words.then, font, now_left - pad - 10 * unit), font, white)
         painter.end()
@@ -97,7 +101,7 @@ class HistoryBand(QWidget):
         """A box on the right, dark as the live screen; where it begins."""
         look, unit = self._look, self._look.unit
         big, small = look.font(16, True), look.font(11)
-        hint = "Esc or a click: back to live"
+        hint = tr("Esc or a click: back to live")
         need = max(
             QFontMetricsF(big).horizontalAdvance(words.now), QFontMetricsF(small).horizontalAdvance(hint) + 50 * unit
         )
@@ -108,6 +112,6 @@ class HistoryBand(QWidget):
         painter.drawRoundedRect(box, 4 * unit, 4 * unit)
         inside = box.left() + 14 * unit
         draw_text(painter, inside, upper, elided(words.now, big, width - 24 * unit), big, look.colour("text"))
-        draw_text(painter, inside, lower - 1 * unit, "NOW", look.font(11, True), look.colour("text"))
+        draw_text(painter, inside, lower - 1 * unit, tr("NOW"), look.font(11, True), look.colour("text"))
         draw_text(painter, box.right() - 14 * unit, lower - 1 * unit, hint, small, look.colour("text_soft"), right=True)
         return box.left()

@@ -37,6 +37,7 @@ from streams.limit_settings import (
 )
 from streams.records import VitalsRecord
 from ui.style.labels import plain_label
+from ui.style.language import tr
 from ui.style.look import Look
 from ui.style.theme import Theme
 from ui.style.words import number_words
@@ -61,17 +62,18 @@ class _Row:
     def __init__(self, vital: str) -> None:
         row = LIMITED[vital]
         self.vital = vital
-        self.name = plain_label(f"{row.label}  {row.unit}")
+        self.name = plain_label(f"{tr(row.label)}  {row.unit}")
         self.now = plain_label()
         self.setting = default_setting(vital)
-        self.on, self.latch = _switch("on", "off"), _switch("yes", "no")
+        self.on, self.latch = _switch(tr("on"), tr("off")), _switch(tr("yes"), tr("no"))
         self.low, self.high = QDoubleSpinBox(), QDoubleSpinBox()
         for box in (self.low, self.high):
             box.setDecimals(0)
             box.setRange(row.plausible[0] - 1, row.plausible[1])
-            box.setSpecialValueText("none")  # below what is plausible
+            box.setSpecialValueText(tr("none"))  # below what is plausible
         self.priority = QComboBox()
-        self.priority.addItems(PRIORITIES)
+        for name in PRIORITIES:
+            self.priority.addItem(tr(name), name)
         self.delay = QDoubleSpinBox()
         self.delay.setDecimals(0)
         self.delay.setRange(0, LONGEST_DELAY_S)
@@ -83,7 +85,7 @@ class _Row:
             changed.connect(lambda _value: self._show_very())
         for what, field in (("on", self.on), ("low", self.low), ("high", self.high), ("priority", self.priority),
                             ("delay", self.delay), ("latch", self.latch)):  # fmt: skip
-            field.setAccessibleName(f"{row.label}, {what}")
+            field.setAccessibleName(f"{tr(row.label)}, {tr(what)}")
 
     @property
     def widgets(self) -> tuple[QWidget, ...]:
@@ -95,7 +97,7 @@ class _Row:
         self.on.setChecked(setting.on)
         for box, value in ((self.low, setting.low), (self.high, setting.high)):
             box.setValue(box.minimum() if value is None else value)
-        self.priority.setCurrentText(setting.priority)
+        self.priority.setCurrentIndex(PRIORITIES.index(setting.priority))
         self.delay.setValue(setting.delay_s)
         self.latch.setChecked(setting.latch)
         self._show_very()
@@ -115,7 +117,7 @@ class _Row:
             setting,
             on=self.on.isChecked(),
             delay_s=self.delay.value(),
-            priority=self.priority.currentText(),
+            priority=self.priority.currentData(),
             latch=self.latch.isChecked(),
         )
 
@@ -130,7 +132,7 @@ class LimitsPanel(QFrame):
         self._place = QRect()
         self._styled: tuple[float, Theme] | None = None
         self._bed = ""
-        self.title, hint, self.error = plain_label(), plain_label(_HINT), plain_label()
+        self.title, hint, self.error = plain_label(), plain_label(tr(_HINT)), plain_label()
         self.title.setObjectName("title")
         self.error.setObjectName("error")
         for label in (hint, self.error):
@@ -141,14 +143,14 @@ class LimitsPanel(QFrame):
                 field.installEventFilter(self)
         grid = self._grid = QGridLayout()
         for column, words in enumerate(_COLUMNS):
-            grid.addWidget(plain_label(words), 0, column)
+            grid.addWidget(plain_label(tr(words) if words else ""), 0, column)
         for number, row in enumerate(self.rows, 1):
             for column, widget in enumerate(row.widgets):
                 grid.addWidget(widget, number, column)
         grid.setColumnStretch(0, 1)
-        self.apply = QPushButton("Apply (Enter)")
-        self.reset = QPushButton("Defaults")
-        self.cancel = QPushButton("Close (Esc)")
+        self.apply = QPushButton(tr("Apply (Enter)"))
+        self.reset = QPushButton(tr("Defaults"))
+        self.cancel = QPushButton(tr("Close (Esc)"))
         self.apply.clicked.connect(self.take)
         self.reset.clicked.connect(lambda: self._put(DEFAULT_SETTINGS))
         self.cancel.clicked.connect(self.hide)
@@ -172,7 +174,7 @@ class LimitsPanel(QFrame):
             return
         self._put(settings or DEFAULT_SETTINGS)
         self.apply.setEnabled(settings is not None)
-        self.error.setText("" if settings is not None else "The stream has not said yet by which limits it judges.")
+        self.error.setText("" if settings is not None else tr("The stream has not said yet by which limits it judges."))
         self.show()
         self.raise_()
         self.rows[0].on.setFocus()
@@ -186,7 +188,7 @@ class LimitsPanel(QFrame):
         if bed != self._bed:
             self.hide()
             return
-        self.title.setText(f"Alarm limits of {bed}")
+        self.title.setText(tr("Alarm limits of {bed}", bed=bed))
         if settings is not None and not self.apply.isEnabled():
             self._put(settings)  # what stood there were the defaults, which nobody has set
         self.apply.setEnabled(settings is not None)

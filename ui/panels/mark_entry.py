@@ -9,6 +9,7 @@ from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import QLineEdit, QWidget
 
 from ui.bed.flags import LONGEST_WORD
+from ui.style.language import tr
 from ui.style.look import Look
 from ui.style.words import clock_words
 
@@ -29,7 +30,9 @@ class MarkEntry(QLineEdit):
         """A mark at an event time wants a word; nothing is set before Enter."""
         look = self._look
         self._time_s = time_s
-        self.setPlaceholderText(f"Mark at {clock_words(time_s)}: a word, no names — Enter sets it, Esc does not")
+        self.setPlaceholderText(
+            tr("Mark at {time}: a word, no names — Enter sets it, Esc does not", time=clock_words(time_s))
+        )
         self.setStyleSheet(
             f"background: {look.theme.colour['panel']}; color: {look.theme.colour['text']};"
             f" border: 2px solid {look.theme.colour['accent']}; border-radius: 4px; font-size: {look.px(15)}px;"

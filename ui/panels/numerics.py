@@ -15,6 +15,7 @@ from ui.bed.lanes import Lane
 from ui.bed.readouts import Readout
 from ui.panels.bell import draw_bell_off
 from ui.panels.flashes import Flash, draw_flash
+from ui.style.language import tr
 from ui.style.look import Look, draw_text, elided, mixed
 from ui.style.outlined import SHARE, cap_sized, draw_outlined
 from ui.style.words import ESTIMATED
@@ -124,7 +125,7 @@ class NumericsPanel(QWidget):
             font = look.font(min(SHARE * measured.pixelSize(), font.pixelSize()) / unit)
             word = cap_sized(look.font(12, True), _WORD_SHARE * 0.66 * body, right - left)
             y = top + (_WORD_SHARE * body + QFontMetricsF(word).capHeight()) / 2
-            draw_text(painter, left, y, ESTIMATED, word, mixed(strong, look.colour("background"), 0.3))
+            draw_text(painter, left, y, tr(ESTIMATED), word, mixed(strong, look.colour("background"), 0.3))
             top, body = top + _WORD_SHARE * body, (1.0 - _WORD_SHARE) * body
         metrics = QFontMetricsF(font)
         base = top + (body + metrics.capHeight()) / 2
@@ -141,7 +142,9 @@ class NumericsPanel(QWidget):
             x += gap + draw(painter, x + gap, base, readout.second, font, tints[1])
         if finding.words:
             self._tag(painter, right, base - metrics.capHeight() / 2, finding, tag_font, bool(readout.held))
-        marks = [mark for mark in (readout.mark, readout.held) if mark and mark != ESTIMATED]  # which is there, large
+        marks = [
+            mark for mark in (readout.mark, readout.held) if mark and mark != tr(ESTIMATED)
+        ]  # which is there, large
         if marks:
             tint = look.colour("text" if readout.held else "withheld")
             words = " · ".join(marks)

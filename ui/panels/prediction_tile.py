@@ -201,7 +201,7 @@ class MadeFromTile(QWidget):
         name_font, font = look.font(12, True), look.font(11)
         need = max(
             (
-                QFontMetricsF(name_font).horizontalAdvance(s.modality)
+                QFontMetricsF(name_font).horizontalAdvance(tr(s.modality))
                 + QFontMetricsF(font).horizontalAdvance(s.words)
                 + 48 * unit  # dot, spaces, and air before the next one
                 for s in sources
@@ -230,7 +230,7 @@ class MadeFromTile(QWidget):
                     painter,
                     at,
                     text_base,
-                    source.modality,
+                    tr(source.modality),
                     name_font,
                     tint if source.present else look.colour("absent"),
                 )

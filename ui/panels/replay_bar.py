@@ -17,6 +17,7 @@ from ui.bed.marks import Mark
 from ui.bed.past import day_words, wall_words
 from ui.panels.bar_marks import marks_at, paint_marks
 from ui.panels.shortcuts import REPLAY_SPEEDS
+from ui.style.language import tr
 from ui.style.look import Look, draw_text, elided
 from ui.style.words import UNKNOWN_TIME, clock_words, reached_words, speed_words, tooltip_words
 
@@ -202,11 +203,11 @@ class ReplayBar(QWidget):
         super().__init__(parent)
         self._look = look
         self.setAutoFillBackground(True)
-        self.play = self._button("❚❚", "Pause or play (Space)")
+        self.play = self._button("❚❚", tr("Pause or play (Space)"))
         self.play.clicked.connect(lambda: toggle_pause())
-        self.step = self._button("▸|", "Step one second while paused (.)")
+        self.step = self._button("▸|", tr("Step one second while paused (.)"))
         self.step.clicked.connect(lambda: step(1.0))
-        self.speed = self._button("1×", "Replay speed (+ and -)")
+        self.speed = self._button("1×", tr("Replay speed (+ and -)"))
         self.speed.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         speeds = QMenu(self.speed)
         for value in REPLAY_SPEEDS:
@@ -214,17 +215,17 @@ class ReplayBar(QWidget):
             action.triggered.connect(lambda _checked=False, value=value: set_speed(value))
             speeds.addAction(action)
         self.speed.setMenu(speeds)
-        self.more = self._button("☰", "Menu")
+        self.more = self._button("☰", tr("Menu"))
         self.more.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         self.more.setMenu(menu)
-        self.time = self._button(UNKNOWN_TIME, "Position and length of the recording")
+        self.time = self._button(UNKNOWN_TIME, tr("Position and length of the recording"))
         self.time.setEnabled(False)
         self.seek = SeekBar(look, seek)
         self.status = StatusLine(look)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
-        self.live = self._button("● BACK TO LIVE", "What is the case now (Esc)")
+        self.live = self._button(tr("● BACK TO LIVE"), tr("What is the case now (Esc)"))
         self.live.clicked.connect(lambda: back_to_live())
         self.live.hide()
         for widget in (self.play, self.step, self.speed, self.live, self.time):
@@ -289,10 +290,10 @@ class ReplayBar(QWidget):
             self.seek.words = lambda time_s: wall_words(begin_s + time_s)
             self.seek.show_position(round(at_s - begin_s), max(1.0, round(recorded.now_s - begin_s)), {})
         if past and recorded is not None and recorded.at_s is not None:
-            self._set(self.time, f"PAST  {day_words(recorded.at_s, recorded.now_s)}")
+            self._set(self.time, f"{tr('PAST')}  {day_words(recorded.at_s, recorded.now_s)}")
             return
         if live:
-            self._set(self.time, f"● LIVE  {clock_words(position_s)} since start")
+            self._set(self.time, tr("● LIVE  {time} since start", time=clock_words(position_s)))
             return
         self._set(self.play, "▶" if status.paused else "❚❚")
         self._set(self.speed, speed_words(status.speed) if reached is None else reached_words(reached))

@@ -28,6 +28,7 @@ from PySide6.QtWidgets import (
 from ui.bed.lanes import Lane
 from ui.bed.layout import RowChoice
 from ui.style.labels import plain_label
+from ui.style.language import tr
 from ui.style.look import Look
 from ui.style.own_keys import OwnKeysDialog
 
@@ -36,6 +37,17 @@ _KEYS = (
     "W: sweep speed   F: filter   G: gain   Tab: to the layouts and back   Esc: close"
 )
 _HEADS = ("Row", "Shown", "Height", "Sweep", "Filter", "Gain")
+_BUTTONS = (
+    # words, and the key that does the same, with Shift or without
+    ("Up", Qt.Key.Key_Up, True),
+    ("Down", Qt.Key.Key_Down, True),
+    ("Show or hide", Qt.Key.Key_Space, False),
+    ("Taller", Qt.Key.Key_Plus, False),
+    ("Lower", Qt.Key.Key_Minus, False),
+    ("Speed", Qt.Key.Key_W, False),
+    ("Filter", Qt.Key.Key_F, False),
+    ("Gain", Qt.Key.Key_G, False),
+)
 
 
 class Rows(Protocol):
@@ -91,9 +103,9 @@ class RowsDialog(OwnKeysDialog):
     ) -> None:
         super().__init__(parent)
         self._rows, self._look, self._words_of, self._name_of, self._usual = rows, look, words_of, layout_name, usual
-        self.setWindowTitle("Rows of the screen")
+        self.setWindowTitle(tr("Rows of the screen"))
         self.table = QTableWidget(0, len(_HEADS))
-        self.table.setHorizontalHeaderLabels(list(_HEADS))
+        self.table.setHorizontalHeaderLabels([tr(head) for head in _HEADS])
         self.table.verticalHeader().hide()
         self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
@@ -108,9 +120,9 @@ class RowsDialog(OwnKeysDialog):
         self.layouts.textActivated.connect(rows.use_layout)
         self.name = QLineEdit()
         self.name.setMaxLength(40)
-        self.name.setPlaceholderText("name for this layout")
+        self.name.setPlaceholderText(tr("name for this layout"))
         self.name.returnPressed.connect(self._save)
-        self._keys = plain_label(_KEYS)
+        self._keys = plain_label(tr(_KEYS))
         palette = self.name.palette()
         palette.setColor(QPalette.ColorRole.PlaceholderText, look.colour("text_soft"))
         self.name.setPalette(palette)
@@ -118,10 +130,10 @@ class RowsDialog(OwnKeysDialog):
         column.addWidget(self.table, 1)
         column.addLayout(self._buttons())
         named = QHBoxLayout()
-        for widget in (plain_label("Layout"), self.layouts, self.name):
+        for widget in (plain_label(tr("Layout")), self.layouts, self.name):
             named.addWidget(widget, 0 if isinstance(widget, QLabel) else 1)
-        named.addWidget(self._button("Save", self._save))
-        named.addWidget(self._button("Delete", lambda: rows.delete_layout(self.layouts.currentText())))
+        named.addWidget(self._button(tr("Save"), self._save))
+        named.addWidget(self._button(tr("Delete"), lambda: rows.delete_layout(self.layouts.currentText())))
         column.addLayout(named)
         column.addWidget(self._keys)
 
@@ -133,17 +145,8 @@ class RowsDialog(OwnKeysDialog):
 
     def _buttons(self) -> QHBoxLayout:
         line = QHBoxLayout()
-        for words, key, shift in (
-            ("Up", Qt.Key.Key_Up, True),
-            ("Down", Qt.Key.Key_Down, True),
-            ("Show or hide", Qt.Key.Key_Space, False),
-            ("Taller", Qt.Key.Key_Plus, False),
-            ("Lower", Qt.Key.Key_Minus, False),
-            ("Speed", Qt.Key.Key_W, False),
-            ("Filter", Qt.Key.Key_F, False),
-            ("Gain", Qt.Key.Key_G, False),
-        ):
-            button = self._button(words, partial(self.press, key, shift))
+        for words, key, shift in _BUTTONS:
+            button = self._button(tr(words), partial(self.press, key, shift))
             button.setFocusPolicy(Qt.FocusPolicy.ClickFocus)  # the keys do the same
             line.addWidget(button)
         return line
@@ -180,8 +183,8 @@ class RowsDialog(OwnKeysDialog):
         hz = f"{corners[0]:g}–{corners[1]:g} Hz" if corners else ""
         title = f"{lane.title} {lane.detail}".rstrip()
         texts: Sequence[str] = (
-            title if lane.connected else f"{title} (not connected)",
-            "shown" if choice.shown else "hidden",
+            title if lane.connected else f"{title} ({tr('not connected')})",
+            tr("shown") if choice.shown else tr("hidden"),
             f"×{choice.height:g}",
             speed,
             f"{lane.style.filter_name} {hz}".strip() or "—",

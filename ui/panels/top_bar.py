@@ -53,7 +53,7 @@ class TopBar(QWidget):
         shown = (bed, source, fields, silence, reminds)
         if shown != (self._bed, self._source, self.fields, self.silence, self._reminds):
             self._bed, self._source, self.fields, self.silence, self._reminds = shown
-            said = [": ".join(filter(None, (a.words, a.record.reason))) for field in fields for a in field.alarms]
+            said = [": ".join(filter(None, (a.said, a.why))) for field in fields for a in field.alarms]
             self.setToolTip(tooltip_words("\n".join([*said, self._hint])))
             self.update()
 
@@ -208,7 +208,7 @@ class TopBar(QWidget):
 
     def _words(self, alarm: Alarm) -> tuple[str, str]:
         """In bold, and the present value after it."""
-        return ("✓ " if alarm.acknowledged else "") + alarm.words, f"   {alarm.now}" if alarm.now else ""
+        return ("✓ " if alarm.acknowledged else "") + alarm.said, f"   {alarm.now}" if alarm.now else ""
 
     def _size(self, field: AlarmField, room: float, size: float) -> float:
         """The letters of a field: as large as lets every alarm in it be read in full."""
@@ -236,7 +236,7 @@ class TopBar(QWidget):
         painter.setBrush(fill)
         painter.drawRoundedRect(cell.adjusted(0.5, 0.5, -0.5, -0.5), 3 * unit, 3 * unit)
         left, right = cell.left() + 9 * unit, cell.right() - 8 * unit
-        (words, now), reason = self._words(alarm), alarm.record.reason
+        (words, now), reason = self._words(alarm), alarm.why
         tall = cell.height() > 40 * unit
         below = tall and bool(reason)
         font, small = look.font(size, True), look.font(11.0)

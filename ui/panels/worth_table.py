@@ -18,6 +18,7 @@ from models.signals.modalities import Modality
 from ui.bed.low_pressure import LOW_MMHG
 from ui.bed.prediction_view import NOT_ALONE
 from ui.bed.worth_view import Cell, WorthRow, WorthWords
+from ui.style.language import tr
 from ui.style.look import Look, draw_text, elided, mixed
 from ui.style.risk_marks import band_colour, draw_mark
 
@@ -96,13 +97,15 @@ class WorthTable(QWidget):
             return
         left, right = 16 * unit, self.width() - 16 * unit
         title, small = look.font(15, True), look.font(11.5)
-        x = left + draw_text(painter, left, 25 * unit, "WHAT EACH SENSOR IS WORTH", title, look.colour("text"))
-        hint = "X closes · Shift+X asks again"
+        x = left + draw_text(painter, left, 25 * unit, tr("WHAT EACH SENSOR IS WORTH"), title, look.colour("text"))
+        hint = tr("X closes · Shift+X asks again")
         draw_text(painter, right, 25 * unit, hint, small, look.colour("text_soft"), right=True)
         age = look.colour("alarm_medium") if words.old else look.colour("text_soft")
         draw_text(painter, left, 44 * unit, words.age, look.font(12), age)
         room = right - x - QFontMetricsF(small).horizontalAdvance(hint) - 24 * unit
-        draw_text(painter, x + 12 * unit, 25 * unit, elided(NOT_ALONE, small, room), small, look.colour("text_faint"))
+        draw_text(
+            painter, x + 12 * unit, 25 * unit, elided(tr(NOT_ALONE), small, room), small, look.colour("text_faint")
+        )
         top = 44 * unit
         if words.news is not None:
             own = look.theme.alarm.colours.get(words.news.priority)
@@ -138,9 +141,9 @@ class WorthTable(QWidget):
         font = look.font(11, True)
         for number, ((x, _), minutes) in enumerate(zip(at.risks, words.horizons, strict=False)):
             draw_text(painter, x, base, minutes if number else f"{minutes} min", font, soft)
-        draw_text(painter, at.risk_plot[0], base, f"RISK, {words.horizons[-1]} min", font, soft)
-        draw_text(painter, at.mean[0], base, "MAP mmHg", font, look.modality(Modality.ABP))
-        draw_text(painter, at.depth[0], base, "DEPTH", font, look.modality(Modality.EEG))
+        draw_text(painter, at.risk_plot[0], base, f"{tr('RISK')}, {words.horizons[-1]} min", font, soft)
+        draw_text(painter, at.mean[0], base, f"{tr('MAP')} mmHg", font, look.modality(Modality.ABP))
+        draw_text(painter, at.depth[0], base, tr("DEPTH"), font, look.modality(Modality.EEG))
 
     def _row(self, painter: QPainter, at: _Columns, box: QRectF, row: WorthRow, words: WorthWords) -> None:
         look, unit = self._look, self._look.unit

@@ -78,7 +78,7 @@ def speed_words(speed: float | None, achieved: float | None = None) -> str:
     ('10×', 'max', '6.3× of 10×')
     """
     asked = "max" if speed is None else f"{speed:g}×"
-    return asked if achieved is None else f"{reached_words(achieved)} of {asked}"
+    return asked if achieved is None else tr("{reached} of {asked}", reached=reached_words(achieved), asked=asked)
 
 
 def reached_words(speed: float) -> str:
@@ -99,7 +99,8 @@ def sweep_words(speed_mm_s: float, known: bool, short: bool = False) -> str:
     short: without the reason, which stands above it."""
     if known:
         return f"{speed_mm_s:g} mm/s"
-    return f"about {speed_mm_s:g} mm/s" + ("" if short else ", size of the screen unknown")
+    said = tr("about {speed:g} mm/s", speed=speed_mm_s)
+    return said if short else f"{said}, {tr('size of the screen unknown')}"
 
 
 def quoted(words: str) -> str:

@@ -25,6 +25,7 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QToolButton, QVB
 from models.signals.device_numerics import kinds
 from models.signals.modalities import MODEL_MODALITIES, Modality
 from models.signals.times import SECOND_NS
+from ui.bed.alarm_words import text_said
 from ui.bed.bedside import Bedside
 from ui.bed.liveness import Life
 from ui.bed.past import wall_words
@@ -262,7 +263,7 @@ class TrendsPage(QWidget):
         stood.sort(key=lambda alarm: (rank.get(alarm.priority, 3), alarm.kind == "technical", -alarm.begin_s))
         if not stood:
             return tr("no alarm")
-        return stood[0].text + (f"  +{len(stood) - 1}" if len(stood) > 1 else "")
+        return text_said(stood[0].text) + (f"  +{len(stood) - 1}" if len(stood) > 1 else "")
 
     def _notes(self, bed: Bedside, trends: Trends, words: Callable[[float], str]) -> list[str]:
         known = trends.span_s

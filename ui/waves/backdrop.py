@@ -10,6 +10,7 @@ from PySide6.QtGui import QFontMetricsF, QPainter, QPen
 from models.signals.absence import Absence
 from models.signals.modalities import MODALITIES
 from ui.bed.lanes import Lane
+from ui.style.language import tr
 from ui.style.look import Look, draw_text, elided, mixed
 from ui.style.outlined import CAP_MM, cap_sized
 from ui.style.words import ESTIMATED, duration_words
@@ -46,7 +47,7 @@ def header_of(lane: Lane, scale: LaneScale, speed: str, now_s: float) -> Header:
     if lane.style.filter:
         details.append(f"{name} {lane.style.filter[0]:g}–{lane.style.filter[1]:g} Hz".lstrip())
     elif name:
-        details.append(f"filter {name}")
+        details.append(tr("filter {name}", name=name))
     said = lane.said
     status = said.state.upper()
     if lane.absence and lane.absence != Absence.NOT_CONNECTED.value:
@@ -54,7 +55,7 @@ def header_of(lane: Lane, scale: LaneScale, speed: str, now_s: float) -> Header:
     if said.why_not:
         status += f" · {said.why_not}"
     elif said.estimated and lane.estimate is not None and lane.estimate.follows(now_s):
-        status += f" · the estimate lags {lane.estimate.lag_s:.1f} s"
+        status += " · " + tr("the estimate lags {lag:.1f} s", lag=lane.estimate.lag_s)
     return Header("   ".join(details), status, lane.absence == Absence.WITHHELD.value, said.estimated)
 
 
@@ -92,11 +93,11 @@ class Backdrop:
     def _word(self, painter: QPainter, row: Row, lane: Lane, left: int, right: int) -> None:
         """ESTIMATED behind the wave, to be read from the door of the room."""
         cap = min(CAP_MM * self._px_per_mm, _WORD_SHARE * row.wave_height)
-        font = cap_sized(self._look.font(12, True, self._ratio), cap, 0.9 * (right - left))
+        font = cap_sized(self._look.font(12, True, self._ratio), cap, 0.9 * (right - left), tr(ESTIMATED))
         metrics = QFontMetricsF(font)
         colour = mixed(self._look.estimated(lane.modality), self._look.colour("background"), _WORD_FAINT)
-        x = (left + right - metrics.horizontalAdvance(ESTIMATED)) / 2
-        draw_text(painter, x, row.wave_top + (row.wave_height + metrics.capHeight()) / 2, ESTIMATED, font, colour)
+        x = (left + right - metrics.horizontalAdvance(tr(ESTIMATED))) / 2
+        draw_text(painter, x, row.wave_top + (row.wave_height + metrics.capHeight()) / 2, tr(ESTIMATED), font, colour)
 
     def _header(self, painter: QPainter, row: Row, lane: Lane, header: Header, left: int, right: int) -> None:
         unit = self._look.unit * self._ratio

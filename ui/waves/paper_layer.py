@@ -16,6 +16,7 @@ from PySide6.QtWidgets import QWidget
 from ui.bed.calipers import Calipers, peak, reading
 from ui.bed.flags import Flag
 from ui.bed.lanes import Lane
+from ui.style.language import tr
 from ui.style.look import Look, draw_text, elided
 from ui.waves.geometry import Paper
 from ui.waves.sweep import SweepView
@@ -274,7 +275,7 @@ class PaperLayer(QWidget):
                 painter.drawLine(QLineF(left - 7 * unit, y, right + 7 * unit, y))
         found = reading(lane, calipers)
         words, said = found.words
-        aside = _SEAM if seam else _OFF_PAGE if len(there) < 2 else ""
+        aside = tr(_SEAM) if seam else tr(_OFF_PAGE) if len(there) < 2 else ""
         said = "  ·  ".join(part for part in (said, aside) if part)
         self._label(painter, area, min(there), max(there), words, said, found.ground.estimated)
 

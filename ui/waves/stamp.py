@@ -8,6 +8,7 @@ from PySide6.QtCore import QRectF, Qt
 from PySide6.QtGui import QColor, QFontMetricsF, QPainter, QPen
 
 from ui.bed.liveness import Life, Verdict
+from ui.style.language import tr
 from ui.style.look import Look, draw_text
 from ui.style.words import clock_words
 
@@ -36,18 +37,20 @@ def stamp_of(
 ) -> Stamp | None:
     """None while the waves are live, or there are none. beam_s: event time at which they stand. seekable: of a
     recording. goes_to_s: the moment that a seek goes to."""
-    at = f"at {clock_words(beam_s)}" if beam_s is not None else ""
+    at = clock_words(beam_s) if beam_s is not None else ""
     match verdict.life:
         case Life.WAITING if goes_to_s is not None:
-            return Stamp(f"GOING TO {clock_words(goes_to_s)} …", "reading the minute before it", False, False)
+            return Stamp(
+                tr("GOING TO {time} …", time=clock_words(goes_to_s)), tr("reading the minute before it"), False, False
+            )
         case Life.PAUSED if at:
-            return Stamp("PAUSED", f"all values are of this moment, {at[3:]}", False, False)
+            return Stamp(tr("PAUSED"), tr("all values are of this moment, {time}", time=at), False, False)
         case Life.ENDED:
-            words = "END OF RECORDING" if seekable else "END OF THE LIVE SOURCE"
-            return Stamp(words, f"{at}; nothing on the screen is live" if at else "", False, True)
+            words = tr("END OF RECORDING") if seekable else tr("END OF THE LIVE SOURCE")
+            return Stamp(words, tr("at {time}; nothing on the screen is live", time=at) if at else "", False, True)
         case Life.LOST:
-            words = "STOPPED" if verdict.stopped else "NOT LIVE"
-            return Stamp(words, f"the waves stopped {at}" if at else "", True, True)
+            words = tr("STOPPED") if verdict.stopped else tr("NOT LIVE")
+            return Stamp(words, tr("the waves stopped at {time}", time=at) if at else "", True, True)
         case _:
             return None
 

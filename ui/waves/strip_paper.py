@@ -18,6 +18,7 @@ from PySide6.QtGui import QColor, QFont, QFontMetricsF, QPageLayout, QPageSize, 
 
 from models.signals.absence import Absence
 from ui.bed.strip import Strip, StripLane
+from ui.style.language import tr
 from ui.style.theme import Theme
 from ui.style.words import DISCLAIMER, absence_words, clock_words
 from ui.waves.geometry import MM_PER_INCH
@@ -118,11 +119,11 @@ class _Sheet:
         strip = self._strip
         self._text(_LEFT_MM, 9.5, " · ".join(part for part in (strip.bed, strip.title) if part), 4.2, bold=True)
         self._text(_LEFT_MM, 15.5, strip.when, 3.4)
-        speed = f"{SPEED_MM_S:g} mm/s, ECG 10 mm/mV where printed at 100 %"
+        speed = tr("{speed:g} mm/s, ECG 10 mm/mV where printed at 100 %", speed=SPEED_MM_S)
         self._text(_LEFT_MM + WIDTH_MM, 9.5, speed, 3.2, right=True)
-        self._text(_LEFT_MM + WIDTH_MM, 15.5, f"page {page + 1} of {pages}", 3.2, right=True)
-        self._text(_LEFT_MM, _PAGE_MM[1] - 5.0, DISCLAIMER, 3.6, bold=True)
-        legend = "line: measured · dashed with band: ESTIMATED, 80 % · hatched: absent"
+        self._text(_LEFT_MM + WIDTH_MM, 15.5, tr("page {page} of {pages}", page=page + 1, pages=pages), 3.2, right=True)
+        self._text(_LEFT_MM, _PAGE_MM[1] - 5.0, tr(DISCLAIMER), 3.6, bold=True)
+        legend = tr("line: measured · dashed with band: ESTIMATED, 80 % · hatched: absent")
         self._text(_LEFT_MM + WIDTH_MM, _PAGE_MM[1] - 5.0, legend, 3.0, right=True, colour=_SOFT)
 
     def _header(self, lane: StripLane, area: Area) -> None:
@@ -131,7 +132,7 @@ class _Sheet:
             parts = [f"{area.scale.choice:g} mm/{lane.unit}"]
         if lane.filter_hz:
             parts.append(f"{lane.filter_hz[0]:g}–{lane.filter_hz[1]:g} Hz")
-        width = self._text(_LEFT_MM, area.top - 1.2, lane.name, 3.4, bold=True)
+        width = self._text(_LEFT_MM, area.top - 1.2, lane.said, 3.4, bold=True)
         self._text(_LEFT_MM + max(26.0, width + 4.0), area.top - 1.2, "   ".join(parts), 3.0, colour=_SOFT)
 
     def _text(
@@ -271,7 +272,7 @@ class _Sheet:
                 if last is None or second - last > 1:
                     x = max(self.x(second), _LEFT_MM) + 1.0
                     self._text(
-                        x, area.top + 3.4, lane.badges.get(second, "ESTIMATED"), 3.0, bold=True, colour=_ESTIMATED
+                        x, area.top + 3.4, lane.badges.get(second, tr("ESTIMATED")), 3.0, bold=True, colour=_ESTIMATED
                     )
                 last = second
 
@@ -290,7 +291,8 @@ class _Sheet:
             else:
                 self._hatch(left, right, top, top + _STRIP_MM - 0.6)
                 if absence != before:
-                    words = "NOT CONNECTED" if absence == Absence.NOT_CONNECTED.value else absence_words(absence)
+                    words = absence_words(absence)
+                    words = words.upper() if absence == Absence.NOT_CONNECTED.value else words
                     self._text(left + 0.8, area.top + area.height - 0.8, words, 2.8, colour=_INK)
             before = absence
 

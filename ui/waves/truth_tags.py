@@ -10,6 +10,7 @@ from PySide6.QtGui import QColor, QFontMetricsF, QPainter, QPen
 
 from ui.bed.lanes import Lane
 from ui.bed.truth import Truth, truth_words
+from ui.style.language import tr
 from ui.style.look import Look, draw_text, elided
 from ui.waves.geometry import Row
 
@@ -38,7 +39,7 @@ def paint_truth(
 ) -> None:
     """rows: of the lanes by key, in device pixels; ``area`` in logical ones."""
     right, top = area.right() - 6 * look.unit, area.top() + 2 * look.unit
-    taken = _tag(painter, ON, right, top, area.width() / 2, look)
+    taken = _tag(painter, tr(ON), right, top, area.width() / 2, look)
     for key, words in tags.lanes:
         row = rows.get(key)
         if row is not None:  # in the line of the lane's name; the tag of the screen stands in the first one

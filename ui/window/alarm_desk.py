@@ -118,7 +118,7 @@ class AlarmDesk:
         def order(control: SessionControl) -> None:
             control.set_limits(settings, bed)
 
-        self._link.do(f"limits of {bed_title(bed)}", order)
+        self._link.do(tr("limits of {bed}", bed=bed_title(bed)), order)
 
     # What happens by itself -------------------------------------------------------------------------------------------
 

@@ -27,6 +27,7 @@ from models.signals.files import write_whole
 from streams.limit_settings import LimitSetting, checked
 from ui.bed.alarm_journal import KEPT, Entry
 from ui.bed.alarm_states import Mode
+from ui.style.language import tr
 from ui.style.words import quoted
 from ui.window.kept_file import KeptFile
 
@@ -62,11 +63,11 @@ class AlarmFiles:
         self._said: list[str] = []
         self.limits = KeptFile[Limits](
             config / "limits.toml" if config is not None else None,
-            "limits of alarms", partial(_parsed, limits_of), limits_toml, {}, self._worker, self._said.append,
+            tr("limits of alarms"), partial(_parsed, limits_of), limits_toml, {}, self._worker, self._said.append,
         )  # fmt: skip
         self.states = KeptFile[Mapping[str, KeptState]](
             state / "alarm-states.json" if state is not None else None,
-            "states of alarms", partial(_parsed, _states_of), _states_text, {}, self._worker, self._said.append,
+            tr("states of alarms"), partial(_parsed, _states_of), _states_text, {}, self._worker, self._said.append,
         )  # fmt: skip
         self._journals = state / "alarm-journal" if state is not None else None
         self._doing: list[tuple[Callable[[Any], None], Future[Any]]] = []
@@ -100,7 +101,7 @@ class AlarmFiles:
             elif not isinstance(error, OSError):
                 raise error
             elif not self._journals_told:
-                self._said.append(f"the journal of alarms is not kept: {error}")
+                self._said.append(tr("the journal of alarms is not kept: {error}", error=error))
             self._journals_told = error is not None
         said = self._said[:]
         self._said.clear()

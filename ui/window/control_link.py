@@ -12,6 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 
 from streams.control import BedView, SessionControl
+from ui.style.language import tr
 
 _POLL_S = 0.1
 _POLL_ALL_S = 0.5  # of the beds that are not on show: soon enough to know why one stands still
@@ -60,7 +61,7 @@ class ControlLink:
             _tell(control, reports)
             control.show(bed)
 
-        self.do(f"show bed {bed}", action)
+        self.do(tr("show bed {bed}", bed=bed), action)
 
     def do(self, what: str, action: Callable[[SessionControl], None]) -> None:
         """Run an operator's action; ``what`` names it if it fails."""
@@ -83,7 +84,7 @@ class ControlLink:
                 if self._shows_when_asked == self._shows:
                     self._chosen = ""  # it is as the session says, also where it has refused
             else:
-                self.failure = f"The session cannot be asked: {error}"
+                self.failure = tr("The session cannot be asked: {error}", error=error)
         if self._polling is None and now_s - self._polled_s >= _POLL_S:
             self._polled_s, self._shows_when_asked = now_s, self._shows
             reports, self._reports = self._reports, []

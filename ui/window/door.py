@@ -171,9 +171,9 @@ class Door(QObject):
             if bed.verdict.life is Life.ENDED or bed.status is None:
                 continue
             if bed.status.recording:
-                return "This run is being recorded. The recording would end."
+                return tr("This run is being recorded. The recording would end.")
             if not bed.status.seekable:
-                return "A patient is being watched live. That would end."
+                return tr("A patient is being watched live. That would end.")
         return ""
 
     def _answer(self, method: str) -> None:
@@ -188,7 +188,9 @@ class Door(QObject):
         if self.dialog is not None:
             return
         folder = how == "folder"
-        dialog = self.dialog = QFileDialog(self.window, "Open a folder of recordings" if folder else "Open a recording")
+        dialog = self.dialog = QFileDialog(
+            self.window, tr("Open a folder of recordings") if folder else tr("Open a recording")
+        )
         dialog.setFileMode(QFileDialog.FileMode.Directory if folder else QFileDialog.FileMode.ExistingFiles)
         if not folder:
             dialog.setNameFilters(list(FILTERS))
@@ -310,7 +312,9 @@ class Door(QObject):
         if error is None:
             self.page.show_found(scheme, future.result())
         else:
-            self.page.show_found(scheme, (), self.opening.sentence(f"It could not be looked for {scheme}", error))
+            self.page.show_found(
+                scheme, (), self.opening.sentence(tr("It could not be looked for {scheme}", scheme=scheme), error)
+            )
 
     def _keep(self, window: Window, opened: Opened) -> None:
         """Where it stands, for the next time."""
@@ -324,7 +328,7 @@ class Door(QObject):
         done = [kept for kept in self._kept if kept.done()]
         self._kept = [kept for kept in self._kept if kept not in done]
         wrong = [error for kept in done if (error := kept.exception()) is not None]
-        return [self.opening.sentence("Where it was left could not be kept", error) for error in wrong]
+        return [self.opening.sentence(tr("Where it was left could not be kept"), error) for error in wrong]
 
     def finish(self, opening_s: float = OPENING_S, closing_s: float = CLOSING_S) -> None:
         """At the very end: end what is still open, and wait until its files are whole; so many seconds at most for what

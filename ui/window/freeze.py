@@ -20,6 +20,7 @@ from ui.bed.lanes import Lane
 from ui.bed.past import wall_words, whose_words
 from ui.bed.state import DisplayState
 from ui.bed.ward import Ward
+from ui.style.language import tr
 from ui.style.look import Look
 from ui.style.words import clock_words
 from ui.waves.paper_layer import PaperLayer
@@ -83,12 +84,12 @@ class Freeze:
             self.thaw()
             return
         if not self.sweep.isVisible():
-            self._say("no waves are on the screen to freeze")
+            self._say(tr("no waves are on the screen to freeze"))
             return
         if self.history.page is None:
             head_s = self.sweep.head_s
             if head_s is None:
-                self._say("nothing has arrived yet that could be frozen")
+                self._say(tr("nothing has arrived yet that could be frozen"))
                 return
             self.history.back()
             self._first = self.view = View(held(self._bed.state), head_s)
@@ -123,12 +124,12 @@ class Freeze:
             return ""
         if self._first is not None and _rows(self._first.state) != _rows(self._bed.state):
             self.thaw()
-            return "the sensors have changed: these waves are live again"
+            return tr("the sensors have changed: these waves are live again")
         if now_s - self._touched_s >= THAWS_S:
             self.thaw()
-            return f"frozen for {THAWS_S:.0f} s without a key: " + (
-                "live again" if page is None else "calipers put away"
-            )
+            if page is None:
+                return tr("frozen for {seconds:.0f} s without a key: live again", seconds=THAWS_S)
+            return tr("frozen for {seconds:.0f} s without a key: calipers put away", seconds=THAWS_S)
         return ""
 
     def flags(self, begin_s: float, end_s: float) -> tuple[Flag, ...]:
@@ -147,9 +148,11 @@ class Freeze:
             return None
         whose = whose_words(view.state.session, self._bed.state.session)
         at = clock_words(view.head_s) if self._seekable else wall_words(self._unix_at(view.head_s))
-        words = "  ·  ".join(part for part in (whose, f"FROZEN {at}{self.left}") if part)
-        high = [alarm.words for alarm in self._bed.state.alarms.standing if alarm.record.priority == "high"]
-        return past_stamp(words, f"NOW: {high[0]}  —  Esc: live waves" if high else "", urgent=bool(high))
+        words = "  ·  ".join(part for part in (whose, f"{tr('FROZEN')} {at}{self.left}") if part)
+        high = [alarm.said for alarm in self._bed.state.alarms.standing if alarm.record.priority == "high"]
+        return past_stamp(
+            words, tr("NOW: {alarm}  —  Esc: live waves", alarm=high[0]) if high else "", urgent=bool(high)
+        )
 
     @property
     def left(self) -> str:
@@ -157,7 +160,9 @@ class Freeze:
         if not self.frozen:
             return ""
         left_s = THAWS_S - (self._now() - self._touched_s)
-        return f"  ·  {'live' if self._first is not None else 'calipers end'} in {max(0, math.ceil(left_s))} s"
+        left = max(0, math.ceil(left_s))
+        live = self._first is not None
+        return "  ·  " + (tr("live in {left} s", left=left) if live else tr("calipers end in {left} s", left=left))
 
     # To and fro ---------------------------------------------------------------------------------------------------
 
@@ -183,20 +188,20 @@ class Freeze:
         target_s, lowest_s = view.head_s + by_s, self._lowest_s
         if target_s >= self._first.head_s:
             if view is self._first:
-                self._say("the waves were frozen here; Esc is live")
+                self._say(tr("the waves were frozen here; Esc is live"))
             self.view = self._first
         elif target_s >= lowest_s or view.head_s > lowest_s + 1e-6:
             self.view = paged(self._first.state, max(target_s, lowest_s), self.sweep.page_s)
         elif not self._seekable and self.history.recorded and self.history.span_s is not None:
             self._look_at(self._unix_at(target_s))
         else:
-            self._say(f"memory begins at {self._words_at(begin_s(self._first.state))}{self._no_further}")
+            self._say(tr("memory begins at {time}", time=self._words_at(begin_s(self._first.state))) + self._no_further)
 
     @property
     def _no_further(self) -> str:
         if self._seekable:
-            return "; seek to see what was before"
-        return "; this run is not recorded: there is nothing before" if not self.history.recorded else ""
+            return tr("; seek to see what was before")
+        return tr("; this run is not recorded: there is nothing before") if not self.history.recorded else ""
 
     def _scroll_past(self, by_s: float) -> None:
         page, span_s = self.history.page, self.history.span_s
@@ -208,7 +213,7 @@ class Freeze:
             return
         begin_s = min(span_s[0] + page.seconds, self.history.unix_s - NEAREST_S)
         if target_s < begin_s and page.at_s <= begin_s + 1e-3:
-            self._say(f"the recording begins at {wall_words(span_s[0])}: nothing was recorded before")
+            self._say(tr("the recording begins at {time}: nothing was recorded before", time=wall_words(span_s[0])))
         self._look_at(max(target_s, begin_s))
 
     def _look_at(self, unix_s: float) -> None:
@@ -218,7 +223,7 @@ class Freeze:
         """The first page there is: of the recording, else of memory."""
         span_s = self.history.span_s
         if not self.frozen and not self.history.looking:
-            self._say(_NOT_FROZEN)
+            self._say(tr(_NOT_FROZEN))
         elif span_s is not None and (self._first is None or not self._seekable):
             self._look_at(min(span_s[0] + self.sweep.page_s, self.history.unix_s - NEAREST_S - 1.0))
         elif self._first is not None and self._lowest_s < self._first.head_s:
@@ -234,7 +239,7 @@ class Freeze:
         elif self.history.looking and span_s is not None:
             self._look_at(min(span_s[1], self.history.unix_s - NEAREST_S - 1.0))
         else:
-            self._say(_NOT_FROZEN)
+            self._say(tr(_NOT_FROZEN))
         self._touch()
 
     @property
@@ -316,7 +321,7 @@ class Freeze:
             return
         found = peak(lane, calipers.begin if line in ("begin", "first") else calipers.end)
         if found is None:
-            self._say("there is no wave here to snap to")
+            self._say(tr("there is no wave here to snap to"))
         else:
             self.layer.put(calipers.put(line, found[0] if line in ("begin", "end") else found[1]), line)
 
@@ -330,7 +335,7 @@ class Freeze:
         if not self.frozen and self.history.page is not None:
             self.toggle_freeze()
         if not self.frozen or not self.sweep.lanes:
-            self._say(_NOT_FROZEN)
+            self._say(tr(_NOT_FROZEN))
             return None, ""
         self._touch()
         key, line = self.layer.chosen or (self.sweep.lanes[0].key, "")

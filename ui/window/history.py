@@ -20,6 +20,7 @@ from streams.control import SessionStatus
 from streams.sources.look_back import LookBack
 from ui.bed.past import LEAD_S, LONGEST_PAGE_S, WORDS_S, Page, page_of
 from ui.panels.replay_bar import Recorded
+from ui.style.language import tr
 from ui.style.theme import Theme
 
 FIRST_LOOK_S = 30.0
@@ -146,7 +147,7 @@ class History:
             said = self._take(request, future)
         if self.looking and now_s - self._touched_s > NOBODY_LOOKS_S:
             self.back()
-            said = "nobody looked back any more: this is live"
+            said = tr("nobody looked back any more: this is live")
         if self.look_back is not None and now_s - self._followed_s >= FOLLOW_S and self._reading is None:
             self._followed_s = now_s
             self._submit(follow=True)
@@ -158,7 +159,7 @@ class History:
         try:
             answer = future.result()
         except (VigilError, OSError) as error:
-            self.failure = f"The recording cannot be read: {error}"
+            self.failure = tr("The recording cannot be read: {error}", error=error)
             if request is not None:
                 self.back()
             return self.failure if request is not None else ""

@@ -13,6 +13,7 @@ from typing import Generic, TypeVar
 
 from models.signals.errors import BadInput
 from models.signals.files import write_whole
+from ui.style.language import tr
 
 T = TypeVar("T")
 
@@ -58,7 +59,7 @@ class KeptFile(Generic[T]):
                 found = self._waiting.pop(0).result()
             except BadInput as why:
                 if not self._told:
-                    self._say(f"{self._what} are not kept: {why}")
+                    self._say(tr("{what} are not kept: {why}", what=self._what, why=why))
                 self._told = True
                 continue
             self._told = False

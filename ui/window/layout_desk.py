@@ -12,6 +12,7 @@ import msgspec
 from ui.bed.lanes import Lane
 from ui.bed.layout import Layout, RowChoice, next_of
 from ui.bed.layout_file import LONGEST_NAME, Layouts, layouts_text, parse_layouts
+from ui.style.language import tr
 from ui.waves.sweep import SweepView
 from ui.window.kept_file import KeptFile
 
@@ -25,7 +26,7 @@ class LayoutDesk:
 
     def __init__(self, sweep: SweepView, file: Path | None, worker: Executor, say: Callable[[str], None]) -> None:
         self._sweep, self._say = sweep, say
-        self._kept = KeptFile(file, "layouts of rows", parse_layouts, layouts_text, Layouts(), worker, say)
+        self._kept = KeptFile(file, tr("layouts of rows"), parse_layouts, layouts_text, Layouts(), worker, say)
         self.changed: Callable[[], None] = lambda: None
         sweep.layout_for = lambda keys: self._layouts.for_rows(keys)
 
@@ -74,7 +75,7 @@ class LayoutDesk:
         before = self.layout
         after = before.changed(self.keys, key, shown=not shown)
         if after is before:
-            self._say("one row stays on the screen")
+            self._say(tr("one row stays on the screen"))
         self._put(after)
 
     def next_speed(self, key: str) -> None:
@@ -106,34 +107,34 @@ class LayoutDesk:
     def use_layout(self, name: str) -> None:
         """That of a name, or :data:`USUAL`."""
         self._put(self._layouts.named.get(name, Layout()), always=True)
-        self._say(f"layout: {self.layout.name or USUAL}")
+        self._say(tr("layout: {name}", name=self.layout.name or tr(USUAL)))
 
     def next_layout(self) -> None:
         """The next of those saved; after the last the usual one."""
         if not self.names:
-            self._say("no layout is saved: R, then a name")
+            self._say(tr("no layout is saved: R, then a name"))
             return
         self.use_layout(next_of([USUAL, *self.names], self.layout.name or USUAL))
 
     def save_layout(self, name: str) -> bool:
         """The present one under a name, with the gains of now; False where that is no name."""
         name = " ".join(name.split())[:LONGEST_NAME]
-        if not name or name == USUAL:
-            self._say(f"a layout needs a name other than {USUAL!r}")
+        if not name or name in (USUAL, tr(USUAL)):
+            self._say(tr("a layout needs a name other than {usual!r}", usual=tr(USUAL)))
             return False
         rows = [
             msgspec.structs.replace(choice, gain=self._sweep.scale_of(lane).choice or 0.0) for choice, lane in self.rows
         ]
         layout, keys = self.layout.replaced(rows).named(name), self.keys
         self._order(lambda layouts: layouts.saved(layout).used(keys, layout))
-        self._say(f"layout saved as {name}")
+        self._say(tr("layout saved as {name}", name=name))
         return True
 
     def delete_layout(self, name: str) -> None:
         """No longer among the saved ones; a screen that has it keeps it."""
         if name in self.names:
             self._order(lambda layouts: layouts.without(name))
-            self._say(f"layout {name} deleted")
+            self._say(tr("layout {name} deleted", name=name))
 
     def _put(self, layout: Layout, always: bool = False) -> None:
         keys = self.keys

@@ -7,6 +7,7 @@ from PySide6.QtWidgets import QMenu, QWidget
 
 from ui.bed.lanes import Lane
 from ui.panels.rows_dialog import RowsDialog
+from ui.style.language import tr
 from ui.style.look import Look
 from ui.style.words import sweep_words
 from ui.waves.sweep import SweepView
@@ -18,13 +19,15 @@ class LayoutMenu:
 
     def __init__(self, desk: LayoutDesk, look: Look, sweep: SweepView, menu: QMenu, window: QWidget) -> None:
         self._desk, self._sweep = desk, sweep
-        self.dialog = RowsDialog(desk, look, self._words_of, lambda: desk.layout.name or self._usual(), USUAL, window)
+        self.dialog = RowsDialog(
+            desk, look, self._words_of, lambda: desk.layout.name or self._usual(), tr(USUAL), window
+        )
         desk.changed = self.dialog.renew
-        self.menu = menu.addMenu("Layout")
+        self.menu = menu.addMenu(tr("Layout"))
         self.menu.aboutToShow.connect(self.fill)
 
     def _usual(self) -> str:
-        return "" if self._desk.layout.rows else USUAL
+        return "" if self._desk.layout.rows else tr(USUAL)
 
     def _words_of(self, lane: Lane) -> tuple[str, str]:
         speed = sweep_words(self._sweep.speed_of(lane), self._sweep.screen_scale.known, short=True)
@@ -39,7 +42,7 @@ class LayoutMenu:
         self.menu.clear()
         group = QActionGroup(self.menu)
         now = self._desk.layout.name or self._usual()
-        for name in (USUAL, *self._desk.names):
+        for name in (tr(USUAL), *self._desk.names):
             action = self.menu.addAction(name.replace("&", "&&"))
             action.setCheckable(True)
             action.setChecked(name == now)

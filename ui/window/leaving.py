@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from ui.style.language import tr
+
 
 class Leaving:
     """A patient is not left by a slip of a finger, nor a recording ended by it: what runs has to be left twice."""
@@ -17,4 +19,4 @@ class Leaving:
         if not runs or now_s <= self._until_s:
             return ""
         self._until_s = now_s + self._asks_for_s
-        return "once more to quit" + (", which ends the recording" if recorded else "")
+        return tr("once more to quit, which ends the recording") if recorded else tr("once more to quit")

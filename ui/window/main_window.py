@@ -48,6 +48,7 @@ from ui.panels.history_band import band_words
 from ui.panels.shortcuts import SHORTCUTS
 from ui.sound.choice import SILENT, SoundChoice
 from ui.sound.output import MiniaudioOutput, OpenOutput
+from ui.style.language import tr
 from ui.style.look import Look
 from ui.style.theme import Theme, default_theme
 from ui.style.words import clock_words, speed_words
@@ -236,7 +237,9 @@ class MainWindow(QMainWindow):
         try:
             self._frame()
         except Exception as error:
-            self.banner.say(f"THIS DISPLAY HAS A FAULT ({type(error).__name__}) — what you see is not live", True)
+            self.banner.say(
+                tr("THIS DISPLAY HAS A FAULT ({fault}) — what you see is not live", fault=type(error).__name__), True
+            )
             self._cover()
             raise
 
@@ -389,7 +392,7 @@ class MainWindow(QMainWindow):
         self.foresight.say(bed, page)
         title = bed.snapshot.title if bed.snapshot is not None else ""
         speeds = speed_words(*bed.speeds)
-        source = f"{clock_words(position_s)}  ·  {speeds if seekable else 'LIVE'}  ·  {title}"
+        source = f"{clock_words(position_s)}  ·  {speeds if seekable else tr('LIVE')}  ·  {title}"
         self.alarm_room.say(bed, source, now_s, self.history.unix_s)
         if status is not None:
             gaps = bed.snapshot.gaps_s if bed.snapshot is not None else {}
@@ -403,7 +406,7 @@ class MainWindow(QMainWindow):
         page = self._shown_page
         self.past.say(None if page is None else band_words(page, self.ward.on_show, self.history.unix_s))
         if page is not None:
-            whose = whose_words(page.state.session, self.state.session) or "PAST"
+            whose = whose_words(page.state.session, self.state.session) or tr("PAST")
             self.sweep.put_stamp(past_stamp(f"{whose} {wall_words(page.at_s)}{self.freeze.left}", page.missing))
 
     def _say_numbers(self, head_s: float | None) -> None:

@@ -22,6 +22,7 @@ from ui.manners.dialog import SettingsDialog
 from ui.manners.sleep import SleepWatch, asleep_clock_s
 from ui.manners.store import SettingsStore
 from ui.panels.toast import STAYS_S
+from ui.style.language import tr
 from ui.style.look import Look
 from ui.style.theme import Theme, default_theme, theme_named
 from ui.window.leaving import Leaving
@@ -116,7 +117,7 @@ class Manners:
     def open_settings(self) -> None:
         """Show the settings; monitoring goes on beside them."""
         if self._store is None:
-            self._say(NO_STORE)
+            self._say(tr(NO_STORE))
             return
         if self.settings is None:
             self.settings = SettingsDialog(self._look, self._store, self._writer, self._count, self._window)
@@ -138,9 +139,9 @@ class Manners:
     def save_problem_report(self) -> None:
         """Write a report for who is to help, without anything of a patient; a later frame says where it is."""
         if self._around.report is None:
-            self._say("this window has nothing to report")
+            self._say(tr("this window has nothing to report"))
             return
-        self._files.write("zip", self._around.report, "(no waves, no names)", "vigil-problem")
+        self._files.write("zip", self._around.report, tr("(no waves, no names)"), "vigil-problem")
 
     # The window ---------------------------------------------------------------------------------------------------
 

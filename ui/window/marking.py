@@ -8,6 +8,7 @@ from PySide6.QtWidgets import QWidget
 
 from ui.bed.ward import Ward
 from ui.panels.mark_entry import MarkEntry
+from ui.style.language import tr
 from ui.style.look import Look
 from ui.style.words import clock_words
 from ui.window.control_link import ControlLink
@@ -26,9 +27,9 @@ class Marking:
         if clock.started:
             self.entry.ask(clock.position_s)
         else:
-            self._say("nothing has arrived yet that could be marked")
+            self._say(tr("nothing has arrived yet that could be marked"))
 
     def _set(self, time_s: float, word: str) -> None:
         at = clock_words(time_s)
         self._link.do(f"mark at {at}", lambda control: control.mark(time_s, word))
-        self._say(f"marked at {at}" + (f": {word}" if word else ""))
+        self._say(tr("marked at {time}", time=at) + (f": {word}" if word else ""))

@@ -78,14 +78,14 @@ class Operator:
         if self._live():
             return
         if self._status is not None and self._status.paused:
-            self._link.do("resume", lambda control: control.resume())
+            self._link.do(tr("resume"), lambda control: control.resume())
         else:
-            self._link.do("pause", lambda control: control.pause())
+            self._link.do(tr("pause"), lambda control: control.pause())
 
     def set_speed(self, speed: float) -> None:
         """Event seconds a second."""
         if not self._live():
-            self._link.do(f"speed {speed_words(speed)}", lambda control: control.set_speed(speed))
+            self._link.do(tr("speed {speed}", speed=speed_words(speed)), lambda control: control.set_speed(speed))
 
     def change_speed(self, direction: float) -> None:
         """The next speed of the list, faster for a positive ``direction``."""
@@ -95,7 +95,7 @@ class Operator:
     def seek(self, time_s: float) -> None:
         """Go to ``time_s`` of the recording."""
         if not self._live():
-            self._link.do(f"seek to {clock_words(time_s)}", lambda control: control.seek(time_s))
+            self._link.do(tr("seek to {time}", time=clock_words(time_s)), lambda control: control.seek(time_s))
 
     def seek_by(self, seconds: float) -> None:
         """Go so many seconds on, or back, within the recording; of a live bed in what is recorded of it."""
@@ -134,7 +134,7 @@ class Operator:
     def step(self, seconds: float) -> None:
         """While paused, play so many seconds."""
         if not self._live() and self._status is not None and self._status.paused:
-            self._link.do("step", lambda control: control.step(seconds))
+            self._link.do(tr("step"), lambda control: control.step(seconds))
 
     # The past of a live bed ---------------------------------------------------------------------------------------
 
@@ -195,7 +195,7 @@ class Operator:
         if any(not other.first for other in self._sweep.all_lanes if other.modality is lane.modality):
             of = tr("{sensor}, all its leads,", sensor=of)  # they are one cable
         self._link.do(
-            f"{'drop' if drop else 'restore'} {lane.modality}",
+            tr("drop {sensor}", sensor=lane.title) if drop else tr("restore {sensor}", sensor=lane.title),
             lambda control: control.set_dropped(lane.modality, drop),
         )
         withheld = tr("{sensor} WITHHELD — press {key} to restore", sensor=of, key=number + 1)

@@ -10,6 +10,8 @@ from pathlib import Path
 from PySide6.QtCore import QStandardPaths
 from PySide6.QtGui import QImage, QImageWriter
 
+from ui.style.language import tr
+
 
 class Pictures:
     """``folder``: where they go, the user's pictures unless set."""
@@ -35,7 +37,8 @@ class Pictures:
         done = [picture for picture in self._writing if picture[2].done()]
         self._writing = [picture for picture in self._writing if picture not in done]
         return [
-            f"saved {path}{more}" if written.result() else f"could not write {path}" for path, more, written in done
+            tr("saved {path}", path=path) + more if written.result() else tr("could not write {path}", path=path)
+            for path, more, written in done
         ]
 
     def close(self) -> None:

@@ -11,6 +11,7 @@ from PySide6.QtGui import QPainter, QPaintEvent, QPen, QScreen
 from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from ui.style.labels import plain_label
+from ui.style.language import tr
 from ui.style.look import Look
 from ui.style.own_keys import OwnKeysDialog
 from ui.waves.screen_sizes import measured_scale, parse_sizes, sizes_text, with_screen
@@ -53,16 +54,16 @@ class RulerDialog(OwnKeysDialog):
     def __init__(self, look: Look, takes: Callable[[float | None], None], parent: QWidget) -> None:
         super().__init__(parent)
         self._look, self._takes = look, takes
-        self.setWindowTitle("Size of this screen")
+        self.setWindowTitle(tr("Size of this screen"))
         self.line = Line(look)
         self.now, self.told = plain_label(), plain_label()
         self.length = QLineEdit()
         self.length.setPlaceholderText("mm")
         self.length.returnPressed.connect(self._take)
         asked = QHBoxLayout()
-        for widget in (plain_label("Length of this line by a ruler, in mm:"), self.length):
+        for widget in (plain_label(tr("Length of this line by a ruler, in mm:")), self.length):
             asked.addWidget(widget)
-        for words, does in (("Keep", self._take), ("As the screen says", lambda: self._give(None))):
+        for words, does in ((tr("Keep"), self._take), (tr("As the screen says"), lambda: self._give(None))):
             button = QPushButton(words)
             button.setAutoDefault(False)
             button.clicked.connect(lambda _checked=False, does=does: does())
@@ -76,7 +77,7 @@ class RulerDialog(OwnKeysDialog):
     def _take(self) -> None:
         found = measured_scale(self.line.length, self.length.text())
         if found is None:
-            self.told.setText("That is no length of this line: measure it from end to end, and type millimetres.")
+            self.told.setText(tr("That is no length of this line: measure it from end to end, and type millimetres."))
         else:
             self._give(found)
 
@@ -110,7 +111,7 @@ class Ruler:
         window: QWidget,
     ) -> None:
         self._sweep, self._say = sweep, say
-        self._kept = KeptFile[dict[str, float]](file, "sizes of screens", parse_sizes, sizes_text, {}, worker, say)
+        self._kept = KeptFile[dict[str, float]](file, tr("sizes of screens"), parse_sizes, sizes_text, {}, worker, say)
         self.dialog = RulerDialog(look, self.take, window)
 
     @property
@@ -120,8 +121,8 @@ class Ruler:
     def measure_screen(self) -> None:
         """Ask the operator for the length of a line on this screen."""
         scale = self._sweep.screen_scale
-        says = f"{scale.px_per_mm:.2f} pixels a millimetre"
-        self.dialog.open_with(f"Now: {says}" + ("" if scale.known else ", assumed: the screen does not say its size"))
+        says = tr("Now: {scale:.2f} pixels a millimetre", scale=scale.px_per_mm)
+        self.dialog.open_with(says if scale.known else says + tr(", assumed: the screen does not say its size"))
 
     def take(self, px_per_mm: float | None) -> None:
         """The size of the screen that the waves are on."""
@@ -129,7 +130,7 @@ class Ruler:
         self._kept.order(lambda sizes: with_screen(sizes, screen, px_per_mm))
         self._renew()
         known = self._sweep.screen_scale.known
-        self._say("millimetres are true on this screen now" if known else "the screen does not say its size")
+        self._say(tr("millimetres are true on this screen now") if known else tr("the screen does not say its size"))
 
     def _renew(self) -> None:
         self._sweep.measured = self._kept.value

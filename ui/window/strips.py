@@ -6,10 +6,10 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from streams.control import BedView
 from ui.bed.bedside import Bedside
 from ui.bed.past import Page, day_words, wall_words
 from ui.bed.strip import Strip, strip_of, table
+from ui.style.language import tr
 from ui.style.theme import Theme
 from ui.style.words import bed_title, clock_words
 from ui.waves.scales import Scale
@@ -43,7 +43,7 @@ class Strips:
         bed, head_s, page = self._ward.on_show, self._sweep.head_s, self._history.page
         shown = page or self._freeze.view
         if head_s is None or not self._sweep.isVisible():
-            self._say("there are no waves on the screen to take")
+            self._say(tr("there are no waves on the screen to take"))
             return None
         state = shown.state if shown is not None else bed.state
         begin_s = max(head_s - (self._sweep.page_s if shown is not None else seconds), state.clock.first_s)
@@ -58,15 +58,14 @@ class Strips:
     def _when(self, bed: Bedside, page: Page | None, begin_s: float, head_s: float) -> str:
         """Of when it is, on the wall where that is known, and when it was printed."""
         unix_s = self._history.unix_s
-        event = f"{clock_words(begin_s)} to {clock_words(head_s)} of the {_source(bed.snapshot)}"
-        what = "PAST" if page is not None else "FROZEN" if self._freeze.view is not None else "LIVE"
-        wall = f" · at {day_words(page.at_s, unix_s)}" if page is not None else ""
+        span = {"begin": clock_words(begin_s), "end": clock_words(head_s)}
+        live = bed.snapshot is not None and not bed.snapshot.status.seekable
+        of_live = tr("{begin} to {end} of the live source", **span)
+        event = of_live if live else tr("{begin} to {end} of the recording", **span)
+        what = tr("PAST") if page is not None else tr("FROZEN") if self._freeze.view is not None else tr("LIVE")
+        wall = " · " + tr("at {time}", time=day_words(page.at_s, unix_s)) if page is not None else ""
         missing = f" · {page.missing}" if page is not None and page.missing else ""
-        return f"{what} {event}{wall}{missing} · printed {wall_words(unix_s)}"
-
-
-def _source(snapshot: BedView | None) -> str:
-    return "live source" if snapshot is not None and not snapshot.status.seekable else "recording"
+        return f"{what} {event}{wall}{missing} · " + tr("printed {time}", time=wall_words(unix_s))
 
 
 def _write_pdf(strip: Strip, scales: list[Scale], theme: Theme, path: Path) -> bool:

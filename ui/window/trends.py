@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from ui.bed.ward import Ward
+from ui.style.language import tr
 from ui.style.look import Look
 from ui.window.picture import Pictures
 from ui.window.trends_past import TrendsPast
@@ -72,4 +73,4 @@ class TrendsRoom(QWidget):
         if order != "save":
             self.page.do(order)
         elif (export := self.page.export()) is not None:
-            self._pictures.write("csv", export.write, "with .svg and .png beside it", "vigil-trends")
+            self._pictures.write("csv", export.write, tr("with .svg and .png beside it"), "vigil-trends")

@@ -20,6 +20,7 @@ from streams.sources.look_back import LookBack
 from ui.bed.bedside import Bedside
 from ui.bed.trends import JOINED_S, Trends
 from ui.bed.trends_past import TrendsFold
+from ui.style.language import tr
 from ui.style.theme import Theme
 from ui.window.history import History
 
@@ -85,7 +86,7 @@ class TrendsPast:
             return words
         if self._reading is not None:
             share = self._reading[0].done_share
-            return f"reading what was recorded before: {100.0 * share:.0f} %"
+            return tr("reading what was recorded before: {share:.0f} %", share=100.0 * share)
         if now_s < trends.joined_s + JOINED_S + FLUSHED_S:
             return words
         until_s = self._history.unix_s - (now_s - trends.joined_s) + JOINED_S
@@ -93,17 +94,17 @@ class TrendsPast:
         if self._worker is None:
             self._worker = ThreadPoolExecutor(1, "display-trends")
         self._reading = reading, self._worker.submit(self._read, look_back, reading)
-        return words or "reading what was recorded before"
+        return words or tr("reading what was recorded before")
 
     def _take(self, reading: _Reading, future: Future[None], bed: Bedside, now_s: float, look_back: LookBack) -> None:
         self._again_s.pop(bed.name, None)
         try:
             future.result()
         except _NotThere:
-            words = f"what was before is not known: there is no recording {look_back.name}"
+            words = tr("what was before is not known: there is no recording {name}", name=look_back.name)
             self._again_s[bed.name] = now_s + LOOKED_FOR_S
         except (VigilError, OSError) as error:
-            words = f"what was before is not known: the recording cannot be read: {error}"
+            words = tr("what was before is not known: the recording cannot be read: {error}", error=error)
         else:
             words = "; ".join(reading.left)
             if reading.trends is not None:
@@ -140,8 +141,12 @@ class TrendsPast:
             if words.told:
                 whole_ns = max(1, reading.until_ns - begun.begin_ns)
                 reading.done_share = min(1.0, (words.told[-1][0] - begun.begin_ns) / whole_ns)
-        left = () if begun.whole else (f"of what was recorded before only the newest {MOST_BYTES >> 20} MB were read",)
-        reading.left = (*left, "some of what was recorded before is damaged") if damaged else left
+        left = (
+            ()
+            if begun.whole
+            else (tr("of what was recorded before only the newest {size} MB were read", size=MOST_BYTES >> 20),)
+        )
+        reading.left = (*left, tr("some of what was recorded before is damaged")) if damaged else left
         reading.trends = fold.trends
 
     @contextmanager

@@ -6,6 +6,7 @@ from concurrent.futures import Executor, Future
 
 from ui.bed.state import DisplayState
 from ui.bed.truth import Mean, Truth, TruthNumbers
+from ui.style.language import tr
 from ui.waves.sweep import SweepView
 from ui.waves.truth_tags import truth_tags
 
@@ -28,11 +29,11 @@ class TruthView:
     def toggle(self, seekable: bool) -> str:
         """On or off; what is to be said of it. seekable: of a recording."""
         if not seekable and not self.on:
-            return "a live source has no truth to show: what it withholds nobody measures"
+            return tr("a live source has no truth to show: what it withholds nobody measures")
         self.on = not self.on
-        return (
-            "the truth is drawn in dots where a sensor is withheld — T hides it" if self.on else "the truth is hidden"
-        )
+        if self.on:
+            return tr("the truth is drawn in dots where a sensor is withheld — T hides it")
+        return tr("the truth is hidden")
 
     def renew(self, state: DisplayState, sweep: SweepView, speed: float | None, seekable: bool) -> None:
         """Brings numbers and tags up to date. state: of the bed on show; speed: event seconds a second, None: max."""
