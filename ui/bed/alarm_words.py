@@ -27,6 +27,7 @@ TEXTS = (
     "HYPOTENSION RISK {risk} > {limit} ({minutes} min)",
     "{vital} LOW {value} < {limit}",
     "{vital} HIGH {value} > {limit}",
+    "APNOEA > {limit} s",
     "{sensor} NO PULSE",
     "{sensor} NO SIGNAL",
     "{sensor} WITHHELD",
