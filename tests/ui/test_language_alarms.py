@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import itertools
+import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,7 +52,8 @@ def evidence() -> Iterator[Evidence]:
 
 def limits() -> Iterator[str]:
     for limit in DEFAULT_LIMITS:
-        yield limit.words(limit.value - 2 if limit.below else limit.value + 0.4)
+        if math.isfinite(limit.value):
+            yield limit.words(limit.value - 2 if limit.below else limit.value + 0.4)
 
 
 def lead_texts() -> Iterator[str]:
