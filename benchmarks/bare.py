@@ -84,7 +84,7 @@ def run_bare(channels: ChannelMap, engine: AnyEngine, seconds: float, tick_ns: i
         judged = time.process_time()
         cpu["signals"] += judged - cut
         spent.ticks += 1
-        spent.alarms += sum(_judge(alarms, record) for record in handled.records)
+        spent.alarms += sum(judge(alarms, record) for record in handled.records)
         told = time.process_time()
         cpu["alarms"] += told - judged
         if handled.windows:
@@ -94,7 +94,8 @@ def run_bare(channels: ChannelMap, engine: AnyEngine, seconds: float, tick_ns: i
             cpu["model"] += time.process_time() - told
 
 
-def _judge(alarms: AlarmEngine, record: AnyRecord) -> int:
+def judge(alarms: AlarmEngine, record: AnyRecord) -> int:
+    """Hands a record to the rule that it is for; how many alarms it begins, changes or ends."""
     if isinstance(record, StateRecord):
         return len(alarms.on_state(record))
     if isinstance(record, VitalsRecord):

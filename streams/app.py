@@ -51,6 +51,17 @@ class Stages:
     follow: FollowStage | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Who reads a topic. owner: answers for what cannot be read. refuses: what its ``handle`` raises at a record that
+    it takes for a dead letter."""
+
+    name: str
+    handle: Handle
+    owner: bool
+    refuses: tuple[type[VigilError], ...] = ()
+
+
 SILENCE_S = 5.0  # of a topic that is read again first
 
 WARMING = ("waves", "vitals", "predictions")
@@ -120,51 +131,63 @@ def create_app(
     topic = {name: _raw_topic(app, prefix + name, partitions) for name in TOPICS}
 
     first = {name: _ReadFirst(app, prefix + name) for name in ("vitals", "predictions")}
+    readers: dict[str, list[_Reader]] = {}
 
-    def agent(
+    def reads(
         source: str, name: str, handle: Handle, *, owner: bool, refuses: tuple[type[VigilError], ...] = ()
     ) -> None:
-        """An agent on ``source`` that hands every readable record to ``handle``, which may refuse one by raising."""
+        """Every readable record on ``source`` goes to ``handle``, which may refuse one by raising."""
+        readers.setdefault(source, []).append(_Reader(name, handle, owner, refuses))
+
+    if (show := stages.show) is not None:
+        # Who reads a topic alone answers for its dead letters; nobody does for those of the dead letters themselves.
+        alone = {"beds": True, "waves": stages.window is None, "vitals": stages.alarm is None,
+                 "predictions": stages.alarm is None, "commands": stages.command is None, "alarms": True,
+                 "deadletters": False}  # fmt: skip
+        for source in TOPICS:  # first of all: what is to be seen waits for nothing that is found in it
+            reads(source, "show", _new(partial(show.handle, source)), owner=alone[source])
+    if (window := stages.window) is not None:
+        reads("waves", "window", _ticks_only(window.handle), owner=True, refuses=(BadInput, DecodeError))
+        reads("commands", "explain", _new(window.explain), owner=False)
+    if (alarm := stages.alarm) is not None:
+        for source in ("vitals", "predictions"):
+            reads(source, "alarm", partial(alarm.handle, source), owner=True, refuses=(BadInput,))
+        reads("commands", "alarm", partial(alarm.handle, "commands"), owner=False, refuses=(BadInput,))
+    if (follow := stages.follow) is not None:
+        for source in ("vitals", "beds"):
+            reads(source, "follow", _new(follow.handle), owner=False)
+    if (command := stages.command) is not None:
+        reads("commands", "command", _new(command.handle), owner=True, refuses=(BadInput,))
+
+    def agent(source: str, its: list[_Reader]) -> None:
+        """One agent a topic, whoever reads it: each of them a stream of its own would cost every tick as much again."""
 
         progress = _Progress(app)
+        owner, warms = any(one.owner for one in its), any(one.name == "window" for one in its)
+        memories = first.get(source) if any(one.name == "alarm" for one in its) else None
 
         async def run(stream: faust.StreamT[Any]) -> None:
             async for event in stream.events():
                 again = progress.again(event)
-                if again is Again.ELSEWHERE and name == "window":
+                if again is Again.ELSEWHERE and warms:
                     for topic_read in first.values():
                         await topic_read.read(event.message.partition)
                 record = None if again is Again.HERE else wire.read(event, owner=owner and again is Again.NO)
-                try:
-                    if record is not None and not (only_own and not same_source(record.session, session)):
-                        if source in first and name == "alarm" and window is not None:
-                            first[source].pass_on(event, record, window)
-                        await handle(record, again is not Again.NO)
-                except refuses as error:
-                    wire.refuse(event, error)
-                if source in first and name == "alarm":
-                    first[source].note(event)
+                if record is not None and not (only_own and not same_source(record.session, session)):
+                    if memories is not None and window is not None:
+                        memories.pass_on(event, record, window)
+                    for one in its:
+                        try:
+                            await one.handle(record, again is not Again.NO)
+                        except one.refuses as error:
+                            wire.refuse(event, error)
+                if memories is not None:
+                    memories.note(event)
 
-        app.agent(topic[source], name=f"{name}_{source}")(run)
+        app.agent(topic[source], name=source)(run)
 
-    if (window := stages.window) is not None:
-        agent("waves", "window", _ticks_only(window.handle), owner=True, refuses=(BadInput, DecodeError))
-        agent("commands", "explain", _new(window.explain), owner=False)
-    if (alarm := stages.alarm) is not None:
-        for source in ("vitals", "predictions"):
-            agent(source, "alarm", partial(alarm.handle, source), owner=True, refuses=(BadInput,))
-        agent("commands", "alarm", partial(alarm.handle, "commands"), owner=False, refuses=(BadInput,))
-    if (show := stages.show) is not None:
-        # Who reads a topic alone answers for its dead letters; nobody does for those of the dead letters themselves.
-        alone = {"beds": True, "waves": window is None, "vitals": alarm is None, "predictions": alarm is None,
-                 "commands": stages.command is None, "alarms": True, "deadletters": False}  # fmt: skip
-        for source in TOPICS:
-            agent(source, "show", _new(partial(show.handle, source)), owner=alone[source])
-    if (follow := stages.follow) is not None:
-        for source in ("vitals", "beds"):
-            agent(source, "follow", _new(follow.handle), owner=False)
-    if (command := stages.command) is not None:
-        agent("commands", "command", _new(command.handle), owner=True, refuses=(BadInput,))
+    for source, its in readers.items():
+        agent(source, its)
 
     async def ready() -> None:
         on_ready()
