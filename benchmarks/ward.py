@@ -1,5 +1,6 @@
 """How many beds one machine carries: each a patient of its own at real time, all headless, the model included.
 
+``--search`` finds the most beds that keep up: it doubles until one does not, then halves the difference down to four.
 ``--beds 16 32 60 100`` runs ``vigil run`` once for each number, all in one process on ``embedded://``. With
 ``--broker`` a source process, ``--workers`` worker processes and this process as the reader share the machine with the
 Kafka.
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
+from collections.abc import Callable
 from math import ceil
 from pathlib import Path
 
@@ -25,6 +27,7 @@ from benchmarks.report import publish
 from benchmarks.runs import vigil_run
 from benchmarks.tables import machine, table
 
+STEP = 4  # beds
 SETTLES_S = 25.0  # imports, ten seconds of look-back, the first windows
 CATCHES_UP_S = 60.0  # beyond twice its length, for a source to come to its end
 
@@ -33,17 +36,25 @@ def main(argv: list[str]) -> int:
     """Runs every number of beds and writes the table; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks ward", description=__doc__)
     parser.add_argument("--beds", type=int, nargs="+", default=[16, 32, 60, 100])
+    parser.add_argument(
+        "--search", type=int, metavar="FROM", help="find where it stops keeping up, from so many beds on"
+    )
     parser.add_argument("--seconds", type=int, default=90)
     parser.add_argument("--broker", help="kafka://HOST:PORT; without, all in one process")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args(argv)
     if options.broker is None:
-        rows = [_embedded(beds, options.seconds) for beds in options.beds]
         where = "one process"
     else:
-        rows = [_on_kafka(beds, options.seconds, options.broker, options.workers) for beds in options.beds]
         where = f"on Kafka, {options.workers} worker{'s' if options.workers > 1 else ''}"
+
+    def run(beds: int) -> list[object]:
+        if options.broker is None:
+            return _embedded(beds, options.seconds)
+        return _on_kafka(beds, options.seconds, options.broker, options.workers)
+
+    rows = [run(beds) for beds in options.beds] if options.search is None else search(run, options.search)
     header = ["beds", "cores", "ms of CPU a bed and second", "windows", "predictions", "missing", "invalid",
               "fell back (s)", "sample → out p50 (ms)", "p99", "window → prediction p99", "memory (MB)"]  # fmt: skip
     text = "\n".join(
@@ -57,6 +68,26 @@ def main(argv: list[str]) -> int:
     )
     publish(text, options.out)
     return 0
+
+
+def search(run: Callable[[int], list[object]], first: int) -> list[list[object]]:
+    """The rows of every run, by beds: doubled while they keep up, then between the last that did and the first that did
+    not, until those are ``STEP`` apart."""
+    rows: dict[int, list[object]] = {}
+    kept, failed = 0, None
+    while failed is None or failed - kept > STEP:
+        beds = (2 * kept or first) if failed is None else (kept + failed) // 2
+        rows[beds] = run(beds)
+        if _kept_up(rows[beds]):
+            kept = beds
+        else:
+            failed = beds
+    return [rows[beds] for beds in sorted(rows)]
+
+
+def _kept_up(row: list[object]) -> bool:
+    """Nothing missing, invalid or given up."""
+    return not any(row[i] for i in (5, 6, 7))
 
 
 def _patients(beds: int, seconds: int) -> list[str]:
@@ -136,7 +167,7 @@ def _row(beds: int, heard: list[Heard], load: _Load) -> list[object]:
 
 def _model(rows: list[list[object]]) -> str:
     """What a thousand beds need, by the largest ward that kept up: nothing missing, invalid or given up."""
-    kept = [row for row in rows if not any(row[i] for i in (5, 6, 7))]
+    kept = [row for row in rows if _kept_up(row)]
     if not kept:
         return "None of these kept up."
     most = max(kept, key=lambda row: int(str(row[0])))

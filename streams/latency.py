@@ -1,4 +1,4 @@
-"""Latency per stage in bounded memory: p50, p99 and the maximum, over the whole run and over the last minute.
+"""Latency per stage in bounded memory: p50, p99, p99.9 and the maximum, over the whole run and over the last minute.
 
 A histogram with logarithmic buckets (as in HdrHistogram; Tene 2012): quantiles are right to the width of a bucket,
 2 %, whatever the number of values; the maximum is exact. Stages:
@@ -111,12 +111,13 @@ class LatencyBook:
         return found
 
     def report(self) -> dict[str, dict[str, float | None]]:
-        """Stage -> p50, p99, max in ms over the whole run, for the stages that were measured."""
+        """Stage -> p50, p99, p999, max in ms over the whole run, for the stages that were measured."""
         with self._lock:
             return {
                 stage: {
                     "p50": _rounded(total.quantile(0.5)),
                     "p99": _rounded(total.quantile(0.99)),
+                    "p999": _rounded(total.quantile(0.999)),
                     "max": _rounded(total.max_ms),
                 }
                 for stage, total in sorted(self._total.items())

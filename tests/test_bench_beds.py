@@ -6,10 +6,12 @@ import subprocess
 import sys
 import time
 
+import pytest
 from msgspec.structs import replace
 
 from benchmarks.beds import Heard
 from benchmarks.faults import FAULTS, Cores, cases
+from benchmarks.ward import STEP, search
 from streams.records import AnyRecord, PredictionRecord, VitalsRecord, WaveTick
 
 S = 10**9
@@ -92,3 +94,20 @@ def test_what_a_child_used_is_ours_also_when_it_has_ended() -> None:
     ours, others = cores.used()
     assert ours * (time.monotonic() - began) > 0.45
     assert others >= 0.0
+
+
+@pytest.mark.parametrize(
+    ("first", "most", "expected"), [(16, 43, (40, 44)), (16, 5, (4, 8)), (8, 8, (8, 12)), (4, 0, (0, 4))]
+)
+def test_the_search_ends_where_beds_stop_keeping_up(first: int, most: int, expected: tuple[int, int]) -> None:
+    tried: list[int] = []
+
+    def run(beds: int) -> list[object]:
+        tried.append(beds)
+        return [beds, "", 0, 0, 0, 0, int(beds > most), None]
+
+    rows = search(run, first)
+    kept = max((int(str(row[0])) for row in rows if not row[6]), default=0)
+    failed = min(int(str(row[0])) for row in rows if row[6])
+    assert kept <= most < failed <= kept + STEP and (kept, failed) == expected
+    assert len(tried) == len(set(tried)) == len(rows) and tried[0] == first
