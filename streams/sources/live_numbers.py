@@ -24,6 +24,8 @@ from streams.sources.device_replay import AGAIN_NS, MAX_EACH
 
 AHEAD_NS = 2 * SECOND_NS
 """By so much a number may seem to be measured after it came: samples come in blocks."""
+MOST_S = 1e11
+"""No clock says more; beyond it is no time."""
 OLDEST_NS = 30 * 24 * 3600 * SECOND_NS
 
 
@@ -54,6 +56,8 @@ class LiveNumbers:
 
     def see_clock(self, stamp_s: float, now_ns: int) -> None:
         """The newest sample of those that have come ``now_ns`` has this stamp."""
+        if not abs(stamp_s) < MOST_S:
+            return
         self._behind_ns = now_ns - round(stamp_s * SECOND_NS)
         untimed, self._untimed = self._untimed, {}
         for said, came_ns in untimed.values():
@@ -109,7 +113,8 @@ class LiveNumbers:
         before = self._since.get(name)
         if before is not None and before[0] == stamp_s:
             return before[1]
-        assert self._behind_ns is not None
+        if self._behind_ns is None or not abs(stamp_s) < MOST_S:
+            return None
         since_ns = round(stamp_s * SECOND_NS) + self._behind_ns
         if not now_ns - OLDEST_NS <= since_ns <= now_ns + AHEAD_NS:
             return None

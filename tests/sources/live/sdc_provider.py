@@ -167,7 +167,7 @@ class Provider:
 
     def number(self, handle: str, value: str, validity: str, ago_s: str) -> None:
         """Report a number, determined so long ago; ``-``: without saying when."""
-        with self.mdib.metric_state_transaction() as transaction:
+        with self.mdib.metric_state_transaction(set_determination_time=False) as transaction:
             state = transaction.get_state(handle)
             state.MetricValue = None
             said = state.mk_metric_value()
@@ -176,8 +176,9 @@ class Provider:
             said.DeterminationTime = None if ago_s == "-" else time.time() - float(ago_s)
 
     def obey(self, line: str) -> None:
-        """``number H VALUE VALIDITY AGO``: :meth:`number`; ``off H``, ``on H``: a wave's activation; ``validity V``; ``annotate I TEXT``: the next message's sample I;
-        ``stall``, ``go``; ``patient``: another one; ``describe``: another description; ``end``: a clean end."""
+        """``number H VALUE VALIDITY AGO``: :meth:`number`; ``off H``, ``on H``: a wave's activation; ``validity V``;
+        ``annotate I TEXT``: the next message's sample I; ``stall``, ``go``; ``patient``: another one; ``describe``:
+        another description; ``end``: a clean end."""
         word, _, rest = line.strip().partition(" ")
         if word == "off":
             self.off.add(rest)

@@ -64,9 +64,7 @@ def mdib(*described: str, states: str = "") -> ElementTree.Element:
          '<Unit Code="262656"/>', "bis", 41.0, 41.0),
     ),
 )  # fmt: skip
-def test_a_number_is_what_its_code_says_in_its_unit(
-    kind: str, unit: str, name: str, given: float, want: float
-) -> None:
+def test_a_number_is_what_its_code_says_in_its_unit(kind: str, unit: str, name: str, given: float, want: float) -> None:
     (found,), ignored = metrics(mdib(metric("h", kind, unit)))
     assert (found.handle, found.mds, found.name, ignored) == ("h", "mds", name, [])
     assert in_unit(kinds()[name], given, found.unit) == pytest.approx(want, rel=1e-5)
