@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import random
 from xml.etree import ElementTree
 
 import pytest
@@ -147,3 +149,23 @@ def test_of_the_description_only_values_with_a_time_count() -> None:
     state = told("a").replace("<State", "<MetricState").replace("</State", "</MetricState")
     report = f"<R {HEAD}><ReportPart>{state}</ReportPart></R>"
     assert [s.get("DescriptorHandle") for s in reported_states(ElementTree.fromstring(report))] == ["a"]
+
+
+def test_a_mangled_message_is_not_known_and_never_an_error() -> None:
+    chance = random.Random(7)
+    whole = f"<M {HEAD}>{told('h')}</M>"
+    first, read = whole.index("<MetricValue"), 0
+    for _ in range(2000):
+        text = list(whole)
+        for _ in range(chance.randint(1, 4)):
+            text[chance.randrange(first, len(text))] = chance.choice('0123456789eE.- "<>/=aNn')
+        try:
+            tree = ElementTree.fromstring("".join(text))
+        except ElementTree.ParseError:
+            continue
+        for state in tree:
+            read += 1
+            found = value(state, METRIC)
+            assert found.value is None or math.isfinite(found.value)
+            assert found.stamp_s is None or math.isfinite(found.stamp_s)
+    assert read > 300
