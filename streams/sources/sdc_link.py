@@ -112,6 +112,7 @@ class Link:
         self._changed = threading.Condition()
         self._blocks: deque[Block | DeviceValue] = deque(maxlen=MOST_BLOCKS)
         self._metrics: dict[str, sdc_numbers.Metric] = {}
+        self._metrics_at = 0
         self._newest: dict[str, DeviceValue] = {}
         self._early_metrics: deque[Any] = deque(maxlen=MOST_EARLY)
         self._waves: dict[str, DeviceChannel] = {}
@@ -177,10 +178,12 @@ class Link:
         self.channels = list(self._waves.values())
 
     def begin(self) -> None:
-        """From now on samples count; what has come so far is of before. Numbers are as they are."""
+        """From now on samples count; what has come so far is of before. Numbers are as they are, but for one of which
+        nobody knows how long it has been so."""
         with self._changed:
             self._blocks.clear()
-            self._blocks.extend(self._newest.values())
+            known = (said for said in self._newest.values() if said.value is None or said.stamp_s is not None)
+            self._blocks.extend(known)
             self._heard_s = time.monotonic()
 
     def read(self, timeout_s: float) -> list[Block | DeviceValue]:
@@ -276,7 +279,12 @@ class Link:
             if not self._waves:  # apart from what else is early, which they are more than
                 self._early_metrics.append(message)
                 return
-        if not (self._lost or self._other_sequence(message)):
+        if self._lost or self._other_sequence(message):
+            return
+        version = message.mdib_version_group.mdib_version
+        with self._changed:  # one that was early may be looked at behind a newer one
+            newer, self._metrics_at = version >= self._metrics_at, max(version, self._metrics_at)
+        if newer:
             self._take_values(sdc_numbers.reported_states(message.p_msg.msg_node))
 
     def _take_values(self, states: Iterable[Any]) -> None:

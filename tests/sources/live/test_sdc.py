@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from streams.records import DeviceNumber
 from streams.sources.device import AnotherPatient, Block, DeviceLost, DeviceValue
 from streams.sources.live import LiveSource
 from streams.sources.sdc import SdcDevice, Wanted, sdc_devices, sdc_wanted
-from streams.sources.sdc_link import load_sdc
+from streams.sources.sdc_link import Link, load_sdc, tls_contexts
 from tests.sources.live.accounts import account
 from tests.sources.live.device_conformance import DeviceConformance, Rig
 from tests.sources.live.sdc_rig import PATIENCE_S, PORT, Bed, Provider, authority
@@ -157,6 +158,38 @@ def test_numbers_come_with_unit_validity_and_age_also_those_of_before_it_was_con
     assert [number.since_ns is None for number in told(bed, "spo2")] == [False, True, True]
     assert [number.value for number in told(bed, "temp_c")] == [pytest.approx(37.0)]
     assert {number.name for tick in bed.ticks for number in tick.numbers} == {"nibp_sys", "spo2", "temp_c"}
+
+
+def test_a_report_that_is_older_than_the_last_one_says_nothing_any_more(certs: Path) -> None:
+    with Provider(certs=str(certs), port=PORT + 9) as provider:
+        library, contexts = load_sdc(), tls_contexts(load_sdc(), str(certs))
+        link = Link(library, provider.address, contexts)
+        reports: list[Any] = []
+
+        def keep(report: Any) -> None:  # the library holds it weakly
+            reports.append(report)
+
+        library.observe.bind(link._consumer, episodic_metric_report=keep)
+        came: list[Block | DeviceValue] = []
+
+        def until(value: float | None) -> None:
+            end = time.monotonic() + PATIENCE_S
+            while not [said for said in came if isinstance(said, DeviceValue) and said.value == value]:
+                assert time.monotonic() < end, "nothing came"
+                came.extend(link.read(0.05))
+
+        link.begin()
+        provider.tell("number spo2 97 Vld -")
+        until(97.0)
+        provider.tell("number spo2 97 Inv -")
+        until(None)
+        link._on_metrics(reports[0])
+        assert [said for said in link.read(0.0) if isinstance(said, DeviceValue)] == []
+        provider.tell("number spo2 96 Vld -")
+        until(96.0)
+        link.begin()
+        assert [said for said in link.read(0.0) if isinstance(said, DeviceValue)] == [], "who knows since when"
+        link.close()
 
 
 def test_another_patient_is_said_and_a_session_of_its_own(provider: Provider, certs: Path) -> None:
