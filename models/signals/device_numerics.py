@@ -1,7 +1,7 @@
 """Numbers that a device has measured itself (SpO2, cuff pressure, BIS …): which are known, and those of a recording.
 
 They are shown, limited and exported as the device's; nothing is computed from them and no model reads them. What they
-are called where they are recorded is the table ``numerics.toml``.
+are called where they are recorded, and coded by devices, is the table ``numerics.toml``.
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ from models.signals.errors import BadInput
 from models.signals.modalities import Modality
 from models.signals.recording import Track, TrackKind
 from models.signals.times import SECOND_NS
-from models.signals.units import factor
+from models.signals.units import canonical_factor, factor
 
 UNKNOWN_NS = np.iinfo(np.int64).min
 """Stands for a time that nobody knows, in arrays."""
-_CELSIUS = {"c": (1.0, 0.0), "°c": (1.0, 0.0), "degc": (1.0, 0.0), "celsius": (1.0, 0.0), "": (1.0, 0.0),
-            "f": (5 / 9, -160 / 9), "°f": (5 / 9, -160 / 9), "degf": (5 / 9, -160 / 9)}  # fmt: skip
+_CELSIUS = {name: (1.0, 0.0) for name in ("c", "°c", "degc", "celsius", "cel", "")} | {
+    name: (5 / 9, -160 / 9) for name in ("f", "°f", "degf", "[degf]")
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,7 @@ class Kind:
     sensor: Modality | None = None
     held: bool = False
     together: str = ""
+    mdc: tuple[int | str, ...] = ()
 
 
 @cache
@@ -61,6 +63,7 @@ def kinds() -> Mapping[str, Kind]:
             Modality(row["sensor"]) if "sensor" in row else None,
             row.get("held", False),
             row.get("together", ""),
+            tuple(row.get("mdc", ())),
         )
         for name, row in tomllib.loads(text).items()
     }
@@ -97,7 +100,7 @@ def series_of(channels: Numbered, tracks: Sequence[Track]) -> tuple[Series, ...]
     found: list[Series] = []
     for kind in kinds().values():
         for name in named_among(kind.tracks, list(names)):
-            scale = _scale(names[name].unit, kind)
+            scale = scale_to(names[name].unit, kind)
             series = _series(kind, name, *channels.numerics(name), scale) if scale is not None else None
             if series is not None and np.isfinite(series.values).any():
                 found.append(series)
@@ -105,17 +108,28 @@ def series_of(channels: Numbered, tracks: Sequence[Track]) -> tuple[Series, ...]
     return tuple(found)
 
 
-def _scale(unit: str, kind: Kind) -> tuple[float, float] | None:
-    """Factor and offset that bring values to the kind's unit; None where they are of something else."""
+def scale_to(unit: str, kind: Kind) -> tuple[float, float] | None:
+    """Factor and offset that bring values in ``unit`` to the kind's; None where they are of something else."""
     unit = unit.strip()
     if kind.unit == "C":
         return _CELSIUS.get(unit.casefold())
     if kind.unit == "au" or not unit:
         return 1.0, 0.0
     try:
+        if kind.sensor is Modality.CO2:
+            return canonical_factor(unit, Modality.CO2), 0.0  # a share of the gas too
         return factor(unit, kind.unit), 0.0
     except BadInput:
         return None
+
+
+def in_unit(kind: Kind, value: float | None, unit: str) -> float | None:
+    """A ``value`` that a device gives in ``unit``, in the kind's; None where it is none, as in files."""
+    scale = scale_to(unit, kind)
+    if value is None or scale is None:
+        return None
+    told = value * scale[0] + scale[1]
+    return told if kind.low <= told <= kind.high else None
 
 
 def _series(

@@ -89,6 +89,22 @@ class Block:
     counter: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class DeviceValue:
+    """A number that the device has measured itself (SpO2, a cuff's pressure), as it tells it; none where it has none.
+
+    name: of its kind, as in ``models/signals/numerics.toml``; what is not known there is left aside. value: in ``unit``
+    (one that is of something else makes it unknown); None as soon as the device has none, or none that is valid.
+    stamp_s: when it was measured, on the clock of the blocks' stamps, None where the device does not say: then a value
+    counts as new when it comes, and nobody knows how old it is. A value that was told before may come again.
+    """
+
+    name: str
+    value: float | None
+    unit: str
+    stamp_s: float | None = None
+
+
 class Device(Protocol):
     """A bedside device. All calls come from one thread, one at a time; ``open`` first, and again after ``close``."""
 
@@ -103,9 +119,9 @@ class Device(Protocol):
         AnotherPatient where it is with somebody else than when it was open before.
         """
 
-    def read(self, timeout_s: float) -> list[Block]:
+    def read(self, timeout_s: float) -> Sequence[Block | DeviceValue]:
         """Everything that has arrived since the last call; waits for it no longer than ``timeout_s``, [] if there is
-        nothing. Several blocks of a channel come in order.
+        nothing. Several blocks of a channel come in order, and so do several values of a number.
 
         Raises DeviceLost (or OSError) once the device is gone, AnotherPatient once its patient is, after all that was
         of that one. What it has raised once it goes on raising until ``open``.

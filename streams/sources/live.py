@@ -17,6 +17,7 @@ what an operator withheld of that one is given back.
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -27,6 +28,7 @@ from threading import Event, Lock
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import structs
 
 from models.signals.aliases import listing
 from models.signals.channels import map_channels, source_unit
@@ -37,9 +39,10 @@ from models.signals.plain_text import plain
 from models.signals.recording import Segment, Track, TrackKind
 from models.signals.times import SECOND_NS
 from models.signals.units import canonical_factor
-from streams.records import BedChannel, BedRecord
+from streams.records import BedChannel, BedRecord, WaveTick
 from streams.sessions import of_next_patient
-from streams.sources.device import AnotherPatient, Block, Device, DeviceChannel, DeviceLost
+from streams.sources.device import AnotherPatient, Block, Device, DeviceChannel, DeviceLost, DeviceValue
+from streams.sources.live_numbers import LiveNumbers
 from streams.sources.player import TICK_NS
 from streams.sources.source import Emit
 from streams.sources.ticks import LEAST_HOLD_NS, Key, Ticks
@@ -102,6 +105,7 @@ class LiveSource:
         self._lanes: dict[str, _Lane] = {}
         self._left_out: tuple[tuple[str, str], ...] = ()
         self._ticks: Ticks | None = None
+        self._numbers = LiveNumbers(session)
         self._withheld: frozenset[Modality] = frozenset()
         self._zero_ns = 0
         self._lost = False
@@ -154,7 +158,7 @@ class LiveSource:
                 self._read(ticks)
                 ticks.withheld = self._withheld
                 for tick in ticks.cut(self._now()):
-                    if self._stopped.is_set() or not emit(tick):
+                    if self._stopped.is_set() or not emit(self._with_numbers(tick)):
                         return
         finally:
             self._device.close()
@@ -254,7 +258,8 @@ class LiveSource:
     def _forget_before(self) -> None:
         """What has piled up since the device was opened is of before, and says nothing about how late samples are."""
         with suppress(DeviceLost, OSError):  # the next read says so again
-            self._ignored += sum(len(block.values) for block in self._device.read(0.0))
+            for block in self._numbers_aside(self._device.read(0.0), self._now()):
+                self._ignored += len(block.values)
 
     def _read(self, ticks: Ticks) -> None:
         """Wait for samples, but not beyond the end of the next tick, and take them in."""
@@ -263,10 +268,11 @@ class LiveSource:
             self._wait(seconds)
             return
         try:
-            blocks = self._device.read(seconds)
+            came = self._device.read(seconds)
         except (DeviceLost, OSError) as error:
             log.warning("%s: %s", plain(self._device.name), plain(str(error)))
             self._device.close()
+            self._numbers.forget_clock()
             if isinstance(error, AnotherPatient):
                 self._begin_session(ticks)
             self._lost = True
@@ -275,8 +281,24 @@ class LiveSource:
             self._pause()
             return
         now_ns = self._now()
-        for block in blocks:
+        for block in self._numbers_aside(came, now_ns):
             self._add(ticks, block, now_ns)
+
+    def _numbers_aside(self, came: Sequence[Block | DeviceValue], now_ns: int) -> list[Block]:
+        """Take in the numbers among what has come, with the clock that they are on; the blocks are left."""
+        blocks = [one for one in came if isinstance(one, Block)]
+        ends = [float(one.stamps_s[-1]) for one in blocks if one.stamps_s is not None and len(one.stamps_s)]
+        ends = [end for end in ends if math.isfinite(end)]
+        if ends:
+            self._numbers.see_clock(max(ends), now_ns - self._zero_ns)
+        for one in came:
+            if isinstance(one, DeviceValue):
+                self._numbers.add(one, now_ns - self._zero_ns)
+        return blocks
+
+    def _with_numbers(self, tick: WaveTick) -> WaveTick:
+        numbers = self._numbers.told(tick.session, tick.start_ns, tick.end_ns, tick.tick_seq == 0)
+        return structs.replace(tick, numbers=numbers) if numbers else tick
 
     def _add(self, ticks: Ticks, block: Block, now_ns: int) -> None:
         lane = self._lanes.get(block.channel)
@@ -322,6 +344,7 @@ class LiveSource:
         self._session = of_next_patient(self._session)
         log.warning("%s: session %s begins", plain(self._device.name), self._session)
         begin_s = ticks.begin_session(self._session) / SECOND_NS
+        self._numbers.begin_session(self._session, self._now() - self._zero_ns)
         for lane in self._lanes.values():
             lane.grid.begin(begin_s)
         with self._lock:
@@ -366,7 +389,7 @@ class _Listing:
         return Segment(0, np.zeros(1, np.float32))
 
     def numerics(self, track: str) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        """A device's numerics are not read."""
+        """None: a device tells its numbers itself."""
         raise KeyError(track)
 
     def events(self) -> list[tuple[float, str]]:

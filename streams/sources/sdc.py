@@ -1,4 +1,4 @@
-"""IEEE 11073 SDC in: the waves of a networked medical device (11073-20702, -10207 and -20701; the package sdc11073).
+"""IEEE 11073 SDC in: waves and numbers of a networked medical device (11073-20702, -10207, -20701; by sdc11073).
 
 ``sdc:`` takes the one device that WS-Discovery finds and names them if there are several; ``sdc:epr=URN`` that one, and
 ``sdc:address=https://…`` one that need not be found. Besides, with commas between:
@@ -10,11 +10,11 @@
 
 The device pushes waves to a listener that is opened here for it, on the address by which it is reached; with TLS only
 holders of a certificate of the authority get a word in. What its codes mean is said in
-:mod:`streams.sources.sdc_mdib`. Stamps are on the device's wall clock. A wave that is switched off is a gap. Another
-description, a subscription that ends, or silence, is a lost device, and so is another patient, with whom a new session
-of the bed begins (:class:`streams.sources.device.AnotherPatient`). It is looked for again: the same one (its EPR), also
-where another answers first. To connect takes longer than a source may wait for it, so it is
-done in a thread, which goes on between calls of ``open`` and gives up by itself when none comes.
+:mod:`streams.sources.sdc_mdib` and :mod:`streams.sources.sdc_numbers`. Stamps are on the device's wall clock. A wave
+that is switched off is a gap. Another description, a subscription that ends, or silence, is a lost device, and so is
+another patient, with whom a new session of the bed begins (:class:`streams.sources.device.AnotherPatient`). It is
+looked for again: the same one (its EPR), also where another answers first. To connect takes longer than a source may
+wait for it, so it is done in a thread, which goes on between calls of ``open`` and gives up by itself when none comes.
 
 sdc11073 is an extra, loaded when it is needed.
 """
@@ -31,7 +31,7 @@ from urllib.parse import urlsplit
 
 from models.signals.errors import BadInput
 from models.signals.plain_text import plain
-from streams.sources.device import AnotherPatient, Block, DeviceChannel, DeviceLost
+from streams.sources.device import AnotherPatient, Block, DeviceChannel, DeviceLost, DeviceValue
 from streams.sources.sdc_link import LISTED, Library, Link, load_sdc, same_epr, tls_contexts, why
 from streams.sources.sdc_mdib import Patients, another_patient
 
@@ -145,7 +145,7 @@ class SdcDevice:
         self.ignored = link.described.ignored
         return link.channels
 
-    def read(self, timeout_s: float) -> list[Block]:
+    def read(self, timeout_s: float) -> list[Block | DeviceValue]:
         """What has been pushed since. AnotherPatient for that; DeviceLost for another description, the end of the
         subscription, or silence."""
         if self._link is None:

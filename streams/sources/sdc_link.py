@@ -1,8 +1,8 @@
-"""A connection to one SDC device: TLS, a subscription to its waves, and the blocks that it pushes; by sdc11073.
+"""A connection to one SDC device: TLS, a subscription to its waves and numbers, and what it pushes; by sdc11073.
 
 Of the library the consumer is used, which connects, listens and subscribes, but not its mirror of the MDIB, which makes
-several Python objects of every sample: messages are read by :mod:`streams.sources.sdc_mdib`. sdc11073 is loaded when it
-is needed, and by name.
+several Python objects of every sample: messages are read by :mod:`streams.sources.sdc_mdib` and
+:mod:`streams.sources.sdc_numbers`. sdc11073 is loaded when it is needed, and by name.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import ssl
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,8 +24,8 @@ import numpy as np
 from models.signals.errors import BadInput
 from models.signals.install import install_hint
 from models.signals.plain_text import plain
-from streams.sources import sdc_mdib
-from streams.sources.device import SLACK_S, AnotherPatient, Block, DeviceChannel, DeviceLost
+from streams.sources import sdc_mdib, sdc_numbers
+from streams.sources.device import SLACK_S, AnotherPatient, Block, DeviceChannel, DeviceLost, DeviceValue
 from streams.sources.sdc_mdib import Patients
 
 FILES = ("userkey.pem", "usercert.pem", "cacert.pem")
@@ -110,7 +110,11 @@ class Link:
     ) -> None:
         self._silent_s, self._demo = silent_s, demo
         self._changed = threading.Condition()
-        self._blocks: deque[Block] = deque(maxlen=MOST_BLOCKS)
+        self._blocks: deque[Block | DeviceValue] = deque(maxlen=MOST_BLOCKS)
+        self._metrics: dict[str, sdc_numbers.Metric] = {}
+        self._metrics_at = 0
+        self._newest: dict[str, DeviceValue] = {}
+        self._early_metrics: deque[Any] = deque(maxlen=MOST_EARLY)
         self._waves: dict[str, DeviceChannel] = {}
         self._activation: dict[str, str] = {}
         self._demo_told: set[str] = set()
@@ -137,10 +141,15 @@ class Link:
         )
         consumer.set_used_compression()  # none: nothing can swell up
         actions = definitions.Actions
-        heard = {actions.Waveform, actions.EpisodicContextReport, actions.DescriptionModificationReport}
+        heard = {
+            *(actions.Waveform, actions.EpisodicContextReport, actions.DescriptionModificationReport),
+            *(actions.EpisodicMetricReport, actions.PeriodicMetricReport),
+        }
         library.observe.bind(
             consumer,
             waveform_report=self._on_waves,
+            episodic_metric_report=self._on_metrics,
+            periodic_metric_report=self._on_metrics,
             episodic_context_report=self._on_context,
             description_modification_report=self._on_description,
             subscription_end_data=self._on_end,
@@ -154,7 +163,8 @@ class Link:
             self._describe(answer.p_msg.msg_node, mds)
             version = answer.mdib_version_group
             self._sequence = version.sequence_id
-            for late, message in self._early:  # what has changed while the description was on its way
+            changed = [*self._early, *((self._on_metrics, message) for message in self._early_metrics)]
+            for late, message in changed:  # while the description was on its way
                 if message.mdib_version_group.mdib_version > version.mdib_version:
                     late(message)
             if not consumer.is_connected:
@@ -168,12 +178,15 @@ class Link:
         self.channels = list(self._waves.values())
 
     def begin(self) -> None:
-        """From now on samples count; what has come so far is of before."""
+        """From now on samples count; what has come so far is of before. Numbers are as they are, but for one of which
+        nobody knows how long it has been so."""
         with self._changed:
             self._blocks.clear()
+            known = (said for said in self._newest.values() if said.value is None or said.stamp_s is not None)
+            self._blocks.extend(known)
             self._heard_s = time.monotonic()
 
-    def read(self, timeout_s: float) -> list[Block]:
+    def read(self, timeout_s: float) -> list[Block | DeviceValue]:
         """All that has come, in order."""
         with self._changed:
             if not self._blocks and not self._lost:
@@ -215,8 +228,9 @@ class Link:
         self.described = found = sdc_mdib.described(answer)
         for handle, why in found.ignored:
             log.info("not taken: %s: %s", handle, why)
-        if found.numerics:
-            log.info("not taken: numeric values of the device (%d), since only its waves are", found.numerics)
+        metrics, ignored = sdc_numbers.metrics(answer)
+        if ignored:
+            log.info("not taken: %s", "; ".join(f"{handle} ({why})" for handle, why in ignored[:LISTED]))
         homes = sorted({wave.mds for wave in found.waves})
         if mds and mds not in homes:
             raise BadInput(f"an Mds {mds!r} with waves", _names(homes), "name one of these")
@@ -231,6 +245,8 @@ class Link:
         self.mds = mds or homes[0]
         self._contexts = found.patients.get(self.mds, frozenset())
         self.patients = sdc_mdib.patients(answer, self._contexts)
+        self._metrics = {metric.handle: metric for metric in metrics if metric.mds == self.mds}
+        self._take_values(sdc_numbers.first_states(answer))
         with self._changed:
             self._waves = {wave.handle: wave.channel for wave in found.waves if wave.mds == self.mds}
 
@@ -256,6 +272,30 @@ class Link:
         with self._changed:
             self._heard_s = time.monotonic()
             self._blocks.extend(blocks)
+            self._changed.notify_all()
+
+    def _on_metrics(self, message: Any) -> None:
+        with self._changed:
+            if not self._waves:  # apart from what else is early, which they are more than
+                self._early_metrics.append(message)
+                return
+        if self._lost or self._other_sequence(message):
+            return
+        version = message.mdib_version_group.mdib_version
+        with self._changed:  # one that was early may be looked at behind a newer one
+            newer, self._metrics_at = version >= self._metrics_at, max(version, self._metrics_at)
+        if newer:
+            self._take_values(sdc_numbers.reported_states(message.p_msg.msg_node))
+
+    def _take_values(self, states: Iterable[Any]) -> None:
+        found = []
+        for state in states:
+            metric = self._metrics.get(state.get("DescriptorHandle"))
+            if metric is not None:
+                found.append(sdc_numbers.value(state, metric, self._demo))
+        with self._changed:
+            self._newest |= {value.name: value for value in found}
+            self._blocks.extend(found)
             self._changed.notify_all()
 
     def _tell_activation(self, handle: str, channel: DeviceChannel, now: str) -> None:

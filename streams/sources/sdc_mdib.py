@@ -91,14 +91,14 @@ _DIMENSIONS = {
     (4 << 16) + code: unit
     for code, unit in {
         512: "1", 544: "%", 3840: "Pa", 3842: "hPa", 3843: "kPa", 3872: "mmHg", 3904: "cmH2O", 3954: "mbar",
-        4256: "V", 4274: "mV", 4275: "uV", 4276: "nV", 4288: "Ohm",
+        4416: "degF", 6048: "degC", 4256: "V", 4274: "mV", 4275: "uV", 4276: "nV", 4288: "Ohm",
     }.items()
 }  # fmt: skip
 _DIMENSION_NAMES = {
     "MDC_DIM_DIMLESS": "1", "MDC_DIM_PERCENT": "%", "MDC_DIM_X_PASCAL": "Pa", "MDC_DIM_HECTO_PASCAL": "hPa",
     "MDC_DIM_KILO_PASCAL": "kPa", "MDC_DIM_MMHG": "mmHg", "MDC_DIM_CM_H2O": "cmH2O", "MDC_DIM_MILLI_BAR": "mbar",
     "MDC_DIM_VOLT": "V", "MDC_DIM_X_VOLT": "V", "MDC_DIM_MILLI_VOLT": "mV", "MDC_DIM_MICRO_VOLT": "uV",
-    "MDC_DIM_NANO_VOLT": "nV", "MDC_DIM_X_OHM": "Ohm",
+    "MDC_DIM_NANO_VOLT": "nV", "MDC_DIM_X_OHM": "Ohm", "MDC_DIM_DEGC": "degC", "MDC_DIM_FAHR": "degF",
 }  # fmt: skip
 
 # What an annotation says about its samples, where it says that they are none: the words of its code and description.
@@ -120,12 +120,11 @@ class Wave:
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """What a device has. ignored: waves that cannot be taken, and why (a clause). numerics: how many single numbers
-    it measures. patients: Mds → handles of its patient contexts."""
+    """What a device has, but for its numbers (:mod:`streams.sources.sdc_numbers`). ignored: waves that cannot be taken,
+    and why (a clause). patients: Mds → handles of its patient contexts."""
 
     waves: tuple[Wave, ...]
     ignored: tuple[tuple[str, str], ...] = ()
-    numerics: int = 0
     patients: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
@@ -133,14 +132,13 @@ def described(mdib: Node) -> Described:
     """Reads a description: any element around ``MdDescription``."""
     waves: list[Wave] = []
     ignored: list[tuple[str, str]] = []
-    numerics, patients, names = 0, {}, set()
+    patients, names = {}, set()
     for mds in mdib.iterfind(".//{*}Mds"):
         home = mds.get("Handle") or ""
         contexts = mds.iterfind("{*}SystemContext/{*}PatientContext")
         patients[home] = frozenset(context.get("Handle") or "" for context in contexts)
         for metric in mds.iterfind(".//{*}Metric"):
-            kind = _kind(metric)
-            numerics += kind == "NumericMetricDescriptor"
+            kind = type_of(metric)
             handle = metric.get("Handle") or ""
             if kind != "RealTimeSampleArrayMetricDescriptor" or not handle:
                 continue
@@ -156,8 +154,8 @@ def described(mdib: Node) -> Described:
                 number += 1
                 name = f"{base} ({number})"
             names.add(name)
-            waves.append(Wave(handle, home, DeviceChannel(name, _unit(metric.find("{*}Unit")), rate_hz, declared)))
-    return Described(tuple(waves), tuple(ignored), numerics, patients)
+            waves.append(Wave(handle, home, DeviceChannel(name, unit_said(metric.find("{*}Unit")), rate_hz, declared)))
+    return Described(tuple(waves), tuple(ignored), patients)
 
 
 def states(message: Node) -> Iterator[Node]:
@@ -205,7 +203,7 @@ def patients(node: Node, contexts: frozenset[str]) -> Patients:
     """Handle of a patient's state → its association and identifiers, of those that belong to ``contexts``."""
     found = {}
     for state in (*node.iterfind(".//{*}State"), *node.iterfind(".//{*}ContextState")):
-        if _kind(state) != "PatientContextState" or (contexts and state.get("DescriptorHandle") not in contexts):
+        if type_of(state) != "PatientContextState" or (contexts and state.get("DescriptorHandle") not in contexts):
             continue
         identifiers = frozenset(
             f"{i.get('Root') or ''}^{i.get('Extension') or ''}" for i in state.iterfind("{*}Identification")
@@ -245,13 +243,13 @@ def _spoil(value: Node, values: npt.NDArray[np.float32]) -> None:
 
 def _words(annotation: Node) -> str:
     kind = annotation.find("{*}Type")
-    return "" if kind is None else " ".join([kind.get("SymbolicCodeName") or "", *_descriptions(kind)])
+    return "" if kind is None else " ".join([kind.get("SymbolicCodeName") or "", *descriptions(kind)])
 
 
 def _what(kind: Node | None, handle: str) -> tuple[str, str]:
     """The modality that its code says ("" where the name has to do), and its label."""
-    texts = [] if kind is None else _descriptions(kind)
-    for number, name in () if kind is None else _mdc(kind):
+    texts = [] if kind is None else descriptions(kind)
+    for number, name in () if kind is None else mdc_codes(kind):
         found = _of_number(number) or _of_name(name)
         if found is not None and found[0]:
             return found[0], found[1] or _label([*texts, name.removeprefix("MDC_"), handle])
@@ -277,20 +275,20 @@ def _of_name(name: str) -> tuple[str, str] | None:
     return None
 
 
-def _unit(unit: Node | None) -> str:
-    """The unit of a wave; what is coded but not known is named as it is, so that it is not taken for another one."""
+def unit_said(unit: Node | None) -> str:
+    """The unit of a metric; what is coded but not known is named as it is, so that it is not taken for another one."""
     if unit is None:
         return ""
-    for number, name in _mdc(unit):
+    for number, name in mdc_codes(unit):
         known = _DIMENSIONS.get(number) or _DIMENSION_NAMES.get(name)
         if known:
             return known
     if unit.get("CodingSystem") == UCUM_SYSTEM:
         return plain(unit.get("Code") or "")
-    return _label([*_descriptions(unit), unit.get("SymbolicCodeName") or "", f"code {unit.get('Code') or '?'}"])
+    return _label([*descriptions(unit), unit.get("SymbolicCodeName") or "", f"code {unit.get('Code') or '?'}"])
 
 
-def _mdc(coded: Node) -> Iterator[tuple[int, str]]:
+def mdc_codes(coded: Node) -> Iterator[tuple[int, str]]:
     """Number (-1: none) and symbolic name of a coded value and of its translations, in IEEE 11073-10101."""
     for each in (coded, *coded.iterfind("{*}Translation")):
         if (each.get("CodingSystem") or "") in MDC_SYSTEMS:
@@ -299,7 +297,7 @@ def _mdc(coded: Node) -> Iterator[tuple[int, str]]:
             yield number, name or (code.upper() if number < 0 else "")
 
 
-def _descriptions(coded: Node) -> list[str]:
+def descriptions(coded: Node) -> list[str]:
     """What a concept is called, in English before other languages."""
     texts = [(t.get("Lang") or "en", (t.text or "").strip()) for t in coded.iterfind("{*}ConceptDescription")]
     return [text for _, text in sorted(texts, key=lambda t: not t[0].lower().startswith("en")) if text]
@@ -309,7 +307,8 @@ def _label(texts: Sequence[str]) -> str:
     return plain(next(text for text in texts if text).replace("/", "-"))
 
 
-def _kind(node: Node) -> str:
+def type_of(node: Node) -> str:
+    """Its ``xsi:type``, without a prefix; "" where it has none."""
     return (node.get(_TYPE) or "").rpartition(":")[2]
 
 

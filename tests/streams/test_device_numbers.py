@@ -109,8 +109,8 @@ def test_each_number_is_told_in_its_tick_and_the_newest_again_every_while(times_
     times_s = sorted(times_s)
     replay = NumberReplay([series("nibp_sys", times_s, [100.0] * len(times_s))])
     for start, told in ticks(replay, begin_s, 100):
-        inside = [t for t in replay._series[0].times_ns.tolist() if start <= t < start + TICK]
-        before = [t for t in replay._series[0].times_ns.tolist() if t < start]
+        inside = [t for t in replay._series[0][1] if start <= t < start + TICK]
+        before = [t for t in replay._series[0][1] if t < start]
         again = start == begin_s * S or start % AGAIN_NS == 0
         assert [n.time_ns for n in told] == (before[-1:] if again else []) + inside
 

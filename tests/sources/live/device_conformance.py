@@ -19,7 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from streams.sources.device import SLACK_S, AnotherPatient, Block, Device, DeviceChannel, DeviceLost
+from models.signals.device_numerics import kinds, scale_to
+from streams.sources.device import SLACK_S, AnotherPatient, Block, Device, DeviceChannel, DeviceLost, DeviceValue
 
 RATES_HZ = (5.0, 100_000.0)
 
@@ -41,11 +42,15 @@ class Rig:
     notice_s: float = 5.0
 
 
-def read_for(rig: Rig, seconds: float) -> list[Block]:
-    until, blocks = rig.now_s() + seconds, []
+def all_for(rig: Rig, seconds: float) -> list[Block | DeviceValue]:
+    until, came = rig.now_s() + seconds, []
     while rig.now_s() < until:
-        blocks += rig.device.read(0.02)
-    return blocks
+        came += rig.device.read(0.02)
+    return came
+
+
+def read_for(rig: Rig, seconds: float) -> list[Block]:
+    return [one for one in all_for(rig, seconds) if isinstance(one, Block)]
 
 
 class DeviceConformance:
@@ -77,6 +82,19 @@ class DeviceConformance:
         for name, channel in channels.items():
             count = sum(len(b.values) for b in blocks if b.channel == name)
             assert 0.3 * rig.listen_s * channel.rate_hz <= count, f"{name} keeps its rate"
+
+    def test_numbers_are_what_the_contract_says(self, rig: Rig) -> None:
+        rig.device.open(rig.open_s)
+        try:
+            numbers = [one for one in all_for(rig, rig.listen_s) if not isinstance(one, Block)]
+        finally:
+            rig.device.close()
+        for number in numbers:
+            assert isinstance(number, DeviceValue)
+            assert number.name in kinds(), "a kind of models/signals/numerics.toml"
+            assert scale_to(number.unit, kinds()[number.name]) is not None, "a unit of what it is"
+            assert number.value is None or np.isfinite(number.value)
+            assert number.stamp_s is None or np.isfinite(number.stamp_s)
 
     def test_stamps_go_on_at_the_rate(self, rig: Rig) -> None:
         channels = {c.name: c for c in rig.device.open(rig.open_s)}

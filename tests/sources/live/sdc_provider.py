@@ -26,6 +26,14 @@ WAVES = {
     "wedge": ("150052", "266016", "0.008"),
 }
 """Handle → code, unit, sample period (s)."""
+NUMBERS = {
+    "hr": ("147842", "264864"),
+    "spo2": ("150456", "262688"),
+    "sys": ("150021", "266016"),
+    "dia": ("150022", "266016"),
+    "temp": ("150344", "266560"),
+}
+"""Handle → code, unit. The temperature is in degrees Fahrenheit."""
 
 
 @dataclass
@@ -54,13 +62,16 @@ def description(options: Options) -> bytes:
             f'<pm:Type Code="{WAVES[name][0]}"/><pm:Unit Code="{WAVES[name][1]}"/></pm:Metric>'
             for name in options.waves
         )
+        numbers = "".join(
+            f'<pm:Metric xsi:type="pm:NumericMetricDescriptor" Handle="{name}{tail}" MetricCategory="Msrmt" '
+            f'MetricAvailability="Cont" Resolution="1"><pm:Type Code="{code}"/><pm:Unit Code="{unit}"/></pm:Metric>'
+            for name, (code, unit) in NUMBERS.items()
+        )
         mds.append(
             f'<pm:Mds Handle="mds{tail}"><pm:SystemContext Handle="sc{tail}"><pm:PatientContext Handle="pc{tail}"/>'
             f'<pm:LocationContext Handle="lc{tail}"/></pm:SystemContext>'
             f'<pm:Vmd Handle="vmd{tail}"><pm:Channel Handle="ch{tail}">{metrics}'
-            f'<pm:Metric xsi:type="pm:NumericMetricDescriptor" Handle="hr{tail}" MetricCategory="Msrmt" '
-            f'MetricAvailability="Cont" Resolution="1"><pm:Type Code="147842"/><pm:Unit Code="264864"/></pm:Metric>'
-            f"</pm:Channel></pm:Vmd></pm:Mds>"
+            f"{numbers}</pm:Channel></pm:Vmd></pm:Mds>"
         )
         states += [
             f'<pm:State xsi:type="pm:RealTimeSampleArrayMetricState" DescriptorHandle="{name}{tail}"/>'
@@ -73,7 +84,7 @@ def description(options: Options) -> bytes:
                 ("SystemContext", "sc"),
                 ("Vmd", "vmd"),
                 ("Channel", "ch"),
-                ("NumericMetric", "hr"),
+                *(("NumericMetric", name) for name in NUMBERS),
             )
         ]
         states.append(
@@ -154,9 +165,20 @@ class Provider:
                     value.ApplyAnnotation.append(self.types.ApplyAnnotation(at, index))
         self.annotate = []
 
+    def number(self, handle: str, value: str, validity: str, ago_s: str) -> None:
+        """Report a number, determined so long ago; ``-``: without saying when."""
+        with self.mdib.metric_state_transaction(set_determination_time=False) as transaction:
+            state = transaction.get_state(handle)
+            state.MetricValue = None
+            said = state.mk_metric_value()
+            said.Value = Decimal(value)
+            said.MetricQuality.Validity = self.types.MeasurementValidity(validity)
+            said.DeterminationTime = None if ago_s == "-" else time.time() - float(ago_s)
+
     def obey(self, line: str) -> None:
-        """``off H``, ``on H``: a wave's activation; ``validity V``; ``annotate I TEXT``: the next message's sample I;
-        ``stall``, ``go``; ``patient``: another one; ``describe``: another description; ``end``: a clean end."""
+        """``number H VALUE VALIDITY AGO``: :meth:`number`; ``off H``, ``on H``: a wave's activation; ``validity V``;
+        ``annotate I TEXT``: the next message's sample I; ``stall``, ``go``; ``patient``: another one; ``describe``:
+        another description; ``end``: a clean end."""
         word, _, rest = line.strip().partition(" ")
         if word == "off":
             self.off.add(rest)
@@ -167,6 +189,8 @@ class Provider:
         elif word == "annotate":
             index, _, text = rest.partition(" ")
             self.annotate.append((text, int(index)))
+        elif word == "number":
+            self.number(*rest.split())
         elif word in ("stall", "go"):
             self.stalled = word == "stall"
         elif word == "patient":

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from streams.sources.device import AnotherPatient, Block, DeviceChannel, DeviceLost
+from streams.sources.device import AnotherPatient, Block, DeviceChannel, DeviceLost, DeviceValue
 
 SECOND = 1_000_000_000
 
@@ -33,7 +33,8 @@ class SimulatedDevice:
     drift: its seconds are longer by it. jitter_s: of the stamps. steps: (when, by) its own clock jumps, in seconds of
     true time; stepping: of these channels only, which have a clock of their own. absent: (from, to) stretches of true
     time in which it cannot be reached. losses: stretches whose samples never leave it, though it stays connected.
-    patients: when it is put to another one. stamps: "last", "each" or "none". counts: whether it numbers its samples.
+    numbers: (when, number) it tells, in order; its stamp is a time of the device's, as those of samples are. patients:
+    when it is put to another one. stamps: "last", "each" or "none". counts: whether it numbers its samples.
     """
 
     clock: Clock
@@ -46,6 +47,7 @@ class SimulatedDevice:
     stepping: Sequence[str] | None = None
     absent: Sequence[tuple[float, float]] = ()
     losses: Sequence[tuple[float, float]] = ()
+    numbers: Sequence[tuple[float, DeviceValue]] = ()
     patients: Sequence[float] = ()
     stamps: str = "last"
     counts: bool = False
@@ -61,7 +63,7 @@ class SimulatedDevice:
         self.delivered = {c.name: [] for c in self.channels}
         self._rng = np.random.default_rng(7)
         self._open = self._gone = self._told = False
-        self._patient = 0
+        self._patient, self._told_s = 0, 0.0
 
     @property
     def true_s(self) -> float:
@@ -81,10 +83,10 @@ class SimulatedDevice:
         self._open, self._gone, self._told = True, False, False
         return list(self.channels)
 
-    def read(self, timeout_s: float) -> list[Block]:
+    def read(self, timeout_s: float) -> list[Block | DeviceValue]:
         if not self._open:
             raise DeviceLost(f"{self.name} is not open.")
-        changes = [at for at in self.patients if at > self.true_s]
+        changes = [at for at in (*self.patients, *(when for when, _ in self.numbers)) if at > self.true_s]
         wake = min([self._due(c) for c in self.channels] + [self.true_s + timeout_s, *changes])
         self.clock.wait(max(wake - self.true_s, 0.0) + 1e-9)
         if self._gone or _within(self.absent, self.true_s):
@@ -93,7 +95,8 @@ class SimulatedDevice:
         if self._patient != self._patient_now():
             self._told = True
             raise AnotherPatient(f"{self.name} has another patient.")
-        return self._collect(deliver=True)
+        due, self._told_s = [n for at, n in self.numbers if self._told_s < at <= self.true_s], self.true_s
+        return [*self._collect(deliver=True), *due]
 
     def close(self) -> None:
         self.closed += self._open

@@ -11,15 +11,17 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from models.signals.errors import BadInput
-from streams.sources.device import AnotherPatient, Block, DeviceLost
+from streams.records import DeviceNumber
+from streams.sources.device import AnotherPatient, Block, DeviceLost, DeviceValue
 from streams.sources.live import LiveSource
 from streams.sources.sdc import SdcDevice, Wanted, sdc_devices, sdc_wanted
-from streams.sources.sdc_link import load_sdc
+from streams.sources.sdc_link import Link, load_sdc, tls_contexts
 from tests.sources.live.accounts import account
 from tests.sources.live.device_conformance import DeviceConformance, Rig
 from tests.sources.live.sdc_rig import PATIENCE_S, PORT, Bed, Provider, authority
@@ -52,12 +54,14 @@ class Reader:
         self.device = device
         self.channels = {c.name: c for c in device.open(10.0)}
         self.blocks: list[Block] = []
+        self.numbers: list[DeviceValue] = []
 
     def until(self, met: Callable[[], object]) -> None:
         end = time.monotonic() + PATIENCE_S
         while not met():
             assert time.monotonic() < end, "nothing came"
-            self.blocks += self.device.read(0.05)
+            for came in self.device.read(0.05):
+                (self.blocks if isinstance(came, Block) else self.numbers).append(came)
 
     def values(self, name: str) -> np.ndarray:
         return np.concatenate([np.empty(0), *(b.values for b in self.blocks if b.channel == name)])
@@ -129,6 +133,63 @@ def test_what_the_device_says_is_no_measurement_is_nan_and_what_is_off_is_a_gap(
         after = reader.more(50)
     assert after[0] > reader.values("ecg/ECG_II")[before - 1] + 100
     np.testing.assert_array_equal(np.diff(after), 1)
+
+
+def told(bed: Bed, name: str) -> list[DeviceNumber]:
+    return list(dict.fromkeys(number for tick in bed.ticks for number in tick.numbers if number.name == name))
+
+
+def test_numbers_come_with_unit_validity_and_age_also_those_of_before_it_was_connected(certs: Path) -> None:
+    with Provider(certs=str(certs), port=PORT + 8) as provider:
+        provider.tell("number sys 121 Vld 240", "number dia 78 Vld -", "number hr 80 Vld 0")
+        with Bed(SdcDevice(f"sdc:address={provider.address},cert={certs}")) as bed:
+            bed.until(lambda: told(bed, "nibp_sys"))
+            provider.tell("number spo2 97 Vld 0", "number temp 98.6 Vld 0")
+            bed.until(lambda: told(bed, "spo2") and told(bed, "temp_c"))
+            provider.tell("number spo2 88 Inv 0")
+            bed.until(lambda: told(bed, "spo2")[-1].value is None)
+            provider.tell("number spo2 96 Vldated -")
+            bed.until(lambda: told(bed, "spo2")[-1].value == 96.0)
+    (cuff,) = told(bed, "nibp_sys")
+    assert cuff.value == 121.0 and cuff.since_ns is not None
+    assert cuff.time_ns - cuff.since_ns == pytest.approx(240e9, abs=20e9)  # of when it was started
+    assert told(bed, "nibp_dia") == [], "nobody knows when"
+    assert [number.value for number in told(bed, "spo2")] == [97.0, None, 96.0]
+    assert [number.since_ns is None for number in told(bed, "spo2")] == [False, True, True]
+    assert [number.value for number in told(bed, "temp_c")] == [pytest.approx(37.0)]
+    assert {number.name for tick in bed.ticks for number in tick.numbers} == {"nibp_sys", "spo2", "temp_c"}
+
+
+def test_a_report_that_is_older_than_the_last_one_says_nothing_any_more(certs: Path) -> None:
+    with Provider(certs=str(certs), port=PORT + 9) as provider:
+        library, contexts = load_sdc(), tls_contexts(load_sdc(), str(certs))
+        link = Link(library, provider.address, contexts)
+        reports: list[Any] = []
+
+        def keep(report: Any) -> None:  # the library holds it weakly
+            reports.append(report)
+
+        library.observe.bind(link._consumer, episodic_metric_report=keep)
+        came: list[Block | DeviceValue] = []
+
+        def until(value: float | None) -> None:
+            end = time.monotonic() + PATIENCE_S
+            while not [said for said in came if isinstance(said, DeviceValue) and said.value == value]:
+                assert time.monotonic() < end, "nothing came"
+                came.extend(link.read(0.05))
+
+        link.begin()
+        provider.tell("number spo2 97 Vld -")
+        until(97.0)
+        provider.tell("number spo2 97 Inv -")
+        until(None)
+        link._on_metrics(reports[0])
+        assert [said for said in link.read(0.0) if isinstance(said, DeviceValue)] == []
+        provider.tell("number spo2 96 Vld -")
+        until(96.0)
+        link.begin()
+        assert [said for said in link.read(0.0) if isinstance(said, DeviceValue)] == [], "who knows since when"
+        link.close()
 
 
 def test_another_patient_is_said_and_a_session_of_its_own(provider: Provider, certs: Path) -> None:
