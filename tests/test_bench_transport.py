@@ -13,6 +13,7 @@ from benchmarks.open_loop import Ledger, Punctuality, send_on_time
 from benchmarks.transport import command
 from benchmarks.transport.inside import MOST_UNDER_WAY, Open, embedded, hub_alone, queue
 from benchmarks.transport.measure import delays, flood, numbered
+from benchmarks.transport.outside import free_port
 
 MS = 1_000_000
 
@@ -107,11 +108,17 @@ def test_who_is_not_there_is_named_in_the_result(
     assert told["figures"]["missing"].keys() == {"ezmsg", "Kafka"}
 
 
-def test_an_address_that_is_no_kafkas_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
-    for name in ("transport", "pipelines"):
-        assert benchmarks.main([name, "--broker", "localhost:9092"]) == 2
+@pytest.mark.parametrize("name", ["transport", "pipelines"])
+def test_an_address_of_no_kafka_is_one_sentence(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    nobody = f"127.0.0.1:{free_port()}"
+    for broker, wanted in (
+        ("localhost:9092", "a broker like kafka://HOST:PORT"),
+        ("kafka://localhost", "a broker like kafka://HOST:PORT"),
+        (f"kafka://{nobody}", f"a Kafka at {nobody}"),
+    ):
+        assert benchmarks.main([name, "--broker", broker]) == 2
         said = capsys.readouterr().err.strip()
-        assert "kafka://HOST:PORT" in said and "\n" not in said
+        assert f"Expected {wanted}" in said and "\n" not in said
 
 
 def test_a_tick_is_a_real_one() -> None:

@@ -29,6 +29,7 @@ from benchmarks.pipelines.measure import LOADS_S, TrialResult, measure
 from benchmarks.pipelines.peers import PEERS, chosen
 from benchmarks.report import publish
 from benchmarks.tables import machine, short, table
+from benchmarks.transport.broker import check_broker
 
 ELSEWHERE = (
     ("beats of ECG", "wfdb's XQRS, neurokit2", "detectors"),
@@ -57,6 +58,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--note", default="", help="a sentence for the result, e.g. what else the machine did")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args(argv)
+    check_broker(options.broker)
     names, missing = chosen(options.peer, options.broker)
     found = []
     for beds in options.beds:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -17,11 +18,12 @@ import psutil
 from benchmarks.open_loop import Ledger, Punctuality
 from benchmarks.pipelines.script import TICKS_S, bed_names
 from benchmarks.pipelines.trial import Trial, heard
+from benchmarks.transport.broker import drop_topics
 from models.signals.times import SECOND_NS
 from streams.sources.player import TICK_NS
 from streams.sources.replay import lags_ns
 
-LOADS_S = 10.0
+LOADS_S = 15.0
 """From the start of a trial's process to the beginning: imports, the model, a broker's groups."""
 GOES_S = 30.0
 """To go, once the trial is over; then it is killed."""
@@ -60,6 +62,8 @@ def measure(
             said.seek(0)
             words = said.read().decode(errors="replace").strip()
         ticks, predictions = heard(Path(folder))
+    if trial.broker:
+        asyncio.run(drop_topics(trial.bootstrap, trial.prefix))
     failed = "" if process.returncode == 0 and ticks else f"exit code {process.returncode}: {words[-SAID:]}"
     return found_of(trial, ticks, predictions, cpu_ms, failed)
 

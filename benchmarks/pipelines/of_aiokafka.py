@@ -55,16 +55,6 @@ async def make_topics(bootstrap: str, *names: str) -> None:
         await admin.close()
 
 
-async def drop_topics(bootstrap: str, *names: str) -> None:
-    """What was made for a trial goes with it."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
-    await admin.start()
-    try:
-        await admin.delete_topics(list(names))
-    finally:
-        await admin.close()
-
-
 async def _run(trial: Trial) -> None:
     waves, predictions = f"{trial.prefix}waves", f"{trial.prefix}predictions"
     cues, ear = script(trial.beds, trial.total_s), Ear(trial)
@@ -119,6 +109,5 @@ async def _run(trial: Trial) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
         for client in reversed(clients):
             await client.stop()
-    await drop_topics(trial.bootstrap, waves, predictions)
     ear.close()
     model.close()

@@ -7,7 +7,6 @@ from importlib.util import find_spec
 
 from models.signals.errors import BadInput
 
-KAFKA = "kafka://"
 EXTRA = "pip install vigil-bedside[peers]"
 
 
@@ -96,9 +95,7 @@ PEERS: dict[str, Peer] = {
 
 
 def chosen(names: list[str] | None, broker: str | None) -> tuple[list[str], dict[str, str]]:
-    """Those that can be tried here, and of the others why not. BadInput for a name or an address that is none."""
-    if broker is not None and not broker.startswith(KAFKA):
-        raise BadInput("a broker like kafka://HOST:PORT", f"{broker!r}", "name one, or leave --broker out")
+    """Those that can be tried here, and of the others why not. BadInput for a name that is none."""
     for name in names or ():
         if name not in PEERS:
             raise BadInput(f"a pipeline out of {', '.join(PEERS)}", f"{name!r}", "name one of these")

@@ -27,15 +27,14 @@ from typing import Any
 
 from benchmarks.report import publish
 from benchmarks.tables import machine, short, table
+from benchmarks.transport.broker import check_broker
 from benchmarks.transport.inside import MOST_UNDER_WAY, Open, embedded, hub_alone, queue
 from benchmarks.transport.measure import Delays, StoodStill, delays, flood
 from benchmarks.transport.outside import OnKafka, ezmsg
-from models.signals.errors import BadInput
 
 SIZES = (100, 0, 1_500, 16_384, 262_144)
 """0: a tick's."""
 MOST_BYTES_S = 16e6
-KAFKA = "kafka://"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +64,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--note", default="", help="a sentence for the result, e.g. what else the machine did")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args(argv)
+    check_broker(options.broker)
     carriers, missing = carriers_here(options.broker)
     tick = tick_bytes()
     found = []
@@ -83,7 +83,7 @@ def main(argv: list[str]) -> int:
 
 
 def carriers_here(broker: str | None) -> tuple[dict[str, Open], dict[str, str]]:
-    """Those that can be measured, and of the others why not. BadInput for an address that is no Kafka's."""
+    """Those that can be measured, and of the others why not."""
     carriers: dict[str, Open] = {"asyncio.Queue": queue, "embedded hub alone": hub_alone, "embedded://": embedded}
     missing = {}
     if find_spec("ezmsg") is not None:
@@ -92,8 +92,6 @@ def carriers_here(broker: str | None) -> tuple[dict[str, Open], dict[str, str]]:
         missing["ezmsg"] = "not installed (pip install vigil-bedside[peers])"
     if broker is None:
         missing["Kafka"] = "no --broker was named"
-    elif not broker.startswith(KAFKA):
-        raise BadInput("a broker like kafka://HOST:PORT", f"{broker!r}", "name one, or leave --broker out")
     else:
         kafka = OnKafka(broker)
         carriers |= {"Kafka, aiokafka": kafka.aiokafka, "Kafka, Vigil's": kafka.faust}
