@@ -105,7 +105,7 @@ def test_who_is_not_there_is_named_in_the_result(monkeypatch: pytest.MonkeyPatch
     assert names == ["bare", "vigil"]
     assert missing.keys() == PEERS.keys() - set(names)
     text = text_of([], missing, 30, 10)
-    assert "- ezmsg: not installed (pip install vigil-bedside[peers])." in text
+    assert "- ezmsg: not installed (pip install -e '.[peers]')." in text
     assert "- aiokafka: no --broker was named." in text
     assert all(f"- {name}: " in text for name in missing)
     assert chosen(["aiokafka"], "kafka://localhost:9092") == (["aiokafka"], {})

@@ -101,7 +101,7 @@ def test_who_is_not_there_is_named_in_the_result(
     words = ["--size", "100", "--rate", "200", "--seconds", "0.02", "--warm", "0", "--repeats", "1", "--out", str(out)]
     assert benchmarks.main(["transport", *words]) == 0
     said = capsys.readouterr().out
-    assert "Not measured: ezmsg: not installed (pip install vigil-bedside[peers])." in said
+    assert "Not measured: ezmsg: not installed (pip install -e '.[peers]')." in said
     assert "Kafka: no --broker was named." in said
     told = json.loads(out.with_suffix(".json").read_text())
     assert [row[0] for row in told["tables"][0]["rows"]] == ["asyncio.Queue", "embedded hub alone", "embedded://"]

@@ -3,7 +3,7 @@
 Every pipeline gets the same ticks at the same times (``benchmarks/pipelines/script.py``: 4 channels of built-in
 patients, 50 ms a tick), does the same work by the same code (Vigil's windower of each bed, the shipped model once a
 second of each bed) and hands ticks and predictions to a sink. How each is set up, and what it leaves undone, is in the
-result. Frameworks run where they are installed (``pip install vigil-bedside[peers]``), those on Kafka where
+result. Frameworks run where they are installed (``pip install -e '.[peers]'``), those on Kafka where
 ``--broker kafka://HOST:PORT`` names one; what is left out is named, with why.
 
 It is an open loop at real time (:mod:`benchmarks.open_loop`): a tick is due when its last sample is, whatever became of

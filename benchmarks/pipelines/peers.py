@@ -7,7 +7,7 @@ from importlib.util import find_spec
 
 from models.signals.errors import BadInput
 
-EXTRA = "pip install vigil-bedside[peers]"
+EXTRA = "pip install -e '.[peers]'"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """The embedded transport beside what could stand in its place: messages a second, and how late they come, by size.
 
 Carriers, each with sender and reader in one event loop of one process: ``asyncio.Queue``, Vigil's hub alone, the same
-under Faust as Vigil runs it (``embedded://``), ezmsg where it is installed (``pip install vigil-bedside[peers]``), and,
+under Faust as Vigil runs it (``embedded://``), ezmsg where it is installed (``pip install -e '.[peers]'``), and,
 where ``--broker kafka://HOST:PORT`` names a broker, Kafka by aiokafka and by the same Faust app. What is not measured
 is named, with why.
 
@@ -89,7 +89,7 @@ def carriers_here(broker: str | None) -> tuple[dict[str, Open], dict[str, str]]:
     if find_spec("ezmsg") is not None:
         carriers["ezmsg"] = ezmsg
     else:
-        missing["ezmsg"] = "not installed (pip install vigil-bedside[peers])"
+        missing["ezmsg"] = "not installed (pip install -e '.[peers]')"
     if broker is None:
         missing["Kafka"] = "no --broker was named"
     else:
