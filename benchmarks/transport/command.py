@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import statistics
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
@@ -72,6 +73,7 @@ def main(argv: list[str]) -> int:
         filler = tick if size == 0 else bytes(size)
         rate_hz = min(options.rate, MOST_BYTES_S / len(filler))
         for name, carrier in carriers.items():
+            print(f"{name}, {len(filler)} bytes …", file=sys.stderr, flush=True)
             found.append(_measured(name, carrier, filler, rate_hz, options.seconds, options.warm, options.repeats))
     publish(
         _text(found, missing, len(tick), options.seconds, options.warm, options.repeats, options.note),
@@ -178,7 +180,7 @@ def _text(
 def _draw(path: Path, found: list[CarrierFigures]) -> None:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9, 4), layout="constrained")
+    figure = Figure(figsize=(9, 4.6), layout="constrained")
     left, right = figure.subplots(1, 2)
     for name in dict.fromkeys(one.carrier for one in found):
         mine = [one for one in found if one.carrier == name]
@@ -192,5 +194,5 @@ def _draw(path: Path, found: list[CarrierFigures]) -> None:
         axes.set_yscale("log")
         axes.set_xlabel("bytes")
         axes.grid(alpha=0.3)
-    left.legend()
+    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=3)
     figure.savefig(path)
