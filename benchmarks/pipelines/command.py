@@ -34,7 +34,7 @@ from benchmarks.transport.broker import check_broker
 ELSEWHERE = (
     ("beats of ECG", "wfdb's XQRS, neurokit2", "detectors"),
     ("a lost arterial pressure", "hold, an anchored delay regression", "restoration"),
-    ("every estimate, subset by subset of sensors", "hold, ridges", "estimates"),
+    ("every estimate, subset by subset of sensors", "hold, an anchored delay regression", "estimates"),
     ("depth of anaesthesia", "openibis, BIS, the best constant", "depth"),
     ("hypotension ahead", "openvital's network, the pressure alone", "pressure_history"),
     ("numerics", "the monitor's own", "numerics"),

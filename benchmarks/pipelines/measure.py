@@ -16,6 +16,7 @@ from pathlib import Path
 import psutil
 
 from benchmarks.open_loop import Ledger, Punctuality
+from benchmarks.pipelines.peers import PEERS
 from benchmarks.pipelines.script import TICKS_S, bed_names
 from benchmarks.pipelines.trial import Trial, heard
 from benchmarks.transport.broker import drop_topics
@@ -49,7 +50,7 @@ def measure(
 ) -> TrialResult:
     """The trial from its start to its end, ``loads_s`` longer than its ticks."""
     with tempfile.TemporaryDirectory() as folder:
-        begin_ns = time.monotonic_ns() + round(loads_s * SECOND_NS)
+        begin_ns = time.monotonic_ns() + round((loads_s + beds * PEERS[peer].loads_s) * SECOND_NS)
         trial = Trial(peer, beds, seconds, warm_s, begin_ns, folder, broker or "")
         with (Path(folder) / "said").open("w+b") as said:
             process = subprocess.Popen(

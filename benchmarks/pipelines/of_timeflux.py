@@ -22,14 +22,18 @@ from timeflux.core.exceptions import WorkerInterrupt
 from timeflux.core.node import Node
 from timeflux.timeflux import main as timeflux
 
-from benchmarks.pipelines.script import bed_names, script
+from benchmarks.pipelines.script import bed_names, script, ticks_of
 from benchmarks.pipelines.trial import Ear, Trial
 from benchmarks.pipelines.work import ModelWork, SignalWork
 from benchmarks.transport.outside import HOST, free_port
+from models.signals.times import SECOND_NS
 from streams.codec import chunk_values, samples_to_bytes
 from streams.records import WaveChunk, WaveTick
 
 RATE_HZ = 100
+LEAVES_NS = 3 * SECOND_NS
+"""After the last tick was due a graph ends, and with it all. By then the sinks have left what they heard: an interrupt
+may find a graph in the midst of anything."""
 HEAD = ("bed", "session", "tick_seq", "start_ns", "end_ns", "due_ns")
 LEAD = ("modality", "label", "rate_hz", "origin_ns", "first_index")
 
@@ -43,7 +47,7 @@ class TickNode(Node):
 
     def update(self) -> None:
         """One cycle."""
-        if self._trial.over:
+        if time.monotonic_ns() > self._trial.until_ns + LEAVES_NS:
             raise WorkerInterrupt("the trial is over")
         if not self._cues or self._cues[0].after_ns > time.monotonic_ns() - self._trial.begin_ns:
             return
@@ -104,20 +108,23 @@ class EarNode(Node):
     """A sink of channels, or of events."""
 
     def __init__(self, trial: str) -> None:
-        self._ear = Ear(Trial.loaded(trial))
+        self._trial = Trial.loaded(trial)
+        self._ear: Ear | None = Ear(self._trial)
 
     def update(self) -> None:
-        """One cycle."""
+        """One cycle; leaves what was heard when the trial is over."""
+        if self._ear is None:
+            return
+        if self._trial.over:
+            self._ear.close()
+            self._ear = None
+            return
         ports = [port for _, _, port in self.iterate("i*") if port.ready()]
         if ports and "head" in ports[0].meta:
             self._ear.tick_of(ports[0].meta["head"]["bed"], ports[0].meta["head"]["tick_seq"])
         elif ports:
             for data in ports[0].data["data"]:
                 self._ear.prediction(data["bed"], data["end_s"])
-
-    def terminate(self) -> None:
-        """Leaves what was heard."""
-        self._ear.close()
 
 
 def application(trial: Trial) -> dict[str, Any]:
@@ -166,6 +173,9 @@ def application(trial: Trial) -> dict[str, Any]:
 
 def run(trial: Trial) -> None:
     """Its manager starts a process a graph, and ends them all when the first has ended."""
+    signals = SignalWork()
+    for tick in ticks_of("bed1", 1, 3):  # what is imported late is imported now, and not in each process
+        signals.windows(tick)
     path = Path(trial.folder) / "application.json"
     path.write_text(json.dumps(application(trial)), encoding="utf-8")
     sys.argv = ["timeflux", str(path)]

@@ -22,6 +22,8 @@ class Peer:
     package: str = ""
     how: str = EXTRA
     on_kafka: bool = False
+    loads_s: float = 0.0
+    """For each bed beyond what all have to load: where each is a process."""
 
     def missing(self, broker: str | None) -> str:
         """Why it cannot be tried here; "" where it can."""
@@ -71,6 +73,7 @@ PEERS: dict[str, Peer] = {
         "No validation, dead letters, alarms, watchdogs; what is sent is not kept; it looks for news in cycles, also "
         "where there are none. It pins numpy 1.26 and networkx 2.5; Vigil wants numpy 2, so it ran with newer ones.",
         package="timeflux",
+        loads_s=2.0,
         how="pip install --no-deps timeflux; it pins numpy 1.26, Vigil wants 2: install the rest without its pins",
     ),
     "quixstreams": Peer(
