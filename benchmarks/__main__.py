@@ -28,6 +28,8 @@ BENCHMARKS = {
     "floor": "the whole program beside the same work in a bare loop: CPU a tick, their ratio, where the time goes",
     "throughput": "how fast a recording runs through the whole program at --speed max",
     "depth": "depth of anaesthesia by the model and by openibis, beside the truth, BIS and the best constant",
+    "transport": "the embedded transport beside asyncio.Queue, ezmsg and Kafka: messages a second and delays by size",
+    "pipelines": "the same patients and model through Vigil, ezmsg, timeflux, quix-streams, aiokafka and a bare loop",
     "lsl": "every sample of two LabStreamingLayer streams accounted for, and how long it takes",
     "inference": "the model alone: every backend, precision and batch beside the machine's floor",
     "papers": "the published methods as published, side by side: five folds by patient, a linear classifier",

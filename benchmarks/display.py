@@ -5,8 +5,9 @@ Counted are frames in which the beam moved and the window was painted; a frame's
 drawing into the pixmap included. ``--beside worker`` lets a whole session (the built-in patient, its stream and the
 model) run in the same process, ``thread`` something that keeps the interpreter busy without a break. ``--hour`` plays
 an hour as fast as it goes and says what the memory grew by after the buffers were full. ``--peer`` has the same waves
-drawn by somebody else (:mod:`benchmarks.peers`), whose work has the paint in it. Without a screen it runs on Qt's
-offscreen platform (no window system to copy to, so a little less work than on a real one); the last line says which.
+drawn by somebody else (:mod:`benchmarks.display_peers`), whose work has the paint in it. Without a screen it runs on
+Qt's offscreen platform (no window system to copy to, so a little less work than on a real one); the last line says
+which.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.display_peers import MEASURE, require
 from benchmarks.frames import BESIDE, TICK_S, Frames, Playing, beside_words, size_of, wave_values, wire
-from benchmarks.peers import MEASURE, require
 from benchmarks.report import publish
 from benchmarks.tables import machine, table
 from models.signals.modalities import Modality

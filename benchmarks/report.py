@@ -22,7 +22,10 @@ from typing import Any
 from models.runtime.machine import machine
 from models.signals.errors import VigilError
 
-TOLD_VERSIONS = ("numpy", "onnxruntime", "faust-streaming", "aiokafka", "msgspec", "PySide6-Essentials", "pyqtgraph")
+TOLD_VERSIONS = (
+    "numpy", "onnxruntime", "faust-streaming", "aiokafka", "msgspec", "PySide6-Essentials", "pyqtgraph",
+    "ezmsg", "quixstreams", "timeflux",
+)  # fmt: skip
 _ROOT = Path(__file__).resolve().parents[1]
 _SEPARATOR = re.compile(r"^\|(?:\s*:?-{3,}:?\s*\|)+$")
 

@@ -14,6 +14,15 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     return "\n".join(lines)
 
 
+def short(value: float | None) -> float | int | None:
+    """A figure for a cell: a whole number from 100 on.
+
+    >>> short(4743.998), short(1.25), short(None)
+    (4744, 1.25, None)
+    """
+    return value if value is None or abs(value) < 100 else round(value)
+
+
 def _cell(value: object) -> str:
     if value is None:
         return "–"

@@ -1,9 +1,9 @@
 """The same waves as the display's, drawn by somebody else.
 
 pyqtgraph: a curve a channel, written here. mne-lsl: its own ``StreamViewer`` as it opens, of one LSL stream, which a
-process of its own sends (``python -m benchmarks.peers NAME``). That viewer takes streams of one rate only, so each of
-the eight waves comes at 500 samples a second; its filter, and its average of all channels, which would draw eight like
-waves as nothing, are off.
+process of its own sends (``python -m benchmarks.display_peers NAME``). That viewer takes streams of one rate only, so
+each of the eight waves comes at 500 samples a second; its filter, and its average of all channels, which would draw
+eight like waves as nothing, are off.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def measure_mne_lsl(seconds: float, size: tuple[int, int], channels: Channels) -
         lsl = _mne_lsl("lsl")
         labels = [f"{channel.modality.value} {channel.label}" for channel in channels]
         modalities = [channel.modality.value for channel in channels]
-        sends = [sys.executable, "-m", "benchmarks.peers", name, ",".join(labels), ",".join(modalities)]
+        sends = [sys.executable, "-m", "benchmarks.display_peers", name, ",".join(labels), ",".join(modalities)]
         with subprocess.Popen(sends) as outlet:
             try:
                 found = lsl.resolve_streams(timeout=20.0, name=name)
