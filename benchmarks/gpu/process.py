@@ -22,7 +22,7 @@ def run_in_process(request: PartRequest, environment: Mapping[str, str], grace_s
     paths = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", "benchmarks.gpu.part", request.text()],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)} | environment, stdin=subprocess.DEVNULL,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)} | dict(environment), stdin=subprocess.DEVNULL,
         start_new_session=True,  # its own processes end with it
     )  # fmt: skip
     try:

@@ -29,7 +29,7 @@ class StepByStep:
 
     def __init__(self, inner: Backend) -> None:
         assert isinstance(inner, Replays)
-        self._inner, self.info = inner, inner.info  # type: ignore[attr-defined]
+        self._inner, self.info = inner, inner.info
 
     def warm_up(self) -> None:
         """Nothing: the other one is warm."""
