@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from benchmarks.__main__ import main
-from benchmarks.gpu import command, end_to_end, engines, environment, fail_over, speed
+from benchmarks.gpu import command, end_to_end, engines, environment, fail_over, process, speed
 from benchmarks.gpu.book import Book, read
 from benchmarks.gpu.part import PARTS, PartRequest, request_of, run_part
 from benchmarks.gpu.process import run_in_process
@@ -357,6 +360,39 @@ def test_one_that_runs_over_is_ended_and_one_that_crashes_is_told(
     crashed = run_in_process(PartRequest("environment", str(tmp_path), 120.0), {})
     assert crashed.startswith("it ended in a crash (SIGSEGV)")
     assert read(tmp_path, "environment")["state"] == "running"  # what it had is there
+
+
+def test_what_a_part_has_started_ends_with_it(rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    note = tmp_path / "pid"
+    (rig.folder / "modules" / "cuda" / "bindings" / "runtime.py").write_text(
+        "import pathlib, signal, subprocess\n"
+        "own = subprocess.Popen(['sleep', '600'])\n"
+        f"pathlib.Path({str(note)!r} + '.part').write_text(str(own.pid))\n"
+        f"pathlib.Path({str(note)!r} + '.part').rename({str(note)!r})\n"
+        "signal.pause()\n"
+    )
+    begun: list[Any] = []
+
+    class UntilItHangs(subprocess.Popen[bytes]):
+        """Its time is over as soon as it has started something."""
+
+        def __init__(self, *arguments: Any, **more: Any) -> None:
+            super().__init__(*arguments, **more)
+            begun.append(self)
+
+        def wait(self, timeout: float | None = None) -> int:
+            if timeout is None:
+                return super().wait()
+            while not note.is_file():
+                assert self.poll() is None, "it ended by itself"
+            raise subprocess.TimeoutExpired("a part", timeout)
+
+    monkeypatch.setattr(process.subprocess, "Popen", UntilItHangs)
+    assert "it was ended after its 120 s" in run_in_process(PartRequest("environment", str(tmp_path), 120.0), {})
+    assert begun[0].returncode == -signal.SIGKILL
+    left = int(note.read_text())
+    with contextlib.suppress(psutil.NoSuchProcess):  # whoever inherits it may take a moment to bury it
+        assert psutil.Process(left).status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
 
 
 def test_whatever_a_part_raises_is_its_sentence(tmp_path: Path) -> None:

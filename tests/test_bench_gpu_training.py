@@ -11,9 +11,14 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from benchmarks.gpu import training  # noqa: E402
+from benchmarks.gpu import paper, training  # noqa: E402
 from benchmarks.gpu.book import read  # noqa: E402
 from benchmarks.gpu.part import PartRequest, run_part  # noqa: E402
+from models.runtime.backend import Backend, RuntimeOptions  # noqa: E402
+from models.runtime.bundle import Bundle  # noqa: E402
+from models.runtime.onnx_backend import OnnxBackend  # noqa: E402
+from models.runtime.select import CANDIDATES, Candidate  # noqa: E402
+from models.runtime.tensorrt.api import Flavour  # noqa: E402
 from models.training.config import DEMO_CONFIG, load_config, to_toml  # noqa: E402
 
 
@@ -76,6 +81,36 @@ def test_without_a_gpu_nothing_is_trained(small: PartRequest, monkeypatch: pytes
     run_part(dataclasses.replace(small, device="cuda"))
     told = read(small.folder, "training")
     assert told["state"] == "failed" and "finds no GPU, so nothing is trained" in told["error"]
+
+
+def test_a_network_of_another_size_is_exported_built_and_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The part ``paper``, with the network of the tests in place of the paper's, and ONNX Runtime in TensorRT's: its
+    fake is in torch's way."""
+
+    class InBuckets(OnnxBackend):
+        """As an engine."""
+
+        buckets = (1, 2)
+
+    def load(bundle: Bundle, options: RuntimeOptions) -> Backend:
+        backend = InBuckets(bundle.model_path, bundle.spec, 1)
+        backend.buckets = options.buckets
+        return backend
+
+    monkeypatch.setattr(Flavour, "is_installed", property(lambda self: self.name == "tensorrt"))
+    monkeypatch.setitem(CANDIDATES, "tensorrt", Candidate(load))
+    monkeypatch.setitem(paper.SIZES, "vitaldb", dataclasses.replace(paper.SIZES["ci"], backbone="vit"))
+    monkeypatch.setattr(paper, "BATCHES", (1, 2))
+    monkeypatch.setattr(paper, "WEIGHTS", {"tensorrt": {"fp16": 1.0}})
+    monkeypatch.setattr(paper, "_RUN_S", 0.0)
+    run_part(PartRequest("paper", str(tmp_path), 600.0))
+    told = read(tmp_path, "paper")
+    assert told["state"] == "done", told
+    assert told["tables"]["exported"][0]["size"] == "vitaldb" and told["tables"]["exported"][0]["graph_mb"] > 0
+    assert [row["buckets"] for row in told["tables"]["vitaldb"]] == [[1], [1, 2]]
+    assert all(row["passed"] for row in told["tables"]["vitaldb"])
+    assert [row["batch"] for row in told["tables"]["vitaldb, speed"]] == [1, 1, 2]
+    assert "sleep_edfx reads sleep, not a bedside" in told["said"][0]
 
 
 def test_a_clock_of_steps_ends_after_enough_of_them_or_of_time() -> None:

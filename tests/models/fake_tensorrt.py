@@ -35,8 +35,8 @@ MAGIC = b"fake plan "
 
 
 class Faults:
-    """crash_build, refuse_build, hang_build (says so by making the file ``hanging``), crash_open, refuse_open, chatter
-    (prints to standard output), refuse_launch, refuse_address."""
+    """crash_build, refuse_builder, refuse_build, hang_build (says so by making the file ``hanging``), crash_open,
+    refuse_open, chatter (prints to standard output), refuse_launch, refuse_address."""
 
     def __init__(self) -> None:
         self.told: dict[str, Any] = json.loads(os.environ.get("FAKE_TENSORRT", "{}"))
@@ -292,6 +292,9 @@ class IBuilderConfig(Checked):
 class Builder(Checked):
     def __init__(self, logger: Any) -> None:
         assert logger._ready, "ILogger.__init__ was not called"
+        if "refuse_builder" in Faults():  # as seen of 10.15 on a machine without a driver
+            logger.log(_Severity.ERROR, "createInferBuilder: Error Code 6: CUDA initialization failure with error: 35")
+            raise TypeError("pybind11::init(): factory function returned nullptr")
         super().__init__(logger)
         self._logger = logger
 

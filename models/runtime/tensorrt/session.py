@@ -43,7 +43,7 @@ class Session:
         self._slots: dict[int, _Slot] = {}
         self._stream: Any = None
         try:
-            self._runtime = library.need(library.trt.Runtime(library.logger), "makes no runtime")
+            self._runtime = library.make(library.trt.Runtime, "makes no runtime", library.logger)
             # Not the default stream, on which every other user of the device would wait.
             self._stream = cuda.call("cudaStreamCreateWithFlags", cuda.rt.cudaStreamNonBlocking)
             for bucket in sorted(plans):
