@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,11 @@ torch = pytest.importorskip("torch")
 from benchmarks.gpu import paper, training  # noqa: E402
 from benchmarks.gpu.book import read  # noqa: E402
 from benchmarks.gpu.part import PartRequest, run_part  # noqa: E402
-from models.runtime.backend import Backend, RuntimeOptions  # noqa: E402
-from models.runtime.bundle import Bundle  # noqa: E402
-from models.runtime.onnx_backend import OnnxBackend  # noqa: E402
-from models.runtime.select import CANDIDATES, Candidate  # noqa: E402
-from models.runtime.tensorrt.api import Flavour  # noqa: E402
+from models import export  # noqa: E402
 from models.training.config import DEMO_CONFIG, load_config, to_toml  # noqa: E402
+from tests.models.tensorrt_fakes import Rig, model_bundle, rig  # noqa: E402
+
+__all__ = ["rig"]
 
 
 @pytest.fixture
@@ -83,34 +83,34 @@ def test_without_a_gpu_nothing_is_trained(small: PartRequest, monkeypatch: pytes
     assert told["state"] == "failed" and "finds no GPU, so nothing is trained" in told["error"]
 
 
-def test_a_network_of_another_size_is_exported_built_and_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The part ``paper``, with the network of the tests in place of the paper's, and ONNX Runtime in TensorRT's: its
-    fake is in torch's way."""
-
-    class InBuckets(OnnxBackend):
-        """As an engine."""
-
-        buckets = (1, 2)
-
-    def load(bundle: Bundle, options: RuntimeOptions) -> Backend:
-        backend = InBuckets(bundle.model_path, bundle.spec, 1)
-        backend.buckets = options.buckets
-        return backend
-
-    monkeypatch.setattr(Flavour, "is_installed", property(lambda self: self.name == "tensorrt"))
-    monkeypatch.setitem(CANDIDATES, "tensorrt", Candidate(load))
-    monkeypatch.setitem(paper.SIZES, "vitaldb", dataclasses.replace(paper.SIZES["ci"], backbone="vit"))
+def test_a_network_of_the_papers_size_is_exported_built_and_timed(
+    rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The part ``paper``, with a small network and the toy's graph in place of what is exported in minutes."""
+    rig.inline()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    monkeypatch.setitem(paper.SIZES, "vitaldb", paper.SIZES["ci"])
     monkeypatch.setattr(paper, "BATCHES", (1, 2))
-    monkeypatch.setattr(paper, "WEIGHTS", {"tensorrt": {"fp16": 1.0}})
     monkeypatch.setattr(paper, "_RUN_S", 0.0)
+    given = inspect.signature(export.export_bundle)
+
+    def export_toy(*arguments: Any, **more: Any) -> None:
+        asked = given.bind(*arguments, **more).arguments
+        assert asked["limit"] > 500 << 20 and asked["imputers"] == () and asked["model"].memory is None
+        model_bundle(asked["folder"])
+
+    monkeypatch.setattr(export, "export_bundle", export_toy)
     run_part(PartRequest("paper", str(tmp_path), 600.0))
     told = read(tmp_path, "paper")
     assert told["state"] == "done", told
-    assert told["tables"]["exported"][0]["size"] == "vitaldb" and told["tables"]["exported"][0]["graph_mb"] > 0
-    assert [row["buckets"] for row in told["tables"]["vitaldb"]] == [[1], [1, 2]]
-    assert all(row["passed"] for row in told["tables"]["vitaldb"])
-    assert [row["batch"] for row in told["tables"]["vitaldb, speed"]] == [1, 1, 2]
-    assert "sleep_edfx reads sleep, not a bedside" in told["said"][0]
+    exported = told["tables"]["exported"][0]
+    assert exported["size"] == "vitaldb" and exported["parameters"] > 1000 and exported["graph_mb"] >= 0
+    assert [(row["backend"], row["buckets"]) for row in told["tables"]["vitaldb"]][:2] == [
+        ("tensorrt", [1]), ("tensorrt", [1, 2])
+    ]  # fmt: skip
+    assert all(row["passed"] and row["precision"] == "fp16" for row in told["tables"]["vitaldb"])
+    assert [row["batch"] for row in told["tables"]["vitaldb, speed"]][:3] == [1, 1, 2]
+    assert any("sleep_edfx reads sleep, not a bedside" in sentence for sentence in told["said"])
 
 
 def test_a_clock_of_steps_ends_after_enough_of_them_or_of_time() -> None:
