@@ -47,6 +47,8 @@ def test_steps_are_timed_and_the_batch_doubled_until_memory_is_out(
 
     def stage_of_a_small_card(stage: Any, settings: Any, *rest: Any) -> float:
         asked.append((stage.name, settings.batch))
+        if stage.name == "pretrain":
+            raise RuntimeError("expected scalar type Float")
         if settings.batch > 4:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
         return whole(stage, settings, *rest)
@@ -57,15 +59,16 @@ def test_steps_are_timed_and_the_batch_doubled_until_memory_is_out(
     assert told["state"] == "done", told
     steps = told["tables"]["steps"]
     assert [(row["stage"], row["batch"], row["precision"]) for row in steps] == [
-        ("fusion", 4, "fp32"), ("pretrain", 4, "fp32"), ("waves", 4, "fp32")
+        ("fusion", 4, "fp32"), ("waves", 4, "fp32")
     ]  # fmt: skip
     assert all(row["steps_per_s"] > 0 and row["windows_per_s"] > row["steps_per_s"] for row in steps)
     assert [row["batch"] for row in told["tables"]["largest batch"]] == [2, 4]
     assert asked[3:] == [("fusion", 2), ("fusion", 4), ("fusion", 8)]
     assert told["tables"]["sizes"][0]["parameters"] > 1000
     words = " ".join(told["said"])
+    assert "demo: pretrain in fp32, batches of 4: RuntimeError: expected scalar type Float." in words
     assert "full is the network of demo in the same batches" in words
-    assert "demo: fusion in fp32 does not fit in batches of 8: CUDA out of memory. Tried to allocate 2 GiB." in words
+    assert "demo: fusion in fp32 does not fit in batches of 8: OutOfMemoryError: CUDA out of memory. Tried" in words
 
 
 def test_without_time_it_is_said_what_was_not_timed(small: PartRequest) -> None:

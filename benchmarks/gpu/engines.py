@@ -12,14 +12,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from benchmarks.gpu.book import Book, Row, rows_of
-from benchmarks.gpu.part import PartRequest
+from benchmarks.gpu.part import PartRequest, sentence_of
 from models.runtime.backend import BUCKETS, Backend, Precision, RuntimeOptions
 from models.runtime.bundle import Bundle, load_bundle
 from models.runtime.gate import GateResult, gate
 from models.runtime.select import CANDIDATES, REFERENCE
 from models.runtime.tensorrt.api import FLAVOURS
 from models.runtime.tensorrt.cache import plan_bytes
-from models.signals.errors import BackendFailed, BackendUnavailable
+from models.signals.errors import BackendFailed
 
 FIRST = (1, 8, 64)
 """Batch sizes of most worth: a bed, a bay, a ward."""
@@ -167,8 +167,8 @@ def _built(bench: _Bench, name: str, precision: Precision, buckets: tuple[int, .
     began = time.perf_counter()
     try:
         backend = CANDIDATES[name].load(bench.bundle, options)
-    except (BackendUnavailable, BackendFailed) as error:
-        bench.refused(f"{name} {precision}, batches of {_words(buckets)}", str(error))
+    except Exception as error:  # noqa: BLE001 - whatever a library raises, the next precision is tried
+        bench.refused(f"{name} {precision}, batches of {_words(buckets)}", sentence_of(error))
         for bucket, seconds in zip(buckets, watch.each_s, strict=False):
             bench.book.row(f"{bench.table}: built before it ended", backend=name, precision=precision, batch=bucket,
                            build_s=round(seconds, 2))  # fmt: skip

@@ -17,7 +17,7 @@ from benchmarks.gpu.book import Book
 from models.signals.errors import VigilError
 
 PARTS: dict[str, tuple[float, str]] = {
-    "environment": (0.3, "GPU, driver, versions and profilers"),
+    "environment": (0.5, "GPU, driver, versions and profilers"),
     "engines": (4.0, "engines of every batch size and precision, built and tried by the gate"),
     "speed": (1.4, "p50 and p99 of each engine, with and without recorded launches; kernels and layers"),
     "training": (1.5, "steps a second of the model's sizes, and the largest batch"),

@@ -62,8 +62,8 @@ def run(book: Book, request: PartRequest) -> None:
     ]
     cpu = Contender("onnx", "fp32", OnnxBackend(bundle.model_path, bundle.spec, kept_frames=0))
     try:
-        _layers(book, opened)
         _times(book, Stream(bundle), opened, plain, cpu)
+        _layers(book, opened)
     finally:
         for contender in [*opened, cpu]:
             contender.backend.close()

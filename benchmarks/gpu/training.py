@@ -19,7 +19,7 @@ import msgspec
 import torch
 
 from benchmarks.gpu.book import Book
-from benchmarks.gpu.part import PartRequest
+from benchmarks.gpu.part import PartRequest, sentence_of
 from models.batches.chance import best_device
 from models.batches.features import cache_features
 from models.batches.group import Group
@@ -42,7 +42,7 @@ CONFIGS = {"demo": DEMO_CONFIG, "full": FULL_CONFIG, "vitaldb": PAPER_CONFIG}
 STAGES = ("fusion", "pretrain", "waves")
 PRECISIONS: tuple[Literal["bf16", "fp32"], ...] = ("bf16", "fp32")
 STEPS, FEW_STEPS, SKIPPED = 24, 7, 3
-PATIENTS, PATIENT_S, STRIDE_S = 4, 400, 4
+PATIENTS, PATIENT_S, STRIDE_S = 4, 200, 2
 PROCESSES = 4
 FIRST_BATCH, LAST_BATCH = 64, 1 << 15
 SLOWEST_STEP_S = 8.0
@@ -169,7 +169,10 @@ def _timed(
                 run_stage(stage, own, Path(folder), "gpu", clock)
             del stage, model
         except torch.OutOfMemoryError as error:
-            book.say(f"{size}: {name} in {own.precision} does not fit in batches of {own.batch}: {_first(error)}.")
+            book.say(f"{size}: {name} in {own.precision} does not fit in batches of {own.batch}: {sentence_of(error)}.")
+            return None
+        except Exception as error:  # noqa: BLE001 - the other stages are timed all the same
+            book.say(f"{size}: {name} in {own.precision}, batches of {own.batch}: {sentence_of(error)}.")
             return None
         step_s = clock.step_s()
         book.row(
@@ -217,7 +220,3 @@ def _memory(device: torch.device) -> Iterator[Callable[[], dict[str, float | Non
         yield peak
     finally:
         torch.cuda.empty_cache()
-
-
-def _first(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
