@@ -1,6 +1,6 @@
 """An engine of the paper's size: a network of random weights, exported, built and tried by the gate in fp16.
 
-It is not among the parts that run by themselves: the export alone takes some two minutes on two cores.
+It is not among the parts that run by themselves: the export alone takes minutes.
 """
 
 from __future__ import annotations
