@@ -32,6 +32,7 @@ BENCHMARKS = {
     "pipelines": "the same patients and model through Vigil, ezmsg, timeflux, quix-streams, aiokafka and a bare loop",
     "lsl": "every sample of two LabStreamingLayer streams accounted for, and how long it takes",
     "inference": "the model alone: every backend, precision and batch beside the machine's floor",
+    "gpu": "everything that only an NVIDIA GPU can show: engines, speed, a ward, fail-over, training, in ten minutes",
     "papers": "the published methods as published, side by side: five folds by patient, a linear classifier",
     "models": "PhysioME, SelfMask and every simpler imputer: train the plan of runs, make its tables",
 }

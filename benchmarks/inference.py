@@ -103,12 +103,12 @@ def measure(
         work = None
     progress("loading", 0.0)
     contenders, absent = contenders_of(bundle, backends, threads, progress)
-    stream = _Stream(bundle)
+    stream = Stream(bundle)
     try:
         timings: list[Timing] = []
         for i, batch in enumerate(buckets):
             progress(f"batch {batch}", i / (len(buckets) + 1))
-            timings += _time(contenders, stream, batch, 0.8 * seconds / len(buckets))
+            timings += time_batch(contenders, stream, batch, 0.8 * seconds / len(buckets))
             peak = peak.better(measure_peak())
         progress("subsets of sensors", len(buckets) / (len(buckets) + 1))
         spreads = _spreads([c for c in contenders if "kept" not in c.name], stream, 0.2 * seconds)
@@ -146,17 +146,27 @@ def contenders_of(
         for precision in CANDIDATES[name].precisions:
             try:
                 options = RuntimeOptions(threads=threads, precision=precision, progress=progress)
-                backend = CANDIDATES[name].load(bundle, options)
-                backend.warm_up()
+                found.append(open_contender(bundle, name, options))
             except (BackendUnavailable, BackendFailed) as error:
                 if str(error) in absent.values():
                     continue
                 absent[f"{name} {precision}" if any(c.name == name for c in found) else name] = str(error)
-                continue
-            found.append(Contender(name, precision, backend, _kernels(backend)))
     if not found:
         raise BackendUnavailable("no backend can be had: " + "; ".join(absent.values()))
     return found, absent
+
+
+def open_contender(bundle: Bundle, name: str, options: RuntimeOptions) -> Contender:
+    """The backend ``name``, loaded and warm. Raises what its load and its first runs raise."""
+    from models.runtime.select import CANDIDATES
+
+    backend = CANDIDATES[name].load(bundle, options)
+    try:
+        backend.warm_up()
+    except BackendFailed:
+        backend.close()
+        raise
+    return Contender(name, backend.info.precision, backend, _kernels(backend))
 
 
 def _kernels(backend: Backend) -> dict[int, int]:
@@ -166,7 +176,7 @@ def _kernels(backend: Backend) -> dict[int, int]:
     return backend.kernels
 
 
-class _Stream:
+class Stream:
     """Windows of a minute, again and again, for any number of beds; frames of one bed are nobody else's."""
 
     def __init__(self, bundle: Bundle) -> None:
@@ -198,7 +208,8 @@ class _Stream:
         return arrays
 
 
-def _time(contenders: Sequence[Contender], stream: _Stream, batch: int, seconds: float) -> list[Timing]:
+def time_batch(contenders: Sequence[Contender], stream: Stream, batch: int, seconds: float) -> list[Timing]:
+    """Each contender's times of a batch, in rounds for about ``seconds``, five rounds at least."""
     taken: list[list[float]] = [[] for _ in contenders]
     end, hop = time.perf_counter() + seconds, 0
     while hop < _WARM_HOPS + LEAST_ROUNDS or time.perf_counter() < end:
@@ -229,7 +240,7 @@ def _floored(timing: Timing, contenders: Sequence[Contender], work: Work | None,
     )
 
 
-def _spreads(contenders: Sequence[Contender], stream: _Stream, seconds: float) -> list[Spread]:
+def _spreads(contenders: Sequence[Contender], stream: Stream, seconds: float) -> list[Spread]:
     every = range(stream.modalities)
     subsets = [rows for n in range(stream.modalities + 1) for rows in itertools.combinations(every, n)]
     masks = [stream.inputs(0, 1, rows) for rows in subsets]
@@ -272,7 +283,7 @@ def tune(bundle: Bundle, seconds: float = 20.0) -> dict[int, float]:
         Contender(f"onnx, {n} threads", "fp32", OnnxBackend(bundle.model_path, bundle.spec, n, kept_frames=0))
         for n in counts
     ]
-    timings = _time(contenders, _Stream(bundle), TUNED_BATCH, seconds)
+    timings = time_batch(contenders, Stream(bundle), TUNED_BATCH, seconds)
     return {n: timing.p50_ms for n, timing in zip(counts, timings, strict=True)}
 
 

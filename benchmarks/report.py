@@ -76,7 +76,7 @@ def publish(text: str, out: Path | None, figures: Mapping[str, Any] | None = Non
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(f"{text}\n\n{made}\n", encoding="utf-8")
-        out.with_suffix(".json").write_text(json.dumps(_finite(told), indent=1) + "\n", encoding="utf-8")
+        out.with_suffix(".json").write_text(json.dumps(finite(told), indent=1) + "\n", encoding="utf-8")
         if draw is not None:
             draw(out.with_suffix(".png"))
     except OSError as error:
@@ -120,14 +120,18 @@ def _value(cell: str) -> Any:
     return cell
 
 
-def _finite(value: Any) -> Any:
-    """JSON has no NaN."""
+def finite(value: Any) -> Any:
+    """JSON has no NaN: null instead.
+
+    >>> finite({"a": [1.0, float("nan")]})
+    {'a': [1.0, None]}
+    """
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, Mapping):
-        return {str(key): _finite(one) for key, one in value.items()}
+        return {str(key): finite(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(one) for one in value]
+        return [finite(one) for one in value]
     return value
 
 

@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable
 from math import ceil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -95,7 +96,7 @@ def _patients(beds: int, seconds: int) -> list[str]:
     return [f"demo:seed={bed},duration={seconds + 60}" for bed in range(1, beds + 1)]
 
 
-class _Load:
+class CpuLoad:
     """CPU seconds of processes between two moments."""
 
     def __init__(self) -> None:
@@ -114,15 +115,20 @@ class _Load:
             self.cores = (used - self._first[1]) / (now - self._first[0])
 
 
-def _embedded(beds: int, seconds: int) -> list[object]:
-    load, began = _Load(), time.monotonic()
+def run_beds(beds: int, seconds: int, *arguments: str) -> tuple[dict[str, Any], CpuLoad]:
+    """The report of so many beds in one process, headless, and what they cost; ``arguments``: more of `vigil run`."""
+    load, began = CpuLoad(), time.monotonic()
 
     def watch(process: psutil.Process) -> None:
         if SETTLES_S < time.monotonic() - began < seconds:
             load.look([process])
 
-    arguments = ["--channels", "RESP=none", "--headless", "--for", str(seconds)]
-    report = vigil_run(*_patients(beds, seconds), *arguments, watch=watch)
+    usual = ["--channels", "RESP=none", "--headless", "--for", str(seconds)]
+    return vigil_run(*_patients(beds, seconds), *usual, *arguments, watch=watch), load
+
+
+def _embedded(beds: int, seconds: int) -> list[object]:
+    report, load = run_beds(beds, seconds)
     latency = report["latency_ms"]
     shown, told = latency["sample_to_feed"], latency["window_to_prediction"]
     missing = report["windows"] - report["predictions"]
@@ -134,7 +140,7 @@ def _embedded(beds: int, seconds: int) -> list[object]:
 
 
 def _on_kafka(beds: int, seconds: int, broker: str, workers: int) -> list[object]:
-    load = _Load()
+    load = CpuLoad()
     with tempfile.TemporaryDirectory() as folder:
         ward = Ward(broker, Path(folder))
         try:
@@ -152,7 +158,7 @@ def _on_kafka(beds: int, seconds: int, broker: str, workers: int) -> list[object
     return _row(beds, list(ward.beds.values()), load)
 
 
-def _row(beds: int, heard: list[Heard], load: _Load) -> list[object]:
+def _row(beds: int, heard: list[Heard], load: CpuLoad) -> list[object]:
     """Of the table; a window is expected of every second whose numerics were told."""
     windows, predictions = sum(len(bed.vitals) for bed in heard), sum(len(bed.predictions) for bed in heard)
     sample = np.percentile([ms for bed in heard for ms in bed.sample_ms] or [np.nan], [50, 99])

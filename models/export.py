@@ -273,7 +273,7 @@ def plain(model: PhysioME) -> PhysioME:
 
 def export_bundle(
     model: PhysioME, folder: Path, text: BundleText, imputers: Sequence[str] = (RESTORATION,),
-    progress: Callable[[str, int, int], None] = silent,
+    progress: Callable[[str, int, int], None] = silent, limit: int = BUNDLE_LIMIT_BYTES,
 ) -> None:  # fmt: skip
     """Writes a bundle's files (:mod:`models.runtime.bundle`), the parts of the graph too; the manifest last, over a
     trained model that lies in ``checkpoint/`` already as well (:func:`models.training.carry.carry_model`).
@@ -298,7 +298,7 @@ def export_bundle(
         progress("export: golden cases", len(golden), len(cases))
     save_golden(folder / "golden.npz", golden)
     (folder / "card.md").write_text(text.card, encoding="utf-8")
-    seal(folder)
+    seal(folder, limit)
 
 
 def save_golden(path: Path, cases: Mapping[str, tuple[Arrays, Arrays]]) -> None:

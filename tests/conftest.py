@@ -75,6 +75,7 @@ SLOW = (
     "streams/test_vitals_recordings.py",
     "test_arrests.py",
     "test_bench_estimates.py",
+    "test_bench_gpu_training.py",
     "transport/test_kafka_failover.py",
     "transport/test_session_on_brokers.py",
     "transport/test_takeover.py",

@@ -223,7 +223,7 @@ def select_engine(
         raise BackendUnavailable("no backend can serve: " + "; ".join(reasons))
     thread, result = found
     guard = GuardedBackend(
-        thread, [(REFERENCE, lambda: _standby(bundle, search.options))],
+        thread, [(REFERENCE, lambda: standby(bundle, search.options))],
         deadline_s=deadline_s, cancel=search.options.cancel, notes=reasons,
         refused=any(label.partition(" ")[0] != thread.name for label in search.refused),
     )  # fmt: skip
@@ -303,7 +303,7 @@ def _stored(key: str, bundle: Bundle) -> GateResult | None:
     return result if result.passed and result.rules == rules_of(bundle) else None
 
 
-def _standby(bundle: Bundle, options: RuntimeOptions) -> Backend:
+def standby(bundle: Bundle, options: RuntimeOptions) -> Backend:
     """The reference, for when what serves has failed. Raises BackendUnavailable if even that may not serve."""
     backend = CANDIDATES[REFERENCE].load(bundle, replace(options, precision="fp32"))
     backend.warm_up()

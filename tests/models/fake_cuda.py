@@ -296,3 +296,27 @@ def cudaGraphLaunch(graphExec: Handle, stream: Handle) -> cudaError_t:
     for step in machine.launches[int(graphExec)]:
         machine.put(stream, step)
     return OK
+
+
+class driver:
+    """A fake of ``cuda.bindings.driver``: what loads a kernel that traps, and launches it."""
+
+    class CUresult(enum.IntEnum):
+        CUDA_SUCCESS = 0
+        CUDA_ERROR_INVALID_PTX = 218
+
+    @staticmethod
+    def cuModuleLoadData(image: bytes) -> tuple[Any, Handle | None]:
+        results = driver.CUresult
+        good = image.startswith(b".version") and image.endswith(b"\0")
+        return (results.CUDA_SUCCESS, machine.handle()) if good else (results.CUDA_ERROR_INVALID_PTX, None)
+
+    @staticmethod
+    def cuModuleGetFunction(hmod: Handle, name: bytes) -> tuple[Any, Handle]:
+        return driver.CUresult.CUDA_SUCCESS, machine.handle()
+
+    @staticmethod
+    def cuLaunchKernel(f: Handle, *arguments: int) -> tuple[Any]:
+        assert len(arguments) == 10, "grid, block, shared memory, stream, parameters, extra"
+        machine.fault = "trap"
+        return (driver.CUresult.CUDA_SUCCESS,)

@@ -35,8 +35,8 @@ MAGIC = b"fake plan "
 
 
 class Faults:
-    """crash_build, refuse_build, hang_build (says so by making the file ``hanging``), crash_open, refuse_open, chatter
-    (prints to standard output), refuse_launch, refuse_address."""
+    """crash_build, refuse_builder, refuse_build, hang_build (says so by making the file ``hanging``), crash_open,
+    refuse_open, chatter (prints to standard output), refuse_launch, refuse_address."""
 
     def __init__(self) -> None:
         self.told: dict[str, Any] = json.loads(os.environ.get("FAKE_TENSORRT", "{}"))
@@ -189,6 +189,14 @@ class IProgressMonitor(Checked):
         object.__setattr__(self, "_ready", True)
 
 
+class IProfiler(Checked):
+    _ready = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        object.__setattr__(self, "_ready", True)
+
+
 class INetworkDefinition(Checked):
     _inputs: list[Any]
     _graph: bytes
@@ -284,6 +292,9 @@ class IBuilderConfig(Checked):
 class Builder(Checked):
     def __init__(self, logger: Any) -> None:
         assert logger._ready, "ILogger.__init__ was not called"
+        if "refuse_builder" in Faults():  # as seen of 10.15 on a machine without a driver
+            logger.log(_Severity.ERROR, "createInferBuilder: Error Code 6: CUDA initialization failure with error: 35")
+            raise TypeError("pybind11::init(): factory function returned nullptr")
         super().__init__(logger)
         self._logger = logger
 
@@ -424,6 +435,7 @@ class IExecutionContext(Checked):
     _config: Any
     _addresses: dict[str, int]
     _warm: bool
+    profiler: Any = None
 
     def set_tensor_address(self, name: str, memory: int) -> bool:
         engine = self._engine
@@ -446,6 +458,10 @@ class IExecutionContext(Checked):
         if machine.captured is not None and not self._warm:
             self._engine._logger.log(_Severity.ERROR, "operation not permitted when stream is capturing")
             return False
+        if self.profiler is not None:  # layers are timed one by one
+            assert self.profiler._ready, "IProfiler.__init__ was not called"
+            self.profiler.report_layer_time("attention", 0.75)
+            self.profiler.report_layer_time("convolution", 0.25)
         for _ in range(self._engine._batch):  # a larger bucket has more kernels
             machine.put(stream_handle, _idle)
         return machine.put(stream_handle, self._compute) == fake_cuda.OK
@@ -484,5 +500,5 @@ def _session(graph: bytes) -> onnxruntime.InferenceSession:
 _KINDS: dict[str, type] = {
     name: globals()[name] for name, known in FACTS[RTX_VERSION].items() if isinstance(known, dict)
 }
-_ASSIGNED = {"IBuilderConfig", "ITensor", "IRuntimeConfig"}
+_ASSIGNED = {"IBuilderConfig", "ITensor", "IRuntimeConfig", "IExecutionContext"}
 _PUBLIC = {member for known in FACTS[RTX_VERSION].values() if isinstance(known, dict) for member in known}

@@ -32,11 +32,12 @@ MEMBERS = {
     "ITimingCache": "serialize",
     "IHostMemory": "nbytes",
     "IProgressMonitor": "__init__ phase_start phase_finish step_complete",
+    "IProfiler": "__init__ report_layer_time",
     "ILogger": "__init__ log INTERNAL_ERROR ERROR WARNING",
     "Runtime": "__init__ deserialize_cuda_engine",
     "ICudaEngine": "num_io_tensors get_tensor_name get_tensor_mode get_tensor_dtype get_tensor_shape "
     "create_execution_context create_runtime_config",
-    "IExecutionContext": "set_tensor_address infer_shapes execute_async_v3",
+    "IExecutionContext": "set_tensor_address infer_shapes execute_async_v3 profiler",
     "IRuntimeConfig": "cuda_graph_strategy create_runtime_cache set_runtime_cache",
     "IRuntimeCache": "serialize deserialize",
 }

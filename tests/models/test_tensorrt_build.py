@@ -55,6 +55,16 @@ def test_a_build_that_the_library_refuses_gives_its_words(rig: Rig) -> None:
         run(request(rig))
 
 
+def test_a_library_that_makes_no_builder_gives_its_words(rig: Rig) -> None:
+    """As the real one where CUDA cannot be initialised: the bindings raise a TypeError."""
+    rig.faults(refuse_builder=True)
+    with pytest.raises(
+        BackendUnavailable, match=r"TensorRT .* makes no builder: createInferBuilder: Error Code 6"
+    ) as told:
+        run(request(rig))
+    assert not isinstance(told.value, process.Crashed)
+
+
 def test_a_build_that_crashes_is_one_sentence(rig: Rig) -> None:
     rig.faults(crash_build=True)
     with pytest.raises(process.Crashed, match=r"^the build of the engine crashed \(signal SIGSEGV\)"):

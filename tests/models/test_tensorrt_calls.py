@@ -50,6 +50,8 @@ def test_a_build_and_a_run_call_nothing_that_a_version_lacks(rig: Rig, version: 
     session.record()
     inputs = toy_inputs(3)
     assert is_right(session.run(inputs), inputs) and session.replays
+    assert session.layer_times(4, 3) == {"attention": 0.75, "convolution": 0.25}
+    assert is_right(session.run(inputs), inputs)
     assert session.compiled() == ({4: b"compiled for the fake"} if library.is_rtx else {})
     session.close()
     build_plan_of_garbage(library)

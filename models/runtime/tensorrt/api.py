@@ -14,6 +14,7 @@ import logging
 import re
 import sys
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -81,6 +82,14 @@ class Library:
         if value is None or value is False:
             raise BackendUnavailable(self.sentence(what))
         return value
+
+    def make(self, kind: Callable[..., _T], what: str, *arguments: Any) -> _T:
+        """An object of the library's; BackendUnavailable with its words where it makes none, which the bindings tell as
+        a TypeError."""
+        try:
+            return kind(*arguments)
+        except TypeError as error:
+            raise BackendUnavailable(self.sentence(what)) from error
 
     def sentence(self, what: str) -> str:
         """ "TensorRT 10.15 could not build …: its own words" """

@@ -82,6 +82,10 @@ class TensorRTBackend:
         self._form.check(inputs)
         return self._session.run(inputs, plain=True)
 
+    def layer_times(self, bucket: int, runs: int = 20) -> dict[str, float]:
+        """Milliseconds of each layer of a bucket's engine, as the library's profiler tells them: see Session."""
+        return self._session.layer_times(bucket, runs)
+
     def close(self) -> None:
         """Gives the engines and their memory back."""
         self._session.close()

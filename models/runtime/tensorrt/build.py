@@ -106,7 +106,7 @@ def _build(request: Request, progress: Report, cancel: threading.Event) -> None:
 
 def _open(request: Request, progress: Report, cancel: threading.Event) -> None:
     library, folder = load_library(FLAVOURS[request.flavour]), Path(request.folder)
-    runtime = library.need(library.trt.Runtime(library.logger), "makes no runtime")
+    runtime = library.make(library.trt.Runtime, "makes no runtime", library.logger)
     for at, bucket in enumerate(request.buckets):
         plan = (folder / plan_name(bucket)).read_bytes()
         if runtime.deserialize_cuda_engine(plan) is None:

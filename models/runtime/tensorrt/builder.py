@@ -52,7 +52,7 @@ def build_plan(
     any thread. Raises BackendUnavailable with the library's words, Cancelled when ``cancel`` was set.
     """
     trt = library.trt
-    builder = trt.Builder(library.logger)
+    builder = library.make(trt.Builder, "makes no builder", library.logger)
     network = library.need(builder.create_network(library.strongly_typed()), "makes no network")
     parser = trt.OnnxParser(network, library.logger)
     if not parser.parse(graph):

@@ -273,6 +273,12 @@ def stored_gate(key: str) -> bytes | None:
     return bytes(record.result) if record.entry == digest == _digest(folder) else None
 
 
+def plan_bytes(key: str) -> dict[int, int]:
+    """Bytes of each bucket's plan of a backend's ``cache_key``; empty once the entry is gone."""
+    plans = _parts(key)[1].glob("batch_*.plan")
+    return {int(path.stem.removeprefix("batch_")): path.stat().st_size for path in sorted(plans)}
+
+
 def _parts(key: str) -> tuple[str, Path]:
     digest, _, folder = key.partition("@")
     return digest, Path(folder)

@@ -43,7 +43,7 @@ class Session:
         self._slots: dict[int, _Slot] = {}
         self._stream: Any = None
         try:
-            self._runtime = library.need(library.trt.Runtime(library.logger), "makes no runtime")
+            self._runtime = library.make(library.trt.Runtime, "makes no runtime", library.logger)
             # Not the default stream, on which every other user of the device would wait.
             self._stream = cuda.call("cudaStreamCreateWithFlags", cuda.rt.cudaStreamNonBlocking)
             for bucket in sorted(plans):
@@ -85,6 +85,11 @@ class Session:
         found = {bucket: slot.compiled() for bucket, slot in self._slots.items()}
         return {bucket: kernels for bucket, kernels in found.items() if kernels}
 
+    def layer_times(self, bucket: int, runs: int) -> dict[str, float]:
+        """Milliseconds of each layer of the bucket's engine, the mean of ``runs`` of padding: by the library's own
+        profiler, which times layers one by one, so that their sum is more than a run takes."""
+        return self._slots[bucket].layer_times(runs)
+
     def run(self, inputs: Arrays, *, plain: bool = False) -> Arrays:
         """Outputs of the rows of ``inputs`` (all of them there, of the right shapes); ``plain``: without replay."""
         if not self._slots:
@@ -115,17 +120,18 @@ class _Slot:
         self._library, self._cuda, self._stream, self.bucket = library, cuda, stream, bucket
         self._launch: Any = None  # of the recorded graph
         self.kernel_count: int | None = None  # in it
-        self._kernels: Any = None
         self._in: Block | None = None
         self._out: Block | None = None
+        self._config: Any = None  # of TensorRT-RTX's contexts
         self._engine = runtime.deserialize_cuda_engine(plan)
         if self._engine is None:
             raise PlanRefused(library.sentence(f"does not open the engine for batches of {bucket}"))
-        self._context = library.need(self._make_context(kernels), "makes no execution context")
+        self._kernels = self._make_kernels(kernels)
+        self._context = self._make_context()
         self.inputs, self.outputs = self._tensors()
         try:
             self._in, self._out = Block(cuda, self.inputs), Block(cuda, self.outputs)
-            self._bind()
+            self._bind(self._context)
         except (BackendFailed, BackendUnavailable):
             self.close()
             raise
@@ -166,6 +172,18 @@ class _Slot:
         else:
             self._launch = launch
 
+    def layer_times(self, runs: int) -> dict[str, float]:
+        assert self._in is not None
+        context = self._make_context()  # one of its own: a profiler stays where it was set
+        self._bind(context)
+        self._enqueue(context)
+        self._cuda.call("cudaStreamSynchronize", self._stream)
+        context.profiler = profiler = _profiler(self._library.trt)
+        for _ in range(runs):
+            self._enqueue(context)
+            self._cuda.call("cudaStreamSynchronize", self._stream)
+        return {name: ms / runs for name, ms in profiler.times_ms.items()}
+
     def compiled(self) -> bytes:
         if self._kernels is None:
             return b""
@@ -183,20 +201,25 @@ class _Slot:
                 except BackendFailed as error:
                     log.info("Memory was not given back: %s", error)
         self._in = self._out = None
-        self._context = self._engine = self._kernels = None
+        self._context = self._engine = self._kernels = self._config = None
 
-    def _make_context(self, kernels: bytes) -> Any:
-        engine, trt = self._engine, self._library.trt
+    def _make_kernels(self, kernels: bytes) -> Any:
+        """TensorRT-RTX's cache of what it compiles on the GPU, with what it compiled before; None of mainline."""
         if not self._library.is_rtx:
-            return engine.create_execution_context()
-        config = self._library.need(engine.create_runtime_config(), "makes no runtime configuration")
-        config.cuda_graph_strategy = trt.CudaGraphStrategy.DISABLED  # recorded here, with the copies inside
-        self._kernels = config.create_runtime_cache()
-        if self._kernels is not None:
-            if kernels and not self._kernels.deserialize(kernels):
+            return None
+        self._config = self._library.need(self._engine.create_runtime_config(), "makes no runtime configuration")
+        # Launches are recorded here, with the copies inside.
+        self._config.cuda_graph_strategy = self._library.trt.CudaGraphStrategy.DISABLED
+        cache = self._config.create_runtime_cache()
+        if cache is not None:
+            if kernels and not cache.deserialize(kernels):
                 log.info("%s", self._library.sentence("takes no kernels compiled before and compiles them again"))
-            self._library.need(config.set_runtime_cache(self._kernels), "takes no cache of compiled kernels")
-        return engine.create_execution_context(config)
+            self._library.need(self._config.set_runtime_cache(cache), "takes no cache of compiled kernels")
+        return cache
+
+    def _make_context(self) -> Any:
+        config = (self._config,) if self._library.is_rtx else ()
+        return self._library.need(self._engine.create_execution_context(*config), "makes no execution context")
 
     def _tensors(self) -> tuple[Shapes, Shapes]:
         """Inputs and outputs, with shapes of the whole bucket. PlanRefused for what no engine of ours has."""
@@ -224,20 +247,20 @@ class _Slot:
                 return np.dtype(dtype)
         raise PlanRefused(f"the engine for batches of {self.bucket} has {name} in {found}, which numpy has not")
 
-    def _bind(self) -> None:
+    def _bind(self, context: Any) -> None:
         assert self._in is not None and self._out is not None
         for block in (self._in, self._out):
             for name in block.views:
-                bound = self._context.set_tensor_address(name, block.address(name))
+                bound = context.set_tensor_address(name, block.address(name))
                 self._library.need(bound, f"takes no address for {name}")
-        missing = self._context.infer_shapes()
+        missing = context.infer_shapes()
         if missing:
             raise PlanRefused(self._library.sentence(f"misses shapes or addresses of {', '.join(missing)}"))
 
-    def _enqueue(self) -> None:
+    def _enqueue(self, context: Any = None) -> None:
         assert self._in is not None and self._out is not None
         self._in.to_device(self._stream)
-        if not self._context.execute_async_v3(self._stream_handle()):
+        if not (context or self._context).execute_async_v3(self._stream_handle()):
             raise BackendFailed(self._library.sentence(f"could not launch a batch of {self.bucket}"))
         self._out.to_host(self._stream)
 
@@ -262,6 +285,20 @@ class _Slot:
             return cuda.call("cudaGraphInstantiate", graph, 0)
         finally:
             _freed(cuda, "cudaGraphDestroy", graph)
+
+
+def _profiler(trt: Any) -> Any:
+    """Sums what the library tells of each layer."""
+
+    class Profiler(trt.IProfiler):  # type: ignore[misc]
+        def __init__(self) -> None:
+            trt.IProfiler.__init__(self)
+            self.times_ms: dict[str, float] = {}
+
+        def report_layer_time(self, layer_name: str, ms: float) -> None:
+            self.times_ms[layer_name] = self.times_ms.get(layer_name, 0.0) + ms
+
+    return Profiler()
 
 
 def _kernels_of(cuda: Cuda, graph: Any) -> int | None:
