@@ -76,7 +76,7 @@ def stream_calls(open_channels: Callable[[], ChannelMap], from_s: float, until_s
     try:
         session.start()
     finally:
-        threading.setprofile(None)  # type: ignore[arg-type]
+        threading.setprofile(None)
     session.wait_opened()
     session.wait()
     return (counter.calls - seen[0]) / seen[1]
