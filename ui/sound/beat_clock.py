@@ -15,6 +15,7 @@ _STEP_S = 0.5
 """A beam that moved on by more at once has jumped, or the screen stood still: what lies between is not made up for."""
 _AT_1X = 0.1
 RECENT_S = 3.0
+LIT_S = 0.12
 
 
 class BeatClock:
@@ -39,6 +40,13 @@ class BeatClock:
             self._whose = whose
             return []
         return [beat for beat in beats if begin_s < beat.time_ns * 1e-9 <= self._until_s]
+
+
+def lit(beats: Iterable[BeatRecord], head_s: float, delay_s: float, speed: float | None) -> bool:
+    """Whether the heart symbol is on: with the tone, ``delay_s`` behind the beam: the stream knows of few beats
+    before. speed: as in :meth:`BeatClock.due`."""
+    while_s = LIT_S * max(1.0, speed or 1.0)
+    return any(0.0 <= head_s - delay_s - beat.time_ns * 1e-9 < while_s for beat in beats)
 
 
 def in_real_time(speed: float | None) -> bool:

@@ -46,7 +46,9 @@ from ui.central.page import CENTRAL, CentralPage
 from ui.panels.flashes import flashes_of, small_flashes
 from ui.panels.history_band import band_words
 from ui.panels.shortcuts import SHORTCUTS
+from ui.sound.beat_clock import lit
 from ui.sound.choice import SILENT, SoundChoice
+from ui.sound.figures import default_figures
 from ui.sound.output import MiniaudioOutput, OpenOutput
 from ui.style.language import tr
 from ui.style.look import Look
@@ -75,7 +77,6 @@ from ui.window.trends_past import TrendsPast
 
 FRAME_MS = 16
 _WORDS_EVERY_S = 0.1
-_BEAT_LIT_S = 0.12
 
 
 class MainWindow(QMainWindow):
@@ -417,9 +418,7 @@ class MainWindow(QMainWindow):
         readouts = [readout(state, lane, moment) for lane in lanes]
         beam = (head_s or 0.0) if page is None else self._said_beam
         moving, self._said_beam = beam != self._said_beam, beam
-        beating = moving and any(
-            0.0 <= beam - beat.time_ns * 1e-9 < _BEAT_LIT_S * max(1.0, moment.speed or 1.0) for beat in state.beats
-        )
+        beating = moving and lit(state.beats, beam, default_figures().beat.delay_s, moment.speed)
         still = self.desk.silence.still(self._monotonic())
         flashes = flashes_of(lanes, readouts, state.alarms.standing, moment, self.look.theme.alarm, still)
         self.face.show_numbers(lanes, readouts, beating, flashes)

@@ -26,7 +26,7 @@ from ui.bed.bedside import Answer, Bedside
 from ui.bed.liveness import Life, Verdict
 from ui.bed.ward import Ward
 from ui.panels.shortcuts import SHORTCUTS
-from ui.sound.beat_clock import BeatClock
+from ui.sound.beat_clock import BeatClock, lit
 from ui.sound.choice import SoundChoice
 from ui.sound.figures import default_figures
 from ui.sound.sign import SoundWords
@@ -435,3 +435,14 @@ def test_the_beat_tone_falls_with_the_saturation_of_now() -> None:
         heard.clear()
         room.run(4.0)
         assert heard and heard == pytest.approx([want] * len(heard))
+
+
+def test_the_heart_symbol_is_lit_once_a_beat_with_its_tone_and_not_only_for_beats_that_were_told_early() -> None:
+    """Beats of a second are told together, up to 1.4 s late; each is to be seen, none twice."""
+    beats, told, lights = [beat(t) for t in np.arange(0.2, 20.0, 0.8)], [], []
+    for frame in range(60 * 18):
+        head_s = frame / 60
+        told = [b for b in beats if np.ceil(b.time_ns * 1e-9) + 0.4 <= head_s]
+        lights.append(lit(told, head_s, FIGURES.beat.delay_s, 1.0))
+    began = np.flatnonzero(np.diff(np.array(lights, int)) == 1) / 60
+    np.testing.assert_allclose(began, [t + 1.6 for t in np.arange(0.2, 16.3, 0.8)], atol=0.04)
