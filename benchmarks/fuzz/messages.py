@@ -147,11 +147,7 @@ class House:
             rewound_until={TP(topic, ELSEWHERE): 1 << 60 for topic in ("waves", "vitals", "predictions")},
             assignment=set,
         )
-        self._agents: dict[str, list[Any]] = {}
-        for agent in app.agents.values():
-            name = agent.name.rpartition(".")[2]
-            topic = name.partition("_")[2]
-            self._agents.setdefault(topic, []).append(agent.fun)
+        self._agents: dict[str, Any] = {agent.name.rpartition(".")[2]: agent.fun for agent in app.agents.values()}
 
     def close(self) -> None:
         """Ends the thread of the source."""
@@ -188,12 +184,11 @@ class House:
     async def _deliver(self, topic: str, message: bytes, partition: int) -> None:
         tp = TP(topic, partition)
         before = self._outbox.dead_letters
-        for agent in self._agents.get(topic, ()):
-            await agent(_Stream(SimpleNamespace(
-                message=SimpleNamespace(topic=topic, partition=partition, offset=self._offsets[tp], value=message,
-                                        key=b"a", tp=tp),
-                value=message,
-            )))  # fmt: skip
+        await self._agents[topic](_Stream(SimpleNamespace(
+            message=SimpleNamespace(topic=topic, partition=partition, offset=self._offsets[tp], value=message,
+                                    key=b"a", tp=tp),
+            value=message,
+        )))  # fmt: skip
         self._offsets[tp] += 1
         self.counts["refused" if self._outbox.dead_letters > before else "taken"] += 1
         self._outbox._messages.clear()
