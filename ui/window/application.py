@@ -27,7 +27,7 @@ def make_application(theme: Theme | None = None) -> QApplication:
         (QPalette.ColorRole.ToolTipBase, "panel"),
         (QPalette.ColorRole.ToolTipText, "text"),
         (QPalette.ColorRole.Highlight, "accent"),
-        (QPalette.ColorRole.HighlightedText, "text"),
+        (QPalette.ColorRole.HighlightedText, "on_accent"),
     ):
         palette.setColor(role, QColor(colours[name]))
     application.setPalette(palette)

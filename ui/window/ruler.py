@@ -91,7 +91,7 @@ class RulerDialog(OwnKeysDialog):
         self.now.setText(words)
         self.told.clear()
         self.length.clear()
-        self.resize(self._look.px(600), self._look.px(200))
+        self.place(self._look, self._look.px(600), self._look.px(200))
         self.show()
         self.raise_()
         self.activateWindow()
