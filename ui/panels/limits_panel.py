@@ -44,7 +44,7 @@ from ui.style.words import number_words
 
 _COLUMNS = ("", "Now", "Alarm", "Low", "High", "Very", "Priority", "Delay", "Latch")
 _PASSED_ON = (Qt.Key.Key_A, Qt.Key.Key_P)
-_TRIES = 4
+_TRIES = 8
 _HINT = "Very: beyond these an alarm is of high priority. Latch: its message stays until somebody has seen it."
 
 
@@ -260,7 +260,9 @@ class LimitsPanel(QFrame):
             f" QLabel#title {{ font-size: {px(16)}px; font-weight: 600; }}"
             f" QLabel#error {{ color: {colours['alarm_medium']}; font-weight: 600; }}"
             f" QAbstractSpinBox, QComboBox, QPushButton {{ background: {colours['background']};"
-            f" border: 1px solid {colours['accent']}; padding: {px(3)}px; min-width: {px(48)}px; }}"
+            f" border: 1px solid {colours['accent']}; padding: {px(3)}px; }}"
+            # A least width here counts in place of the words': a list of priorities must not have one.
+            f" QAbstractSpinBox, QPushButton {{ min-width: {px(48)}px; }}"
             f" QAbstractSpinBox:focus, QComboBox:focus, QPushButton:focus"
             f" {{ border: {max(2, px(3))}px solid {colours['alarm_medium']}; }}"
             f" QAbstractSpinBox::up-button, QAbstractSpinBox::down-button {{ width: 0px; border: none; }}"

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Protocol
 
 from PySide6.QtCore import QEvent, QObject, Qt
-from PySide6.QtGui import QColor, QKeyEvent, QPalette
+from PySide6.QtGui import QColor, QKeyEvent
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QComboBox,
@@ -127,9 +127,6 @@ class RowsDialog(OwnKeysDialog):
         self.name.returnPressed.connect(self._save)
         self._keys = plain_label(tr(_KEYS))
         self._keys.setWordWrap(True)
-        palette = self.name.palette()
-        palette.setColor(QPalette.ColorRole.PlaceholderText, look.colour("text_soft"))
-        self.name.setPalette(palette)
         column = QVBoxLayout(self)
         column.addWidget(self.table, 1)
         column.addLayout(self._buttons())

@@ -23,6 +23,7 @@ def make_application(theme: Theme | None = None) -> QApplication:
         (QPalette.ColorRole.Button, "panel"),
         (QPalette.ColorRole.WindowText, "text"),
         (QPalette.ColorRole.Text, "text"),
+        (QPalette.ColorRole.PlaceholderText, "text_soft"),
         (QPalette.ColorRole.ButtonText, "text"),
         (QPalette.ColorRole.ToolTipBase, "panel"),
         (QPalette.ColorRole.ToolTipText, "text"),

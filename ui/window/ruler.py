@@ -57,6 +57,7 @@ class RulerDialog(OwnKeysDialog):
         self.setWindowTitle(tr("Size of this screen"))
         self.line = Line(look)
         self.now, self.told = plain_label(), plain_label()
+        self.told.setWordWrap(True)
         self.length = QLineEdit()
         self.length.setPlaceholderText("mm")
         self.length.returnPressed.connect(self._take)
