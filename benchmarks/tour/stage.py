@@ -109,28 +109,29 @@ class Stage:
             self.press(keys)
             self.live(0.1)
         self.live(self.scene.wait_s)
-        return self.whole(self.window.grab().toImage() if self.scene.remarks else self.window.picture())
+        return whole(self.window, self.window.grab().toImage() if self.scene.remarks else self.window.picture())
 
-    def whole(self, picture: QImage) -> QImage:
-        """A picture of the window with what is open over it: dialogs are windows of their own. What sticks out of the
-        window is seen to: the picture is so much larger."""
-        over = [widget for widget in QApplication.topLevelWidgets() if widget.isVisible() and _is_over(widget)]
-        if not over:
-            return picture
-        corner, ratio = self.window.mapToGlobal(QPoint()), picture.devicePixelRatio()
-        places = [QRect(widget.mapToGlobal(QPoint()) - corner, widget.size()) for widget in over]
-        room = self.window.rect()
-        for place in places:
-            room = room.united(place)
-        found = QImage(room.size() * ratio, QImage.Format.Format_RGB32)
-        found.setDevicePixelRatio(ratio)
-        found.fill(Qt.GlobalColor.magenta)
-        painter = QPainter(found)
-        painter.drawImage(-room.topLeft(), picture)
-        for widget, place in zip(over, places, strict=True):
-            painter.drawPixmap(place.topLeft() - room.topLeft(), widget.grab())
-        painter.end()
-        return found
+
+def whole(window: QWidget, picture: QImage) -> QImage:
+    """A picture of the window with what is open over it: dialogs are windows of their own, and so are menus. Where one
+    sticks out of the window the picture is so much larger, in magenta where there is neither."""
+    over = [widget for widget in QApplication.topLevelWidgets() if widget.isVisible() and _is_over(widget)]
+    if not over:
+        return picture
+    corner, ratio = window.mapToGlobal(QPoint()), picture.devicePixelRatio()
+    places = [QRect(widget.mapToGlobal(QPoint()) - corner, widget.size()) for widget in over]
+    room = window.rect()
+    for place in places:
+        room = room.united(place)
+    found = QImage(room.size() * ratio, QImage.Format.Format_RGB32)
+    found.setDevicePixelRatio(ratio)
+    found.fill(Qt.GlobalColor.magenta)
+    painter = QPainter(found)
+    painter.drawImage(-room.topLeft(), picture)
+    for widget, place in zip(over, places, strict=True):
+        painter.drawPixmap(place.topLeft() - room.topLeft(), widget.grab())
+    painter.end()
+    return found
 
 
 def _is_over(widget: QWidget) -> bool:

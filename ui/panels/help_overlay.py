@@ -18,8 +18,8 @@ _FOOT = (
 _GROUPS = (
     "Replay", "Past of a live bed", "Sensors", "Frozen waves", "Waves", "Screen", "Alarms", "Sound", "Trends",
 )  # fmt: skip
-_LINE, _COLUMN, _AROUND = 24.0, 340.0, 116.0
-"""Interface pixels: height of a line, a column that most words fit in, title and foot."""
+_LINE, _COLUMN, _WIDEST, _AROUND = 24.0, 340.0, 420.0, 116.0
+"""Interface pixels: height of a line, a column that most words fit in, one that all do, title and foot."""
 _MOST_COLUMNS = 4
 Column = list[Shortcut | str]
 
@@ -77,7 +77,7 @@ class HelpOverlay(QWidget):
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.fillRect(self.rect(), QColor(0, 0, 0, 170))
-        size = QSizeF(_COLUMN * len(columns), _AROUND + _LINE * max(map(len, columns)))
+        size = QSizeF(_WIDEST * len(columns), _AROUND + _LINE * max(map(len, columns)))
         box = QRectF(QPointF(), (size * unit).boundedTo(room))
         box.moveCenter(QRectF(self.rect()).center())
         painter.setPen(QPen(look.colour("panel_edge"), 1))
@@ -123,5 +123,8 @@ class HelpOverlay(QWidget):
             at += width + 5 * unit
         left = max(x + 96 * unit, at + 4 * unit)
         said = tr(shortcut.words)
-        words = look.fitted(said, 12 * share, x + room - left)
-        draw_text(painter, left, y, elided(said, words, x + room - left), words, look.colour("text_soft"))
+        words, room = look.font(12 * share), x + room - left
+        wide = QFontMetricsF(words).horizontalAdvance(said)
+        if wide > room:
+            words = look.font(share * max(9.0, 12 * room / wide))
+        draw_text(painter, left, y, elided(said, words, room), words, look.colour("text_soft"))

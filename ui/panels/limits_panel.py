@@ -131,6 +131,7 @@ class LimitsPanel(QFrame):
         self._look, self._on_apply = look, on_apply
         self.setObjectName("limits")
         self._place = QRect()
+        self._share = 1.0
         self._styled: tuple[float, Theme, int] | None = None
         self._bed = ""
         self.title, hint, self.error = plain_label(), plain_label(tr(_HINT)), plain_label()
@@ -220,13 +221,9 @@ class LimitsPanel(QFrame):
         styled = self._look.unit, self._look.theme, room.width()
         if self._styled != styled:
             self._styled = styled
-            share = 1.0
-            for _ in range(_TRIES):  # some of what is between the words stays as wide
-                self._restyle(share)
-                needed = self._needed
-                if needed <= room.width():
-                    break
-                share *= 0.98 * room.width() / needed
+            self._fit(1.0, room.width())
+        elif self._whole.minimumSize().width() > room.width():  # a value of now that is wider than the one before
+            self._fit(self._share, room.width())
         size = self.sizeHint()
         width, height = min(size.width(), room.width()), min(size.height(), room.height())
         place = QRect(
@@ -235,6 +232,17 @@ class LimitsPanel(QFrame):
         if place != self._place:
             self._place = place
             self.setGeometry(place)
+
+    def _fit(self, share: float, room: int) -> None:
+        """At most that share of the usual sizes, and so small that no word is cut in ``room`` pixels. In steps: some of
+        what is between the words stays as wide."""
+        for _ in range(_TRIES):
+            self._share = share
+            self._restyle(share)
+            needed = self._needed
+            if needed <= room:
+                break
+            share *= 0.98 * room / needed
 
     @property
     def _needed(self) -> int:
@@ -251,6 +259,7 @@ class LimitsPanel(QFrame):
         def px(size: float) -> int:
             return self._look.px(size * share)
 
+        edge = max(2, px(3))  # of what has the keyboard, at the cost of what is within
         self.setStyleSheet(
             f"#limits {{ background: {colours['panel']}; border: 1px solid {colours['accent']}; }}"
             f" QWidget {{ color: {colours['text']}; font-size: {px(13)}px; }}"
@@ -264,7 +273,7 @@ class LimitsPanel(QFrame):
             # A least width here counts in place of the words': a list of priorities must not have one.
             f" QAbstractSpinBox, QPushButton {{ min-width: {px(48)}px; }}"
             f" QAbstractSpinBox:focus, QComboBox:focus, QPushButton:focus"
-            f" {{ border: {max(2, px(3))}px solid {colours['alarm_medium']}; }}"
+            f" {{ border: {edge}px solid {colours['alarm_medium']}; padding: {max(0, px(3) + 1 - edge)}px; }}"
             f" QAbstractSpinBox::up-button, QAbstractSpinBox::down-button {{ width: 0px; border: none; }}"
             f" QPushButton:disabled {{ color: {colours['text_faint']}; }}"
         )

@@ -120,12 +120,14 @@ class NumericsPanel(QWidget):
         tag = QFontMetricsF(tag_font).horizontalAdvance(finding.words) + 36 * unit if finding.words else 0.0
         both = readout.value + readout.second
         font = look.fitted(both, size, right - left - tag - (gap if readout.second else 0))
+        word_right = left
         if readout.estimated:
             measured = look.fitted(_MEASURED, size, right - left - tag - gap)
             font = look.font(min(SHARE * measured.pixelSize(), font.pixelSize()) / unit)
-            word = cap_sized(look.font(12, True), _WORD_SHARE * 0.66 * body, right - left)
+            word = cap_sized(look.font(12, True), _WORD_SHARE * 0.66 * body, right - left, tr(ESTIMATED))
             y = top + (_WORD_SHARE * body + QFontMetricsF(word).capHeight()) / 2
-            draw_text(painter, left, y, tr(ESTIMATED), word, mixed(strong, look.colour("background"), 0.3))
+            faint = mixed(strong, look.colour("background"), 0.3)
+            word_right = left + draw_text(painter, left, y, tr(ESTIMATED), word, faint)
             top, body = top + _WORD_SHARE * body, (1.0 - _WORD_SHARE) * body
         metrics = QFontMetricsF(font)
         base = top + (body + metrics.capHeight()) / 2
@@ -152,7 +154,7 @@ class NumericsPanel(QWidget):
         if beside:
             ceiling = max(top, baseline + 18 * unit) if marks else top  # what stands above stays free of notes
             notes = stacked(readout.notes, int((area.bottom() - 2 * unit - ceiling) // line))
-            first, under = x + gap, max(ceiling, top + (body - line * len(notes)) / 2)
+            first, under = max(x + gap, word_right + 8 * unit), max(ceiling, top + (body - line * len(notes)) / 2)
         right -= tag if beside else 0.0
         for number, row in enumerate(notes):
             x, y = first, under + line * (number + 0.75)
