@@ -35,7 +35,7 @@ from ui.style.words import tooltip_words
 TITLE = "Settings"
 AT_NEXT_START = "at the next start"
 _ON = ("off", "on")
-_WIDTH, _FIELD = 700, 210
+_WIDTH, _FIELD = 560, 130
 
 
 class SettingsDialog(OwnKeysDialog):
@@ -58,7 +58,7 @@ class SettingsDialog(OwnKeysDialog):
         self._headings: list[QLabel] = []
         self._soft: list[QLabel] = []
         self._grid = QGridLayout()
-        self._grid.setColumnStretch(2, 1)
+        self._grid.setColumnStretch(1, 1)
         row = 0
         for heading, entries in ENTRIES.items():
             self._headings.append(plain_label(tr(heading)))
@@ -140,7 +140,7 @@ class SettingsDialog(OwnKeysDialog):
         for note in self._soft:
             note.setStyleSheet(f"color: {colours['text_soft']};")
         for field in self.fields.values():
-            field.setFixedWidth(look.px(_FIELD))
+            field.setMinimumWidth(look.px(_FIELD))
         self._grid.setHorizontalSpacing(look.px(14))
         self._grid.setVerticalSpacing(look.px(6))
         self._place()
