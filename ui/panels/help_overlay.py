@@ -44,7 +44,8 @@ def _columns(count: int) -> list[Column]:
         lines += ["", group, *(shortcut for shortcut in SHORTCUTS if shortcut.group == group)]
     height = -(-len(lines) // count)
     while True:
-        columns, left = [], lines
+        columns: list[Column] = []
+        left = lines
         while left and len(columns) < count:
             while left and left[0] == "":
                 left = left[1:]
