@@ -8,11 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PySide6.QtCore import QPoint
 from PySide6.QtGui import QColor, QImage
+from PySide6.QtWidgets import QApplication, QDialog, QWidget
 
 from benchmarks.tour.command import _page
 from benchmarks.tour.eyes import KINDS, seen_by
 from benchmarks.tour.scenes import Scene, read_scenes
+from benchmarks.tour.stage import _settings, whole
 from models.signals.errors import BadInput
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -51,6 +54,34 @@ def test_grey_stays_grey_and_red_and_green_come_closer(kind: str) -> None:
 def test_a_kind_of_eyes_that_is_none_is_refused() -> None:
     with pytest.raises(BadInput, match="protan"):
         seen_by("cat", QImage(2, 2, QImage.Format.Format_RGB32))
+
+
+def test_what_is_open_over_the_window_is_in_the_picture(qapp: QApplication) -> None:
+    window = QWidget()
+    window.setStyleSheet("background: #204060;")
+    window.resize(200, 100)
+    window.show()
+    dialog = QDialog(window)
+    dialog.setStyleSheet("background: #e0c040;")
+    dialog.resize(60, 80)
+    bare = whole(window, window.grab().toImage())
+    assert (bare.width(), bare.height()) == (200, 100)
+    dialog.show()
+    dialog.move(window.mapToGlobal(QPoint(20, 50)))
+    qapp.processEvents()
+    found = whole(window, window.grab().toImage())
+    x, y = window.mapFromGlobal(dialog.mapToGlobal(QPoint())).toTuple()
+    assert y + 80 > 110 and (found.width(), found.height()) == (200, y + 80), "what sticks out is seen"
+    assert found.pixelColor(x, y).name() == found.pixelColor(x + 59, y + 79).name() == "#e0c040"
+    assert found.pixelColor(x - 1, y).name() == "#204060" and found.pixelColor(x + 60, y + 79).name() == "#ff00ff"
+    window.close()
+
+
+def test_the_settings_of_a_scene_are_its_looks_and_not_the_users(tmp_path: Path) -> None:
+    store = _settings(Scene("demo", 3.0, theme="light", font_scale=1.5, language="de"), tmp_path)
+    said = [store.setting(f"display.{key}") for key in ("theme", "font_scale", "language")]
+    assert [one.value for one in said] == ["light", 1.5, "de"] and not any(one.fixed_by for one in said)
+    assert Path(store.place).parent == tmp_path
 
 
 @pytest.mark.slow

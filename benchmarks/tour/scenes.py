@@ -19,8 +19,10 @@ RECORDING = "RECORDING"
 
 class Scene(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """One picture. at_s: seconds of the recording. drops: as in ``--drop``. keys: pressed one after the other at
-    ``at_s``, each as Qt writes it ("Shift+G"); after them ``wait_s`` seconds pass. scale: of the desktop; its pixels
-    are ``width`` × ``height`` before it. colour_blind: "protan" or "deutan", as such eyes see the picture."""
+    ``at_s``, each as Qt writes it ("Shift+G"), where a keyboard's would go: in a dialog once one is open; after them
+    ``wait_s`` seconds pass. scale: of the desktop; its pixels are ``width`` × ``height`` before it. colour_blind:
+    "protan" or "deutan", as such eyes see the picture. language: of the screen. remarks: with what the program says in
+    passing, which pictures are else without."""
 
     source: str
     at_s: float
@@ -34,6 +36,8 @@ class Scene(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     theme: str = "dark"
     font_scale: float = 1.0
     colour_blind: str = ""
+    language: str = "en"
+    remarks: bool = False
     lead_s: float = LEAD_S
 
     @property

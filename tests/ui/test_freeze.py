@@ -453,3 +453,24 @@ def test_a_replay_of_the_recording_draws_its_marks_again_and_the_bar_has_them(sc
     s.frames(10)
     assert [m.word for m in s.window.freeze.layer.marks] == ["incision", "", "now"]
     assert "mark: now" in [mark.words for mark in s.window.ward.on_show.marks]
+
+
+def test_calipers_by_key_are_seen_beside_a_slower_row(screen: Make, qtbot: QtBot) -> None:
+    """Breaths at 6.25 mm/s have a page four times as long, whose middle is off the page of the others."""
+    rows = (*MODEL, Modality.RESP)
+    s = screen(Patient(modalities=rows), FakeSession(rows))
+    s.run_to(9.5)
+    w, layer = s.window, s.window.freeze.layer
+    qtbot.keyClick(w, Z)
+    s.frames(2)
+    for _ in w.sweep.lanes:
+        qtbot.keyClick(w, Qt.Key.Key_C, SHIFT)
+    qtbot.keyClick(w, Qt.Key.Key_C)
+    assert list(layer.calipers) == [lane.key for lane in w.sweep.lanes]
+    for lane in w.sweep.lanes:
+        assert layer.x_of(layer.calipers[lane.key].begin, lane) is not None, lane.key
+    w.freeze.clear_calipers()
+    fast, *_, slow = w.sweep.lanes
+    w.freeze._place(slow)
+    w.freeze._place(fast, layer.calipers[slow.key])
+    assert layer.x_of(layer.calipers[fast.key].begin, fast) is not None

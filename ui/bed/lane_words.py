@@ -36,6 +36,10 @@ REASONS = (
     "no pulse on {modality} to estimate it from",
     "the next pulse on the {modality} is late",
     "no clean {modality} of this patient yet",
+    "too little of the pleth seen beside the last pressure",
+    "too few pulses to estimate it from",
+    "pulse rate {now}, {then} when the pressure was last measured",
+    "the pleth has shrunk to {share} % since the pressure was last measured",
 )
 """What :mod:`models.signals.estimable`, the engine and the display can say, as it is translated; a test holds them
 together."""

@@ -28,14 +28,14 @@ from models.signals.errors import BadInput
 from ui.manners.store import ENTRIES, Entry, Setting, SettingsStore, Value
 from ui.style.labels import plain_label
 from ui.style.language import tr
-from ui.style.look import Look
+from ui.style.look import Look, scroll_bar_style
 from ui.style.own_keys import OwnKeysDialog
 from ui.style.words import tooltip_words
 
 TITLE = "Settings"
 AT_NEXT_START = "at the next start"
 _ON = ("off", "on")
-_WIDTH, _FIELD = 700, 210
+_WIDTH, _FIELD = 560, 130
 
 
 class SettingsDialog(OwnKeysDialog):
@@ -58,10 +58,11 @@ class SettingsDialog(OwnKeysDialog):
         self._headings: list[QLabel] = []
         self._soft: list[QLabel] = []
         self._grid = QGridLayout()
-        self._grid.setColumnStretch(2, 1)
+        self._grid.setColumnStretch(1, 1)
         row = 0
         for heading, entries in ENTRIES.items():
             self._headings.append(plain_label(tr(heading)))
+            self._headings[-1].setIndent(0)  # else it would begin right of what it stands over
             self._grid.addWidget(self._headings[-1], row, 0, 1, 3)
             row += 1
             for entry in entries:
@@ -126,20 +127,20 @@ class SettingsDialog(OwnKeysDialog):
             f"QLineEdit:focus, QComboBox:focus, QCheckBox:focus {{ border: 2px solid {colours['accent']}; }}"
             f"QWidget:disabled {{ color: {colours['text_faint']}; }}"
             f"QComboBox QAbstractItemView {{ background: {colours['background']};"
-            f" selection-background-color: {colours['accent']}; }}"
+            f" selection-color: {colours['on_accent']}; selection-background-color: {colours['accent']}; }}"
             f"QCheckBox::indicator {{ width: {3 * pad}px; height: {3 * pad}px; "
             f" border: 1px solid {colours['text_faint']}; background: {colours['background']}; }}"
             f"QCheckBox::indicator:checked {{ background: {colours['accent']}; }}"
             f"QPushButton {{ background: {colours['panel_edge']}; border: 1px solid {colours['text_faint']};"
             f" padding: {pad}px {3 * pad}px; }}"
-            f"QPushButton:focus {{ border: 2px solid {colours['accent']}; }}"
+            f"QPushButton:focus {{ border: 2px solid {colours['accent']}; }}" + scroll_bar_style(look)
         )
         for heading in self._headings:
             heading.setStyleSheet(f"color: {colours['text_soft']}; font-weight: 600; padding-top: {pad}px;")
         for note in self._soft:
             note.setStyleSheet(f"color: {colours['text_soft']};")
         for field in self.fields.values():
-            field.setFixedWidth(look.px(_FIELD))
+            field.setMinimumWidth(look.px(_FIELD))
         self._grid.setHorizontalSpacing(look.px(14))
         self._grid.setVerticalSpacing(look.px(6))
         self._place()
@@ -152,16 +153,8 @@ class SettingsDialog(OwnKeysDialog):
         super().showEvent(event)
 
     def _place(self) -> None:
-        """Below the bar with the alarms, which it must not cover."""
-        look, over = self._look, self.parentWidget()
-        width, height = look.px(_WIDTH), self._inside.sizeHint().height() + look.px(110)
-        if over is None:
-            self.resize(width, height)
-            return
-        top = look.px(70)
-        self.resize(min(width, over.width() - look.px(40)), min(height, over.height() - top - look.px(50)))
-        at = over.mapToGlobal(over.rect().topLeft())
-        self.move(at.x() + look.px(20), at.y() + top)
+        look = self._look
+        self.place(look, look.px(_WIDTH), self._inside.sizeHint().height() + look.px(110))
 
     # Saving -------------------------------------------------------------------------------------------------------
 

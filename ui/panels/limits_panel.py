@@ -44,6 +44,7 @@ from ui.style.words import number_words
 
 _COLUMNS = ("", "Now", "Alarm", "Low", "High", "Very", "Priority", "Delay", "Latch")
 _PASSED_ON = (Qt.Key.Key_A, Qt.Key.Key_P)
+_TRIES = 8
 _HINT = "Very: beyond these an alarm is of high priority. Latch: its message stays until somebody has seen it."
 
 
@@ -130,7 +131,8 @@ class LimitsPanel(QFrame):
         self._look, self._on_apply = look, on_apply
         self.setObjectName("limits")
         self._place = QRect()
-        self._styled: tuple[float, Theme] | None = None
+        self._share = 1.0
+        self._styled: tuple[float, Theme, int] | None = None
         self._bed = ""
         self.title, hint, self.error = plain_label(), plain_label(tr(_HINT)), plain_label()
         self.title.setObjectName("title")
@@ -159,7 +161,7 @@ class LimitsPanel(QFrame):
         buttons.addStretch(1)
         buttons.addWidget(self.cancel)
         buttons.addWidget(self.apply)
-        whole = QVBoxLayout(self)
+        whole = self._whole = QVBoxLayout(self)
         whole.addWidget(self.title)
         whole.addLayout(grid)
         whole.addWidget(hint)
@@ -215,10 +217,13 @@ class LimitsPanel(QFrame):
     # Qt -------------------------------------------------------------------------------------------------------------
 
     def place(self, room: QRect) -> None:
-        """In the middle of ``room``, no larger than it needs."""
-        if self._styled != (self._look.unit, self._look.theme):
-            self._styled = self._look.unit, self._look.theme
-            self._restyle()
+        """In the middle of ``room``, no larger than it needs; written smaller where it would need more."""
+        styled = self._look.unit, self._look.theme, room.width()
+        if self._styled != styled:
+            self._styled = styled
+            self._fit(1.0, room.width())
+        elif self._whole.minimumSize().width() > room.width():  # a value of now that is wider than the one before
+            self._fit(self._share, room.width())
         size = self.sizeHint()
         width, height = min(size.width(), room.width()), min(size.height(), room.height())
         place = QRect(
@@ -228,25 +233,52 @@ class LimitsPanel(QFrame):
             self._place = place
             self.setGeometry(place)
 
-    def _restyle(self) -> None:
-        look, colours = self._look, self._look.theme.colour
+    def _fit(self, share: float, room: int) -> None:
+        """At most that share of the usual sizes, and so small that no word is cut in ``room`` pixels. In steps: some of
+        what is between the words stays as wide."""
+        for _ in range(_TRIES):
+            self._share = share
+            self._restyle(share)
+            needed = self._needed
+            if needed <= room:
+                break
+            share *= 0.98 * room / needed
+
+    @property
+    def _needed(self) -> int:
+        """So wide that no word is cut."""
+        for widget in self.findChildren(QWidget):
+            widget.ensurePolished()
+        self._whole.invalidate()
+        return self._whole.minimumSize().width()
+
+    def _restyle(self, share: float) -> None:
+        """Sizes are that share of the usual ones."""
+        colours = self._look.theme.colour
+
+        def px(size: float) -> int:
+            return self._look.px(size * share)
+
+        edge = max(2, px(3))  # of what has the keyboard, at the cost of what is within
         self.setStyleSheet(
             f"#limits {{ background: {colours['panel']}; border: 1px solid {colours['accent']}; }}"
-            f" QWidget {{ color: {colours['text']}; font-size: {look.px(13)}px; }}"
+            f" QWidget {{ color: {colours['text']}; font-size: {px(13)}px; }}"
             f" QLabel {{ background: transparent; }}"
-            f" QPushButton#switch {{ min-width: {look.px(28)}px; color: {colours['text_faint']}; }}"
+            f" QPushButton#switch {{ min-width: {px(28)}px; color: {colours['text_faint']}; }}"
             f" QPushButton#switch:checked {{ color: {colours['background']}; background: {colours['text']}; }}"
-            f" QLabel#title {{ font-size: {look.px(16)}px; font-weight: 600; }}"
+            f" QLabel#title {{ font-size: {px(16)}px; font-weight: 600; }}"
             f" QLabel#error {{ color: {colours['alarm_medium']}; font-weight: 600; }}"
             f" QAbstractSpinBox, QComboBox, QPushButton {{ background: {colours['background']};"
-            f" border: 1px solid {colours['accent']}; padding: {look.px(3)}px; min-width: {look.px(48)}px; }}"
+            f" border: 1px solid {colours['accent']}; padding: {px(3)}px; }}"
+            # A least width here counts in place of the words': a list of priorities must not have one.
+            f" QAbstractSpinBox, QPushButton {{ min-width: {px(48)}px; }}"
             f" QAbstractSpinBox:focus, QComboBox:focus, QPushButton:focus"
-            f" {{ border: 2px solid {colours['alarm_medium']}; }}"
+            f" {{ border: {edge}px solid {colours['alarm_medium']}; padding: {max(0, px(3) + 1 - edge)}px; }}"
             f" QAbstractSpinBox::up-button, QAbstractSpinBox::down-button {{ width: 0px; border: none; }}"
             f" QPushButton:disabled {{ color: {colours['text_faint']}; }}"
         )
-        self._grid.setHorizontalSpacing(look.px(12))
-        self._grid.setVerticalSpacing(look.px(5))
+        self._grid.setHorizontalSpacing(px(12))
+        self._grid.setVerticalSpacing(px(5))
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """A number's field would take letters for its own, those that quiet an alarm too."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from PySide6.QtCore import QEvent, Qt
+from PySide6.QtCore import QEvent, QRect, Qt
 from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import QLineEdit, QWidget
 
@@ -19,15 +19,16 @@ class MarkEntry(QLineEdit):
 
     def __init__(self, look: Look, on_mark: Callable[[float, str], None], parent: QWidget) -> None:
         super().__init__(parent)
-        self._look, self._on_mark, self._over = look, on_mark, parent
+        self._look, self._on_mark = look, on_mark
         self._time_s = 0.0
         self.setMaxLength(LONGEST_WORD)
         self.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.returnPressed.connect(self._done)
         self.hide()
 
-    def ask(self, time_s: float) -> None:
-        """A mark at an event time wants a word; nothing is set before Enter."""
+    def ask(self, time_s: float, room: QRect) -> None:
+        """A mark at an event time wants a word; nothing is set before Enter. room: of the parent, at whose foot it is
+        asked."""
         look = self._look
         self._time_s = time_s
         self.setPlaceholderText(
@@ -38,8 +39,8 @@ class MarkEntry(QLineEdit):
             f" border: 2px solid {look.theme.colour['accent']}; border-radius: 4px; font-size: {look.px(15)}px;"
         )
         self.clear()
-        self.resize(min(look.px(560), self._over.width() - 20), look.px(38))
-        self.move((self._over.width() - self.width()) // 2, self._over.height() - look.px(190))
+        self.resize(min(look.px(560), room.width() - 20), look.px(38))
+        self.move(room.center().x() - self.width() // 2, room.bottom() - look.px(10) - self.height())
         self.show()
         self.raise_()
         self.setFocus()

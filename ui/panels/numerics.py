@@ -107,7 +107,7 @@ class NumericsPanel(QWidget):
         line = QFontMetricsF(note_font).height() * 1.05
         beside = area.height() < _LOW * unit
         if beside:
-            notes = [[note] for note in readout.notes if note][: max(1, int((area.height() - 28 * unit) // line))]
+            notes = []  # as many as there is room for, which the number decides
         else:
             notes = self._note_lines(readout, note_font, right - left, area.height() - 44 * unit, line)
             notes_height = line * len(notes)
@@ -120,12 +120,14 @@ class NumericsPanel(QWidget):
         tag = QFontMetricsF(tag_font).horizontalAdvance(finding.words) + 36 * unit if finding.words else 0.0
         both = readout.value + readout.second
         font = look.fitted(both, size, right - left - tag - (gap if readout.second else 0))
+        word_right = left
         if readout.estimated:
             measured = look.fitted(_MEASURED, size, right - left - tag - gap)
             font = look.font(min(SHARE * measured.pixelSize(), font.pixelSize()) / unit)
-            word = cap_sized(look.font(12, True), _WORD_SHARE * 0.66 * body, right - left)
+            word = cap_sized(look.font(12, True), _WORD_SHARE * 0.66 * body, right - left, tr(ESTIMATED))
             y = top + (_WORD_SHARE * body + QFontMetricsF(word).capHeight()) / 2
-            draw_text(painter, left, y, tr(ESTIMATED), word, mixed(strong, look.colour("background"), 0.3))
+            faint = mixed(strong, look.colour("background"), 0.3)
+            word_right = left + draw_text(painter, left, y, tr(ESTIMATED), word, faint)
             top, body = top + _WORD_SHARE * body, (1.0 - _WORD_SHARE) * body
         metrics = QFontMetricsF(font)
         base = top + (body + metrics.capHeight()) / 2
@@ -142,14 +144,17 @@ class NumericsPanel(QWidget):
             x += gap + draw(painter, x + gap, base, readout.second, font, tints[1])
         if finding.words:
             self._tag(painter, right, base - metrics.capHeight() / 2, finding, tag_font, bool(readout.held))
-        marks = [
-            mark for mark in (readout.mark, readout.held) if mark and mark != tr(ESTIMATED)
-        ]  # which is there, large
+        # The word ESTIMATED is there, large.
+        marks = [mark for mark in (readout.mark, readout.held) if mark and mark != tr(ESTIMATED)]
         if marks:
             tint = look.colour("text" if readout.held else "withheld")
             words = " · ".join(marks)
             draw_text(painter, right, baseline + 14 * unit, words, look.font(10.5, True), tint, right=True)
-        first, under = (x + gap, top + (body - line * len(notes)) / 2) if beside else (left, top + body)
+        first, under = left, top + body
+        if beside:
+            ceiling = max(top, baseline + 18 * unit) if marks else top  # what stands above stays free of notes
+            notes = stacked(readout.notes, int((area.bottom() - 2 * unit - ceiling) // line))
+            first, under = max(x + gap, word_right + 8 * unit), max(ceiling, top + (body - line * len(notes)) / 2)
         right -= tag if beside else 0.0
         for number, row in enumerate(notes):
             x, y = first, under + line * (number + 0.75)
@@ -222,3 +227,15 @@ class NumericsPanel(QWidget):
         path.cubicTo(x - 1.7 * size, y - 0.1 * size, x - 0.8 * size, y - 1.3 * size, x, y - 0.35 * size)
         path.cubicTo(x + 0.8 * size, y - 1.3 * size, x + 1.7 * size, y - 0.1 * size, x, y + size)
         painter.fillPath(path, colour)
+
+
+def stacked(notes: Sequence[str], lines: int) -> list[list[str]]:
+    """The notes one below the other, in at most so many lines but in one at least; the last has those that are left.
+
+    >>> stacked(("sys 104", "", "dia 55", "from PPG"), 2)
+    [['sys 104'], ['dia 55', 'from PPG']]
+    >>> stacked(("sys 104", "dia 55"), 0)
+    [['sys 104', 'dia 55']]
+    """
+    said, own = [note for note in notes if note], max(1, lines) - 1
+    return [[note] for note in said[:own]] + ([said[own:]] if said[own:] else [])

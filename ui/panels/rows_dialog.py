@@ -10,10 +10,11 @@ from functools import partial
 from typing import Protocol
 
 from PySide6.QtCore import QEvent, QObject, Qt
-from PySide6.QtGui import QColor, QKeyEvent, QPalette
+from PySide6.QtGui import QColor, QKeyEvent
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QComboBox,
+    QGridLayout,
     QHBoxLayout,
     QHeaderView,
     QLabel,
@@ -36,6 +37,7 @@ _KEYS = (
     "Up, Down: choose   Shift+Up, Shift+Down: move   Space: show or hide   +, −: taller, lower\n"
     "W: sweep speed   F: filter   G: gain   Tab: to the layouts and back   Esc: close"
 )
+_WIDTH, _HEIGHT = 560, 430
 _HEADS = ("Row", "Shown", "Height", "Sweep", "Filter", "Gain")
 _BUTTONS = (
     # words, and the key that does the same, with Shift or without
@@ -115,6 +117,7 @@ class RowsDialog(OwnKeysDialog):
         self.table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         self.table.horizontalHeader().setStretchLastSection(True)
         self.table.horizontalHeader().setHighlightSections(False)
+        self.table.verticalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         self.table.installEventFilter(self)
         self.layouts = QComboBox()
         self.layouts.textActivated.connect(rows.use_layout)
@@ -123,9 +126,7 @@ class RowsDialog(OwnKeysDialog):
         self.name.setPlaceholderText(tr("name for this layout"))
         self.name.returnPressed.connect(self._save)
         self._keys = plain_label(tr(_KEYS))
-        palette = self.name.palette()
-        palette.setColor(QPalette.ColorRole.PlaceholderText, look.colour("text_soft"))
-        self.name.setPalette(palette)
+        self._keys.setWordWrap(True)
         column = QVBoxLayout(self)
         column.addWidget(self.table, 1)
         column.addLayout(self._buttons())
@@ -143,13 +144,14 @@ class RowsDialog(OwnKeysDialog):
         button.clicked.connect(lambda _checked=False: does())
         return button
 
-    def _buttons(self) -> QHBoxLayout:
-        line = QHBoxLayout()
-        for words, key, shift in _BUTTONS:
+    def _buttons(self) -> QGridLayout:
+        """In two lines: in one, large writing would make the dialog cover the numbers."""
+        grid = QGridLayout()
+        for number, (words, key, shift) in enumerate(_BUTTONS):
             button = self._button(tr(words), partial(self.press, key, shift))
             button.setFocusPolicy(Qt.FocusPolicy.ClickFocus)  # the keys do the same
-            line.addWidget(button)
-        return line
+            grid.addWidget(button, *divmod(number, len(_BUTTONS) // 2))
+        return grid
 
     # What is chosen -----------------------------------------------------------------------------------------------
 
@@ -244,7 +246,7 @@ class RowsDialog(OwnKeysDialog):
         look = self._look
         self.setFont(look.font(13))
         self._keys.setStyleSheet(f"color: {look.theme.colour['text_soft']};")
-        self.resize(look.px(760), look.px(400))
+        self.place(look, look.px(_WIDTH), look.px(_HEIGHT))
         self.show()
         self.renew()
         self.raise_()

@@ -10,7 +10,7 @@ from PySide6.QtGui import QKeyEvent, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QComboBox, QLabel, QPushButton, QSizePolicy
 
 from ui.style.labels import plain_label
-from ui.style.look import Look, draw_text, elided, mixed
+from ui.style.look import Look, draw_text, elided, mixed, scroll_bar_style
 from ui.style.words import tooltip_words
 
 HEIGHT = 58
@@ -130,19 +130,15 @@ def field_style(look: Look) -> str:
     return (
         f"QLineEdit, QComboBox, QPushButton#small {{ background: {c['background']}; color: {c['text']};"
         f" border: 1px solid {c['panel_edge']}; border-radius: {radius}px; padding: {look.px(6)}px {pad}px;"
-        f" font-size: {look.px(13)}px; selection-background-color: {c['accent']}; }}"
+        f" font-size: {look.px(13)}px; selection-color: {c['on_accent']}; selection-background-color: {c['accent']}; }}"
         f" QLineEdit:focus, QComboBox:focus, QPushButton#small:focus {{ border: {focus}px solid"
         f" {c['text']}; padding: {look.px(6) + 1 - focus}px {pad + 1 - focus}px; }}"
         f" QPushButton#small {{ background: {c['panel']}; }}"
         f" QPushButton#small:hover {{ background: {c['panel_edge']}; }}"
         f" QPushButton#small:disabled {{ color: {c['text_faint']}; }}"
         f" QComboBox QAbstractItemView {{ background: {c['panel']}; color: {c['text']};"
-        f" selection-background-color: {c['accent']}; font-size: {look.px(13)}px; }}"
+        f" selection-color: {c['on_accent']}; selection-background-color: {c['accent']}; font-size: {look.px(13)}px; }}"
         f" QComboBox::drop-down {{ border: none; width: {look.px(26)}px; }} QComboBox::down-arrow {{ image: none; }}"
-        f" QScrollBar:vertical {{ background: transparent; width: {look.px(8)}px; margin: 0; border: none; }}"
-        f" QScrollBar::handle:vertical {{ background: {c['panel_edge']}; border-radius: {look.px(4)}px;"
-        f" min-height: {look.px(30)}px; }} QScrollBar::handle:vertical:hover {{ background: {c['accent']}; }}"
-        " QScrollBar::add-line:vertical, QScrollBar::sub-line:vertical { height: 0; }"
-        " QScrollBar::add-page:vertical, QScrollBar::sub-page:vertical { background: transparent; }"
         f" QScrollArea, QScrollArea > QWidget > QWidget {{ background: transparent; border: none; }}"
+        + scroll_bar_style(look)
     )

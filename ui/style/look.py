@@ -69,6 +69,18 @@ class Look:
         return self.font(max(8.0, size * room / width * 0.98), bold)
 
 
+def scroll_bar_style(look: Look) -> str:
+    """Of upright scroll bars: a handle and nothing else."""
+    c = look.theme.colour
+    return (
+        f" QScrollBar:vertical {{ background: transparent; width: {look.px(8)}px; margin: 0; border: none; }}"
+        f" QScrollBar::handle:vertical {{ background: {c['text_faint']}; border-radius: {look.px(4)}px;"
+        f" min-height: {look.px(30)}px; }} QScrollBar::handle:vertical:hover {{ background: {c['accent']}; }}"
+        " QScrollBar::add-line:vertical, QScrollBar::sub-line:vertical { height: 0; }"
+        " QScrollBar::add-page:vertical, QScrollBar::sub-page:vertical { background: transparent; }"
+    )
+
+
 def mixed(colour: QColor, other: QColor, share: float) -> QColor:
     """``share`` of ``other`` in ``colour``."""
     keep = 1.0 - share

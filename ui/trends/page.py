@@ -132,8 +132,8 @@ class TrendsPage(QWidget):
             f"QToolButton {{ color: {colours['text_soft']}; border: 1px solid {colours['panel_edge']};"
             f" border-radius: {look.px(3)}px; padding: 0 {look.px(10)}px; margin: {look.px(4)}px 1px;"
             f" font-size: {look.px(13)}px; }}"
-            f"QToolButton:checked {{ color: {colours['text']}; background: {colours['accent']}; }}"
             f"QToolButton:hover {{ color: {colours['text']}; }}"
+            f"QToolButton:checked {{ color: {colours['on_accent']}; background: {colours['accent']}; }}"
         )
         self._title.setFont(look.font(15, True))
         self._title.setStyleSheet(f"color: {colours['text']}; padding: 0 {look.px(12)}px;")

@@ -156,6 +156,10 @@ class SweepView(QWidget):
         """The geometry of a lane on show."""
         return self._sheet_of(next(ink for ink in self._inks if ink.lane is lane)).paper
 
+    def page_of(self, lane: Lane) -> float:
+        """Seconds that fit on the paper of a lane on show."""
+        return self._sheet_of(next(ink for ink in self._inks if ink.lane is lane)).page_s
+
     @property
     def page_s(self) -> float:
         """Seconds that fit on the slowest paper."""

@@ -23,11 +23,12 @@ def make_application(theme: Theme | None = None) -> QApplication:
         (QPalette.ColorRole.Button, "panel"),
         (QPalette.ColorRole.WindowText, "text"),
         (QPalette.ColorRole.Text, "text"),
+        (QPalette.ColorRole.PlaceholderText, "text_soft"),
         (QPalette.ColorRole.ButtonText, "text"),
         (QPalette.ColorRole.ToolTipBase, "panel"),
         (QPalette.ColorRole.ToolTipText, "text"),
         (QPalette.ColorRole.Highlight, "accent"),
-        (QPalette.ColorRole.HighlightedText, "text"),
+        (QPalette.ColorRole.HighlightedText, "on_accent"),
     ):
         palette.setColor(role, QColor(colours[name]))
     application.setPalette(palette)

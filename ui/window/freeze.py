@@ -287,8 +287,10 @@ class Freeze:
 
     def _place(self, lane: Lane, like: Calipers | None = None) -> None:
         scale, head_s = self.sweep.scale_of(lane).scale, self.sweep.head_s or 0.0
-        middle_s = head_s - self.sweep.page_s / 2.0
-        begin, end = (like.begin, like.end) if like is not None else (middle_s - 0.5, middle_s + 0.5)
+        middle_s = head_s - self.sweep.page_of(lane) / 2.0
+        begin, end = middle_s - 0.5, middle_s + 0.5
+        if like is not None and self.layer.x_of(like.begin, lane) is not None:  # else a faster lane has gone beyond it
+            begin, end = like.begin, like.end
         span = scale.high - scale.low
         self.layer.put(Calipers(lane.key, begin, end, scale.low + 0.75 * span, scale.low + 0.35 * span), LINES[0])
 

@@ -18,6 +18,8 @@ from ui.waves.screen_sizes import measured_scale, parse_sizes, sizes_text, with_
 from ui.waves.sweep import SweepView, screen_name
 from ui.window.kept_file import KeptFile
 
+_WIDTH, _HEIGHT = 540, 230  # so wide that large writing does not make it cover a number half
+
 
 class Line(QWidget):
     """A line to lay a ruler on. ``length``: in device pixels, between the outer edges of its ends."""
@@ -29,7 +31,7 @@ class Line(QWidget):
 
     def sizeHint(self) -> QSize:
         """High enough for its ends."""
-        return QSize(self._look.px(560), self._look.px(60))
+        return QSize(self._look.px(500), self._look.px(60))
 
     @property
     def length(self) -> float:
@@ -57,19 +59,19 @@ class RulerDialog(OwnKeysDialog):
         self.setWindowTitle(tr("Size of this screen"))
         self.line = Line(look)
         self.now, self.told = plain_label(), plain_label()
+        self.told.setWordWrap(True)
         self.length = QLineEdit()
         self.length.setPlaceholderText("mm")
         self.length.returnPressed.connect(self._take)
         asked = QHBoxLayout()
-        for widget in (plain_label(tr("Length of this line by a ruler, in mm:")), self.length):
-            asked.addWidget(widget)
+        asked.addWidget(self.length, 1)
         for words, does in ((tr("Keep"), self._take), (tr("As the screen says"), lambda: self._give(None))):
             button = QPushButton(words)
             button.setAutoDefault(False)
             button.clicked.connect(lambda _checked=False, does=does: does())
             asked.addWidget(button)
         column = QVBoxLayout(self)
-        for part in (self.now, self.line):
+        for part in (self.now, self.line, plain_label(tr("Length of this line by a ruler, in mm:"))):
             column.addWidget(part)
         column.addLayout(asked)
         column.addWidget(self.told)
@@ -91,7 +93,7 @@ class RulerDialog(OwnKeysDialog):
         self.now.setText(words)
         self.told.clear()
         self.length.clear()
-        self.resize(self._look.px(600), self._look.px(200))
+        self.place(self._look, self._look.px(_WIDTH), self._look.px(_HEIGHT))
         self.show()
         self.raise_()
         self.activateWindow()

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
-from PySide6.QtCore import QRect, QSize
+from PySide6.QtCore import QPoint, QRect, QSize
 from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 
 from ui.bed.lanes import Lane
@@ -219,7 +219,14 @@ class Screen(QWidget):
         floor = self._stack.geometry().bottom() - self.tiles.height()
         self.worth.give_room(QRect(0, top, waves.width(), max(1, floor - top)))
         self.limits.place(self.rect().adjusted(0, top, -self.numerics.width(), -self.replay.height()))
-        self.toast.place()
+        self.toast.give_room(self.free)
+
+    @property
+    def free(self) -> QRect:
+        """Where words may lie for a while: over the waves, not over a number; or over another page."""
+        if self.page != BEDSIDE:
+            return self._stack.geometry()
+        return QRect(self.sweep.mapTo(self, QPoint()), self.sweep.size())
 
     def settle(self) -> None:
         """What has been shown or hidden has its place at once, not with the next event."""
