@@ -115,7 +115,7 @@ class Stage:
 def whole(window: QWidget, picture: QImage) -> QImage:
     """A picture of the window with what is open over it: dialogs are windows of their own, and so are menus. Where one
     sticks out of the window the picture is so much larger, in magenta where there is neither."""
-    over = [widget for widget in QApplication.topLevelWidgets() if widget.isVisible() and _is_over(widget)]
+    over = [widget for widget in QApplication.topLevelWidgets() if widget.isVisible() and _is_over(widget, window)]
     if not over:
         return picture
     corner, ratio = window.mapToGlobal(QPoint()), picture.devicePixelRatio()
@@ -134,8 +134,12 @@ def whole(window: QWidget, picture: QImage) -> QImage:
     return found
 
 
-def _is_over(widget: QWidget) -> bool:
-    return widget.windowType() in (Qt.WindowType.Dialog, Qt.WindowType.Popup)
+def _is_over(widget: QWidget, window: QWidget) -> bool:
+    """Whether it was opened by the window, or by what that opened: another's lies over another."""
+    above: QWidget | None = widget.parentWidget()
+    while above is not None and above is not window:
+        above = above.parentWidget()
+    return above is window and widget.windowType() in (Qt.WindowType.Dialog, Qt.WindowType.Popup)
 
 
 def _settings(scene: Scene, folder: Path) -> StoredSettings:
